@@ -1,0 +1,71 @@
+/**
+ * The contract between Sojourn and whatever keeps the records.
+ *
+ * A store knows nothing of tokens, timeouts or data: it keeps opaque bytes under an id, with a version to compare
+ * and a moment after which they must not be read. `sojourn/testing` holds any implementation to every line below.
+ */
+
+/** What a store keeps under a session's id. */
+export interface StoredSession {
+  /** The sealed record: opaque bytes. Given back exactly as they came; never shared by reference with the caller. */
+  readonly payload: Uint8Array;
+  /** A positive integer, chosen by the caller: 1 when created, one more at each update. */
+  readonly version: number;
+  /** Epoch milliseconds. From this very millisecond on the session is unreadable. */
+  readonly expiresAt: number;
+  /** Whom the session belongs to, if anyone: what `idsOf` finds it by. */
+  readonly owner?: string | undefined;
+}
+
+/**
+ * Where records live. Five operations are required; the rest are capabilities, present or absent as methods.
+ *
+ * Every operation rejects on a fault (unreachable, full, closed), with the engine's own error: Sojourn turns it into
+ * `ERR_SESSION_STORE`. Missing, expired, or of another version is never a fault. When a promise is fulfilled, the
+ * effect survives the death of this process (in-process stores aside), and every process that shares the store sees it.
+ */
+export interface SessionStore {
+  /** The session under `id`; `undefined` where there is none, or where it has expired. */
+  read(id: string): Promise<StoredSession | undefined>;
+
+  /** Keeps a new session. `false`, without effect, where a live session has that id. */
+  create(id: string, stored: StoredSession): Promise<boolean>;
+
+  /**
+   * Replaces the session under `id` if its version is `expectedVersion`, in one atomic step: payload, version, expiry
+   * and owner. `false`, without effect, where the version is another or the session is gone or expired. It never
+   * creates and never resurrects.
+   */
+  update(id: string, stored: StoredSession, expectedVersion: number): Promise<boolean>;
+
+  /**
+   * Extends the session under `id` until `expiresAt`, if that is later than its expiry now; it never shortens, and
+   * leaves payload and version alone. `false` where the session is gone or expired; `true` where it lives on.
+   */
+  touch(id: string, expiresAt: number): Promise<boolean>;
+
+  /** Ends the session under `id`. Idempotent; `true` if it was this call that ended a live session. */
+  delete(id: string): Promise<boolean>;
+
+  /** Capability: the ids of `owner`'s live sessions. */
+  idsOf?(owner: string): Promise<string[]>;
+
+  /** Capability: the ids of all live sessions, in no order. */
+  all?(): AsyncIterable<string>;
+
+  /**
+   * Capability: forgets up to `limit` expired sessions and says how many it forgot; fewer than `limit` means that
+   * a whole round is done. Needed only by stores whose engine does not expire by itself. Must not hold up the event
+   * loop for more than a few milliseconds at a time.
+   */
+  deleteExpired?(limit: number): Promise<number>;
+
+  /** Capability: lets go of handles and timers. Afterwards every operation rejects. Idempotent. */
+  close?(): Promise<void>;
+
+  /**
+   * `true` where payloads never leave this process's memory: Sojourn then spares itself the sealing (encryption)
+   * of records. Leave it out everywhere else.
+   */
+  readonly inProcess?: boolean;
+}
