@@ -1,0 +1,238 @@
+import { undecodable } from "./keyring.ts";
+
+/**
+ * How data is written: JSON, and where a value is not JSON's, an object with a single key that begins with `$`:
+ * `{"$date":0}`. An object of the application's own that looks like that is wrapped once more: `{"$":{"$date":"mine"}}`.
+ * Decoding makes data and nothing else: no class, no function, no prototype is ever taken from the text.
+ */
+
+/** The bounds of one session's data. */
+export interface Limits {
+  /** Bytes of the encoded session. */
+  readonly bytes: number;
+  /** Levels of nesting. */
+  readonly depth: number;
+}
+
+/** For what has been within bounds before. */
+export const BOUNDLESS: Limits = { bytes: Infinity, depth: Infinity };
+
+export type Dictionary = Record<string, unknown>;
+
+/**
+ * The text of a dictionary.
+ *
+ * @throws TypeError naming the path of a value that can't be kept: a function, a symbol, a class instance, a cycle,
+ * or one nested deeper or larger than the limits.
+ */
+export function encode(data: Dictionary, limits: Limits): string {
+  const text = encodeValue(data, "session.data", limits);
+  // A UTF-16 unit is at most three bytes: most sessions need no counting.
+  if (text.length * 3 > limits.bytes && Buffer.byteLength(text) > limits.bytes) throw tooLarge(data, limits);
+  return text;
+}
+
+/** The text of one value; `name` begins the path in an error. */
+export function encodeValue(value: unknown, name: string, limits: Limits): string {
+  switch (scan(value, limits.depth)) {
+    case Scan.json:
+      return JSON.stringify(value);
+    case Scan.tagged:
+      return JSON.stringify(tagged(value));
+    default:
+      throw explained(value, { name, path: [], ancestors: [], depth: limits.depth });
+  }
+}
+
+/** A dictionary without a prototype, so that no key means more than itself. */
+export function decode(text: string): Dictionary {
+  return Object.setPrototypeOf(decodeValue(text), null) as Dictionary;
+}
+
+export function decodeValue(text: string): unknown {
+  try {
+    const value: unknown = JSON.parse(text);
+    return text.includes('{"$') ? revived(value) : value;
+  } catch (cause) {
+    throw undecodable("its data are malformed", cause);
+  }
+}
+
+function tooLarge(data: Dictionary, limits: Limits): TypeError {
+  const size = (key: string) => Buffer.byteLength(encodeValue(data[key], key, limits));
+  const largest = Object.keys(data).reduce((a, b) => (size(b) > size(a) ? b : a));
+  return new TypeError(
+    `session.data is larger than limits.bytes (${limits.bytes}); the largest part is ${pathOf("session.data", [largest])} with ${size(largest)} bytes`,
+  );
+}
+
+/** What a value needs to be written. */
+const Scan = { json: 0, tagged: 1, refused: 2 } as const;
+type Scan = (typeof Scan)[keyof typeof Scan];
+
+/** Looks through a value once, as fast as can be, since every request does; `depth` levels are left. */
+function scan(value: unknown, depth: number): Scan {
+  switch (typeof value) {
+    case "string":
+    case "boolean":
+      return Scan.json;
+    case "number":
+      return Number.isFinite(value) && !Object.is(value, -0) ? Scan.json : Scan.tagged;
+    case "bigint":
+    case "undefined":
+      return Scan.tagged;
+    case "object":
+      return value === null ? Scan.json : scanObject(value, depth);
+    default:
+      return Scan.refused;
+  }
+}
+
+function scanObject(value: object, depth: number): Scan {
+  const kind = kindOf(value);
+  if (kind === undefined) return Scan.refused;
+  if (kind === "leaf") return Scan.tagged;
+  if (depth < 0) return Scan.refused;
+  let worst: Scan = Scan.json;
+  if (kind === "object") {
+    if (Object.getOwnPropertySymbols(value).length > 0) return Scan.refused;
+    const keys = Object.keys(value);
+    if (looksTagged(keys)) worst = Scan.tagged;
+    for (const key of keys) {
+      const found = scan((value as Dictionary)[key], depth - 1);
+      if (found > worst) worst = found;
+    }
+  } else {
+    if (kind === "collection") worst = Scan.tagged;
+    for (const child of value as Iterable<unknown>) {
+      const found = scan(child, depth - 1);
+      if (found > worst) worst = found;
+    }
+  }
+  return worst;
+}
+
+interface Walk {
+  readonly name: string;
+  readonly path: (string | number)[];
+  readonly ancestors: object[];
+  readonly depth: number;
+}
+
+/** The error for a value that scan has refused: it goes the same way again and keeps the path. */
+function explained(value: unknown, walk: Walk): TypeError | undefined {
+  if (typeof value === "function" || typeof value === "symbol") return refused(`a ${typeof value}`, walk);
+  if (typeof value !== "object" || value === null) return undefined;
+  const kind = kindOf(value);
+  if (kind === undefined) return refused(`an instance of ${value.constructor?.name || "a class"}`, walk);
+  if (kind === "leaf") return undefined;
+  if (walk.ancestors.includes(value)) return refused("a cycle", walk);
+  if (walk.ancestors.length > walk.depth) return refused(`nested deeper than limits.depth (${walk.depth})`, walk);
+  if (Object.getOwnPropertySymbols(value).length > 0) return refused("an object with a symbol for a key", walk);
+  const children: [string | number, unknown][] =
+    kind === "object" ? Object.entries(value) : Array.from(value as Iterable<unknown>, (child, i) => [i, child]);
+  walk.ancestors.push(value);
+  for (const [key, child] of children) {
+    walk.path.push(key);
+    const error = explained(child, walk);
+    if (error) return error;
+    walk.path.pop();
+  }
+  walk.ancestors.pop();
+  return undefined;
+}
+
+function kindOf(value: object): "array" | "object" | "collection" | "leaf" | undefined {
+  switch (Object.getPrototypeOf(value)) {
+    case Object.prototype:
+    case null:
+      return "object";
+    case Array.prototype:
+      return "array";
+    case Map.prototype:
+    case Set.prototype:
+      return "collection";
+    case Date.prototype:
+    case Uint8Array.prototype:
+    case URL.prototype:
+      return "leaf";
+    default:
+      return undefined;
+  }
+}
+
+function looksTagged(keys: string[]): boolean {
+  return keys.length === 1 && keys[0]!.startsWith("$");
+}
+
+/** The value with everything that JSON can't say in tags; only ever called after isJson has accepted its parts. */
+function tagged(value: unknown): unknown {
+  if (value === undefined) return { $undefined: 0 };
+  if (typeof value === "bigint") return { $bigint: String(value) };
+  if (typeof value === "number") {
+    if (Object.is(value, -0)) return { $number: "-0" };
+    return Number.isFinite(value) ? value : { $number: String(value) };
+  }
+  if (typeof value !== "object" || value === null) return value;
+  if (Array.isArray(value)) return Array.from(value, tagged);
+  if (value instanceof Date) return { $date: value.getTime() };
+  if (value instanceof Map) return { $map: Array.from(value, tagged) };
+  if (value instanceof Set) return { $set: Array.from(value, tagged) };
+  if (value instanceof URL) return { $url: value.href };
+  if (value instanceof Uint8Array) return { $bytes: Buffer.from(value).toString("base64") };
+  const copy = Object.create(null) as Dictionary;
+  const keys = Object.keys(value);
+  for (const key of keys) copy[key] = tagged((value as Dictionary)[key]);
+  return looksTagged(keys) ? { $: copy } : copy;
+}
+
+function revived(value: unknown): unknown {
+  if (typeof value !== "object" || value === null) return value;
+  const keys = Object.keys(value);
+  if (!Array.isArray(value) && looksTagged(keys)) return untagged(keys[0]!, (value as Dictionary)[keys[0]!]);
+  // JSON.parse gave every key as the object's own, "__proto__" too: assigning to it can't reach a prototype.
+  for (const key of keys) (value as Dictionary)[key] = revived((value as Dictionary)[key]);
+  return value;
+}
+
+function untagged(tag: string, content: unknown): unknown {
+  switch (tag) {
+    case "$": {
+      const object = content as Dictionary;
+      for (const key of Object.keys(object)) object[key] = revived(object[key]);
+      return object;
+    }
+    case "$undefined":
+      return undefined;
+    case "$bigint":
+      return BigInt(content as string);
+    case "$number":
+      return Number(content);
+    case "$date":
+      return new Date((content as number | null) ?? Number.NaN);
+    case "$map":
+      return new Map(revived(content) as [unknown, unknown][]);
+    case "$set":
+      return new Set(revived(content) as unknown[]);
+    case "$url":
+      return new URL(content as string);
+    case "$bytes":
+      return new Uint8Array(Buffer.from(content as string, "base64"));
+    default:
+      throw new TypeError(`unknown tag ${tag}`);
+  }
+}
+
+function refused(what: string, walk: Walk): TypeError {
+  return new TypeError(
+    `${pathOf(walk.name, walk.path)} can't be kept in a session: it is ${what}; ` +
+      "keep plain objects, arrays, strings, numbers, booleans, null, undefined, Date, Map, Set, BigInt, Uint8Array or URL",
+  );
+}
+
+function pathOf(name: string, path: readonly (string | number)[]): string {
+  return path.reduce<string>((text, key) => {
+    if (typeof key === "number") return `${text}[${key}]`;
+    return /^[A-Za-z_$][\w$]*$/.test(key) ? `${text}.${key}` : `${text}[${JSON.stringify(key)}]`;
+  }, name);
+}

@@ -1,0 +1,254 @@
+import { SessionError } from "./errors.ts";
+import { extendedEnd, touchIsDue } from "./expiry.ts";
+import { EMPTY, type Content } from "./journal.ts";
+import { plan, retry, type Plan } from "./lifecycle.ts";
+import { loadedRecord, storedSession, type LoadedRecord, type SessionRecord } from "./record.ts";
+import { hashSecret, randomPart, type Token } from "./token.ts";
+import { NO_WISHES, type Visit, type Wishes } from "./visit.ts";
+import { Patience } from "./waiting.ts";
+
+/** Writers of other processes that may come first before a commit gives up. */
+const MAX_ATTEMPTS = 64;
+const MAX_PAUSE_MS = 25;
+
+/**
+ * Stores what the visit did with its session. `undefined`, at once, where there is nothing to store.
+ *
+ * @throws TypeError for a value that can't be kept.
+ * @throws SessionError ERR_SESSION_STORE, ERR_SESSION_CONFLICT, ERR_SESSION_SUPERSEDED, ERR_SESSION_HEADERS_SENT
+ */
+export function commit(visit: Visit): Promise<void> | undefined {
+  const again = () => commit(visit);
+  if (visit.committing) return visit.committing.then(again, again);
+  const next = planOf(visit);
+  if (next === "nothing") return undefined;
+  if (visit.headSent && needsCookie(next, visit.wishes)) {
+    throw new SessionError(
+      "ERR_SESSION_HEADERS_SENT",
+      "The response's head has left: a session can no longer begin, end or change its token; do it before the first byte",
+    );
+  }
+  const patience = new Patience(visit.host.storeTimeout);
+  visit.committing = visit.host.lanes
+    .enter(visit.id, () => new Commit(visit, patience).carryOut(next))
+    .finally(() => {
+      visit.committing = undefined;
+    });
+  return visit.committing;
+}
+
+/** What a commit of the visit would do now. */
+export function planOf(visit: Visit): Plan {
+  const { wishes, loaded, host, standing } = visit;
+  return plan(standing, {
+    signedOut: visit.signedOut,
+    signedIn: wishes.signIn !== undefined,
+    newToken: wishes.signIn !== undefined || wishes.rotate === true,
+    newOwner: isNewOwner(visit, wishes),
+    changed: visit.isChanged,
+    outdated: loaded?.byPreviousKey === true,
+    touchDue: loaded !== undefined && touchIsDue(host.now(), loaded.expiresAt, loaded.record, host.timeouts),
+  });
+}
+
+/** Whether somebody else signs in to the session of an owner. */
+export function isNewOwner(visit: Visit, wishes: Wishes): boolean {
+  const owner = visit.loaded?.record.owner;
+  return wishes.signIn !== undefined && owner !== undefined && owner !== wishes.signIn.owner;
+}
+
+function needsCookie(next: Plan, wishes: Wishes): boolean {
+  if (next === "update") return wishes.signIn !== undefined || wishes.rotate === true;
+  return next === "create" || next === "replace" || next === "delete";
+}
+
+/** One commit: what it takes from the visit it takes at its beginning. */
+class Commit {
+  readonly #visit: Visit;
+  readonly #patience: Patience;
+  readonly #wishes: Wishes;
+  readonly #content: Content;
+  readonly #now: number;
+
+  constructor(visit: Visit, patience: Patience) {
+    this.#visit = visit;
+    this.#patience = patience;
+    this.#wishes = visit.wishes;
+    this.#content = visit.journal.content();
+    this.#now = visit.host.now();
+  }
+
+  async carryOut(next: Plan): Promise<void> {
+    switch (next) {
+      case "nothing":
+        return;
+      case "touch":
+        return this.#touch();
+      case "create":
+        return this.#create(this.#content);
+      case "update":
+        return this.#update();
+      case "replace":
+        return this.#replace();
+      case "delete":
+        return this.#delete();
+      case "drop":
+        return this.#drop("superseded");
+    }
+  }
+
+  /** Extending is no change: if it fails the response goes on, and the next request tries again. */
+  async #touch(): Promise<void> {
+    const { host, token, loaded } = this.#visit;
+    const expiresAt = extendedEnd(this.#now, loaded!.record, host.timeouts);
+    try {
+      if (await this.#patience.ask("touch", () => host.store.touch(token!.id, expiresAt)))
+        this.#visit.loaded = { ...loaded!, expiresAt };
+    } catch (error) {
+      host.emitter.emit("fault", { id: token!.id, error });
+    }
+  }
+
+  async #create(content: Content): Promise<void> {
+    const visit = this.#visit;
+    const { host } = visit;
+    const token = { id: visit.newId(), secret: randomPart() };
+    const loaded = this.#loaded(1, {
+      ...this.#tokenFields(token, 0),
+      createdAt: this.#now,
+      signedInAt: undefined,
+      owner: undefined,
+      ...this.#signInFields(),
+      data: content.data,
+      flashes: content.flashes,
+    });
+    const created = await this.#patience.ask("create", () =>
+      host.store.create(token.id, storedSession(host, token.id, loaded)),
+    );
+    if (!created) throw new SessionError("ERR_SESSION_STORE", "The session store says that a random id exists already");
+    this.#settle(token, loaded, content);
+    host.emitter.emit("created", { id: token.id, owner: loaded.record.owner });
+    this.#announceSignIn();
+  }
+
+  async #update(): Promise<void> {
+    const visit = this.#visit;
+    const { host } = visit;
+    const wishes = this.#wishes;
+    const { id } = visit.token!;
+    const began = visit.loaded!;
+    const token = wishes.signIn || wishes.rotate ? { id, secret: randomPart() } : undefined;
+
+    let base = began;
+    let content = this.#content;
+    for (let attempt = 1; attempt <= MAX_ATTEMPTS; attempt++) {
+      const loaded = this.#loaded(base.version + 1, {
+        ...base.record,
+        ...(token && this.#tokenFields(token, base.record.epoch)),
+        ...this.#signInFields(),
+        data: content.data,
+        flashes: content.flashes,
+      });
+      const stored = storedSession(host, id, loaded);
+      if (
+        loaded.expiresAt > this.#now &&
+        (await this.#patience.ask("update", () => host.store.update(id, stored, base.version)))
+      ) {
+        this.#settle(token ?? visit.token!, loaded, content, token !== undefined);
+        if (wishes.signIn) this.#announceSignIn();
+        else if (token) host.emitter.emit("rotated", { id, owner: loaded.record.owner });
+        return;
+      }
+
+      const newest = await this.#newest(id);
+      const superseded = newest !== undefined && newest.record.epoch !== began.record.epoch;
+      switch (retry({ ended: newest === undefined, superseded }, wishes.signIn !== undefined)) {
+        case "begin anew":
+          return this.#create(visit.journal.replay(EMPTY));
+        case "drop":
+          return this.#drop("ended");
+        case "refuse":
+          throw new SessionError(
+            "ERR_SESSION_SUPERSEDED",
+            "The session was signed in to, or its token replaced, while this request was under way; its changes were refused",
+          );
+        case "again":
+          base = newest!;
+          content = visit.journal.replay(base.record);
+          await this.#pause(attempt);
+      }
+    }
+    throw new SessionError(
+      "ERR_SESSION_CONFLICT",
+      `Other requests changed the session first, ${MAX_ATTEMPTS} times in a row; nothing of this one was stored`,
+    );
+  }
+
+  /** Another owner gets another session: nothing of the one before may come along. */
+  async #replace(): Promise<void> {
+    const { host, token } = this.#visit;
+    await this.#create(this.#content);
+    await this.#patience.ask("delete", () => host.store.delete(token!.id));
+  }
+
+  async #delete(): Promise<void> {
+    const visit = this.#visit;
+    const { host, loaded } = visit;
+    const { id } = visit.token!;
+    const ended = await this.#patience.ask("delete", () => host.store.delete(id));
+    visit.standing = "anonymous";
+    // Where it had ended already, the client may have another cookie by now: that one is not ours to clear.
+    if (!ended) return;
+    visit.setCookie = host.cookie.clear(visit.secure);
+    host.emitter.emit("signedOut", { id, owner: loaded!.record.owner });
+  }
+
+  #drop(reason: "ended" | "superseded"): void {
+    const visit = this.#visit;
+    visit.host.emitter.emit("dropped", { id: visit.presentedId, owner: visit.loaded?.record.owner, reason });
+    visit.fallSilent();
+  }
+
+  async #newest(id: string): Promise<LoadedRecord | undefined> {
+    const { host } = this.#visit;
+    const stored = await this.#patience.ask("read", () => host.store.read(id));
+    const loaded = stored && loadedRecord(host, id, stored);
+    return loaded && loaded.expiresAt > this.#now ? loaded : undefined;
+  }
+
+  #tokenFields(token: Token, epoch: number): Pick<SessionRecord, "secretHash" | "epoch"> {
+    return { secretHash: hashSecret(token.secret), epoch: epoch + 1 };
+  }
+
+  #signInFields(): Partial<SessionRecord> {
+    return this.#wishes.signIn ? { owner: this.#wishes.signIn.owner, signedInAt: this.#now } : {};
+  }
+
+  #loaded(version: number, record: SessionRecord): LoadedRecord {
+    const expiresAt = extendedEnd(this.#now, record, this.#visit.host.timeouts);
+    return { record, version, expiresAt, byPreviousKey: false };
+  }
+
+  /** What was stored is what the visit goes on from. */
+  #settle(token: Token, loaded: LoadedRecord, content: Content, newToken = true): void {
+    const visit = this.#visit;
+    visit.token = token;
+    visit.loaded = loaded;
+    visit.standing = "live";
+    visit.journal.rebase(this.#content, content);
+    if (visit.wishes === this.#wishes) visit.wishes = NO_WISHES;
+    if (newToken) visit.handOut();
+  }
+
+  #announceSignIn(): void {
+    const { signIn } = this.#wishes;
+    if (signIn) this.#visit.host.emitter.emit("signedIn", { id: this.#visit.id, owner: signIn.owner });
+  }
+
+  /** Before another try: nothing at first, then a random wait that grows, so that rivals fall out of step. */
+  async #pause(attempt: number): Promise<void> {
+    if (attempt < 3) return;
+    const longest = Math.min(MAX_PAUSE_MS, 2 ** (attempt - 2));
+    await new Promise((resolve) => setTimeout(resolve, Math.random() * longest));
+  }
+}

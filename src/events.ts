@@ -1,0 +1,65 @@
+/** What happened to a session: its public id, never its token. */
+export interface SessionEvent {
+  readonly id: string;
+  readonly owner?: string | undefined;
+}
+
+export interface SessionEvents {
+  /** A session was stored for the first time. */
+  created: SessionEvent;
+  /** An owner signed in. */
+  signedIn: SessionEvent;
+  /** The session got a new token by `rotate()`. */
+  rotated: SessionEvent;
+  signedOut: SessionEvent;
+  /** A request came with the token of a session that is past its absolute timeout. */
+  expired: SessionEvent;
+  /** A request's changes were dropped, because the session had ended or its token had been replaced meanwhile. */
+  dropped: SessionEvent & { readonly reason: "ended" | "superseded" };
+  /** Something failed without a request to tell it to: a touch, or the collection of expired sessions. */
+  fault: { readonly id?: string | undefined; readonly error: unknown };
+}
+
+export type SessionListener<Name extends keyof SessionEvents> = (event: SessionEvents[Name]) => void;
+
+export interface Emitter {
+  on<Name extends keyof SessionEvents>(name: Name, listener: SessionListener<Name>): () => void;
+  emit<Name extends keyof SessionEvents>(name: Name, event: SessionEvents[Name]): void;
+}
+
+const NAMES: readonly (keyof SessionEvents)[] = [
+  "created",
+  "signedIn",
+  "rotated",
+  "signedOut",
+  "expired",
+  "dropped",
+  "fault",
+];
+
+export function createEmitter(): Emitter {
+  const listeners = new Map<string, Set<(event: never) => void>>();
+  return {
+    on(name, listener) {
+      if (!NAMES.includes(name))
+        throw new TypeError(`No event is called ${String(name)}; there are ${NAMES.join(", ")}`);
+      if (typeof listener !== "function") throw new TypeError("A listener must be a function");
+      const set = listeners.get(name) ?? new Set();
+      listeners.set(name, set.add(listener));
+      return () => void set.delete(listener);
+    },
+    emit(name, event) {
+      for (const listener of listeners.get(name) ?? []) {
+        try {
+          (listener as (event: unknown) => void)(event);
+        } catch (error) {
+          // A listener's mistake must not fail the request that it listens to, nor go unheard.
+          process.emitWarning(error instanceof Error ? error : new Error(String(error)), {
+            code: "SOJOURN_LISTENER",
+            detail: `thrown by a listener of "${name}"`,
+          });
+        }
+      }
+    },
+  };
+}

@@ -1,0 +1,87 @@
+import { absoluteEnd, type Beginning, type Timeouts } from "./expiry.ts";
+
+/**
+ * The decisions of a session's life, and nothing else: no store, no clock, no input or output.
+ */
+
+/** What a request's token turned out to be worth. */
+export type Standing =
+  /** No token, a bad one, or none that the store knows: a visitor. */
+  | "anonymous"
+  /** The token opens a session. */
+  | "live"
+  /** The session is there, but signing in or rotating has since killed this token. */
+  | "superseded"
+  /** The session has come to its end. */
+  | "expired";
+
+/** What the token of a session that the store knows is worth now. */
+export function standing(
+  session: Beginning,
+  expiresAt: number,
+  secretMatches: boolean,
+  now: number,
+  timeouts: Timeouts,
+): Exclude<Standing, "anonymous"> {
+  if (!secretMatches) return "superseded";
+  if (now >= expiresAt || now >= absoluteEnd(session, timeouts)) return "expired";
+  return "live";
+}
+
+/** What a request did with its session. */
+export interface Doings {
+  readonly signedOut: boolean;
+  /** A new token was asked for: by signing in or by rotating. */
+  readonly newToken: boolean;
+  /** A new owner signed in: what was there belongs to somebody else. */
+  readonly newOwner: boolean;
+  readonly signedIn: boolean;
+  readonly changed: boolean;
+  /** A previous key sealed the record. */
+  readonly outdated: boolean;
+  readonly touchDue: boolean;
+}
+
+/** What a commit does with the store. */
+export type Plan = "nothing" | "touch" | "create" | "update" | "replace" | "delete" | "drop";
+
+/**
+ * | standing            | signed out | signed in      | changed | nothing new          |
+ * | ------------------- | ---------- | -------------- | ------- | -------------------- |
+ * | anonymous, expired  | nothing    | create         | create  | nothing              |
+ * | superseded          | nothing    | create         | drop    | nothing              |
+ * | live                | delete     | update/replace | update  | update, touch or not |
+ *
+ * A superseded request may not set the cookie, so that it can't undo the token that superseded it; signing in is the
+ * exception, since that is how a client whose new token was lost on the way gets another.
+ */
+export function plan(standing: Standing, doings: Doings): Plan {
+  switch (standing) {
+    case "anonymous":
+    case "expired":
+      return !doings.signedOut && (doings.signedIn || doings.changed) ? "create" : "nothing";
+    case "superseded":
+      if (doings.signedOut) return "nothing";
+      if (doings.signedIn) return "create";
+      return doings.changed ? "drop" : "nothing";
+    case "live":
+      if (doings.signedOut) return "delete";
+      if (doings.newOwner) return "replace";
+      if (doings.newToken || doings.changed || doings.outdated) return "update";
+      return doings.touchDue ? "touch" : "nothing";
+  }
+}
+
+/** What to do when the record that was to be updated has changed meanwhile, or is gone. */
+export type Retry = "again" | "begin anew" | "drop" | "refuse";
+
+/**
+ * The newest record decides. Signing in never merges with what it finds: where the session has ended, or another
+ * sign-in came first, it begins a session of its own. Anything else of an ended session is dropped, and of a superseded
+ * one refused, since merging it would let whoever planted the old token write into the signed-in session.
+ */
+export function retry(newest: { ended: boolean; superseded: boolean }, signsIn: boolean): Retry {
+  if (newest.ended) return signsIn ? "begin anew" : "drop";
+  if (newest.superseded) return signsIn ? "begin anew" : "refuse";
+  return "again";
+}

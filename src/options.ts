@@ -1,0 +1,126 @@
+import type { Limits } from "./codec.ts";
+import { createCookie, type CookieOptions, type SessionCookie } from "./cookie.ts";
+import { milliseconds, type Duration, type Timeouts } from "./expiry.ts";
+import { createKeyring, type Keyring, type SecretKey } from "./keyring.ts";
+import type { SessionStore } from "./store.ts";
+
+export interface SessionsOptions {
+  /**
+   * The application's secret: a string or bytes, at least 32 of them, or a list of the current key and the previous ones
+   * that are still accepted. Required. `npx sojourn keygen` makes one.
+   */
+  secretKey: SecretKey | undefined;
+  /** Where records are kept. Required. */
+  store: SessionStore;
+  /** How long a session lives that nothing is heard of. Default `"1d"`. */
+  idleTimeout?: Duration;
+  /** How long a session lives whatever is heard of it, counted from signing in. Default `"30d"` (NIST AAL1). */
+  absoluteTimeout?: Duration;
+  /**
+   * Reading extends a session at most once in this time, so that the idle timeout is exact to this much: a session may
+   * end that much early, never late. Default a tenth of the idle timeout, at most `"5m"`.
+   */
+  touchInterval?: Duration;
+  /** How the cookie is set. */
+  cookie?: CookieOptions;
+  /** Whether `Forwarded` and `X-Forwarded-Proto` come from a proxy of yours. Default `false`. */
+  trustProxy?: boolean;
+  /** How long one open or one commit waits for the store, retries included. Default `"5s"`. */
+  storeTimeout?: Duration;
+  /** The bounds of one session's data: `bytes`, default 262144, and `depth`, default 32. */
+  limits?: Partial<Limits>;
+  /** The time in epoch milliseconds, for tests. Default `Date.now`. Give the store the same one. */
+  clock?: () => number;
+}
+
+/** The options, checked and settled. */
+export interface Settings {
+  readonly keyring: Keyring;
+  readonly store: SessionStore;
+  readonly timeouts: Timeouts;
+  readonly cookie: SessionCookie;
+  readonly trustProxy: boolean;
+  readonly storeTimeout: number;
+  readonly limits: Limits;
+  readonly now: () => number;
+}
+
+const OPTIONS = [
+  "secretKey",
+  "store",
+  "idleTimeout",
+  "absoluteTimeout",
+  "touchInterval",
+  "cookie",
+  "trustProxy",
+  "storeTimeout",
+  "limits",
+  "clock",
+];
+const COOKIE_OPTIONS = ["name", "domain", "path", "sameSite", "secure", "partitioned", "persistent"];
+const STORE_METHODS = ["read", "create", "update", "touch", "delete"] as const;
+/** The longest wait that a timer can hold. */
+const MAX_TIMER_MS = 2 ** 31 - 1;
+
+/** @throws TypeError naming the option and the remedy. */
+export function settle(options: SessionsOptions): Settings {
+  known(options, OPTIONS, "createSessions");
+  const { secretKey, store, cookie = {}, trustProxy = false, limits = {}, clock = Date.now } = options;
+  known(cookie, COOKIE_OPTIONS, "cookie");
+  known(limits, ["bytes", "depth"], "limits");
+
+  const timeouts = settleTimeouts(options);
+  const settledCookie = createCookie(cookie, timeouts.absolute);
+  const keyring = createKeyring(secretKey, settledCookie.baseName);
+
+  if (typeof store !== "object" || store === null) {
+    throw new TypeError(
+      'store is missing; give one, such as fileStore() of "sojourn/file" or memoryStore() of "sojourn/memory"',
+    );
+  }
+  const missing = STORE_METHODS.filter((method) => typeof store[method] !== "function");
+  if (missing.length > 0) throw new TypeError(`store lacks ${missing.join(", ")}; see SessionStore for the contract`);
+  if (typeof trustProxy !== "boolean") throw new TypeError("trustProxy must be true or false");
+  if (typeof clock !== "function") throw new TypeError("clock must be a function that gives epoch milliseconds");
+
+  const storeTimeout = milliseconds(options.storeTimeout ?? "5s", "storeTimeout");
+  if (storeTimeout > MAX_TIMER_MS) throw new TypeError("storeTimeout is longer than a timer can wait (24 days)");
+
+  return {
+    keyring,
+    store,
+    timeouts,
+    cookie: settledCookie,
+    trustProxy,
+    storeTimeout,
+    limits: { bytes: count(limits.bytes ?? 262_144, "limits.bytes"), depth: count(limits.depth ?? 32, "limits.depth") },
+    now: clock,
+  };
+}
+
+function settleTimeouts(options: SessionsOptions): Timeouts {
+  const idle = milliseconds(options.idleTimeout ?? "1d", "idleTimeout");
+  const absolute = milliseconds(options.absoluteTimeout ?? "30d", "absoluteTimeout");
+  const touchInterval =
+    options.touchInterval === undefined
+      ? Math.min(idle / 10, 300_000)
+      : milliseconds(options.touchInterval, "touchInterval");
+  if (idle > absolute)
+    throw new TypeError("idleTimeout is longer than absoluteTimeout; make it shorter, or that one longer");
+  if (touchInterval >= idle)
+    throw new TypeError("touchInterval must be shorter than idleTimeout, or reading would never extend a session");
+  return { idle, absolute, touchInterval };
+}
+
+function known(options: unknown, names: readonly string[], where: string): void {
+  if (typeof options !== "object" || options === null) throw new TypeError(`${where} needs an object of options`);
+  for (const name of Object.keys(options)) {
+    if (!names.includes(name)) throw new TypeError(`${where} has no option ${name}; there are ${names.join(", ")}`);
+  }
+}
+
+function count(value: unknown, option: string): number {
+  if (!Number.isSafeInteger(value) || (value as number) < 1)
+    throw new TypeError(`${option} must be a positive whole number`);
+  return value as number;
+}

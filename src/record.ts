@@ -1,0 +1,105 @@
+import { BOUNDLESS, decodeValue, encodeValue } from "./codec.ts";
+import { undecodable, type Keyring } from "./keyring.ts";
+import type { SessionStore, StoredSession } from "./store.ts";
+
+/** A message that is shown once. */
+export interface Flash {
+  readonly category: string;
+  readonly message: unknown;
+}
+
+/** A flash with a name, so that a request takes away those that it showed and no others. */
+export interface StoredFlash extends Flash {
+  readonly key: string;
+}
+
+/** What is kept of a session, but for the end that touching moves: that the store holds in the clear. */
+export interface SessionRecord {
+  readonly secretHash: Buffer;
+  /** Counts the tokens that were killed by signing in or rotating: a request of an earlier epoch may not write. */
+  readonly epoch: number;
+  readonly createdAt: number;
+  readonly signedInAt: number | undefined;
+  readonly owner: string | undefined;
+  readonly flashes: readonly StoredFlash[];
+  /** The encoded data: decoded only for a handler that looks. */
+  readonly data: string;
+}
+
+/** A record as it was read, and what the store holds beside it. */
+export interface LoadedRecord {
+  readonly record: SessionRecord;
+  readonly version: number;
+  readonly expiresAt: number;
+  /** A previous key sealed it: the next commit seals it anew. */
+  readonly byPreviousKey: boolean;
+}
+
+const FORMAT = 1;
+const HASH = 16;
+const HEAD = 1 + HASH + 4 + 6 + 6 + 2 + 4;
+/** `signedInAt` of a session that nobody signed in to. */
+const NEVER = 0;
+
+/** format, secretHash, epoch, createdAt, signedInAt, lengths of owner and flashes; then owner, flashes and data. */
+function encodeRecord(record: SessionRecord): Buffer {
+  const { owner = "", data } = record;
+  const flashes = record.flashes.length > 0 ? encodeValue(record.flashes, "flashes", BOUNDLESS) : "";
+  const ownerLength = Buffer.byteLength(owner);
+  const flashesLength = Buffer.byteLength(flashes);
+  const bytes = Buffer.allocUnsafe(HEAD + ownerLength + flashesLength + Buffer.byteLength(data));
+  bytes[0] = FORMAT;
+  record.secretHash.copy(bytes, 1);
+  let at = bytes.writeUInt32BE(record.epoch, 1 + HASH);
+  at = bytes.writeUIntBE(record.createdAt, at, 6);
+  at = bytes.writeUIntBE(record.signedInAt ?? NEVER, at, 6);
+  at = bytes.writeUInt16BE(ownerLength, at);
+  at = bytes.writeUInt32BE(flashesLength, at);
+  at += bytes.write(owner, at);
+  at += bytes.write(flashes, at);
+  bytes.write(data, at);
+  return bytes;
+}
+
+function decodeRecord(bytes: Buffer): SessionRecord {
+  if (bytes.length < HEAD || bytes[0] !== FORMAT) throw undecodable("its format is not one this version knows");
+  const signedInAt = bytes.readUIntBE(11 + HASH, 6);
+  const ownerEnd = HEAD + bytes.readUInt16BE(17 + HASH);
+  const flashesEnd = ownerEnd + bytes.readUInt32BE(19 + HASH);
+  if (flashesEnd > bytes.length) throw undecodable("it is cut off");
+  return {
+    secretHash: bytes.subarray(1, 1 + HASH),
+    epoch: bytes.readUInt32BE(1 + HASH),
+    createdAt: bytes.readUIntBE(5 + HASH, 6),
+    signedInAt: signedInAt === NEVER ? undefined : signedInAt,
+    owner: ownerEnd > HEAD ? bytes.toString("utf8", HEAD, ownerEnd) : undefined,
+    flashes: flashesEnd > ownerEnd ? (decodeValue(bytes.toString("utf8", ownerEnd, flashesEnd)) as StoredFlash[]) : [],
+    data: bytes.toString("utf8", flashesEnd),
+  };
+}
+
+/** The form a store keeps a record in: sealed, unless it never leaves this process's memory. */
+export function storedSession(
+  host: { store: SessionStore; keyring: Keyring },
+  id: string,
+  { record, version, expiresAt }: Omit<LoadedRecord, "byPreviousKey">,
+): StoredSession {
+  const plain = encodeRecord(record);
+  const payload = host.store.inProcess ? plain : host.keyring.seal(id, plain);
+  return { payload, version, expiresAt, owner: record.owner };
+}
+
+/** @throws SessionError ERR_SESSION_DECODE for a record that was changed, swapped, or sealed by an unknown key. */
+export function loadedRecord(
+  host: { store: SessionStore; keyring: Keyring },
+  id: string,
+  stored: StoredSession,
+): LoadedRecord {
+  const { payload, version, expiresAt } = stored;
+  if (host.store.inProcess) {
+    const plain = Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength);
+    return { record: decodeRecord(plain), version, expiresAt, byPreviousKey: false };
+  }
+  const { plain, byPreviousKey } = host.keyring.open(id, payload);
+  return { record: decodeRecord(plain), version, expiresAt, byPreviousKey };
+}

@@ -1,0 +1,49 @@
+import type { IncomingHttpHeaders } from "node:http";
+
+/** A request of any framework: what Sojourn needs of a `Request`, an `IncomingMessage` or a wrapper around one. */
+export type AnyRequest = FetchRequest | NodeRequest | { readonly raw: FetchRequest | NodeRequest };
+
+interface FetchRequest {
+  readonly url: string;
+  readonly headers: { get(name: string): string | null };
+}
+
+interface NodeRequest {
+  readonly headers: IncomingHttpHeaders;
+  readonly socket: object;
+}
+
+/** The request that a framework's own object wraps: the one object that all of its layers share. */
+export function innermost(request: AnyRequest): FetchRequest | NodeRequest {
+  return "raw" in request ? request.raw : request;
+}
+
+function isFetch(request: FetchRequest | NodeRequest): request is FetchRequest {
+  return typeof (request.headers as { get?: unknown }).get === "function";
+}
+
+function header(request: AnyRequest, name: "cookie" | "forwarded" | "x-forwarded-proto"): string | undefined {
+  const inner = innermost(request);
+  if (isFetch(inner)) return inner.headers.get(name) ?? undefined;
+  return inner.headers[name] as string | undefined;
+}
+
+export function cookieHeader(request: AnyRequest): string | undefined {
+  return header(request, "cookie");
+}
+
+/**
+ * Whether the client's connection was encrypted. Proxy headers count where they are trusted: by `trustProxy`, or by the
+ * framework's own setting, which then shows in its `protocol`.
+ */
+export function isSecure(request: AnyRequest, trustProxy: boolean): boolean {
+  const inner = innermost(request);
+  if (isFetch(inner) ? inner.url.startsWith("https:") : (inner.socket as { encrypted?: boolean }).encrypted)
+    return true;
+  if ((request as { protocol?: unknown }).protocol === "https") return true;
+  if (!trustProxy) return false;
+  // The first entry is the one nearest to the client (RFC 7239, section 4).
+  const forwarded = /^[^,]*?\bproto="?(https?)\b/i.exec(header(request, "forwarded") ?? "")?.[1];
+  const proto = forwarded ?? header(request, "x-forwarded-proto")?.split(",", 1)[0]?.trim();
+  return proto?.toLowerCase() === "https";
+}

@@ -1,0 +1,237 @@
+import type { Dictionary } from "./codec.ts";
+import { commit, isNewOwner } from "./commit.ts";
+import { SessionError } from "./errors.ts";
+import type { Flash } from "./record.ts";
+import type { Visit, Wishes } from "./visit.ts";
+
+/** What a session's data are where nothing more is said of them. */
+export type SessionData = Record<string, unknown>;
+
+/**
+ * The session that a handler holds. Everything that is not data is a member beside `data`, so that no key is reserved.
+ *
+ * @typeParam Data - what the application keeps; any key may be missing, since every session begins empty.
+ */
+export interface Session<Data extends object = SessionData> {
+  /**
+   * The session's data: an ordinary dictionary, without a prototype. Set, read and delete keys; changes deep inside are
+   * noticed too. Kept are JSON's values and Date, Map, Set, BigInt, Uint8Array, URL and undefined.
+   *
+   * @throws TypeError before a session of a lazy route has been loaded, and for writing after `signOut()`.
+   */
+  readonly data: Partial<Data>;
+
+  /** Takes a key out of the data and gives its value, or `fallback` where there is none. */
+  pop<Key extends keyof Data>(key: Key): Data[Key] | undefined;
+  pop<Key extends keyof Data, Fallback>(key: Key, fallback: Fallback): Exclude<Data[Key], undefined> | Fallback;
+
+  /**
+   * Changes one key by a function, at once; if another request stores the session first, the function is applied
+   * again to what that one stored. It must be synchronous and depend on nothing but the value. Returning `undefined`
+   * removes the key.
+   */
+  update<Key extends keyof Data>(
+    key: Key,
+    apply: (value: Data[Key] | undefined) => Data[Key] | undefined,
+  ): Data[Key] | undefined;
+
+  /** Keeps a message until `flashes()` shows it: in this request or in the next. */
+  flash(category: string, message: unknown): void;
+
+  /** The messages not yet shown, of one category or of all, oldest first; they are gone once this request is stored. */
+  flashes(category?: string): Flash[];
+
+  /** The public name of the session: safe to log, to list and to revoke by. Alone it opens nothing. */
+  readonly id: string;
+  /** Whether the session has not been stored yet. */
+  readonly isNew: boolean;
+  /** Who signed in, or `undefined`. */
+  readonly owner: string | undefined;
+  /** Epoch milliseconds; of a new session, now. */
+  readonly createdAt: number;
+  /** Epoch milliseconds, or `undefined` where nobody signed in. */
+  readonly signedInAt: number | undefined;
+  /** Epoch milliseconds: when the session ends if nothing more is heard of it. */
+  readonly expiresAt: number;
+
+  /**
+   * Binds the session to its owner: gives it a new token, kills the old one at once, and starts both clocks anew. Where
+   * the session belonged to somebody else, it ends, and a new one begins with what this request has set.
+   */
+  signIn(owner: string): void;
+
+  /** Ends the session on the server and clears the cookie. Afterwards reading is empty and writing is an error. */
+  signOut(): void;
+
+  /** Gives the session a new token and kills the old one at once: for a change of privileges. */
+  rotate(): void;
+
+  /**
+   * Stores the session now instead of with the response. Needed only after the response's head has left, and to
+   * handle a failure oneself.
+   *
+   * @throws TypeError for a value that can't be kept.
+   * @throws SessionError ERR_SESSION_STORE (503), ERR_SESSION_CONFLICT and ERR_SESSION_SUPERSEDED (409),
+   * ERR_SESSION_HEADERS_SENT (500)
+   */
+  save(): Promise<void>;
+
+  /**
+   * Reads the session from the store, once. Only routes that were declared lazy need it: anywhere else that has been
+   * done before the handler runs.
+   *
+   * @throws SessionError ERR_SESSION_STORE (503), ERR_SESSION_DECODE (500)
+   */
+  load(): Promise<this>;
+}
+
+const SIGNED_OUT =
+  "The session was signed out: nothing can be written to it any more; a new one begins with the next request";
+
+function refuse(): never {
+  throw new TypeError(SIGNED_OUT);
+}
+
+const NO_DATA = new Proxy(Object.freeze(Object.create(null) as Dictionary), {
+  set: refuse,
+  defineProperty: refuse,
+  deleteProperty: refuse,
+});
+
+class SessionHandle implements Session {
+  readonly #visit: Visit;
+
+  constructor(visit: Visit) {
+    this.#visit = visit;
+  }
+
+  static visitOf(session: unknown): Visit {
+    if (typeof session === "object" && session !== null && #visit in session) return session.#visit;
+    throw new TypeError("This is not a session; pass what sessions.open(request) gave");
+  }
+
+  get #seen(): Visit {
+    const visit = this.#visit;
+    if (!visit.isLoaded) {
+      if (visit.fault !== undefined) throw visit.fault;
+      throw new TypeError("The session is not loaded yet: this route is lazy, so await session.load() first");
+    }
+    visit.looked = true;
+    return visit;
+  }
+
+  get #alive(): Visit {
+    const visit = this.#seen;
+    if (visit.signedOut) refuse();
+    return visit;
+  }
+
+  get data(): Dictionary {
+    const visit = this.#seen;
+    return visit.signedOut ? NO_DATA : visit.journal.data;
+  }
+
+  pop(key: string, fallback?: unknown): unknown {
+    const { data } = this;
+    if (!Object.hasOwn(data, key)) return fallback;
+    const value = data[key];
+    delete data[key];
+    return value;
+  }
+
+  update(key: string, apply: (value: unknown) => unknown): unknown {
+    return this.#alive.journal.update(key, (value) => {
+      const changed = apply(value);
+      if (changed instanceof Promise) throw new TypeError(`update("${key}", …) needs a synchronous function`);
+      return changed;
+    });
+  }
+
+  flash(category: string, message: unknown): void {
+    if (typeof category !== "string") throw new TypeError("flash(category, message): the category must be a string");
+    this.#alive.journal.flash({ category, message });
+  }
+
+  flashes(category?: string): Flash[] {
+    const visit = this.#seen;
+    return visit.signedOut ? [] : visit.journal.takeFlashes(category);
+  }
+
+  get id(): string {
+    return this.#seen.id;
+  }
+
+  get isNew(): boolean {
+    return this.#seen.loaded === undefined;
+  }
+
+  get owner(): string | undefined {
+    const { signedOut, wishes, loaded } = this.#seen;
+    return signedOut ? undefined : (wishes.signIn?.owner ?? loaded?.record.owner);
+  }
+
+  get createdAt(): number {
+    const { loaded, host } = this.#seen;
+    return loaded?.record.createdAt ?? host.now();
+  }
+
+  get signedInAt(): number | undefined {
+    const { signedOut, wishes, loaded, host } = this.#seen;
+    if (signedOut) return undefined;
+    return wishes.signIn ? host.now() : loaded?.record.signedInAt;
+  }
+
+  get expiresAt(): number {
+    return this.#seen.expiresAt;
+  }
+
+  signIn(owner: string): void {
+    if (typeof owner !== "string" || owner === "" || Buffer.byteLength(owner) > 512) {
+      throw new TypeError("signIn(owner): the owner must be the user's id, a string of 1 to 512 bytes");
+    }
+    const visit = this.#withHead("sign in");
+    const wishes: Wishes = { ...visit.wishes, signIn: { owner } };
+    // Nothing that the owner before has left may be seen by the next one.
+    if (isNewOwner(visit, wishes)) visit.journal.forget();
+    visit.wishes = wishes;
+  }
+
+  signOut(): void {
+    const visit = this.#withHead("sign out");
+    visit.signedOut = true;
+  }
+
+  rotate(): void {
+    const visit = this.#withHead("rotate");
+    visit.wishes = { ...visit.wishes, rotate: true };
+  }
+
+  #withHead(what: string): Visit {
+    const visit = this.#alive;
+    if (visit.headSent) {
+      throw new SessionError(
+        "ERR_SESSION_HEADERS_SENT",
+        `Too late to ${what}: the response's head, and the cookie with it, has left`,
+      );
+    }
+    return visit;
+  }
+
+  async save(): Promise<void> {
+    await commit(this.#seen);
+  }
+
+  async load(): Promise<this> {
+    await this.#visit.load();
+    return this;
+  }
+}
+
+export function sessionOf<Data extends object>(visit: Visit): Session<Data> {
+  return new SessionHandle(visit) as unknown as Session<Data>;
+}
+
+/** @throws TypeError for anything but a session. */
+export function visitOf(session: unknown): Visit {
+  return SessionHandle.visitOf(session);
+}

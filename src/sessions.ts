@@ -1,0 +1,162 @@
+import { createCollector } from "./collector.ts";
+import { commit, planOf } from "./commit.ts";
+import { SessionError } from "./errors.ts";
+import { createEmitter, type SessionEvents, type SessionListener } from "./events.ts";
+import { settle, type SessionsOptions } from "./options.ts";
+import type { AnyRequest } from "./request.ts";
+import { innermost } from "./request.ts";
+import { sessionOf, visitOf, type Session, type SessionData } from "./session.ts";
+import { Visit, type Host } from "./visit.ts";
+import { createLanes } from "./waiting.ts";
+
+/** The head of a response, as far as a session writes to it. A `Headers` object is one. */
+export interface ResponseHead {
+  get(name: string): string | null | undefined;
+  set(name: string, value: string): void;
+  append(name: string, value: string): void;
+}
+
+/** What `createSessions` makes: the one thing of Sojourn that has a state. */
+export interface Sessions<Data extends object = SessionData> {
+  /**
+   * The session of a request, read from the store; a new and empty one for anybody who has none. The same request gives
+   * the same session.
+   *
+   * @throws SessionError ERR_SESSION_STORE (503), ERR_SESSION_DECODE (500). Never for a cookie, however it is formed.
+   */
+  open(request: AnyRequest): Promise<Session<Data>>;
+
+  /**
+   * Stores what has changed, and gives the response with the cookie and what caches must know. Send nothing before.
+   *
+   * @throws what `session.save()` throws.
+   */
+  commit(session: Session<Data>, response: Response): Promise<Response>;
+
+  /** Listens to what happens to sessions; gives the function that ends it. */
+  on<Name extends keyof SessionEvents>(name: Name, listener: SessionListener<Name>): () => void;
+
+  /** Ends the collection of expired sessions and closes the store. */
+  close(): Promise<void>;
+
+  /** The session of a request without reading it yet: `await session.load()` before use. For adapters and lazy routes. */
+  of(request: AnyRequest): Session<Data>;
+
+  /**
+   * For adapters: stores what has changed and writes the cookie and the caches' rules to the head. `undefined`, at once,
+   * where there is nothing to wait for; the head is written then. Once its head is written, a session can't begin or end.
+   *
+   * @throws only by the promise: what `session.save()` throws.
+   */
+  conclude(session: Session<Data>, head: ResponseHead): Promise<void> | undefined;
+
+  /** For adapters: the error that a response must end with, if its session was changed after its head without `save()`. */
+  unsaved(session: Session<Data>): SessionError | undefined;
+}
+
+/**
+ * Sets up the sessions of an application.
+ *
+ * @typeParam Data - what the application keeps in a session.
+ * @throws TypeError for any option that is missing, unknown or contradictory, naming the remedy.
+ */
+export function createSessions<Data extends object = SessionData>(options: SessionsOptions): Sessions<Data> {
+  const settings = settle(options);
+  const emitter = createEmitter();
+  const host: Host = { ...settings, emitter, lanes: createLanes() };
+  const collector = createCollector(host.store, emitter, host.now);
+  /** Where a request keeps its session: a property is cheaper than an entry in a WeakMap, at every garbage collection. */
+  const kept = Symbol("sojourn");
+
+  function of(request: AnyRequest): Session<Data> {
+    const keeper = innermost(request) as { [kept]?: Session<Data> };
+    return (keeper[kept] ??= sessionOf<Data>(new Visit(host, request)));
+  }
+
+  function conclude(session: Session<Data>, head: ResponseHead): Promise<void> | undefined {
+    const visit = visitOf(session);
+    if (visit.headSent) return undefined;
+    let storing: Promise<void> | undefined;
+    try {
+      storing = visit.isLoaded ? commit(visit) : undefined;
+    } catch (error) {
+      return Promise.reject(error as Error);
+    }
+    if (!storing) {
+      writeHead(visit, head);
+      return undefined;
+    }
+    collector.nudge();
+    return storing.then(() => writeHead(visit, head));
+  }
+
+  return {
+    of,
+
+    async open(request) {
+      return of(request).load();
+    },
+
+    async commit(session, response) {
+      const head = new Headers();
+      await conclude(session, {
+        get: (name) => response.headers.get(name),
+        set: head.set.bind(head),
+        append: head.append.bind(head),
+      });
+      return withHead(response, head);
+    },
+
+    conclude,
+
+    unsaved(session) {
+      const visit = visitOf(session);
+      if (!visit.headSent || planOf(visit) === "nothing" || planOf(visit) === "touch") return undefined;
+      return new SessionError(
+        "ERR_SESSION_HEADERS_SENT",
+        "The session was changed after the response's head had left, and not saved: await session.save() after such a change",
+      );
+    },
+
+    on: emitter.on,
+
+    async close() {
+      await collector.stop();
+      await host.store.close?.();
+    },
+  };
+}
+
+/** Tells the client its cookie, and caches what they may do with the response. */
+function writeHead(visit: Visit, head: ResponseHead): void {
+  visit.headSent = true;
+  const { setCookie } = visit;
+  if (!visit.looked && setCookie === undefined) return;
+  if (!/(?:^|,)\s*(?:\*|cookie)\s*(?:,|$)/i.test(head.get("vary") ?? "")) head.append("Vary", "Cookie");
+  const cacheControl = head.get("cache-control");
+  if (setCookie === undefined) {
+    if (visit.loaded && !cacheControl) head.set("Cache-Control", "private");
+    return;
+  }
+  visit.setCookie = undefined;
+  head.append("Set-Cookie", setCookie);
+  if (!/(?:^|,)\s*(?:no-store|private)\s*(?:,|$)/i.test(cacheControl ?? "")) head.set("Cache-Control", "no-store");
+}
+
+/** The response with more headers: itself where its headers may be changed, a copy where they may not. */
+function withHead(response: Response, head: Headers): Response {
+  const put = (target: Response): Response => {
+    for (const [name, value] of head) {
+      if (name === "cache-control") target.headers.set(name, value);
+      else target.headers.append(name, value);
+    }
+    return target;
+  };
+  if (head.keys().next().done) return response;
+  try {
+    return put(response);
+  } catch {
+    // Those of Response.redirect() and of a fetched response may not.
+    return put(new Response(response.body, response));
+  }
+}

@@ -1,0 +1,74 @@
+import { SessionError } from "./errors.ts";
+
+/**
+ * The wait for a store, bounded for everything that one open or one commit asks of it, retries and the wait for other
+ * commits of the same session included.
+ */
+export class Patience {
+  readonly #limit: number;
+  readonly #end: number;
+
+  /** @param limit - in milliseconds */
+  constructor(limit: number) {
+    this.#limit = limit;
+    this.#end = performance.now() + limit;
+  }
+
+  /**
+   * The store's answer. An answer that comes too late is taken and forgotten, be it a failure.
+   *
+   * @throws SessionError ERR_SESSION_STORE when the store fails, with its error as the cause, and when time is up.
+   */
+  ask<T>(what: string, question: () => Promise<T>): Promise<T> {
+    const left = this.#end - performance.now();
+    return new Promise<T>((resolve, reject) => {
+      if (left <= 0) return reject(this.#tooLate());
+      const timer = setTimeout(() => reject(this.#tooLate()), left);
+      const failed = (cause: unknown) => {
+        clearTimeout(timer);
+        reject(new SessionError("ERR_SESSION_STORE", `The session store failed to ${what} a session`, { cause }));
+      };
+      try {
+        question().then((answer) => {
+          clearTimeout(timer);
+          resolve(answer);
+        }, failed);
+      } catch (cause) {
+        failed(cause);
+      }
+    });
+  }
+
+  #tooLate(): SessionError {
+    return new SessionError("ERR_SESSION_STORE", `The session store did not answer within ${this.#limit} ms`);
+  }
+}
+
+/** Runs tasks of the same key one after the other, and those of different keys side by side. */
+export interface Lanes {
+  enter<T>(key: string, task: () => Promise<T>): Promise<T>;
+}
+
+/**
+ * Commits of one session in one process wait for each other instead of taking turns at losing: only other processes
+ * are left to conflict with.
+ */
+export function createLanes(): Lanes {
+  const tails = new Map<string, Promise<unknown>>();
+  return {
+    async enter(key, task) {
+      const before = tails.get(key);
+      const run = before ? before.then(task) : task();
+      const tail = run.then(
+        () => undefined,
+        () => undefined,
+      );
+      tails.set(key, tail);
+      try {
+        return await run;
+      } finally {
+        if (tails.get(key) === tail) tails.delete(key);
+      }
+    },
+  };
+}
