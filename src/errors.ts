@@ -16,12 +16,22 @@ const STATUS: Record<SessionErrorCode, 409 | 500 | 503> = {
   ERR_SESSION_COOKIE_TOO_LARGE: 500,
 };
 
+/** What caches must know of a response that could not be made. */
+export const NEVER_CACHED = { "cache-control": "no-store", vary: "Cookie" } as const;
+
+/** What a client is told: not whose fault it was. */
+const REASON = {
+  409: "Conflict",
+  500: "Internal Server Error",
+  503: "Service Unavailable: please try again in a moment",
+};
+
 /**
  * A fault at run time. Mistakes in the program are `TypeError`s instead, and a missing, expired or forged session is
  * no error at all.
  *
- * `status`, `statusCode`, `expose` and `headers` are what Express, Fastify, Koa and Hono honour when they turn an error
- * into a response: 503 for the store, 409 for a conflict, 500 for the rest, never to be cached.
+ * `status`, `statusCode`, `expose` and `headers` are what Express, Fastify and Koa honour when they turn an error into a
+ * response, and `getResponse()` what Hono does: 503 for the store, 409 for a conflict, 500 for the rest, never cached.
  */
 export class SessionError extends Error {
   override readonly name = "SessionError";
@@ -29,12 +39,18 @@ export class SessionError extends Error {
   readonly status: 409 | 500 | 503;
   readonly statusCode: 409 | 500 | 503;
   readonly expose: boolean;
-  readonly headers: Readonly<Record<string, string>> = { "cache-control": "no-store", vary: "Cookie" };
+  readonly headers: Readonly<Record<string, string>> = NEVER_CACHED;
 
   constructor(code: SessionErrorCode, message: string, options?: { cause?: unknown }) {
     super(message, options);
     this.code = code;
     this.status = this.statusCode = STATUS[code];
     this.expose = this.status < 500;
+  }
+
+  /** A plain response that tells a client no more than it should know. */
+  getResponse(): Response {
+    const body = this.expose ? this.message : REASON[this.status];
+    return new Response(`${body}\n`, { status: this.status, headers: this.headers });
   }
 }

@@ -83,6 +83,8 @@ export interface Session<Data extends object = SessionData> {
    * @throws SessionError ERR_SESSION_STORE (503), ERR_SESSION_DECODE (500)
    */
   load(): Promise<this>;
+  /** Whether the members above may be used: at once for a visitor without a cookie, otherwise after `load()`. */
+  readonly isLoaded: boolean;
 }
 
 const SIGNED_OUT =
@@ -219,6 +221,10 @@ class SessionHandle implements Session {
 
   async save(): Promise<void> {
     await commit(this.#seen);
+  }
+
+  get isLoaded(): boolean {
+    return this.#visit.isLoaded;
   }
 
   async load(): Promise<this> {

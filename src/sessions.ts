@@ -1,6 +1,6 @@
 import { createCollector } from "./collector.ts";
 import { commit, planOf } from "./commit.ts";
-import { SessionError } from "./errors.ts";
+import { NEVER_CACHED, SessionError } from "./errors.ts";
 import { createEmitter, type SessionEvents, type SessionListener } from "./events.ts";
 import { settle, type SessionsOptions } from "./options.ts";
 import type { AnyRequest } from "./request.ts";
@@ -9,7 +9,7 @@ import { sessionOf, visitOf, type Session, type SessionData } from "./session.ts
 import { Visit, type Host } from "./visit.ts";
 import { createLanes } from "./waiting.ts";
 
-/** The head of a response, as far as a session writes to it. A `Headers` object is one. */
+/** The head of a response, as far as a session writes to it; only Set-Cookie is appended. A `Headers` object is one. */
 export interface ResponseHead {
   get(name: string): string | null | undefined;
   set(name: string, value: string): void;
@@ -75,19 +75,26 @@ export function createSessions<Data extends object = SessionData>(options: Sessi
 
   function conclude(session: Session<Data>, head: ResponseHead): Promise<void> | undefined {
     const visit = visitOf(session);
-    if (visit.headSent) return undefined;
-    let storing: Promise<void> | undefined;
-    try {
-      storing = visit.isLoaded ? commit(visit) : undefined;
-    } catch (error) {
-      return Promise.reject(error as Error);
-    }
-    if (!storing) {
-      writeHead(visit, head);
+    if (visit.failed || visit.fault !== undefined) {
+      for (const [name, value] of Object.entries(NEVER_CACHED)) head.set(name, value);
       return undefined;
     }
-    collector.nudge();
-    return storing.then(() => writeHead(visit, head));
+    if (visit.headSent) return undefined;
+    const failed = (error: unknown) => {
+      visit.failed = true;
+      throw error;
+    };
+    try {
+      const storing = visit.isLoaded ? commit(visit) : undefined;
+      if (storing) {
+        collector.nudge();
+        return storing.then(() => writeHead(visit, head)).catch(failed);
+      }
+      writeHead(visit, head);
+      return undefined;
+    } catch (error) {
+      return Promise.reject(error as Error).catch(failed);
+    }
   }
 
   return {
@@ -132,7 +139,8 @@ function writeHead(visit: Visit, head: ResponseHead): void {
   visit.headSent = true;
   const { setCookie } = visit;
   if (!visit.looked && setCookie === undefined) return;
-  if (!/(?:^|,)\s*(?:\*|cookie)\s*(?:,|$)/i.test(head.get("vary") ?? "")) head.append("Vary", "Cookie");
+  const vary = head.get("vary") ?? "";
+  if (!/(?:^|,)\s*(?:\*|cookie)\s*(?:,|$)/i.test(vary)) head.set("Vary", vary ? `${vary}, Cookie` : "Cookie");
   const cacheControl = head.get("cache-control");
   if (setCookie === undefined) {
     if (visit.loaded && !cacheControl) head.set("Cache-Control", "private");
@@ -146,10 +154,7 @@ function writeHead(visit: Visit, head: ResponseHead): void {
 /** The response with more headers: itself where its headers may be changed, a copy where they may not. */
 function withHead(response: Response, head: Headers): Response {
   const put = (target: Response): Response => {
-    for (const [name, value] of head) {
-      if (name === "cache-control") target.headers.set(name, value);
-      else target.headers.append(name, value);
-    }
+    for (const [name, value] of head) target.headers[name === "set-cookie" ? "append" : "set"](name, value);
     return target;
   };
   if (head.keys().next().done) return response;

@@ -63,6 +63,8 @@ export class Visit {
   headSent = false;
   /** The store could not be read: nothing is known of the session, and nothing may be done to it. */
   fault: unknown;
+  /** A commit failed: the error's response is not the place for another. */
+  failed = false;
   committing: Promise<void> | undefined;
 
   constructor(host: Host, request: AnyRequest) {

@@ -1,0 +1,11 @@
+export interface Server {
+  name: string;
+  commands: string[];
+  aptPackages: string[];
+  env: string;
+}
+type Environment = Record<string, string | undefined>;
+export declare function provideServers(
+  servers?: Server[],
+  options?: { env?: Environment; install?: (server: Server) => boolean },
+): Server[];

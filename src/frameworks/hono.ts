@@ -1,0 +1,46 @@
+import type { Context, MiddlewareHandler } from "hono";
+import type { Session } from "../session.ts";
+import type { ResponseHead, Sessions } from "../sessions.ts";
+import { checkAdapterOptions, isLazy, type AdapterOptions } from "./lazy.ts";
+
+/** What the middleware adds to a context: `c.var.session`, typed by the sessions that it was given. */
+export interface SessionVariables<Data extends object> {
+  Variables: { session: Session<Data> };
+}
+
+/**
+ * Middleware for Hono 4: `app.use(sojourn(sessions))`, and `c.var.session` is the session. What could not be read or
+ * stored goes to `app.onError`.
+ */
+export function sojourn<Data extends object>(
+  sessions: Sessions<Data>,
+  options: AdapterOptions<Context> = {},
+): MiddlewareHandler<SessionVariables<Data>> {
+  checkAdapterOptions(options);
+  return async (c, next) => {
+    const session = sessions.of(c.req.raw);
+    if (c.get("session") === session) return next();
+    c.set("session", session);
+    if (!session.isLoaded && !isLazy(options, c)) await session.load();
+    await next();
+    try {
+      await sessions.conclude(session, headOf(c));
+    } catch (error) {
+      // Nothing of the response that could not be given may get into the error's.
+      c.res = undefined;
+      throw error;
+    }
+  };
+}
+
+function headOf(c: Context): ResponseHead {
+  const write = (how: "set" | "append") => (name: string, value: string) => {
+    try {
+      c.res.headers[how](name, value);
+    } catch {
+      // The headers of Response.redirect() and of a fetched response can't be changed; Hono makes a copy that can.
+      c.header(name, value, { append: how === "append" });
+    }
+  };
+  return { get: (name) => c.res.headers.get(name), set: write("set"), append: write("append") };
+}
