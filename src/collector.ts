@@ -19,7 +19,8 @@ export function createCollector(store: SessionStore, emitter: Emitter, now: () =
 
   async function collect(): Promise<void> {
     try {
-      while (!stopped && (await store.deleteExpired!(BATCH)) === BATCH);
+      let more = true;
+      while (more) more = (await store.deleteExpired!(BATCH)) === BATCH && !stopped;
     } catch (error) {
       emitter.emit("fault", { error });
     }

@@ -41,8 +41,7 @@ export function createEmitter(): Emitter {
   const listeners = new Map<string, Set<(event: never) => void>>();
   return {
     on(name, listener) {
-      if (!NAMES.includes(name))
-        throw new TypeError(`No event is called ${String(name)}; there are ${NAMES.join(", ")}`);
+      if (!NAMES.includes(name)) throw new TypeError(`No event is called ${name}; there are ${NAMES.join(", ")}`);
       if (typeof listener !== "function") throw new TypeError("A listener must be a function");
       const set = listeners.get(name) ?? new Set();
       listeners.set(name, set.add(listener));

@@ -8,7 +8,7 @@ export function milliseconds(duration: Duration, option: string): number {
   let ms = Number.NaN;
   if (typeof duration === "number") ms = duration * 1000;
   else {
-    const parts = /^(\d+(?:\.\d+)?)(ms|s|m|h|d)$/.exec(String(duration));
+    const parts = /^(\d+(?:\.\d+)?)(ms|s|m|h|d)$/.exec(duration);
     if (parts) ms = Number(parts[1]) * UNIT_MS[parts[2] as keyof typeof UNIT_MS];
   }
   if (!(ms > 0 && Number.isFinite(ms))) {

@@ -69,7 +69,9 @@ function guessable(bytes: Buffer): boolean {
 
   let steady = 0;
   for (let i = 2; i < bytes.length; i++) {
-    if (bytes[i]! - bytes[i - 1]! === bytes[i - 1]! - bytes[i - 2]!) steady++;
+    const step = bytes[i]! - bytes[i - 1]!;
+    const before = bytes[i - 1]! - bytes[i - 2]!;
+    if (step === before) steady++;
   }
   return steady > bytes.length / 3;
 }

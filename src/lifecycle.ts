@@ -55,8 +55,8 @@ export type Plan = "nothing" | "touch" | "create" | "update" | "replace" | "dele
  * A superseded request may not set the cookie, so that it can't undo the token that superseded it; signing in is the
  * exception, since that is how a client whose new token was lost on the way gets another.
  */
-export function plan(standing: Standing, doings: Doings): Plan {
-  switch (standing) {
+export function plan(token: Standing, doings: Doings): Plan {
+  switch (token) {
     case "anonymous":
     case "expired":
       return !doings.signedOut && (doings.signedIn || doings.changed) ? "create" : "nothing";
