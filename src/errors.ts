@@ -4,8 +4,7 @@ export type SessionErrorCode =
   | "ERR_SESSION_CONFLICT"
   | "ERR_SESSION_SUPERSEDED"
   | "ERR_SESSION_DECODE"
-  | "ERR_SESSION_HEADERS_SENT"
-  | "ERR_SESSION_COOKIE_TOO_LARGE";
+  | "ERR_SESSION_HEADERS_SENT";
 
 const STATUS: Record<SessionErrorCode, 409 | 500 | 503> = {
   ERR_SESSION_STORE: 503,
@@ -13,7 +12,6 @@ const STATUS: Record<SessionErrorCode, 409 | 500 | 503> = {
   ERR_SESSION_SUPERSEDED: 409,
   ERR_SESSION_DECODE: 500,
   ERR_SESSION_HEADERS_SENT: 500,
-  ERR_SESSION_COOKIE_TOO_LARGE: 500,
 };
 
 /** What caches must know of a response that could not be made. */

@@ -19,7 +19,7 @@ export interface NodeOptions extends AdapterOptions<IncomingMessage> {
  */
 export function sojourn<Data extends object>(
   sessions: Sessions<Data>,
-  handler: (req: IncomingMessage, res: ServerResponse, session: Session<Data>) => void | Promise<void>,
+  handler: (req: IncomingMessage, res: ServerResponse, session: Session<Data>) => unknown,
   options: NodeOptions = {},
 ): RequestListener {
   checkAdapterOptions(options, ["lazy", "onError"]);
