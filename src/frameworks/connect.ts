@@ -27,10 +27,8 @@ export function tie<Data extends object>(
       return undefined;
     },
     beforeEnd: () => sessions.unsaved(session),
-    onFailure(error) {
-      if (!res.headersSent) neverCached(res);
-      onFailure(error);
-    },
+    headersOnFailure: NEVER_CACHED,
+    onFailure,
   });
 }
 

@@ -1,0 +1,84 @@
+import type { ServerResponse } from "node:http";
+
+type HeadersGiven = Record<string, unknown> | unknown[];
+export type Head = [status: number, second?: string | HeadersGiven, third?: HeadersGiven];
+export type Listener = (...args: unknown[]) => void;
+/** Written as a method, so that a function with narrower arguments fits. */
+type Takes<Arguments extends unknown[]> = { method(...args: Arguments): unknown }["method"];
+
+/** The methods that we take the place of, with their arguments as they come. */
+export interface Methods {
+  writeHead: Takes<Head>;
+  write: Takes<unknown[]>;
+  end: Takes<unknown[]>;
+  flushHeaders: Takes<[]>;
+  on: Takes<[event: string, listener: Listener]>;
+}
+export interface Response extends Omit<ServerResponse, keyof Methods | "setHeader" | "appendHeader">, Methods {
+  setHeader(name: string, value: unknown): unknown;
+  appendHeader(name: string, value: unknown): unknown;
+}
+
+/** Gives the headers of a call of writeHead to the response, where later ones add to them. Returns what is left. */
+export function mergeHeaders(res: Response, [status, second, third]: Head): Head {
+  const hasMessage = typeof second === "string";
+  const headers = hasMessage ? third : (third ?? second);
+  if (Array.isArray(headers)) {
+    const seen = new Set<string>();
+    for (const [name, value] of pairs(headers)) {
+      const key = name.toLowerCase();
+      if (seen.has(key)) res.appendHeader(name, value);
+      else res.setHeader(name, copy(value));
+      seen.add(key);
+    }
+  } else if (headers) {
+    setAll(res, headers);
+  }
+  return hasMessage ? [status, second] : [status];
+}
+
+/** The list forms that writeHead takes: pairs, or names and values in turn. */
+function* pairs(list: readonly unknown[]): Generator<[string, unknown]> {
+  if (Array.isArray(list[0])) {
+    for (const pair of list) if (Array.isArray(pair)) yield [String(pair[0]), pair[1]];
+    return;
+  }
+  if (list.length % 2 !== 0) throw new TypeError("The list of headers given to writeHead ends with a name.");
+  for (let i = 0; i < list.length; i += 2) yield [String(list[i]), list[i + 1]];
+}
+
+export function setAll(res: Response, headers: Readonly<Record<string, unknown>>): void {
+  for (const [name, value] of Object.entries(headers)) if (name) res.setHeader(name, copy(value));
+}
+
+/** appendHeader pushes into the array that it finds, and the program may share its own between responses. */
+export function copy(value: unknown): unknown {
+  return Array.isArray(value) ? [...value] : value;
+}
+
+/** Makes a response look sent. Returns the way back. */
+export function freeze(res: Response, isEnded: () => boolean): () => void {
+  const sent: PropertyDescriptorMap = {
+    headersSent: { get: () => true },
+    writableEnded: { get: isEnded },
+    setHeader: { value: refuse },
+    appendHeader: { value: refuse },
+    removeHeader: { value: refuse },
+  };
+  const before = Object.keys(sent).map((name) => [name, Object.getOwnPropertyDescriptor(res, name)] as const);
+  for (const [name, descriptor] of Object.entries(sent)) {
+    Object.defineProperty(res, name, { ...descriptor, configurable: true });
+  }
+  return () => {
+    for (const [name, descriptor] of before) {
+      Reflect.deleteProperty(res, name);
+      if (descriptor) Object.defineProperty(res, name, descriptor);
+    }
+  };
+}
+
+export function refuse(): never {
+  throw Object.assign(new Error("Cannot set headers after they are sent to the client"), {
+    code: "ERR_HTTP_HEADERS_SENT",
+  });
+}
