@@ -1,0 +1,25 @@
+import { spawnSync } from "node:child_process";
+import { describe, expect, it } from "vitest";
+import { createKeyring } from "../keyring.ts";
+
+const sojourn = (...args: string[]) =>
+  spawnSync(process.execPath, ["--import", "tsx", new URL("sojourn.ts", import.meta.url).pathname, ...args], {
+    encoding: "utf8",
+  });
+
+describe("npx sojourn", () => {
+  it("makes a different key each time, each of 256 bits and good enough for the keyring", () => {
+    const keys = [sojourn("keygen"), sojourn("keygen")].map((run) => run.stdout.trim());
+    expect(new Set(keys).size).toBe(2);
+    for (const key of keys) {
+      expect(key).toMatch(/^[\w-]{43}$/);
+      expect(createKeyring(key, "session").sign("text")).toHaveLength(32);
+    }
+  });
+
+  it("says how it is used, and fails for what it does not know", () => {
+    expect(sojourn("--help")).toMatchObject({ status: 0, stdout: expect.stringContaining("keygen") as string });
+    expect(sojourn()).toMatchObject({ status: 2, stderr: expect.stringContaining("Usage") as string });
+    expect(sojourn("frobnicate")).toMatchObject({ status: 2, stderr: expect.stringContaining("frobnicate") as string });
+  });
+});
