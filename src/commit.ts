@@ -2,8 +2,10 @@ import { SessionError } from "./errors.ts";
 import { extendedEnd, touchIsDue } from "./expiry.ts";
 import { EMPTY, type Content } from "./journal.ts";
 import { plan, retry, type Plan } from "./lifecycle.ts";
+import { withinLimit } from "./owners.ts";
+import { rotationIsDue, type Rotation } from "./rotation.ts";
 import { loadedRecord, storedSession, type LoadedRecord, type SessionRecord } from "./record.ts";
-import { hashSecret, randomPart, type Token } from "./token.ts";
+import { EPOCHS, hashSecret, randomPart, type Token } from "./token.ts";
 import { NO_WISHES, type Visit, type Wishes } from "./visit.ts";
 import { Patience } from "./waiting.ts";
 
@@ -47,14 +49,31 @@ export function planOf(visit: Visit): Plan {
     newOwner: isNewOwner(visit, wishes),
     changed: visit.isChanged,
     outdated: loaded?.byPreviousKey === true,
-    touchDue: loaded !== undefined && touchIsDue(host.now(), loaded.expiresAt, loaded.record, host.timeouts),
+    rotates: loaded !== undefined && planRotates(visit),
+    touchDue:
+      loaded !== undefined && !visit.passive && touchIsDue(host.now(), loaded.expiresAt, loaded.record, host.timeouts),
   });
+}
+
+function rotationIsDueFor({ host, loaded, match, headSent }: Visit): boolean {
+  // Only a request with the current token hands out the next one, and only while there is a head to hand it out with.
+  if (!loaded || match !== "current" || headSent) return false;
+  const { record } = loaded;
+  return rotationIsDue(host.now(), record.signedInAt ?? record.createdAt, record.rotation, host.rotation);
 }
 
 /** Whether somebody else signs in to the session of an owner. */
 export function isNewOwner(visit: Visit, wishes: Wishes): boolean {
   const owner = visit.loaded?.record.owner;
   return wishes.signIn !== undefined && owner !== undefined && owner !== wishes.signIn.owner;
+}
+
+function planRotates(visit: Visit): boolean {
+  return visit.match === "next" || rotationIsDueFor(visit);
+}
+
+function tokenFields({ secret, epoch }: Token): Pick<SessionRecord, "secretHash" | "epoch"> {
+  return { secretHash: hashSecret(secret), epoch };
 }
 
 function needsCookie(next: Plan, wishes: Wishes): boolean {
@@ -112,12 +131,13 @@ class Commit {
   async #create(content: Content): Promise<void> {
     const visit = this.#visit;
     const { host } = visit;
-    const token = { id: visit.newId(), secret: randomPart() };
-    const loaded = this.#loaded(1, {
-      ...this.#tokenFields(token, 0),
+    const token = { id: visit.newId(), secret: randomPart(), epoch: 1 };
+    const loaded = this.#loaded(1, undefined, {
+      ...tokenFields(token),
       createdAt: this.#now,
       signedInAt: undefined,
       owner: undefined,
+      rotation: this.#freshRotation(),
       ...this.#signInFields(),
       data: content.data,
       flashes: content.flashes,
@@ -126,6 +146,7 @@ class Commit {
       host.store.create(token.id, storedSession(host, token.id, loaded)),
     );
     if (!created) throw new SessionError("ERR_SESSION_STORE", "The session store says that a random id exists already");
+    await this.#keepLimit(token.id);
     this.#settle(token, loaded, content);
     host.emitter.emit("created", { id: token.id, owner: loaded.record.owner });
     this.#announceSignIn();
@@ -137,14 +158,16 @@ class Commit {
     const wishes = this.#wishes;
     const { id } = visit.token!;
     const began = visit.loaded!;
-    const token = wishes.signIn || wishes.rotate ? { id, secret: randomPart() } : undefined;
+    const epoch = (began.record.epoch + 1) % EPOCHS;
+    const token = wishes.signIn || wishes.rotate ? { id, secret: randomPart(), epoch } : undefined;
+    const turns = !token && planRotates(visit);
 
     let base = began;
     let content = this.#content;
     for (let attempt = 1; attempt <= MAX_ATTEMPTS; attempt++) {
-      const loaded = this.#loaded(base.version + 1, {
+      const loaded = this.#loaded(base.version + 1, base, {
         ...base.record,
-        ...(token && this.#tokenFields(token, base.record.epoch)),
+        ...(token ? { ...tokenFields(token), rotation: this.#freshRotation() } : turns && this.#turned(base.record)),
         ...this.#signInFields(),
         data: content.data,
         flashes: content.flashes,
@@ -154,7 +177,9 @@ class Commit {
         loaded.expiresAt > this.#now &&
         (await this.#patience.ask("update", () => host.store.update(id, stored, base.version)))
       ) {
+        await this.#keepLimit(id);
         this.#settle(token ?? visit.token!, loaded, content, token !== undefined);
+        if (turns) this.#handOutTurned();
         if (wishes.signIn) this.#announceSignIn();
         else if (token) host.emitter.emit("rotated", { id, owner: loaded.record.owner });
         return;
@@ -181,6 +206,19 @@ class Commit {
     throw new SessionError(
       "ERR_SESSION_CONFLICT",
       `Other requests changed the session first, ${MAX_ATTEMPTS} times in a row; nothing of this one was stored`,
+    );
+  }
+
+  /** A sign-in that is one too many is taken back: its session has not been seen by anybody yet. */
+  async #keepLimit(id: string): Promise<void> {
+    const { host } = this.#visit;
+    const { signIn } = this.#wishes;
+    if (!signIn || !host.maxPerOwner) return;
+    if (await withinLimit(host, host.maxPerOwner, signIn.owner, id, this.#patience)) return;
+    await this.#patience.ask("delete", () => host.store.delete(id));
+    throw new SessionError(
+      "ERR_SESSION_LIMIT",
+      `This owner has ${host.maxPerOwner.sessions} sessions already; one must end first`,
     );
   }
 
@@ -216,16 +254,44 @@ class Commit {
     return loaded && loaded.expiresAt > this.#now ? loaded : undefined;
   }
 
-  #tokenFields(token: Token, epoch: number): Pick<SessionRecord, "secretHash" | "epoch"> {
-    return { secretHash: hashSecret(token.secret), epoch: epoch + 1 };
-  }
-
   #signInFields(): Partial<SessionRecord> {
-    return this.#wishes.signIn ? { owner: this.#wishes.signIn.owner, signedInAt: this.#now } : {};
+    const { signIn } = this.#wishes;
+    if (!signIn) return {};
+    const { owner, note, idle, absolute } = signIn;
+    return { owner, note, idle, absolute, signedInAt: this.#now, client: this.#visit.client };
   }
 
-  #loaded(version: number, record: SessionRecord): LoadedRecord {
-    const expiresAt = extendedEnd(this.#now, record, this.#visit.host.timeouts);
+  /** A new secret has its whole time before it. */
+  #freshRotation(): Rotation | undefined {
+    return this.#visit.host.rotation && { since: this.#now };
+  }
+
+  /** The record after this visit's step in a rotation, if nobody has taken it already. */
+  #turned(record: SessionRecord): Partial<SessionRecord> {
+    const visit = this.#visit;
+    const { rotation, secretHash } = record;
+    if (visit.match === "next") {
+      const seen = hashSecret(visit.token!.secret);
+      if (!rotation?.next || !seen.equals(rotation.next)) return {};
+      return { secretHash: seen, rotation: { since: this.#now, previous: new Uint8Array(secretHash) } };
+    }
+    if (rotation?.next) return {};
+    const since = rotation?.since ?? record.signedInAt ?? record.createdAt;
+    return { rotation: { ...rotation, since, next: new Uint8Array(hashSecret(visit.successor().secret)) } };
+  }
+
+  #handOutTurned(): void {
+    const visit = this.#visit;
+    if (visit.match === "next") {
+      visit.match = "current";
+      visit.host.emitter.emit("rotated", { id: visit.id, owner: visit.loaded!.record.owner });
+    } else visit.handOutSuccessor();
+  }
+
+  #loaded(version: number, base: LoadedRecord | undefined, record: SessionRecord): LoadedRecord {
+    const visit = this.#visit;
+    const rests = base && visit.passive && !this.#wishes.signIn;
+    const expiresAt = rests ? base.expiresAt : extendedEnd(this.#now, record, visit.host.timeouts);
     return { record, version, expiresAt, byPreviousKey: false };
   }
 
@@ -235,6 +301,7 @@ class Commit {
     visit.token = token;
     visit.loaded = loaded;
     visit.standing = "live";
+    if (newToken) visit.match = "current";
     visit.journal.rebase(this.#content, content);
     if (visit.wishes === this.#wishes) visit.wishes = NO_WISHES;
     if (newToken) visit.handOut();

@@ -24,15 +24,15 @@ export interface SessionCookie {
   readonly baseName: string;
   /** The different values that a request carries under the cookie's name, the most specific first, a few at most. */
   values(header: string | undefined, secure: boolean): string[];
-  /** A Set-Cookie value. `lifetime` in milliseconds. */
-  set(value: string, lifetime: number, secure: boolean): string;
+  /** A Set-Cookie value. `lifetime` in milliseconds; `keep`: even beyond the browser's session. */
+  set(value: string, lifetime: number, secure: boolean, keep: boolean): string;
   /** A Set-Cookie value that makes the client forget the cookie. */
   clear(secure: boolean): string;
 }
 
 /** RFC 6265bis, section 5.6: browsers ignore a longer name and value, and cap the lifetime at 400 days. */
 const MAX_NAME_AND_VALUE = 4096;
-const MAX_LIFETIME = 400 * 86_400_000;
+export const MAX_LIFETIME = 400 * 86_400_000;
 /** More cookies of one name than this are somebody's play. */
 const MAX_VALUES = 4;
 
@@ -101,9 +101,9 @@ export function createCookie(options: CookieOptions, absoluteTimeout: number): S
 
     values: (header, secureRequest) => (header ? cookieValues(header, nameOf(isSecure(secureRequest))) : []),
 
-    set(value, lifetime, secureRequest) {
+    set(value, lifetime, secureRequest, keep) {
       const now = isSecure(secureRequest);
-      const age = persistent ? `; Max-Age=${Math.max(0, Math.ceil(lifetime / 1000))}` : "";
+      const age = persistent || keep ? `; Max-Age=${Math.max(0, Math.ceil(lifetime / 1000))}` : "";
       return `${nameOf(now)}=${value}${age}${now ? guarded : open}`;
     },
 

@@ -1,3 +1,5 @@
+import type { Client } from "./record.ts";
+
 /** What happened to a session: its public id, never its token. */
 export interface SessionEvent {
   readonly id: string;
@@ -9,9 +11,16 @@ export interface SessionEvents {
   created: SessionEvent;
   /** An owner signed in. */
   signedIn: SessionEvent;
-  /** The session got a new token by `rotate()`. */
+  /** The session's token was replaced by `rotate()`, or by periodic rotation once the client had the new one. */
   rotated: SessionEvent;
   signedOut: SessionEvent;
+  /** The session was ended from the server's side. */
+  revoked: SessionEvent;
+  /**
+   * A token came back after it had been rotated out and its grace was over: the session was ended. `client` is who had
+   * signed in and `presentedBy` who came with the old token, as far as the application tells.
+   */
+  replayed: SessionEvent & { readonly client?: Client | undefined; readonly presentedBy?: Client | undefined };
   /** A request came with the token of a session that is past its absolute timeout. */
   expired: SessionEvent;
   /** A request's changes were dropped, because the session had ended or its token had been replaced meanwhile. */
@@ -32,6 +41,8 @@ const NAMES: readonly (keyof SessionEvents)[] = [
   "signedIn",
   "rotated",
   "signedOut",
+  "revoked",
+  "replayed",
   "expired",
   "dropped",
   "fault",

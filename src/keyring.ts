@@ -19,6 +19,8 @@ export interface Keyring {
   sign(text: string): string;
   /** The index of the key that made `signature`, 0 for the current one, -1 for none. */
   verify(text: string, signature: string): number;
+  /** The secrets that may follow `secret` in this session: by the current key first, then by the previous ones. */
+  successors(id: string, secret: string): string[];
   /** Encrypts and authenticates a record; only under the same id does it open again. */
   seal(id: string, plain: Uint8Array): Buffer;
   /** The record, and whether a previous key sealed it. */
@@ -80,6 +82,7 @@ interface DerivedKey {
   readonly id: Buffer;
   readonly signing: KeyObject;
   readonly sealing: KeyObject;
+  readonly rotating: KeyObject;
 }
 
 /**
@@ -108,6 +111,8 @@ export function createKeyring(secretKey: SecretKey | undefined, cookieName: stri
       if (bytes.length !== SIGNATURE_LENGTH) return -1;
       return keys.findIndex((key) => timingSafeEqual(Buffer.from(signature(key, text)), bytes));
     },
+
+    successors: (id, secret) => keys.map((key) => successor(key, id, secret)),
 
     seal(id, plain) {
       const nonce = randomBytesPooled(NONCE_BYTES);
@@ -153,11 +158,16 @@ function derive(secret: Buffer, cookieName: string): DerivedKey {
     id: key("key id", KEY_ID_BYTES),
     signing: createSecretKey(key("token signature", 32)),
     sealing: createSecretKey(key("record seal", 32)),
+    rotating: createSecretKey(key("secret rotation", 32)),
   };
 }
 
 function signature(key: DerivedKey, text: string): string {
   return createHmac("sha256", key.signing).update(text).digest("base64url").slice(0, SIGNATURE_LENGTH);
+}
+
+function successor(key: DerivedKey, id: string, secret: string): string {
+  return createHmac("sha256", key.rotating).update(id).update(secret).digest().toString("base64url", 0, 16);
 }
 
 /**

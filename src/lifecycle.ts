@@ -1,3 +1,4 @@
+import type { Match } from "./rotation.ts";
 import { absoluteEnd, type Beginning, type Timeouts } from "./expiry.ts";
 
 /**
@@ -13,19 +14,21 @@ export type Standing =
   /** The session is there, but signing in or rotating has since killed this token. */
   | "superseded"
   /** The session has come to its end. */
-  | "expired";
+  | "expired"
+  /** The token was rotated out, and should be known to nobody any more: the session has to end. */
+  | "replayed";
 
 /** What the token of a session that the store knows is worth now. */
 export function standing(
   session: Beginning,
   expiresAt: number,
-  secretMatches: boolean,
+  secret: Match,
   now: number,
   timeouts: Timeouts,
 ): Exclude<Standing, "anonymous"> {
-  if (!secretMatches) return "superseded";
+  if (secret === "superseded") return "superseded";
   if (now >= expiresAt || now >= absoluteEnd(session, timeouts)) return "expired";
-  return "live";
+  return secret === "replayed" ? "replayed" : "live";
 }
 
 /** What a request did with its session. */
@@ -39,6 +42,8 @@ export interface Doings {
   readonly changed: boolean;
   /** A previous key sealed the record. */
   readonly outdated: boolean;
+  /** The secret is to be rotated, or its successor was seen for the first time. */
+  readonly rotates: boolean;
   readonly touchDue: boolean;
 }
 
@@ -49,7 +54,7 @@ export type Plan = "nothing" | "touch" | "create" | "update" | "replace" | "dele
  * | standing            | signed out | signed in      | changed | nothing new          |
  * | ------------------- | ---------- | -------------- | ------- | -------------------- |
  * | anonymous, expired  | nothing    | create         | create  | nothing              |
- * | superseded          | nothing    | create         | drop    | nothing              |
+ * | superseded, replayed | nothing   | create         | drop    | nothing              |
  * | live                | delete     | update/replace | update  | update, touch or not |
  *
  * A superseded request may not set the cookie, so that it can't undo the token that superseded it; signing in is the
@@ -61,13 +66,14 @@ export function plan(token: Standing, doings: Doings): Plan {
     case "expired":
       return !doings.signedOut && (doings.signedIn || doings.changed) ? "create" : "nothing";
     case "superseded":
+    case "replayed":
       if (doings.signedOut) return "nothing";
       if (doings.signedIn) return "create";
       return doings.changed ? "drop" : "nothing";
     case "live":
       if (doings.signedOut) return "delete";
       if (doings.newOwner) return "replace";
-      if (doings.newToken || doings.changed || doings.outdated) return "update";
+      if (doings.newToken || doings.changed || doings.outdated || doings.rotates) return "update";
       return doings.touchDue ? "touch" : "nothing";
   }
 }

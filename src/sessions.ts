@@ -3,6 +3,9 @@ import { commit, planOf } from "./commit.ts";
 import { NEVER_CACHED, SessionError } from "./errors.ts";
 import { createEmitter, type SessionEvents, type SessionListener } from "./events.ts";
 import { settle, type SessionsOptions } from "./options.ts";
+import { createLiveHandles } from "./live.ts";
+import { checkOrigin } from "./origin.ts";
+import { liveSessionsOf, revoke, revokeAll, revokeEverything, type SessionInfo } from "./owners.ts";
 import type { AnyRequest } from "./request.ts";
 import { innermost } from "./request.ts";
 import { sessionOf, visitOf, type Session, type SessionData } from "./session.ts";
@@ -19,12 +22,12 @@ export interface ResponseHead {
 /** What `createSessions` makes: the one thing of Sojourn that has a state. */
 export interface Sessions<Data extends object = SessionData> {
   /**
-   * The session of a request, read from the store; a new and empty one for anybody who has none. The same request gives
+   * The session of a request, read from the store, and extended by it unless it is `passive` (polling, say); a new and empty one for anybody who has none. The same request gives
    * the same session.
    *
    * @throws SessionError ERR_SESSION_STORE (503), ERR_SESSION_DECODE (500). Never for a cookie, however it is formed.
    */
-  open(request: AnyRequest): Promise<Session<Data>>;
+  open(request: AnyRequest, options?: { passive?: boolean }): Promise<Session<Data>>;
 
   /**
    * Stores what has changed, and gives the response with the cookie and what caches must know. Send nothing before.
@@ -32,6 +35,31 @@ export interface Sessions<Data extends object = SessionData> {
    * @throws what `session.save()` throws.
    */
   commit(session: Session<Data>, response: Response): Promise<Response>;
+
+  /**
+   * Where is this owner signed in? The latest sign-in first. `current` marks the caller's own.
+   *
+   * @throws TypeError where the store has no `idsOf`. SessionError ERR_SESSION_STORE.
+   */
+  list(owner: string, options?: { current?: string | undefined }): Promise<SessionInfo[]>;
+
+  /**
+   * The session of a request that is taken over by a WebSocket, an event stream or the like: there, changes of data are
+   * stored by `session.save()`, `session.reload()` looks again, and `session.signal` tells of the end. Origin is checked:
+   * it must be the request's own host or one of `origins`.
+   *
+   * @throws SessionError ERR_SESSION_ORIGIN (403), and what `open` throws.
+   */
+  attach(request: AnyRequest, options?: { origins?: readonly string[] }): Promise<Session<Data>>;
+
+  /** Ends a session by its public id; its next request is anonymous. `true` if it was live. */
+  revoke(id: string): Promise<boolean>;
+
+  /** Ends all sessions of an owner, but for the one with the id `except`; says how many. */
+  revokeAll(owner: string, options?: { except?: string | undefined }): Promise<number>;
+
+  /** Ends every session in the store; says how many. */
+  revokeEverything(): Promise<number>;
 
   /** Listens to what happens to sessions; gives the function that ends it. */
   on<Name extends keyof SessionEvents>(name: Name, listener: SessionListener<Name>): () => void;
@@ -63,7 +91,12 @@ export interface Sessions<Data extends object = SessionData> {
 export function createSessions<Data extends object = SessionData>(options: SessionsOptions): Sessions<Data> {
   const settings = settle(options);
   const emitter = createEmitter();
-  const host: Host = { ...settings, emitter, lanes: createLanes() };
+  const host: Host = {
+    ...settings,
+    emitter,
+    lanes: createLanes(),
+    live: createLiveHandles(settings.store, emitter, settings.now),
+  };
   const collector = createCollector(host.store, emitter, host.now);
   /** Where a request keeps its session: a property is cheaper than an entry in a WeakMap, at every garbage collection. */
   const kept = Symbol("sojourn");
@@ -100,8 +133,10 @@ export function createSessions<Data extends object = SessionData>(options: Sessi
   return {
     of,
 
-    async open(request) {
-      return of(request).load();
+    async open(request, { passive } = {}) {
+      const session = of(request);
+      if (passive !== undefined) session.passive = passive;
+      return session.load();
     },
 
     async commit(session, response) {
@@ -116,6 +151,23 @@ export function createSessions<Data extends object = SessionData>(options: Sessi
 
     conclude,
 
+    async attach(request, { origins = [] } = {}) {
+      checkOrigin(request, origins);
+      const session = of(request);
+      const visit = visitOf(session);
+      visit.upgraded = visit.headSent = true;
+      return session.load();
+    },
+
+    async list(owner, { current } = {}) {
+      const sessions = await liveSessionsOf(host, owner);
+      return sessions.map((info) => ({ ...info, isCurrent: info.id === current }));
+    },
+
+    revoke: (id) => revoke(host, id),
+    revokeAll: (owner, { except } = {}) => revokeAll(host, owner, except),
+    revokeEverything: () => revokeEverything(host),
+
     unsaved(session) {
       const visit = visitOf(session);
       if (!visit.headSent || planOf(visit) === "nothing" || planOf(visit) === "touch") return undefined;
@@ -128,6 +180,7 @@ export function createSessions<Data extends object = SessionData>(options: Sessi
     on: emitter.on,
 
     async close() {
+      host.live.close();
       await collector.stop();
       await host.store.close?.();
     },

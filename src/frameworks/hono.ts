@@ -1,7 +1,7 @@
 import type { Context, MiddlewareHandler } from "hono";
 import type { Session } from "../session.ts";
 import type { ResponseHead, Sessions } from "../sessions.ts";
-import { checkAdapterOptions, isLazy, type AdapterOptions } from "./lazy.ts";
+import { begin, checkAdapterOptions, type AdapterOptions } from "./adapter.ts";
 
 /** What the middleware adds to a context: `c.var.session`, typed by the sessions that it was given. */
 export interface SessionVariables<Data extends object> {
@@ -21,7 +21,7 @@ export function sojourn<Data extends object>(
     const session = sessions.of(c.req.raw);
     if (c.get("session") === session) return next();
     c.set("session", session);
-    if (!session.isLoaded && !isLazy(options, c)) await session.load();
+    await begin(session, options, c);
     await next();
     try {
       await sessions.conclude(session, headOf(c));
