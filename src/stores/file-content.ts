@@ -1,0 +1,62 @@
+import { Buffer } from "node:buffer";
+import { crc32 } from "node:zlib";
+
+/*
+ * A content file:
+ *
+ *   bytes  0–3   "SJN1": what it is, and the version of the format
+ *          4–7   CRC-32 of everything after it
+ *          8–11  length of the head
+ *         12–15  length of the payload
+ *         16–    the head, JSON: [nonce, id] or [nonce, id, owner]; then the payload
+ *
+ * Numbers are unsigned, big-endian. The checksum finds what a disk or a power cut tore, and the nonce, which is in the
+ * file's name too, what an earlier use of the file left; who may read a record, and whether it was tampered with, is
+ * the seal's business.
+ */
+
+const MAGIC = 0x53_4a_4e_31;
+const HEADER = 16;
+
+export interface Content {
+  readonly nonce: string;
+  readonly id: string;
+  readonly owner: string | undefined;
+  readonly payload: Uint8Array;
+}
+
+export function encodeContent({ nonce, id, owner, payload }: Content): Buffer {
+  const head = JSON.stringify(owner === undefined ? [nonce, id] : [nonce, id, owner]);
+  const length = Buffer.byteLength(head);
+  const file = Buffer.allocUnsafe(HEADER + length + payload.byteLength);
+  file.writeUInt32BE(MAGIC, 0);
+  file.writeUInt32BE(length, 8);
+  file.writeUInt32BE(payload.byteLength, 12);
+  file.write(head, HEADER);
+  file.set(payload, HEADER + length);
+  file.writeUInt32BE(crc32(file.subarray(8)), 4);
+  return file;
+}
+
+/** What a content file holds, or, as a string, why it can't be believed. The payload is a view on `file`. */
+export function decodeContent(file: Buffer, nonce: string): Content | string {
+  if (file.byteLength < HEADER) return `it is ${file.byteLength} bytes long, shorter than its header`;
+  if (file.readUInt32BE(0) !== MAGIC) return "it does not begin with SJN1";
+  const payloadAt = HEADER + file.readUInt32BE(8);
+  const length = payloadAt + file.readUInt32BE(12);
+  if (length !== file.byteLength) return `it is ${file.byteLength} bytes long, not ${length}`;
+  if (crc32(file.subarray(8)) !== file.readUInt32BE(4)) return "its checksum is wrong";
+  const [written, id, owner] = parseHead(file.toString("utf8", HEADER, payloadAt));
+  if (written !== nonce) return "it was written under another name";
+  if (typeof id !== "string" || !(owner === undefined || typeof owner === "string")) return "its head is wrong";
+  return { nonce, id, owner, payload: file.subarray(payloadAt) };
+}
+
+function parseHead(text: string): unknown[] {
+  try {
+    const head: unknown = JSON.parse(text);
+    return Array.isArray(head) ? head : [];
+  } catch {
+    return [];
+  }
+}

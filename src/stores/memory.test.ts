@@ -1,0 +1,172 @@
+import { describe, expect, it } from "vitest";
+import type { StoredSession } from "../store.ts";
+import { storeContract } from "../testing/index.ts";
+import { type Expiring, expiryHeap } from "./expiry-heap.ts";
+import { memoryStore, type MemoryStoreOptions } from "./memory.ts";
+
+const session = (expiresAt: number, given: Partial<StoredSession> = {}): StoredSession => ({
+  payload: new TextEncoder().encode("data"),
+  version: 1,
+  expiresAt,
+  ...given,
+});
+
+const make = (options: unknown) => () => memoryStore(options as MemoryStoreOptions);
+
+function storeAt(options: MemoryStoreOptions = {}) {
+  const time = { now: 1000 };
+  return { time, store: memoryStore({ clock: () => time.now, ...options }) };
+}
+
+describe("memoryStore and the store contract", () => {
+  it.each(storeContract((given) => memoryStore(given)))("$name", async ({ run }) => {
+    await expect(run()).resolves.toBeUndefined();
+  });
+});
+
+describe("memoryStore", () => {
+  it("says that payloads never leave the process", () => {
+    expect(memoryStore().inProcess).toBe(true);
+  });
+
+  it("refuses a new session when full of live ones, and names the option", async () => {
+    const { store } = storeAt({ maxSessions: 2 });
+    await store.create("a", session(5000));
+    await store.create("b", session(6000));
+    await expect(store.create("c", session(7000))).rejects.toThrow(/maxSessions.*whenFull/);
+    expect(await store.create("a", session(7000))).toBe(false);
+    expect(await store.update("a", session(7000, { version: 2 }), 1)).toBe(true);
+    expect(await store.read("b")).toBeDefined();
+  });
+
+  it("finds room among expired sessions before it is full", async () => {
+    const { store, time } = storeAt({ maxSessions: 3 });
+    await store.create("a", session(2000));
+    await store.create("b", session(9000));
+    await store.create("c", session(2001));
+    time.now = 2001;
+    for (const id of ["d", "e"]) expect(await store.create(id, session(9000))).toBe(true);
+    await expect(store.create("f", session(9000))).rejects.toThrow("full");
+  });
+
+  it("evicts the session that expires soonest where it is told to", async () => {
+    const { store } = storeAt({ maxSessions: 3, whenFull: "evict" });
+    await store.create("a", session(5000));
+    await store.create("b", session(4000));
+    await store.create("c", session(6000));
+    await store.touch("b", 8000);
+    await store.update("c", session(3000, { version: 2 }), 1);
+    await store.create("d", session(7000));
+    await store.create("e", session(7500));
+    const ids: string[] = [];
+    for await (const id of store.all()) ids.push(id);
+    expect(ids.toSorted()).toEqual(["b", "d", "e"]);
+  });
+
+  it("forgets a crowd of expired sessions as new ones come, without deleteExpired", async () => {
+    const { store, time } = storeAt({ maxSessions: 100 });
+    for (let n = 0; n < 50; n += 1) await store.create(`old${n}`, session(2000));
+    time.now = 2000;
+    for (let n = 0; n < 25; n += 1) await store.create(`new${n}`, session(9000));
+    expect(await store.deleteExpired(1000)).toBe(0);
+  });
+
+  it("keeps other turns of the event loop going while it deletes many", async () => {
+    const { store, time } = storeAt({ maxSessions: 200_000 });
+    for (let n = 0; n < 100_000; n += 1) await store.create(`s${n}`, session(2000 + (n % 7)));
+    time.now = 9000;
+    let turns = 0;
+    const count = (): void => {
+      turns += 1;
+      if (turns < 1e6) next = setImmediate(count);
+    };
+    let next = setImmediate(count);
+    expect(await store.deleteExpired(200_000)).toBe(100_000);
+    clearImmediate(next);
+    expect(turns).toBeGreaterThan(0);
+  });
+
+  it("keeps sessions of an owner apart as they come and go", async () => {
+    const { store, time } = storeAt();
+    await store.create("a", session(2000, { owner: "ada" }));
+    await store.create("b", session(9000, { owner: "ada" }));
+    await store.create("c", session(9000, { owner: "ada" }));
+    expect((await store.idsOf("ada")).toSorted()).toEqual(["a", "b", "c"]);
+    time.now = 2000;
+    expect((await store.idsOf("ada")).toSorted()).toEqual(["b", "c"]);
+    await store.update("b", session(9000, { version: 2, owner: "grace" }), 1);
+    await store.delete("c");
+    await store.deleteExpired(10);
+    expect(await store.idsOf("ada")).toEqual([]);
+    expect(await store.idsOf("grace")).toEqual(["b"]);
+  });
+
+  it("refuses options it doesn't know or can't use", () => {
+    expect(make({ max: 5 })).toThrow(/no option "max": use any of maxSessions, whenFull, clock/);
+    for (const maxSessions of [0, -1, 1.5, Number.NaN, Infinity, "5"]) {
+      expect(make({ maxSessions })).toThrow(TypeError);
+    }
+    expect(make({ whenFull: "drop" })).toThrow(/"error".*"evict"/);
+    expect(make({ clock: 5 })).toThrow(TypeError);
+    expect(make(null)).toThrow(TypeError);
+  });
+
+  it("rejects what no engine could keep", async () => {
+    const { store } = storeAt();
+    for (const expiresAt of [Number.NaN, Infinity, -1, 1.5, 9e15]) {
+      await expect(store.create("x", session(expiresAt))).rejects.toThrow(TypeError);
+      await expect(store.touch("x", expiresAt)).rejects.toThrow(TypeError);
+    }
+    for (const version of [0, -1, 1.5, Number.NaN]) {
+      await expect(store.create("x", session(9000, { version }))).rejects.toThrow(TypeError);
+    }
+    await expect(store.deleteExpired(0)).rejects.toThrow(TypeError);
+  });
+});
+
+describe("expiryHeap", () => {
+  it("gives the same order as sorting, whatever is added, moved and removed", () => {
+    const random = seeded(42);
+    const heap = expiryHeap<Expiring>();
+    const model = new Set<Expiring>();
+    for (let step = 0; step < 20_000; step += 1) {
+      const known = [...model][Math.floor(random() * model.size)];
+      const expiresAt = Math.floor(random() * 500);
+      const choice = random();
+      if (known === undefined || choice < 0.4) {
+        const entry = { expiresAt, position: -1 };
+        heap.add(entry);
+        model.add(entry);
+      } else if (choice < 0.7) {
+        heap.move(known, expiresAt);
+      } else {
+        heap.remove(known);
+        model.delete(known);
+      }
+      let soonest = Infinity;
+      for (const entry of model) soonest = Math.min(soonest, entry.expiresAt);
+      expect(heap.first()?.expiresAt ?? Infinity).toBe(soonest);
+      expect(heap.size).toBe(model.size);
+      if (model.size > 200) {
+        heap.clear();
+        model.clear();
+      }
+    }
+    const order: number[] = [];
+    for (let first = heap.first(); first !== undefined; first = heap.first()) {
+      order.push(first.expiresAt);
+      heap.remove(first);
+    }
+    expect(order).toEqual([...model].map((entry) => entry.expiresAt).toSorted((a, b) => a - b));
+  });
+});
+
+function seeded(seed: number): () => number {
+  let state = seed;
+  return () => {
+    state = (state + 0x6d2b79f5) | 0;
+    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
+    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4294967296;
+  };
+}

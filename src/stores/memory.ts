@@ -1,0 +1,259 @@
+import { Buffer } from "node:buffer";
+import { setImmediate as nextTurn } from "node:timers/promises";
+import type { SessionStore, StoredSession } from "../store.ts";
+import { expiryHeap, type Expiring } from "./expiry-heap.ts";
+import { checkClock, checkLimit, checkOptions, checkStored, checkTime } from "./stored.ts";
+
+/** How {@link memoryStore} behaves. */
+export interface MemoryStoreOptions {
+  /**
+   * How many sessions it holds at most. Default 100 000: with a payload of 171 bytes about 40 MB of heap, small beside
+   * what a server uses, and more than one process usually serves. The upper end is 16 000 000.
+   */
+  maxSessions?: number | undefined;
+  /**
+   * What a new session meets when every place is taken by a live one. `"error"` (the default) refuses it, so that
+   * nobody is silently signed out; `"evict"` ends the session that expires soonest.
+   */
+  whenFull?: "error" | "evict" | undefined;
+  /** Epoch milliseconds. Default `Date.now`; tests pass their own. */
+  clock?: (() => number) | undefined;
+}
+
+/** A {@link SessionStore} with all its capabilities, in this process's memory. */
+export interface MemoryStore extends SessionStore {
+  readonly inProcess: true;
+  subscribe(listener: (id: string) => void): () => void;
+  idsOf(owner: string): Promise<string[]>;
+  all(): AsyncIterable<string>;
+  deleteExpired(limit: number): Promise<number>;
+  close(): Promise<void>;
+}
+
+interface Entry extends Expiring {
+  readonly id: string;
+  /** The bytes as a one-byte string: a typed array costs 200 bytes of heap before it holds anything. */
+  payload: string;
+  version: number;
+  owner: string | undefined;
+}
+
+const LARGEST_MAP = 16_000_000;
+// Two go for one that comes, so that a server without deleteExpired still gets rid of a crowd of expired sessions.
+const DROPPED_ON_CREATE = 2;
+const DROPPED_BETWEEN_LOOKS_AT_THE_CLOCK = 256;
+const LONGEST_SLICE = 3;
+
+/**
+ * Keeps sessions in this process's memory: for development, tests, and one-process servers that may forget everything
+ * when they restart.
+ *
+ * Nothing is shared by reference: what is stored is copied, and what is read is a copy. Expired sessions are unreadable
+ * at once, and make room as new ones come; there is no timer.
+ *
+ * @throws {TypeError} at an option it doesn't know or can't use. When full (see `whenFull`), `create` rejects.
+ */
+export function memoryStore(options: MemoryStoreOptions = {}): MemoryStore {
+  checkOptions("memoryStore", options, ["maxSessions", "whenFull", "clock"]);
+  checkClock("memoryStore", options.clock);
+  const { maxSessions = 100_000, whenFull = "error", clock = Date.now } = options;
+  if (!Number.isInteger(maxSessions) || maxSessions < 1 || maxSessions > LARGEST_MAP) {
+    throw new TypeError(`memoryStore: maxSessions must be a whole number from 1 to ${LARGEST_MAP}`);
+  }
+  if (whenFull !== "error" && whenFull !== "evict") {
+    throw new TypeError('memoryStore: whenFull must be "error" (refuse new sessions) or "evict" (end the oldest)');
+  }
+
+  const sessions = new Map<string, Entry>();
+  // Most owners have one session: a Set for each would cost half as much again as the session.
+  const owners = new Map<string, Entry | Set<Entry>>();
+  const heap = expiryHeap<Entry>();
+  const listeners = new Set<(id: string) => void>();
+  let closed = false;
+
+  function open(): void {
+    if (closed) throw new Error("the memory store is closed: make a new one with memoryStore()");
+  }
+
+  function live(id: string): Entry | undefined {
+    open();
+    const entry = sessions.get(id);
+    return entry !== undefined && entry.expiresAt > clock() ? entry : undefined;
+  }
+
+  function disown(entry: Entry): void {
+    if (entry.owner === undefined) return;
+    const owned = owners.get(entry.owner);
+    if (owned instanceof Set) owned.delete(entry);
+    if (owned === entry || (owned instanceof Set && owned.size === 0)) owners.delete(entry.owner);
+    entry.owner = undefined;
+  }
+
+  function own(entry: Entry, owner: string | undefined): void {
+    if (entry.owner === owner) return;
+    disown(entry);
+    if (owner === undefined) return;
+    const owned = owners.get(owner);
+    entry.owner = flat(owner);
+    if (owned instanceof Set) owned.add(entry);
+    else owners.set(entry.owner, owned === undefined ? entry : new Set([owned, entry]));
+  }
+
+  function drop(entry: Entry): void {
+    sessions.delete(entry.id);
+    heap.remove(entry);
+    disown(entry);
+  }
+
+  function dropExpired(limit: number, now: number): number {
+    let dropped = 0;
+    for (let first = heap.first(); first !== undefined && first.expiresAt <= now; first = heap.first()) {
+      if (dropped === limit) break;
+      drop(first);
+      dropped += 1;
+    }
+    return dropped;
+  }
+
+  return {
+    inProcess: true,
+
+    async read(id) {
+      const entry = live(id);
+      if (entry === undefined) return undefined;
+      const { payload, version, expiresAt, owner } = entry;
+      return { payload: Buffer.from(payload, "latin1"), version, expiresAt, owner };
+    },
+
+    async create(id, stored) {
+      open();
+      checkStored(stored);
+      const now = clock();
+      const old = sessions.get(id);
+      if (old !== undefined) {
+        if (old.expiresAt > now) return false;
+        drop(old);
+      }
+      dropExpired(DROPPED_ON_CREATE, now);
+      if (sessions.size >= maxSessions) {
+        // The soonest-expiring one is live, and so are all the others.
+        if (whenFull === "error") {
+          throw new Error(
+            `the memory store is full with ${maxSessions} live sessions: raise maxSessions, ` +
+              'shorten the timeouts, or set whenFull to "evict"',
+          );
+        }
+        drop(heap.first()!);
+      }
+      const { payload, version, expiresAt, owner } = stored;
+      const entry: Entry = {
+        id: flat(id),
+        payload: text(payload),
+        version,
+        owner: undefined,
+        expiresAt,
+        position: 0,
+      };
+      sessions.set(entry.id, entry);
+      heap.add(entry);
+      own(entry, owner);
+      return true;
+    },
+
+    async update(id, stored, expectedVersion) {
+      open();
+      checkStored(stored);
+      const entry = live(id);
+      if (entry === undefined || entry.version !== expectedVersion) return false;
+      entry.payload = text(stored.payload);
+      entry.version = stored.version;
+      heap.move(entry, stored.expiresAt);
+      own(entry, stored.owner);
+      return true;
+    },
+
+    async touch(id, expiresAt) {
+      open();
+      checkTime(expiresAt);
+      const entry = live(id);
+      if (entry === undefined) return false;
+      if (expiresAt > entry.expiresAt) heap.move(entry, expiresAt);
+      return true;
+    },
+
+    async delete(id) {
+      open();
+      const entry = sessions.get(id);
+      if (entry === undefined) return false;
+      const wasLive = entry.expiresAt > clock();
+      drop(entry);
+      if (wasLive) for (const listener of listeners) listener(entry.id);
+      return wasLive;
+    },
+
+    subscribe(listener) {
+      open();
+      listeners.add(listener);
+      return () => void listeners.delete(listener);
+    },
+
+    async idsOf(owner) {
+      open();
+      const now = clock();
+      const ids: string[] = [];
+      const owned = owners.get(owner) ?? [];
+      for (const entry of "id" in owned ? [owned] : owned) if (entry.expiresAt > now) ids.push(entry.id);
+      return ids;
+    },
+
+    // A Map may change while it is walked: what is removed is not met, what is added may be.
+    async *all() {
+      open();
+      for (const entry of sessions.values()) {
+        if (entry.expiresAt <= clock()) continue;
+        yield entry.id;
+        open();
+      }
+    },
+
+    async deleteExpired(limit) {
+      open();
+      checkLimit(limit);
+      let forgotten = 0;
+      let began = performance.now();
+      for (;;) {
+        const wanted = Math.min(limit - forgotten, DROPPED_BETWEEN_LOOKS_AT_THE_CLOCK);
+        const dropped = dropExpired(wanted, clock());
+        forgotten += dropped;
+        if (dropped < wanted || forgotten === limit) return forgotten;
+        if (performance.now() - began > LONGEST_SLICE) {
+          await nextTurn();
+          open();
+          began = performance.now();
+        }
+      }
+    },
+
+    async close() {
+      closed = true;
+      listeners.clear();
+      sessions.clear();
+      owners.clear();
+      heap.clear();
+    },
+  };
+}
+
+function text(payload: StoredSession["payload"]): string {
+  const bytes = Buffer.isBuffer(payload)
+    ? payload
+    : Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength);
+  return bytes.toString("latin1");
+}
+
+// A string cut out of a longer one (an id out of a Cookie header) keeps the longer one alive. UTF-16 loses nothing,
+// not even half a surrogate pair, and the one-byte form halves what almost every id takes.
+function flat(value: string): string {
+  const oneByte = Buffer.from(value, "latin1").toString("latin1");
+  return oneByte === value ? oneByte : Buffer.from(value, "utf16le").toString("utf16le");
+}

@@ -1,0 +1,143 @@
+import assert from "node:assert/strict";
+import type { SessionStore } from "../store.ts";
+import { sessionFor, uniqueId } from "./contract-helpers.ts";
+import type { Capability, Rule } from "./store-contract.ts";
+
+/** The rules of the capabilities that a store declares. */
+export function capabilityCases(declared: readonly Capability[]): Rule[] {
+  return declared.flatMap((capability) => CASES[capability]);
+}
+
+const CASES: Record<Capability, readonly Rule[]> = {
+  idsOf: [
+    [
+      "finds an owner's sessions, and nobody else's",
+      async (bench) => {
+        const { store } = bench;
+        const [ada, grace] = [uniqueId(), uniqueId()];
+        const ids = [uniqueId(), uniqueId()];
+        for (const id of ids) await store.create(id, sessionFor(bench, { owner: ada }));
+        const other = uniqueId();
+        await store.create(other, sessionFor(bench, { owner: grace }));
+        await store.create(uniqueId(), sessionFor(bench));
+        assert.deepEqual(await ownedBy(store, ada), ids.toSorted(), "idsOf must find all of an owner's sessions");
+        assert.deepEqual(await ownedBy(store, grace), [other], "idsOf must find nobody else's sessions");
+        assert.deepEqual(await ownedBy(store, uniqueId()), [], "an owner without sessions has none");
+        for (const tricky of ["", "*", "__proto__", "%"]) {
+          const found = await ownedBy(store, tricky);
+          assert.ok(!found.includes(other), `idsOf(${JSON.stringify(tricky)}) must not match another owner`);
+        }
+      },
+    ],
+    [
+      "follows a session to another owner, and to none",
+      async (bench) => {
+        const { store } = bench;
+        const [ada, grace] = [uniqueId(), uniqueId()];
+        const id = uniqueId();
+        await store.create(id, sessionFor(bench));
+        await store.update(id, sessionFor(bench, { version: 2, owner: ada }), 1);
+        assert.deepEqual(await ownedBy(store, ada), [id], "a session must be found by an owner that an update gave it");
+        await store.update(id, sessionFor(bench, { version: 3, owner: grace }), 2);
+        assert.deepEqual(await ownedBy(store, ada), [], "a session must not be found by its former owner");
+        assert.deepEqual(await ownedBy(store, grace), [id], "a session must be found by its new owner");
+        await store.update(id, sessionFor(bench, { version: 4, owner: ada }), 2);
+        assert.deepEqual(await ownedBy(store, grace), [id], "a refused update must not change the owner");
+        await store.touch(id, bench.now() + 7_200_000);
+        await store.update(id, sessionFor(bench, { version: 4, owner: grace }), 3);
+        assert.deepEqual(await ownedBy(store, grace), [id], "a session must stay its owner's through touch and update");
+        await store.update(id, sessionFor(bench, { version: 5 }), 4);
+        assert.deepEqual(await ownedBy(store, grace), [], "a session without an owner is nobody's");
+      },
+    ],
+    [
+      "forgets an owner's ended sessions",
+      async (bench) => {
+        const { store } = bench;
+        const ada = uniqueId();
+        const [deleted, expired] = [uniqueId(), uniqueId()];
+        await store.create(deleted, sessionFor(bench, { owner: ada }));
+        await store.create(expired, sessionFor(bench, { owner: ada, expiresIn: bench.lifetime }));
+        await store.delete(deleted);
+        await bench.advance(bench.lifetime + 1);
+        assert.deepEqual(await ownedBy(store, ada), [], "idsOf must leave out what was deleted or has expired");
+        await store.create(deleted, sessionFor(bench));
+        assert.deepEqual(await ownedBy(store, ada), [], "a session created anew must not inherit an owner");
+      },
+    ],
+  ],
+  all: [
+    [
+      "lists all live sessions",
+      async (bench) => {
+        const { store } = bench;
+        const ids = [uniqueId(), uniqueId(), uniqueId()];
+        const [deleted, expired] = [uniqueId(), uniqueId()];
+        for (const id of [...ids, deleted]) await store.create(id, sessionFor(bench));
+        await store.create(expired, sessionFor(bench, { expiresIn: bench.lifetime }));
+        await store.update(ids[0] ?? "", sessionFor(bench, { version: 2 }), 1);
+        await store.delete(deleted);
+        await bench.advance(bench.lifetime + 1);
+        const found = await everyId(store);
+        assert.equal(new Set(found).size, found.length, "all must list each session once");
+        for (const id of ids) assert.ok(found.includes(id), "all must list every live session");
+        for (const id of [deleted, expired]) assert.ok(!found.includes(id), "all must leave out ended sessions");
+      },
+    ],
+  ],
+  deleteExpired: [
+    [
+      "forgets expired sessions, as many as it is told, and says how many",
+      async (bench) => {
+        const { store } = bench;
+        const kept = uniqueId();
+        await store.create(kept, sessionFor(bench));
+        for (let n = 0; n < 5; n += 1) await store.create(uniqueId(), sessionFor(bench, { expiresIn: bench.lifetime }));
+        const touched = uniqueId();
+        await store.create(touched, sessionFor(bench, { expiresIn: bench.lifetime }));
+        await store.touch(touched, bench.now() + 3_600_000);
+        await bench.advance(bench.lifetime + 1);
+        const counts: number[] = [];
+        for (let call = 0; call < 4; call += 1) counts.push((await store.deleteExpired?.(2)) ?? Number.NaN);
+        assert.deepEqual(counts, [2, 2, 1, 0], "deleteExpired(2) of 5 must forget 2, 2, 1 and then none");
+        assert.ok((await store.read(kept)) !== undefined, "deleteExpired must leave live sessions alone");
+        assert.ok((await store.read(touched)) !== undefined, "deleteExpired must leave extended sessions alone");
+      },
+    ],
+  ],
+  close: [
+    [
+      "rejects every operation once closed",
+      async (bench) => {
+        const { store } = bench;
+        const id = uniqueId();
+        await store.create(id, sessionFor(bench, { owner: "ada" }));
+        await store.close?.();
+        await store.close?.();
+        const calls: Record<string, (() => Promise<unknown>) | undefined> = {
+          read: () => store.read(id),
+          create: () => store.create(uniqueId(), sessionFor(bench)),
+          update: () => store.update(id, sessionFor(bench, { version: 2 }), 1),
+          touch: () => store.touch(id, bench.now() + 7_200_000),
+          delete: () => store.delete(id),
+          idsOf: store.idsOf === undefined ? undefined : async () => store.idsOf?.("ada"),
+          all: store.all === undefined ? undefined : () => everyId(store),
+          deleteExpired: store.deleteExpired === undefined ? undefined : async () => store.deleteExpired?.(1),
+        };
+        for (const [name, call] of Object.entries(calls)) {
+          if (call !== undefined) await assert.rejects(call, Error, `${name} of a closed store must reject`);
+        }
+      },
+    ],
+  ],
+};
+
+async function ownedBy(store: SessionStore, owner: string): Promise<string[]> {
+  return ((await store.idsOf?.(owner)) ?? []).toSorted();
+}
+
+async function everyId(store: SessionStore): Promise<string[]> {
+  const ids: string[] = [];
+  for await (const id of store.all?.() ?? []) ids.push(id);
+  return ids;
+}

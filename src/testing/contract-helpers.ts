@@ -1,0 +1,32 @@
+import assert from "node:assert/strict";
+import { randomUUID } from "node:crypto";
+import type { StoredSession } from "../store.ts";
+
+/** An id that no other case, and no earlier run against the same engine, has used. */
+export const uniqueId = (): string => randomUUID().replaceAll("-", "");
+
+export const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
+export const textOf = (stored: StoredSession | undefined): string => new TextDecoder().decode(stored?.payload);
+
+/** A session to store: version 1, an hour's lifetime and no owner, unless told otherwise. */
+export function sessionFor(
+  bench: { now(): number },
+  given: { text?: string; version?: number; owner?: string; expiresIn?: number; payload?: Uint8Array } = {},
+): StoredSession {
+  const { text = "payload", version = 1, owner, expiresIn = 3_600_000, payload = bytes(text) } = given;
+  const stored = { payload, version, expiresAt: bench.now() + expiresIn };
+  return owner === undefined ? stored : { ...stored, owner };
+}
+
+export function sameSession(found: StoredSession | undefined, wanted: StoredSession, rule: string): void {
+  assert.ok(found !== undefined, `${rule}: it is missing`);
+  assert.ok(found.payload instanceof Uint8Array, `${rule}: payload must be a Uint8Array`);
+  assert.ok(sameBytes(found.payload, wanted.payload), `${rule}: its payload is another`);
+  assert.equal(found.version, wanted.version, `${rule}: its version is another`);
+  assert.equal(found.expiresAt, wanted.expiresAt, `${rule}: its expiry is another`);
+  assert.equal(found.owner, wanted.owner, `${rule}: its owner is another`);
+}
+
+function sameBytes(one: Uint8Array, other: Uint8Array): boolean {
+  return one.byteLength === other.byteLength && one.every((byte, index) => byte === other[index]);
+}

@@ -1,0 +1,136 @@
+import assert from "node:assert/strict";
+import { bytes, sameSession, sessionFor, textOf, uniqueId } from "./contract-helpers.ts";
+import type { Rule } from "./store-contract.ts";
+
+/** What goes in comes out, and nothing is shared. */
+export const valueCases: readonly Rule[] = [
+  roundTrip(
+    "keeps every value of a byte",
+    Uint8Array.from({ length: 512 }, (_, index) => index),
+  ),
+  roundTrip("keeps an empty payload", new Uint8Array(0)),
+  roundTrip(
+    "keeps a payload of 1 MiB",
+    Uint8Array.from({ length: 1 << 20 }, (_, index) => (index * 31) >> 3),
+  ),
+  roundTrip("keeps a payload that is a window on a larger buffer", new Uint8Array(bytes("..inside..").buffer, 2, 6)),
+  [
+    "copies what it is given",
+    async (bench) => {
+      const id = uniqueId();
+      const payload = bytes("created");
+      await bench.store.create(id, sessionFor(bench, { payload }));
+      payload.fill(0x58);
+      assert.equal(textOf(await bench.store.read(id)), "created", "changing the input after create changed the store");
+      const next = bytes("updated");
+      await bench.store.update(id, sessionFor(bench, { payload: next, version: 2 }), 1);
+      next.fill(0x58);
+      assert.equal(textOf(await bench.store.read(id)), "updated", "changing the input after update changed the store");
+    },
+  ],
+  [
+    "gives out copies",
+    async (bench) => {
+      const id = uniqueId();
+      await bench.store.create(id, sessionFor(bench, { text: "kept" }));
+      const first = await bench.store.read(id);
+      first?.payload.fill(0x58);
+      if (first !== undefined) Object.assign(first, { version: 9, expiresAt: 0, owner: "eve" });
+      const second = await bench.store.read(id);
+      assert.equal(textOf(second), "kept", "changing what was read changed the store");
+      assert.deepEqual([second?.version, second?.owner], [1, undefined], "changing what was read changed the store");
+    },
+  ],
+  [
+    "keeps hostile ids apart, and in their place",
+    async (bench) => {
+      const own = uniqueId();
+      const ids = HOSTILE.map((id) => id.replaceAll("OWN", own));
+      for (const id of ids) {
+        const shown = JSON.stringify(id.slice(0, 40));
+        // An engine may have kept it from a run that was broken off. If two ids collide, this ends the other one.
+        await bench.store.delete(id);
+        assert.equal(await bench.store.read(id), undefined, `${shown} must be missing before it is created`);
+        const stored = sessionFor(bench, { text: id.slice(0, 100) });
+        assert.equal(await bench.store.create(id, stored), true, `${shown} must not be another's session`);
+      }
+      for (const id of ids) {
+        const shown = JSON.stringify(id.slice(0, 40));
+        const wanted = sessionFor(bench, { text: id.slice(0, 100) }).payload;
+        assert.deepEqual(
+          [...((await bench.store.read(id))?.payload ?? [])],
+          [...wanted],
+          `${shown} holds another's data`,
+        );
+      }
+      for (const id of ids) {
+        assert.equal(await bench.store.delete(id), true, `${JSON.stringify(id.slice(0, 40))} must be there to delete`);
+      }
+    },
+  ],
+  [
+    "keeps an owner of any characters",
+    async (bench) => {
+      for (const owner of [
+        "",
+        "ada@example.org",
+        "../../etc/passwd",
+        "__proto__",
+        "Ada Löwe 🦁",
+        "a:b*c?d[e]",
+        "'; --",
+      ]) {
+        const id = uniqueId();
+        const stored = sessionFor(bench, { owner });
+        await bench.store.create(id, stored);
+        sameSession(await bench.store.read(id), stored, `the owner ${JSON.stringify(owner)} must come back`);
+      }
+    },
+  ],
+];
+
+// Those that a shared engine could hold already carry the case's own id.
+const HOSTILE = [
+  "../../etc/passwd",
+  "..",
+  ".",
+  "/",
+  "",
+  "__proto__",
+  "constructor",
+  "toString",
+  "OWN",
+  "OWN ",
+  " OWN",
+  "OWN\n",
+  "OWN\0",
+  "OWN\0x",
+  "OWN/x",
+  "OWN\\x",
+  "OWN:x",
+  "OWN*",
+  "OWN%00",
+  "OWN'; drop table sessions; --",
+  "OWNé",
+  "OWNe\u0301",
+  "OWN🦁",
+  "OWNk",
+  "OWNK",
+  `OWN${"x".repeat(5000)}`,
+  `OWN${"x".repeat(5000)}y`,
+];
+
+function roundTrip(name: string, payload: Uint8Array): Rule {
+  return [
+    name,
+    async (bench) => {
+      const id = uniqueId();
+      const created = sessionFor(bench, { payload });
+      await bench.store.create(id, created);
+      sameSession(await bench.store.read(id), created, `${name}, at create`);
+      const updated = sessionFor(bench, { payload: payload.toReversed(), version: 2 });
+      await bench.store.update(id, updated, 1);
+      sameSession(await bench.store.read(id), updated, `${name}, at update`);
+    },
+  ];
+}

@@ -1,0 +1,126 @@
+import type { SessionStore } from "../store.ts";
+
+/** An operation of a store that {@link faulty} can interfere with. */
+export type StoreOperation = "read" | "create" | "update" | "touch" | "delete" | "idsOf" | "all" | "deleteExpired";
+
+/**
+ * What happens to one call:
+ *
+ * - `"ok"`: what the store does.
+ * - `"error"`: it rejects, and has had no effect. An `Error` in its place is what it rejects with.
+ * - `"error-after"`: it takes effect, and then rejects.
+ * - `"hang"`: no effect, and no answer, ever.
+ * - `"lost-reply"`: it takes effect, and no answer ever comes.
+ * - `{ delay, fault }`: waits so many milliseconds, and then as `fault` says (default `"ok"`).
+ */
+export type Fault =
+  | "ok"
+  | "error"
+  | "error-after"
+  | "hang"
+  | "lost-reply"
+  | Error
+  | { readonly delay: number; readonly fault?: Fault | undefined };
+
+/** For each operation the fates of its calls: in order, and `"ok"` after the last; or by the call's number, from 1. */
+export type FaultPlan = {
+  readonly [Operation in StoreOperation]?: readonly Fault[] | ((call: number) => Fault) | undefined;
+};
+
+/** A store that fails as planned, and counts. */
+export type FaultyStore = SessionStore & {
+  /** How often each operation was called, whatever became of it; `total` is their sum. */
+  readonly calls: Readonly<Record<StoreOperation | "total", number>>;
+};
+
+const OPERATIONS: readonly StoreOperation[] = [
+  "read",
+  "create",
+  "update",
+  "touch",
+  "delete",
+  "idsOf",
+  "all",
+  "deleteExpired",
+];
+
+/**
+ * Wraps a store for tests of what an outage does: late answers, errors, replies that never come.
+ *
+ * ```ts
+ * const store = faulty(memoryStore(), { read: ["ok", "error", { delay: 50 }], update: (call) => call % 2 ? "ok" : "hang" });
+ * ```
+ *
+ * Capabilities are present where the store has them. `close` passes through; nothing that is pending keeps the process
+ * alive.
+ *
+ * @throws {TypeError} where the plan names what is no operation.
+ */
+export function faulty(store: SessionStore, plan: FaultPlan = {}): FaultyStore {
+  for (const name of Object.keys(plan)) {
+    if (!OPERATIONS.some((operation) => operation === name)) {
+      throw new TypeError(`faulty can't plan "${name}": use any of ${OPERATIONS.join(", ")}`);
+    }
+  }
+  const calls = { read: 0, create: 0, update: 0, touch: 0, delete: 0, idsOf: 0, all: 0, deleteExpired: 0, total: 0 };
+
+  function next(operation: StoreOperation): Fault {
+    calls.total += 1;
+    calls[operation] += 1;
+    const planned = plan[operation];
+    if (typeof planned === "function") return planned(calls[operation]);
+    return planned?.[calls[operation] - 1] ?? "ok";
+  }
+
+  const wrapped: FaultyStore = {
+    calls,
+    read: (id) => meet("read", next("read"), () => store.read(id)),
+    create: (id, stored) => meet("create", next("create"), () => store.create(id, stored)),
+    update: (id, stored, expected) => meet("update", next("update"), () => store.update(id, stored, expected)),
+    touch: (id, expiresAt) => meet("touch", next("touch"), () => store.touch(id, expiresAt)),
+    delete: (id) => meet("delete", next("delete"), () => store.delete(id)),
+  };
+  if (store.idsOf !== undefined) {
+    wrapped.idsOf = (owner) => meet("idsOf", next("idsOf"), () => store.idsOf!(owner));
+  }
+  if (store.all !== undefined) {
+    wrapped.all = async function* () {
+      // Its one effect is the listing, so what fails after it has listed everything.
+      const fault = next("all");
+      const late = fault === "error-after" || fault === "lost-reply";
+      if (!late) await meet("all", fault, async () => undefined);
+      yield* store.all!();
+      if (late) await meet("all", fault, async () => undefined);
+    };
+  }
+  if (store.deleteExpired !== undefined) {
+    wrapped.deleteExpired = (limit) => meet("deleteExpired", next("deleteExpired"), () => store.deleteExpired!(limit));
+  }
+  if (store.close !== undefined) wrapped.close = () => store.close!();
+  return store.inProcess === undefined ? wrapped : Object.assign(wrapped, { inProcess: store.inProcess });
+}
+
+async function meet<T>(operation: StoreOperation, fault: Fault, effect: () => Promise<T>): Promise<T> {
+  if (fault instanceof Error) throw fault;
+  if (typeof fault === "object") {
+    await pass(fault.delay);
+    return meet(operation, fault.fault ?? "ok", effect);
+  }
+  if (fault === "error") throw new Error(`planned fault: ${operation} failed without effect`);
+  if (fault === "hang") return never();
+  const result = await effect();
+  if (fault === "error-after") throw new Error(`planned fault: ${operation} took effect and failed`);
+  return fault === "lost-reply" ? never() : result;
+}
+
+const never = (): Promise<never> => new Promise(() => {});
+
+/** Waits without keeping the process alive, on runtimes where a timer can be told so. */
+function pass(milliseconds: number): Promise<void> {
+  return new Promise((resolve) => {
+    const timer: unknown = setTimeout(resolve, milliseconds);
+    if (typeof timer === "object" && timer !== null && "unref" in timer && typeof timer.unref === "function") {
+      timer.unref();
+    }
+  });
+}

@@ -1,0 +1,183 @@
+import { describe, expect, it } from "vitest";
+import { memoryStore } from "../stores/memory.ts";
+import type { SessionStore, StoredSession } from "../store.ts";
+import { type MakeStore, storeContract, type StoreContractOptions } from "./index.ts";
+
+/** The names of the cases that a store fails. */
+async function failures(makeStore: MakeStore, options?: StoreContractOptions): Promise<string[]> {
+  const failed: string[] = [];
+  for (const { name, run } of storeContract(makeStore, options)) {
+    await run().catch((error: unknown) => failed.push(`${name}: ${error instanceof Error ? error.message : ""}`));
+  }
+  return failed;
+}
+
+/** A store that breaks one rule. */
+const broken =
+  (breaks: (store: SessionStore, clock: () => number) => Partial<SessionStore>): MakeStore =>
+  ({ clock }) => {
+    const store = memoryStore({ clock });
+    return { ...store, ...breaks(store, clock) };
+  };
+
+const mistakes: Record<string, [rule: RegExp, MakeStore]> = {
+  "overwrites at create": [
+    /refuses to create a session that exists/,
+    broken((store) => ({
+      create: async (id, stored) => (await store.delete(id), store.create(id, stored)),
+    })),
+  ],
+  "ignores the version": [
+    /expects another version/,
+    broken((store) => ({
+      async update(id, stored) {
+        const found = await store.read(id);
+        return found !== undefined && store.update(id, stored, found.version);
+      },
+    })),
+  ],
+  "creates by an update": [
+    /never creates by an update/,
+    broken((store) => ({
+      update: async (id, stored, expected) => (await store.update(id, stored, expected)) || store.create(id, stored),
+    })),
+  ],
+  "shortens at a touch": [
+    /never shortens at a touch/,
+    broken((store) => ({
+      async touch(id, expiresAt) {
+        const found = await store.read(id);
+        return found !== undefined && store.update(id, { ...found, expiresAt }, found.version);
+      },
+    })),
+  ],
+  "counts a touch as a version": [
+    /old version after a touch/,
+    broken((store) => ({
+      async touch(id, expiresAt) {
+        const found = await store.read(id);
+        if (found === undefined) return false;
+        return store.update(id, { ...found, version: found.version + 1, expiresAt }, found.version);
+      },
+    })),
+  ],
+  "says false at a touch that changes nothing": [
+    /never shortens at a touch, and still says true/,
+    broken((store) => ({
+      async touch(id, expiresAt) {
+        const found = await store.read(id);
+        return found !== undefined && expiresAt > found.expiresAt && store.touch(id, expiresAt);
+      },
+    })),
+  ],
+  "shares payloads by reference": [
+    /gives out copies/,
+    broken((store) => {
+      const shared = new Map<string, StoredSession>();
+      return {
+        async read(id) {
+          const found = await store.read(id);
+          if (found === undefined) return undefined;
+          const state = `${id} ${found.version} ${found.expiresAt}`;
+          if (!shared.has(state)) shared.set(state, found);
+          return shared.get(state);
+        },
+      };
+    }),
+  ],
+  "expires a millisecond late": [/at the very millisecond/, ({ clock }) => memoryStore({ clock: () => clock() - 1 })],
+  "loses updates": [
+    /concurrent updates once/,
+    broken((store) => {
+      const updated = new Map<string, StoredSession>();
+      const read = async (id: string) => updated.get(id) ?? store.read(id);
+      return {
+        read,
+        async update(id, stored, expected) {
+          if ((await read(id))?.version !== expected) return false;
+          updated.set(id, stored);
+          return true;
+        },
+      };
+    }),
+  ],
+  "cuts text at a NUL": [
+    /hostile ids apart/,
+    broken((store) => ({
+      read: (id) => store.read(id.split("\0")[0] ?? ""),
+      create: (id, stored) => store.create(id.split("\0")[0] ?? "", stored),
+    })),
+  ],
+  "finds an owner by prefix": [
+    /an owner's sessions, and nobody else's/,
+    broken((store) => ({ idsOf: async (owner) => (owner === "" ? everything(store) : (store.idsOf?.(owner) ?? [])) })),
+  ],
+  "forgets more than its limit": [
+    /forgets expired sessions, as many as it is told/,
+    broken((store) => ({ deleteExpired: async () => store.deleteExpired?.(1000) ?? 0 })),
+  ],
+  "answers once closed": [/rejects every operation once closed/, broken(() => ({ close: async () => undefined }))],
+  "lacks a capability": [/has the capabilities it declares/, broken(() => ({ idsOf: undefined as never }))],
+};
+
+async function everything(store: SessionStore): Promise<string[]> {
+  const ids: string[] = [];
+  for await (const id of store.all?.() ?? []) ids.push(id);
+  return ids;
+}
+
+const plainStore: MakeStore = ({ clock }) => {
+  const { read, create, update, touch, delete: end } = memoryStore({ clock });
+  return { read, create, update, touch, delete: end };
+};
+
+describe("storeContract", () => {
+  for (const [mistake, [rule, makeStore]] of Object.entries(mistakes)) {
+    it(`finds a store that ${mistake}`, async () => {
+      expect(await failures(makeStore)).toContainEqual(expect.stringMatching(rule));
+    });
+  }
+
+  it("holds a store without capabilities to the rest", async () => {
+    expect(await failures(plainStore, { capabilities: [] })).toEqual([]);
+    expect(await failures(plainStore)).not.toEqual([]);
+  });
+
+  it("lets time pass for an engine with its own clock", async () => {
+    let time = 1_800_000_000_000;
+    const options: StoreContractOptions = {
+      clock: "own",
+      now: () => time,
+      advance: async (milliseconds) => void (time += milliseconds),
+    };
+    expect(await failures(() => memoryStore({ clock: () => time }), options)).toEqual([]);
+  });
+
+  it("gives every case another name", () => {
+    const names = storeContract(() => memoryStore()).map(({ name }) => name);
+    expect(new Set(names).size).toBe(names.length);
+  });
+
+  it("closes the store after each case", async () => {
+    let open = 0;
+    await failures(({ clock }) => {
+      const store = memoryStore({ clock });
+      open += 1;
+      let closed = false;
+      return {
+        ...store,
+        close: () => {
+          if (!closed) open -= 1;
+          closed = true;
+          return store.close();
+        },
+      };
+    });
+    expect(open).toBe(0);
+  });
+
+  it("refuses options it doesn't know, and those that would do nothing", () => {
+    expect(() => storeContract(() => memoryStore(), { clocks: "own" } as StoreContractOptions)).toThrow(/"clocks"/);
+    expect(() => storeContract(() => memoryStore(), { now: Date.now })).toThrow(/clock: "own"/);
+  });
+});
