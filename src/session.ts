@@ -266,7 +266,15 @@ class SessionHandle implements Session {
   }
 
   async save(): Promise<void> {
-    await commit(this.#seen);
+    const visit = this.#seen;
+    try {
+      await commit(visit);
+      visit.failed = false;
+    } catch (error) {
+      // Whoever saves deals with the failure too: the response does not try again.
+      visit.failed = true;
+      throw error;
+    }
   }
 
   async reload(): Promise<this> {

@@ -1,4 +1,5 @@
 import type { Context, MiddlewareHandler } from "hono";
+import { NEVER_CACHED } from "../errors.ts";
 import type { Session } from "../session.ts";
 import type { ResponseHead, Sessions } from "../sessions.ts";
 import { begin, checkAdapterOptions, type AdapterOptions } from "./adapter.ts";
@@ -26,11 +27,22 @@ export function sojourn<Data extends object>(
     try {
       await sessions.conclude(session, headOf(c));
     } catch (error) {
-      // Nothing of the response that could not be given may get into the error's.
-      c.res = undefined;
+      discard(c);
       throw error;
     }
   };
+}
+
+/** What tells of the response that could not be given. Hono would carry its headers over to the error's. */
+const OF_THE_RESPONSE = /^(content-.*|etag|expires|last-modified|link|location|refresh|set-cookie)$/;
+
+/** Makes way for the error's response, and leaves it what middleware before has set (CORS, the request's id). */
+function discard(c: Context): void {
+  const names = [...c.res.headers.keys()].filter((name) => OF_THE_RESPONSE.test(name));
+  c.res = undefined;
+  c.finalized = false;
+  for (const name of names) c.header(name, undefined);
+  for (const [name, value] of Object.entries(NEVER_CACHED)) c.header(name, value);
 }
 
 function headOf(c: Context): ResponseHead {

@@ -1,0 +1,152 @@
+import { type Context, Hono, type MiddlewareHandler } from "hono";
+import { bodyLimit } from "hono/body-limit";
+import { secureHeaders } from "hono/secure-headers";
+import { SessionError, type Sessions, type SessionStore } from "sojourn";
+import { sojourn } from "sojourn/hono";
+import { homePage, loginPage, noticePage, STYLE_SOURCE, type Notice } from "./page.ts";
+
+/** What the application keeps in a session. */
+export interface Data {
+  username: string;
+}
+
+export interface AppOptions {
+  readonly sessions: Sessions<Data>;
+  /** The store of these sessions, asked only where it keeps a record. */
+  readonly store: SessionStore & { locate?(id: string): string | undefined };
+}
+
+const MAX_BODY = 16 * 1024;
+const MAX_NAME = 64;
+/** A page shows what was true for one person at one moment: the browser's Back button must not bring it up again. */
+const FRESH = { "Cache-Control": "no-store" };
+
+/** The login application: `/`, `/login` and `/logout`. */
+export function createApp({ sessions, store }: AppOptions) {
+  const app = new Hono();
+  app.use(
+    secureHeaders({
+      contentSecurityPolicy: {
+        defaultSrc: ["'none'"],
+        styleSrc: [STYLE_SOURCE],
+        imgSrc: ["data:"],
+        formAction: ["'self'"],
+        baseUri: ["'none'"],
+        frameAncestors: ["'none'"],
+      },
+      xFrameOptions: "DENY",
+      // With the default, no-referrer, browsers post forms with `Origin: null`.
+      referrerPolicy: "same-origin",
+      // Browsers grumble about these over plain HTTP, and pages without scripts and pop-ups have no use for them.
+      crossOriginOpenerPolicy: false,
+      originAgentCluster: false,
+      // Whether a host is to be reached by HTTPS alone is for the proxy in front to say.
+      strictTransportSecurity: false,
+    }),
+  );
+  app.use(sameSite);
+
+  const pages = app.use(sojourn(sessions));
+
+  pages.get("/", async (c) => {
+    const { session } = c.var;
+    const { username } = session.data;
+    if (username === undefined) return c.html(homePage({ cookieCame: carriesSession(c) }), 200, FRESH);
+
+    const justLoggedIn = session.flashes("logged in").length > 0;
+    // Stored now rather than with the response: an update moves the record, and the page says where it lies.
+    if (justLoggedIn) await session.save();
+    const { id, owner, createdAt, expiresAt } = session;
+    const visit = { username, justLoggedIn, id, owner, createdAt, expiresAt, record: store.locate?.(id) };
+    return c.html(homePage(visit), 200, FRESH);
+  });
+
+  pages.get("/login", (c) => c.html(loginPage({ signedInAs: c.var.session.data.username }), 200, FRESH));
+
+  const tooLarge = bodyLimit({
+    maxSize: MAX_BODY,
+    onError: (c) => c.html(loginPage({ problem: "That was far too much. Please enter a username." }), 413, FRESH),
+  });
+
+  pages.post("/login", tooLarge, async (c) => {
+    const { session } = c.var;
+    const { username, typed, problem } = await readForm(c);
+    if (username === undefined) {
+      return c.html(loginPage({ signedInAs: session.data.username, typed, problem }), 400, FRESH);
+    }
+    session.data.username = username;
+    session.signIn(username);
+    session.flash("logged in", true);
+    return c.redirect("/", 303);
+  });
+
+  pages.get("/logout", (c) => {
+    c.var.session.pop("username");
+    c.var.session.signOut();
+    return c.redirect("/", 303);
+  });
+
+  app.notFound((c) => c.html(noticePage("notFound"), 404));
+
+  app.onError((error, c) => {
+    if (error instanceof SessionError) {
+      if (error.status >= 500) console.error(`${error.code}: ${error.message}`, error.cause ?? "");
+      return c.html(noticePage(NOTICES[error.status]), error.status, { ...error.headers });
+    }
+    console.error(error);
+    return c.html(noticePage("fault"), 500, FRESH);
+  });
+
+  return app;
+}
+
+const NOTICES = { 409: "conflict", 500: "fault", 503: "outage" } as const satisfies Record<number, Notice>;
+
+/**
+ * Refuses what another site makes a browser send: forms, and the link that logs out. What says nothing of where it comes
+ * from is no browser of these days, and carries nobody's cookie against their will.
+ */
+const sameSite: MiddlewareHandler = async (c, next) => {
+  const isSafe = ["GET", "HEAD", "OPTIONS"].includes(c.req.method) && c.req.path !== "/logout";
+  if (!isSafe && isForeign(c)) return c.html(noticePage("foreign"), 403, FRESH);
+  return next();
+};
+
+function isForeign(c: Context): boolean {
+  // Browsers send it over HTTPS and to localhost.
+  const site = c.req.header("sec-fetch-site");
+  if (site !== undefined) return site !== "same-origin" && site !== "none";
+  const origin = c.req.header("origin");
+  if (origin === undefined) return false;
+  // The host alone: a proxy in front may have taken off the HTTPS.
+  return !URL.canParse(origin) || new URL(origin).host !== new URL(c.req.url).host;
+}
+
+function carriesSession(c: Context): boolean {
+  return /(?:^|;\s*)(?:__Host-)?session=/.test(c.req.header("cookie") ?? "");
+}
+
+type Form =
+  | { username: string; typed?: undefined; problem?: undefined }
+  | { username?: undefined; typed?: string | undefined; problem: string };
+
+async function readForm(c: Context): Promise<Form> {
+  let field: unknown;
+  try {
+    field = (await c.req.parseBody()).username;
+  } catch {
+    return { problem: "The form could not be read. Please send it again." };
+  }
+  if (typeof field !== "string") return { problem: "Please enter a username." };
+  const username = field.trim();
+  const problem = problemOf(username);
+  return problem === undefined ? { username } : { typed: field, problem };
+}
+
+function problemOf(username: string): string | undefined {
+  if (/\p{Cc}/u.test(username)) return "A username can't have line breaks or other control characters.";
+  const length = Array.from(username).length;
+  if (length > MAX_NAME) return `A username has ${MAX_NAME} characters at most; this one has ${length}.`;
+  if (!/[\p{L}\p{M}\p{N}\p{P}\p{S}]/u.test(username)) return "Please enter a username.";
+  return undefined;
+}
