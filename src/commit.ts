@@ -1,6 +1,7 @@
+import { timingSafeEqual } from "node:crypto";
 import { SessionError } from "./errors.ts";
 import { extendedEnd, touchIsDue } from "./expiry.ts";
-import { EMPTY, type Content } from "./journal.ts";
+import { EMPTY, replay, type Content, type Snapshot } from "./journal.ts";
 import { plan, retry, type Plan } from "./lifecycle.ts";
 import { withinLimit } from "./owners.ts";
 import { rotationIsDue, type Rotation } from "./rotation.ts";
@@ -31,8 +32,13 @@ export function commit(visit: Visit): Promise<void> | undefined {
     );
   }
   const patience = new Patience(visit.host.storeTimeout);
+  const attempt = new Commit(visit, patience);
   visit.committing = visit.host.lanes
-    .enter(visit.id, () => new Commit(visit, patience).carryOut(next))
+    .enter(visit.id, () => attempt.carryOut(next))
+    .catch((error: unknown) => {
+      attempt.undo();
+      throw error;
+    })
     .finally(() => {
       visit.committing = undefined;
     });
@@ -48,28 +54,38 @@ export function planOf(visit: Visit): Plan {
     newToken: wishes.signIn !== undefined || wishes.rotate === true,
     newOwner: isNewOwner(visit, wishes),
     changed: visit.isChanged,
-    outdated: loaded?.byPreviousKey === true,
-    rotates: loaded !== undefined && planRotates(visit),
+    outdated: loaded !== undefined && (loaded.byPreviousKey || visit.tokenByPreviousKey),
+    rotates: turnOf(visit) !== "none",
     touchDue:
       loaded !== undefined && !visit.passive && touchIsDue(host.now(), loaded.expiresAt, loaded.record, host.timeouts),
   });
 }
 
-function rotationIsDueFor({ host, loaded, match, headSent }: Visit): boolean {
-  // Only a request with the current token hands out the next one, and only while there is a head to hand it out with.
-  if (!loaded || match !== "current" || headSent) return false;
+/** A visit's step in the rotation of its session's secret. */
+type Turn =
+  | "none"
+  /** The successor has been seen: it becomes the current secret. */
+  | "confirm"
+  /** The successor is to be named and handed out. */
+  | "name"
+  /** The successor that somebody has named is to be handed out again. */
+  | "hand out";
+
+function turnOf({ host, loaded, match, headSent }: Visit): Turn {
+  if (!loaded) return "none";
+  if (match === "next") return "confirm";
+  // The others hand out a cookie, and need a head to do it with.
+  if (headSent) return "none";
   const { record } = loaded;
-  return rotationIsDue(host.now(), record.signedInAt ?? record.createdAt, record.rotation, host.rotation);
+  if (match === "previous" || record.rotation?.next) return "hand out";
+  const issuedAt = record.signedInAt ?? record.createdAt;
+  return rotationIsDue(host.now(), issuedAt, record.rotation, host.rotation) ? "name" : "none";
 }
 
 /** Whether somebody else signs in to the session of an owner. */
 export function isNewOwner(visit: Visit, wishes: Wishes): boolean {
   const owner = visit.loaded?.record.owner;
   return wishes.signIn !== undefined && owner !== undefined && owner !== wishes.signIn.owner;
-}
-
-function planRotates(visit: Visit): boolean {
-  return visit.match === "next" || rotationIsDueFor(visit);
 }
 
 function tokenFields({ secret, epoch }: Token): Pick<SessionRecord, "secretHash" | "epoch"> {
@@ -86,15 +102,22 @@ class Commit {
   readonly #visit: Visit;
   readonly #patience: Patience;
   readonly #wishes: Wishes;
-  readonly #content: Content;
+  readonly #snapshot: Snapshot;
+  readonly #turn: Turn;
   readonly #now: number;
 
   constructor(visit: Visit, patience: Patience) {
     this.#visit = visit;
     this.#patience = patience;
     this.#wishes = visit.wishes;
-    this.#content = visit.journal.content();
+    this.#snapshot = visit.journal.snapshot();
+    this.#turn = turnOf(visit);
     this.#now = visit.host.now();
+  }
+
+  /** Nothing of it was stored: all of it is still to be stored. */
+  undo(): void {
+    this.#visit.journal.restore(this.#snapshot);
   }
 
   async carryOut(next: Plan): Promise<void> {
@@ -104,9 +127,9 @@ class Commit {
       case "touch":
         return this.#touch();
       case "create":
-        return this.#create(this.#content);
+        return this.#create(this.#snapshot.content);
       case "update":
-        return this.#update();
+        return this.#changes ? this.#update() : this.#renew();
       case "replace":
         return this.#replace();
       case "delete":
@@ -126,6 +149,7 @@ class Commit {
     } catch (error) {
       host.emitter.emit("fault", { id: token!.id, error });
     }
+    this.undo();
   }
 
   async #create(content: Content): Promise<void> {
@@ -152,6 +176,22 @@ class Commit {
     this.#announceSignIn();
   }
 
+  /** Whether there is more to store than a renewed token or seal. */
+  get #changes(): boolean {
+    const { signIn, rotate } = this.#wishes;
+    return signIn !== undefined || rotate === true || this.#snapshot.content !== this.#snapshot.base;
+  }
+
+  /** Renewing is no change either. */
+  async #renew(): Promise<void> {
+    try {
+      await this.#update();
+    } catch (error) {
+      this.undo();
+      this.#visit.host.emitter.emit("fault", { id: this.#visit.id, error });
+    }
+  }
+
   async #update(): Promise<void> {
     const visit = this.#visit;
     const { host } = visit;
@@ -160,14 +200,13 @@ class Commit {
     const began = visit.loaded!;
     const epoch = (began.record.epoch + 1) % EPOCHS;
     const token = wishes.signIn || wishes.rotate ? { id, secret: randomPart(), epoch } : undefined;
-    const turns = !token && planRotates(visit);
 
     let base = began;
-    let content = this.#content;
+    let content = this.#snapshot.content;
     for (let attempt = 1; attempt <= MAX_ATTEMPTS; attempt++) {
       const loaded = this.#loaded(base.version + 1, base, {
         ...base.record,
-        ...(token ? { ...tokenFields(token), rotation: this.#freshRotation() } : turns && this.#turned(base.record)),
+        ...(token ? { ...tokenFields(token), rotation: this.#freshRotation() } : this.#turned(base.record)),
         ...this.#signInFields(),
         data: content.data,
         flashes: content.flashes,
@@ -179,7 +218,7 @@ class Commit {
       ) {
         await this.#keepLimit(id);
         this.#settle(token ?? visit.token!, loaded, content, token !== undefined);
-        if (turns) this.#handOutTurned();
+        if (!token) this.#handOutTurned();
         if (wishes.signIn) this.#announceSignIn();
         else if (token) host.emitter.emit("rotated", { id, owner: loaded.record.owner });
         return;
@@ -187,11 +226,13 @@ class Commit {
 
       const newest = await this.#newest(id);
       const superseded = newest !== undefined && newest.record.epoch !== began.record.epoch;
-      switch (retry({ ended: newest === undefined, superseded }, wishes.signIn !== undefined)) {
+      switch (retry({ ended: newest === undefined, superseded }, wishes.signIn !== undefined, this.#changes)) {
         case "begin anew":
-          return this.#create(visit.journal.replay(EMPTY));
+          return this.#create(this.#replayed(EMPTY));
         case "drop":
           return this.#drop("ended");
+        case "let go":
+          return visit.fallSilent();
         case "refuse":
           throw new SessionError(
             "ERR_SESSION_SUPERSEDED",
@@ -199,7 +240,7 @@ class Commit {
           );
         case "again":
           base = newest!;
-          content = visit.journal.replay(base.record);
+          content = this.#replayed(base.record);
           await this.#pause(attempt);
       }
     }
@@ -225,7 +266,7 @@ class Commit {
   /** Another owner gets another session: nothing of the one before may come along. */
   async #replace(): Promise<void> {
     const { host, token } = this.#visit;
-    await this.#create(this.#content);
+    await this.#create(this.#snapshot.content);
     await this.#patience.ask("delete", () => host.store.delete(token!.id));
   }
 
@@ -254,6 +295,10 @@ class Commit {
     return loaded && loaded.expiresAt > this.#now ? loaded : undefined;
   }
 
+  #replayed(newest: Content): Content {
+    return replay(this.#snapshot, newest, this.#visit.host.limits);
+  }
+
   #signInFields(): Partial<SessionRecord> {
     const { signIn } = this.#wishes;
     if (!signIn) return {};
@@ -268,24 +313,27 @@ class Commit {
 
   /** The record after this visit's step in a rotation, if nobody has taken it already. */
   #turned(record: SessionRecord): Partial<SessionRecord> {
-    const visit = this.#visit;
     const { rotation, secretHash } = record;
-    if (visit.match === "next") {
-      const seen = hashSecret(visit.token!.secret);
-      if (!rotation?.next || !seen.equals(rotation.next)) return {};
-      return { secretHash: seen, rotation: { since: this.#now, previous: new Uint8Array(secretHash) } };
+    const { token, match } = this.#visit;
+    if (this.#turn === "confirm") {
+      const seen = new Uint8Array(hashSecret(token!.secret));
+      if (!rotation?.next || !timingSafeEqual(seen, rotation.next)) return {};
+      return { secretHash: Buffer.from(seen), rotation: { since: this.#now, previous: new Uint8Array(secretHash) } };
     }
-    if (rotation?.next) return {};
+    if (this.#turn !== "name" || match !== "current" || rotation?.next) return {};
     const since = rotation?.since ?? record.signedInAt ?? record.createdAt;
-    return { rotation: { ...rotation, since, next: new Uint8Array(hashSecret(visit.successor().secret)) } };
+    return { rotation: { ...rotation, since, next: new Uint8Array(hashSecret(this.#visit.successor().secret)) } };
   }
 
+  /** Cookies leave only after the record was compared and set: a sign-in that came first is not undone by them. */
   #handOutTurned(): void {
     const visit = this.#visit;
-    if (visit.match === "next") {
-      visit.match = "current";
-      visit.host.emitter.emit("rotated", { id: visit.id, owner: visit.loaded!.record.owner });
-    } else visit.handOutSuccessor();
+    if (this.#turn === "name" || this.#turn === "hand out") visit.handOutSuccessor();
+    else if (visit.tokenByPreviousKey) visit.handOut();
+    visit.tokenByPreviousKey = false;
+    if (this.#turn !== "confirm") return;
+    visit.match = "current";
+    visit.host.emitter.emit("rotated", { id: visit.id, owner: visit.loaded!.record.owner });
   }
 
   #loaded(version: number, base: LoadedRecord | undefined, record: SessionRecord): LoadedRecord {
@@ -302,7 +350,7 @@ class Commit {
     visit.loaded = loaded;
     visit.standing = "live";
     if (newToken) visit.match = "current";
-    visit.journal.rebase(this.#content, content);
+    visit.journal.stored(this.#snapshot, content);
     if (visit.wishes === this.#wishes) visit.wishes = NO_WISHES;
     if (newToken) visit.handOut();
   }

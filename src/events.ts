@@ -60,14 +60,19 @@ export function createEmitter(): Emitter {
     },
     emit(name, event) {
       for (const listener of listeners.get(name) ?? []) {
-        try {
-          (listener as (event: unknown) => void)(event);
-        } catch (error) {
-          // A listener's mistake must not fail the request that it listens to, nor go unheard.
-          process.emitWarning(error instanceof Error ? error : new Error(String(error)), {
+        // A listener's mistake must not fail the request that it listens to, nor go unheard.
+        const failed = (error: unknown) => {
+          const told = error instanceof Error ? (error.stack ?? error.message) : String(error);
+          process.emitWarning(`A listener of "${name}" failed: ${told}`, {
+            type: "SojournWarning",
             code: "SOJOURN_LISTENER",
-            detail: `thrown by a listener of "${name}"`,
           });
+        };
+        try {
+          const done = (listener as (event: unknown) => unknown)(event);
+          if (done instanceof Promise) done.catch(failed);
+        } catch (error) {
+          failed(error);
         }
       }
     },

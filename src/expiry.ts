@@ -11,12 +11,13 @@ export function milliseconds(duration: Duration, option: string): number {
     const parts = /^(\d+(?:\.\d+)?)(ms|s|m|h|d)$/.exec(duration);
     if (parts) ms = Number(parts[1]) * UNIT_MS[parts[2] as keyof typeof UNIT_MS];
   }
-  if (!(ms > 0 && Number.isFinite(ms))) {
+  const whole = Math.round(ms);
+  if (!(whole > 0 && Number.isFinite(whole))) {
     throw new TypeError(
       `${option}: ${String(duration)} is not a duration; give seconds (1800) or a number with its unit ("30m", "12h", "7d")`,
     );
   }
-  return Math.round(ms);
+  return whole;
 }
 
 /** The clocks of a session, all in milliseconds. */

@@ -79,15 +79,17 @@ export function plan(token: Standing, doings: Doings): Plan {
 }
 
 /** What to do when the record that was to be updated has changed meanwhile, or is gone. */
-export type Retry = "again" | "begin anew" | "drop" | "refuse";
+export type Retry = "again" | "begin anew" | "drop" | "let go" | "refuse";
 
 /**
  * The newest record decides. Signing in never merges with what it finds: where the session has ended, or another
  * sign-in came first, it begins a session of its own. Anything else of an ended session is dropped, and of a superseded
- * one refused, since merging it would let whoever planted the old token write into the signed-in session.
+ * one refused, since merging it would let whoever planted the old token write into the signed-in session. A request that
+ * changed nothing, and was only to renew the token or the seal, lets go.
  */
-export function retry(newest: { ended: boolean; superseded: boolean }, signsIn: boolean): Retry {
-  if (newest.ended) return signsIn ? "begin anew" : "drop";
-  if (newest.superseded) return signsIn ? "begin anew" : "refuse";
-  return "again";
+export function retry(newest: { ended: boolean; superseded: boolean }, signsIn: boolean, changes: boolean): Retry {
+  if (!newest.ended && !newest.superseded) return "again";
+  if (signsIn) return "begin anew";
+  if (!changes) return "let go";
+  return newest.ended ? "drop" : "refuse";
 }

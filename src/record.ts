@@ -56,8 +56,8 @@ export interface LoadedRecord {
 const FORMAT = 1;
 const HASH = 16;
 const HEAD = 1 + HASH + 4 + 6 + 6 + 2 + 4;
-/** `signedInAt` of a session that nobody signed in to. */
-const NEVER = 0;
+/** A bit beside the format: somebody has signed in. */
+const SIGNED_IN = 0x80;
 
 /** format, secretHash, epoch, createdAt, signedInAt, lengths of owner and rarities; then owner, rarities and data. */
 function encodeRecord(record: SessionRecord): Buffer {
@@ -66,11 +66,11 @@ function encodeRecord(record: SessionRecord): Buffer {
   const ownerLength = Buffer.byteLength(owner);
   const raritiesLength = Buffer.byteLength(rarities);
   const bytes = Buffer.allocUnsafe(HEAD + ownerLength + raritiesLength + Buffer.byteLength(data));
-  bytes[0] = FORMAT;
+  bytes[0] = record.signedInAt === undefined ? FORMAT : FORMAT | SIGNED_IN;
   record.secretHash.copy(bytes, 1);
   let at = bytes.writeUInt32BE(record.epoch, 1 + HASH);
   at = bytes.writeUIntBE(record.createdAt, at, 6);
-  at = bytes.writeUIntBE(record.signedInAt ?? NEVER, at, 6);
+  at = bytes.writeUIntBE(record.signedInAt ?? 0, at, 6);
   at = bytes.writeUInt16BE(ownerLength, at);
   at = bytes.writeUInt32BE(raritiesLength, at);
   at += bytes.write(owner, at);
@@ -86,8 +86,7 @@ function encodeRarities({ flashes, idle, absolute, client, note, rotation }: Ses
 }
 
 function decodeRecord(bytes: Buffer): SessionRecord {
-  if (bytes.length < HEAD || bytes[0] !== FORMAT) throw undecodable("its format is not one this version knows");
-  const signedInAt = bytes.readUIntBE(11 + HASH, 6);
+  if (bytes.length < HEAD || (bytes[0]! & ~SIGNED_IN) !== FORMAT) throw undecodable("its format is not one this version knows");
   const ownerEnd = HEAD + bytes.readUInt16BE(17 + HASH);
   const raritiesEnd = ownerEnd + bytes.readUInt32BE(19 + HASH);
   if (raritiesEnd > bytes.length) throw undecodable("it is cut off");
@@ -95,7 +94,7 @@ function decodeRecord(bytes: Buffer): SessionRecord {
     secretHash: bytes.subarray(1, 1 + HASH),
     epoch: bytes.readUInt32BE(1 + HASH),
     createdAt: bytes.readUIntBE(5 + HASH, 6),
-    signedInAt: signedInAt === NEVER ? undefined : signedInAt,
+    signedInAt: bytes[0]! & SIGNED_IN ? bytes.readUIntBE(11 + HASH, 6) : undefined,
     owner: ownerEnd > HEAD ? bytes.toString("utf8", HEAD, ownerEnd) : undefined,
     flashes: [],
     ...(raritiesEnd > ownerEnd ? (decodeValue(bytes.toString("utf8", ownerEnd, raritiesEnd)) as Rarities) : undefined),

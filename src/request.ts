@@ -46,10 +46,22 @@ export function isSecure(request: AnyRequest, trustProxy: boolean): boolean {
     return true;
   if ((request as { protocol?: unknown }).protocol === "https") return true;
   if (!trustProxy) return false;
-  // The first entry is the one nearest to the client (RFC 7239, section 4).
-  const forwarded = /^[^,]*?\bproto="?(https?)\b/i.exec(header(request, "forwarded") ?? "")?.[1];
-  const proto = forwarded ?? header(request, "x-forwarded-proto")?.split(",", 1)[0]?.trim();
+  // The first entry is the one nearest to the client.
+  const proto =
+    forwardedProto(header(request, "forwarded")) ?? header(request, "x-forwarded-proto")?.split(",", 1)[0]?.trim();
   return proto?.toLowerCase() === "https";
+}
+
+/** The protocol in the first element of a Forwarded header (RFC 7239, section 4). */
+function forwardedProto(forwarded: string | undefined): string | undefined {
+  if (forwarded === undefined) return undefined;
+  const pair = /[ \t]*([\w!#$%&'*+.^`|~-]+)=("(?:[^"\\]|\\.)*"|[^;,"]*)[ \t]*(;|,|$)/y;
+  for (let found = pair.exec(forwarded); found; found = pair.exec(forwarded)) {
+    const [, name, value, end] = found;
+    if (name!.toLowerCase() === "proto") return value!.replace(/^"|"$/g, "").trim();
+    if (end !== ";") return undefined;
+  }
+  return undefined;
 }
 
 /** Calls back once when the request is done with: answered, or for an upgraded one, when its connection is closed. */

@@ -234,7 +234,7 @@ class SessionHandle implements Session {
   }
 
   signIn(owner: string, options: SignInOptions = {}): void {
-    if (typeof owner !== "string" || owner === "" || Buffer.byteLength(owner) > 512) {
+    if (typeof owner !== "string" || owner === "" || Buffer.byteLength(owner) > 512 || /\p{Surrogate}/u.test(owner)) {
       throw new TypeError("signIn(owner): the owner must be the user's id, a string of 1 to 512 bytes");
     }
     const visit = this.#withHead("sign in");
@@ -269,10 +269,9 @@ class SessionHandle implements Session {
     const visit = this.#seen;
     try {
       await commit(visit);
-      visit.failed = false;
     } catch (error) {
-      // Whoever saves deals with the failure too: the response does not try again.
-      visit.failed = true;
+      // Whoever saves deals with the failure too: the response does not try the same again.
+      visit.givenUp = visit.attempt;
       throw error;
     }
   }

@@ -1,5 +1,5 @@
 import { createCollector } from "./collector.ts";
-import { commit, planOf } from "./commit.ts";
+import { commit } from "./commit.ts";
 import { NEVER_CACHED, SessionError } from "./errors.ts";
 import { createEmitter, type SessionEvents, type SessionListener } from "./events.ts";
 import { settle, type SessionsOptions } from "./options.ts";
@@ -9,7 +9,7 @@ import { liveSessionsOf, revoke, revokeAll, revokeEverything, type SessionInfo }
 import type { AnyRequest } from "./request.ts";
 import { innermost } from "./request.ts";
 import { sessionOf, visitOf, type Session, type SessionData } from "./session.ts";
-import { Visit, type Host } from "./visit.ts";
+import { isSameAttempt, Visit, type Host } from "./visit.ts";
 import { createLanes } from "./waiting.ts";
 
 /** The head of a response, as far as a session writes to it; only Set-Cookie is appended. A `Headers` object is one. */
@@ -108,23 +108,27 @@ export function createSessions<Data extends object = SessionData>(options: Sessi
 
   function conclude(session: Session<Data>, head: ResponseHead): Promise<void> | undefined {
     const visit = visitOf(session);
-    if (visit.failed || visit.fault !== undefined) {
+    if (visit.headSent) return undefined;
+    const isGivenUp = visit.givenUp !== undefined && isSameAttempt(visit.givenUp, visit.attempt);
+    if (visit.failed || visit.fault !== undefined || isGivenUp) {
       for (const [name, value] of Object.entries(NEVER_CACHED)) head.set(name, value);
       return undefined;
     }
-    if (visit.headSent) return undefined;
     const failed = (error: unknown) => {
       visit.failed = true;
+      visit.headSent = false;
       throw error;
     };
     try {
       const storing = visit.isLoaded ? commit(visit) : undefined;
-      if (storing) {
-        collector.nudge();
-        return storing.then(() => writeHead(visit, head)).catch(failed);
+      // From here on the cookie is decided.
+      visit.headSent = true;
+      if (!storing) {
+        writeHead(visit, head);
+        return undefined;
       }
-      writeHead(visit, head);
-      return undefined;
+      collector.nudge();
+      return storing.then(() => writeHead(visit, head)).catch(failed);
     } catch (error) {
       return Promise.reject(error as Error).catch(failed);
     }
@@ -170,7 +174,7 @@ export function createSessions<Data extends object = SessionData>(options: Sessi
 
     unsaved(session) {
       const visit = visitOf(session);
-      if (!visit.headSent || planOf(visit) === "nothing" || planOf(visit) === "touch") return undefined;
+      if (!visit.headSent || !visit.isChanged) return undefined;
       return new SessionError(
         "ERR_SESSION_HEADERS_SENT",
         "The session was changed after the response's head had left, and not saved: await session.save() after such a change",
@@ -189,14 +193,13 @@ export function createSessions<Data extends object = SessionData>(options: Sessi
 
 /** Tells the client its cookie, and caches what they may do with the response. */
 function writeHead(visit: Visit, head: ResponseHead): void {
-  visit.headSent = true;
   const { setCookie } = visit;
   if (!visit.looked && setCookie === undefined) return;
   const vary = head.get("vary") ?? "";
   if (!/(?:^|,)\s*(?:\*|cookie)\s*(?:,|$)/i.test(vary)) head.set("Vary", vary ? `${vary}, Cookie` : "Cookie");
   const cacheControl = head.get("cache-control");
   if (setCookie === undefined) {
-    if (visit.loaded && !cacheControl) head.set("Cache-Control", "private");
+    if (visit.personal && !cacheControl) head.set("Cache-Control", "private");
     return;
   }
   visit.setCookie = undefined;
@@ -204,17 +207,21 @@ function writeHead(visit: Visit, head: ResponseHead): void {
   if (!/(?:^|,)\s*(?:no-store|private)\s*(?:,|$)/i.test(cacheControl ?? "")) head.set("Cache-Control", "no-store");
 }
 
-/** The response with more headers: itself where its headers may be changed, a copy where they may not. */
-function withHead(response: Response, head: Headers): Response {
+/**
+ * The response with more headers: itself where that is safe, otherwise a copy. The headers of Response.redirect() and of a
+ * fetched response can't be changed, and a response without a body may be one that the application gives to everybody.
+ */
+export function withHead(response: Response, head: Headers): Response {
+  if (head.keys().next().done) return response;
   const put = (target: Response): Response => {
     for (const [name, value] of head) target.headers[name === "set-cookie" ? "append" : "set"](name, value);
     return target;
   };
-  if (head.keys().next().done) return response;
+  const copied = () => put(new Response(response.body, response));
+  if (!response.headers.has("content-type") || response.body === null) return copied();
   try {
     return put(response);
   } catch {
-    // Those of Response.redirect() and of a fetched response may not.
-    return put(new Response(response.body, response));
+    return copied();
   }
 }

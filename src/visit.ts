@@ -3,7 +3,7 @@ import type { Limits } from "./codec.ts";
 import type { SessionCookie } from "./cookie.ts";
 import type { Emitter } from "./events.ts";
 import { absoluteEnd, extendedEnd, type Timeouts } from "./expiry.ts";
-import { EMPTY, Journal } from "./journal.ts";
+import { EMPTY, isSame, Journal, type Content } from "./journal.ts";
 import type { OwnerLimit } from "./owners.ts";
 import type { Keyring } from "./keyring.ts";
 import { standing, type Standing } from "./lifecycle.ts";
@@ -49,6 +49,22 @@ export interface Wishes {
   readonly rotate?: boolean;
 }
 
+/** More tokens of ours in one request than this are somebody's play. */
+const MAX_TOKENS = 4;
+
+/** What a request wants stored. */
+export interface Attempt {
+  readonly wishes: Wishes;
+  readonly signedOut: boolean;
+  readonly content: Content | undefined;
+}
+
+/** Whether two attempts would store the same. What can't be stored is never the same. */
+export function isSameAttempt(a: Attempt, b: Attempt): boolean {
+  if (a.wishes !== b.wishes || a.signedOut !== b.signedOut || !a.content || !b.content) return false;
+  return isSame(a.content, b.content);
+}
+
 export const NO_WISHES: Wishes = {};
 
 /** The presented token and what reading it showed. */
@@ -62,6 +78,7 @@ export class Visit {
   readonly host: Host;
   readonly #request: AnyRequest;
   #presented: Presented[] | undefined;
+  #loading: Promise<void> | undefined;
   #presentedId: string | undefined;
   #freshId: string | undefined;
 
@@ -70,7 +87,11 @@ export class Visit {
   token: Token | undefined;
   /** Which of the session's secrets the token carries. */
   match: Match = "current";
+  /** A previous key signed it: a commit hands it out anew. */
+  tokenByPreviousKey = false;
   loaded: LoadedRecord | undefined;
+  /** The request came with a live session: the response may be made for its owner alone. */
+  personal = false;
   #journal: Journal | undefined;
   #signal: AbortSignal | undefined;
   /** The request was taken over by a WebSocket or the like: there is no response, and no head. */
@@ -89,6 +110,8 @@ export class Visit {
   fault: unknown;
   /** A commit failed: the error's response is not the place for another. */
   failed = false;
+  /** What a call of save() had failed to store: whoever called it has dealt with that, and with nothing else. */
+  givenUp: Attempt | undefined;
   committing: Promise<void> | undefined;
 
   constructor(host: Host, request: AnyRequest) {
@@ -101,6 +124,7 @@ export class Visit {
   #verified(header: string): Presented[] | undefined {
     const verified: Presented[] = [];
     for (const value of this.host.cookie.values(header, this.secure)) {
+      if (verified.length === MAX_TOKENS) break;
       const found = verifyToken(this.host.keyring, value);
       if (found) verified.push({ token: found.token, tokenByPreviousKey: found.byPreviousKey });
     }
@@ -110,6 +134,16 @@ export class Visit {
   /** What the handler changes; made when it looks. */
   get journal(): Journal {
     return (this.#journal ??= new Journal(this.loaded?.record ?? EMPTY, this.host.limits));
+  }
+
+  /** What there is to store now, for comparing with another time. */
+  get attempt(): Attempt {
+    const { wishes, signedOut } = this;
+    try {
+      return { wishes, signedOut, content: this.journal.content() };
+    } catch {
+      return { wishes, signedOut, content: undefined };
+    }
   }
 
   get isChanged(): boolean {
@@ -148,8 +182,11 @@ export class Visit {
   /** @throws SessionError ERR_SESSION_STORE, ERR_SESSION_DECODE */
   async load(): Promise<void> {
     if (this.fault !== undefined) throw this.fault;
-    if (!this.#presented) return;
-    const presented = this.#presented;
+    // Several layers of an application may ask at once: the session is read once.
+    if (this.#presented) await (this.#loading ??= this.#load(this.#presented));
+  }
+
+  async #load(presented: readonly Presented[]): Promise<void> {
     this.#presentedId = presented[0]!.token.id;
     try {
       await this.#read(presented);
@@ -174,11 +211,7 @@ export class Visit {
         return;
       } else found = one;
     }
-    if (!found) return;
-    // The client's response with the newer token was lost, or is still on its way: it gets the same one again.
-    const isBehind = this.match === "previous" || (this.match === "current" && this.loaded!.record.rotation?.next);
-    if (isBehind) this.handOutSuccessor();
-    else if (found.tokenByPreviousKey) this.handOut();
+    this.tokenByPreviousKey = found?.tokenByPreviousKey === true;
   }
 
   /** Opens the stored session for this token, if it is live. */
@@ -194,6 +227,7 @@ export class Visit {
     const now = standing(record, expiresAt, secret, time, host.timeouts);
     if (now === "live") {
       this.match = secret;
+      this.personal = true;
       this.standing = "live";
       this.token = token;
       this.loaded = loaded;
@@ -247,7 +281,7 @@ export class Visit {
    */
   fallSilent(): void {
     this.standing = "superseded";
-    this.token = this.loaded = this.#journal = undefined;
+    this.token = this.loaded = this.#journal = this.setCookie = undefined;
   }
 
   /** The token that comes after this visit's, if it has been settled; the one that would come, if it has not. */

@@ -1,17 +1,16 @@
 import { contentName, keyIn, markerName, parseContent, parsePointer, type Pointer, shardOf } from "./file-names.ts";
 import { type Files, LEFTOVER_AGE, slices } from "./file-system.ts";
 
-// Marks are looked after in batches, since each batch lists a shard once.
-const BATCH = 100;
-
 /** What the collector needs of the store. */
 export interface Collected {
   readonly files: Files;
   readonly clock: () => number;
   /** Throws once the store is closed. */
   readonly open: () => void;
-  /** Cleans up after pointers that are gone, all of one shard. */
-  readonly ended: (pointers: readonly Pointer[]) => void;
+  /** Cleans up after a pointer that is gone. */
+  readonly cleared: (pointer: Pointer) => void;
+  /** Follows `cleared` for pointers of one shard: listing it once does for all. */
+  readonly settled: (pointers: readonly Pointer[]) => void;
 }
 
 /**
@@ -20,7 +19,7 @@ export interface Collected {
  * Nothing is locked. A pointer is removed by the very name that says it has expired: whoever extended or replaced the
  * session meanwhile gave it another, and the removal misses.
  */
-export function collector({ files, clock, open, ended }: Collected): (limit: number) => Promise<number> {
+export function collector({ files, clock, open, cleared, settled }: Collected): (limit: number) => Promise<number> {
   // Where the next call goes on: a shard that was cut short by the limit is looked at again.
   let cursor = "";
   // Leftovers are rare, and looking for them doubles the work: not in every round.
@@ -51,22 +50,19 @@ export function collector({ files, clock, open, ended }: Collected): (limit: num
 
   async function forget(shard: string, limit: number, pause: () => Promise<void> | undefined): Promise<number> {
     let forgotten = 0;
-    let gone: Pointer[] = [];
+    const gone: Pointer[] = [];
     for (const name of files.list(`pointers/${shard}`)) {
       const pointer = parsePointer(name);
       if (pointer === undefined || pointer.expiresAt > clock()) continue;
       if (!files.remove("pointers", name)) continue;
       forgotten += 1;
+      cleared(pointer);
       gone.push(pointer);
       if (forgotten === limit) break;
-      if (gone.length === BATCH) {
-        ended(gone);
-        gone = [];
-      }
       await pause();
       open();
     }
-    if (gone.length > 0) ended(gone);
+    settled(gone);
     return forgotten;
   }
 
@@ -95,6 +91,8 @@ export function isOld(changedAt: number | undefined): boolean {
   return changedAt !== undefined && Date.now() - changedAt > LEFTOVER_AGE;
 }
 
+type Marked = Pick<Pointer, "tag" | "key">;
+
 /**
  * The marks by which an owner's sessions are found: one empty file for each.
  *
@@ -108,21 +106,22 @@ export function ownerMarks(files: Files) {
   };
   return {
     set,
-    /** Removes the marks of pointers that are gone, all of one shard. */
-    remove(gone: readonly Pick<Pointer, "tag" | "key">[]): void {
-      const removed = new Map<string, string>();
-      for (const { tag, key } of gone) {
-        if (tag === "") continue;
-        files.remove("owners", markerName(tag, key));
-        removed.set(key, tag);
-      }
-      const [first] = removed.keys();
+
+    remove({ tag, key }: Marked): void {
+      if (tag !== "") files.remove("owners", markerName(tag, key));
+    },
+
+    /** Sets again, of marks removed, all of one shard, those whose session is back. */
+    restore(removed: readonly Marked[]): void {
+      const tags = new Map(removed.filter(({ tag }) => tag !== "").map(({ tag, key }) => [key, tag]));
+      const [first] = tags.keys();
       if (first === undefined) return;
       for (const name of files.list(`pointers/${shardOf(first)}`)) {
-        const tag = removed.get(keyIn(name));
+        const tag = tags.get(keyIn(name));
         if (tag !== undefined && parsePointer(name)?.tag === tag) set(tag, keyIn(name));
       }
     },
+
     /** The keys under an owner's marks, and whether each mark is old enough to be removed if it turns out stale. */
     *of(tag: string): Generator<{ key: string; old: boolean }> {
       for (const name of files.list(`owners/${shardOf(tag)}`)) {

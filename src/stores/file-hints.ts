@@ -17,8 +17,6 @@ const LARGEST_CONTENT = 2048;
  * here is true until the file system has confirmed that the pointer still stands. As long as it does, so does its
  * content: that is written once.
  */
-export type Hints = ReturnType<typeof fileHints>;
-
 export function fileHints() {
   const hints = new Map<string, Hint>();
 

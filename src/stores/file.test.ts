@@ -20,7 +20,9 @@ import { basename, dirname, join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { StoredSession } from "../store.ts";
 import { storeContract } from "../testing/index.ts";
+import { ownerMarks } from "./file-collect.ts";
 import { keyOf, tagOf } from "./file-names.ts";
+import { filesIn } from "./file-system.ts";
 import { fileStore, type FileStoreOptions, type Quarantined } from "./file.ts";
 
 const HOUR = 3_600_000;
@@ -428,6 +430,18 @@ describe("fileStore: what crashes leave behind", () => {
     await expect(store.create("a", session())).rejects.toThrow("never finished");
     later();
     expect(await store.create("a", session())).toBe(true);
+  });
+
+  it("does not include the mark of a session that came back to its owner meanwhile", async () => {
+    const { store } = watched();
+    await store.create("a", session({ owner: "ada" }));
+    // What a process does that has just seen the session leave this owner.
+    const marks = ownerMarks(filesIn(store.directory));
+    const mark = { tag: tagOf("ada"), key: keyOf("a") };
+    marks.remove(mark);
+    expect(await store.idsOf("ada")).toEqual([]);
+    marks.restore([mark]);
+    expect(await store.idsOf("ada")).toEqual(["a"]);
   });
 
   it("includes owners' marks, which are removed when they are met", async () => {

@@ -112,13 +112,18 @@ export function fileStore(options: FileStoreOptions | string = {}): FileStore {
     if (written !== undefined) quietly(() => files.remove("contents", contentName(key, written)));
   }
 
-  /** What pointers of one shard leave behind. The sessions have ended: nothing here may fail that. */
-  function ended(pointers: readonly Pointer[]): void {
-    for (const { key, nonce: written } of pointers) {
-      removeContent(key, written);
-      removeContent(key, hints.drop(key));
-    }
-    quietly(() => marks.remove(pointers));
+  /** What a pointer leaves behind. The session has ended: nothing here may fail that. */
+  function cleared(pointer: Pointer): void {
+    removeContent(pointer.key, pointer.nonce);
+    removeContent(pointer.key, hints.drop(pointer.key));
+    quietly(() => marks.remove(pointer));
+  }
+
+  const settled = (pointers: readonly Pointer[]): void => quietly(() => marks.restore(pointers));
+
+  function ended(pointer: Pointer): void {
+    cleared(pointer);
+    settled([pointer]);
   }
 
   /** Keeps a content that is out of use for the session's next update. */
@@ -151,7 +156,7 @@ export function fileStore(options: FileStoreOptions | string = {}): FileStore {
     const moved = files.quarantine("pointers", pointer.name);
     if (moved === undefined) return;
     const path = files.quarantine("contents", contentName(pointer.key, pointer.nonce)) ?? moved;
-    ended([pointer]);
+    ended(pointer);
     try {
       onQuarantine({ id, path, reason });
     } catch (error) {
@@ -205,7 +210,7 @@ export function fileStore(options: FileStoreOptions | string = {}): FileStore {
       try {
         for (let old = look(key); old !== undefined; old = look(key)) {
           if (isLive(old)) return false;
-          if (files.remove("pointers", old.name)) ended([old]);
+          if (files.remove("pointers", old.name)) ended(old);
         }
         writeContent(next, id, stored);
         written = true;
@@ -215,7 +220,7 @@ export function fileStore(options: FileStoreOptions | string = {}): FileStore {
       } finally {
         if (!done) {
           quietly(() => files.remove("contents", reservationName(key)));
-          if (written) ended([next]);
+          if (written) ended(next);
         }
       }
       quietly(() => marks.set(next.tag, key));
@@ -296,7 +301,7 @@ export function fileStore(options: FileStoreOptions | string = {}): FileStore {
       for (let old = hints.pointer(key) ?? look(key); old !== undefined; old = look(key)) {
         const wasLive = isLive(old);
         if (!files.remove("pointers", old.name)) continue;
-        ended([old]);
+        ended(old);
         return wasLive;
       }
       return false;
@@ -311,7 +316,7 @@ export function fileStore(options: FileStoreOptions | string = {}): FileStore {
         const found = load(key);
         if (found?.content.owner === owner) ids.push(found.content.id);
         // A young mark may belong to a session that is just about to appear.
-        else if (old) marks.remove([{ tag, key }]);
+        else if (old) unmark({ tag, key });
         await pause();
         open();
       }
@@ -348,12 +353,13 @@ export function fileStore(options: FileStoreOptions | string = {}): FileStore {
     files.write("contents", contentName(next.key, next.nonce), bytes, over);
   }
 
-  function unmark(pointer: Pointer): void {
-    quietly(() => marks.remove([pointer]));
+  function unmark(marked: Pick<Pointer, "tag" | "key">): void {
+    quietly(() => marks.remove(marked));
+    quietly(() => marks.restore([marked]));
   }
 
   function collectAll(): (limit: number) => Promise<number> {
-    const collect = collector({ files, clock, open, ended });
+    const collect = collector({ files, clock, open, cleared, settled });
     return async (limit) => {
       open();
       checkLimit(limit);

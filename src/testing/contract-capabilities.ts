@@ -92,14 +92,21 @@ const CASES: Record<Capability, readonly Rule[]> = {
         const { store } = bench;
         const kept = uniqueId();
         await store.create(kept, sessionFor(bench));
-        for (let n = 0; n < 5; n += 1) await store.create(uniqueId(), sessionFor(bench, { expiresIn: bench.lifetime }));
+        for (let n = 0; n < 6; n += 1) await store.create(uniqueId(), sessionFor(bench, { expiresIn: bench.lifetime }));
         const touched = uniqueId();
         await store.create(touched, sessionFor(bench, { expiresIn: bench.lifetime }));
         await store.touch(touched, bench.now() + 3_600_000);
+        const nearItsEnd = uniqueId();
+        await store.create(
+          nearItsEnd,
+          sessionFor(bench, { expiresIn: bench.exact ? bench.lifetime + 2 : 2 * bench.lifetime }),
+        );
         await bench.advance(bench.lifetime + 1);
+        assert.equal(await store.deleteExpired?.(1), 1, "deleteExpired(1) must forget one of the expired sessions");
+        assert.ok((await store.read(nearItsEnd)) !== undefined, "deleteExpired must wait for a session's very end");
         const counts: number[] = [];
         for (let call = 0; call < 4; call += 1) counts.push((await store.deleteExpired?.(2)) ?? Number.NaN);
-        assert.deepEqual(counts, [2, 2, 1, 0], "deleteExpired(2) of 5 must forget 2, 2, 1 and then none");
+        assert.deepEqual(counts, [2, 2, 1, 0], "deleteExpired(2) of the other 5 must forget 2, 2, 1 and then none");
         assert.ok((await store.read(kept)) !== undefined, "deleteExpired must leave live sessions alone");
         assert.ok((await store.read(touched)) !== undefined, "deleteExpired must leave extended sessions alone");
       },

@@ -46,6 +46,8 @@ export interface Bench {
   advance(milliseconds: number): Promise<void>;
   /** A lifetime that the case can wait for. */
   readonly lifetime: number;
+  /** Whether time stands still between calls of `advance`. */
+  readonly exact: boolean;
 }
 
 /** A rule: what it says, and how to tell. */
@@ -96,7 +98,7 @@ export function storeContract(makeStore: MakeStore, options: StoreContractOption
           : (options.advance ?? ((milliseconds: number) => delay(milliseconds)));
       try {
         const lifetime = clock === "injected" ? 1000 : (options.lifetime ?? 500);
-        await check({ store, now, advance, lifetime });
+        await check({ store, now, advance, lifetime, exact: clock === "injected" });
       } finally {
         await store.close?.();
       }

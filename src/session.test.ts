@@ -1,0 +1,221 @@
+import { describe, expect, it } from "vitest";
+import { START, site } from "../test/support/stores.ts";
+import { visitOf } from "./session.ts";
+
+interface Data {
+  name?: string;
+  n?: number;
+  cart?: { items: string[] };
+}
+
+async function begun() {
+  const server = site<Data>();
+  const browser = server.browser();
+  await browser.visit((session) => {
+    session.data.name = "Zoë";
+    session.data.cart = { items: ["tea"] };
+    session.signIn("alice");
+  });
+  return { ...server, browser, session: (await browser.begin()).session };
+}
+
+describe("Session", () => {
+  it("of a visitor is new, empty and nobody's", async () => {
+    const { session } = await site<Data>().browser().begin();
+    expect(session).toMatchObject({
+      isNew: true,
+      isLoaded: true,
+      owner: undefined,
+      signedInAt: undefined,
+      createdAt: START,
+    });
+    expect(session.expiresAt).toBe(START + 86_400_000);
+    expect(Object.keys(session.data)).toEqual([]);
+    expect("toString" in session.data).toBe(false);
+  });
+
+  it("tells when it began, when somebody signed in, and when it ends", async () => {
+    const { browser, time } = await begun();
+    time.now += 5000;
+    const { session } = await browser.begin();
+    expect(session).toMatchObject({ createdAt: START, signedInAt: START, expiresAt: START + 86_400_000, isNew: false });
+    session.signIn("alice");
+    expect(session.signedInAt).toBe(START + 5000);
+  });
+
+  it("notices a change deep inside", async () => {
+    const { browser } = await begun();
+    await browser.visit((session) => session.data.cart?.items.push("milk"));
+    expect((await browser.data()).cart).toEqual({ items: ["tea", "milk"] });
+  });
+});
+
+describe("session.pop", () => {
+  it("takes a key out and gives its value, or the fallback", async () => {
+    const { session } = await begun();
+    expect(session.pop("name", "nobody")).toBe("Zoë");
+    expect(session.pop("name", "nobody")).toBe("nobody");
+    expect(session.pop("name")).toBeUndefined();
+    expect(Object.keys(session.data)).toEqual(["cart"]);
+  });
+
+  it("never takes what an object inherits", async () => {
+    const session = (await site().browser().begin()).session;
+    for (const key of ["toString", "constructor", "__proto__", "hasOwnProperty"]) expect(session.pop(key, 1)).toBe(1);
+  });
+});
+
+describe("session.update", () => {
+  it("refuses an asynchronous function, and changes nothing", async () => {
+    const { session } = await begun();
+    const apply = (async () => 1) as unknown as () => number;
+    expect(() => session.update("n", apply)).toThrow('update("n", …) needs a synchronous function');
+    expect("n" in session.data).toBe(false);
+  });
+
+  it("changes nothing where the value can't be kept", async () => {
+    const { session } = await begun();
+    expect(() => session.update("n", () => (() => 1) as unknown as number)).toThrow(TypeError);
+    expect("n" in session.data).toBe(false);
+  });
+});
+
+describe("session.flash", () => {
+  it("is shown once, in this request or the next", async () => {
+    const { browser } = site<Data>();
+    const one = browser();
+    await one.visit((session) => session.flash("info", "Saved."));
+    await one.visit((session) => expect(session.flashes("error")).toEqual([]));
+    await one.visit((session) => expect(session.flashes()).toEqual([{ category: "info", message: "Saved." }]));
+    await one.visit((session) => expect(session.flashes()).toEqual([]));
+  });
+
+  it("shown in its own request leaves nothing for the next", async () => {
+    const { browser } = await begun();
+    await browser.visit((session) => {
+      session.flash("info", "now");
+      expect(session.flashes("info")).toHaveLength(1);
+    });
+    await browser.visit((session) => expect(session.flashes()).toEqual([]));
+  });
+
+  it("shown in its own request begins no session for a visitor", async () => {
+    const { browser, store } = site<Data>();
+    const answer = await browser().visit((session) => {
+      session.flash("error", "Wrong password.");
+      session.flashes();
+    });
+    expect(answer.headers.getSetCookie()).toEqual([]);
+    expect(store.calls.total).toBe(0);
+  });
+
+  it("needs a category of text", async () => {
+    const { session } = await begun();
+    expect(() => session.flash(5 as unknown as string, "x")).toThrow(TypeError);
+  });
+});
+
+describe("session.signIn", () => {
+  it("takes the owner's id: a string of 1 to 512 bytes", async () => {
+    const { session } = await begun();
+    for (const owner of ["", undefined, null, 7, {}, "x".repeat(513), "ü".repeat(257)]) {
+      expect(() => session.signIn(owner as string)).toThrow(/must be the user's id/);
+    }
+    for (const owner of ["0", "x".repeat(512), "ü".repeat(256), "__proto__", "a\0b", " "]) {
+      const browser = site().browser();
+      await browser.visit((one) => one.signIn(owner));
+      expect(await browser.owner()).toBe(owner);
+    }
+  });
+
+  it("refuses half a surrogate pair, which another half would be taken for", async () => {
+    const { session } = await begun();
+    expect(() => session.signIn("user-\ud800")).toThrow(TypeError);
+  });
+});
+
+describe("session.signOut", () => {
+  it("leaves reading empty and makes writing an error", async () => {
+    const { session, browser } = await begun();
+    session.flash("info", "x");
+    session.signOut();
+    expect(session).toMatchObject({ owner: undefined, signedInAt: undefined });
+    expect(Object.keys(session.data)).toEqual([]);
+    expect(session.data.name).toBeUndefined();
+    expect(session.flashes()).toEqual([]);
+    expect(session.pop("name", "nobody")).toBe("nobody");
+    const writes: (() => unknown)[] = [
+      () => (session.data.name = "x"),
+      () => delete session.data.name,
+      () => Object.assign(session.data, { n: 1 }),
+      () => Object.defineProperty(session.data, "n", { value: 1 }),
+      () => Object.setPrototypeOf(session.data, {}),
+      () => session.update("n", () => 1),
+      () => session.flash("info", "x"),
+      () => session.signIn("bob"),
+      () => session.signOut(),
+      () => session.rotate(),
+    ];
+    for (const write of writes) expect(write, `with ${String(write)}`).toThrow(TypeError);
+    expect(writes[0]).toThrow(/a new one begins with the next request/);
+    expect(Object.keys((await site<Data>().browser().begin()).session.data)).toEqual([]);
+    expect(await browser.owner()).toBe("alice");
+  });
+
+  it("drops what was changed before it", async () => {
+    const { browser, events } = await begun();
+    const copy = browser.copy();
+    await browser.visit((session) => {
+      session.data.name = "x";
+      session.signOut();
+    });
+    expect(await copy.data()).toEqual({});
+    expect(events.at(-1)).toMatchObject({ name: "signedOut" });
+    expect(browser.jar.size).toBe(0);
+  });
+});
+
+describe("A session that is not loaded", () => {
+  it("says so at every member, and works after load()", async () => {
+    const { browser, sessions, store } = await begun();
+    const reads = store.calls.read;
+    const request = new Request("https://shop.example/", { headers: { cookie: browser.cookie } });
+    const session = sessions.of(request);
+    expect(session.isLoaded).toBe(false);
+    for (const act of [
+      () => session.data,
+      () => session.id,
+      () => session.owner,
+      () => session.isNew,
+      () => session.expiresAt,
+      () => session.flashes(),
+      () => session.pop("name"),
+      () => session.signOut(),
+      () => session.rotate(),
+      () => session.signIn("bob"),
+    ]) {
+      expect(act, `with ${String(act)}`).toThrow(/await session\.load\(\) first/);
+    }
+    await expect(session.save()).rejects.toThrow(/await session\.load\(\) first/);
+    expect(store.calls.read).toBe(reads);
+    expect(await session.load()).toBe(session);
+    expect(session.data.name).toBe("Zoë");
+  });
+
+  it("costs nothing to commit, and tells caches nothing", async () => {
+    const { browser, sessions, store } = await begun();
+    const total = store.calls.total;
+    const session = sessions.of(new Request("https://shop.example/", { headers: { cookie: browser.cookie } }));
+    const answer = await sessions.commit(session, new Response());
+    expect(Array.from(answer.headers)).toEqual([]);
+    expect(store.calls.total).toBe(total);
+  });
+});
+
+describe("visitOf", () => {
+  it("refuses what is no session", () => {
+    for (const other of [undefined, null, 5, {}, { data: {} }, new Request("https://shop.example/")]) {
+      expect(() => visitOf(other)).toThrow(/not a session/);
+    }
+  });
+});

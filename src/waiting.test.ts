@@ -1,0 +1,139 @@
+import { setImmediate as nextTurn } from "node:timers/promises";
+import { describe, expect, it } from "vitest";
+import { createLanes, Patience } from "./waiting.ts";
+
+const storeError = (cause?: unknown) =>
+  expect.objectContaining({
+    name: "SessionError",
+    code: "ERR_SESSION_STORE",
+    status: 503,
+    ...(cause ? { cause } : {}),
+  });
+
+/** The rejections that nobody has handled while `act` ran. */
+async function unhandledDuring(act: () => Promise<void>): Promise<unknown[]> {
+  const seen: unknown[] = [];
+  const listener = (reason: unknown) => seen.push(reason);
+  const others = process.listeners("unhandledRejection");
+  process.removeAllListeners("unhandledRejection").on("unhandledRejection", listener);
+  try {
+    await act();
+    await nextTurn();
+    await nextTurn();
+  } finally {
+    process.off("unhandledRejection", listener);
+    for (const other of others) process.on("unhandledRejection", other);
+  }
+  return seen;
+}
+
+describe("Patience.ask", () => {
+  it("gives the store's answer", async () => {
+    expect(await new Patience(1000).ask("read", async () => 7)).toBe(7);
+  });
+
+  it("turns a rejection into ERR_SESSION_STORE with its cause", async () => {
+    const cause = new Error("ECONNREFUSED");
+    await expect(new Patience(1000).ask("read", () => Promise.reject(cause))).rejects.toEqual(storeError(cause));
+    await expect(new Patience(1000).ask("read", () => Promise.reject(cause))).rejects.toThrow(
+      "failed to read a session",
+    );
+  });
+
+  it("turns a synchronous throw, and an answer that is no promise, into ERR_SESSION_STORE", async () => {
+    const cause = new Error("not connected");
+    const throws = () => {
+      throw cause;
+    };
+    await expect(new Patience(1000).ask("touch", throws)).rejects.toEqual(storeError(cause));
+    await expect(new Patience(1000).ask("touch", () => 5 as unknown as Promise<void>)).rejects.toEqual(storeError());
+    await expect(new Patience(1000).ask("touch", () => undefined as unknown as Promise<void>)).rejects.toEqual(
+      storeError(),
+    );
+  });
+
+  it("gives up a store that never answers", async () => {
+    await expect(new Patience(10).ask("read", () => new Promise(() => {}))).rejects.toEqual(storeError());
+    await expect(new Patience(10).ask("read", () => new Promise(() => {}))).rejects.toThrow(
+      "did not answer within 10 ms",
+    );
+  });
+
+  it("waits for all questions together, not for each", async () => {
+    const patience = new Patience(10);
+    await expect(patience.ask("read", () => new Promise(() => {}))).rejects.toEqual(storeError());
+    let asked = false;
+    await expect(patience.ask("read", async () => (asked = true))).rejects.toEqual(storeError());
+    expect(asked).toBe(false);
+  });
+
+  it("takes a late failure without a word", async () => {
+    const unhandled = await unhandledDuring(async () => {
+      let fail!: (reason: Error) => void;
+      const question = () => new Promise((_, reject) => (fail = reject));
+      await expect(new Patience(5).ask("read", question)).rejects.toEqual(storeError());
+      fail(new Error("too late"));
+    });
+    expect(unhandled).toEqual([]);
+  });
+});
+
+describe("createLanes", () => {
+  function task(log: string[], name: string) {
+    let finish!: () => void;
+    const done = new Promise<void>((resolve) => (finish = resolve));
+    const run = async () => {
+      log.push(`${name} begins`);
+      await done;
+      log.push(`${name} ends`);
+      return name;
+    };
+    return { run, finish };
+  }
+
+  it("runs tasks of one key one after the other, in order", async () => {
+    const lanes = createLanes();
+    const log: string[] = [];
+    const tasks = ["a", "b", "c"].map((name) => task(log, name));
+    const runs = tasks.map(({ run }) => lanes.enter("key", run));
+    for (const { finish } of tasks.toReversed()) finish();
+    expect(await Promise.all(runs)).toEqual(["a", "b", "c"]);
+    expect(log).toEqual(["a begins", "a ends", "b begins", "b ends", "c begins", "c ends"]);
+  });
+
+  it("runs tasks of different keys side by side", async () => {
+    const lanes = createLanes();
+    const log: string[] = [];
+    const [a, b] = [task(log, "a"), task(log, "b")];
+    const runs = [lanes.enter("1", a.run), lanes.enter("2", b.run)];
+    await nextTurn();
+    expect(log).toEqual(["a begins", "b begins"]);
+    a.finish();
+    b.finish();
+    await Promise.all(runs);
+  });
+
+  it("goes on after a task that failed, and tells only the one who asked", async () => {
+    const lanes = createLanes();
+    const unhandled = await unhandledDuring(async () => {
+      const failed = lanes.enter("key", () => Promise.reject(new Error("mine")));
+      const thrown = lanes.enter("key", () => {
+        throw new Error("mine too");
+      });
+      const after = lanes.enter("key", async () => "after");
+      await expect(failed).rejects.toThrow("mine");
+      await expect(thrown).rejects.toThrow("mine too");
+      expect(await after).toBe("after");
+    });
+    expect(unhandled).toEqual([]);
+  });
+
+  it("is free again after a first task that threw at once", async () => {
+    const lanes = createLanes();
+    const throws = () => {
+      throw new Error("at once");
+    };
+    await expect(lanes.enter("key", throws)).rejects.toThrow("at once");
+    expect(await lanes.enter("key", async () => 1)).toBe(1);
+  });
+});

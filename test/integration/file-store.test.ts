@@ -1,0 +1,191 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { fileURLToPath } from "node:url";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { type FileStore, fileStore, type Quarantined } from "sojourn/file";
+
+const WORKER = fileURLToPath(new URL("fixtures/file-store-worker.mjs", import.meta.url));
+const HOUR = 3_600_000;
+
+let directory: string;
+let quarantined: Quarantined[];
+let store: FileStore;
+const running = new Set<ChildProcess>();
+
+beforeEach(() => {
+  directory = mkdtempSync(join(tmpdir(), "sojourn-test-"));
+  quarantined = [];
+  store = fileStore({ directory, onQuarantine: (found) => void quarantined.push(found) });
+});
+
+afterEach(() => {
+  vi.useRealTimers();
+  for (const child of running) child.kill("SIGKILL");
+  rmSync(directory, { recursive: true, force: true });
+});
+
+const session = (text = "") => ({
+  payload: new TextEncoder().encode(text),
+  version: 1,
+  expiresAt: Date.now() + HOUR,
+});
+const textOf = (payload: Uint8Array | undefined): string => new TextDecoder().decode(payload);
+
+interface Worker {
+  readonly child: ChildProcess;
+  /** What it has said since it began. */
+  readonly said: unknown[][];
+  /** Fulfilled with how it ended, once all it said has arrived. */
+  readonly ended: Promise<string>;
+}
+
+/** Starts processes, and lets them begin together once all are there. */
+async function start(job: string, ...given: readonly (readonly (string | number)[])[]): Promise<Worker[]> {
+  const starting = given.map((words) => {
+    const child = spawn(process.execPath, [WORKER, job, directory, ...words.map(String)], {
+      stdio: ["pipe", "pipe", "inherit"],
+    });
+    running.add(child);
+    const said: unknown[][] = [];
+    const ready = new Promise<void>((resolve) => {
+      createInterface(child.stdout).on("line", (line) => {
+        const heard: unknown = JSON.parse(line);
+        if (!Array.isArray(heard)) throw new Error(`not a line of a worker: ${line}`);
+        if (heard[0] === "ready") resolve();
+        else said.push(heard);
+      });
+    });
+    const ended = new Promise<string>((resolve) => {
+      child.on("close", (code, signal) => {
+        running.delete(child);
+        resolve(String(signal ?? code));
+      });
+    });
+    return { child, said, ended, ready };
+  });
+  await Promise.all(starting.map(({ ready }) => ready));
+  for (const { child } of starting) child.stdin.write("begin\n");
+  return starting;
+}
+
+describe("fileStore, shared by several processes", () => {
+  it("applies each of their updates exactly once", async () => {
+    await store.create("shared", session());
+    const workers = await start("append", ["shared", "a", 300], ["shared", "b", 300], ["shared", "c", 300]);
+    expect(await Promise.all(workers.map(({ ended }) => ended))).toEqual(["0", "0", "0"]);
+    const found = await store.read("shared");
+    const applied = textOf(found?.payload).split(",").slice(0, -1);
+    const wanted = ["a", "b", "c"].flatMap((name) => Array.from({ length: 300 }, (_, n) => `${name}${n}`));
+    expect(applied.toSorted()).toEqual(wanted.toSorted());
+    expect(found?.version).toBe(901);
+  });
+
+  it("lets one of them create a session, and stand", async () => {
+    const names = ["a", "b", "c"];
+    const workers = await start("create", ...names.map((name) => [name, 400]));
+    await Promise.all(workers.map(({ ended }) => ended));
+    expect(workers.reduce((sum, { said }) => sum + said.length, 0)).toBe(400);
+    for (const [index, { said }] of workers.entries()) {
+      for (const [, n] of said) {
+        const found = await store.read(`created-${String(n)}`);
+        expect(textOf(found?.payload)).toBe(`${names[index]}${String(n)}`);
+      }
+    }
+  });
+
+  it("ends at the latest of their touches", async () => {
+    const base = Date.now() + 2 * HOUR;
+    await store.create("shared", session());
+    const workers = await start("touch", ["shared", base, 0, 500], ["shared", base, 1, 500]);
+    await Promise.all(workers.map(({ ended }) => ended));
+    expect(workers.flatMap(({ said }) => said)).toEqual([]);
+    expect((await store.read("shared"))?.expiresAt).toBe(base + 2 * 499 + 1);
+  });
+
+  it("never brings back what one of them has deleted while others update and touch it", async () => {
+    const count = 300;
+    for (let n = 0; n < count; n += 1) await store.create(`kept-${n}`, session());
+    const workers = await start("keepAlive", [count], [count]);
+    for (let n = 0; n < count; n += 1) {
+      expect(await store.delete(`kept-${n}`)).toBe(true);
+      expect(await store.read(`kept-${n}`)).toBeUndefined();
+      // The others take a turn.
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    expect(await Promise.all(workers.map(({ ended }) => ended))).toEqual(["0", "0"]);
+    const left: string[] = [];
+    for await (const id of store.all()) left.push(id);
+    expect(left).toEqual([]);
+    expect(quarantined).toEqual([]);
+  });
+});
+
+describe("fileStore, whose process is killed", () => {
+  it("has lost nothing acknowledged and torn nothing, 20 times, and collects what was left", async () => {
+    const random = seeded(2026);
+    for (let round = 0; round < 20; round += 1) {
+      const name = `round${round}`;
+      const [worker] = await start("live", [name, round]);
+      if (worker === undefined) throw new Error("no worker");
+      const { child, said, ended } = worker;
+      await new Promise((resolve) => setTimeout(resolve, 20 + random() * 130));
+      child.kill("SIGKILL");
+      expect(await ended).toBe("SIGKILL");
+      expect(said.filter(([what]) => what === "refused")).toEqual([]);
+      await expectKept(said);
+    }
+    expect(quarantined).toEqual([]);
+    expect(await fileStore(directory).deleteExpired(10)).toBe(0);
+    expectNoLeftovers(await makeOldAndCollect());
+  });
+
+  /** Every session is what the last acknowledged call made it, or the one call after it that was cut short. */
+  async function expectKept(said: readonly unknown[][]): Promise<void> {
+    const acknowledged = new Map<string, number>();
+    const tried = new Map<string, number>();
+    for (const [what, id, version] of said) {
+      (what === "done" ? acknowledged : tried).set(String(id), Number(version));
+    }
+    for (const [id, last] of tried) {
+      const found = await store.read(id);
+      const version = found?.version ?? 0;
+      expect([acknowledged.get(id) ?? 0, last]).toContain(version);
+      if (found === undefined) continue;
+      expect(textOf(found.payload).replaceAll(`${id}:${version}:`, "")).toBe("");
+      if (found.owner !== undefined) expect(await store.idsOf(found.owner)).toContain(id);
+    }
+  }
+
+  async function makeOldAndCollect(): Promise<FileStore> {
+    // Older than any unfinished work, younger than a session.
+    vi.useFakeTimers({ toFake: ["Date"], now: Date.now() + HOUR / 4 });
+    const reopened = fileStore(directory);
+    await reopened.deleteExpired(10);
+    for (const owner of ["owner-1", "owner-2"]) await reopened.idsOf(owner);
+    return reopened;
+  }
+
+  function expectNoLeftovers({ directory: collected }: FileStore): void {
+    expect(collected).toBe(directory);
+    const pointers = pathsIn("pointers");
+    expect(pathsIn("contents").length).toBe(pointers.length);
+    expect(pathsIn("owners").length).toBe(pointers.filter((path) => /\.[0-9a-f]{24}$/.test(path)).length);
+  }
+
+  function pathsIn(tree: string): string[] {
+    return readdirSync(join(directory, tree), { recursive: true, withFileTypes: true })
+      .filter((entry) => entry.isFile())
+      .map((entry) => join(entry.parentPath, entry.name));
+  }
+});
+
+function seeded(seed: number): () => number {
+  let state = seed;
+  return () => {
+    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
+    return state / 4_294_967_296;
+  };
+}

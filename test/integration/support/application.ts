@@ -1,0 +1,152 @@
+import { setTimeout as pause } from "node:timers/promises";
+import type { Session } from "sojourn";
+import type { Stage } from "./stage.ts";
+
+/** What a route of the application is given, whichever way the request came in. */
+export interface Asked {
+  /** Read it only where the route looks at its session: `untouched` is about not doing so. */
+  readonly session: Session;
+  readonly query: URLSearchParams;
+  readonly header: (name: string) => string | undefined;
+  readonly stage: Stage;
+}
+
+/** What a route answers, in the words of no framework. */
+export interface Reply {
+  readonly status?: number;
+  readonly headers?: readonly (readonly [name: string, value: string])[];
+  /** Answered with the framework's own redirect, 303. */
+  readonly redirect?: string;
+  readonly body?: string | AsyncGenerator<string>;
+}
+
+export type Route = (asked: Asked) => Reply | Promise<Reply>;
+
+const json = (value: unknown): Reply => ({ body: JSON.stringify(value) });
+const nothing = (): string => "";
+
+/** The little application that runs on every way in. */
+export const routes: Readonly<Record<string, Route>> = {
+  "/login": ({ session, query }) => {
+    session.data.username = query.get("username") ?? "ada";
+    session.signIn(query.get("username") ?? "ada");
+    return { redirect: "/" };
+  },
+
+  "/": ({ session }) => ({ body: session.owner === undefined ? "anonymous" : `signed in as ${session.owner}` }),
+  "/data": ({ session }) => json(Object.entries(session.data)),
+
+  "/logout": ({ session }) => {
+    session.signOut();
+    return { redirect: "/" };
+  },
+
+  "/add": async ({ session, query }) => {
+    const key = query.get("k")!;
+    await pause(5);
+    session.data[key] = query.get("v") ?? "1";
+    return { body: "added" };
+  },
+
+  "/count": async ({ session }) => {
+    await pause(5);
+    session.update("count", (count) => Number(count ?? 0) + 1);
+    return { body: "counted" };
+  },
+
+  "/slow": async ({ session, query, stage }) => {
+    await stage.gate(query.get("gate")!).pass();
+    session.data.slow = "written late";
+    return { body: "slow" };
+  },
+
+  "/slowread": async ({ session, query, stage }) => {
+    await stage.gate(query.get("gate")!).pass();
+    return { body: `${session.owner} reads late` };
+  },
+
+  "/two-cookies": ({ session }) => {
+    session.data.seen = true;
+    return {
+      headers: [
+        ["set-cookie", "theme=dark; Path=/"],
+        ["set-cookie", "lang=eo; Path=/"],
+      ],
+      body: "two cookies of its own",
+    };
+  },
+
+  "/redirect": ({ session, query }) => {
+    session.data.step = query.get("step");
+    return { redirect: "/step" };
+  },
+  "/step": ({ session }) => ({ body: String(session.data.step) }),
+
+  "/untouched": () => ({ body: "nobody looked" }),
+
+  "/throws": ({ session }) => {
+    if (session.data.username === "nobody") nothing();
+    throw new Error("the application's own mistake");
+  },
+
+  "/bad-value": ({ session }) => {
+    session.data.good = "also dropped";
+    session.data.bad = nothing;
+    return { headers: [["x-never-seen", "1"]], body: "a success that must not be seen" };
+  },
+
+  "/big": ({ session }) => {
+    session.data.big = "x".repeat(300_000);
+    return { body: "a success that must not be seen" };
+  },
+
+  "/stream": ({ session }) => {
+    session.data.before = 1;
+    return { body: streamed(session) };
+  },
+
+  "/stream-unsaved": ({ session }) => ({ body: unsaved(session) }),
+  "/held-unsaved": ({ session }) => {
+    session.data.before = 1;
+    return { body: unsaved(session) };
+  },
+
+  "/late-signin": ({ session }) => ({
+    body: (async function* () {
+      yield "begun\n";
+      try {
+        session.signIn("ada");
+        yield "signed in";
+      } catch (error) {
+        yield (error as { code: string }).code;
+      }
+    })(),
+  }),
+
+  "/lazy": async ({ session }) => {
+    await session.load();
+    return { body: session.owner ?? "anonymous" };
+  },
+
+  "/public": ({ session }) => ({ headers: [["cache-control", "public, max-age=60"]], body: session.owner ?? "-" }),
+  "/vary": ({ session }) => ({ headers: [["vary", "Accept-Encoding"]], body: session.owner ?? "-" }),
+
+  "/etag": ({ session, header }) => {
+    const etag = `"${session.owner ?? "anonymous"}"`;
+    const headers = [["etag", etag]] as const;
+    return header("if-none-match") === etag ? { status: 304, headers } : { headers, body: etag };
+  },
+};
+
+async function* unsaved(session: Session): AsyncGenerator<string> {
+  yield "begun\n";
+  session.data.after = 1;
+  yield "done\n";
+}
+
+async function* streamed(session: Session): AsyncGenerator<string> {
+  yield "begun\n";
+  session.data.after = 1;
+  await session.save();
+  yield "done\n";
+}
