@@ -46,7 +46,10 @@ export function encodeValue(value: unknown, name: string, limits: Limits): strin
 
 /** A dictionary without a prototype, so that no key means more than itself. */
 export function decode(text: string): Dictionary {
-  return Object.setPrototypeOf(decodeValue(text), null) as Dictionary;
+  const data = decodeValue(text);
+  if (typeof data !== "object" || data === null || kindOf(data) !== "object")
+    throw undecodable("its data are no dictionary");
+  return Object.setPrototypeOf(data, null) as Dictionary;
 }
 
 export function decodeValue(text: string): unknown {
@@ -199,28 +202,43 @@ function untagged(tag: string, content: unknown): unknown {
   switch (tag) {
     case "$": {
       const object = content as Dictionary;
+      must(typeof object === "object" && object !== null && !Array.isArray(object));
       for (const key of Object.keys(object)) object[key] = revived(object[key]);
       return object;
     }
     case "$undefined":
       return undefined;
     case "$bigint":
+      must(typeof content === "string");
       return BigInt(content as string);
     case "$number":
+      must(["NaN", "Infinity", "-Infinity", "-0"].includes(content as string));
       return Number(content);
     case "$date":
+      must(content === null || typeof content === "number");
       return new Date((content as number | null) ?? Number.NaN);
-    case "$map":
-      return new Map(revived(content) as [unknown, unknown][]);
+    case "$map": {
+      const entries = revived(content) as [unknown, unknown][];
+      must(Array.isArray(entries) && entries.every((entry) => Array.isArray(entry) && entry.length === 2));
+      return new Map(entries);
+    }
     case "$set":
+      must(Array.isArray(content));
       return new Set(revived(content) as unknown[]);
     case "$url":
+      must(typeof content === "string");
       return new URL(content as string);
     case "$bytes":
+      must(typeof content === "string" && /^[A-Za-z0-9+/]*={0,2}$/.test(content));
       return new Uint8Array(Buffer.from(content as string, "base64"));
     default:
       throw new TypeError(`unknown tag ${tag}`);
   }
+}
+
+/** Decoding guesses at nothing. */
+function must(holds: boolean): void {
+  if (!holds) throw new TypeError("a tag holds what it can't hold");
 }
 
 function refused(what: string, walk: Walk): TypeError {

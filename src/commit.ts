@@ -1,9 +1,12 @@
+import { timingSafeEqual } from "node:crypto";
 import { SessionError } from "./errors.ts";
 import { extendedEnd, touchIsDue } from "./expiry.ts";
-import { EMPTY, type Content } from "./journal.ts";
+import { EMPTY, replay, type Content, type Snapshot } from "./journal.ts";
 import { plan, retry, type Plan } from "./lifecycle.ts";
+import { withinLimit } from "./owners.ts";
+import { rotationIsDue, type Rotation } from "./rotation.ts";
 import { loadedRecord, storedSession, type LoadedRecord, type SessionRecord } from "./record.ts";
-import { hashSecret, randomPart, type Token } from "./token.ts";
+import { EPOCHS, hashSecret, randomPart, type Token } from "./token.ts";
 import { NO_WISHES, type Visit, type Wishes } from "./visit.ts";
 import { Patience } from "./waiting.ts";
 
@@ -29,8 +32,13 @@ export function commit(visit: Visit): Promise<void> | undefined {
     );
   }
   const patience = new Patience(visit.host.storeTimeout);
+  const attempt = new Commit(visit, patience);
   visit.committing = visit.host.lanes
-    .enter(visit.id, () => new Commit(visit, patience).carryOut(next))
+    .enter(visit.id, () => attempt.carryOut(next))
+    .catch((error: unknown) => {
+      attempt.undo();
+      throw error;
+    })
     .finally(() => {
       visit.committing = undefined;
     });
@@ -46,15 +54,42 @@ export function planOf(visit: Visit): Plan {
     newToken: wishes.signIn !== undefined || wishes.rotate === true,
     newOwner: isNewOwner(visit, wishes),
     changed: visit.isChanged,
-    outdated: loaded?.byPreviousKey === true,
-    touchDue: loaded !== undefined && touchIsDue(host.now(), loaded.expiresAt, loaded.record, host.timeouts),
+    outdated: loaded !== undefined && (loaded.byPreviousKey || visit.tokenByPreviousKey),
+    rotates: turnOf(visit) !== "none",
+    touchDue:
+      loaded !== undefined && !visit.passive && touchIsDue(host.now(), loaded.expiresAt, loaded.record, host.timeouts),
   });
+}
+
+/** A visit's step in the rotation of its session's secret. */
+type Turn =
+  | "none"
+  /** The successor has been seen: it becomes the current secret. */
+  | "confirm"
+  /** The successor is to be named and handed out. */
+  | "name"
+  /** The successor that somebody has named is to be handed out again. */
+  | "hand out";
+
+function turnOf({ host, loaded, match, headSent }: Visit): Turn {
+  if (!loaded) return "none";
+  if (match === "next") return "confirm";
+  // The others hand out a cookie, and need a head to do it with.
+  if (headSent) return "none";
+  const { record } = loaded;
+  if (match === "previous" || record.rotation?.next) return "hand out";
+  const issuedAt = record.signedInAt ?? record.createdAt;
+  return rotationIsDue(host.now(), issuedAt, record.rotation, host.rotation) ? "name" : "none";
 }
 
 /** Whether somebody else signs in to the session of an owner. */
 export function isNewOwner(visit: Visit, wishes: Wishes): boolean {
   const owner = visit.loaded?.record.owner;
   return wishes.signIn !== undefined && owner !== undefined && owner !== wishes.signIn.owner;
+}
+
+function tokenFields({ secret, epoch }: Token): Pick<SessionRecord, "secretHash" | "epoch"> {
+  return { secretHash: hashSecret(secret), epoch };
 }
 
 function needsCookie(next: Plan, wishes: Wishes): boolean {
@@ -67,15 +102,22 @@ class Commit {
   readonly #visit: Visit;
   readonly #patience: Patience;
   readonly #wishes: Wishes;
-  readonly #content: Content;
+  readonly #snapshot: Snapshot;
+  readonly #turn: Turn;
   readonly #now: number;
 
   constructor(visit: Visit, patience: Patience) {
     this.#visit = visit;
     this.#patience = patience;
     this.#wishes = visit.wishes;
-    this.#content = visit.journal.content();
+    this.#snapshot = visit.journal.snapshot();
+    this.#turn = turnOf(visit);
     this.#now = visit.host.now();
+  }
+
+  /** Nothing of it was stored: all of it is still to be stored. */
+  undo(): void {
+    this.#visit.journal.restore(this.#snapshot);
   }
 
   async carryOut(next: Plan): Promise<void> {
@@ -85,9 +127,9 @@ class Commit {
       case "touch":
         return this.#touch();
       case "create":
-        return this.#create(this.#content);
+        return this.#create(this.#snapshot.content);
       case "update":
-        return this.#update();
+        return this.#changes ? this.#update() : this.#renew();
       case "replace":
         return this.#replace();
       case "delete":
@@ -107,17 +149,19 @@ class Commit {
     } catch (error) {
       host.emitter.emit("fault", { id: token!.id, error });
     }
+    this.undo();
   }
 
   async #create(content: Content): Promise<void> {
     const visit = this.#visit;
     const { host } = visit;
-    const token = { id: visit.newId(), secret: randomPart() };
-    const loaded = this.#loaded(1, {
-      ...this.#tokenFields(token, 0),
+    const token = { id: visit.newId(), secret: randomPart(), epoch: 1 };
+    const loaded = this.#loaded(1, undefined, {
+      ...tokenFields(token),
       createdAt: this.#now,
       signedInAt: undefined,
       owner: undefined,
+      rotation: this.#freshRotation(),
       ...this.#signInFields(),
       data: content.data,
       flashes: content.flashes,
@@ -126,9 +170,26 @@ class Commit {
       host.store.create(token.id, storedSession(host, token.id, loaded)),
     );
     if (!created) throw new SessionError("ERR_SESSION_STORE", "The session store says that a random id exists already");
+    await this.#keepLimit(token.id);
     this.#settle(token, loaded, content);
     host.emitter.emit("created", { id: token.id, owner: loaded.record.owner });
     this.#announceSignIn();
+  }
+
+  /** Whether there is more to store than a renewed token or seal. */
+  get #changes(): boolean {
+    const { signIn, rotate } = this.#wishes;
+    return signIn !== undefined || rotate === true || this.#snapshot.content !== this.#snapshot.base;
+  }
+
+  /** Renewing is no change either. */
+  async #renew(): Promise<void> {
+    try {
+      await this.#update();
+    } catch (error) {
+      this.undo();
+      this.#visit.host.emitter.emit("fault", { id: this.#visit.id, error });
+    }
   }
 
   async #update(): Promise<void> {
@@ -137,14 +198,15 @@ class Commit {
     const wishes = this.#wishes;
     const { id } = visit.token!;
     const began = visit.loaded!;
-    const token = wishes.signIn || wishes.rotate ? { id, secret: randomPart() } : undefined;
+    const epoch = (began.record.epoch + 1) % EPOCHS;
+    const token = wishes.signIn || wishes.rotate ? { id, secret: randomPart(), epoch } : undefined;
 
     let base = began;
-    let content = this.#content;
+    let content = this.#snapshot.content;
     for (let attempt = 1; attempt <= MAX_ATTEMPTS; attempt++) {
-      const loaded = this.#loaded(base.version + 1, {
+      const loaded = this.#loaded(base.version + 1, base, {
         ...base.record,
-        ...(token && this.#tokenFields(token, base.record.epoch)),
+        ...(token ? { ...tokenFields(token), rotation: this.#freshRotation() } : this.#turned(base.record)),
         ...this.#signInFields(),
         data: content.data,
         flashes: content.flashes,
@@ -154,7 +216,9 @@ class Commit {
         loaded.expiresAt > this.#now &&
         (await this.#patience.ask("update", () => host.store.update(id, stored, base.version)))
       ) {
+        await this.#keepLimit(id);
         this.#settle(token ?? visit.token!, loaded, content, token !== undefined);
+        if (!token) this.#handOutTurned();
         if (wishes.signIn) this.#announceSignIn();
         else if (token) host.emitter.emit("rotated", { id, owner: loaded.record.owner });
         return;
@@ -162,11 +226,13 @@ class Commit {
 
       const newest = await this.#newest(id);
       const superseded = newest !== undefined && newest.record.epoch !== began.record.epoch;
-      switch (retry({ ended: newest === undefined, superseded }, wishes.signIn !== undefined)) {
+      switch (retry({ ended: newest === undefined, superseded }, wishes.signIn !== undefined, this.#changes)) {
         case "begin anew":
-          return this.#create(visit.journal.replay(EMPTY));
+          return this.#create(this.#replayed(EMPTY));
         case "drop":
           return this.#drop("ended");
+        case "let go":
+          return visit.fallSilent();
         case "refuse":
           throw new SessionError(
             "ERR_SESSION_SUPERSEDED",
@@ -174,7 +240,7 @@ class Commit {
           );
         case "again":
           base = newest!;
-          content = visit.journal.replay(base.record);
+          content = this.#replayed(base.record);
           await this.#pause(attempt);
       }
     }
@@ -184,10 +250,23 @@ class Commit {
     );
   }
 
+  /** A sign-in that is one too many is taken back: its session has not been seen by anybody yet. */
+  async #keepLimit(id: string): Promise<void> {
+    const { host } = this.#visit;
+    const { signIn } = this.#wishes;
+    if (!signIn || !host.maxPerOwner) return;
+    if (await withinLimit(host, host.maxPerOwner, signIn.owner, id, this.#patience)) return;
+    await this.#patience.ask("delete", () => host.store.delete(id));
+    throw new SessionError(
+      "ERR_SESSION_LIMIT",
+      `This owner has ${host.maxPerOwner.sessions} sessions already; one must end first`,
+    );
+  }
+
   /** Another owner gets another session: nothing of the one before may come along. */
   async #replace(): Promise<void> {
     const { host, token } = this.#visit;
-    await this.#create(this.#content);
+    await this.#create(this.#snapshot.content);
     await this.#patience.ask("delete", () => host.store.delete(token!.id));
   }
 
@@ -216,16 +295,51 @@ class Commit {
     return loaded && loaded.expiresAt > this.#now ? loaded : undefined;
   }
 
-  #tokenFields(token: Token, epoch: number): Pick<SessionRecord, "secretHash" | "epoch"> {
-    return { secretHash: hashSecret(token.secret), epoch: epoch + 1 };
+  #replayed(newest: Content): Content {
+    return replay(this.#snapshot, newest, this.#visit.host.limits);
   }
 
   #signInFields(): Partial<SessionRecord> {
-    return this.#wishes.signIn ? { owner: this.#wishes.signIn.owner, signedInAt: this.#now } : {};
+    const { signIn } = this.#wishes;
+    if (!signIn) return {};
+    const { owner, note, idle, absolute } = signIn;
+    return { owner, note, idle, absolute, signedInAt: this.#now, client: this.#visit.client };
   }
 
-  #loaded(version: number, record: SessionRecord): LoadedRecord {
-    const expiresAt = extendedEnd(this.#now, record, this.#visit.host.timeouts);
+  /** A new secret has its whole time before it. */
+  #freshRotation(): Rotation | undefined {
+    return this.#visit.host.rotation && { since: this.#now };
+  }
+
+  /** The record after this visit's step in a rotation, if nobody has taken it already. */
+  #turned(record: SessionRecord): Partial<SessionRecord> {
+    const { rotation, secretHash } = record;
+    const { token, match } = this.#visit;
+    if (this.#turn === "confirm") {
+      const seen = new Uint8Array(hashSecret(token!.secret));
+      if (!rotation?.next || !timingSafeEqual(seen, rotation.next)) return {};
+      return { secretHash: Buffer.from(seen), rotation: { since: this.#now, previous: new Uint8Array(secretHash) } };
+    }
+    if (this.#turn !== "name" || match !== "current" || rotation?.next) return {};
+    const since = rotation?.since ?? record.signedInAt ?? record.createdAt;
+    return { rotation: { ...rotation, since, next: new Uint8Array(hashSecret(this.#visit.successor().secret)) } };
+  }
+
+  /** Cookies leave only after the record was compared and set: a sign-in that came first is not undone by them. */
+  #handOutTurned(): void {
+    const visit = this.#visit;
+    if (this.#turn === "name" || this.#turn === "hand out") visit.handOutSuccessor();
+    else if (visit.tokenByPreviousKey) visit.handOut();
+    visit.tokenByPreviousKey = false;
+    if (this.#turn !== "confirm") return;
+    visit.match = "current";
+    visit.host.emitter.emit("rotated", { id: visit.id, owner: visit.loaded!.record.owner });
+  }
+
+  #loaded(version: number, base: LoadedRecord | undefined, record: SessionRecord): LoadedRecord {
+    const visit = this.#visit;
+    const rests = base && visit.passive && !this.#wishes.signIn;
+    const expiresAt = rests ? base.expiresAt : extendedEnd(this.#now, record, visit.host.timeouts);
     return { record, version, expiresAt, byPreviousKey: false };
   }
 
@@ -235,7 +349,8 @@ class Commit {
     visit.token = token;
     visit.loaded = loaded;
     visit.standing = "live";
-    visit.journal.rebase(this.#content, content);
+    if (newToken) visit.match = "current";
+    visit.journal.stored(this.#snapshot, content);
     if (visit.wishes === this.#wishes) visit.wishes = NO_WISHES;
     if (newToken) visit.handOut();
   }

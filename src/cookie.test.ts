@@ -86,10 +86,10 @@ describe("createCookie refuses", () => {
 
   it("a name too long for name and value to fit", () => {
     expect(refusal({ name: "n".repeat(4096) })).toThrow("cookie.name is too long");
-    const longest = make({ name: "n".repeat(4096 - 77 - "__Secure-".length) });
-    const pair = longest.set("v".repeat(77), DAY, true).split(";")[0]!;
+    const longest = make({ name: "n".repeat(4096 - 81 - "__Secure-".length) });
+    const pair = longest.set("v".repeat(81), DAY, true).split(";")[0]!;
     expect(pair.length - "=".length).toBeLessThanOrEqual(4096);
-    expect(refusal({ name: "n".repeat(4096 - 77 - "__Secure-".length + 1) })).toThrow("too long");
+    expect(refusal({ name: "n".repeat(4096 - 81 - "__Secure-".length + 1) })).toThrow("too long");
   });
 
   it("a domain that is no host name", () => {
@@ -159,7 +159,7 @@ describe("createCookie refuses", () => {
     expect(refusal(options)).toThrow(/is not one of/);
   });
 
-  it.fails.each([{ domain: null }, { domain: true }, { name: 5 }, { name: ["session"] }])(
+  it.each([{ domain: null }, { domain: true }, { name: 5 }, { name: ["session"] }])(
     "what is no string: %o",
     (options) => {
       expect(refusal(options)).toThrow(TypeError);
@@ -226,9 +226,9 @@ describe("SessionCookie.values", () => {
     }
   });
 
-  it("gives each of several once, in the order that they came, and four at most", () => {
+  it("gives each of several once, in the order that they came", () => {
     expect(values("session=a; session=b; session=a; session=b")).toEqual(["a", "b"]);
-    expect(values("session=1; session=2; session=3; session=4; session=5")).toEqual(["1", "2", "3", "4"]);
+    expect(values("session=1; session=2; session=3; session=4; session=5")).toEqual(["1", "2", "3", "4", "5"]);
   });
 
   it("is the same as a slow and simple reading, for 30,000 random headers", () => {
@@ -255,7 +255,7 @@ describe("SessionCookie.values", () => {
         .map((pair) => pair.replace(/^[ \t]+/, ""))
         .filter((pair) => pair.startsWith("session="))
         .map((pair) => pair.slice("session=".length));
-      return [...new Set(found)].slice(0, 4);
+      return [...new Set(found)];
     };
     const different: string[] = [];
     for (let i = 0; i < 30_000; i++) {

@@ -22,25 +22,26 @@ export interface CookieOptions {
 export interface SessionCookie {
   /** The name without a prefix. */
   readonly baseName: string;
-  /** The different values that a request carries under the cookie's name, the most specific first, a few at most. */
+  /** The different values that a request carries under the cookie's name, the most specific first. */
   values(header: string | undefined, secure: boolean): string[];
-  /** A Set-Cookie value. `lifetime` in milliseconds. */
-  set(value: string, lifetime: number, secure: boolean): string;
+  /** A Set-Cookie value. `lifetime` in milliseconds; `keep`: even beyond the browser's session. */
+  set(value: string, lifetime: number, secure: boolean, keep?: boolean): string;
   /** A Set-Cookie value that makes the client forget the cookie. */
   clear(secure: boolean): string;
 }
 
 /** RFC 6265bis, section 5.6: browsers ignore a longer name and value, and cap the lifetime at 400 days. */
 const MAX_NAME_AND_VALUE = 4096;
-const MAX_LIFETIME = 400 * 86_400_000;
-/** More cookies of one name than this are somebody's play. */
-const MAX_VALUES = 4;
+export const MAX_LIFETIME = 400 * 86_400_000;
 
 /** @throws TypeError for options that a browser would refuse. */
 export function createCookie(options: CookieOptions, absoluteTimeout: number): SessionCookie {
   const { name = "session", domain, path = "/", sameSite = "lax", secure = "auto" } = options;
   const { partitioned = false, persistent = true } = options;
 
+  for (const [option, value] of Object.entries({ name, path, ...(domain !== undefined && { domain }) })) {
+    if (typeof value !== "string") throw new TypeError(`cookie.${option} must be a string, not ${String(value)}`);
+  }
   if (!/^[A-Za-z0-9!#$%&'*+\-.^_`|~]+$/.test(name)) {
     throw new TypeError(`cookie.name: ${JSON.stringify(name)} is not a token (RFC 6265, section 4.1.1)`);
   }
@@ -101,9 +102,9 @@ export function createCookie(options: CookieOptions, absoluteTimeout: number): S
 
     values: (header, secureRequest) => (header ? cookieValues(header, nameOf(isSecure(secureRequest))) : []),
 
-    set(value, lifetime, secureRequest) {
+    set(value, lifetime, secureRequest, keep = false) {
       const now = isSecure(secureRequest);
-      const age = persistent ? `; Max-Age=${Math.max(0, Math.ceil(lifetime / 1000))}` : "";
+      const age = persistent || keep ? `; Max-Age=${Math.max(0, Math.ceil(lifetime / 1000))}` : "";
       return `${nameOf(now)}=${value}${age}${now ? guarded : open}`;
     },
 
@@ -119,16 +120,15 @@ export function createCookie(options: CookieOptions, absoluteTimeout: number): S
  * or trimmed but the blanks before a name, so that nothing else is ever taken for the real one.
  */
 function cookieValues(header: string, name: string): string[] {
-  const values: string[] = [];
-  for (let start = 0; start < header.length && values.length < MAX_VALUES;) {
+  const values = new Set<string>();
+  for (let start = 0; start < header.length;) {
     let end = header.indexOf(";", start);
     if (end < 0) end = header.length;
     while (header[start] === " " || header[start] === "\t") start++;
     if (header[start + name.length] === "=" && header.startsWith(name, start)) {
-      const value = header.slice(start + name.length + 1, end);
-      if (!values.includes(value)) values.push(value);
+      values.add(header.slice(start + name.length + 1, end));
     }
     start = end + 1;
   }
-  return values;
+  return [...values];
 }

@@ -3,13 +3,17 @@ export type SessionErrorCode =
   | "ERR_SESSION_STORE"
   | "ERR_SESSION_CONFLICT"
   | "ERR_SESSION_SUPERSEDED"
+  | "ERR_SESSION_LIMIT"
+  | "ERR_SESSION_ORIGIN"
   | "ERR_SESSION_DECODE"
   | "ERR_SESSION_HEADERS_SENT";
 
-const STATUS: Record<SessionErrorCode, 409 | 500 | 503> = {
+const STATUS: Record<SessionErrorCode, 403 | 409 | 500 | 503> = {
   ERR_SESSION_STORE: 503,
   ERR_SESSION_CONFLICT: 409,
   ERR_SESSION_SUPERSEDED: 409,
+  ERR_SESSION_LIMIT: 409,
+  ERR_SESSION_ORIGIN: 403,
   ERR_SESSION_DECODE: 500,
   ERR_SESSION_HEADERS_SENT: 500,
 };
@@ -19,6 +23,7 @@ export const NEVER_CACHED = { "cache-control": "no-store", vary: "Cookie" } as c
 
 /** What a client is told: not whose fault it was. */
 const REASON = {
+  403: "Forbidden",
   409: "Conflict",
   500: "Internal Server Error",
   503: "Service Unavailable: please try again in a moment",
@@ -34,8 +39,8 @@ const REASON = {
 export class SessionError extends Error {
   override readonly name = "SessionError";
   readonly code: SessionErrorCode;
-  readonly status: 409 | 500 | 503;
-  readonly statusCode: 409 | 500 | 503;
+  readonly status: 403 | 409 | 500 | 503;
+  readonly statusCode: 403 | 409 | 500 | 503;
   readonly expose: boolean;
   readonly headers: Readonly<Record<string, string>> = NEVER_CACHED;
 

@@ -39,12 +39,12 @@ describe("Emitter", () => {
   it("goes on after a listener that throws, and warns of it", async () => {
     const emitter = createEmitter();
     const heard: string[] = [];
-    const mistake = new Error("the listener's mistake");
     emitter.on("created", () => {
-      throw mistake;
+      throw new Error("the listener's mistake");
     });
     emitter.on("created", ({ id }) => heard.push(id));
-    expect(await warningsOf(() => emitter.emit("created", { id: "a" }))).toEqual([mistake]);
+    const [warning] = await warningsOf(() => emitter.emit("created", { id: "a" }));
+    expect((warning as Error).message).toContain("the listener's mistake");
     expect(heard).toEqual(["a"]);
   });
 
@@ -55,10 +55,10 @@ describe("Emitter", () => {
       throw "only text";
     });
     const [warning] = await warningsOf(() => emitter.emit("created", { id: "a" }));
-    expect(warning).toMatchObject({ message: "only text" });
+    expect(warning).toMatchObject({ message: 'A listener of "created" failed: only text' });
   });
 
-  it.fails("has the warning say that it comes from a listener", async () => {
+  it("has the warning say that it comes from a listener", async () => {
     const emitter = createEmitter();
     emitter.on("created", () => {
       throw new Error("the listener's mistake");
@@ -67,7 +67,7 @@ describe("Emitter", () => {
     expect(warning).toMatchObject({ code: "SOJOURN_LISTENER" });
   });
 
-  it.fails("warns of an asynchronous listener that fails, as of any other", async () => {
+  it("warns of an asynchronous listener that fails, as of any other", async () => {
     const emitter = createEmitter();
     const mistake = new Error("the listener's mistake");
     const unhandled: unknown[] = [];

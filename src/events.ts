@@ -1,3 +1,5 @@
+import type { Client } from "./record.ts";
+
 /** What happened to a session: its public id, never its token. */
 export interface SessionEvent {
   readonly id: string;
@@ -9,9 +11,16 @@ export interface SessionEvents {
   created: SessionEvent;
   /** An owner signed in. */
   signedIn: SessionEvent;
-  /** The session got a new token by `rotate()`. */
+  /** The session's token was replaced by `rotate()`, or by periodic rotation once the client had the new one. */
   rotated: SessionEvent;
   signedOut: SessionEvent;
+  /** The session was ended from the server's side. */
+  revoked: SessionEvent;
+  /**
+   * A token came back after it had been rotated out and its grace was over: the session was ended. `client` is who had
+   * signed in and `presentedBy` who came with the old token, as far as the application tells.
+   */
+  replayed: SessionEvent & { readonly client?: Client | undefined; readonly presentedBy?: Client | undefined };
   /** A request came with the token of a session that is past its absolute timeout. */
   expired: SessionEvent;
   /** A request's changes were dropped, because the session had ended or its token had been replaced meanwhile. */
@@ -32,6 +41,8 @@ const NAMES: readonly (keyof SessionEvents)[] = [
   "signedIn",
   "rotated",
   "signedOut",
+  "revoked",
+  "replayed",
   "expired",
   "dropped",
   "fault",
@@ -49,14 +60,19 @@ export function createEmitter(): Emitter {
     },
     emit(name, event) {
       for (const listener of listeners.get(name) ?? []) {
-        try {
-          (listener as (event: unknown) => void)(event);
-        } catch (error) {
-          // A listener's mistake must not fail the request that it listens to, nor go unheard.
-          process.emitWarning(error instanceof Error ? error : new Error(String(error)), {
+        // A listener's mistake must not fail the request that it listens to, nor go unheard.
+        const failed = (error: unknown) => {
+          const told = error instanceof Error ? (error.stack ?? error.message) : String(error);
+          process.emitWarning(`A listener of "${name}" failed: ${told}`, {
+            type: "SojournWarning",
             code: "SOJOURN_LISTENER",
-            detail: `thrown by a listener of "${name}"`,
           });
+        };
+        try {
+          const done = (listener as (event: unknown) => unknown)(event);
+          if (done instanceof Promise) done.catch(failed);
+        } catch (error) {
+          failed(error);
         }
       }
     },

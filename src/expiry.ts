@@ -11,12 +11,13 @@ export function milliseconds(duration: Duration, option: string): number {
     const parts = /^(\d+(?:\.\d+)?)(ms|s|m|h|d)$/.exec(duration);
     if (parts) ms = Number(parts[1]) * UNIT_MS[parts[2] as keyof typeof UNIT_MS];
   }
-  if (!(ms > 0 && Number.isFinite(ms))) {
+  const whole = Math.round(ms);
+  if (!(whole > 0 && Number.isFinite(whole))) {
     throw new TypeError(
       `${option}: ${String(duration)} is not a duration; give seconds (1800) or a number with its unit ("30m", "12h", "7d")`,
     );
   }
-  return Math.round(ms);
+  return whole;
 }
 
 /** The clocks of a session, all in milliseconds. */
@@ -27,20 +28,34 @@ export interface Timeouts {
   readonly touchInterval: number;
 }
 
-/** What the two clocks are counted from. */
+/** What the two clocks are counted from, and what signing in has set them to for this one session. */
 export interface Beginning {
   readonly createdAt: number;
   readonly signedInAt: number | undefined;
+  readonly idle?: number | undefined;
+  readonly absolute?: number | undefined;
 }
+
+/** The overall and the inactivity timeout of NIST SP 800-63B-4, sections 2.1.3, 2.2.3 and 2.3.3. */
+export const ASSURANCE_LEVELS = {
+  aal1: { idleTimeout: "1d", absoluteTimeout: "30d" },
+  aal2: { idleTimeout: "1h", absoluteTimeout: "24h" },
+  aal3: { idleTimeout: "15m", absoluteTimeout: "12h" },
+} as const;
 
 /** The end that no activity moves: signing in starts this clock anew (NIST SP 800-63B-4, section 5.2). */
 export function absoluteEnd(session: Beginning, timeouts: Timeouts): number {
-  return (session.signedInAt ?? session.createdAt) + timeouts.absolute;
+  return (session.signedInAt ?? session.createdAt) + (session.absolute ?? timeouts.absolute);
 }
 
 /** When a session that is active now will end if nothing more is heard of it. */
 export function extendedEnd(now: number, session: Beginning, timeouts: Timeouts): number {
-  return Math.min(now + timeouts.idle, absoluteEnd(session, timeouts));
+  return Math.min(now + (session.idle ?? timeouts.idle), absoluteEnd(session, timeouts));
+}
+
+/** When the session was last heard of, as exactly as touching tells. */
+export function lastSeenAt(expiresAt: number, session: Beginning, timeouts: Timeouts): number {
+  return Math.max(expiresAt - (session.idle ?? timeouts.idle), session.signedInAt ?? session.createdAt);
 }
 
 /** Whether extending now would move the end by at least the touch interval. */
@@ -48,5 +63,7 @@ export function touchIsDue(now: number, expiresAt: number, session: Beginning, t
   const gain = extendedEnd(now, session, timeouts) - expiresAt;
   // In the last stretch before the absolute end there is less than an interval left to gain: take it once, whole.
   const rest = absoluteEnd(session, timeouts) - expiresAt;
-  return gain > 0 && gain >= Math.min(timeouts.touchInterval, rest);
+  // A session with a shorter idle timeout of its own has to be extended more often.
+  const interval = Math.min(timeouts.touchInterval, (session.idle ?? timeouts.idle) / 2);
+  return gain > 0 && gain >= Math.min(interval, rest);
 }

@@ -1,11 +1,12 @@
 export { createSessions, type ResponseHead, type Sessions } from "./sessions.ts";
-export type { Session, SessionData } from "./session.ts";
+export type { Session, SessionData, SignInOptions } from "./session.ts";
 export type { SessionsOptions } from "./options.ts";
 export type { CookieOptions } from "./cookie.ts";
 export type { Duration } from "./expiry.ts";
 export type { Limits } from "./codec.ts";
 export type { SecretKey } from "./keyring.ts";
-export type { Flash } from "./record.ts";
+export type { OwnerLimit, SessionInfo } from "./owners.ts";
+export type { Client, Flash } from "./record.ts";
 export type { AnyRequest } from "./request.ts";
 export type { SessionEvent, SessionEvents, SessionListener } from "./events.ts";
 export { SessionError, type SessionErrorCode } from "./errors.ts";

@@ -6,15 +6,22 @@ type Updater = (value: unknown) => unknown;
 
 /** The update functions applied to one key, and the key's text on both sides of them. */
 interface Updates {
-  before: string | undefined;
-  readonly apply: Updater[];
-  after: string | undefined;
+  readonly before: string | undefined;
+  readonly apply: readonly Updater[];
+  readonly after: string | undefined;
 }
 
 /** What is kept under the owner's eyes: the encoded data and the flashes. */
 export interface Content {
   readonly data: string;
   readonly flashes: readonly StoredFlash[];
+}
+
+/** What a request had changed at one moment: enough to apply it to another content than the one it began with. */
+export interface Snapshot {
+  readonly base: Content;
+  readonly content: Content;
+  readonly updates: ReadonlyMap<string, Updates>;
 }
 
 export const EMPTY: Content = { data: "{}", flashes: [] };
@@ -31,8 +38,12 @@ const MAX_FLASHES = 100;
 export class Journal {
   #base: Content;
   #data: Dictionary | undefined;
+  /** What was there before the request, to tell it from what the request has put in its place. */
+  #original: readonly unknown[] = [];
   #updates: Map<string, Updates> | undefined;
   #flashes: readonly StoredFlash[];
+  /** What is being stored just now. */
+  #pending: Snapshot | undefined;
   readonly #limits: Limits;
 
   constructor(base: Content, limits: Limits) {
@@ -42,21 +53,22 @@ export class Journal {
   }
 
   get data(): Dictionary {
-    return (this.#data ??= decode(this.#base.data));
+    if (!this.#data) {
+      this.#data = decode(this.#base.data);
+      this.#original = Object.values(this.#data);
+    }
+    return this.#data;
   }
 
   update(key: string, apply: Updater): unknown {
-    const before = this.#textOf(this.data, key);
+    const before = textOf(this.data, key);
     const value = apply(this.data[key]);
+    // Refused here and now where it can't be kept.
+    const after = value === undefined ? undefined : encodeValue(value, `session.data.${key}`, this.#limits);
     if (value === undefined) delete this.data[key];
     else this.data[key] = value;
-    const after = this.#textOf(this.data, key);
-
-    const earlier = this.#updates?.get(key);
-    if (earlier && earlier.after === before) {
-      earlier.apply.push(apply);
-      earlier.after = after;
-    } else (this.#updates ??= new Map()).set(key, { before, apply: [apply], after });
+    this.#updates ??= new Map();
+    this.#updates.set(key, followed(this.#updates.get(key), { before, apply: [apply], after }));
     return value;
   }
 
@@ -82,97 +94,145 @@ export class Journal {
   /** The content as this request leaves it; the very `base` if nothing is different. */
   content(): Content {
     const data = this.#data ? encode(this.#data, this.#limits) : this.#base.data;
-    if (data === this.#base.data && this.#flashes === this.#base.flashes) return this.#base;
-    return { data, flashes: this.#flashes };
+    const content = { data, flashes: this.#flashes };
+    return isSame(content, this.#base) ? this.#base : content;
   }
 
-  /** Whether `content()` is anything new. */
+  /** Whether there is anything new that is not being stored already. */
   isChanged(): boolean {
-    return this.content() !== this.#base;
+    return !isSame(this.content(), this.#pending?.content ?? this.#base);
   }
 
-  /** What this request changed, applied to another content than the one it began with. */
-  replay(newest: Content): Content {
-    const mine = this.data;
-    const base = decode(this.#base.data);
-    const merged = decode(newest.data);
-    for (const key of new Set([...Object.keys(base), ...Object.keys(mine), ...(this.#updates?.keys() ?? [])])) {
-      this.#replayKey(key, base, mine, merged);
-    }
-    const flashes = mergeFlashes(this.#base.flashes, this.#flashes, newest.flashes);
-    return { data: encode(merged, this.#limits), flashes };
-  }
-
-  #replayKey(key: string, base: Dictionary, mine: Dictionary, merged: Dictionary): void {
-    const now = this.#textOf(mine, key);
-    const updates = this.#updates?.get(key);
-    if (!updates) {
-      if (now !== this.#textOf(base, key)) write(merged, key, now);
-      return;
-    }
-    if (updates.before !== this.#textOf(base, key)) write(merged, key, updates.before);
-    for (const apply of updates.apply) {
-      const value = apply(merged[key]);
-      if (value === undefined) delete merged[key];
-      else merged[key] = value;
-    }
-    if (now !== updates.after) write(merged, key, now);
+  /** Begins to store what there is. What comes after it is told apart. */
+  snapshot(): Snapshot {
+    this.#pending = { base: this.#base, content: this.content(), updates: this.#updates ?? new Map() };
+    this.#updates = undefined;
+    return this.#pending;
   }
 
   /**
-   * Begins again from what has been stored, where `saved` is the content that this journal gave for it. What the
-   * handler has changed since then stays changed; values that are the same stay the same objects, so that whoever
-   * holds a part of the data goes on holding a live one.
+   * Goes on from what was stored of a snapshot. What the handler has changed since then stays changed; values that are
+   * the same stay the same objects, so that whoever holds a part of the data goes on holding a live one.
    */
-  rebase(saved: Content, stored: Content): void {
-    if (this.#data && saved.data !== stored.data) {
-      const before = decode(saved.data);
-      const after = decode(stored.data);
-      for (const key of new Set([...Object.keys(before), ...Object.keys(after)])) {
-        const was = this.#textOf(before, key);
-        const is = this.#textOf(after, key);
-        if (was !== is && this.#textOf(this.#data, key) === was) write(this.#data, key, is);
-      }
-    }
-    this.#flashes = mergeFlashes(saved.flashes, this.#flashes, stored.flashes);
-    this.#base = { data: stored.data, flashes: stored.flashes };
-    this.#updates = undefined;
+  stored(snapshot: Snapshot, stored: Content): void {
+    this.#pending = undefined;
+    if (this.#data && snapshot.content.data !== stored.data) this.#merge(this.#data, snapshot, stored);
+    this.#flashes = mergeFlashes(snapshot.content.flashes, this.#flashes, stored.flashes);
+    this.#base = stored;
   }
 
-  /** Forgets what was there before this request, and keeps what it has set itself. */
+  #merge(data: Dictionary, snapshot: Snapshot, stored: Content): void {
+    const before = decode(snapshot.content.data);
+    const after = decode(stored.data);
+    for (const key of keysOf(before, after)) {
+      const was = textOf(before, key);
+      const is = textOf(after, key);
+      if (was === is) continue;
+      const later = this.#updates?.get(key);
+      if (later && later.before === was && later.after === textOf(data, key)) {
+        for (const apply of later.apply) applyTo(after, key, apply);
+        if (Object.hasOwn(after, key)) data[key] = after[key];
+        else delete data[key];
+        this.#updates!.set(key, { ...later, before: is, after: textOf(after, key) });
+      } else if (textOf(data, key) === was) write(data, key, is);
+    }
+    // In the order of what was stored, or the same data would read like another text.
+    for (const key of Object.keys(after)) {
+      if (!Object.hasOwn(data, key)) continue;
+      const value = data[key];
+      delete data[key];
+      data[key] = value;
+    }
+  }
+
+  /** A snapshot could not be stored: what was in it is still to be stored. */
+  restore(snapshot: Snapshot): void {
+    this.#pending = undefined;
+    const updates = new Map(snapshot.updates);
+    for (const [key, later] of this.#updates ?? []) updates.set(key, followed(updates.get(key), later));
+    this.#updates = updates;
+  }
+
+  /** Forgets what was there before this request, and keeps what it has put there itself. */
   forget(): void {
-    const mine = this.replay(EMPTY);
-    const kept = decode(mine.data);
-    for (const key of Object.keys(this.data)) {
-      const text = this.#textOf(kept, key);
-      if (text !== this.#textOf(this.data, key)) write(this.data, key, text);
+    const { data } = this;
+    const kept = decode(
+      replay({ base: this.#base, content: this.content(), updates: this.#updates ?? new Map() }, EMPTY, this.#limits)
+        .data,
+    );
+    for (const key of Object.keys(data)) {
+      const value = data[key];
+      const isOld = typeof value === "object" && value !== null && this.#original.includes(value);
+      if (isOld || !Object.hasOwn(kept, key)) delete data[key];
+      else if (textOf(kept, key) !== textOf(data, key)) data[key] = kept[key];
     }
+    this.#flashes = mergeFlashes(this.#base.flashes, this.#flashes, EMPTY.flashes);
     this.#base = EMPTY;
-    this.#flashes = mine.flashes;
     this.#updates = undefined;
-  }
-
-  #textOf(data: Dictionary, key: string): string | undefined {
-    return Object.hasOwn(data, key) ? encodeValue(data[key], `session.data.${key}`, this.#limits) : undefined;
   }
 }
 
-/** What was added to and taken from `base` to make `mine`, done to `newest`; the very `newest` if that is nothing. */
+/** What a snapshot changed, applied to another content than the one it began with. */
+export function replay({ base, content, updates }: Snapshot, newest: Content, limits: Limits): Content {
+  const before = decode(base.data);
+  const mine = decode(content.data);
+  const merged = decode(newest.data);
+  for (const key of new Set([...keysOf(before, mine), ...updates.keys()])) {
+    const now = textOf(mine, key);
+    const update = updates.get(key);
+    if (!update) {
+      if (now !== textOf(before, key)) write(merged, key, now);
+      continue;
+    }
+    if (update.before !== textOf(before, key)) write(merged, key, update.before);
+    for (const apply of update.apply) applyTo(merged, key, apply);
+    if (now !== update.after) write(merged, key, now);
+  }
+  return { data: encode(merged, limits), flashes: mergeFlashes(base.flashes, content.flashes, newest.flashes) };
+}
+
+/** One run of updates after another; where something else was written in between, only the later counts. */
+function followed(earlier: Updates | undefined, later: Updates): Updates {
+  if (earlier?.after !== later.before || !earlier) return later;
+  return { before: earlier.before, apply: [...earlier.apply, ...later.apply], after: later.after };
+}
+
+/** What was added to and taken from `base` to make `mine`, done to `newest`. */
 function mergeFlashes(
   base: readonly StoredFlash[],
   mine: readonly StoredFlash[],
   newest: readonly StoredFlash[],
 ): readonly StoredFlash[] {
   if (mine === base) return newest;
-  const before = new Set(base.map((flash) => flash.key));
-  const kept = new Set(mine.map((flash) => flash.key));
+  const before = new Set(base.map(({ key }) => key));
+  const kept = new Set(mine.map(({ key }) => key));
   return newest
-    .filter((flash) => !before.has(flash.key) || kept.has(flash.key))
-    .concat(mine.filter((flash) => !before.has(flash.key)))
+    .filter(({ key }) => !before.has(key) || kept.has(key))
+    .concat(mine.filter(({ key }) => !before.has(key)))
     .slice(-MAX_FLASHES);
+}
+
+export function isSame(a: Content, b: Content): boolean {
+  if (a.data !== b.data) return false;
+  return a.flashes.length === b.flashes.length && a.flashes.every(({ key }, i) => key === b.flashes[i]!.key);
+}
+
+function keysOf(...dictionaries: Dictionary[]): Set<string> {
+  return new Set(dictionaries.flatMap((dictionary) => Object.keys(dictionary)));
+}
+
+/** The text of a key's value, which has been within its bounds before. */
+function textOf(data: Dictionary, key: string): string | undefined {
+  return Object.hasOwn(data, key) ? encodeValue(data[key], `session.data.${key}`, BOUNDLESS) : undefined;
 }
 
 function write(data: Dictionary, key: string, text: string | undefined): void {
   if (text === undefined) delete data[key];
   else data[key] = decodeValue(text);
+}
+
+function applyTo(data: Dictionary, key: string, apply: Updater): void {
+  const value = apply(data[key]);
+  if (value === undefined) delete data[key];
+  else data[key] = value;
 }

@@ -65,7 +65,7 @@ describe("createKeyring", () => {
   });
 
   describe("refuses a published or patterned key too", () => {
-    it.fails.each([
+    it.each([
       ["Redash's of CVE-2021-41192", "c292a0a3aa32397cdb050e233733900f"],
       ["jwt.io's", "a-string-secret-at-least-256-bits-long"],
       ["@fastify/session's", "a secret with minimum length of 32 characters"],
@@ -118,7 +118,7 @@ describe("createKeyring", () => {
     expect(refused).toEqual([]);
   });
 
-  it.fails("accepts every random key of 128 bits in hexadecimal", () => {
+  it("accepts every random key of 128 bits in hexadecimal", () => {
     const bytes = seededBytes(2);
     const keys = Array.from({ length: 3000 }, () => bytes(16).toString("hex"));
     expect(keys.filter((key) => failureOf(refusal(key)) !== "nothing was thrown")).toEqual([]);

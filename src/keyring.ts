@@ -19,6 +19,8 @@ export interface Keyring {
   sign(text: string): string;
   /** The index of the key that made `signature`, 0 for the current one, -1 for none. */
   verify(text: string, signature: string): number;
+  /** The secrets that may follow `secret` in this session: by the current key first, then by the previous ones. */
+  successors(id: string, secret: string): string[];
   /** Encrypts and authenticates a record; only under the same id does it open again. */
   seal(id: string, plain: Uint8Array): Buffer;
   /** The record, and whether a previous key sealed it. */
@@ -35,7 +37,7 @@ const KEYGEN = "make one with: npx sojourn keygen";
 
 /** Words of keys that were never meant to be kept; long enough that no random key holds one by chance. */
 const PLACEHOLDERS =
-  /change[-_ ]?(me|this|it)|your[-_ ]?(secret|key)|secret[-_ ]?key|(my|super|top)[-_ ]?secret|password|placeholder|keyboard[-_ ]?cat|insecure|replace[-_ ]?(me|this)|temporary[-_ ]?key|example[-_ ]?key|default[-_ ]?key/i;
+  /change[-_ ]?(me|this|it)|your[-_ ]?(secret|key)|secret[-_ ]?key|(my|super|top)[-_ ]?secret|password|placeholder|keyboard[-_ ]?cat|insecure|replace[-_ ]?(me|this)|temporary[-_ ]?key|example[-_ ]?key|default[-_ ]?key|qwertyuiop|averylogphrase|string[-_ ]secret|a secret with|c292a0a3aa32397cdb050e233733900f/i;
 
 /**
  * Refuses a key that somebody could guess.
@@ -56,30 +58,37 @@ function checkedKey(key: unknown, option: string): Buffer {
   return bytes;
 }
 
-/** Few different bytes, a repeated piece, or runs such as "abcdef" and "012345". */
+/** Few different bytes, a repeated piece, runs such as "abcdef" or "a1b2c3", or the like in hexadecimal. */
 function guessable(bytes: Buffer): boolean {
   const counts = new Map<number, number>();
   for (const byte of bytes) counts.set(byte, (counts.get(byte) ?? 0) + 1);
   let bits = 0;
   for (const count of counts.values()) bits += count * Math.log2(bytes.length / count);
-  if (bits < 96) return true;
-
+  if (bits < 80 || isRegular(bytes)) return true;
   const text = bytes.toString("latin1");
-  if ((text + text).indexOf(text, 1) < text.length) return true;
+  return /^(?:[0-9a-f]{2})+$/i.test(text) && isRegular(Buffer.from(text, "hex"));
+}
 
-  let steady = 0;
-  for (let i = 2; i < bytes.length; i++) {
-    const step = bytes[i]! - bytes[i - 1]!;
-    const before = bytes[i - 1]! - bytes[i - 2]!;
-    if (step === before) steady++;
+function isRegular(bytes: Buffer): boolean {
+  for (let period = 1; period <= bytes.length / 2; period++) {
+    if (bytes.subarray(period).equals(bytes.subarray(0, bytes.length - period))) return true;
   }
-  return steady > bytes.length / 3;
+  return [1, 2].some((stride) => {
+    let steady = 0;
+    for (let i = 2 * stride; i < bytes.length; i++) {
+      const step = bytes[i]! - bytes[i - stride]!;
+      const before = bytes[i - stride]! - bytes[i - 2 * stride]!;
+      if (step === before) steady++;
+    }
+    return steady > bytes.length / 3;
+  });
 }
 
 interface DerivedKey {
   readonly id: Buffer;
   readonly signing: KeyObject;
   readonly sealing: KeyObject;
+  readonly rotating: KeyObject;
 }
 
 /**
@@ -108,6 +117,8 @@ export function createKeyring(secretKey: SecretKey | undefined, cookieName: stri
       if (bytes.length !== SIGNATURE_LENGTH) return -1;
       return keys.findIndex((key) => timingSafeEqual(Buffer.from(signature(key, text)), bytes));
     },
+
+    successors: (id, secret) => keys.map((key) => successor(key, id, secret)),
 
     seal(id, plain) {
       const nonce = randomBytesPooled(NONCE_BYTES);
@@ -153,11 +164,16 @@ function derive(secret: Buffer, cookieName: string): DerivedKey {
     id: key("key id", KEY_ID_BYTES),
     signing: createSecretKey(key("token signature", 32)),
     sealing: createSecretKey(key("record seal", 32)),
+    rotating: createSecretKey(key("secret rotation", 32)),
   };
 }
 
 function signature(key: DerivedKey, text: string): string {
   return createHmac("sha256", key.signing).update(text).digest("base64url").slice(0, SIGNATURE_LENGTH);
+}
+
+function successor(key: DerivedKey, id: string, secret: string): string {
+  return createHmac("sha256", key.rotating).update(id).update(secret).digest().toString("base64url", 0, 16);
 }
 
 /**

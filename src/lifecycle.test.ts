@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { plan, retry, standing, type Doings, type Plan, type Standing } from "./lifecycle.ts";
 
-const flags = ["signedOut", "signedIn", "newToken", "newOwner", "changed", "outdated", "touchDue"] as const;
+const flags = ["signedOut", "signedIn", "newToken", "newOwner", "changed", "outdated", "rotates", "touchDue"] as const;
 
 /** All that a request can have done, in every combination. */
 const everything: Doings[] = Array.from(
@@ -15,14 +15,17 @@ describe("standing", () => {
   const session = { createdAt: 5000, signedInAt: undefined };
 
   it.each<[string, Parameters<typeof standing>, Standing]>([
-    ["before both ends", [session, 5100, true, 5099, timeouts], "live"],
-    ["at the idle end, to the millisecond", [session, 5100, true, 5100, timeouts], "expired"],
-    ["just before the absolute end", [session, 9999, true, 5999, timeouts], "live"],
-    ["at the absolute end, whatever the store says", [session, 9999, true, 6000, timeouts], "expired"],
-    ["counted from signing in", [{ createdAt: 5000, signedInAt: 5500 }, 9999, true, 6499, timeouts], "live"],
-    ["ended after signing in", [{ createdAt: 5000, signedInAt: 5500 }, 9999, true, 6500, timeouts], "expired"],
-    ["another secret", [session, 5100, false, 5050, timeouts], "superseded"],
-    ["another secret of an ended session", [session, 5100, false, 9000, timeouts], "superseded"],
+    ["before both ends", [session, 5100, "current", 5099, timeouts], "live"],
+    ["at the idle end, to the millisecond", [session, 5100, "current", 5100, timeouts], "expired"],
+    ["just before the absolute end", [session, 9999, "current", 5999, timeouts], "live"],
+    ["at the absolute end, whatever the store says", [session, 9999, "current", 6000, timeouts], "expired"],
+    ["counted from signing in", [{ createdAt: 5000, signedInAt: 5500 }, 9999, "current", 6499, timeouts], "live"],
+    ["ended after signing in", [{ createdAt: 5000, signedInAt: 5500 }, 9999, "current", 6500, timeouts], "expired"],
+    ["another secret", [session, 5100, "superseded", 5050, timeouts], "superseded"],
+    ["another secret of an ended session", [session, 5100, "superseded", 9000, timeouts], "superseded"],
+    ["a secret that was rotated out", [session, 5100, "replayed", 5050, timeouts], "replayed"],
+    ["a secret that was rotated out, of an ended session", [session, 5100, "replayed", 9000, timeouts], "expired"],
+    ["the secret before, and the next", [session, 5100, "previous", 5050, timeouts], "live"],
   ])("%s", (_, args, expected) => {
     expect(standing(...args)).toBe(expected);
   });
@@ -31,23 +34,23 @@ describe("standing", () => {
 describe("plan", () => {
   /** The table of the documentation, said once more in other words. */
   function expected(token: Standing, doings: Doings): Plan {
-    const { signedOut, signedIn, newToken, newOwner, changed, outdated, touchDue } = doings;
+    const { signedOut, signedIn, newToken, newOwner, changed, outdated, rotates, touchDue } = doings;
     if (token !== "live") {
       if (signedOut) return "nothing";
       if (signedIn) return "create";
       if (!changed) return "nothing";
-      return token === "superseded" ? "drop" : "create";
+      return token === "superseded" || token === "replayed" ? "drop" : "create";
     }
     if (signedOut) return "delete";
     if (newOwner) return "replace";
-    if (newToken || changed || outdated) return "update";
+    if (newToken || changed || outdated || rotates) return "update";
     return touchDue ? "touch" : "nothing";
   }
 
-  it.each<Standing>(["anonymous", "live", "superseded", "expired"])(
+  it.each<Standing>(["anonymous", "live", "superseded", "expired", "replayed"])(
     "follows the table for a token that is %s",
     (token) => {
-      expect(everything).toHaveLength(128);
+      expect(everything).toHaveLength(256);
       for (const doings of everything)
         expect(plan(token, doings), `with ${JSON.stringify(doings)}`).toBe(expected(token, doings));
     },
@@ -73,15 +76,21 @@ describe("plan", () => {
 
 describe("retry", () => {
   it.each([
-    [{ ended: false, superseded: false }, false, "again"],
-    [{ ended: false, superseded: false }, true, "again"],
-    [{ ended: false, superseded: true }, false, "refuse"],
-    [{ ended: false, superseded: true }, true, "begin anew"],
-    [{ ended: true, superseded: false }, false, "drop"],
-    [{ ended: true, superseded: false }, true, "begin anew"],
-    [{ ended: true, superseded: true }, false, "drop"],
-    [{ ended: true, superseded: true }, true, "begin anew"],
-  ] as const)("of %o, signing in: %s, is %s", (newest, signsIn, expected) => {
-    expect(retry(newest, signsIn)).toBe(expected);
+    ["alive", false, false, "again"],
+    ["alive", false, true, "again"],
+    ["alive", true, true, "again"],
+    ["superseded", false, false, "let go"],
+    ["superseded", false, true, "refuse"],
+    ["superseded", true, true, "begin anew"],
+    ["ended", false, false, "let go"],
+    ["ended", false, true, "drop"],
+    ["ended", true, true, "begin anew"],
+  ] as const)("where the newest is %s, signing in: %s, changes: %s, is to %s", (newest, signsIn, changes, expected) => {
+    const found = { ended: newest === "ended", superseded: newest === "superseded" };
+    expect(retry(found, signsIn, changes)).toBe(expected);
+  });
+
+  it("takes an ended session for ended, whatever its token was", () => {
+    expect(retry({ ended: true, superseded: true }, false, true)).toBe("drop");
   });
 });

@@ -1,3 +1,4 @@
+import type { Match } from "./rotation.ts";
 import { absoluteEnd, type Beginning, type Timeouts } from "./expiry.ts";
 
 /**
@@ -13,19 +14,21 @@ export type Standing =
   /** The session is there, but signing in or rotating has since killed this token. */
   | "superseded"
   /** The session has come to its end. */
-  | "expired";
+  | "expired"
+  /** The token was rotated out, and should be known to nobody any more: the session has to end. */
+  | "replayed";
 
 /** What the token of a session that the store knows is worth now. */
 export function standing(
   session: Beginning,
   expiresAt: number,
-  secretMatches: boolean,
+  secret: Match,
   now: number,
   timeouts: Timeouts,
 ): Exclude<Standing, "anonymous"> {
-  if (!secretMatches) return "superseded";
+  if (secret === "superseded") return "superseded";
   if (now >= expiresAt || now >= absoluteEnd(session, timeouts)) return "expired";
-  return "live";
+  return secret === "replayed" ? "replayed" : "live";
 }
 
 /** What a request did with its session. */
@@ -39,6 +42,8 @@ export interface Doings {
   readonly changed: boolean;
   /** A previous key sealed the record. */
   readonly outdated: boolean;
+  /** The secret is to be rotated, or its successor was seen for the first time. */
+  readonly rotates: boolean;
   readonly touchDue: boolean;
 }
 
@@ -49,7 +54,7 @@ export type Plan = "nothing" | "touch" | "create" | "update" | "replace" | "dele
  * | standing            | signed out | signed in      | changed | nothing new          |
  * | ------------------- | ---------- | -------------- | ------- | -------------------- |
  * | anonymous, expired  | nothing    | create         | create  | nothing              |
- * | superseded          | nothing    | create         | drop    | nothing              |
+ * | superseded, replayed | nothing   | create         | drop    | nothing              |
  * | live                | delete     | update/replace | update  | update, touch or not |
  *
  * A superseded request may not set the cookie, so that it can't undo the token that superseded it; signing in is the
@@ -61,27 +66,30 @@ export function plan(token: Standing, doings: Doings): Plan {
     case "expired":
       return !doings.signedOut && (doings.signedIn || doings.changed) ? "create" : "nothing";
     case "superseded":
+    case "replayed":
       if (doings.signedOut) return "nothing";
       if (doings.signedIn) return "create";
       return doings.changed ? "drop" : "nothing";
     case "live":
       if (doings.signedOut) return "delete";
       if (doings.newOwner) return "replace";
-      if (doings.newToken || doings.changed || doings.outdated) return "update";
+      if (doings.newToken || doings.changed || doings.outdated || doings.rotates) return "update";
       return doings.touchDue ? "touch" : "nothing";
   }
 }
 
 /** What to do when the record that was to be updated has changed meanwhile, or is gone. */
-export type Retry = "again" | "begin anew" | "drop" | "refuse";
+export type Retry = "again" | "begin anew" | "drop" | "let go" | "refuse";
 
 /**
  * The newest record decides. Signing in never merges with what it finds: where the session has ended, or another
  * sign-in came first, it begins a session of its own. Anything else of an ended session is dropped, and of a superseded
- * one refused, since merging it would let whoever planted the old token write into the signed-in session.
+ * one refused, since merging it would let whoever planted the old token write into the signed-in session. A request that
+ * changed nothing, and was only to renew the token or the seal, lets go.
  */
-export function retry(newest: { ended: boolean; superseded: boolean }, signsIn: boolean): Retry {
-  if (newest.ended) return signsIn ? "begin anew" : "drop";
-  if (newest.superseded) return signsIn ? "begin anew" : "refuse";
-  return "again";
+export function retry(newest: { ended: boolean; superseded: boolean }, signsIn: boolean, changes: boolean): Retry {
+  if (!newest.ended && !newest.superseded) return "again";
+  if (signsIn) return "begin anew";
+  if (!changes) return "let go";
+  return newest.ended ? "drop" : "refuse";
 }

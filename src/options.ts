@@ -1,7 +1,11 @@
 import type { Limits } from "./codec.ts";
 import { createCookie, type CookieOptions, type SessionCookie } from "./cookie.ts";
-import { milliseconds, type Duration, type Timeouts } from "./expiry.ts";
+import { ASSURANCE_LEVELS, milliseconds, type Duration, type Timeouts } from "./expiry.ts";
 import { createKeyring, type Keyring, type SecretKey } from "./keyring.ts";
+import { capable, type OwnerLimit } from "./owners.ts";
+import type { Client } from "./record.ts";
+import type { AnyRequest } from "./request.ts";
+import type { RotationPolicy } from "./rotation.ts";
 import type { SessionStore } from "./store.ts";
 
 export interface SessionsOptions {
@@ -21,6 +25,20 @@ export interface SessionsOptions {
    * end that much early, never late. Default a tenth of the idle timeout, at most `"5m"`.
    */
   touchInterval?: Duration;
+  /**
+   * The timeouts of an assurance level of NIST SP 800-63B-4, in place of the two above: `"aal1"` 30 days, `"aal2"` 24 hours
+   * and 1 hour idle, `"aal3"` 12 hours and 15 minutes idle.
+   */
+  timeouts?: keyof typeof ASSURANCE_LEVELS;
+  /**
+   * Periodic rotation: a new token `every` so often, with the old one good for `grace` (default `"30s"`) after the new
+   * one was first seen. Default none.
+   */
+  rotation?: { every: Duration; grace?: Duration };
+  /** How many sessions an owner may have, and what a further sign-in meets: `"evict"` (default) or `"refuse"`. */
+  maxPerOwner?: number | { sessions: number; whenFull?: "evict" | "refuse" };
+  /** What to remember of the client that signs in, for `sessions.list` and the `replayed` event. Default nothing. */
+  client?: (request: AnyRequest) => Client | undefined;
   /** How the cookie is set. */
   cookie?: CookieOptions;
   /** Whether `Forwarded` and `X-Forwarded-Proto` come from a proxy of yours. Default `false`. */
@@ -38,6 +56,9 @@ export interface Settings {
   readonly keyring: Keyring;
   readonly store: SessionStore;
   readonly timeouts: Timeouts;
+  readonly rotation: RotationPolicy | undefined;
+  readonly maxPerOwner: OwnerLimit | undefined;
+  readonly client: (request: AnyRequest) => Client | undefined;
   readonly cookie: SessionCookie;
   readonly trustProxy: boolean;
   readonly storeTimeout: number;
@@ -51,6 +72,10 @@ const OPTIONS = [
   "idleTimeout",
   "absoluteTimeout",
   "touchInterval",
+  "timeouts",
+  "rotation",
+  "maxPerOwner",
+  "client",
   "cookie",
   "trustProxy",
   "storeTimeout",
@@ -65,7 +90,15 @@ const MAX_TIMER_MS = 2 ** 31 - 1;
 /** @throws TypeError naming the option and the remedy. */
 export function settle(options: SessionsOptions): Settings {
   known(options, OPTIONS, "createSessions");
-  const { secretKey, store, cookie = {}, trustProxy = false, limits = {}, clock = Date.now } = options;
+  const {
+    secretKey,
+    store,
+    cookie = {},
+    trustProxy = false,
+    limits = {},
+    clock = Date.now,
+    client = () => undefined,
+  } = options;
   known(cookie, COOKIE_OPTIONS, "cookie");
   known(limits, ["bytes", "depth"], "limits");
 
@@ -83,6 +116,8 @@ export function settle(options: SessionsOptions): Settings {
   if (typeof trustProxy !== "boolean") throw new TypeError("trustProxy must be true or false");
   if (typeof clock !== "function") throw new TypeError("clock must be a function that gives epoch milliseconds");
 
+  if (typeof client !== "function") throw new TypeError("client must be a function that tells of a request's client");
+
   const storeTimeout = milliseconds(options.storeTimeout ?? "5s", "storeTimeout");
   if (storeTimeout > MAX_TIMER_MS) throw new TypeError("storeTimeout is longer than a timer can wait (24 days)");
 
@@ -90,6 +125,9 @@ export function settle(options: SessionsOptions): Settings {
     keyring,
     store,
     timeouts,
+    rotation: settleRotation(options, timeouts),
+    maxPerOwner: settleLimit(options),
+    client,
     cookie: settledCookie,
     trustProxy,
     storeTimeout,
@@ -99,8 +137,9 @@ export function settle(options: SessionsOptions): Settings {
 }
 
 function settleTimeouts(options: SessionsOptions): Timeouts {
-  const idle = milliseconds(options.idleTimeout ?? "1d", "idleTimeout");
-  const absolute = milliseconds(options.absoluteTimeout ?? "30d", "absoluteTimeout");
+  const level = options.timeouts === undefined ? undefined : presetOf(options);
+  const idle = milliseconds(options.idleTimeout ?? level?.idleTimeout ?? "1d", "idleTimeout");
+  const absolute = milliseconds(options.absoluteTimeout ?? level?.absoluteTimeout ?? "30d", "absoluteTimeout");
   const touchInterval =
     options.touchInterval === undefined
       ? Math.min(idle / 10, 300_000)
@@ -110,6 +149,43 @@ function settleTimeouts(options: SessionsOptions): Timeouts {
   if (touchInterval >= idle)
     throw new TypeError("touchInterval must be shorter than idleTimeout, or reading would never extend a session");
   return { idle, absolute, touchInterval };
+}
+
+function presetOf({ timeouts, idleTimeout, absoluteTimeout }: SessionsOptions): {
+  idleTimeout: Duration;
+  absoluteTimeout: Duration;
+} {
+  if (!Object.hasOwn(ASSURANCE_LEVELS, timeouts!)) {
+    throw new TypeError(`timeouts: ${String(timeouts)} is not one of ${Object.keys(ASSURANCE_LEVELS).join(", ")}`);
+  }
+  if (idleTimeout !== undefined || absoluteTimeout !== undefined) {
+    throw new TypeError(
+      "timeouts names a level with both timeouts; leave it out to set idleTimeout or absoluteTimeout",
+    );
+  }
+  return ASSURANCE_LEVELS[timeouts!];
+}
+
+function settleRotation({ rotation }: SessionsOptions, timeouts: Timeouts): RotationPolicy | undefined {
+  if (rotation === undefined) return undefined;
+  known(rotation, ["every", "grace"], "rotation");
+  const every = milliseconds(rotation.every, "rotation.every");
+  const grace = milliseconds(rotation.grace ?? "30s", "rotation.grace");
+  if (grace >= every)
+    throw new TypeError("rotation.grace must be shorter than rotation.every, or old tokens would never die");
+  if (every >= timeouts.absolute)
+    throw new TypeError("rotation.every must be shorter than absoluteTimeout, or nothing would rotate");
+  return { every, grace };
+}
+
+function settleLimit({ maxPerOwner, store }: SessionsOptions): OwnerLimit | undefined {
+  if (maxPerOwner === undefined) return undefined;
+  const { sessions, whenFull = "evict" } = typeof maxPerOwner === "number" ? { sessions: maxPerOwner } : maxPerOwner;
+  if (typeof maxPerOwner === "object") known(maxPerOwner, ["sessions", "whenFull"], "maxPerOwner");
+  if (whenFull !== "evict" && whenFull !== "refuse")
+    throw new TypeError('maxPerOwner.whenFull must be "evict" or "refuse"');
+  capable(store, "idsOf", "maxPerOwner");
+  return { sessions: count(sessions, "maxPerOwner"), whenFull };
 }
 
 function known(options: unknown, names: readonly string[], where: string): void {

@@ -71,7 +71,7 @@ describe.each([
     expect(text).not.toContain("secret");
   });
 
-  it.fails("give back a sign-in at the epoch's first millisecond, as an injected clock may have it", () => {
+  it("give back a sign-in at the epoch's first millisecond, as an injected clock may have it", () => {
     const back = loadedRecord(host, "id", storedSession(host, "id", loaded({ signedInAt: 0 })));
     expect(back.record.signedInAt).toBe(0);
   });
@@ -97,13 +97,11 @@ describe("loadedRecord", () => {
   it("refuses a record of a store in this process that was cut off, and one of another format", () => {
     const host = { ...inProcess, store: { ...inProcess.store, inProcess: true } };
     const { payload } = storedSession(inProcess, "id", loaded({ data: "" }));
-    // Without flashes, an owner that was cut off would be another owner.
-    const plain = storedSession(inProcess, "id", loaded({ data: "", flashes: [] })).payload;
-    for (const whole of [payload, plain]) {
-      for (let length = 0; length < whole.length; length++) {
-        const failure = failureOf(() => load(host, whole.subarray(0, length)));
-        expect(failure, `${length} bytes`).toEqual(decodeError);
-      }
+    for (let length = 0; length < payload.length; length++) {
+      expect(
+        failureOf(() => load(host, payload.subarray(0, length))),
+        `${length} bytes`,
+      ).toEqual(decodeError);
     }
     const other = Buffer.from(payload);
     other[0] = 2;

@@ -1,5 +1,6 @@
 import { BOUNDLESS, decodeValue, encodeValue } from "./codec.ts";
 import { undecodable, type Keyring } from "./keyring.ts";
+import type { Rotation } from "./rotation.ts";
 import type { SessionStore, StoredSession } from "./store.ts";
 
 /** A message that is shown once. */
@@ -13,8 +14,25 @@ export interface StoredFlash extends Flash {
   readonly key: string;
 }
 
+/** What is known of the client that signed in: only what the application passes on. */
+export interface Client {
+  readonly userAgent?: string | undefined;
+  /** The network address. */
+  readonly address?: string | undefined;
+}
+
+/** What few sessions have: written only where it is there. */
+interface Rarities {
+  /** The timeouts of this one session, in milliseconds, where signing in set them. */
+  readonly idle?: number | undefined;
+  readonly absolute?: number | undefined;
+  readonly client?: Client | undefined;
+  readonly note?: string | undefined;
+  readonly rotation?: Rotation | undefined;
+}
+
 /** What is kept of a session, but for the end that touching moves: that the store holds in the clear. */
-export interface SessionRecord {
+export interface SessionRecord extends Rarities {
   readonly secretHash: Buffer;
   /** Counts the tokens that were killed by signing in or rotating: a request of an earlier epoch may not write. */
   readonly epoch: number;
@@ -38,43 +56,50 @@ export interface LoadedRecord {
 const FORMAT = 1;
 const HASH = 16;
 const HEAD = 1 + HASH + 4 + 6 + 6 + 2 + 4;
-/** `signedInAt` of a session that nobody signed in to. */
-const NEVER = 0;
+/** A bit beside the format: somebody has signed in. */
+const SIGNED_IN = 0x80;
 
-/** format, secretHash, epoch, createdAt, signedInAt, lengths of owner and flashes; then owner, flashes and data. */
+/** format, secretHash, epoch, createdAt, signedInAt, lengths of owner and rarities; then owner, rarities and data. */
 function encodeRecord(record: SessionRecord): Buffer {
   const { owner = "", data } = record;
-  const flashes = record.flashes.length > 0 ? encodeValue(record.flashes, "flashes", BOUNDLESS) : "";
+  const rarities = encodeRarities(record);
   const ownerLength = Buffer.byteLength(owner);
-  const flashesLength = Buffer.byteLength(flashes);
-  const bytes = Buffer.allocUnsafe(HEAD + ownerLength + flashesLength + Buffer.byteLength(data));
-  bytes[0] = FORMAT;
+  const raritiesLength = Buffer.byteLength(rarities);
+  const bytes = Buffer.allocUnsafe(HEAD + ownerLength + raritiesLength + Buffer.byteLength(data));
+  bytes[0] = record.signedInAt === undefined ? FORMAT : FORMAT | SIGNED_IN;
   record.secretHash.copy(bytes, 1);
   let at = bytes.writeUInt32BE(record.epoch, 1 + HASH);
   at = bytes.writeUIntBE(record.createdAt, at, 6);
-  at = bytes.writeUIntBE(record.signedInAt ?? NEVER, at, 6);
+  at = bytes.writeUIntBE(record.signedInAt ?? 0, at, 6);
   at = bytes.writeUInt16BE(ownerLength, at);
-  at = bytes.writeUInt32BE(flashesLength, at);
+  at = bytes.writeUInt32BE(raritiesLength, at);
   at += bytes.write(owner, at);
-  at += bytes.write(flashes, at);
+  at += bytes.write(rarities, at);
   bytes.write(data, at);
   return bytes;
 }
 
+function encodeRarities({ flashes, idle, absolute, client, note, rotation }: SessionRecord): string {
+  const all = { flashes: flashes.length > 0 ? flashes : undefined, idle, absolute, client, note, rotation };
+  const there = Object.entries(all).filter(([, value]) => value !== undefined);
+  return there.length > 0 ? encodeValue(Object.fromEntries(there), "record", BOUNDLESS) : "";
+}
+
 function decodeRecord(bytes: Buffer): SessionRecord {
-  if (bytes.length < HEAD || bytes[0] !== FORMAT) throw undecodable("its format is not one this version knows");
-  const signedInAt = bytes.readUIntBE(11 + HASH, 6);
+  if (bytes.length < HEAD || (bytes[0]! & ~SIGNED_IN) !== FORMAT)
+    throw undecodable("its format is not one this version knows");
   const ownerEnd = HEAD + bytes.readUInt16BE(17 + HASH);
-  const flashesEnd = ownerEnd + bytes.readUInt32BE(19 + HASH);
-  if (flashesEnd > bytes.length) throw undecodable("it is cut off");
+  const raritiesEnd = ownerEnd + bytes.readUInt32BE(19 + HASH);
+  if (raritiesEnd > bytes.length) throw undecodable("it is cut off");
   return {
     secretHash: bytes.subarray(1, 1 + HASH),
     epoch: bytes.readUInt32BE(1 + HASH),
     createdAt: bytes.readUIntBE(5 + HASH, 6),
-    signedInAt: signedInAt === NEVER ? undefined : signedInAt,
+    signedInAt: bytes[0]! & SIGNED_IN ? bytes.readUIntBE(11 + HASH, 6) : undefined,
     owner: ownerEnd > HEAD ? bytes.toString("utf8", HEAD, ownerEnd) : undefined,
-    flashes: flashesEnd > ownerEnd ? (decodeValue(bytes.toString("utf8", ownerEnd, flashesEnd)) as StoredFlash[]) : [],
-    data: bytes.toString("utf8", flashesEnd),
+    flashes: [],
+    ...(raritiesEnd > ownerEnd ? (decodeValue(bytes.toString("utf8", ownerEnd, raritiesEnd)) as Rarities) : undefined),
+    data: bytes.toString("utf8", raritiesEnd),
   };
 }
 

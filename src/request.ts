@@ -1,3 +1,4 @@
+import type { EventEmitter } from "node:events";
 import type { IncomingHttpHeaders } from "node:http";
 
 /** A request of any framework: what Sojourn needs of a `Request`, an `IncomingMessage` or a wrapper around one. */
@@ -22,7 +23,10 @@ function isFetch(request: FetchRequest | NodeRequest): request is FetchRequest {
   return typeof (request.headers as { get?: unknown }).get === "function";
 }
 
-function header(request: AnyRequest, name: "cookie" | "forwarded" | "x-forwarded-proto"): string | undefined {
+type HeaderName = "cookie" | "forwarded" | "x-forwarded-proto" | "origin" | "host";
+
+/** The value of a request's header, whatever kind of request it is. */
+export function header(request: AnyRequest, name: HeaderName): string | undefined {
   const inner = innermost(request);
   if (isFetch(inner)) return inner.headers.get(name) ?? undefined;
   return inner.headers[name] as string | undefined;
@@ -42,8 +46,31 @@ export function isSecure(request: AnyRequest, trustProxy: boolean): boolean {
     return true;
   if ((request as { protocol?: unknown }).protocol === "https") return true;
   if (!trustProxy) return false;
-  // The first entry is the one nearest to the client (RFC 7239, section 4).
-  const forwarded = /^[^,]*?\bproto="?(https?)\b/i.exec(header(request, "forwarded") ?? "")?.[1];
-  const proto = forwarded ?? header(request, "x-forwarded-proto")?.split(",", 1)[0]?.trim();
+  // The first entry is the one nearest to the client.
+  const proto =
+    forwardedProto(header(request, "forwarded")) ?? header(request, "x-forwarded-proto")?.split(",", 1)[0]?.trim();
   return proto?.toLowerCase() === "https";
+}
+
+/** The protocol in the first element of a Forwarded header (RFC 7239, section 4). */
+function forwardedProto(forwarded: string | undefined): string | undefined {
+  if (forwarded === undefined) return undefined;
+  const pair = /[ \t]*([\w!#$%&'*+.^`|~-]+)=("(?:[^"\\]|\\.)*"|[^;,"]*)[ \t]*(;|,|$)/y;
+  for (let found = pair.exec(forwarded); found; found = pair.exec(forwarded)) {
+    const [, name, value, end] = found;
+    if (name!.toLowerCase() === "proto") return value!.replace(/^"|"$/g, "").trim();
+    if (end !== ";") return undefined;
+  }
+  return undefined;
+}
+
+/** Calls back once when the request is done with: answered, or for an upgraded one, when its connection is closed. */
+export function onDone(request: AnyRequest, upgraded: boolean, done: () => void): void {
+  const inner = innermost(request);
+  if (isFetch(inner)) {
+    (inner as { signal?: AbortSignal }).signal?.addEventListener("abort", done, { once: true });
+  } else {
+    const emitter = (upgraded ? inner.socket : inner) as Partial<EventEmitter>;
+    emitter.once?.("close", done);
+  }
 }

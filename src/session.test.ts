@@ -73,7 +73,7 @@ describe("session.update", () => {
     expect("n" in session.data).toBe(false);
   });
 
-  it.fails("changes nothing where the value can't be kept", async () => {
+  it("changes nothing where the value can't be kept", async () => {
     const { session } = await begun();
     expect(() => session.update("n", () => (() => 1) as unknown as number)).toThrow(TypeError);
     expect("n" in session.data).toBe(false);
@@ -99,7 +99,7 @@ describe("session.flash", () => {
     await browser.visit((session) => expect(session.flashes()).toEqual([]));
   });
 
-  it.fails("shown in its own request begins no session for a visitor", async () => {
+  it("shown in its own request begins no session for a visitor", async () => {
     const { browser, store } = site<Data>();
     const answer = await browser().visit((session) => {
       session.flash("error", "Wrong password.");
@@ -128,10 +128,9 @@ describe("session.signIn", () => {
     }
   });
 
-  it.fails("refuses half a surrogate pair, which another half would be taken for", async () => {
-    const browser = site().browser();
-    await browser.visit((session) => session.signIn("user-\ud800"));
-    expect(await browser.owner()).toBe("user-\ud800");
+  it("refuses half a surrogate pair, which another half would be taken for", async () => {
+    const { session } = await begun();
+    expect(() => session.signIn("user-\ud800")).toThrow(TypeError);
   });
 });
 

@@ -1,8 +1,21 @@
 import type { Dictionary } from "./codec.ts";
 import { commit, isNewOwner } from "./commit.ts";
+import { MAX_LIFETIME } from "./cookie.ts";
 import { SessionError } from "./errors.ts";
+import { milliseconds, type Duration } from "./expiry.ts";
 import type { Flash } from "./record.ts";
-import type { Visit, Wishes } from "./visit.ts";
+import type { SignIn, Visit, Wishes } from "./visit.ts";
+
+/** What may be said of a sign-in. */
+export interface SignInOptions {
+  /**
+   * "Remember me": the timeouts of this session, in place of those of the options. A single duration is both. The
+   * cookie is kept as long, even where others end with the browser's session.
+   */
+  remember?: Duration | { idleTimeout?: Duration; absoluteTimeout?: Duration } | undefined;
+  /** Anything worth showing in `sessions.list`, at most 512 bytes: how somebody signed in, or on what device. */
+  note?: string | undefined;
+}
 
 /** What a session's data are where nothing more is said of them. */
 export type SessionData = Record<string, unknown>;
@@ -58,7 +71,16 @@ export interface Session<Data extends object = SessionData> {
    * Binds the session to its owner: gives it a new token, kills the old one at once, and starts both clocks anew. Where
    * the session belonged to somebody else, it ends, and a new one begins with what this request has set.
    */
-  signIn(owner: string): void;
+  signIn(owner: string, options?: SignInOptions): void;
+
+  /**
+   * Whether somebody signed in no longer ago than this: ask before what needs a fresh proof (a change of password, a
+   * payment), and where it is false have them sign in again.
+   */
+  signedInWithin(duration: Duration): boolean;
+
+  /** Let this request extend nothing: polling and other signs of a machine, not of somebody there. */
+  passive: boolean;
 
   /** Ends the session on the server and clears the cookie. Afterwards reading is empty and writing is an error. */
   signOut(): void;
@@ -83,6 +105,17 @@ export interface Session<Data extends object = SessionData> {
    * @throws SessionError ERR_SESSION_STORE (503), ERR_SESSION_DECODE (500)
    */
   load(): Promise<this>;
+  /**
+   * Reads the session anew, for a connection that lives long: what others have stored shows, what this one has not
+   * saved is forgotten, and the session is extended as by a request. Once it has ended, it is empty.
+   *
+   * @throws SessionError ERR_SESSION_STORE (503)
+   */
+  reload(): Promise<this>;
+
+  /** Aborts when the session is signed out, revoked or expires, in whatever process, within about a second. */
+  readonly signal: AbortSignal;
+
   /** Whether the members above may be used: at once for a visitor without a cookie, otherwise after `load()`. */
   readonly isLoaded: boolean;
 }
@@ -187,12 +220,25 @@ class SessionHandle implements Session {
     return this.#seen.expiresAt;
   }
 
-  signIn(owner: string): void {
-    if (typeof owner !== "string" || owner === "" || Buffer.byteLength(owner) > 512) {
+  signedInWithin(duration: Duration): boolean {
+    const since = this.signedInAt;
+    return since !== undefined && this.#visit.host.now() - since <= milliseconds(duration, "signedInWithin");
+  }
+
+  get passive(): boolean {
+    return this.#visit.passive;
+  }
+
+  set passive(passive: boolean) {
+    this.#visit.passive = passive;
+  }
+
+  signIn(owner: string, options: SignInOptions = {}): void {
+    if (typeof owner !== "string" || owner === "" || Buffer.byteLength(owner) > 512 || /\p{Surrogate}/u.test(owner)) {
       throw new TypeError("signIn(owner): the owner must be the user's id, a string of 1 to 512 bytes");
     }
     const visit = this.#withHead("sign in");
-    const wishes: Wishes = { ...visit.wishes, signIn: { owner } };
+    const wishes: Wishes = { ...visit.wishes, signIn: { owner, ...settledSignIn(options) } };
     // Nothing that the owner before has left may be seen by the next one.
     if (isNewOwner(visit, wishes)) visit.journal.forget();
     visit.wishes = wishes;
@@ -223,12 +269,21 @@ class SessionHandle implements Session {
     const visit = this.#seen;
     try {
       await commit(visit);
-      visit.failed = false;
     } catch (error) {
-      // Whoever saves deals with the failure too: the response does not try again.
-      visit.failed = true;
+      // Whoever saves deals with the failure too: the response does not try the same again.
+      visit.givenUp = visit.attempt;
       throw error;
     }
+  }
+
+  async reload(): Promise<this> {
+    await this.#seen.reload();
+    await commit(this.#visit);
+    return this;
+  }
+
+  get signal(): AbortSignal {
+    return this.#seen.signal;
   }
 
   get isLoaded(): boolean {
@@ -239,6 +294,22 @@ class SessionHandle implements Session {
     await this.#visit.load();
     return this;
   }
+}
+
+/** @throws TypeError for what can't be said of a sign-in. */
+function settledSignIn({ remember, note, ...unknown }: SignInOptions): Omit<SignIn, "owner"> {
+  const [name] = Object.keys(unknown);
+  if (name !== undefined) throw new TypeError(`signIn has no option ${name}; there are remember and note`);
+  if (note !== undefined && (typeof note !== "string" || Buffer.byteLength(note) > 512)) {
+    throw new TypeError("signIn: the note must be a string of at most 512 bytes");
+  }
+  if (remember === undefined) return { note };
+  const both = typeof remember === "object" ? remember : { idleTimeout: remember, absoluteTimeout: remember };
+  const idle = both.idleTimeout && milliseconds(both.idleTimeout, "remember.idleTimeout");
+  const absolute = both.absoluteTimeout && milliseconds(both.absoluteTimeout, "remember.absoluteTimeout");
+  if (absolute && absolute > MAX_LIFETIME)
+    throw new TypeError("signIn: browsers keep no cookie for more than 400 days; remember for less");
+  return { note, idle, absolute };
 }
 
 export function sessionOf<Data extends object>(visit: Visit): Session<Data> {

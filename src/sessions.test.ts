@@ -66,7 +66,7 @@ describe("A visitor", () => {
     const answer = await one.visit((session) => (session.data.n = 1));
     expect(answer.headers.getSetCookie()).toHaveLength(1);
     expect(answer.headers.getSetCookie()[0]).toMatch(
-      /^__Host-session=1[\w-]{76}; Max-Age=2592000; Path=\/; Secure; HttpOnly; SameSite=Lax$/,
+      /^__Host-session=1[\w-]{80}; Max-Age=2592000; Path=\/; Secure; HttpOnly; SameSite=Lax$/,
     );
     expect(store.calls).toMatchObject({ create: 1, total: 2 });
     expect(store.calls.deleteExpired).toBe(1);

@@ -1,12 +1,15 @@
 import { createCollector } from "./collector.ts";
-import { commit, planOf } from "./commit.ts";
+import { commit } from "./commit.ts";
 import { NEVER_CACHED, SessionError } from "./errors.ts";
 import { createEmitter, type SessionEvents, type SessionListener } from "./events.ts";
 import { settle, type SessionsOptions } from "./options.ts";
+import { createLiveHandles } from "./live.ts";
+import { checkOrigin } from "./origin.ts";
+import { liveSessionsOf, revoke, revokeAll, revokeEverything, type SessionInfo } from "./owners.ts";
 import type { AnyRequest } from "./request.ts";
 import { innermost } from "./request.ts";
 import { sessionOf, visitOf, type Session, type SessionData } from "./session.ts";
-import { Visit, type Host } from "./visit.ts";
+import { isSameAttempt, Visit, type Host } from "./visit.ts";
 import { createLanes } from "./waiting.ts";
 
 /** The head of a response, as far as a session writes to it; only Set-Cookie is appended. A `Headers` object is one. */
@@ -19,12 +22,12 @@ export interface ResponseHead {
 /** What `createSessions` makes: the one thing of Sojourn that has a state. */
 export interface Sessions<Data extends object = SessionData> {
   /**
-   * The session of a request, read from the store; a new and empty one for anybody who has none. The same request gives
+   * The session of a request, read from the store, and extended by it unless it is `passive` (polling, say); a new and empty one for anybody who has none. The same request gives
    * the same session.
    *
    * @throws SessionError ERR_SESSION_STORE (503), ERR_SESSION_DECODE (500). Never for a cookie, however it is formed.
    */
-  open(request: AnyRequest): Promise<Session<Data>>;
+  open(request: AnyRequest, options?: { passive?: boolean }): Promise<Session<Data>>;
 
   /**
    * Stores what has changed, and gives the response with the cookie and what caches must know. Send nothing before.
@@ -32,6 +35,31 @@ export interface Sessions<Data extends object = SessionData> {
    * @throws what `session.save()` throws.
    */
   commit(session: Session<Data>, response: Response): Promise<Response>;
+
+  /**
+   * Where is this owner signed in? The latest sign-in first. `current` marks the caller's own.
+   *
+   * @throws TypeError where the store has no `idsOf`. SessionError ERR_SESSION_STORE.
+   */
+  list(owner: string, options?: { current?: string | undefined }): Promise<SessionInfo[]>;
+
+  /**
+   * The session of a request that is taken over by a WebSocket, an event stream or the like: there, changes of data are
+   * stored by `session.save()`, `session.reload()` looks again, and `session.signal` tells of the end. Origin is checked:
+   * it must be the request's own host or one of `origins`.
+   *
+   * @throws SessionError ERR_SESSION_ORIGIN (403), and what `open` throws.
+   */
+  attach(request: AnyRequest, options?: { origins?: readonly string[] }): Promise<Session<Data>>;
+
+  /** Ends a session by its public id; its next request is anonymous. `true` if it was live. */
+  revoke(id: string): Promise<boolean>;
+
+  /** Ends all sessions of an owner, but for the one with the id `except`; says how many. */
+  revokeAll(owner: string, options?: { except?: string | undefined }): Promise<number>;
+
+  /** Ends every session in the store; says how many. */
+  revokeEverything(): Promise<number>;
 
   /** Listens to what happens to sessions; gives the function that ends it. */
   on<Name extends keyof SessionEvents>(name: Name, listener: SessionListener<Name>): () => void;
@@ -63,7 +91,12 @@ export interface Sessions<Data extends object = SessionData> {
 export function createSessions<Data extends object = SessionData>(options: SessionsOptions): Sessions<Data> {
   const settings = settle(options);
   const emitter = createEmitter();
-  const host: Host = { ...settings, emitter, lanes: createLanes() };
+  const host: Host = {
+    ...settings,
+    emitter,
+    lanes: createLanes(),
+    live: createLiveHandles(settings.store, emitter, settings.now),
+  };
   const collector = createCollector(host.store, emitter, host.now);
   /** Where a request keeps its session: a property is cheaper than an entry in a WeakMap, at every garbage collection. */
   const kept = Symbol("sojourn");
@@ -75,23 +108,27 @@ export function createSessions<Data extends object = SessionData>(options: Sessi
 
   function conclude(session: Session<Data>, head: ResponseHead): Promise<void> | undefined {
     const visit = visitOf(session);
-    if (visit.failed || visit.fault !== undefined) {
+    if (visit.headSent) return undefined;
+    const isGivenUp = visit.givenUp !== undefined && isSameAttempt(visit.givenUp, visit.attempt);
+    if (visit.failed || visit.fault !== undefined || isGivenUp) {
       for (const [name, value] of Object.entries(NEVER_CACHED)) head.set(name, value);
       return undefined;
     }
-    if (visit.headSent) return undefined;
     const failed = (error: unknown) => {
       visit.failed = true;
+      visit.headSent = false;
       throw error;
     };
     try {
       const storing = visit.isLoaded ? commit(visit) : undefined;
-      if (storing) {
-        collector.nudge();
-        return storing.then(() => writeHead(visit, head)).catch(failed);
+      // From here on the cookie is decided.
+      visit.headSent = true;
+      if (!storing) {
+        writeHead(visit, head);
+        return undefined;
       }
-      writeHead(visit, head);
-      return undefined;
+      collector.nudge();
+      return storing.then(() => writeHead(visit, head)).catch(failed);
     } catch (error) {
       return Promise.reject(error as Error).catch(failed);
     }
@@ -100,8 +137,10 @@ export function createSessions<Data extends object = SessionData>(options: Sessi
   return {
     of,
 
-    async open(request) {
-      return of(request).load();
+    async open(request, { passive } = {}) {
+      const session = of(request);
+      if (passive !== undefined) session.passive = passive;
+      return session.load();
     },
 
     async commit(session, response) {
@@ -116,9 +155,26 @@ export function createSessions<Data extends object = SessionData>(options: Sessi
 
     conclude,
 
+    async attach(request, { origins = [] } = {}) {
+      checkOrigin(request, origins);
+      const session = of(request);
+      const visit = visitOf(session);
+      visit.upgraded = visit.headSent = true;
+      return session.load();
+    },
+
+    async list(owner, { current } = {}) {
+      const sessions = await liveSessionsOf(host, owner);
+      return sessions.map((info) => ({ ...info, isCurrent: info.id === current }));
+    },
+
+    revoke: (id) => revoke(host, id),
+    revokeAll: (owner, { except } = {}) => revokeAll(host, owner, except),
+    revokeEverything: () => revokeEverything(host),
+
     unsaved(session) {
       const visit = visitOf(session);
-      if (!visit.headSent || planOf(visit) === "nothing" || planOf(visit) === "touch") return undefined;
+      if (!visit.headSent || !visit.isChanged) return undefined;
       return new SessionError(
         "ERR_SESSION_HEADERS_SENT",
         "The session was changed after the response's head had left, and not saved: await session.save() after such a change",
@@ -128,6 +184,7 @@ export function createSessions<Data extends object = SessionData>(options: Sessi
     on: emitter.on,
 
     async close() {
+      host.live.close();
       await collector.stop();
       await host.store.close?.();
     },
@@ -136,14 +193,13 @@ export function createSessions<Data extends object = SessionData>(options: Sessi
 
 /** Tells the client its cookie, and caches what they may do with the response. */
 function writeHead(visit: Visit, head: ResponseHead): void {
-  visit.headSent = true;
   const { setCookie } = visit;
   if (!visit.looked && setCookie === undefined) return;
   const vary = head.get("vary") ?? "";
   if (!/(?:^|,)\s*(?:\*|cookie)\s*(?:,|$)/i.test(vary)) head.set("Vary", vary ? `${vary}, Cookie` : "Cookie");
   const cacheControl = head.get("cache-control");
   if (setCookie === undefined) {
-    if (visit.loaded && !cacheControl) head.set("Cache-Control", "private");
+    if (visit.personal && !cacheControl) head.set("Cache-Control", "private");
     return;
   }
   visit.setCookie = undefined;
@@ -151,17 +207,21 @@ function writeHead(visit: Visit, head: ResponseHead): void {
   if (!/(?:^|,)\s*(?:no-store|private)\s*(?:,|$)/i.test(cacheControl ?? "")) head.set("Cache-Control", "no-store");
 }
 
-/** The response with more headers: itself where its headers may be changed, a copy where they may not. */
-function withHead(response: Response, head: Headers): Response {
+/**
+ * The response with more headers: itself where that is safe, otherwise a copy. The headers of Response.redirect() and of a
+ * fetched response can't be changed, and a response without a body may be one that the application gives to everybody.
+ */
+export function withHead(response: Response, head: Headers): Response {
+  if (head.keys().next().done) return response;
   const put = (target: Response): Response => {
     for (const [name, value] of head) target.headers[name === "set-cookie" ? "append" : "set"](name, value);
     return target;
   };
-  if (head.keys().next().done) return response;
+  const copied = () => put(new Response(response.body, response));
+  if (!response.headers.has("content-type")) return copied();
   try {
     return put(response);
   } catch {
-    // Those of Response.redirect() and of a fetched response may not.
-    return put(new Response(response.body, response));
+    return copied();
   }
 }

@@ -50,6 +50,13 @@ export interface SessionStore {
   /** Capability: the ids of `owner`'s live sessions. */
   idsOf?(owner: string): Promise<string[]>;
 
+  /**
+   * Capability: tells, soon and in every process that shares the store, of each live session that `delete` has ended.
+   * Gives the function that ends the listening. What happens while a connection is down may go unheard: listeners must
+   * not rely on it alone.
+   */
+  subscribe?(listener: (id: string) => void): () => void;
+
   /** Capability: the ids of all live sessions, in no order. */
   all?(): AsyncIterable<string>;
 

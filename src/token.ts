@@ -2,31 +2,37 @@ import { hash } from "node:crypto";
 import { randomBytesPooled, type Keyring } from "./keyring.ts";
 
 /**
- * What the client's cookie carries: `1<id><secret><signature>`, 77 characters.
+ * What the client's cookie carries: `1<id><secret><epoch><signature>`, 81 characters.
  *
- * Id and secret are 128 random bits each, in base64url (22 characters); the signature is 192 bits of HMAC-SHA256 over
- * all that stands before it. The parts are compared as the characters they came in, never decoded, so that no other
- * spelling of a token is that token.
+ * Id and secret are 128 random bits each, in base64url (22 characters); the epoch, 24 bits, counts the tokens that
+ * signing in has killed; the signature is 192 bits of HMAC-SHA256 over all that stands before it. The parts are compared
+ * as the characters they came in, so that no other spelling of a token is that token.
  */
 export interface Token {
   readonly id: string;
   readonly secret: string;
+  readonly epoch: number;
 }
 
 const FORMAT = "1";
 const PART = 22;
-const SIGNED = FORMAT.length + 2 * PART;
+const EPOCH = 4;
+const SECRET_END = FORMAT.length + 2 * PART;
+const SIGNED = SECRET_END + EPOCH;
 
 /** The length of every token, in characters. */
 export const TOKEN_LENGTH = SIGNED + 32;
+
+/** Epochs are counted round this. */
+export const EPOCHS = 2 ** 24;
 
 /** 128 random bits as 22 characters. */
 export function randomPart(): string {
   return randomBytesPooled(16).toString("base64url");
 }
 
-export function signToken(keyring: Keyring, token: Token): string {
-  const text = FORMAT + token.id + token.secret;
+export function signToken(keyring: Keyring, { id, secret, epoch }: Token): string {
+  const text = FORMAT + id + secret + Buffer.of(epoch >> 16, epoch >> 8, epoch).toString("base64url");
   return text + keyring.sign(text);
 }
 
@@ -36,7 +42,9 @@ export function verifyToken(keyring: Keyring, value: string): { token: Token; by
   const key = keyring.verify(value.slice(0, SIGNED), value.slice(SIGNED));
   if (key < 0) return undefined;
   const id = value.slice(1, 1 + PART);
-  return { token: { id, secret: value.slice(1 + PART, SIGNED) }, byPreviousKey: key > 0 };
+  const secret = value.slice(1 + PART, SECRET_END);
+  const epoch = Buffer.from(value.slice(SECRET_END, SIGNED), "base64url").readUIntBE(0, 3);
+  return { token: { id, secret, epoch }, byPreviousKey: key > 0 };
 }
 
 /** What a record keeps of a secret: half of its SHA-256. The secret is random, so that no salt is needed. */

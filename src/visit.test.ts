@@ -111,14 +111,16 @@ describe("A cookie that Sojourn did not make", () => {
     const { sessions, browser } = await signedIn();
     const keyring = createKeyring(KEYS[0], "session");
     // Well signed, by whoever has the secret key, but the store knows nothing of it.
-    const forged = { id: randomPart(), secret: randomPart() };
+    const forged = { id: randomPart(), secret: randomPart(), epoch: 1 };
     const session = await sessions.open(raw(`__Host-session=${signToken(keyring, forged)}`));
     session.data.n = 5;
     expect(session.id).not.toBe(forged.id);
     await sessions.commit(session, new Response());
     // Well signed, with the id of a session that there is.
     const { id } = (await browser.begin()).session;
-    const guessed = await sessions.open(raw(`__Host-session=${signToken(keyring, { id, secret: randomPart() })}`));
+    const guessed = await sessions.open(
+      raw(`__Host-session=${signToken(keyring, { id, secret: randomPart(), epoch: 1 })}`),
+    );
     expect(guessed).toMatchObject({ isNew: true, owner: undefined });
     expect(guessed.id).not.toBe(id);
     expect(await browser.owner()).toBe("alice");
@@ -143,7 +145,7 @@ describe("A cookie that Sojourn did not make", () => {
 describe("Several cookies of one name", () => {
   it("are the real one and junk, in any order: the real one is taken", async () => {
     const { token, ownerOf } = await signedIn();
-    const junk = ["", "x", "A".repeat(77), token.slice(1), `"${token}"`];
+    const junk = ["", "x", "A".repeat(81), token.slice(1), `"${token}"`];
     for (const one of junk) {
       expect(await ownerOf(`__Host-session=${one}; __Host-session=${token}`), `with ${one}`).toBe("alice");
       expect(await ownerOf(`__Host-session=${token}; __Host-session=${one}`), `with ${one}`).toBe("alice");
@@ -151,7 +153,7 @@ describe("Several cookies of one name", () => {
     expect(await ownerOf(`__Host-session=${token}; __Host-session=${token}`)).toBe("alice");
   });
 
-  it.fails("are the real one behind many of junk: the real one is taken", async () => {
+  it("are the real one behind many of junk: the real one is taken", async () => {
     const { token, ownerOf } = await signedIn();
     const junk = Array.from({ length: 8 }, (_, i) => `__Host-session=${i}; `).join("");
     expect(await ownerOf(`${junk}__Host-session=${token}`)).toBe("alice");
@@ -313,12 +315,12 @@ describe("A change of the secret key", () => {
     expect(answer.headers.getSetCookie()).toHaveLength(1);
     expect(answer.headers.get("cache-control")).toBe("no-store");
     expect(answer.headers.get("vary")).toBe("Cookie");
-    expect(during.store.calls.update).toBe(sealed ? 1 : 0);
+    expect(during.store.calls.update).toBe(1);
     expect((await payload()).equals(old)).toBe(!sealed);
 
     // Once is enough.
     expect((await browser.visit()).headers.getSetCookie()).toEqual([]);
-    expect(during.store.calls.update).toBe(sealed ? 1 : 0);
+    expect(during.store.calls.update).toBe(1);
 
     // With the old key gone, the renewed cookie opens the renewed record, and the old cookie is nothing.
     const after = site<Data>({ store: before.backend, secretKey: KEYS[1] });

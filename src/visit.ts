@@ -3,12 +3,15 @@ import type { Limits } from "./codec.ts";
 import type { SessionCookie } from "./cookie.ts";
 import type { Emitter } from "./events.ts";
 import { absoluteEnd, extendedEnd, type Timeouts } from "./expiry.ts";
-import { EMPTY, Journal } from "./journal.ts";
+import { EMPTY, isSame as isSameContent, Journal, type Content } from "./journal.ts";
+import type { OwnerLimit } from "./owners.ts";
 import type { Keyring } from "./keyring.ts";
 import { standing, type Standing } from "./lifecycle.ts";
-import { loadedRecord, type LoadedRecord } from "./record.ts";
-import { cookieHeader, isSecure, type AnyRequest } from "./request.ts";
-import type { SessionStore, StoredSession } from "./store.ts";
+import { loadedRecord, type Client, type LoadedRecord } from "./record.ts";
+import type { LiveHandles } from "./live.ts";
+import { match, type Match, type RotationPolicy } from "./rotation.ts";
+import { cookieHeader, isSecure, onDone, type AnyRequest } from "./request.ts";
+import type { SessionStore } from "./store.ts";
 import { hashSecret, randomPart, signToken, verifyToken, type Token } from "./token.ts";
 import { Patience, type Lanes } from "./waiting.ts";
 
@@ -18,18 +21,48 @@ export interface Host {
   readonly keyring: Keyring;
   readonly cookie: SessionCookie;
   readonly timeouts: Timeouts;
+  readonly rotation: RotationPolicy | undefined;
+  readonly maxPerOwner: OwnerLimit | undefined;
+  /** What the application knows of a request's client. */
+  readonly client: (request: AnyRequest) => Client | undefined;
   readonly limits: Limits;
   readonly storeTimeout: number;
   readonly trustProxy: boolean;
   readonly emitter: Emitter;
   readonly lanes: Lanes;
+  readonly live: LiveHandles;
   readonly now: () => number;
+}
+
+/** Who signs in, and what was said of this sign-in. */
+export interface SignIn {
+  readonly owner: string;
+  readonly note?: string | undefined;
+  /** In milliseconds, where they are not those of the options. */
+  readonly idle?: number | undefined;
+  readonly absolute?: number | undefined;
 }
 
 /** What a handler asked for besides changing data. */
 export interface Wishes {
-  readonly signIn?: { readonly owner: string };
+  readonly signIn?: SignIn;
   readonly rotate?: boolean;
+}
+
+/** More tokens of ours in one request than this are somebody's play. */
+const MAX_TOKENS = 4;
+
+/** What a request wants stored. */
+export interface Attempt {
+  readonly wishes: Wishes;
+  readonly signedOut: boolean;
+  readonly content: Content | undefined;
+}
+
+/** Whether two attempts would store the same. What can't be stored is never the same. */
+export function isSameAttempt(a: Attempt, b: Attempt): boolean {
+  if (a.wishes !== b.wishes || a.signedOut !== b.signedOut || !a.content || !b.content) return false;
+  return isSameContent(a.content, b.content);
 }
 
 export const NO_WISHES: Wishes = {};
@@ -45,15 +78,27 @@ export class Visit {
   readonly host: Host;
   readonly #request: AnyRequest;
   #presented: Presented[] | undefined;
+  #loading: Promise<void> | undefined;
   #presentedId: string | undefined;
   #freshId: string | undefined;
 
   standing: Standing = "anonymous";
   /** The token that opens the session, once it is live. */
   token: Token | undefined;
+  /** Which of the session's secrets the token carries. */
+  match: Match = "current";
+  /** A previous key signed it: a commit hands it out anew. */
+  tokenByPreviousKey = false;
   loaded: LoadedRecord | undefined;
+  /** The request came with a live session: the response may be made for its owner alone. */
+  personal = false;
   #journal: Journal | undefined;
+  #signal: AbortSignal | undefined;
+  /** The request was taken over by a WebSocket or the like: there is no response, and no head. */
+  upgraded = false;
   wishes = NO_WISHES;
+  /** The request is no sign of life: polling, say. */
+  passive = false;
   signedOut = false;
 
   /** The handler looked at the session: the response may depend on the cookie. */
@@ -65,6 +110,8 @@ export class Visit {
   fault: unknown;
   /** A commit failed: the error's response is not the place for another. */
   failed = false;
+  /** What a call of save() had failed to store: whoever called it has dealt with that, and with nothing else. */
+  givenUp: Attempt | undefined;
   committing: Promise<void> | undefined;
 
   constructor(host: Host, request: AnyRequest) {
@@ -77,6 +124,7 @@ export class Visit {
   #verified(header: string): Presented[] | undefined {
     const verified: Presented[] = [];
     for (const value of this.host.cookie.values(header, this.secure)) {
+      if (verified.length === MAX_TOKENS) break;
       const found = verifyToken(this.host.keyring, value);
       if (found) verified.push({ token: found.token, tokenByPreviousKey: found.byPreviousKey });
     }
@@ -86,6 +134,16 @@ export class Visit {
   /** What the handler changes; made when it looks. */
   get journal(): Journal {
     return (this.#journal ??= new Journal(this.loaded?.record ?? EMPTY, this.host.limits));
+  }
+
+  /** What there is to store now, for comparing with another time. */
+  get attempt(): Attempt {
+    const { wishes, signedOut } = this;
+    try {
+      return { wishes, signedOut, content: this.journal.content() };
+    } catch {
+      return { wishes, signedOut, content: undefined };
+    }
   }
 
   get isChanged(): boolean {
@@ -124,8 +182,11 @@ export class Visit {
   /** @throws SessionError ERR_SESSION_STORE, ERR_SESSION_DECODE */
   async load(): Promise<void> {
     if (this.fault !== undefined) throw this.fault;
-    if (!this.#presented) return;
-    const presented = this.#presented;
+    // Several layers of an application may ask at once: the session is read once.
+    if (this.#presented) await (this.#loading ??= this.#load(this.#presented));
+  }
+
+  async #load(presented: readonly Presented[]): Promise<void> {
     this.#presentedId = presented[0]!.token.id;
     try {
       await this.#read(presented);
@@ -137,12 +198,10 @@ export class Visit {
   }
 
   async #read(presented: readonly Presented[]): Promise<void> {
-    const { store, storeTimeout } = this.host;
-    const patience = new Patience(storeTimeout);
+    const patience = new Patience(this.host.storeTimeout);
     let found: Presented | undefined;
     for (const one of presented) {
-      const stored = await patience.ask("read", () => store.read(one.token.id));
-      const now = stored ? this.#judge(one.token, stored) : "anonymous";
+      const now = await this.#judge(one.token, patience);
       if (now !== "live") {
         if (now !== "anonymous" && !found) this.standing = now;
       } else if (found) {
@@ -152,22 +211,68 @@ export class Visit {
         return;
       } else found = one;
     }
-    if (found?.tokenByPreviousKey) this.handOut();
+    this.tokenByPreviousKey = found?.tokenByPreviousKey === true;
   }
 
   /** Opens the stored session for this token, if it is live. */
-  #judge(token: Token, stored: StoredSession): Standing {
+  async #judge(token: Token, patience: Patience): Promise<Standing> {
     const { host } = this;
+    const stored = await patience.ask("read", () => host.store.read(token.id));
+    if (!stored) return "anonymous";
     const loaded = loadedRecord(host, token.id, stored);
     const { record, expiresAt } = loaded;
-    const secretMatches = timingSafeEqual(hashSecret(token.secret), record.secretHash);
-    const now = standing(record, expiresAt, secretMatches, host.now(), host.timeouts);
+    const hash = hashSecret(token.secret);
+    const time = host.now();
+    const secret = match(record, token.epoch, (other) => timingSafeEqual(hash, other), time, host.rotation);
+    const now = standing(record, expiresAt, secret, time, host.timeouts);
     if (now === "live") {
+      this.match = secret;
+      this.personal = true;
       this.standing = "live";
       this.token = token;
       this.loaded = loaded;
     } else if (now === "expired") host.emitter.emit("expired", { id: token.id, owner: record.owner });
+    else if (now === "replayed") {
+      // Two clients hold tokens of this session, and nobody can say which of them is the thief.
+      if (await patience.ask("delete", () => host.store.delete(token.id))) {
+        const { owner, client } = record;
+        host.emitter.emit("replayed", { id: token.id, owner, client, presentedBy: this.client });
+      }
+    }
     return now;
+  }
+
+  /** Reads the session anew. What was not stored is forgotten. */
+  async reload(): Promise<void> {
+    const { host, token } = this;
+    if (!token) return;
+    const stored = await new Patience(host.storeTimeout).ask("read", () => host.store.read(token.id));
+    const loaded = stored && loadedRecord(host, token.id, stored);
+    // A connection may outlive its token's rotation, but not a sign-in that killed the token.
+    const isSame = loaded?.record.epoch === token.epoch;
+    if (!isSame || standing(loaded.record, loaded.expiresAt, "current", host.now(), host.timeouts) !== "live") {
+      this.fallSilent();
+      return;
+    }
+    this.loaded = loaded;
+    this.#journal = undefined;
+  }
+
+  /** Aborts when the session ends; let go of when the connection that the request came by is done with it. */
+  get signal(): AbortSignal {
+    return (this.#signal ??= this.#watched());
+  }
+
+  #watched(): AbortSignal {
+    if (this.signedOut || !this.token) return this.signedOut ? AbortSignal.abort() : new AbortController().signal;
+    const { signal, release } = this.host.live.watch(this.token.id, this.expiresAt);
+    onDone(this.#request, this.upgraded, release);
+    return signal;
+  }
+
+  /** What the application knows of the client that sent this request. */
+  get client(): Client | undefined {
+    return this.host.client(this.#request);
   }
 
   /**
@@ -176,13 +281,29 @@ export class Visit {
    */
   fallSilent(): void {
     this.standing = "superseded";
-    this.token = this.loaded = this.#journal = undefined;
+    this.token = this.loaded = this.#journal = this.setCookie = undefined;
+  }
+
+  /** The token that comes after this visit's, if it has been settled; the one that would come, if it has not. */
+  successor(): Token {
+    const { id, secret, epoch } = this.token!;
+    const { secretHash, rotation } = this.loaded!.record;
+    const settled = this.match === "previous" ? secretHash : rotation?.next;
+    const possible = this.host.keyring.successors(id, secret);
+    const next = settled && possible.find((one) => timingSafeEqual(hashSecret(one), settled));
+    return { id, secret: next ?? possible[0]!, epoch };
+  }
+
+  /** Puts a cookie with the successor of the token on its way. */
+  handOutSuccessor(): void {
+    this.handOut(this.successor());
   }
 
   /** Puts a cookie with the token, signed by the current key, on its way. */
-  handOut(): void {
+  handOut(token = this.token!): void {
     const { cookie, keyring, timeouts, now } = this.host;
     const lifetime = absoluteEnd(this.loaded!.record, timeouts) - now();
-    this.setCookie = cookie.set(signToken(keyring, this.token!), lifetime, this.secure);
+    const remembered = this.loaded!.record.absolute !== undefined;
+    this.setCookie = cookie.set(signToken(keyring, token), lifetime, this.secure, remembered);
   }
 }

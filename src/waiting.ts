@@ -7,6 +7,7 @@ import { SessionError } from "./errors.ts";
 export class Patience {
   readonly #limit: number;
   readonly #end: number;
+  #isOver = false;
 
   /** @param limit - in milliseconds */
   constructor(limit: number) {
@@ -22,8 +23,12 @@ export class Patience {
   ask<T>(what: string, question: () => Promise<T>): Promise<T> {
     const left = this.#end - performance.now();
     return new Promise<T>((resolve, reject) => {
-      if (left <= 0) return reject(this.#tooLate());
-      const timer = setTimeout(() => reject(this.#tooLate()), left);
+      if (left <= 0 || this.#isOver) return reject(this.#tooLate());
+      const timer = setTimeout(() => {
+        // A timer may be a little ahead of the clock.
+        this.#isOver = true;
+        reject(this.#tooLate());
+      }, left);
       const failed = (cause: unknown) => {
         clearTimeout(timer);
         reject(new SessionError("ERR_SESSION_STORE", `The session store failed to ${what} a session`, { cause }));

@@ -2,7 +2,7 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Session } from "../session.ts";
 import type { Sessions } from "../sessions.ts";
 import { neverCached, tie } from "./connect.ts";
-import { checkAdapterOptions, isLazy, type AdapterOptions } from "./lazy.ts";
+import { begin, checkAdapterOptions, type AdapterOptions } from "./adapter.ts";
 
 declare global {
   // oxlint-disable-next-line typescript/no-namespace -- the place that Express gives for this
@@ -35,8 +35,9 @@ export function sojourn<Data extends object, Request extends IncomingMessage = I
       tie(sessions, session, res, next);
       next();
     };
-    if (session.isLoaded || isLazy(options, req)) return go();
-    session.load().then(go, (error: unknown) => {
+    const reading = begin(session, options, req);
+    if (!reading) return go();
+    reading.then(go, (error: unknown) => {
       neverCached(res);
       next(error);
     });

@@ -1,7 +1,7 @@
 import type { FastifyPluginCallback, FastifyReply, FastifyRequest } from "fastify";
 import type { Session } from "../session.ts";
 import type { ResponseHead, Sessions } from "../sessions.ts";
-import { checkAdapterOptions, isLazy, type AdapterOptions } from "./lazy.ts";
+import { begin, checkAdapterOptions, tellsOfResponse, type AdapterOptions } from "./adapter.ts";
 
 declare module "fastify" {
   interface FastifyRequest {
@@ -31,16 +31,19 @@ export function sojourn<Data extends object>(
       },
     });
     app.addHook("onRequest", (request, _reply, next) => {
-      const session = sessions.of(request);
-      if (session.isLoaded || isLazy(options, request)) return next();
-      session.load().then(() => next(), next);
+      const reading = begin(sessions.of(request), options, request);
+      if (!reading) return next();
+      reading.then(() => next(), next);
     });
     app.addHook("onSend", (request, reply, payload, next) => {
       const stored = sessions.conclude(sessions.of(request), headOf(reply));
       if (!stored) return next(null, payload);
       stored.then(
         () => next(null, payload),
-        (error: Error) => next(error),
+        (error: Error) => {
+          for (const name of Object.keys(reply.getHeaders())) if (tellsOfResponse(name)) reply.removeHeader(name);
+          next(error);
+        },
       );
     });
     done();

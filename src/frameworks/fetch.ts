@@ -1,7 +1,7 @@
-import { SessionError } from "../errors.ts";
+import { NEVER_CACHED, SessionError } from "../errors.ts";
 import type { Session } from "../session.ts";
-import type { Sessions } from "../sessions.ts";
-import { checkAdapterOptions, isLazy, type AdapterOptions } from "./lazy.ts";
+import { withHead, type Sessions } from "../sessions.ts";
+import { begin, checkAdapterOptions, type AdapterOptions } from "./adapter.ts";
 
 /** A handler of any server that speaks Request and Response; what the server passes beside the request follows. */
 export type SessionHandler<Data extends object, Rest extends unknown[]> = (
@@ -24,15 +24,15 @@ export function sojourn<Data extends object, Rest extends unknown[] = []>(
   handler: SessionHandler<Data, Rest>,
   options: FetchOptions = {},
 ): (request: Request, ...rest: Rest) => Promise<Response> {
-  checkAdapterOptions(options, ["lazy", "onError"]);
+  checkAdapterOptions(options, "onError");
   const { onError = (error: SessionError) => error.getResponse() } = options;
   return async (request, ...rest) => {
     try {
       const session = sessions.of(request);
-      if (!isLazy(options, request)) await session.load();
+      await begin(session, options, request);
       return await sessions.commit(session, await handler(request, session, ...rest));
     } catch (error) {
-      if (error instanceof SessionError) return onError(error, request);
+      if (error instanceof SessionError) return withHead(await onError(error, request), new Headers(NEVER_CACHED));
       throw error;
     }
   };

@@ -1,8 +1,8 @@
 import type { Context, MiddlewareHandler } from "hono";
 import { NEVER_CACHED } from "../errors.ts";
 import type { Session } from "../session.ts";
-import type { ResponseHead, Sessions } from "../sessions.ts";
-import { checkAdapterOptions, isLazy, type AdapterOptions } from "./lazy.ts";
+import { withHead, type ResponseHead, type Sessions } from "../sessions.ts";
+import { begin, checkAdapterOptions, tellsOfResponse, type AdapterOptions } from "./adapter.ts";
 
 /** What the middleware adds to a context: `c.var.session`, typed by the sessions that it was given. */
 export interface SessionVariables<Data extends object> {
@@ -22,37 +22,42 @@ export function sojourn<Data extends object>(
     const session = sessions.of(c.req.raw);
     if (c.get("session") === session) return next();
     c.set("session", session);
-    if (!session.isLoaded && !isLazy(options, c)) await session.load();
-    await next();
     try {
-      await sessions.conclude(session, headOf(c));
+      await begin(session, options, c);
+    } catch (error) {
+      neverCached(c);
+      throw error;
+    }
+    await next();
+    const head = new Headers();
+    try {
+      await sessions.conclude(session, { get: (name) => c.res.headers.get(name), ...writing(head) });
     } catch (error) {
       discard(c);
       throw error;
     }
+    const response = withHead(c.res, head);
+    if (response === c.res) return;
+    // Assigning alone would carry the old headers over the new.
+    c.res = undefined;
+    c.res = response;
   };
 }
 
-/** What tells of the response that could not be given. Hono would carry its headers over to the error's. */
-const OF_THE_RESPONSE = /^(content-.*|etag|expires|last-modified|link|location|refresh|set-cookie)$/;
+function writing(head: Headers): Pick<ResponseHead, "set" | "append"> {
+  return { set: head.set.bind(head), append: head.append.bind(head) };
+}
 
 /** Makes way for the error's response, and leaves it what middleware before has set (CORS, the request's id). */
 function discard(c: Context): void {
-  const names = [...c.res.headers.keys()].filter((name) => OF_THE_RESPONSE.test(name));
+  // Hono would carry them over.
+  const names = [...c.res.headers.keys()].filter(tellsOfResponse);
   c.res = undefined;
   c.finalized = false;
   for (const name of names) c.header(name, undefined);
-  for (const [name, value] of Object.entries(NEVER_CACHED)) c.header(name, value);
+  neverCached(c);
 }
 
-function headOf(c: Context): ResponseHead {
-  const write = (how: "set" | "append") => (name: string, value: string) => {
-    try {
-      c.res.headers[how](name, value);
-    } catch {
-      // The headers of Response.redirect() and of a fetched response can't be changed; Hono makes a copy that can.
-      c.header(name, value, { append: how === "append" });
-    }
-  };
-  return { get: (name) => c.res.headers.get(name), set: write("set"), append: write("append") };
+function neverCached(c: Context): void {
+  for (const [name, value] of Object.entries(NEVER_CACHED)) c.header(name, value);
 }

@@ -3,7 +3,7 @@ import { SessionError } from "../errors.ts";
 import type { Session } from "../session.ts";
 import type { Sessions } from "../sessions.ts";
 import { neverCached, tie } from "./connect.ts";
-import { checkAdapterOptions, isLazy, type AdapterOptions } from "./lazy.ts";
+import { begin, checkAdapterOptions, type AdapterOptions } from "./adapter.ts";
 
 export interface NodeOptions extends AdapterOptions<IncomingMessage> {
   /**
@@ -22,18 +22,16 @@ export function sojourn<Data extends object>(
   handler: (req: IncomingMessage, res: ServerResponse, session: Session<Data>) => unknown,
   options: NodeOptions = {},
 ): RequestListener {
-  checkAdapterOptions(options, ["lazy", "onError"]);
+  checkAdapterOptions(options, "onError");
   const { onError = answer } = options;
 
   async function serve(req: IncomingMessage, res: ServerResponse): Promise<void> {
     const session = sessions.of(req);
-    if (!session.isLoaded && !isLazy(options, req)) {
-      try {
-        await session.load();
-      } catch (error) {
-        neverCached(res);
-        throw error;
-      }
+    try {
+      await begin(session, options, req);
+    } catch (error) {
+      neverCached(res);
+      throw error;
     }
     tie(sessions, session, res, (error) => onError(error, req, res));
     await handler(req, res, session);

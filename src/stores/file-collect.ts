@@ -1,4 +1,14 @@
-import { contentName, keyIn, markerName, parseContent, parsePointer, type Pointer, shardOf } from "./file-names.ts";
+import {
+  contentName,
+  SHARDS,
+  shardAt,
+  keyIn,
+  markerName,
+  parseContent,
+  parsePointer,
+  type Pointer,
+  shardOf,
+} from "./file-names.ts";
 import { type Files, LEFTOVER_AGE, slices } from "./file-system.ts";
 
 /** What the collector needs of the store. */
@@ -21,7 +31,7 @@ export interface Collected {
  */
 export function collector({ files, clock, open, cleared, settled }: Collected): (limit: number) => Promise<number> {
   // Where the next call goes on: a shard that was cut short by the limit is looked at again.
-  let cursor = "";
+  let cursor = 0;
   // Leftovers are rare, and looking for them doubles the work: not in every round.
   const sweptAt = new Map<string, number>();
 
@@ -29,21 +39,24 @@ export function collector({ files, clock, open, cleared, settled }: Collected): 
     const pause = slices();
     let forgotten = 0;
 
-    const shards = files.shards();
-    const next = Math.max(
-      shards.findIndex((shard) => shard >= cursor),
-      0,
-    );
-    for (const shard of [...shards.slice(next), ...shards.slice(0, next)]) {
-      cursor = shard;
-      forgotten += await forget(shard, limit - forgotten, pause);
-      if (forgotten === limit) break;
-      if (Date.now() - (sweptAt.get(shard) ?? 0) >= LEFTOVER_AGE) {
-        await sweep(shard, pause);
-        sweptAt.set(shard, Date.now());
+    const made = new Set(files.list("pointers"));
+    await pause();
+    for (const name of files.list("contents")) made.add(name);
+    for (let step = 0; step < SHARDS; step += 1) {
+      const shard = shardAt(cursor);
+      if (made.has(shard)) {
+        await pause();
+        open();
+        forgotten += await forget(shard, limit - forgotten, pause);
+        // What is left in this shard is for the next call.
+        if (forgotten === limit) break;
+        await pause();
+        if (Date.now() - (sweptAt.get(shard) ?? 0) >= LEFTOVER_AGE) {
+          await sweep(shard, pause);
+          sweptAt.set(shard, Date.now());
+        }
       }
-      await pause();
-      open();
+      cursor = (cursor + 1) % SHARDS;
     }
     return forgotten;
   };

@@ -39,9 +39,10 @@ export function tagOf(owner: string | undefined): string {
   return owner === undefined ? "" : hash("sha256", JSON.stringify(owner), "hex").slice(0, TAG_LENGTH);
 }
 
-/** One of 4096: at a million sessions a listing is some 250 names, and takes a tenth of a millisecond. */
+/** At a million sessions a listing is some 250 names, and takes a tenth of a millisecond. */
+export const SHARDS = 4096;
 export const shardOf = (name: string): string => name.slice(0, 3);
-export const isShard = (name: string): boolean => /^[0-9a-f]{3}$/.test(name);
+export const shardAt = (index: number): string => index.toString(16).padStart(3, "0");
 
 /** A maker of nonces: random for the store that is open, counted within it. No two stores ever make the same. */
 export function nonces(): () => string {

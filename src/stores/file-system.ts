@@ -16,7 +16,7 @@ import {
   writeSync,
 } from "node:fs";
 import { setImmediate as nextTurn } from "node:timers/promises";
-import { isShard, parsePointer, type Pointer, shardOf, type Tree } from "./file-names.ts";
+import { parsePointer, type Pointer, shardOf, type Tree } from "./file-names.ts";
 
 /** Past this age, what no session points to was left by a process that died: nobody takes that long to write. */
 export const LEFTOVER_AGE = 10 * 60_000;
@@ -70,12 +70,6 @@ export function filesIn(directory: string) {
   return {
     path,
     list,
-
-    /** The shards that anything was ever written to, in order. */
-    shards(): string[] {
-      const made = new Set([...list("pointers"), ...list("contents")]);
-      return [...made].filter(isShard).toSorted();
-    },
 
     /**
      * Writes a file under a name of its own, all or nothing: over the spare file given, or as a new one.

@@ -12,6 +12,8 @@ import {
   pointer as pointerOf,
   type Pointer,
   reservationName,
+  SHARDS,
+  shardAt,
   tagOf,
 } from "./file-names.ts";
 import { fileHints } from "./file-hints.ts";
@@ -326,7 +328,10 @@ export function fileStore(options: FileStoreOptions | string = {}): FileStore {
     async *all() {
       open();
       const pause = slices();
-      for (const shard of files.shards()) {
+      const made = new Set(files.list("pointers"));
+      for (let index = 0; index < SHARDS; index += 1) {
+        const shard = shardAt(index);
+        if (!made.has(shard)) continue;
         // A session that is renamed during the listing may be in it twice.
         for (const key of new Set(files.list(`pointers/${shard}`).map(keyIn))) {
           const found = load(key);

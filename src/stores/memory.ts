@@ -23,6 +23,7 @@ export interface MemoryStoreOptions {
 /** A {@link SessionStore} with all its capabilities, in this process's memory. */
 export interface MemoryStore extends SessionStore {
   readonly inProcess: true;
+  subscribe(listener: (id: string) => void): () => void;
   idsOf(owner: string): Promise<string[]>;
   all(): AsyncIterable<string>;
   deleteExpired(limit: number): Promise<number>;
@@ -67,6 +68,7 @@ export function memoryStore(options: MemoryStoreOptions = {}): MemoryStore {
   // Most owners have one session: a Set for each would cost half as much again as the session.
   const owners = new Map<string, Entry | Set<Entry>>();
   const heap = expiryHeap<Entry>();
+  const listeners = new Set<(id: string) => void>();
   let closed = false;
 
   function open(): void {
@@ -185,7 +187,14 @@ export function memoryStore(options: MemoryStoreOptions = {}): MemoryStore {
       if (entry === undefined) return false;
       const wasLive = entry.expiresAt > clock();
       drop(entry);
+      if (wasLive) for (const listener of listeners) listener(entry.id);
       return wasLive;
+    },
+
+    subscribe(listener) {
+      open();
+      listeners.add(listener);
+      return () => void listeners.delete(listener);
     },
 
     async idsOf(owner) {
@@ -227,6 +236,7 @@ export function memoryStore(options: MemoryStoreOptions = {}): MemoryStore {
 
     async close() {
       closed = true;
+      listeners.clear();
       sessions.clear();
       owners.clear();
       heap.clear();

@@ -63,7 +63,7 @@ describe.each(ways)("sojourn for $name tells caches", (way) => {
   });
 
   // Dropping the changes forgets that there was a session to look at.
-  it.fails("of a page that was made for somebody who signed out meanwhile: that it is private", async () => {
+  it("of a page that was made for somebody who signed out meanwhile: that it is private", async () => {
     const { signedIn, stage } = await serve(way);
     const client = await signedIn();
     const slow = client.twin().get("/slow?gate=a");

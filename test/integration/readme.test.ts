@@ -128,7 +128,7 @@ describe("README's server", () => {
     const body = new URLSearchParams({ username: "admin" });
     const signedIn = await fetch(`${base}/login`, { method: "POST", body, redirect: "manual" });
     const setCookie = signedIn.headers.getSetCookie()[0]!;
-    expect(setCookie).toMatch(/^session=1[\w-]{76}; Max-Age=2592000; Path=\/; HttpOnly; SameSite=Lax$/);
+    expect(setCookie).toMatch(/^session=1[\w-]{80}; Max-Age=2592000; Path=\/; HttpOnly; SameSite=Lax$/);
     const cookie = setCookie.split(";")[0]!;
     expect(await home(cookie)).toContain("The login username is: admin");
 

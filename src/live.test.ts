@@ -1,0 +1,172 @@
+import { EventEmitter } from "node:events";
+import { describe, expect, it, vi } from "vitest";
+import { KEYS, site } from "../test/support/stores.ts";
+import type { SessionsOptions } from "./options.ts";
+import { createSessions } from "./sessions.ts";
+import { memoryStore } from "./stores/memory.ts";
+
+const HOUR = 3_600_000;
+
+async function connected(options: Partial<SessionsOptions> = {}) {
+  const shop = site(options);
+  const browser = shop.browser();
+  await browser.visit((session) => session.signIn("ada"));
+  const upgrade = (headers: Record<string, string> = {}) =>
+    new Request("https://shop.example/socket", {
+      headers: { cookie: browser.cookie, host: "shop.example", ...headers },
+    });
+  return { shop, browser, upgrade };
+}
+
+describe("session.signal", () => {
+  it("aborts when the session is signed out by another request, revoked, or ended with all of its owner's", async () => {
+    for (const end of ["signOut", "revoke", "revokeAll"] as const) {
+      const { shop, browser, upgrade } = await connected();
+      const session = await shop.sessions.attach(upgrade());
+      expect(session.signal.aborted).toBe(false);
+      if (end === "signOut") await browser.visit((other) => other.signOut());
+      else if (end === "revoke") await shop.sessions.revoke(session.id);
+      else await shop.sessions.revokeAll("ada");
+      expect(session.signal.aborted).toBe(true);
+    }
+  });
+
+  it("hears of it through the store, where somebody else ended the session", async () => {
+    const store = memoryStore();
+    const here = createSessions({ secretKey: KEYS[0], store });
+    const there = createSessions({ secretKey: KEYS[0], store });
+    const session = await here.open(new Request("http://x/"));
+    session.signIn("ada");
+    await session.save();
+    const { signal, id } = session;
+    await there.revoke(id);
+    expect(signal.aborted).toBe(true);
+  });
+
+  it("aborts when the session expires, and not while somebody extends it", async () => {
+    vi.useFakeTimers();
+    try {
+      const { shop, browser, upgrade } = await connected({ idleTimeout: "1h" });
+      const { signal } = await shop.sessions.attach(upgrade());
+      shop.time.now += HOUR / 2;
+      await vi.advanceTimersByTimeAsync(HOUR / 2);
+      await browser.visit();
+      shop.time.now += HOUR / 2;
+      await vi.advanceTimersByTimeAsync(HOUR / 2);
+      expect(signal.aborted).toBe(false);
+      shop.time.now += HOUR / 2;
+      await vi.advanceTimersByTimeAsync(HOUR / 2);
+      expect(signal.aborted).toBe(true);
+    } finally {
+      vi.useRealTimers();
+    }
+  });
+
+  it("looks for itself where the store tells nothing", async () => {
+    vi.useFakeTimers();
+    try {
+      const { subscribe: _silent, ...store } = memoryStore();
+      const { shop, upgrade } = await connected({ store, clock: Date.now });
+      const session = await shop.sessions.attach(upgrade());
+      const { signal } = session;
+      await store.delete(session.id);
+      await vi.advanceTimersByTimeAsync(1000);
+      expect(signal.aborted).toBe(true);
+    } finally {
+      vi.useRealTimers();
+    }
+  });
+
+  it("keeps no timer and no subscription once the connection is closed, or the sessions are", async () => {
+    const store = memoryStore();
+    const unsubscribed = vi.fn<() => void>();
+    const watched = {
+      ...store,
+      subscribe: (listener: (id: string) => void) => {
+        const end = store.subscribe(listener);
+        return () => {
+          unsubscribed();
+          end();
+        };
+      },
+    };
+    const sessions = createSessions({ secretKey: KEYS[0], store: watched });
+    const first = await sessions.open(new Request("http://x/"));
+    first.signIn("ada");
+    const answer = await sessions.commit(first, new Response());
+    const socket = new EventEmitter();
+    const request = { headers: { cookie: answer.headers.getSetCookie()[0]!.split(";")[0] }, socket };
+    const { signal } = await sessions.attach(request);
+    expect(unsubscribed).not.toHaveBeenCalled();
+    socket.emit("close");
+    expect(unsubscribed).toHaveBeenCalledOnce();
+    expect(signal.aborted).toBe(false);
+    expect(first.signal.aborted).toBe(false);
+    await sessions.close();
+    expect(unsubscribed).toHaveBeenCalledTimes(2);
+  });
+
+  it("never aborts for a visitor, and has aborted already for whoever has signed out", async () => {
+    const shop = site();
+    const { session } = await shop.browser().begin();
+    expect(session.signal.aborted).toBe(false);
+    const { browser } = await connected();
+    const other = await browser.begin();
+    other.session.signOut();
+    expect(other.session.signal.aborted).toBe(true);
+  });
+});
+
+describe("sessions.attach", () => {
+  it("refuses a page of another site, and lets in its own, those listed, and what is no browser", async () => {
+    const { shop, upgrade } = await connected();
+    const attach = (origin?: string, origins?: string[]) =>
+      shop.sessions.attach(upgrade(origin === undefined ? {} : { origin }), { origins: origins ?? [] });
+    expect((await attach()).owner).toBe("ada");
+    expect((await attach("https://shop.example")).owner).toBe("ada");
+    expect((await attach("https://app.example", ["https://app.example"])).owner).toBe("ada");
+    for (const origin of [
+      "https://evil.example",
+      "null",
+      "https://shop.example.evil.example",
+      "https://evilshop.example",
+      "rubbish",
+    ]) {
+      await expect(attach(origin)).rejects.toMatchObject({ code: "ERR_SESSION_ORIGIN", status: 403 });
+    }
+  });
+
+  it("stores changes of data with save(), and sees others' with reload()", async () => {
+    const { shop, browser, upgrade } = await connected();
+    const socket = await shop.sessions.attach(upgrade());
+    socket.data["from"] = "socket";
+    await socket.save();
+    expect(await browser.data()).toEqual({ from: "socket" });
+    await browser.visit((session) => (session.data["from"] = "page"));
+    expect((await socket.reload()).data).toEqual({ from: "page" });
+    expect(() => socket.signIn("grace")).toThrow(expect.objectContaining({ code: "ERR_SESSION_HEADERS_SENT" }));
+  });
+
+  it("lives on over rotations of the token, and is empty after the session has ended", async () => {
+    const { shop, browser, upgrade } = await connected({ rotation: { every: "10m", grace: "10s" } });
+    const socket = await shop.sessions.attach(upgrade());
+    for (let i = 0; i < 3; i++) {
+      shop.time.now += 600_000;
+      await browser.visit();
+      await browser.visit((session) => (session.data["round"] = i));
+      expect((await socket.reload()).data).toEqual({ round: i });
+    }
+    await browser.visit((session) => session.signOut());
+    expect((await socket.reload()).owner).toBeUndefined();
+    expect(socket.data).toEqual({});
+  });
+
+  it("extends the session when it is reloaded, as a request does", async () => {
+    const { shop, upgrade } = await connected({ idleTimeout: "1h" });
+    const socket = await shop.sessions.attach(upgrade());
+    for (let i = 0; i < 4; i++) {
+      shop.time.now += HOUR / 2;
+      expect((await socket.reload()).owner).toBe("ada");
+    }
+  });
+});

@@ -1,0 +1,283 @@
+import { describe, expect, it } from "vitest";
+import { KEYS, gated, site, START, type Site } from "../test/support/stores.ts";
+import { createSessions } from "./sessions.ts";
+import { memoryStore } from "./stores/memory.ts";
+
+const HOUR = 3_600_000;
+
+async function signIn(shop: Site<Record<string, unknown>>, owner: string, note?: string) {
+  const browser = shop.browser();
+  let id = "";
+  await browser.visit((session) => {
+    session.signIn(owner, { note });
+    id = session.id;
+  });
+  return { browser, id };
+}
+
+describe("sessions.list", () => {
+  it("tells where an owner is signed in, the latest first, and which session is the caller's", async () => {
+    const shop = site({
+      client: (request) => ({ userAgent: (request as Request).headers.get("user-agent") ?? "none" }),
+    });
+    const first = await signIn(shop, "ada", "by password");
+    shop.time.now += HOUR;
+    const second = await signIn(shop, "ada");
+    await signIn(shop, "grace");
+    shop.time.now += HOUR;
+    await first.browser.visit((session) => (session.data["seen"] = true));
+    expect(await shop.sessions.list("ada", { current: first.id })).toEqual([
+      {
+        id: second.id,
+        owner: "ada",
+        createdAt: START + HOUR,
+        signedInAt: START + HOUR,
+        lastSeenAt: START + HOUR,
+        expiresAt: START + 25 * HOUR,
+        note: undefined,
+        client: { userAgent: "none" },
+        isCurrent: false,
+      },
+      {
+        id: first.id,
+        owner: "ada",
+        createdAt: START,
+        signedInAt: START,
+        lastSeenAt: START + 2 * HOUR,
+        expiresAt: START + 26 * HOUR,
+        note: "by password",
+        client: { userAgent: "none" },
+        isCurrent: true,
+      },
+    ]);
+    expect(await shop.sessions.list("nobody")).toEqual([]);
+  });
+
+  it("does not show what has ended, been taken over by another owner, or expired", async () => {
+    const shop = site();
+    const [out, over, gone] = [await signIn(shop, "ada"), await signIn(shop, "ada"), await signIn(shop, "ada")];
+    await out.browser.visit((session) => session.signOut());
+    await over.browser.visit((session) => session.signIn("grace"));
+    await shop.sessions.revoke(gone.id);
+    expect(await shop.sessions.list("ada")).toEqual([]);
+    await signIn(shop, "ada");
+    shop.time.now += 24 * HOUR;
+    expect(await shop.sessions.list("ada")).toEqual([]);
+  });
+
+  it("needs a store that knows owners, and says so", async () => {
+    const { idsOf: _without, ...store } = memoryStore();
+    const sessions = createSessions({ secretKey: KEYS[0], store });
+    await expect(sessions.list("ada")).rejects.toThrow("needs a store with idsOf()");
+    expect(() => createSessions({ secretKey: KEYS[0], store, maxPerOwner: 3 })).toThrow("needs a store with idsOf()");
+  });
+});
+
+describe("sessions.revoke", () => {
+  it("ends one session, and tells", async () => {
+    const shop = site();
+    const { browser, id } = await signIn(shop, "ada");
+    const revoked: unknown[] = [];
+    shop.sessions.on("revoked", (event) => revoked.push(event));
+    expect(await shop.sessions.revoke(id)).toBe(true);
+    expect(await shop.sessions.revoke(id)).toBe(false);
+    expect(await browser.owner()).toBeUndefined();
+    expect(revoked).toEqual([{ id, owner: undefined }]);
+  });
+
+  it("is not undone by a request in flight that writes, touches, or rotates", async () => {
+    for (const act of ["write", "touch", "rotate"] as const) {
+      const shop = site();
+      const { browser, id } = await signIn(shop, "ada");
+      shop.time.now += HOUR;
+      const slow = await browser.begin();
+      if (act === "write") slow.session.data["late"] = true;
+      if (act === "rotate") slow.session.rotate();
+      await shop.sessions.revoke(id);
+      const answer = await slow.end();
+      expect(answer.headers.getSetCookie()).toEqual([]);
+      expect(await browser.owner()).toBeUndefined();
+      expect(await shop.backend.read(id)).toBeUndefined();
+    }
+  });
+});
+
+describe("sessions.revokeAll", () => {
+  it("ends all of an owner's sessions but one", async () => {
+    const shop = site();
+    const mine = await Promise.all([signIn(shop, "ada"), signIn(shop, "ada"), signIn(shop, "ada")]);
+    const other = await signIn(shop, "grace");
+    expect(await shop.sessions.revokeAll("ada", { except: mine[1].id })).toBe(2);
+    expect(await Promise.all(mine.map(({ browser }) => browser.owner()))).toEqual([undefined, "ada", undefined]);
+    expect(await other.browser.owner()).toBe("grace");
+    expect(await shop.sessions.revokeAll("ada")).toBe(1);
+  });
+
+  it("leaves alive nothing that was there when it began, whatever is in flight", async () => {
+    const shop = site({ store: gated(memoryStore({ clock: () => START })), clock: () => START });
+    const all = await Promise.all(Array.from({ length: 10 }, () => signIn(shop, "ada")));
+    const inFlight = await Promise.all(all.map(({ browser }) => browser.begin()));
+    inFlight.forEach(({ session }, i) => {
+      if (i % 3 === 0) session.data["late"] = i;
+      else if (i % 3 === 1) session.rotate();
+    });
+    const [, ...ends] = await Promise.all([
+      shop.sessions.revokeAll("ada"),
+      ...inFlight.map(({ end }) => end().catch(() => {})),
+    ]);
+    expect(ends).toHaveLength(10);
+    for (const { id } of all) expect(await shop.backend.read(id)).toBeUndefined();
+    expect(await shop.sessions.list("ada")).toEqual([]);
+  });
+});
+
+describe("sessions.revokeEverything", () => {
+  it("ends every session, whoever's it is", async () => {
+    const shop = site();
+    const all = [await signIn(shop, "ada"), await signIn(shop, "grace")];
+    const visitor = shop.browser();
+    await visitor.visit((session) => (session.data["cart"] = ["tea"]));
+    expect(await shop.sessions.revokeEverything()).toBe(3);
+    expect(await Promise.all(all.map(({ browser }) => browser.owner()))).toEqual([undefined, undefined]);
+    expect(await visitor.data()).toEqual({});
+  });
+});
+
+describe("maxPerOwner", () => {
+  it("ends the oldest sign-in when another comes", async () => {
+    const shop = site({ maxPerOwner: 2 });
+    const all = [];
+    for (let i = 0; i < 4; i++) {
+      shop.time.now += 1000;
+      all.push(await signIn(shop, "ada"));
+    }
+    expect(await Promise.all(all.map(({ browser }) => browser.owner()))).toEqual([undefined, undefined, "ada", "ada"]);
+  });
+
+  it("refuses a sign-in that is one too many, and leaves nothing of it", async () => {
+    const shop = site({ maxPerOwner: { sessions: 1, whenFull: "refuse" } });
+    const first = await signIn(shop, "ada");
+    shop.time.now += 1000;
+    await expect(signIn(shop, "ada")).rejects.toMatchObject({ code: "ERR_SESSION_LIMIT", status: 409 });
+    expect((await shop.sessions.list("ada")).map(({ id }) => id)).toEqual([first.id]);
+    await first.browser.visit((session) => session.signOut());
+    await signIn(shop, "ada");
+  });
+
+  it.each(["evict", "refuse"] as const)("holds when many sign in at the same moment (%s)", async (whenFull) => {
+    const shop = site({ maxPerOwner: { sessions: 3, whenFull } });
+    const outcomes = await Promise.allSettled(Array.from({ length: 20 }, () => signIn(shop, "ada")));
+    const left = await shop.sessions.list("ada");
+    expect(left.length).toBeLessThanOrEqual(3);
+    expect(left.length).toBeGreaterThan(0);
+    const alive = await Promise.all(
+      outcomes.map((outcome) =>
+        outcome.status === "fulfilled" ? outcome.value.browser.owner() : Promise.resolve(undefined),
+      ),
+    );
+    expect(alive.filter((owner) => owner === "ada")).toHaveLength(left.length);
+  });
+
+  it("does not count a sign-in again by the same session", async () => {
+    const shop = site({ maxPerOwner: { sessions: 1, whenFull: "refuse" } });
+    const { browser } = await signIn(shop, "ada");
+    await browser.visit((session) => session.signIn("ada"));
+    expect(await browser.owner()).toBe("ada");
+  });
+});
+
+describe("signIn's options", () => {
+  it("remembers: both clocks of this one session, and its cookie, are longer", async () => {
+    const shop = site({ idleTimeout: "1h", absoluteTimeout: "8h", cookie: { persistent: false } });
+    const [plain, remembered] = [shop.browser(), shop.browser()];
+    expect((await plain.visit((session) => session.signIn("ada"))).headers.getSetCookie()[0]).not.toContain("Max-Age");
+    const answer = await remembered.visit((session) => session.signIn("ada", { remember: "30d" }));
+    expect(answer.headers.getSetCookie()[0]).toContain("; Max-Age=2592000;");
+    shop.time.now += 29 * 24 * HOUR;
+    expect([await plain.owner(), await remembered.owner()]).toEqual([undefined, "ada"]);
+    await remembered.visit();
+    shop.time.now += 24 * HOUR;
+    expect(await remembered.owner()).toBeUndefined();
+  });
+
+  it("refuses what it does not know", () => {
+    const { session } = { session: site().sessions.of(new Request("http://x/")) };
+    expect(() => session.signIn("ada", { forever: true } as never)).toThrow("no option forever");
+    expect(() => session.signIn("ada", { remember: "500d" })).toThrow("400 days");
+    expect(() => session.signIn("ada", { note: "x".repeat(600) })).toThrow("512 bytes");
+  });
+});
+
+describe("signedInWithin", () => {
+  it("is true for so long after signing in, and again after signing in again", async () => {
+    const shop = site();
+    const { browser } = await signIn(shop, "ada");
+    const fresh = async () => (await browser.begin()).session.signedInWithin("10m");
+    shop.time.now += 600_000;
+    expect(await fresh()).toBe(true);
+    shop.time.now += 1;
+    expect(await fresh()).toBe(false);
+    await browser.visit((session) => session.signIn("ada"));
+    expect(await fresh()).toBe(true);
+    expect((await shop.browser().begin()).session.signedInWithin("10m")).toBe(false);
+  });
+
+  it("goes with both clocks anew: re-authentication outlives the first absolute end", async () => {
+    const shop = site({ idleTimeout: "1h", absoluteTimeout: "2h" });
+    const { browser } = await signIn(shop, "ada");
+    shop.time.now += HOUR - 1;
+    await browser.visit((session) => session.signIn("ada"));
+    shop.time.now += HOUR - 1;
+    await browser.visit();
+    shop.time.now += HOUR - 1;
+    expect(await browser.owner()).toBe("ada");
+  });
+});
+
+describe("passive requests", () => {
+  it("read and even write without extending the session", async () => {
+    const shop = site({ idleTimeout: "30m" });
+    const { browser } = await signIn(shop, "ada");
+    for (let i = 0; i < 2; i++) {
+      shop.time.now += 10 * 60_000;
+      await browser.visit((session) => {
+        session.passive = true;
+        session.data["polled"] = i;
+      });
+    }
+    expect((await browser.begin()).session.expiresAt).toBe(START + 30 * 60_000);
+    shop.time.now += 10 * 60_000;
+    expect(await browser.owner()).toBeUndefined();
+  });
+});
+
+describe("timeouts", () => {
+  it.each([
+    ["aal1", 24 * HOUR, 30 * 24 * HOUR],
+    ["aal2", HOUR, 24 * HOUR],
+    ["aal3", HOUR / 4, 12 * HOUR],
+  ] as const)("keeps to %s: %i ms idle, %i ms overall", async (timeouts, idle, overall) => {
+    const shop = site({ timeouts });
+    const idler = await signIn(shop, "ada");
+    const worker = await signIn(shop, "ada");
+    const began = shop.time.now;
+    shop.time.now = began + idle - 1;
+    expect(await idler.browser.owner()).toBe("ada");
+    await worker.browser.visit();
+    shop.time.now = began + idle;
+    expect(await idler.browser.owner()).toBeUndefined();
+    while (shop.time.now < began + overall - idle / 2) {
+      shop.time.now += idle / 2;
+      await worker.browser.visit();
+    }
+    shop.time.now = began + overall - 1;
+    expect(await worker.browser.owner()).toBe("ada");
+    shop.time.now += 1;
+    expect(await worker.browser.owner()).toBeUndefined();
+  });
+
+  it("is not mixed with timeouts of one's own", () => {
+    expect(() => site({ timeouts: "aal2", idleTimeout: "5m" })).toThrow("leave it out");
+    expect(() => site({ timeouts: "aal9" as never })).toThrow("aal1, aal2, aal3");
+  });
+});

@@ -1,0 +1,133 @@
+import { lastSeenAt } from "./expiry.ts";
+import { loadedRecord, type Client, type LoadedRecord } from "./record.ts";
+import type { SessionStore } from "./store.ts";
+import type { Host } from "./visit.ts";
+import { Patience } from "./waiting.ts";
+
+/** One of an owner's sessions, as `sessions.list` shows it. */
+export interface SessionInfo {
+  readonly id: string;
+  readonly owner: string;
+  /** Epoch milliseconds, like all times here. */
+  readonly createdAt: number;
+  readonly signedInAt: number;
+  /** As exact as touching: it may have been seen up to `touchInterval` later. */
+  readonly lastSeenAt: number;
+  readonly expiresAt: number;
+  /** What `signIn` was told. */
+  readonly note: string | undefined;
+  /** What the `client` option told of the request that signed in. */
+  readonly client: Client | undefined;
+  /** Whether it is the session that was given as `current`. */
+  readonly isCurrent: boolean;
+}
+
+/** How many sessions an owner may have at once, and what a further sign-in meets. */
+export interface OwnerLimit {
+  readonly sessions: number;
+  /** `"evict"` ends the owner's oldest sign-in, `"refuse"` fails the new one with `ERR_SESSION_LIMIT`. */
+  readonly whenFull: "evict" | "refuse";
+}
+
+/** @throws TypeError naming what the store can't do. */
+export function capable<Name extends "idsOf" | "all">(
+  store: SessionStore,
+  name: Name,
+  what: string,
+): NonNullable<SessionStore[Name]> {
+  const method = store[name];
+  if (!method) throw new TypeError(`${what} needs a store with ${name}(); this one has none`);
+  return method.bind(store) as NonNullable<SessionStore[Name]>;
+}
+
+/** The sessions of an owner that are live, the latest sign-in first. */
+export async function liveSessionsOf(
+  host: Host,
+  owner: string,
+  patience = new Patience(host.storeTimeout),
+): Promise<SessionInfo[]> {
+  const idsOf = capable(host.store, "idsOf", "listing an owner's sessions");
+  const found: SessionInfo[] = [];
+  for (const id of await patience.ask("list", () => idsOf(owner))) {
+    const stored = await patience.ask("read", () => host.store.read(id));
+    const loaded = stored && loadedRecord(host, id, stored);
+    // The index may name a session that has just ended, or changed hands.
+    if (loaded && loaded.record.owner === owner) found.push(infoOf(host, id, loaded));
+  }
+  return found.toSorted((a, b) => b.signedInAt - a.signedInAt || (a.id < b.id ? -1 : 1));
+}
+
+function infoOf(host: Host, id: string, { record, expiresAt }: LoadedRecord): SessionInfo {
+  const { owner, createdAt, signedInAt, note, client } = record;
+  return {
+    id,
+    owner: owner!,
+    createdAt,
+    signedInAt: signedInAt!,
+    lastSeenAt: lastSeenAt(expiresAt, record, host.timeouts),
+    expiresAt,
+    note,
+    client,
+    isCurrent: false,
+  };
+}
+
+/** Ends one session. `true` if it was live and this call ended it. */
+export async function revoke(
+  host: Host,
+  id: string,
+  owner?: string,
+  patience = new Patience(host.storeTimeout),
+): Promise<boolean> {
+  const ended = await patience.ask("delete", () => host.store.delete(id));
+  if (ended) host.emitter.emit("revoked", { id, owner });
+  return ended;
+}
+
+/**
+ * Ends all sessions of an owner, but for `except`, and says how many. Every session that was there when it began is
+ * ended when it returns: the index names each from before it is visible until after it has ended.
+ */
+export async function revokeAll(host: Host, owner: string, except: string | undefined): Promise<number> {
+  const idsOf = capable(host.store, "idsOf", "revoking an owner's sessions");
+  let ended = 0;
+  for (const id of await new Patience(host.storeTimeout).ask("list", () => idsOf(owner))) {
+    if (id !== except && (await revoke(host, id, owner))) ended++;
+  }
+  return ended;
+}
+
+/** Ends every session in the store, and says how many. */
+export async function revokeEverything(host: Host): Promise<number> {
+  const all = capable(host.store, "all", "revoking everything");
+  let ended = 0;
+  // A session that is renewed during the walk may be passed over: walk until one finds nothing.
+  for (let before = -1; before < ended;) {
+    before = ended;
+    for await (const id of all()) if (await revoke(host, id)) ended++;
+  }
+  return ended;
+}
+
+/**
+ * Keeps an owner within the limit after a sign-in. Every sign-in looks after it was stored, and all agree on the order,
+ * so that of two at the same moment never both stay over it, and never both have to go.
+ *
+ * @returns whether the session `id` may stay.
+ */
+export async function withinLimit(
+  host: Host,
+  limit: OwnerLimit,
+  owner: string,
+  id: string,
+  patience: Patience,
+): Promise<boolean> {
+  const sessions = await liveSessionsOf(host, owner, patience);
+  if (sessions.length <= limit.sessions) return true;
+  // "evict" keeps the latest, "refuse" the first.
+  const kept = limit.whenFull === "evict" ? sessions.slice(0, limit.sessions) : sessions.slice(-limit.sessions);
+  if (limit.whenFull === "evict") {
+    for (const other of sessions) if (!kept.includes(other)) await revoke(host, other.id, owner, patience);
+  }
+  return kept.some((one) => one.id === id);
+}
