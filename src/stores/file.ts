@@ -4,6 +4,7 @@ import type { SessionStore, StoredSession } from "../store.ts";
 import { collector, isOld, ownerMarks } from "./file-collect.ts";
 import { type Content, decodeContent, encodeContent } from "./file-content.ts";
 import { openDirectory } from "./file-directory.ts";
+import { fileFeed } from "./file-feed.ts";
 import {
   contentName,
   keyIn,
@@ -50,6 +51,7 @@ export interface FileStore extends SessionStore {
   readonly directory: string;
   /** The file that holds the session's content at this moment; each update writes another. */
   locate(id: string): string | undefined;
+  subscribe(listener: (id: string) => void): () => void;
   idsOf(owner: string): Promise<string[]>;
   all(): AsyncIterable<string>;
   deleteExpired(limit: number): Promise<number>;
@@ -83,6 +85,7 @@ export function fileStore(options: FileStoreOptions | string = {}): FileStore {
   const directory = openDirectory(given.directory);
   const files = filesIn(directory);
   const marks = ownerMarks(files);
+  const feed = fileFeed(directory);
   const nonce = nonces();
   // What they say counts once the file system has confirmed it, by a rename that succeeds or by the pointer being
   // there, and every "no" comes from a listing.
@@ -304,9 +307,15 @@ export function fileStore(options: FileStoreOptions | string = {}): FileStore {
         const wasLive = isLive(old);
         if (!files.remove("pointers", old.name)) continue;
         ended(old);
+        if (wasLive) feed.tell(id);
         return wasLive;
       }
       return false;
+    },
+
+    subscribe(listener) {
+      open();
+      return feed.subscribe(listener);
     },
 
     async idsOf(owner) {
@@ -348,6 +357,7 @@ export function fileStore(options: FileStoreOptions | string = {}): FileStore {
 
     async close() {
       closed = true;
+      feed.close();
       hints.clear();
     },
   };

@@ -1,11 +1,19 @@
 import assert from "node:assert/strict";
+import { setTimeout as delay } from "node:timers/promises";
 import type { SessionStore } from "../store.ts";
 import { sessionFor, uniqueId } from "./contract-helpers.ts";
 import type { Capability, Rule } from "./store-contract.ts";
 
-/** The rules of the capabilities that a store declares. */
-export function capabilityCases(declared: readonly Capability[]): Rule[] {
-  return declared.flatMap((capability) => CASES[capability]);
+/** The rules of capabilities, for a store that has them. */
+export function capabilityCases(capabilities: readonly Capability[]): Rule[] {
+  return capabilities.flatMap((capability) =>
+    CASES[capability].map(([name, check]): Rule => [
+      name,
+      async (bench) => {
+        if (typeof bench.store[capability] === "function") await check(bench);
+      },
+    ]),
+  );
 }
 
 const CASES: Record<Capability, readonly Rule[]> = {
@@ -109,6 +117,38 @@ const CASES: Record<Capability, readonly Rule[]> = {
         assert.deepEqual(counts, [2, 2, 1, 0], "deleteExpired(2) of the other 5 must forget 2, 2, 1 and then none");
         assert.ok((await store.read(kept)) !== undefined, "deleteExpired must leave live sessions alone");
         assert.ok((await store.read(touched)) !== undefined, "deleteExpired must leave extended sessions alone");
+      },
+    ],
+  ],
+  subscribe: [
+    [
+      "tells of each live session that delete has ended, and of nothing else, until the listening ends",
+      async (bench) => {
+        const { store } = bench;
+        const [kept, ended, expired, missing] = [uniqueId(), uniqueId(), uniqueId(), uniqueId()];
+        const heard: string[] = [];
+        const end = store.subscribe!((id) => heard.push(id));
+        await store.create(kept, sessionFor(bench));
+        await store.create(ended, sessionFor(bench));
+        await store.create(expired, sessionFor(bench, { expiresIn: bench.lifetime }));
+        await bench.advance(bench.lifetime);
+        await store.update(kept, sessionFor(bench, { version: 2 }), 1);
+        await store.touch(kept, bench.now() + 7_200_000);
+        await store.delete(expired);
+        await store.delete(missing);
+        await store.delete(ended);
+        await store.delete(ended);
+        for (let tries = 0; tries < 200 && heard.length === 0; tries += 1) await delay(10);
+        await delay(20);
+        assert.deepEqual(
+          heard,
+          [ended],
+          "subscribe must tell once of a live session that was deleted, and only of that",
+        );
+        end();
+        await store.delete(kept);
+        await delay(20);
+        assert.deepEqual(heard, [ended], "nothing must be told after the listening has ended");
       },
     ],
   ],

@@ -93,9 +93,10 @@ describe("faulty", () => {
   it("has the capabilities of the store it wraps, and no others", () => {
     const { read, create, update, touch, delete: end } = memoryStore();
     const plain = faulty({ read, create, update, touch, delete: end });
-    for (const name of ["idsOf", "all", "deleteExpired", "close", "inProcess"]) expect(name in plain).toBe(false);
+    for (const name of ["idsOf", "all", "deleteExpired", "subscribe", "close", "inProcess"])
+      expect(name in plain).toBe(false);
     const full = faulty(memoryStore());
-    for (const name of ["idsOf", "all", "deleteExpired", "close"]) expect(name in full).toBe(true);
+    for (const name of ["idsOf", "all", "deleteExpired", "subscribe", "close"]) expect(name in full).toBe(true);
     expect(full.inProcess).toBe(true);
   });
 

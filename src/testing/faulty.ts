@@ -96,6 +96,7 @@ export function faulty(store: SessionStore, plan: FaultPlan = {}): FaultyStore {
   if (store.deleteExpired !== undefined) {
     wrapped.deleteExpired = (limit) => meet("deleteExpired", next("deleteExpired"), () => store.deleteExpired!(limit));
   }
+  if (store.subscribe !== undefined) wrapped.subscribe = (listener) => store.subscribe!(listener);
   if (store.close !== undefined) wrapped.close = () => store.close!();
   return store.inProcess === undefined ? wrapped : Object.assign(wrapped, { inProcess: store.inProcess });
 }

@@ -1,0 +1,81 @@
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import type { Socket } from "node:net";
+import { SessionError, type Session, type Sessions } from "sojourn";
+import { sojourn } from "sojourn/node";
+import { WebSocketServer, type WebSocket } from "ws";
+
+export interface Data {
+  /** How many messages came over sockets of this session. */
+  messages?: number;
+}
+
+/**
+ * Connections that live long, and end with their session: a WebSocket at `/socket`, server-sent events at `/events`.
+ * `POST /login?name=ada` signs in, `POST /logout` signs out, `POST /elsewhere` ends all other sessions of the owner.
+ */
+export function createLiveServer(sessions: Sessions<Data>): Server {
+  const server = createServer(sojourn(sessions, (req, res, session) => answer(sessions, req, res, session)));
+  const sockets = new WebSocketServer({ noServer: true });
+
+  server.on("upgrade", (req: IncomingMessage, socket: Socket, head: Buffer) => {
+    socket.on("error", () => socket.destroy());
+    sessions.attach(req).then(
+      (session) => {
+        if (session.owner === undefined) return refuse(socket, 401);
+        sockets.handleUpgrade(req, socket, head, (connection) => talk(connection, session));
+      },
+      (error: unknown) => refuse(socket, error instanceof SessionError ? error.status : 500),
+    );
+  });
+  return server;
+}
+
+/** A socket that counts its messages in the session, and closes when the session ends. */
+function talk(connection: WebSocket, session: Session<Data>): void {
+  const close = () => connection.close(4401, "signed out");
+  if (session.signal.aborted) return close();
+  session.signal.addEventListener("abort", close, { once: true });
+  connection.on("error", () => connection.terminate());
+  connection.on("message", () => {
+    const count = async () => {
+      session.update("messages", (n = 0) => n + 1);
+      await session.save();
+      await session.reload();
+      connection.send(`${session.owner}: ${session.data.messages}`);
+    };
+    count().catch(() => connection.close(1011, "the session could not be stored"));
+  });
+}
+
+function refuse(socket: Socket, status: number): void {
+  socket.end(`HTTP/1.1 ${status} Refused\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
+}
+
+async function answer(sessions: Sessions<Data>, req: IncomingMessage, res: ServerResponse, session: Session<Data>) {
+  const url = new URL(req.url ?? "/", "http://localhost");
+  const route = `${req.method} ${url.pathname}`;
+  if (route === "POST /login") {
+    session.signIn(url.searchParams.get("name") || "ada");
+    return res.end("signed in\n");
+  }
+  if (route === "POST /logout") {
+    session.signOut();
+    return res.end("signed out\n");
+  }
+  if (session.owner === undefined) return res.writeHead(401).end();
+  if (route === "POST /elsewhere") {
+    const ended = await sessions.revokeAll(session.owner, { except: session.id });
+    return res.end(`${ended} ended\n`);
+  }
+  if (route === "GET /events") return stream(res, session);
+  return res.writeHead(404).end();
+}
+
+/** An event stream that ends with the session: the browser comes back, finds 401 and stays away. */
+function stream(res: ServerResponse, session: Session<Data>): void {
+  res.writeHead(200, { "content-type": "text/event-stream", "cache-control": "no-store" });
+  res.write(`data: hello ${session.owner}\n\n`);
+  const end = () => res.end("event: signed-out\ndata:\n\n");
+  if (session.signal.aborted) end();
+  else session.signal.addEventListener("abort", end, { once: true });
+}
