@@ -46,7 +46,7 @@ export function commit(visit: Visit): Promise<void> | undefined {
 }
 
 /** What a commit of the visit would do now. */
-export function planOf(visit: Visit): Plan {
+function planOf(visit: Visit): Plan {
   const { wishes, loaded, host, standing } = visit;
   return plan(standing, {
     signedOut: visit.signedOut,

@@ -10,13 +10,16 @@ const ROOT = join(import.meta.dirname, "../..");
 const README = readFileSync(join(ROOT, "README.md"), "utf8");
 const SECRET_KEY = "SGVyZSdzIGEga2V5IGZvciB0aGUgUkVBRE1FJ3MgdGVzdHM";
 
+const GUIDE = readFileSync(join(ROOT, "docs/life-of-a-session.md"), "utf8");
+
 interface Block {
   readonly how: string;
   readonly code: string;
 }
 
 const blocks: Block[] = Array.from(
-  README.matchAll(/(?:<!-- run: (.*?) -->\n)?```ts\n(.*?)```/gs),
+  `${README}
+${GUIDE}`.matchAll(/(?:<!-- run: (.*?) -->\n)?```ts\n(.*?)```/gs),
   ([, how = "", code = ""]) => ({
     how,
     code,
@@ -33,6 +36,11 @@ const PREAMBLES: Record<string, string> = {
     const sessions = createSessions<Data>({ secretKey: process.env.SECRET_KEY, store: memoryStore() });
   `,
 };
+PREAMBLES["with store"] = `
+  import { createSessions } from "sojourn";
+  import { memoryStore } from "sojourn/memory";
+  const store = memoryStore();
+`;
 PREAMBLES["with session"] = `${PREAMBLES["with sessions"]}
   const session = await sessions.open(new Request("http://localhost/"));
 `;
@@ -52,7 +60,7 @@ function file(name: string, code: string): string {
   return path;
 }
 
-describe("README", () => {
+describe("README and the guide", () => {
   it("says of each block of code how it is run", () => {
     expect(blocks.length).toBeGreaterThan(5);
     expect(blocks.filter(({ how }) => how !== "server" && !(how in PREAMBLES))).toEqual([]);
