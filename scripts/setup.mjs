@@ -143,7 +143,7 @@ function sourceFingerprint(root) {
 function sources(root) {
   return readdirSync(join(root, "src"), { recursive: true })
     .filter((file) => file.endsWith(".ts") && !file.endsWith(".test.ts"))
-    .toSorted();
+    .toSorted((a, b) => (a < b ? -1 : 1));
 }
 
 // Running one at a time

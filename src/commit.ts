@@ -1,10 +1,11 @@
 import { timingSafeEqual } from "node:crypto";
 import { SessionError } from "./errors.ts";
-import { extendedEnd, touchIsDue } from "./expiry.ts";
+import { extendedEnd } from "./expiry.ts";
+import { needsCookie, planOf, turnOf, type Turn } from "./intent.ts";
 import { EMPTY, replay, type Content, type Snapshot } from "./journal.ts";
-import { plan, retry, type Plan } from "./lifecycle.ts";
+import { retry, type Plan } from "./lifecycle.ts";
 import { withinLimit } from "./owners.ts";
-import { rotationIsDue, type Rotation } from "./rotation.ts";
+import type { Rotation } from "./rotation.ts";
 import { loadedRecord, storedSession, type LoadedRecord, type SessionRecord } from "./record.ts";
 import { EPOCHS, hashSecret, randomPart, type Token } from "./token.ts";
 import { NO_WISHES, type Visit, type Wishes } from "./visit.ts";
@@ -20,12 +21,12 @@ const MAX_PAUSE_MS = 25;
  * @throws TypeError for a value that can't be kept.
  * @throws SessionError ERR_SESSION_STORE, ERR_SESSION_CONFLICT, ERR_SESSION_SUPERSEDED, ERR_SESSION_HEADERS_SENT
  */
-export function commit(visit: Visit): Promise<void> | undefined {
-  const again = () => commit(visit);
+export function commit(visit: Visit, hasHead = !visit.headSent): Promise<void> | undefined {
+  const again = () => commit(visit, hasHead);
   if (visit.committing) return visit.committing.then(again, again);
   const next = planOf(visit);
   if (next === "nothing") return undefined;
-  if (visit.headSent && needsCookie(next, visit.wishes)) {
+  if (!hasHead && needsCookie(next, visit.wishes)) {
     throw new SessionError(
       "ERR_SESSION_HEADERS_SENT",
       "The response's head has left: a session can no longer begin, end or change its token; do it before the first byte",
@@ -45,56 +46,8 @@ export function commit(visit: Visit): Promise<void> | undefined {
   return visit.committing;
 }
 
-/** What a commit of the visit would do now. */
-function planOf(visit: Visit): Plan {
-  const { wishes, loaded, host, standing } = visit;
-  return plan(standing, {
-    signedOut: visit.signedOut,
-    signedIn: wishes.signIn !== undefined,
-    newToken: wishes.signIn !== undefined || wishes.rotate === true,
-    newOwner: isNewOwner(visit, wishes),
-    changed: visit.isChanged,
-    outdated: loaded !== undefined && (loaded.byPreviousKey || visit.tokenByPreviousKey),
-    rotates: turnOf(visit) !== "none",
-    touchDue:
-      loaded !== undefined && !visit.passive && touchIsDue(host.now(), loaded.expiresAt, loaded.record, host.timeouts),
-  });
-}
-
-/** A visit's step in the rotation of its session's secret. */
-type Turn =
-  | "none"
-  /** The successor has been seen: it becomes the current secret. */
-  | "confirm"
-  /** The successor is to be named and handed out. */
-  | "name"
-  /** The successor that somebody has named is to be handed out again. */
-  | "hand out";
-
-function turnOf({ host, loaded, match, headSent }: Visit): Turn {
-  if (!loaded) return "none";
-  if (match === "next") return "confirm";
-  // The others hand out a cookie, and need a head to do it with.
-  if (headSent) return "none";
-  const { record } = loaded;
-  if (match === "previous" || record.rotation?.next) return "hand out";
-  const issuedAt = record.signedInAt ?? record.createdAt;
-  return rotationIsDue(host.now(), issuedAt, record.rotation, host.rotation) ? "name" : "none";
-}
-
-/** Whether somebody else signs in to the session of an owner. */
-export function isNewOwner(visit: Visit, wishes: Wishes): boolean {
-  const owner = visit.loaded?.record.owner;
-  return wishes.signIn !== undefined && owner !== undefined && owner !== wishes.signIn.owner;
-}
-
 function tokenFields({ secret, epoch }: Token): Pick<SessionRecord, "secretHash" | "epoch"> {
   return { secretHash: hashSecret(secret), epoch };
-}
-
-function needsCookie(next: Plan, wishes: Wishes): boolean {
-  if (next === "update") return wishes.signIn !== undefined || wishes.rotate === true;
-  return next === "create" || next === "replace" || next === "delete";
 }
 
 /** One commit: what it takes from the visit it takes at its beginning. */

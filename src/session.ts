@@ -1,5 +1,6 @@
 import type { Dictionary } from "./codec.ts";
-import { commit, isNewOwner } from "./commit.ts";
+import { commit } from "./commit.ts";
+import { isNewOwner } from "./intent.ts";
 import { MAX_LIFETIME } from "./cookie.ts";
 import { SessionError } from "./errors.ts";
 import { milliseconds, type Duration } from "./expiry.ts";

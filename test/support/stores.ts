@@ -24,7 +24,7 @@ export interface GatedStore extends SessionStore {
   hold(operation: Operation, when?: "before" | "after"): Held;
 }
 
-export interface Held {
+interface Held {
   /** The call has come to the gate. */
   readonly arrived: Promise<void>;
   letGo(): void;
