@@ -119,11 +119,14 @@ class Commit {
       data: content.data,
       flashes: content.flashes,
     });
-    const created = await this.#patience.ask("create", () =>
-      host.store.create(token.id, storedSession(host, token.id, loaded)),
+    const { id } = token;
+    const stored = storedSession(host, id, loaded);
+    const created = await this.#within(
+      id,
+      () => this.#patience.ask("create", () => host.store.create(id, stored)),
+      () => this.#patience.ask("delete", () => host.store.delete(id)),
     );
     if (!created) throw new SessionError("ERR_SESSION_STORE", "The session store says that a random id exists already");
-    await this.#keepLimit(token.id);
     this.#settle(token, loaded, content);
     host.emitter.emit("created", { id: token.id, owner: loaded.record.owner });
     this.#announceSignIn();
@@ -164,12 +167,7 @@ class Commit {
         data: content.data,
         flashes: content.flashes,
       });
-      const stored = storedSession(host, id, loaded);
-      if (
-        loaded.expiresAt > this.#now &&
-        (await this.#patience.ask("update", () => host.store.update(id, stored, base.version)))
-      ) {
-        await this.#keepLimit(id);
+      if (loaded.expiresAt > this.#now && (await this.#replaced(id, base, loaded))) {
         this.#settle(token ?? visit.token!, loaded, content, token !== undefined);
         if (!token) this.#handOutTurned();
         if (wishes.signIn) this.#announceSignIn();
@@ -203,17 +201,25 @@ class Commit {
     );
   }
 
-  /** A sign-in that is one too many is taken back: its session has not been seen by anybody yet. */
-  async #keepLimit(id: string): Promise<void> {
+  /** Puts one record in the place of another, if that is still there. */
+  #replaced(id: string, base: LoadedRecord, next: LoadedRecord): Promise<boolean> {
     const { host } = this.#visit;
-    const { signIn } = this.#wishes;
-    if (!signIn || !host.maxPerOwner) return;
-    if (await withinLimit(host, host.maxPerOwner, signIn.owner, id, this.#patience)) return;
-    await this.#patience.ask("delete", () => host.store.delete(id));
-    throw new SessionError(
-      "ERR_SESSION_LIMIT",
-      `This owner has ${host.maxPerOwner.sessions} sessions already; one must end first`,
+    const update = (loaded: LoadedRecord, version: number) =>
+      this.#patience.ask("update", () => host.store.update(id, storedSession(host, id, loaded), version));
+    // Whoever had the session before a sign-in that is taken back has it again.
+    const former = { ...base, version: next.version + 1 };
+    return this.#within(
+      id,
+      () => update(next, base.version),
+      () => update(former, next.version),
     );
+  }
+
+  /** Does what stores the session, within the owner's limit where somebody signs in. */
+  #within(id: string, store: () => Promise<boolean>, takeBack: () => Promise<unknown>): Promise<boolean> {
+    const { signIn } = this.#wishes;
+    if (!signIn) return store();
+    return withinLimit(this.#visit.host, { owner: signIn.owner, id }, this.#patience, store, takeBack);
   }
 
   /** Another owner gets another session: nothing of the one before may come along. */

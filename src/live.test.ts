@@ -106,6 +106,43 @@ describe("session.signal", () => {
     expect(unsubscribed).toHaveBeenCalledTimes(2);
   });
 
+  it("aborts where the session had ended before anybody watched it", async () => {
+    const { shop, upgrade } = await connected();
+    const session = await shop.sessions.attach(upgrade());
+    await shop.sessions.revokeAll("ada");
+    const { signal } = session;
+    await vi.waitFor(() => expect(signal.aborted).toBe(true));
+  });
+
+  it("aborts for whoever holds an older token when somebody signs in, and not for who signs in", async () => {
+    const shop = site();
+    const visitor = shop.browser();
+    await visitor.visit((session) => (session.data["cart"] = []));
+    const planted = await shop.sessions.attach(
+      new Request("https://shop.example/", { headers: { cookie: visitor.cookie } }),
+    );
+    const { signal } = planted;
+    let own: AbortSignal | undefined;
+    await visitor.visit((session) => {
+      own = session.signal;
+      session.signIn("victim");
+    });
+    await vi.waitFor(() => expect(signal.aborted).toBe(true));
+    expect(own?.aborted).toBe(false);
+    expect((await planted.reload()).owner).toBeUndefined();
+  });
+
+  it("is let go of when an adapter says that the response is finished", async () => {
+    const store = memoryStore();
+    const { shop, upgrade } = await connected({ store, clock: Date.now });
+    const request = upgrade();
+    const session = await shop.sessions.open(request);
+    const { signal } = session;
+    shop.sessions.release(session);
+    await shop.sessions.revoke(session.id);
+    expect(signal.aborted).toBe(false);
+  });
+
   it("never aborts for a visitor, and has aborted already for whoever has signed out", async () => {
     const shop = site();
     const { session } = await shop.browser().begin();

@@ -1,42 +1,61 @@
 import { setMaxListeners } from "node:events";
-import type { Emitter } from "./events.ts";
-import type { SessionStore } from "./store.ts";
+import { loadedRecord } from "./record.ts";
+import type { Host } from "./visit.ts";
+import { Patience } from "./waiting.ts";
 
-/** How often a session is looked at whose store tells nothing of itself. */
+/** How often a session is looked at whose store tells nothing of itself, and how often any is. */
 const POLL_MS = 1000;
+const LOOK_MS = 30_000;
 const RETRY_MS = 5000;
-/** The longest wait that a timer can hold: longer ones are waited for in pieces. */
-const MAX_TIMER_MS = 2 ** 31 - 1;
 
 /** The signals that abort when their sessions end. */
 export interface LiveHandles {
-  /** A signal for the session `id`, which will end at `expiresAt` as far as is known; and the way to let go of it. */
-  watch(id: string, expiresAt: number): { signal: AbortSignal; release: () => void };
+  /**
+   * A signal for the session `id`, and the way to let go of it.
+   *
+   * @param epoch - the epoch that the watcher's token is of: signing in elsewhere ends what an older one holds.
+   */
+  watch(id: string, epoch: () => number | undefined): { signal: AbortSignal; release: () => void };
+  /** Somebody has found the session changed: its watchers are looked after now. */
+  recheck(id: string): void;
   close(): void;
 }
 
 interface Watch {
-  readonly controllers: Set<AbortController>;
+  readonly controllers: Map<AbortController, () => number | undefined>;
   timer: NodeJS.Timeout | undefined;
 }
 
 /**
  * Watches over the sessions that long-lived connections hold: what ends here is heard at once, what ends in another
- * process by the store's `subscribe` (or by looking once a second, where the store has none), and expiry by a timer
- * that asks the store, since somebody may have extended the session meanwhile.
+ * process by the store's `subscribe` (or by looking once a second, where the store has none). Expiry, and whatever went
+ * unheard, is found by looking: at the beginning, at the end as it was known, and now and then.
  */
-export function createLiveHandles(store: SessionStore, emitter: Emitter, now: () => number): LiveHandles {
+export function createLiveHandles(host: Omit<Host, "live">): LiveHandles {
+  const { store, emitter, now } = host;
   const watches = new Map<string, Watch>();
   let unsubscribe: (() => void) | undefined;
 
   for (const name of ["signedOut", "revoked", "replayed"] as const) emitter.on(name, ({ id }) => end(id, name));
+  // The token may be another now: whoever holds the old one is out.
+  for (const name of ["signedIn", "rotated"] as const) {
+    emitter.on(name, ({ id }) => recheck(id));
+  }
+
+  function recheck(id: string): void {
+    const watch = watches.get(id);
+    if (watch) void look(id, watch);
+  }
 
   function end(id: string, why: string): void {
     const watch = watches.get(id);
     if (!watch) return;
     forget(id, watch);
-    const reason = new DOMException(`The session has ended: ${why}`, "AbortError");
-    for (const controller of watch.controllers) controller.abort(reason);
+    for (const controller of watch.controllers.keys()) abort(controller, why);
+  }
+
+  function abort(controller: AbortController, why: string): void {
+    controller.abort(new DOMException(`The session has ended: ${why}`, "AbortError"));
   }
 
   function forget(id: string, watch: Watch): void {
@@ -48,16 +67,27 @@ export function createLiveHandles(store: SessionStore, emitter: Emitter, now: ()
   }
 
   function wait(id: string, watch: Watch, ms: number): void {
-    const bounded = Math.max(1, Math.min(ms, store.subscribe ? MAX_TIMER_MS : POLL_MS));
+    clearTimeout(watch.timer);
+    const bounded = Math.max(1, Math.min(ms, store.subscribe ? LOOK_MS : POLL_MS));
     watch.timer = setTimeout(() => void look(id, watch), bounded).unref();
   }
 
   async function look(id: string, watch: Watch): Promise<void> {
     try {
-      const stored = await store.read(id);
+      const stored = await new Patience(host.storeTimeout).ask("read", () => store.read(id));
       if (watches.get(id) !== watch) return;
-      if (!stored || stored.expiresAt <= now()) end(id, "expired or revoked");
-      else wait(id, watch, stored.expiresAt - now());
+      const loaded = stored && loadedRecord(host, id, stored);
+      if (!loaded || loaded.expiresAt <= now()) {
+        end(id, "expired or revoked");
+        return;
+      }
+      for (const [controller, epoch] of watch.controllers) {
+        if (epoch() === loaded.record.epoch) continue;
+        watch.controllers.delete(controller);
+        abort(controller, "signed in elsewhere");
+      }
+      if (watch.controllers.size === 0) forget(id, watch);
+      else wait(id, watch, loaded.expiresAt - now());
     } catch (error) {
       emitter.emit("fault", { id, error });
       if (watches.get(id) === watch) wait(id, watch, RETRY_MS);
@@ -65,27 +95,26 @@ export function createLiveHandles(store: SessionStore, emitter: Emitter, now: ()
   }
 
   return {
-    watch(id, expiresAt) {
+    watch(id, epoch) {
       unsubscribe ??= store.subscribe?.((ended) => end(ended, "revoked"));
       let watch = watches.get(id);
-      if (!watch) {
-        watch = { controllers: new Set(), timer: undefined };
-        watches.set(id, watch);
-        wait(id, watch, expiresAt - now());
-      }
-      const { controllers } = watch;
+      if (!watch) watches.set(id, (watch = { controllers: new Map(), timer: undefined }));
       const controller = new AbortController();
       setMaxListeners(0, controller.signal);
-      controllers.add(controller);
+      watch.controllers.set(controller, epoch);
+      // It may have ended between being read and being watched.
+      wait(id, watch, 0);
       const held = watch;
       return {
         signal: controller.signal,
         release() {
-          controllers.delete(controller);
-          if (controllers.size === 0 && watches.get(id) === held) forget(id, held);
+          held.controllers.delete(controller);
+          if (held.controllers.size === 0 && watches.get(id) === held) forget(id, held);
         },
       };
     },
+
+    recheck,
 
     close() {
       for (const [id, watch] of watches) forget(id, watch);

@@ -1,5 +1,5 @@
 import { SessionError } from "./errors.ts";
-import { header, type AnyRequest } from "./request.ts";
+import { header, hostOf, type AnyRequest } from "./request.ts";
 
 /**
  * Refuses a connection that a page of another site opened: browsers send cookies with a WebSocket's handshake whoever
@@ -12,7 +12,7 @@ import { header, type AnyRequest } from "./request.ts";
 export function checkOrigin(request: AnyRequest, trusted: readonly string[]): void {
   const origin = header(request, "origin");
   if (origin === undefined || trusted.includes(origin)) return;
-  if (URL.canParse(origin) && new URL(origin).host === header(request, "host")) return;
+  if (URL.canParse(origin) && new URL(origin).host === hostOf(request)) return;
   throw new SessionError(
     "ERR_SESSION_ORIGIN",
     "A page of another site asked for this connection; list its origin to allow it",

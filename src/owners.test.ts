@@ -131,6 +131,16 @@ describe("sessions.revokeAll", () => {
   });
 });
 
+describe("sessions.revokeAll, where the store fails for one", () => {
+  it("ends what it can, and then fails", async () => {
+    let calls = 0;
+    const shop = site({ faults: { delete: () => (++calls === 1 ? "error" : "ok") } });
+    for (let i = 0; i < 3; i++) await signIn(shop, "ada");
+    await expect(shop.sessions.revokeAll("ada")).rejects.toMatchObject({ code: "ERR_SESSION_STORE" });
+    expect(await shop.sessions.list("ada")).toHaveLength(1);
+  });
+});
+
 describe("sessions.revokeEverything", () => {
   it("ends every session, whoever's it is", async () => {
     const shop = site();
@@ -176,6 +186,79 @@ describe("maxPerOwner", () => {
       ),
     );
     expect(alive.filter((owner) => owner === "ada")).toHaveLength(left.length);
+  });
+
+  it("never refuses a sign-in where the oldest is to go, whatever the clocks say", async () => {
+    const shop = site({ maxPerOwner: 1 });
+    for (let i = 0; i < 50; i++) {
+      await signIn(shop, "ada");
+      const latest = await signIn(shop, "ada");
+      expect(await latest.browser.owner()).toBe("ada");
+      expect(await shop.sessions.list("ada")).toHaveLength(1);
+    }
+    shop.time.now -= 5000;
+    const behind = await signIn(shop, "ada");
+    expect(await behind.browser.owner()).toBe("ada");
+  });
+
+  it("leaves a visitor the session that a refused sign-in would have had", async () => {
+    const shop = site({ maxPerOwner: { sessions: 1, whenFull: "refuse" } });
+    await signIn(shop, "ada");
+    const visitor = shop.browser();
+    await visitor.visit((session) => (session.data["cart"] = ["tea"]));
+    await expect(visitor.visit((session) => session.signIn("ada"))).rejects.toMatchObject({
+      code: "ERR_SESSION_LIMIT",
+    });
+    expect(await visitor.data()).toEqual({ cart: ["tea"] });
+  });
+
+  it("takes back a sign-in that another process came before, and gives the visitor the session back", async () => {
+    const shop = site({ maxPerOwner: { sessions: 1, whenFull: "refuse" } });
+    const visitor = shop.browser();
+    await visitor.visit((session) => (session.data["cart"] = ["tea"]));
+    // Between the first look and the second, somebody signs in elsewhere.
+    const elsewhere = site({ store: shop.backend, clock: () => shop.time.now });
+    const { update } = shop.store;
+    shop.store.update = async (...args) => {
+      shop.store.update = update;
+      await signIn(elsewhere, "ada");
+      return update(...args);
+    };
+    await expect(visitor.visit((session) => session.signIn("ada"))).rejects.toMatchObject({
+      code: "ERR_SESSION_LIMIT",
+    });
+    expect(await visitor.data()).toEqual({ cart: ["tea"] });
+    expect(await shop.sessions.list("ada")).toHaveLength(1);
+  });
+
+  it.each(["evict", "refuse"] as const)(
+    "stores nothing of a sign-in while the store can't tell who is there (%s)",
+    async (whenFull) => {
+      let isDown = true;
+      const shop = site({ maxPerOwner: { sessions: 1, whenFull }, faults: { idsOf: () => (isDown ? "error" : "ok") } });
+      const visitor = shop.browser();
+      await visitor.visit((session) => (session.data["cart"] = ["tea"]));
+      await expect(visitor.visit((session) => session.signIn("ada"))).rejects.toMatchObject({
+        code: "ERR_SESSION_STORE",
+      });
+      await expect(signIn(shop, "ada")).rejects.toMatchObject({ code: "ERR_SESSION_STORE" });
+      isDown = false;
+      expect(await visitor.data()).toEqual({ cart: ["tea"] });
+      expect(await shop.sessions.list("ada")).toEqual([]);
+      await signIn(shop, "ada");
+    },
+  );
+
+  it("is not held up by a session that no key of ours opens", async () => {
+    const before = site({ sealed: true, secretKey: KEYS[1] });
+    await signIn(before, "ada");
+    const after = site({ store: before.backend, clock: () => before.time.now, maxPerOwner: 2 });
+    const faults: unknown[] = [];
+    after.sessions.on("fault", ({ error }) => faults.push(error));
+    const { id } = await signIn(after, "ada");
+    expect((await after.sessions.list("ada")).map((one) => one.id)).toEqual([id]);
+    expect(faults).toContainEqual(expect.objectContaining({ code: "ERR_SESSION_DECODE" }));
+    expect(await after.sessions.revokeAll("ada")).toBe(2);
   });
 
   it("does not count a sign-in again by the same session", async () => {

@@ -1,6 +1,7 @@
+import { SessionError } from "./errors.ts";
 import { lastSeenAt } from "./expiry.ts";
 import { loadedRecord, type Client, type LoadedRecord } from "./record.ts";
-import type { SessionStore } from "./store.ts";
+import type { SessionStore, StoredSession } from "./store.ts";
 import type { Host } from "./visit.ts";
 import { Patience } from "./waiting.ts";
 
@@ -50,11 +51,21 @@ export async function liveSessionsOf(
   const found: SessionInfo[] = [];
   for (const id of await patience.ask("list", () => idsOf(owner))) {
     const stored = await patience.ask("read", () => host.store.read(id));
-    const loaded = stored && loadedRecord(host, id, stored);
+    const loaded = stored && readable(host, id, stored);
     // The index may name a session that has just ended, or changed hands.
     if (loaded && loaded.record.owner === owner) found.push(infoOf(host, id, loaded));
   }
   return found.toSorted((a, b) => b.signedInAt - a.signedInAt || (a.id < b.id ? -1 : 1));
+}
+
+/** One record that can't be opened must not hide the others, nor keep its owner from signing in. */
+function readable(host: Host, id: string, stored: StoredSession): LoadedRecord | undefined {
+  try {
+    return loadedRecord(host, id, stored);
+  } catch (error) {
+    host.emitter.emit("fault", { id, error });
+    return undefined;
+  }
 }
 
 function infoOf(host: Host, id: string, { record, expiresAt }: LoadedRecord): SessionInfo {
@@ -90,10 +101,26 @@ export async function revoke(
  */
 export async function revokeAll(host: Host, owner: string, except: string | undefined): Promise<number> {
   const idsOf = capable(host.store, "idsOf", "revoking an owner's sessions");
+  const ids = await new Patience(host.storeTimeout).ask("list", () => idsOf(owner));
+  return revokeThese(
+    host,
+    ids.filter((id) => id !== except),
+    owner,
+  );
+}
+
+/** Ends what can be ended, and only then fails for what can't. */
+async function revokeThese(host: Host, ids: Iterable<string>, owner?: string): Promise<number> {
   let ended = 0;
-  for (const id of await new Patience(host.storeTimeout).ask("list", () => idsOf(owner))) {
-    if (id !== except && (await revoke(host, id, owner))) ended++;
+  const errors: unknown[] = [];
+  for (const id of ids) {
+    try {
+      if (await revoke(host, id, owner)) ended++;
+    } catch (error) {
+      errors.push(error);
+    }
   }
+  if (errors.length > 0) throw errors[0];
   return ended;
 }
 
@@ -110,24 +137,44 @@ export async function revokeEverything(host: Host): Promise<number> {
 }
 
 /**
- * Keeps an owner within the limit after a sign-in. Every sign-in looks after it was stored, and all agree on the order,
- * so that of two at the same moment never both stay over it, and never both have to go.
+ * Stores a sign-in within the owner's limit. Sign-ins of one owner go one after the other in a process; between processes
+ * two at the same moment may both be refused, or end each other's elders, but never both stay beyond the limit.
  *
- * @returns whether the session `id` may stay.
+ * @param store - stores it. @param takeBack - undoes that.
+ * @throws SessionError ERR_SESSION_LIMIT where the limit is one that refuses.
  */
 export async function withinLimit(
   host: Host,
-  limit: OwnerLimit,
-  owner: string,
-  id: string,
+  { owner, id }: { owner: string; id: string },
   patience: Patience,
+  store: () => Promise<boolean>,
+  takeBack: () => Promise<unknown>,
 ): Promise<boolean> {
-  const sessions = await liveSessionsOf(host, owner, patience);
-  if (sessions.length <= limit.sessions) return true;
-  // "evict" keeps the latest, "refuse" the first.
-  const kept = limit.whenFull === "evict" ? sessions.slice(0, limit.sessions) : sessions.slice(-limit.sessions);
-  if (limit.whenFull === "evict") {
-    for (const other of sessions) if (!kept.includes(other)) await revoke(host, other.id, owner, patience);
-  }
-  return kept.some((one) => one.id === id);
+  const limit = host.maxPerOwner;
+  if (!limit) return store();
+  return host.lanes.enter(`owner ${owner}`, async () => {
+    // Asked before anything is stored: a store that can't tell fails the sign-in, and leaves the session as it was.
+    const others = async () => (await liveSessionsOf(host, owner, patience)).filter((one) => one.id !== id);
+    const before = await others();
+    if (limit.whenFull === "refuse" && before.length >= limit.sessions) throw full(limit);
+    if (!(await store())) return false;
+    try {
+      const now = await others();
+      if (limit.whenFull === "evict") {
+        for (const elder of now.slice(limit.sessions - 1)) await revoke(host, elder.id, owner, patience);
+        return true;
+      }
+      if (now.length < limit.sessions) return true;
+    } catch (error) {
+      // It is stored, and the next sign-in looks again.
+      host.emitter.emit("fault", { id, error });
+      return true;
+    }
+    await takeBack();
+    throw full(limit);
+  });
+}
+
+function full(limit: OwnerLimit): SessionError {
+  return new SessionError("ERR_SESSION_LIMIT", `This owner has ${limit.sessions} sessions already; one must end first`);
 }

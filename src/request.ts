@@ -23,7 +23,7 @@ function isFetch(request: FetchRequest | NodeRequest): request is FetchRequest {
   return typeof (request.headers as { get?: unknown }).get === "function";
 }
 
-type HeaderName = "cookie" | "forwarded" | "x-forwarded-proto" | "origin" | "host";
+type HeaderName = "cookie" | "forwarded" | "x-forwarded-proto" | "origin";
 
 /** The value of a request's header, whatever kind of request it is. */
 export function header(request: AnyRequest, name: HeaderName): string | undefined {
@@ -64,13 +64,22 @@ function forwardedProto(forwarded: string | undefined): string | undefined {
   return undefined;
 }
 
-/** Calls back once when the request is done with: answered, or for an upgraded one, when its connection is closed. */
-export function onDone(request: AnyRequest, upgraded: boolean, done: () => void): void {
+/** Calls back when the request's connection is closed; gives the way to let go of that. */
+export function onDone(request: AnyRequest, done: () => void): () => void {
   const inner = innermost(request);
   if (isFetch(inner)) {
-    (inner as { signal?: AbortSignal }).signal?.addEventListener("abort", done, { once: true });
-  } else {
-    const emitter = (upgraded ? inner.socket : inner) as Partial<EventEmitter>;
-    emitter.once?.("close", done);
+    const { signal } = inner as { signal?: AbortSignal };
+    signal?.addEventListener("abort", done, { once: true });
+    return () => signal?.removeEventListener("abort", done);
   }
+  const socket = inner.socket as Partial<EventEmitter>;
+  socket.once?.("close", done);
+  return () => void socket.removeListener?.("close", done);
+}
+
+/** The host that a request is for. */
+export function hostOf(request: AnyRequest): string | undefined {
+  const inner = innermost(request);
+  if (isFetch(inner)) return inner.headers.get("host") ?? new URL(inner.url).host;
+  return inner.headers.host ?? (inner.headers[":authority"] as string | undefined);
 }

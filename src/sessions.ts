@@ -78,6 +78,9 @@ export interface Sessions<Data extends object = SessionData> {
    */
   conclude(session: Session<Data>, head: ResponseHead): Promise<void> | undefined;
 
+  /** For adapters: the response is finished, or its connection gone. Lets go of `session.signal`. */
+  release(session: Session<Data>): void;
+
   /** For adapters: the error that a response must end with, if its session was changed after its head without `save()`. */
   unsaved(session: Session<Data>): SessionError | undefined;
 }
@@ -91,12 +94,8 @@ export interface Sessions<Data extends object = SessionData> {
 export function createSessions<Data extends object = SessionData>(options: SessionsOptions): Sessions<Data> {
   const settings = settle(options);
   const emitter = createEmitter();
-  const host: Host = {
-    ...settings,
-    emitter,
-    lanes: createLanes(),
-    live: createLiveHandles(settings.store, emitter, settings.now),
-  };
+  const shared = { ...settings, emitter, lanes: createLanes() };
+  const host: Host = { ...shared, live: createLiveHandles(shared) };
   const collector = createCollector(host.store, emitter, host.now);
   /** Where a request keeps its session: a property is cheaper than an entry in a WeakMap, at every garbage collection. */
   const kept = Symbol("sojourn");
@@ -158,8 +157,8 @@ export function createSessions<Data extends object = SessionData>(options: Sessi
     async attach(request, { origins = [] } = {}) {
       checkOrigin(request, origins);
       const session = of(request);
-      const visit = visitOf(session);
-      visit.upgraded = visit.headSent = true;
+      // There is no response, and no head to set a cookie with.
+      visitOf(session).headSent = true;
       return session.load();
     },
 
@@ -171,6 +170,10 @@ export function createSessions<Data extends object = SessionData>(options: Sessi
     revoke: (id) => revoke(host, id),
     revokeAll: (owner, { except } = {}) => revokeAll(host, owner, except),
     revokeEverything: () => revokeEverything(host),
+
+    release(session) {
+      visitOf(session).release();
+    },
 
     unsaved(session) {
       const visit = visitOf(session);

@@ -94,8 +94,7 @@ export class Visit {
   personal = false;
   #journal: Journal | undefined;
   #signal: AbortSignal | undefined;
-  /** The request was taken over by a WebSocket or the like: there is no response, and no head. */
-  upgraded = false;
+  #release: (() => void) | undefined;
   wishes = NO_WISHES;
   /** The request is no sign of life: polling, say. */
   passive = false;
@@ -252,6 +251,7 @@ export class Visit {
     const isSame = loaded?.record.epoch === token.epoch;
     if (!isSame || standing(loaded.record, loaded.expiresAt, "current", host.now(), host.timeouts) !== "live") {
       this.fallSilent();
+      host.live.recheck(token.id);
       return;
     }
     this.loaded = loaded;
@@ -264,10 +264,20 @@ export class Visit {
   }
 
   #watched(): AbortSignal {
-    if (this.signedOut || !this.token) return this.signedOut ? AbortSignal.abort() : new AbortController().signal;
-    const { signal, release } = this.host.live.watch(this.token.id, this.expiresAt);
-    onDone(this.#request, this.upgraded, release);
+    if (this.signedOut) return AbortSignal.abort();
+    if (!this.token) return new AbortController().signal;
+    const { signal, release } = this.host.live.watch(this.token.id, () => this.token?.epoch);
+    const forget = onDone(this.#request, release);
+    this.#release = () => {
+      forget();
+      release();
+    };
     return signal;
+  }
+
+  /** Lets go of the signal, if there is one: nobody is left to hear it. */
+  release(): void {
+    this.#release?.();
   }
 
   /** What the application knows of the client that sent this request. */

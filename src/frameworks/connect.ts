@@ -14,6 +14,7 @@ export function tie<Data extends object>(
   res: ServerResponse,
   onFailure: (error: unknown) => void,
 ): void {
+  res.once("close", () => sessions.release(session));
   holdResponse(res, {
     beforeHead() {
       const writes: [name: string, value: string][] = [];

@@ -30,7 +30,8 @@ export function sojourn<Data extends object>(
         return sessions.of(this) as unknown as Session;
       },
     });
-    app.addHook("onRequest", (request, _reply, next) => {
+    app.addHook("onRequest", (request, reply, next) => {
+      reply.raw.once("close", () => sessions.release(sessions.of(request)));
       const reading = begin(sessions.of(request), options, request);
       if (!reading) return next();
       reading.then(() => next(), next);

@@ -1,3 +1,4 @@
+import type { EventEmitter } from "node:events";
 import type { Context, MiddlewareHandler } from "hono";
 import { NEVER_CACHED } from "../errors.ts";
 import type { Session } from "../session.ts";
@@ -22,6 +23,8 @@ export function sojourn<Data extends object>(
     const session = sessions.of(c.req.raw);
     if (c.get("session") === session) return next();
     c.set("session", session);
+    // On Node there is a response behind the context; elsewhere the request's own signal has to do.
+    (c.env as { outgoing?: EventEmitter } | undefined)?.outgoing?.once("close", () => sessions.release(session));
     try {
       await begin(session, options, c);
     } catch (error) {
