@@ -16,7 +16,7 @@ try {
 }
 
 async function start(environment: Environment): Promise<void> {
-  if (environment.madeKeyIn) console.log(`Made a secret key, and keep it in ${environment.madeKeyIn}`);
+  if (environment.madeKeyIn) console.log(`Made a secret key; it is kept in ${environment.madeKeyIn}`);
   const store = openStore(environment);
   const sessions = openSessions(environment, store);
   const app = createApp({ sessions, store });
@@ -31,7 +31,7 @@ function openStore({ sessionDirectory }: Environment): FileStore {
   try {
     return fileStore({ directory: sessionDirectory });
   } catch (error) {
-    throw new StartError((error as Error).message, { cause: error });
+    throw new StartError(`${(error as Error).message}; SESSION_DIR names another directory`, { cause: error });
   }
 }
 

@@ -113,12 +113,17 @@ export function filesIn(directory: string) {
     read(tree: Tree, name: string): Buffer | undefined {
       const file = path(tree, name);
       return orMissing(() => {
-        const fd = openSync(file, "r");
+        let fd: number | undefined;
         try {
+          fd = openSync(file, "r");
           const length = readSync(fd, scratch, 0, SCRATCH, 0);
           return length < SCRATCH ? scratch.subarray(0, length) : readFileSync(fd);
+        } catch (error) {
+          // What is no file is no content: torn, and not a fault of the disk.
+          if (isCode(error, "EISDIR") || isCode(error, "ELOOP")) return Buffer.alloc(0);
+          throw error;
         } finally {
-          closeSync(fd);
+          if (fd !== undefined) closeSync(fd);
         }
       });
     },

@@ -345,6 +345,14 @@ describe("fileStore: damage", () => {
     "a torn end": (path) => truncateSync(path, statSync(path).size - 1),
     "an empty file": (path) => truncateSync(path, 0),
     "another beginning": (path) => writeFileSync(path, `XXXX${readFileSync(path, "latin1").slice(4)}`, "latin1"),
+    "a directory in its place": (path) => {
+      unlinkSync(path);
+      mkdirSync(path);
+    },
+    "a link to itself in its place": (path) => {
+      unlinkSync(path);
+      symlinkSync(path, path);
+    },
     "a changed byte": (path) => writeFileSync(path, readFileSync(path, "latin1").replace("data", "dota"), "latin1"),
   };
   for (const [name, damage] of Object.entries(damages)) {
@@ -357,12 +365,21 @@ describe("fileStore: damage", () => {
       expect(await store.read("a")).toBeUndefined();
       expect(quarantined).toHaveLength(1);
       expect(quarantined[0]).toMatchObject({ id: "a", path: expect.stringContaining(join("quarantine", "")) });
-      expect(existsSync(quarantined[0]?.path ?? "")).toBe(true);
+      expect(lstatSync(quarantined[0]?.path ?? "")).toBeDefined();
       expect(await store.update("a", session({ version: 2 }), 1)).toBe(false);
       expect(await store.idsOf("ada")).toEqual([]);
       expect(await store.create("a", session())).toBe(true);
     });
   }
+
+  it("finds an owner's session again whose mark a cleaner of old files has taken", async () => {
+    const { store } = watched();
+    await store.create("a", session({ owner: "ada" }));
+    for (const path of filesBelow(store.directory)) if (path.includes("/owners/")) unlinkSync(path);
+    expect(await store.idsOf("ada")).toEqual([]);
+    await store.touch("a", Date.now() + 2 * HOUR);
+    expect(await store.idsOf("ada")).toEqual(["a"]);
+  });
 
   it("puts aside a session whose content is missing", async () => {
     const before = watched().store;

@@ -277,7 +277,7 @@ export function fileStore(options: FileStoreOptions | string = {}): FileStore {
         if (!done && written) retire(key, next.nonce);
         if (!done && marked) unmark(next);
       }
-      if (marked) quietly(() => marks.set(next.tag, key));
+      if (marked || stored.version % 16 === 0) quietly(() => marks.set(next.tag, key));
       return true;
     },
 
@@ -292,6 +292,8 @@ export function fileStore(options: FileStoreOptions | string = {}): FileStore {
           const next = pointerOf(key, old.version, old.nonce, expiresAt, old.tag);
           if (files.rename("pointers", old.name, "pointers", next.name)) {
             hints.saw(next);
+            // An owner's mark is a file that nobody else touches: a cleaner of old files may have taken it.
+            quietly(() => marks.set(next.tag, key));
             return true;
           }
         }
