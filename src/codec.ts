@@ -101,12 +101,18 @@ function scanObject(value: object, depth: number): Scan {
     if (Object.getOwnPropertySymbols(value).length > 0) return Scan.refused;
     const keys = Object.keys(value);
     if (looksTagged(keys)) worst = Scan.tagged;
-    for (const key of keys) {
-      const found = scan((value as Dictionary)[key], depth - 1);
+    for (let i = 0; i < keys.length; i += 1) {
+      const found = scan((value as Dictionary)[keys[i]!], depth - 1);
+      if (found > worst) worst = found;
+    }
+  } else if (kind === "array") {
+    const array = value as unknown[];
+    for (let i = 0; i < array.length; i += 1) {
+      const found = scan(array[i], depth - 1);
       if (found > worst) worst = found;
     }
   } else {
-    if (kind === "collection") worst = Scan.tagged;
+    worst = Scan.tagged;
     for (const child of value as Iterable<unknown>) {
       const found = scan(child, depth - 1);
       if (found > worst) worst = found;

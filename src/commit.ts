@@ -22,8 +22,10 @@ const MAX_PAUSE_MS = 25;
  * @throws SessionError ERR_SESSION_STORE, ERR_SESSION_CONFLICT, ERR_SESSION_SUPERSEDED, ERR_SESSION_HEADERS_SENT
  */
 export function commit(visit: Visit, hasHead = !visit.headSent): Promise<void> | undefined {
-  const again = () => commit(visit, hasHead);
-  if (visit.committing) return visit.committing.then(again, again);
+  if (visit.committing) {
+    const again = () => commit(visit, hasHead);
+    return visit.committing.then(again, again);
+  }
   const next = planOf(visit);
   if (next === "nothing") return undefined;
   if (!hasHead && needsCookie(next, visit.wishes)) {
@@ -36,13 +38,16 @@ export function commit(visit: Visit, hasHead = !visit.headSent): Promise<void> |
   const attempt = new Commit(visit, patience);
   visit.committing = visit.host.lanes
     .enter(visit.id, () => attempt.carryOut(next))
-    .catch((error: unknown) => {
-      attempt.undo();
-      throw error;
-    })
-    .finally(() => {
-      visit.committing = undefined;
-    });
+    .then(
+      () => {
+        visit.committing = undefined;
+      },
+      (error: unknown) => {
+        visit.committing = undefined;
+        attempt.undo();
+        throw error;
+      },
+    );
   return visit.committing;
 }
 

@@ -42,6 +42,8 @@ export class Journal {
   #original: readonly unknown[] = [];
   #updates: Map<string, Updates> | undefined;
   #flashes: readonly StoredFlash[];
+  /** What `isChanged` has found: encoding is most of what a commit costs, and a commit asks first and stores then. */
+  #seen: Content | undefined;
   /** What is being stored just now. */
   #pending: Snapshot | undefined;
   readonly #limits: Limits;
@@ -100,12 +102,15 @@ export class Journal {
 
   /** Whether there is anything new that is not being stored already. */
   isChanged(): boolean {
-    return !isSame(this.content(), this.#pending?.content ?? this.#base);
+    this.#seen = this.content();
+    return !isSame(this.#seen, this.#pending?.content ?? this.#base);
   }
 
-  /** Begins to store what there is. What comes after it is told apart. */
+  /** Begins to store what `isChanged` has found just now. What comes after it is told apart. */
   snapshot(): Snapshot {
-    this.#pending = { base: this.#base, content: this.content(), updates: this.#updates ?? new Map() };
+    const content = this.#seen ?? this.content();
+    this.#seen = undefined;
+    this.#pending = { base: this.#base, content, updates: this.#updates ?? new Map() };
     this.#updates = undefined;
     return this.#pending;
   }

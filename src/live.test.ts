@@ -137,8 +137,10 @@ describe("session.signal", () => {
     const { shop, upgrade } = await connected({ store, clock: Date.now });
     const request = upgrade();
     const session = await shop.sessions.open(request);
+    const response = new EventEmitter();
+    shop.sessions.finishesWith(session, response);
     const { signal } = session;
-    shop.sessions.release(session);
+    response.emit("close");
     await shop.sessions.revoke(session.id);
     expect(signal.aborted).toBe(false);
   });

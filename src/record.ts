@@ -80,6 +80,8 @@ function encodeRecord(record: SessionRecord): Buffer {
 }
 
 function encodeRarities({ flashes, idle, absolute, client, note, rotation }: SessionRecord): string {
+  // Most sessions have none, and every write asks.
+  if (flashes.length === 0 && (idle ?? absolute ?? client ?? note ?? rotation) === undefined) return "";
   const all = { flashes: flashes.length > 0 ? flashes : undefined, idle, absolute, client, note, rotation };
   const there = Object.entries(all).filter(([, value]) => value !== undefined);
   return there.length > 0 ? encodeValue(Object.fromEntries(there), "record", BOUNDLESS) : "";
@@ -122,7 +124,9 @@ export function loadedRecord(
 ): LoadedRecord {
   const { payload, version, expiresAt } = stored;
   if (host.store.inProcess) {
-    const plain = Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength);
+    const plain = Buffer.isBuffer(payload)
+      ? payload
+      : Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength);
     return { record: decodeRecord(plain), version, expiresAt, byPreviousKey: false };
   }
   const { plain, byPreviousKey } = host.keyring.open(id, payload);

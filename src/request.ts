@@ -1,4 +1,3 @@
-import type { EventEmitter } from "node:events";
 import type { IncomingHttpHeaders } from "node:http";
 
 /** A request of any framework: what Sojourn needs of a `Request`, an `IncomingMessage` or a wrapper around one. */
@@ -64,17 +63,20 @@ function forwardedProto(forwarded: string | undefined): string | undefined {
   return undefined;
 }
 
-/** Calls back when the request's connection is closed; gives the way to let go of that. */
-export function onDone(request: AnyRequest, done: () => void): () => void {
+/** What tells of its closing: a response, or a socket. */
+export interface Closing {
+  once(event: "close", listener: () => void): unknown;
+}
+
+/** Calls back when the response is done with, or for want of one, when the request's connection is closed. */
+export function onDone(request: AnyRequest, response: Closing | undefined, done: () => void): void {
   const inner = innermost(request);
-  if (isFetch(inner)) {
-    const { signal } = inner as { signal?: AbortSignal };
-    signal?.addEventListener("abort", done, { once: true });
-    return () => signal?.removeEventListener("abort", done);
+  if (response) response.once("close", done);
+  else if (isFetch(inner)) {
+    (inner as { signal?: AbortSignal }).signal?.addEventListener("abort", done, { once: true });
+  } else {
+    (inner.socket as Partial<Closing>).once?.("close", done);
   }
-  const socket = inner.socket as Partial<EventEmitter>;
-  socket.once?.("close", done);
-  return () => void socket.removeListener?.("close", done);
 }
 
 /** The host that a request is for. */

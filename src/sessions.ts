@@ -6,7 +6,7 @@ import { settle, type SessionsOptions } from "./options.ts";
 import { createLiveHandles } from "./live.ts";
 import { checkOrigin } from "./origin.ts";
 import { liveSessionsOf, revoke, revokeAll, revokeEverything, type SessionInfo } from "./owners.ts";
-import type { AnyRequest } from "./request.ts";
+import type { AnyRequest, Closing } from "./request.ts";
 import { innermost } from "./request.ts";
 import { sessionOf, visitOf, type Session, type SessionData } from "./session.ts";
 import { isSameAttempt, Visit, type Host } from "./visit.ts";
@@ -78,8 +78,8 @@ export interface Sessions<Data extends object = SessionData> {
    */
   conclude(session: Session<Data>, head: ResponseHead): Promise<void> | undefined;
 
-  /** For adapters: the response is finished, or its connection gone. Lets go of `session.signal`. */
-  release(session: Session<Data>): void;
+  /** For adapters: whose `close` event says that the response is done with. Then nobody is left to hear `session.signal`. */
+  finishesWith(session: Session<Data>, response: Closing): void;
 
   /** For adapters: the error that a response must end with, if its session was changed after its head without `save()`. */
   unsaved(session: Session<Data>): SessionError | undefined;
@@ -119,7 +119,7 @@ export function createSessions<Data extends object = SessionData>(options: Sessi
       throw error;
     };
     try {
-      const storing = visit.isLoaded ? commit(visit) : undefined;
+      const storing = visit.isLoaded && !visit.isUntouched ? commit(visit) : undefined;
       // From here on the cookie is decided.
       visit.headSent = true;
       if (!storing) {
@@ -143,13 +143,9 @@ export function createSessions<Data extends object = SessionData>(options: Sessi
     },
 
     async commit(session, response) {
-      const head = new Headers();
-      await conclude(session, {
-        get: (name) => response.headers.get(name),
-        set: head.set.bind(head),
-        append: head.append.bind(head),
-      });
-      return withHead(response, head);
+      const head = headToBe(response);
+      await conclude(session, head);
+      return withHead(response, head.writes);
     },
 
     conclude,
@@ -171,8 +167,8 @@ export function createSessions<Data extends object = SessionData>(options: Sessi
     revokeAll: (owner, { except } = {}) => revokeAll(host, owner, except),
     revokeEverything: () => revokeEverything(host),
 
-    release(session) {
-      visitOf(session).release();
+    finishesWith(session, response) {
+      visitOf(session).response = response;
     },
 
     unsaved(session) {
@@ -198,8 +194,9 @@ export function createSessions<Data extends object = SessionData>(options: Sessi
 function writeHead(visit: Visit, head: ResponseHead): void {
   const { setCookie } = visit;
   if (!visit.looked && setCookie === undefined) return;
-  const vary = head.get("vary") ?? "";
-  if (!/(?:^|,)\s*(?:\*|cookie)\s*(?:,|$)/i.test(vary)) head.set("Vary", vary ? `${vary}, Cookie` : "Cookie");
+  const vary = head.get("vary");
+  if (!vary) head.set("Vary", "Cookie");
+  else if (!/(?:^|,)\s*(?:\*|cookie)\s*(?:,|$)/i.test(vary)) head.set("Vary", `${vary}, Cookie`);
   const cacheControl = head.get("cache-control");
   if (setCookie === undefined) {
     if (visit.personal && !cacheControl) head.set("Cache-Control", "private");
@@ -210,14 +207,21 @@ function writeHead(visit: Visit, head: ResponseHead): void {
   if (!/(?:^|,)\s*(?:no-store|private)\s*(?:,|$)/i.test(cacheControl ?? "")) head.set("Cache-Control", "no-store");
 }
 
+/** The head of a response that may be immutable: it is read at once and written later, by `withHead`. */
+export function headToBe(response: Response): ResponseHead & { writes: [name: string, value: string][] } {
+  const writes: [name: string, value: string][] = [];
+  const write = (name: string, value: string) => void writes.push([name, value]);
+  return { get: (name) => response.headers.get(name), set: write, append: write, writes };
+}
+
 /**
  * The response with more headers: itself where that is safe, otherwise a copy. The headers of Response.redirect() and of a
  * fetched response can't be changed, and a response without a body may be one that the application gives to everybody.
  */
-export function withHead(response: Response, head: Headers): Response {
-  if (head.keys().next().done) return response;
+export function withHead(response: Response, head: readonly [name: string, value: string][]): Response {
+  if (head.length === 0) return response;
   const put = (target: Response): Response => {
-    for (const [name, value] of head) target.headers[name === "set-cookie" ? "append" : "set"](name, value);
+    for (const [name, value] of head) target.headers[name === "Set-Cookie" ? "append" : "set"](name, value);
     return target;
   };
   const copied = () => put(new Response(response.body, response));

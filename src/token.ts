@@ -49,5 +49,5 @@ export function verifyToken(keyring: Keyring, value: string): { token: Token; by
 
 /** What a record keeps of a secret: half of its SHA-256. The secret is random, so that no salt is needed. */
 export function hashSecret(secret: string): Buffer {
-  return hash("sha256", secret, "buffer").subarray(0, 16);
+  return Buffer.from(hash("sha256", secret, "binary").slice(0, 16), "latin1");
 }

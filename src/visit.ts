@@ -10,7 +10,7 @@ import { standing, type Standing } from "./lifecycle.ts";
 import { loadedRecord, type Client, type LoadedRecord } from "./record.ts";
 import type { LiveHandles } from "./live.ts";
 import { match, type Match, type RotationPolicy } from "./rotation.ts";
-import { cookieHeader, isSecure, onDone, type AnyRequest } from "./request.ts";
+import { cookieHeader, isSecure, onDone, type AnyRequest, type Closing } from "./request.ts";
 import type { SessionStore } from "./store.ts";
 import { hashSecret, randomPart, signToken, verifyToken, type Token } from "./token.ts";
 import { Patience, type Lanes } from "./waiting.ts";
@@ -94,7 +94,8 @@ export class Visit {
   personal = false;
   #journal: Journal | undefined;
   #signal: AbortSignal | undefined;
-  #release: (() => void) | undefined;
+  /** Whose closing says that the response is done with, where an adapter has told. */
+  response: Closing | undefined;
   wishes = NO_WISHES;
   /** The request is no sign of life: polling, say. */
   passive = false;
@@ -143,6 +144,11 @@ export class Visit {
     } catch {
       return { wishes, signedOut, content: undefined };
     }
+  }
+
+  /** A visitor's request that never looked: there is nothing to decide. */
+  get isUntouched(): boolean {
+    return !this.looked && this.token === undefined;
   }
 
   get isChanged(): boolean {
@@ -267,17 +273,8 @@ export class Visit {
     if (this.signedOut) return AbortSignal.abort();
     if (!this.token) return new AbortController().signal;
     const { signal, release } = this.host.live.watch(this.token.id, () => this.token?.epoch);
-    const forget = onDone(this.#request, release);
-    this.#release = () => {
-      forget();
-      release();
-    };
+    onDone(this.#request, this.response, release);
     return signal;
-  }
-
-  /** Lets go of the signal, if there is one: nobody is left to hear it. */
-  release(): void {
-    this.#release?.();
   }
 
   /** What the application knows of the client that sent this request. */

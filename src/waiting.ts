@@ -54,6 +54,15 @@ export interface Lanes {
   enter<T>(key: string, task: () => Promise<T>): Promise<T>;
 }
 
+/** A task may throw before it gives a promise. */
+function begun<T>(task: () => Promise<T>): Promise<T> {
+  try {
+    return task();
+  } catch (error) {
+    return Promise.reject(error);
+  }
+}
+
 /**
  * Commits of one session in one process wait for each other instead of taking turns at losing: only other processes
  * are left to conflict with.
@@ -61,19 +70,13 @@ export interface Lanes {
 export function createLanes(): Lanes {
   const tails = new Map<string, Promise<unknown>>();
   return {
-    async enter(key, task) {
+    enter(key, task) {
       const before = tails.get(key);
-      const run = before ? before.then(task) : task();
-      const tail = run.then(
-        () => undefined,
-        () => undefined,
-      );
+      const run = before ? before.then(task) : begun(task);
+      const leave = () => void (tails.get(key) === tail && tails.delete(key));
+      const tail = run.then(leave, leave);
       tails.set(key, tail);
-      try {
-        return await run;
-      } finally {
-        if (tails.get(key) === tail) tails.delete(key);
-      }
+      return run;
     },
   };
 }

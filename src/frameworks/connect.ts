@@ -1,8 +1,8 @@
 import type { ServerResponse } from "node:http";
-import { NEVER_CACHED } from "../errors.ts";
+import { NEVER_CACHED, type SessionError } from "../errors.ts";
 import type { Session } from "../session.ts";
 import type { ResponseHead, Sessions } from "../sessions.ts";
-import { holdResponse } from "./hold.ts";
+import { holdResponse, type Gate } from "./hold.ts";
 
 /**
  * Ties a session to a response of node:http: the head does not leave before the session is stored, and what fails goes
@@ -14,33 +14,66 @@ export function tie<Data extends object>(
   res: ServerResponse,
   onFailure: (error: unknown) => void,
 ): void {
-  res.once("close", () => sessions.release(session));
-  holdResponse(res, {
-    beforeHead() {
-      const writes: [name: string, value: string][] = [];
-      const head = headOf(res, writes);
-      const stored = sessions.conclude(session, head);
-      const apply = () => {
-        for (const [name, value] of writes) res.setHeader(name, name === "Set-Cookie" ? withCookie(res, value) : value);
-      };
-      if (stored) return stored.then(() => apply);
-      apply();
-      return undefined;
-    },
-    beforeEnd: () => sessions.unsaved(session),
-    headersOnFailure: NEVER_CACHED,
-    onFailure,
-  });
+  sessions.finishesWith(session, res);
+  holdResponse(res, new Tie(sessions, session, res, onFailure));
+}
+
+/** A class, since every request makes one: a closure for each method would cost more than the rest of it. */
+class Tie<Data extends object> implements Gate, ResponseHead {
+  readonly #sessions: Sessions<Data>;
+  readonly #session: Session<Data>;
+  readonly #res: ServerResponse;
+  readonly headersOnFailure = NEVER_CACHED;
+  readonly onFailure: (error: unknown) => void;
+  /** What the session writes to the head: a held response takes no headers until it is released. */
+  #writes: [name: string, value: string][] | undefined;
+
+  constructor(
+    sessions: Sessions<Data>,
+    session: Session<Data>,
+    res: ServerResponse,
+    onFailure: (error: unknown) => void,
+  ) {
+    this.#sessions = sessions;
+    this.#session = session;
+    this.#res = res;
+    this.onFailure = onFailure;
+  }
+
+  beforeHead(): Promise<() => void> | undefined {
+    const stored = this.#sessions.conclude(this.#session, this);
+    if (stored) return stored.then(() => () => this.#apply());
+    this.#apply();
+    return undefined;
+  }
+
+  beforeEnd(): SessionError | undefined {
+    return this.#sessions.unsaved(this.#session);
+  }
+
+  get(name: string): string | undefined {
+    return this.#res.getHeader(name)?.toString();
+  }
+
+  set(name: string, value: string): void {
+    (this.#writes ??= []).push([name, value]);
+  }
+
+  append(name: string, value: string): void {
+    this.set(name, value);
+  }
+
+  #apply(): void {
+    if (!this.#writes) return;
+    const res = this.#res;
+    for (const [name, value] of this.#writes) {
+      res.setHeader(name, name === "Set-Cookie" ? withCookie(res, value) : value);
+    }
+  }
 }
 
 export function neverCached(res: ServerResponse): void {
   for (const [name, value] of Object.entries(NEVER_CACHED)) res.setHeader(name, value);
-}
-
-/** Keeps what is written: a held response takes no headers until it is released. */
-function headOf(res: ServerResponse, writes: [string, string][]): ResponseHead {
-  const write = (name: string, value: string) => void writes.push([name, value]);
-  return { get: (name) => res.getHeader(name)?.toString(), set: write, append: write };
 }
 
 /** The application's own cookies and ours, in a new list: the application may share its list between responses. */

@@ -31,8 +31,9 @@ export function sojourn<Data extends object>(
       },
     });
     app.addHook("onRequest", (request, reply, next) => {
-      reply.raw.once("close", () => sessions.release(sessions.of(request)));
-      const reading = begin(sessions.of(request), options, request);
+      const session = sessions.of(request);
+      sessions.finishesWith(session, reply.raw);
+      const reading = begin(session, options, request);
       if (!reading) return next();
       reading.then(() => next(), next);
     });

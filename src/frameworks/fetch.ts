@@ -32,7 +32,7 @@ export function sojourn<Data extends object, Rest extends unknown[] = []>(
       await begin(session, options, request);
       return await sessions.commit(session, await handler(request, session, ...rest));
     } catch (error) {
-      if (error instanceof SessionError) return withHead(await onError(error, request), new Headers(NEVER_CACHED));
+      if (error instanceof SessionError) return withHead(await onError(error, request), Object.entries(NEVER_CACHED));
       throw error;
     }
   };

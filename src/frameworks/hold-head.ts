@@ -56,11 +56,45 @@ export function copy(value: unknown): unknown {
   return Array.isArray(value) ? [...value] : value;
 }
 
-/** Makes a response look sent. Returns the way back. */
-export function freeze(res: Response, isEnded: () => boolean): () => void {
+/** A response that looks sent. */
+export interface Frozen {
+  /** Has it look ended, too. */
+  end(): void;
+  thaw(): void;
+}
+
+export function freeze(res: Response): Frozen {
+  return frozenByHeader(res) ?? frozenByProperties(res);
+}
+
+/** A program that has put its own on the response does not ask Node whether it may. */
+const OVERRIDABLE = ["headersSent", "writableEnded", "setHeader", "appendHeader", "removeHeader"];
+const HEADER = "_header";
+
+/**
+ * By what Node itself goes by: once there is a `_header`, no header can be set. Putting properties on the response and
+ * deleting them again costs far more, since deleting makes V8 treat the object as a dictionary.
+ */
+function frozenByHeader(res: Response): Frozen | undefined {
+  const node = res as { [HEADER]?: unknown; finished: boolean };
+  // null: a response of node:http whose head was not made yet. HTTP/2 has a getter there.
+  if (node[HEADER] !== null || OVERRIDABLE.some((name) => Object.hasOwn(res, name))) return undefined;
+  node[HEADER] = "held";
+  const thaw = () => {
+    node[HEADER] = null;
+    node.finished = false;
+  };
+  if (res.headersSent) return { end: () => void (node.finished = true), thaw };
+  thaw();
+  return undefined;
+}
+
+/** For HTTP/2, and for runtimes other than Node. */
+function frozenByProperties(res: Response): Frozen {
+  let ended = false;
   const sent: PropertyDescriptorMap = {
     headersSent: { get: () => true },
-    writableEnded: { get: isEnded },
+    writableEnded: { get: () => ended },
     setHeader: { value: refuse },
     appendHeader: { value: refuse },
     removeHeader: { value: refuse },
@@ -69,11 +103,14 @@ export function freeze(res: Response, isEnded: () => boolean): () => void {
   for (const [name, descriptor] of Object.entries(sent)) {
     Object.defineProperty(res, name, { ...descriptor, configurable: true });
   }
-  return () => {
-    for (const [name, descriptor] of before) {
-      Reflect.deleteProperty(res, name);
-      if (descriptor) Object.defineProperty(res, name, descriptor);
-    }
+  return {
+    end: () => void (ended = true),
+    thaw() {
+      for (const [name, descriptor] of before) {
+        Reflect.deleteProperty(res, name);
+        if (descriptor) Object.defineProperty(res, name, descriptor);
+      }
+    },
   };
 }
 

@@ -7,6 +7,7 @@ import {
   mergeHeaders,
   refuse,
   setAll,
+  type Frozen,
   type Head,
   type Listener,
   type Methods,
@@ -72,7 +73,7 @@ class Hold {
   private ended = false;
   private status = 200;
   private late: unknown;
-  private thaw: (() => void) | undefined;
+  private frozen: Frozen | undefined;
 
   constructor(res: ServerResponse, gate: Gate) {
     this.gate = gate;
@@ -142,7 +143,10 @@ class Hold {
     const state = wasOpen ? this.announce() : this.state;
     if (!wasOpen && !this.ended && state !== "failed") this.late = lastLook(this.gate);
     this.ended = true;
-    if (state === "held") this.calls.push(() => inner.end.apply(res, args));
+    if (state === "held") {
+      this.frozen?.end();
+      this.calls.push(() => inner.end.apply(res, args));
+    }
     if (state !== "passed") return res;
     if (this.late === undefined) return inner.end.apply(res, args);
     this.fail(this.late);
@@ -184,7 +188,7 @@ class Hold {
     } else {
       this.state = "held";
       this.status = res.statusCode;
-      this.thaw = freeze(res, () => this.ended);
+      this.frozen = freeze(res);
       void stored.then(
         (setHeaders) => this.release(setHeaders),
         (error: unknown) => this.fail(error),
@@ -209,8 +213,8 @@ class Hold {
       this.fail(this.late);
       return;
     }
-    this.thaw?.();
-    this.thaw = undefined;
+    this.frozen?.thaw();
+    this.frozen = undefined;
     this.calls = [];
     this.state = "passed";
     this.stepAside();
@@ -230,7 +234,7 @@ class Hold {
 
   private fail(error: unknown): void {
     const { res, inner, gate } = this;
-    this.thaw?.();
+    this.frozen?.thaw();
     this.calls = [];
     this.state = "failed";
     for (const source of this.sources ?? []) source.unpipe?.(this.response);

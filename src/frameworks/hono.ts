@@ -2,7 +2,7 @@ import type { EventEmitter } from "node:events";
 import type { Context, MiddlewareHandler } from "hono";
 import { NEVER_CACHED } from "../errors.ts";
 import type { Session } from "../session.ts";
-import { withHead, type ResponseHead, type Sessions } from "../sessions.ts";
+import { headToBe, withHead, type Sessions } from "../sessions.ts";
 import { begin, checkAdapterOptions, tellsOfResponse, type AdapterOptions } from "./adapter.ts";
 
 /** What the middleware adds to a context: `c.var.session`, typed by the sessions that it was given. */
@@ -24,7 +24,8 @@ export function sojourn<Data extends object>(
     if (c.get("session") === session) return next();
     c.set("session", session);
     // On Node there is a response behind the context; elsewhere the request's own signal has to do.
-    (c.env as { outgoing?: EventEmitter } | undefined)?.outgoing?.once("close", () => sessions.release(session));
+    const { outgoing } = (c.env ?? {}) as { outgoing?: EventEmitter };
+    if (outgoing) sessions.finishesWith(session, outgoing);
     try {
       await begin(session, options, c);
     } catch (error) {
@@ -32,23 +33,19 @@ export function sojourn<Data extends object>(
       throw error;
     }
     await next();
-    const head = new Headers();
+    const head = headToBe(c.res);
     try {
-      await sessions.conclude(session, { get: (name) => c.res.headers.get(name), ...writing(head) });
+      await sessions.conclude(session, head);
     } catch (error) {
       discard(c);
       throw error;
     }
-    const response = withHead(c.res, head);
+    const response = withHead(c.res, head.writes);
     if (response === c.res) return;
     // Assigning alone would carry the old headers over the new.
     c.res = undefined;
     c.res = response;
   };
-}
-
-function writing(head: Headers): Pick<ResponseHead, "set" | "append"> {
-  return { set: head.set.bind(head), append: head.append.bind(head) };
 }
 
 /** Makes way for the error's response, and leaves it what middleware before has set (CORS, the request's id). */
