@@ -11,9 +11,9 @@ import { isBare, printLayers, start } from "./run.mjs";
 
 const ROUNDS = Number(process.argv[2] ?? 15);
 const ONLY = process.argv[3] ?? "";
-const COUNT = 1000;
+const COUNT = 400;
 const CONNECTIONS = 8;
-const WARM_UP = 5;
+const WARM_UP = 8;
 
 const inMemory = (name) => !/fileStore|session-file-store|memorystore/.test(name) && !/^(hono|fetch)/.test(name);
 const names = Object.keys(APPS).filter((name) => name.includes(ONLY) && inMemory(name));

@@ -80,7 +80,7 @@ function isRegular(bytes: Buffer): boolean {
       const before = bytes[i - stride]! - bytes[i - 2 * stride]!;
       if (step === before) steady++;
     }
-    return steady > bytes.length / 3;
+    return steady > bytes.length / 2;
   });
 }
 
