@@ -1,19 +1,11 @@
 import { runInNewContext } from "node:vm";
 import { describe, expect, it } from "vitest";
+import { failureOf } from "../test/support/failures.ts";
 import { seededRandom } from "../test/support/random.ts";
 import { BOUNDLESS, decode, decodeValue, encode, encodeValue, type Dictionary } from "./codec.ts";
 
 const limits = { bytes: 262_144, depth: 32 };
 const decodeError = expect.objectContaining({ name: "SessionError", code: "ERR_SESSION_DECODE" });
-
-function failureOf(act: () => unknown): unknown {
-  try {
-    act();
-  } catch (error) {
-    return error;
-  }
-  return "nothing was thrown";
-}
 
 /** Equal in every respect that a session keeps: stricter than toEqual on -0, prototypes, kinds and hidden keys. */
 function same(a: unknown, b: unknown): boolean {

@@ -1,5 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { describe, expect, it } from "vitest";
+import { failureOf } from "../test/support/failures.ts";
 import { KEYS } from "../test/support/stores.ts";
 import { seededRandom } from "../test/support/random.ts";
 import { createKeyring, randomBytesPooled, type SecretKey } from "./keyring.ts";
@@ -8,15 +9,6 @@ const [A, B, C] = KEYS;
 const plain = Buffer.from("what the store must not know");
 const refusal = (secretKey: unknown) => () => createKeyring(secretKey as SecretKey, "session");
 const decodeError = expect.objectContaining({ name: "SessionError", code: "ERR_SESSION_DECODE", status: 500 });
-
-function failureOf(act: () => unknown): unknown {
-  try {
-    act();
-  } catch (error) {
-    return error;
-  }
-  return "nothing was thrown";
-}
 
 describe("createKeyring", () => {
   describe("refuses a secret key that somebody could guess, with the command that makes a good one", () => {

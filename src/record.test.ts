@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { failureOf } from "../test/support/failures.ts";
 import { KEYS, START } from "../test/support/stores.ts";
 import { seededRandom } from "../test/support/random.ts";
 import { createKeyring } from "./keyring.ts";
@@ -27,15 +28,6 @@ const loaded = (given: Partial<SessionRecord> = {}): LoadedRecord => ({
   byPreviousKey: false,
 });
 const decodeError = expect.objectContaining({ code: "ERR_SESSION_DECODE" });
-
-function failureOf(act: () => unknown): unknown {
-  try {
-    act();
-  } catch (error) {
-    return error;
-  }
-  return "nothing was thrown";
-}
 
 describe.each([
   ["sealed", outside],

@@ -1,6 +1,7 @@
 import { inspect } from "node:util";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { describe, expect, it } from "vitest";
+import { storeError } from "../test/support/failures.ts";
 import { KEYS, START, site } from "../test/support/stores.ts";
 import type { Session } from "./session.ts";
 import { createSessions } from "./sessions.ts";
@@ -12,13 +13,6 @@ interface Data {
 }
 
 const HTTPS = "https://shop.example/";
-const storeError = (cause?: unknown) =>
-  expect.objectContaining({
-    name: "SessionError",
-    code: "ERR_SESSION_STORE",
-    status: 503,
-    ...(cause ? { cause } : {}),
-  });
 
 const signIn = (session: Session<Data>) => {
   session.data.n = 1;

@@ -1,14 +1,7 @@
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { describe, expect, it } from "vitest";
+import { storeError } from "../test/support/failures.ts";
 import { createLanes, Patience } from "./waiting.ts";
-
-const storeError = (cause?: unknown) =>
-  expect.objectContaining({
-    name: "SessionError",
-    code: "ERR_SESSION_STORE",
-    status: 503,
-    ...(cause ? { cause } : {}),
-  });
 
 /** The rejections that nobody has handled while `act` ran. */
 async function unhandledDuring(act: () => Promise<void>): Promise<unknown[]> {
