@@ -1,12 +1,13 @@
 import { timingSafeEqual } from "node:crypto";
 import { SessionError } from "./errors.ts";
 import { extendedEnd } from "./expiry.ts";
+import { loadLatest } from "./load.ts";
 import { needsCookie, planOf, turnOf, type Turn } from "./intent.ts";
 import { EMPTY, replay, type Content, type Snapshot } from "./journal.ts";
 import { retry, type Plan } from "./lifecycle.ts";
 import { withinLimit } from "./owners.ts";
 import type { Rotation } from "./rotation.ts";
-import { loadedRecord, storedSession, type LoadedRecord, type SessionRecord } from "./record.ts";
+import { storedSession, type LoadedRecord, type SessionRecord } from "./record.ts";
 import { EPOCHS, hashSecret, randomPart, type Token } from "./token.ts";
 import { NO_WISHES, type Visit, type Wishes } from "./visit.ts";
 import { Patience } from "./waiting.ts";
@@ -253,9 +254,7 @@ class Commit {
   }
 
   async #newest(id: string): Promise<LoadedRecord | undefined> {
-    const { host } = this.#visit;
-    const stored = await this.#patience.ask("read", () => host.store.read(id));
-    const loaded = stored && loadedRecord(host, id, stored);
+    const loaded = await loadLatest(this.#visit.host, id, this.#patience);
     return loaded && loaded.expiresAt > this.#now ? loaded : undefined;
   }
 

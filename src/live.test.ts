@@ -3,6 +3,7 @@ import { describe, expect, it, vi } from "vitest";
 import { KEYS, site } from "../test/support/stores.ts";
 import type { SessionsOptions } from "./options.ts";
 import { createSessions } from "./sessions.ts";
+import type { StoreListener } from "./store.ts";
 import { memoryStore } from "./stores/memory.ts";
 
 const HOUR = 3_600_000;
@@ -82,7 +83,7 @@ describe("session.signal", () => {
     const unsubscribed = vi.fn<() => void>();
     const watched = {
       ...store,
-      subscribe: (listener: (id: string) => void) => {
+      subscribe: (listener: StoreListener) => {
         const end = store.subscribe(listener);
         return () => {
           unsubscribed();

@@ -1,5 +1,5 @@
 import { setMaxListeners } from "node:events";
-import { loadedRecord } from "./record.ts";
+import { loadLatest } from "./load.ts";
 import type { Host } from "./visit.ts";
 import { Patience } from "./waiting.ts";
 
@@ -74,9 +74,8 @@ export function createLiveHandles(host: Omit<Host, "live">): LiveHandles {
 
   async function look(id: string, watch: Watch): Promise<void> {
     try {
-      const stored = await new Patience(host.storeTimeout).ask("read", () => store.read(id));
+      const loaded = await loadLatest(host, id, new Patience(host.storeTimeout));
       if (watches.get(id) !== watch) return;
-      const loaded = stored && loadedRecord(host, id, stored);
       if (!loaded || loaded.expiresAt <= now()) {
         end(id, "expired or revoked");
         return;
@@ -96,7 +95,7 @@ export function createLiveHandles(host: Omit<Host, "live">): LiveHandles {
 
   return {
     watch(id, epoch) {
-      unsubscribe ??= store.subscribe?.((ended) => end(ended, "revoked"));
+      unsubscribe ??= store.subscribe?.({ ended: (ended) => end(ended, "revoked") });
       let watch = watches.get(id);
       if (!watch) watches.set(id, (watch = { controllers: new Map(), timer: undefined }));
       const controller = new AbortController();

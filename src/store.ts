@@ -17,6 +17,19 @@ export interface StoredSession {
   readonly owner?: string | undefined;
 }
 
+/** What a store tells while somebody listens. A listener leaves out what it does not care for. */
+export interface StoreListener {
+  /** `delete` has ended a live session, in whichever process. */
+  ended?(id: string): void;
+  /** `update` has replaced a session, in whichever process. Told by stores with `announcesChanges` alone. */
+  changed?(id: string): void;
+  /**
+   * `true` as soon as whatever happens from then on will be heard; `false` as soon as something may go unheard: a lost
+   * connection. Told at the beginning and at each turn. May be told before `subscribe` returns.
+   */
+  listening?(isListening: boolean): void;
+}
+
 /**
  * Where records live. Five operations are required; the rest are capabilities, present or absent as methods.
  *
@@ -51,11 +64,17 @@ export interface SessionStore {
   idsOf?(owner: string): Promise<string[]>;
 
   /**
-   * Capability: tells, soon and in every process that shares the store, of each live session that `delete` has ended.
-   * Gives the function that ends the listening. What happens while a connection is down may go unheard: listeners must
-   * not rely on it alone.
+   * Capability of a store whose `read` may answer from a near cache: `read` past it. Sojourn asks it whenever the
+   * cached record does not fit the token, and before it writes anew what it has lost a race for.
    */
-  subscribe?(listener: (id: string) => void): () => void;
+  readLatest?(id: string): Promise<StoredSession | undefined>;
+
+  /**
+   * Capability: tells, soon and in every process that shares the store, of each live session that `delete` has ended.
+   * Gives the function that ends the listening, which is idempotent. What happens while a connection is down goes
+   * unheard, which is told: listeners must not rely on hearing alone.
+   */
+  subscribe?(listener: StoreListener): () => void;
 
   /** Capability: the ids of all live sessions, in no order. */
   all?(): AsyncIterable<string>;
@@ -69,6 +88,9 @@ export interface SessionStore {
 
   /** Capability: lets go of handles and timers. Afterwards every operation rejects. Idempotent. */
   close?(): Promise<void>;
+
+  /** `true` where subscribers also hear of every `update`, as a near cache needs it. */
+  readonly announcesChanges?: boolean;
 
   /**
    * `true` where payloads never leave this process's memory: Sojourn then spares itself the sealing (encryption)

@@ -7,7 +7,8 @@ import { EMPTY, isSame as isSameContent, Journal, type Content } from "./journal
 import type { OwnerLimit } from "./owners.ts";
 import type { Keyring } from "./keyring.ts";
 import { standing, type Standing } from "./lifecycle.ts";
-import { loadedRecord, type Client, type LoadedRecord } from "./record.ts";
+import { load, loadLatest } from "./load.ts";
+import { type Client, type LoadedRecord } from "./record.ts";
 import type { LiveHandles } from "./live.ts";
 import { match, type Match, type RotationPolicy } from "./rotation.ts";
 import { cookieHeader, isSecure, onDone, type AnyRequest, type Closing } from "./request.ts";
@@ -222,14 +223,22 @@ export class Visit {
   /** Opens the stored session for this token, if it is live. */
   async #judge(token: Token, patience: Patience): Promise<Standing> {
     const { host } = this;
-    const stored = await patience.ask("read", () => host.store.read(token.id));
-    if (!stored) return "anonymous";
-    const loaded = loadedRecord(host, token.id, stored);
-    const { record, expiresAt } = loaded;
     const hash = hashSecret(token.secret);
     const time = host.now();
-    const secret = match(record, token.epoch, (other) => timingSafeEqual(hash, other), time, host.rotation);
-    const now = standing(record, expiresAt, secret, time, host.timeouts);
+    const examine = ({ record, expiresAt }: LoadedRecord) => {
+      const secret = match(record, token.epoch, (other) => timingSafeEqual(hash, other), time, host.rotation);
+      return [secret, standing(record, expiresAt, secret, time, host.timeouts)] as const;
+    };
+    let loaded = await load(host, token.id, patience);
+    if (!loaded) return "anonymous";
+    let [secret, now] = examine(loaded);
+    if (now !== "live" && host.store.readLatest) {
+      // A near cache may not have heard of this token yet.
+      loaded = await loadLatest(host, token.id, patience);
+      if (!loaded) return "anonymous";
+      [secret, now] = examine(loaded);
+    }
+    const { record } = loaded;
     if (now === "live") {
       this.match = secret;
       this.personal = true;
@@ -251,8 +260,7 @@ export class Visit {
   async reload(): Promise<void> {
     const { host, token } = this;
     if (!token) return;
-    const stored = await new Patience(host.storeTimeout).ask("read", () => host.store.read(token.id));
-    const loaded = stored && loadedRecord(host, token.id, stored);
+    const loaded = await loadLatest(host, token.id, new Patience(host.storeTimeout));
     // A connection may outlive its token's rotation, but not a sign-in that killed the token.
     const isSame = loaded?.record.epoch === token.epoch;
     if (!isSame || standing(loaded.record, loaded.expiresAt, "current", host.now(), host.timeouts) !== "live") {

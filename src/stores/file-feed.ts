@@ -1,12 +1,11 @@
 import { appendFileSync, closeSync, fstatSync, mkdirSync, openSync, readdirSync, readSync, unlinkSync } from "node:fs";
+import type { StoreListener } from "../store.ts";
 import { quietly } from "./file-system.ts";
 
 /** How often the other processes' news are looked for, while anybody listens. */
 const POLL_MS = 100;
 /** News are kept in a file for each of these spans, and forgotten when they are two spans old. */
 const SPAN_MS = 60_000;
-
-type Listener = (id: string) => void;
 
 /**
  * What has ended, told between the processes that share a directory: an id a line, appended to a file of the minute.
@@ -15,7 +14,7 @@ type Listener = (id: string) => void;
  */
 export function fileFeed(directory: string) {
   const folder = `${directory}/ended`;
-  const listeners = new Set<Listener>();
+  const listeners = new Set<StoreListener>();
   /** How much of each file has been read. */
   const offsets = new Map<string, number>();
   let timer: NodeJS.Timeout | undefined;
@@ -60,7 +59,7 @@ export function fileFeed(directory: string) {
 
   function look(): void {
     quietly(() => {
-      for (const id of news()) for (const listener of listeners) listener(id);
+      for (const id of news()) for (const listener of listeners) listener.ended?.(id);
     });
   }
 
@@ -70,13 +69,14 @@ export function fileFeed(directory: string) {
       quietly(() => tell(id));
     },
 
-    subscribe(listener: Listener): () => void {
+    subscribe(listener: StoreListener): () => void {
       if (listeners.size === 0) {
         // What was told before is not news.
         quietly(() => news());
         timer = setInterval(look, POLL_MS).unref();
       }
       listeners.add(listener);
+      listener.listening?.(true);
       return () => {
         listeners.delete(listener);
         if (listeners.size === 0) clearInterval(timer);

@@ -1,6 +1,6 @@
 import { Buffer } from "node:buffer";
 import { setTimeout as delay } from "node:timers/promises";
-import type { SessionStore, StoredSession } from "../store.ts";
+import type { SessionStore, StoredSession, StoreListener } from "../store.ts";
 import { collector, isOld, ownerMarks } from "./file-collect.ts";
 import { type Content, decodeContent, encodeContent } from "./file-content.ts";
 import { openDirectory } from "./file-directory.ts";
@@ -51,7 +51,7 @@ export interface FileStore extends SessionStore {
   readonly directory: string;
   /** The file that holds the session's content at this moment; each update writes another. */
   locate(id: string): string | undefined;
-  subscribe(listener: (id: string) => void): () => void;
+  subscribe(listener: StoreListener): () => void;
   idsOf(owner: string): Promise<string[]>;
   all(): AsyncIterable<string>;
   deleteExpired(limit: number): Promise<number>;

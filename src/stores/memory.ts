@@ -1,6 +1,6 @@
 import { Buffer } from "node:buffer";
 import { setImmediate as nextTurn } from "node:timers/promises";
-import type { SessionStore, StoredSession } from "../store.ts";
+import type { SessionStore, StoredSession, StoreListener } from "../store.ts";
 import { expiryHeap, type Expiring } from "./expiry-heap.ts";
 import { checkClock, checkLimit, checkOptions, checkStored, checkTime } from "./stored.ts";
 
@@ -23,7 +23,8 @@ export interface MemoryStoreOptions {
 /** A {@link SessionStore} with all its capabilities, in this process's memory. */
 export interface MemoryStore extends SessionStore {
   readonly inProcess: true;
-  subscribe(listener: (id: string) => void): () => void;
+  readonly announcesChanges: true;
+  subscribe(listener: StoreListener): () => void;
   idsOf(owner: string): Promise<string[]>;
   all(): AsyncIterable<string>;
   deleteExpired(limit: number): Promise<number>;
@@ -68,7 +69,7 @@ export function memoryStore(options: MemoryStoreOptions = {}): MemoryStore {
   // Most owners have one session: a Set for each would cost half as much again as the session.
   const owners = new Map<string, Entry | Set<Entry>>();
   const heap = expiryHeap<Entry>();
-  const listeners = new Set<(id: string) => void>();
+  const listeners = new Set<StoreListener>();
   let closed = false;
 
   function open(): void {
@@ -117,6 +118,7 @@ export function memoryStore(options: MemoryStoreOptions = {}): MemoryStore {
 
   return {
     inProcess: true,
+    announcesChanges: true,
 
     async read(id) {
       const entry = live(id);
@@ -169,6 +171,7 @@ export function memoryStore(options: MemoryStoreOptions = {}): MemoryStore {
       entry.version = stored.version;
       heap.move(entry, stored.expiresAt);
       own(entry, stored.owner);
+      for (const listener of listeners) listener.changed?.(entry.id);
       return true;
     },
 
@@ -187,13 +190,14 @@ export function memoryStore(options: MemoryStoreOptions = {}): MemoryStore {
       if (entry === undefined) return false;
       const wasLive = entry.expiresAt > clock();
       drop(entry);
-      if (wasLive) for (const listener of listeners) listener(entry.id);
+      if (wasLive) for (const listener of listeners) listener.ended?.(entry.id);
       return wasLive;
     },
 
     subscribe(listener) {
       open();
       listeners.add(listener);
+      listener.listening?.(true);
       return () => void listeners.delete(listener);
     },
 

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { setTimeout as delay } from "node:timers/promises";
 import type { SessionStore } from "../store.ts";
-import { sessionFor, uniqueId } from "./contract-helpers.ts";
+import { sameSession, sessionFor, uniqueId } from "./contract-helpers.ts";
 import type { Capability, Rule } from "./store-contract.ts";
 
 /** The rules of capabilities, for a store that has them. */
@@ -120,14 +120,33 @@ const CASES: Record<Capability, readonly Rule[]> = {
       },
     ],
   ],
+  readLatest: [
+    [
+      "reads the latest of a session, and nothing of one that is missing, ended or expired",
+      async (bench) => {
+        const { store } = bench;
+        const [kept, ended, expired] = [uniqueId(), uniqueId(), uniqueId()];
+        for (const id of [kept, ended]) await store.create(id, sessionFor(bench));
+        await store.create(expired, sessionFor(bench, { expiresIn: bench.lifetime }));
+        for (const id of [kept, ended, expired]) await store.read(id);
+        const newer = sessionFor(bench, { text: "newer", version: 2, owner: "ada" });
+        await store.update(kept, newer, 1);
+        await store.delete(ended);
+        await bench.advance(bench.lifetime);
+        sameSession(await store.readLatest!(kept), newer, "readLatest must give what update has stored");
+        for (const id of [ended, expired, uniqueId()]) {
+          assert.equal(await store.readLatest!(id), undefined, "readLatest must give nothing where nothing is live");
+        }
+      },
+    ],
+  ],
   subscribe: [
     [
       "tells of each live session that delete has ended, and of nothing else, until the listening ends",
       async (bench) => {
         const { store } = bench;
         const [kept, ended, expired, missing] = [uniqueId(), uniqueId(), uniqueId(), uniqueId()];
-        const heard: string[] = [];
-        const end = store.subscribe!((id) => heard.push(id));
+        const { heard, end } = await listen(store);
         await store.create(kept, sessionFor(bench));
         await store.create(ended, sessionFor(bench));
         await store.create(expired, sessionFor(bench, { expiresIn: bench.lifetime }));
@@ -138,8 +157,7 @@ const CASES: Record<Capability, readonly Rule[]> = {
         await store.delete(missing);
         await store.delete(ended);
         await store.delete(ended);
-        for (let tries = 0; tries < 200 && heard.length === 0; tries += 1) await delay(10);
-        await delay(20);
+        await untilHeard(heard, 1);
         assert.deepEqual(
           heard,
           [ended],
@@ -149,6 +167,42 @@ const CASES: Record<Capability, readonly Rule[]> = {
         await store.delete(kept);
         await delay(20);
         assert.deepEqual(heard, [ended], "nothing must be told after the listening has ended");
+        end();
+      },
+    ],
+    [
+      "tells every listener, and goes on for the others when one has left",
+      async (bench) => {
+        const { store } = bench;
+        const [first, second] = [uniqueId(), uniqueId()];
+        const [one, other] = [await listen(store), await listen(store)];
+        await store.create(first, sessionFor(bench));
+        await store.create(second, sessionFor(bench));
+        await store.delete(first);
+        await untilHeard(one.heard, 1);
+        await untilHeard(other.heard, 1);
+        one.end();
+        await store.delete(second);
+        await untilHeard(other.heard, 2);
+        other.end();
+        assert.deepEqual(one.heard, [first], "who has left must hear nothing more");
+        assert.deepEqual(other.heard, [first, second], "who has stayed must hear of both");
+      },
+    ],
+    [
+      "tells of updates too, where it says that it announces changes",
+      async (bench) => {
+        const { store } = bench;
+        if (!store.announcesChanges) return;
+        const id = uniqueId();
+        const { heard, changed, end } = await listen(store);
+        await store.create(id, sessionFor(bench));
+        await store.update(id, sessionFor(bench, { version: 3 }), 2);
+        await store.update(id, sessionFor(bench, { version: 2 }), 1);
+        await untilHeard(changed, 1);
+        end();
+        assert.deepEqual(changed, [id], "subscribe must tell once of an update, and not of one that had no effect");
+        assert.deepEqual(heard, [], "an update ends nothing");
       },
     ],
   ],
@@ -178,6 +232,27 @@ const CASES: Record<Capability, readonly Rule[]> = {
     ],
   ],
 };
+
+/** Listens, from the moment on that the store says it hears. */
+async function listen(store: SessionStore): Promise<{ heard: string[]; changed: string[]; end: () => void }> {
+  const heard: string[] = [];
+  const changed: string[] = [];
+  let isListening = false;
+  const end = store.subscribe!({
+    ended: (id) => heard.push(id),
+    changed: (id) => changed.push(id),
+    listening: (is) => (isListening = is),
+  });
+  for (let tries = 0; tries < 500 && !isListening; tries += 1) await delay(10);
+  assert.ok(isListening, "subscribe must tell listening(true) once it hears");
+  return { heard, changed, end };
+}
+
+/** Waits until so many were heard, and a little longer for what should not be. */
+async function untilHeard(heard: readonly string[], count: number): Promise<void> {
+  for (let tries = 0; tries < 200 && heard.length < count; tries += 1) await delay(10);
+  await delay(20);
+}
 
 async function ownedBy(store: SessionStore, owner: string): Promise<string[]> {
   return ((await store.idsOf?.(owner)) ?? []).toSorted();

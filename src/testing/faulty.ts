@@ -80,6 +80,9 @@ export function faulty(store: SessionStore, plan: FaultPlan = {}): FaultyStore {
     touch: (id, expiresAt) => meet("touch", next("touch"), () => store.touch(id, expiresAt)),
     delete: (id) => meet("delete", next("delete"), () => store.delete(id)),
   };
+  if (store.readLatest !== undefined) {
+    wrapped.readLatest = (id) => meet("read", next("read"), () => store.readLatest!(id));
+  }
   if (store.idsOf !== undefined) {
     wrapped.idsOf = (owner) => meet("idsOf", next("idsOf"), () => store.idsOf!(owner));
   }
@@ -98,7 +101,10 @@ export function faulty(store: SessionStore, plan: FaultPlan = {}): FaultyStore {
   }
   if (store.subscribe !== undefined) wrapped.subscribe = (listener) => store.subscribe!(listener);
   if (store.close !== undefined) wrapped.close = () => store.close!();
-  return store.inProcess === undefined ? wrapped : Object.assign(wrapped, { inProcess: store.inProcess });
+  return Object.assign(wrapped, {
+    ...(store.inProcess === undefined ? {} : { inProcess: store.inProcess }),
+    ...(store.announcesChanges === undefined ? {} : { announcesChanges: store.announcesChanges }),
+  });
 }
 
 async function meet<T>(operation: StoreOperation, fault: Fault, effect: () => Promise<T>): Promise<T> {
