@@ -1,10 +1,12 @@
 // Finds the real programs that tests run against, or installs them where that can be done without asking anybody.
 import { spawnSync } from "node:child_process";
+import { existsSync, readdirSync } from "node:fs";
 import { delimiter, join, resolve } from "node:path";
 
 /**
- * What the tests need beside Node: a path set in `env` wins, then the first of `commands` that runs; else, as root on
- * Debian, `aptPackages` are installed. The tests read the path from `env` and skip where there is none.
+ * What the tests need beside Node: a path set in `env` wins, then the first of `commands` that runs, on the PATH or in
+ * one of `folders`; else it is installed: as root on Debian from `aptPackages`, or from `npmPackage`, whose file
+ * `entry` is then the path. The tests read the path from `env` and skip where there is none.
  */
 const SERVERS = [
   {
@@ -13,7 +15,44 @@ const SERVERS = [
     aptPackages: ["chromium", "fonts-dejavu-core"],
     env: "CHROMIUM_PATH",
   },
+  {
+    name: "Redis",
+    commands: ["redis-server", "valkey-server"],
+    aptPackages: ["redis-server"],
+    env: "REDIS_SERVER_PATH",
+  },
+  {
+    // initdb and the others lie beside it; Debian puts none of them on the PATH.
+    name: "PostgreSQL",
+    commands: ["postgres"],
+    folders: versionFolders("/usr/lib/postgresql"),
+    aptPackages: ["postgresql"],
+    env: "POSTGRES_PATH",
+  },
+  {
+    name: "PgBouncer",
+    commands: ["pgbouncer"],
+    folders: () => ["/usr/sbin"],
+    aptPackages: ["pgbouncer"],
+    env: "PGBOUNCER_PATH",
+  },
+  {
+    name: "MariaDB",
+    commands: ["mariadbd", "mysqld"],
+    folders: () => ["/usr/sbin"],
+    aptPackages: ["mariadb-server-core", "mariadb-client-core"],
+    env: "MARIADB_PATH",
+  },
 ];
+
+/** `<root>/<version>/bin`, the newest version first. */
+function versionFolders(root) {
+  return () => {
+    if (!existsSync(root)) return [];
+    const versions = readdirSync(root).toSorted((a, b) => Number(b) - Number(a));
+    return versions.map((version) => join(root, version, "bin"));
+  };
+}
 
 const APT_TIMEOUT = 8 * 60_000;
 
@@ -29,7 +68,7 @@ export function provideServers(servers = SERVERS, { env = process.env, install =
 /** The path of a server that runs here, if there is one. */
 function findServer(server, env = process.env) {
   if (env[server.env]) return runs(env[server.env]) ? resolve(env[server.env]) : undefined;
-  const folders = (env.PATH ?? "").split(delimiter).filter(Boolean);
+  const folders = [...(server.folders?.() ?? []), ...(env.PATH ?? "").split(delimiter).filter(Boolean)];
   return server.commands.flatMap((command) => folders.map((folder) => join(folder, command))).find(runs);
 }
 

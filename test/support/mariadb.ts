@@ -1,0 +1,98 @@
+import { spawnSync } from "node:child_process";
+import { existsSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { createConnection, type ConnectionOptions, type QueryResult } from "mysql2/promise";
+import { freePort, type Program, removeFolder, startProgram, throwawayFolder, unprivileged } from "./throwaway.ts";
+
+/** Where mariadbd is, if tests are to run on it. */
+export const MARIADB_PATH = process.env.MARIADB_PATH;
+
+export interface MariadbOptions {
+  /** Further options of mariadbd. */
+  readonly args?: readonly string[];
+  readonly env?: NodeJS.ProcessEnv;
+}
+
+/** A MariaDB server of a test's own, with an empty database and a user without special rights. */
+export interface Mariadb {
+  readonly program: Program;
+  readonly port: number;
+  /** How an application connects. */
+  readonly client: ConnectionOptions & { host: string; port: number; user: string; password: string; database: string };
+  /** One statement by the administrator, on a connection of its own. */
+  sql(statement: string, database?: string): Promise<unknown[]>;
+  /** Client connections that the server has, the asker's aside. */
+  connections(): Promise<number>;
+  stop(): Promise<void>;
+}
+
+export async function startMariadb({ args = [], env }: MariadbOptions = {}): Promise<Mariadb> {
+  if (MARIADB_PATH === undefined) throw new Error("set MARIADB_PATH to a mariadbd");
+  const folder = throwawayFolder();
+  const data = join(folder, "data");
+  const port = await freePort();
+  const who = unprivileged();
+  install(data, who);
+
+  async function sql(statement: string, database?: string): Promise<unknown[]> {
+    const administrator = await createConnection({ host: "127.0.0.1", port, user: "root", ...(database && { database }) });
+    try {
+      const [rows] = await administrator.query<QueryResult>(statement);
+      return Array.isArray(rows) ? rows : [];
+    } finally {
+      await administrator.end();
+    }
+  }
+
+  const program = await startProgram({
+    name: "MariaDB",
+    command: MARIADB_PATH,
+    // The last of equal options counts.
+    args: [
+      "--no-defaults",
+      `--datadir=${data}`,
+      `--port=${port}`,
+      "--bind-address=127.0.0.1",
+      `--socket=${join(folder, "socket")}`,
+      `--pid-file=${join(folder, "pid")}`,
+      "--skip-name-resolve",
+      "--innodb-buffer-pool-size=64M",
+      ...args,
+    ],
+    ...(env && { env }),
+    ...who,
+    ready: async () => (await sql("SELECT 1")).length === 1,
+  });
+
+  const client = { host: "127.0.0.1", port, user: "app", password: "open sesame", database: "app" };
+  await sql("CREATE DATABASE app");
+  await sql(`CREATE USER app IDENTIFIED BY '${client.password}'`);
+  await sql("GRANT ALL ON app.* TO app");
+
+  return {
+    program,
+    port,
+    client,
+    sql,
+    async connections() {
+      const others = "FROM information_schema.processlist WHERE user = 'app'";
+      const [row] = (await sql(`SELECT COUNT(*) AS connections ${others}`)) as { connections: number }[];
+      return row?.connections ?? 0;
+    },
+    async stop() {
+      await program.stop();
+      removeFolder(folder);
+    },
+  };
+}
+
+function install(data: string, who: { uid?: number; gid?: number }): void {
+  const server = dirname(MARIADB_PATH ?? "");
+  const installer = ["", "../bin", "../scripts"]
+    .map((folder) => join(server, folder, "mariadb-install-db"))
+    .find((path) => existsSync(path));
+  if (installer === undefined) throw new Error(`there is no mariadb-install-db near ${MARIADB_PATH}`);
+  const options = ["--no-defaults", `--datadir=${data}`, "--auth-root-authentication-method=normal", "--skip-test-db"];
+  const { status, stdout, stderr } = spawnSync(installer, options, { encoding: "utf8", ...who });
+  if (status !== 0) throw new Error(`mariadb-install-db failed:\n${stdout}${stderr}`);
+}

@@ -1,0 +1,286 @@
+import { spawn, type ChildProcess } from "node:child_process";
+import { once } from "node:events";
+import { chmodSync, chownSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { connect, createServer, type AddressInfo, type Socket } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
+
+// Real servers for tests: each on a free loopback port, in a folder of its own, ended by its process id.
+
+const READY_TRIES = 600;
+const PAUSE_MS = 50;
+const MAX_OUTPUT = 20_000;
+const NOBODY = 65_534;
+
+export interface ProgramOptions {
+  readonly name: string;
+  readonly command: string;
+  readonly args: readonly string[];
+  readonly cwd?: string;
+  readonly env?: NodeJS.ProcessEnv;
+  readonly uid?: number | undefined;
+  readonly gid?: number | undefined;
+  /** Asked until it says so. */
+  readonly ready: () => Promise<boolean>;
+}
+
+/** A program under a test's control. */
+export interface Program {
+  readonly pid: number;
+  readonly running: boolean;
+  /** The end of what it has printed. */
+  output(): string;
+  /** SIGKILL: it has no time to write anything. */
+  kill(): Promise<void>;
+  /** SIGTERM, and SIGKILL for who does not listen. */
+  stop(): Promise<void>;
+  /** SIGSTOP, for its children too. */
+  pause(): void;
+  resume(): void;
+  /** The same command line once more; waits until it is ready. */
+  restart(): Promise<void>;
+}
+
+/** Starts a program and waits until it is ready. It ends with the tests, whatever becomes of them. */
+export async function startProgram(options: ProgramOptions): Promise<Program> {
+  const { name, command, args, cwd, env, uid, gid, ready } = options;
+  let child!: ChildProcess;
+  let output = "";
+  let ended = true;
+
+  async function start(): Promise<void> {
+    child = spawn(command, args, {
+      cwd,
+      env: { ...process.env, ...env },
+      stdio: ["ignore", "pipe", "pipe"],
+      ...(uid === undefined ? {} : { uid }),
+      ...(gid === undefined ? {} : { gid }),
+    });
+    const started = child;
+    ended = false;
+    const note = (text: string) => (output = (output + text).slice(-MAX_OUTPUT));
+    child.stdout?.setEncoding("utf8").on("data", note);
+    child.stderr?.setEncoding("utf8").on("data", note);
+    child.once("error", (error) => {
+      note(String(error));
+      if (child === started) ended = true;
+    });
+    child.once("exit", () => {
+      programs.delete(started);
+      if (child === started) ended = true;
+    });
+    programs.add(child);
+    await until(`${name} is ready`, async () => {
+      if (ended) throw new Error(`${name} ended before it was ready:\n${output}`);
+      return ready().catch(() => false);
+    });
+  }
+
+  async function end(signal: NodeJS.Signals): Promise<void> {
+    if (ended) return;
+    const exit = once(child, "exit");
+    signalFamily(child.pid!, "SIGCONT");
+    child.kill(signal);
+    const last = setTimeout(() => child.kill("SIGKILL"), 10_000);
+    await exit;
+    clearTimeout(last);
+  }
+
+  await start();
+  return {
+    get pid() {
+      return child.pid!;
+    },
+    get running() {
+      return !ended;
+    },
+    output: () => output,
+    kill: () => end("SIGKILL"),
+    stop: () => end("SIGTERM"),
+    pause: () => signalFamily(child.pid!, "SIGSTOP"),
+    resume: () => signalFamily(child.pid!, "SIGCONT"),
+    async restart() {
+      await end("SIGTERM");
+      await start();
+    },
+  };
+}
+
+/** PostgreSQL has a process for each connection: stopping the first alone would stop nothing. */
+function signalFamily(pid: number, signal: NodeJS.Signals): void {
+  try {
+    process.kill(pid, signal);
+    const children = readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").split(" ").filter(Boolean);
+    for (const child of children) signalFamily(Number(child), signal);
+  } catch {
+    // It has just ended, or this system has no such folder.
+  }
+}
+
+const programs = new Set<ChildProcess>();
+process.once("exit", () => {
+  for (const child of programs) child.kill("SIGKILL");
+});
+
+/** Asks until the answer is neither `false` nor `undefined`; gives up with an error that names what it waited for. */
+export async function until<T>(
+  what: string,
+  probe: () => Promise<T | false | undefined> | T | false | undefined,
+): Promise<T> {
+  for (let tries = 0; tries < READY_TRIES; tries++) {
+    const answer = await probe();
+    if (answer !== false && answer !== undefined) return answer;
+    await delay(PAUSE_MS);
+  }
+  throw new Error(`waited in vain until ${what}`);
+}
+
+/** A port of the loopback address that nobody listens on. */
+export async function freePort(): Promise<number> {
+  const server = createServer().listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const { port } = server.address() as AddressInfo;
+  server.close();
+  await once(server, "close");
+  return port;
+}
+
+/** Whom to run as: PostgreSQL and MariaDB refuse to be root. */
+export function unprivileged(): { uid?: number; gid?: number } {
+  return process.getuid?.() === 0 ? { uid: NOBODY, gid: NOBODY } : {};
+}
+
+/** A folder of a server's own: `removeFolder` it when that has ended. */
+export function throwawayFolder(prefix = "sojourn-server-"): string {
+  const folder = mkdtempSync(join(tmpdir(), prefix));
+  const { uid, gid } = unprivileged();
+  if (uid !== undefined && gid !== undefined) chownSync(folder, uid, gid);
+  chmodSync(folder, 0o700);
+  folders.add(folder);
+  return folder;
+}
+
+export function removeFolder(folder: string): void {
+  rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
+  folders.delete(folder);
+}
+
+const folders = new Set<string>();
+process.once("exit", () => {
+  for (const folder of folders) rmSync(folder, { recursive: true, force: true });
+});
+
+/** Whether something accepts connections there. */
+export async function accepts(port: number): Promise<boolean> {
+  const socket = connect(port, "127.0.0.1");
+  try {
+    await once(socket, "connect");
+    return true;
+  } catch {
+    return false;
+  } finally {
+    socket.destroy();
+  }
+}
+
+/** The network between a client and a server. */
+export interface Proxy {
+  readonly port: number;
+  /** Resets all connections; new ones are accepted. */
+  cut(): void;
+  /** Resets all connections, and every new one. */
+  refuse(): void;
+  accept(): void;
+  /** Holds back each direction by so many milliseconds. */
+  delay(milliseconds: number): void;
+  /** Connections stay open and nothing arrives, until `release`. */
+  hold(): void;
+  release(): void;
+  connections(): number;
+  stop(): Promise<void>;
+}
+
+export async function startProxy(target: { readonly port: number; readonly host?: string }): Promise<Proxy> {
+  const pairs = new Set<readonly [Socket, Socket]>();
+  let refusing = false;
+  let held: (() => void)[] | undefined;
+  let latency = 0;
+
+  function carry(from: Socket, to: Socket): void {
+    // One after the other, so that bytes of different delays keep their order.
+    let last = Promise.resolve();
+    const inTurn = (act: () => void) => {
+      const waited = latency > 0 ? delay(latency) : undefined;
+      last = last.then(async () => {
+        await waited;
+        if (held) await new Promise<void>((resolve) => held?.push(resolve));
+        act();
+      });
+    };
+    from.on("data", (chunk) => inTurn(() => void (to.destroyed || to.write(chunk))));
+    from.on("end", () => inTurn(() => void to.end()));
+  }
+
+  function reset(): void {
+    for (const pair of pairs) for (const socket of pair) socket.resetAndDestroy();
+    pairs.clear();
+  }
+
+  function release(): void {
+    const waiting = held ?? [];
+    held = undefined;
+    for (const letGo of waiting) letGo();
+  }
+
+  const server = createServer((client) => {
+    client.on("error", () => {});
+    if (refusing) {
+      client.resetAndDestroy();
+      return;
+    }
+    const upstream = connect(target.port, target.host ?? "127.0.0.1");
+    upstream.on("error", () => client.resetAndDestroy());
+    const pair = [client, upstream] as const;
+    pairs.add(pair);
+    for (const [one, other] of [
+      [client, upstream],
+      [upstream, client],
+    ] as const) {
+      one.setNoDelay(true);
+      carry(one, other);
+      one.once("close", () => {
+        pairs.delete(pair);
+        // What is still on its way arrives first.
+        if (one.errored) other.destroy();
+      });
+    }
+  });
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+
+  return {
+    port: (server.address() as AddressInfo).port,
+    cut: reset,
+    refuse() {
+      refusing = true;
+      reset();
+    },
+    accept() {
+      refusing = false;
+    },
+    delay(milliseconds) {
+      latency = milliseconds;
+    },
+    hold() {
+      held ??= [];
+    },
+    release,
+    connections: () => pairs.size,
+    async stop() {
+      release();
+      reset();
+      if (server.listening) await new Promise((resolve) => server.close(resolve));
+    },
+  };
+}
