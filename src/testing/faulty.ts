@@ -1,4 +1,5 @@
 import type { SessionStore } from "../store.ts";
+import { capabilitiesOf } from "../stores/capabilities.ts";
 
 /** An operation of a store that {@link faulty} can interfere with. */
 export type StoreOperation = "read" | "create" | "update" | "touch" | "delete" | "idsOf" | "all" | "deleteExpired";
@@ -74,6 +75,7 @@ export function faulty(store: SessionStore, plan: FaultPlan = {}): FaultyStore {
 
   const wrapped: FaultyStore = {
     calls,
+    ...capabilitiesOf(store),
     read: (id) => meet("read", next("read"), () => store.read(id)),
     create: (id, stored) => meet("create", next("create"), () => store.create(id, stored)),
     update: (id, stored, expected) => meet("update", next("update"), () => store.update(id, stored, expected)),
@@ -99,12 +101,7 @@ export function faulty(store: SessionStore, plan: FaultPlan = {}): FaultyStore {
   if (store.deleteExpired !== undefined) {
     wrapped.deleteExpired = (limit) => meet("deleteExpired", next("deleteExpired"), () => store.deleteExpired!(limit));
   }
-  if (store.subscribe !== undefined) wrapped.subscribe = (listener) => store.subscribe!(listener);
-  if (store.close !== undefined) wrapped.close = () => store.close!();
-  return Object.assign(wrapped, {
-    ...(store.inProcess === undefined ? {} : { inProcess: store.inProcess }),
-    ...(store.announcesChanges === undefined ? {} : { announcesChanges: store.announcesChanges }),
-  });
+  return wrapped;
 }
 
 async function meet<T>(operation: StoreOperation, fault: Fault, effect: () => Promise<T>): Promise<T> {
