@@ -3,7 +3,7 @@ import { lastSeenAt } from "./expiry.ts";
 import { loadedRecord, type Client, type LoadedRecord } from "./record.ts";
 import type { SessionStore, StoredSession } from "./store.ts";
 import type { Host } from "./visit.ts";
-import { Patience } from "./waiting.ts";
+import { forEach, Patience } from "./waiting.ts";
 
 /** One of an owner's sessions, as `sessions.list` shows it. */
 export interface SessionInfo {
@@ -49,12 +49,12 @@ export async function liveSessionsOf(
 ): Promise<SessionInfo[]> {
   const idsOf = capable(host.store, "idsOf", "listing an owner's sessions");
   const found: SessionInfo[] = [];
-  for (const id of await patience.ask("list", () => idsOf(owner))) {
+  await forEach(await patience.ask("list", () => idsOf(owner)), async (id) => {
     const stored = await patience.ask("read", () => host.store.read(id));
     const loaded = stored && readable(host, id, stored);
     // The index may name a session that has just ended, or changed hands.
     if (loaded && loaded.record.owner === owner) found.push(infoOf(host, id, loaded));
-  }
+  });
   return found.toSorted((a, b) => b.signedInAt - a.signedInAt || (a.id < b.id ? -1 : 1));
 }
 
@@ -110,17 +110,11 @@ export async function revokeAll(host: Host, owner: string, except: string | unde
 }
 
 /** Ends what can be ended, and only then fails for what can't. */
-async function revokeThese(host: Host, ids: Iterable<string>, owner?: string): Promise<number> {
+async function revokeThese(host: Host, ids: Iterable<string> | AsyncIterable<string>, owner?: string): Promise<number> {
   let ended = 0;
-  const errors: unknown[] = [];
-  for (const id of ids) {
-    try {
-      if (await revoke(host, id, owner)) ended++;
-    } catch (error) {
-      errors.push(error);
-    }
-  }
-  if (errors.length > 0) throw errors[0];
+  await forEach(ids, async (id) => {
+    if (await revoke(host, id, owner)) ended++;
+  });
   return ended;
 }
 
@@ -131,7 +125,7 @@ export async function revokeEverything(host: Host): Promise<number> {
   // A session that is renewed during the walk may be passed over: walk until one finds nothing.
   for (let before = -1; before < ended;) {
     before = ended;
-    for await (const id of all()) if (await revoke(host, id)) ended++;
+    ended += await revokeThese(host, all());
   }
   return ended;
 }

@@ -49,6 +49,31 @@ export class Patience {
   }
 }
 
+/** How many questions to a store are under way at once, where there are many to ask. */
+const SIDE_BY_SIDE = 32;
+
+/**
+ * Asks for each item, many at a time. What fails does not keep the others from being asked, unless so much fails that
+ * the store is out of order; the first failure is thrown once all that were asked have answered.
+ */
+export async function forEach<Item>(
+  items: Iterable<Item> | AsyncIterable<Item>,
+  ask: (item: Item) => Promise<void>,
+): Promise<void> {
+  const failures: unknown[] = [];
+  const underway = new Set<Promise<void>>();
+  for await (const item of items) {
+    const asked: Promise<void> = ask(item)
+      .catch((error: unknown) => void failures.push(error))
+      .finally(() => underway.delete(asked));
+    underway.add(asked);
+    if (underway.size >= SIDE_BY_SIDE) await Promise.race(underway);
+    if (failures.length >= SIDE_BY_SIDE) break;
+  }
+  await Promise.all(underway);
+  if (failures.length > 0) throw failures[0];
+}
+
 /** Runs tasks of the same key one after the other, and those of different keys side by side. */
 export interface Lanes {
   enter<T>(key: string, task: () => Promise<T>): Promise<T>;
