@@ -13,8 +13,9 @@ import { NO_WISHES, type Visit, type Wishes } from "./visit.ts";
 import { Patience } from "./waiting.ts";
 
 /** Writers of other processes that may come first before a commit gives up. */
-const MAX_ATTEMPTS = 64;
-const MAX_PAUSE_MS = 25;
+const MAX_ATTEMPTS = 256;
+/** Short, and it does not grow: whoever has lost often would otherwise lose to those who have just begun. */
+const MAX_PAUSE_MS = 4;
 
 /**
  * Stores what the visit did with its session. `undefined`, at once, where there is nothing to store.
@@ -323,10 +324,9 @@ class Commit {
     if (signIn) this.#visit.host.emitter.emit("signedIn", { id: this.#visit.id, owner: signIn.owner });
   }
 
-  /** Before another try: nothing at first, then a random wait that grows, so that rivals fall out of step. */
+  /** Before another try: nothing at first, then a random wait, so that rivals fall out of step. */
   async #pause(attempt: number): Promise<void> {
     if (attempt < 3) return;
-    const longest = Math.min(MAX_PAUSE_MS, 2 ** (attempt - 2));
-    await new Promise((resolve) => setTimeout(resolve, Math.random() * longest));
+    await new Promise((resolve) => setTimeout(resolve, Math.random() * MAX_PAUSE_MS));
   }
 }
