@@ -1,12 +1,18 @@
 // Finds the real programs that tests run against, or installs them where that can be done without asking anybody.
 import { spawnSync } from "node:child_process";
-import { existsSync, readdirSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync } from "node:fs";
 import { delimiter, join, resolve } from "node:path";
+import { ROOT } from "./setup.mjs";
+
+// Node 20 has no SQLite of its own, and the newest better-sqlite3 does not run on it.
+const NODE_22 = `node-${process.platform.replace("win32", "win")}-${process.arch}@22`;
+const BETTER_SQLITE3 = "better-sqlite3@12";
 
 /**
  * What the tests need beside Node: a path set in `env` wins, then the first of `commands` that runs, on the PATH or in
- * one of `folders`; else it is installed: as root on Debian from `aptPackages`, or from `npmPackage`, whose file
- * `entry` is then the path. The tests read the path from `env` and skip where there is none.
+ * one of `folders`; else it is installed, and found there: as root on Debian from `aptPackages`, or from `npmPackage` into
+ * a folder of its own, since it is too much to ask of everybody's node_modules. The tests read the path from `env` and
+ * skip where there is none.
  */
 const SERVERS = [
   {
@@ -43,6 +49,30 @@ const SERVERS = [
     aptPackages: ["mariadb-server-core", "mariadb-client-core"],
     env: "MARIADB_PATH",
   },
+  {
+    // For node:sqlite.
+    name: "Node 22",
+    commands: ["node"],
+    folders: () => [join(npmFolder(NODE_22), "node_modules", NODE_22.split("@")[0], "bin")],
+    npmPackage: NODE_22,
+    works: (path) => {
+      const { status, stdout } = spawnSync(path, ["--version"], { encoding: "utf8", timeout: RUN_TIMEOUT });
+      return status === 0 && Number(/^v(\d+)/.exec(stdout)?.[1]) >= 22;
+    },
+    env: "NODE22_PATH",
+  },
+  {
+    // Compiled where its maker has no binary for this machine.
+    name: "better-sqlite3",
+    commands: ["better-sqlite3"],
+    folders: () => [join(npmFolder(BETTER_SQLITE3), "node_modules")],
+    npmPackage: BETTER_SQLITE3,
+    works: (path) =>
+      existsSync(path) &&
+      spawnSync(process.execPath, ["-e", "new (require(process.argv[1]))(':memory:')", path], { timeout: RUN_TIMEOUT })
+        .status === 0,
+    env: "BETTER_SQLITE3_PATH",
+  },
 ];
 
 /** `<root>/<version>/bin`, the newest version first. */
@@ -54,10 +84,11 @@ function versionFolders(root) {
   };
 }
 
-const APT_TIMEOUT = 8 * 60_000;
+const INSTALL_TIMEOUT = 8 * 60_000;
+const RUN_TIMEOUT = 30_000;
 
 /** Sets each server's variable in `env` to its path, and returns the servers that could not be had. */
-export function provideServers(servers = SERVERS, { env = process.env, install = aptInstall } = {}) {
+export function provideServers(servers = SERVERS, { env = process.env, install = installServer } = {}) {
   return servers.filter((server) => {
     const path = findServer(server, env) ?? (install(server) ? findServer(server, env) : undefined);
     if (path) env[server.env] = path;
@@ -67,14 +98,36 @@ export function provideServers(servers = SERVERS, { env = process.env, install =
 
 /** The path of a server that runs here, if there is one. */
 function findServer(server, env = process.env) {
-  if (env[server.env]) return runs(env[server.env]) ? resolve(env[server.env]) : undefined;
+  const { works = runs } = server;
+  if (env[server.env]) return works(env[server.env]) ? resolve(env[server.env]) : undefined;
   const folders = [...(server.folders?.() ?? []), ...(env.PATH ?? "").split(delimiter).filter(Boolean)];
-  return server.commands.flatMap((command) => folders.map((folder) => join(folder, command))).find(runs);
+  return server.commands
+    .flatMap((command) => folders.map((folder) => join(folder, command)))
+    .find((path) => works(path));
 }
 
 // Being there is not enough: Ubuntu's `chromium-browser`, for one, may only say where to get Chromium.
 function runs(path) {
-  return spawnSync(path, ["--version"], { stdio: "ignore", timeout: 30_000 }).status === 0;
+  return spawnSync(path, ["--version"], { stdio: "ignore", timeout: RUN_TIMEOUT }).status === 0;
+}
+
+const installServer = (server) => (server.npmPackage ? npmInstall(server) : aptInstall(server));
+
+const npmFolder = (name) => join(ROOT, "node_modules", ".cache", "sojourn", name.replaceAll("/", "-"));
+
+function npmInstall({ name, npmPackage }) {
+  console.log(`Installing ${name} (once) …`);
+  const folder = npmFolder(npmPackage);
+  mkdirSync(folder, { recursive: true });
+  const options = ["--prefix", folder, "--no-save", "--no-package-lock", "--no-audit", "--no-fund"];
+  const { status, stdout, stderr } = spawnSync("npm", ["install", ...options, npmPackage], {
+    cwd: folder,
+    encoding: "utf8",
+    shell: process.platform === "win32",
+    timeout: INSTALL_TIMEOUT,
+  });
+  if (status !== 0) process.stderr.write(`${stdout}${stderr}npm install failed for ${npmPackage}\n`);
+  return status === 0;
 }
 
 function aptInstall(server) {
@@ -89,7 +142,7 @@ function apt(...args) {
   const { status, error, stdout, stderr } = spawnSync("apt-get", ["-o", "DPkg::Lock::Timeout=120", ...args], {
     encoding: "utf8",
     env: { ...process.env, DEBIAN_FRONTEND: "noninteractive" },
-    timeout: APT_TIMEOUT,
+    timeout: INSTALL_TIMEOUT,
   });
   if (status === 0) return true;
   process.stderr.write(`${stdout}${stderr}apt-get ${args[0]} failed${error ? `: ${error.message}` : ""}\n`);
