@@ -1,0 +1,78 @@
+import { createHash } from "node:crypto";
+import type { TableNames } from "./postgres-schema.ts";
+
+/** A statement, and the name under which a connection may keep it prepared. */
+export interface Statement {
+  readonly name: string;
+  readonly text: string;
+}
+
+/** What a notification says: its first character, before the id. */
+export const ENDED = "-";
+export const CHANGED = "*";
+export const ECHO = "?";
+
+/** The longest id that fits into a notification, which has 8000 bytes. */
+export const LONGEST_ANNOUNCED = 7900;
+
+export type Statements = ReturnType<typeof statementsFor>;
+
+/*
+ * All values go in and come out as text, so that no type parser or serializer that the application has given its client
+ * can bend them. In each, $1 is the clock's time, or NULL for the engine's.
+ *
+ * The engine's is clock_timestamp(): now() is the time at which the statement began, and it may have waited for
+ * somebody else's lock since. Only where an index is to be searched is it the latter.
+ */
+export function statementsFor({ quoted, channel }: TableNames, announceChanges: boolean) {
+  const now = `coalesce($1::text::bigint, floor(date_part('epoch', clock_timestamp()) * 1000)::bigint)`;
+  const began = `coalesce($1::text::bigint, floor(date_part('epoch', statement_timestamp()) * 1000)::bigint)`;
+  const announce = `pg_notify('${channel}', `;
+  const update = `UPDATE ${quoted}
+SET version = $3::text::bigint, expires_at = $4::text::bigint, owner = $5::text, payload = decode($6::text, 'base64')
+WHERE id = $2::text AND version = $7::text::bigint AND expires_at > ${now} RETURNING 1`;
+
+  return {
+    read: statement(`SELECT version::text, expires_at::text, owner, encode(payload, 'base64')
+FROM ${quoted} WHERE id = $2::text AND expires_at > ${now}`),
+
+    create: statement(`INSERT INTO ${quoted} AS kept (id, version, expires_at, owner, payload, long_id)
+VALUES ($2::text, $3::text::bigint, $4::text::bigint, $5::text, decode($6::text, 'base64'), $7::text)
+ON CONFLICT (id) DO UPDATE SET version = excluded.version, expires_at = excluded.expires_at, owner = excluded.owner,
+payload = excluded.payload WHERE kept.expires_at <= ${now} RETURNING 1`),
+
+    // $8: what to announce, or NULL.
+    update: announceChanges
+      ? statement(`WITH changed AS (${update})
+SELECT CASE WHEN $8::text IS NOT NULL THEN ${announce}$8::text) END FROM changed`)
+      : statement(update),
+
+    touch: statement(`UPDATE ${quoted} SET expires_at = greatest(expires_at, $3::text::bigint)
+WHERE id = $2::text AND expires_at > ${now} RETURNING 1`),
+
+    // $3: what to announce, or NULL.
+    delete: statement(`WITH ended AS (
+DELETE FROM ${quoted} WHERE id = $2::text RETURNING CASE WHEN expires_at > ${now} THEN 'live' ELSE 'expired' END AS state
+) SELECT state, CASE WHEN state = 'live' AND $3::text IS NOT NULL THEN ${announce}$3::text) END FROM ended`),
+
+    idsOf: statement(`SELECT coalesce(long_id, id) FROM ${quoted}
+WHERE left(owner, 255) = left($2::text, 255) AND owner = $2::text AND expires_at > ${now}`),
+
+    // $2: where the batch begins.
+    all: statement(`SELECT id, coalesce(long_id, id) FROM ${quoted}
+WHERE id >= $2::text AND expires_at > ${now} ORDER BY id LIMIT $3::text::bigint`),
+
+    // Rows that somebody is writing to are left for the next round: nobody waits for the collector, nor it for them.
+    deleteExpired: statement(`WITH gone AS (
+DELETE FROM ${quoted} WHERE expires_at <= ${began} AND ctid = ANY (ARRAY (
+SELECT ctid FROM ${quoted} WHERE expires_at <= ${began} ORDER BY expires_at LIMIT $2::text::bigint FOR UPDATE SKIP LOCKED
+)) RETURNING 1) SELECT count(*)::text FROM gone`),
+
+    echo: statement(`SELECT ${announce}$1::text)`),
+  } as const;
+}
+
+// Named after its text: who finds the name on a connection that a pooler shares finds the same statement.
+function statement(text: string): Statement {
+  return { name: `sojourn_${createHash("md5").update(text).digest("hex").slice(0, 20)}`, text };
+}

@@ -1,0 +1,268 @@
+import { Client, Pool, type PoolConfig } from "pg";
+import postgresJs from "postgres";
+import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import type { StoredSession } from "../../src/store.ts";
+import { migratePostgres, postgresSchema, postgresStore } from "../../src/stores/postgres.ts";
+import { type Postgres, POSTGRES_PATH, startPostgres } from "../support/postgres.ts";
+import { startProxy, until } from "../support/throwaway.ts";
+
+const stored = (version = 1, size = 8): StoredSession => ({
+  payload: new Uint8Array(size).fill(version),
+  version,
+  expiresAt: Date.now() + 3_600_000,
+});
+const withCode = (code: string) => expect.objectContaining({ code });
+
+let ids = 0;
+const newId = (): string => `id-${(ids += 1)}`;
+
+describe.skipIf(POSTGRES_PATH === undefined)("postgresStore", () => {
+  let postgres: Postgres;
+  const pools: Pool[] = [];
+  beforeAll(async () => {
+    postgres = await startPostgres();
+    await migratePostgres(pool());
+  });
+  afterEach(async () => {
+    await Promise.all(pools.splice(0).map((each) => each.end()));
+  });
+  afterAll(async () => {
+    await postgres?.stop();
+  });
+
+  function pool(more: PoolConfig = {}): Pool {
+    const made = new Pool({ ...postgres.address, connectionTimeoutMillis: 3000, ...more });
+    pools.push(made);
+    return made;
+  }
+
+  it("says what to call where its table is missing", async () => {
+    const store = postgresStore(pool(), { table: "nowhere" });
+    await expect(store.read("x")).rejects.toThrow(/"nowhere" is missing: call migratePostgres\(client\)/);
+    await expect(store.create("x", stored())).rejects.toThrow(/migratePostgres/);
+  });
+
+  it("migrates in several processes at once, and again", async () => {
+    const table = "Made$Once";
+    const clients = Array.from({ length: 8 }, () => pool({ max: 1 }));
+    await Promise.all(clients.map((each) => migratePostgres(each, { table })));
+    await migratePostgres(clients[0]!, { table });
+    expect(await postgresStore(clients[0]!, { table }).create(newId(), stored())).toBe(true);
+  });
+
+  it("refuses to migrate a table of another's", async () => {
+    await postgres.sql("CREATE TABLE anothers (id int PRIMARY KEY, expires_at int, owner text)");
+    await postgres.sql("ALTER TABLE anothers OWNER TO app");
+    await expect(migratePostgres(pool(), { table: "anothers" })).rejects.toThrow(/not one of postgresStore's.*table/);
+  });
+
+  it("keeps stores of several tables and schemas apart", async () => {
+    await postgres.sql('CREATE SCHEMA "Shop"; GRANT ALL ON SCHEMA "Shop" TO app');
+    const client = pool();
+    const tables = ["Shop.sessions", "sessions", "Sessions"];
+    const id = newId();
+    for (const table of tables) await migratePostgres(client, { table });
+    const stores = tables.map((table) => postgresStore(client, { table }));
+    for (const [index, store] of stores.entries()) expect(await store.create(id, stored(index + 1))).toBe(true);
+    for (const [index, store] of stores.entries()) expect((await store.read(id))?.version).toBe(index + 1);
+    const heard: number[] = [];
+    const states: boolean[] = [];
+    for (const [index, store] of stores.entries()) {
+      store.subscribe({ ended: () => heard.push(index), listening: (is) => (states[index] = is) });
+    }
+    await until("all listen", () => states.filter(Boolean).length === 3);
+    await stores[1]!.delete(id);
+    await until("one has heard", () => heard.length > 0);
+    expect(heard).toEqual([1]);
+    expect((await stores[0]!.read(id))?.version).toBe(1);
+    for (const store of stores) await store.close();
+  });
+
+  it("gives SQL that psql could run", async () => {
+    await postgres.sql(postgresSchema({ table: "by_hand" }));
+    await postgres.sql("GRANT SELECT, INSERT, UPDATE, DELETE ON by_hand TO app");
+    const store = postgresStore(pool(), { table: "by_hand" });
+    expect(await store.create("a", stored())).toBe(true);
+    expect(await store.delete("a")).toBe(true);
+  });
+
+  it("works on one connection, and closes no client", async () => {
+    const client = new Client(postgres.address);
+    await client.connect();
+    const store = postgresStore(client);
+    const id = newId();
+    const heard: string[] = [];
+    let isListening = false;
+    const end = store.subscribe({ ended: (ended) => heard.push(ended), listening: (is) => (isListening = is) });
+    await until("it listens", () => isListening);
+    await store.create(id, stored());
+    await store.delete(id);
+    await until("it has heard", () => heard.includes(id));
+    end();
+    await store.close();
+    expect((await client.query("SELECT 1 AS one")).rows).toEqual([{ one: 1 }]);
+    await client.end();
+  });
+
+  it("uses no result type, name or serializer that the application has changed", async () => {
+    const sql = postgresJs({
+      ...postgres.address,
+      transform: { ...postgresJs.camel, value: { from: () => "bent" } },
+      types: { bigint: postgresJs.BigInt },
+    });
+    const store = postgresStore(sql);
+    const id = newId();
+    const session = { ...stored(), owner: "ada" };
+    expect(await store.create(id, session)).toBe(true);
+    expect(await store.read(id)).toEqual({ ...session, payload: Buffer.from(session.payload) });
+    await sql.end();
+  });
+
+  it("lists more sessions than one batch holds, and collects more than one round does", async () => {
+    const client = pool();
+    await migratePostgres(client, { table: "many" });
+    await postgres.sql(`INSERT INTO many (id, version, expires_at, payload)
+      SELECT CASE n WHEN 1 THEN '' ELSE 'live-' || n END, 1, 8640000000000000, '' FROM generate_series(1, 2500) n`);
+    await postgres.sql(`INSERT INTO many (id, version, expires_at, payload)
+      SELECT 'past-' || n, 1, 1000 + n, '' FROM generate_series(1, 1300) n`);
+    const store = postgresStore(client, { table: "many" });
+    const found = new Set<string>();
+    for await (const id of store.all()) found.add(id);
+    expect(found.size).toBe(2500);
+    expect(await store.deleteExpired(1200)).toBe(1200);
+    expect(await store.deleteExpired(1200)).toBe(100);
+    expect(await postgres.sql("SELECT count(*)::int FROM many")).toEqual([[2500]]);
+  });
+
+  it("collects beside a writer, without waiting for it", async () => {
+    const client = pool();
+    await migratePostgres(client, { table: "held" });
+    await postgres.sql(`INSERT INTO held (id, version, expires_at, payload)
+      SELECT 'past-' || n, 1, 1000 + n, '' FROM generate_series(1, 10) n`);
+    const store = postgresStore(client, { table: "held" });
+    const writer = await client.connect();
+    await writer.query("BEGIN; UPDATE held SET expires_at = 8640000000000000 WHERE id = 'past-1'");
+    expect(await store.deleteExpired(100)).toBe(9);
+    await writer.query("COMMIT");
+    writer.release();
+    expect((await store.read("past-1"))?.version).toBe(1);
+    expect(await store.deleteExpired(100)).toBe(0);
+  });
+
+  it("rejects writes to a read-only database, and reads from it", async () => {
+    const id = newId();
+    await postgresStore(pool()).create(id, stored());
+    const store = postgresStore(pool({ options: "-c default_transaction_read_only=on" }));
+    expect((await store.read(id))?.version).toBe(1);
+    const refused = withCode("25006");
+    await expect(store.create(newId(), stored())).rejects.toEqual(refused);
+    await expect(store.update(id, stored(2), 1)).rejects.toEqual(refused);
+    await expect(store.touch(id, Date.now() + 7_200_000)).rejects.toEqual(refused);
+    await expect(store.delete(id)).rejects.toEqual(refused);
+  });
+
+  it("rejects with a wrong password, which it does not repeat", async () => {
+    const store = postgresStore(pool({ user: "guarded", password: "open barley" }));
+    const error: unknown = await store.read("x").catch((reason: unknown) => reason);
+    expect(error).toEqual(withCode("28P01"));
+    expect(JSON.stringify(error, Object.getOwnPropertyNames(error))).not.toContain("barley");
+  });
+
+  it("rejects where the server takes no more connections, and recovers when it does", async () => {
+    await postgres.sql("CREATE ROLE narrow LOGIN CONNECTION LIMIT 1; GRANT ALL ON sojourn_sessions TO narrow");
+    const other = new Client({ ...postgres.address, user: "narrow" });
+    await other.connect();
+    const store = postgresStore(pool({ user: "narrow" }));
+    await expect(store.read("x")).rejects.toEqual(withCode("53300"));
+    await other.end();
+    await until("there is room", async () =>
+      store.read("x").then(
+        () => true,
+        () => false,
+      ),
+    );
+  });
+
+  it("rejects what takes longer than the statement's timeout, changes nothing and goes on", async () => {
+    const client = pool({ statement_timeout: 200, max: 2 });
+    const store = postgresStore(client);
+    const id = newId();
+    await store.create(id, stored());
+    const holder = await client.connect();
+    await holder.query("BEGIN");
+    await holder.query("SELECT FROM sojourn_sessions WHERE id = $1 FOR UPDATE", [id]);
+    for (let tries = 0; tries < 3; tries += 1) {
+      await expect(store.update(id, stored(2), 1)).rejects.toEqual(withCode("57014"));
+    }
+    await holder.query("COMMIT");
+    holder.release();
+    expect(await store.update(id, stored(2), 1)).toBe(true);
+    expect(client.totalCount).toBeLessThanOrEqual(2);
+  });
+
+  it("does not find a session alive that has expired while it waited for a lock", async () => {
+    const client = pool();
+    const store = postgresStore(client);
+    const id = newId();
+    await store.create(id, { ...stored(), expiresAt: Date.now() + 400 });
+    const holder = await client.connect();
+    await holder.query("BEGIN");
+    await holder.query("UPDATE sojourn_sessions SET version = version WHERE id = $1", [id]);
+    const late = [store.update(id, stored(2), 1), store.touch(id, Date.now() + 3_600_000), store.delete(id)];
+    await until("it has expired", async () => (await store.read(id)) === undefined);
+    await holder.query("COMMIT");
+    holder.release();
+    expect(await Promise.all(late)).toEqual([false, false, false]);
+  });
+
+  it("survives the loss of idle connections, of which nobody else takes notice", async () => {
+    const client = pool();
+    const store = postgresStore(client);
+    await Promise.all(Array.from({ length: 5 }, () => store.read("x")));
+    await postgres.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'app'");
+    await until("the pool has noticed", () => client.totalCount === 0);
+    expect(await store.read("x")).toBeUndefined();
+  });
+
+  it("notices a connection that has fallen silent, and listens on another", async () => {
+    const proxy = await startProxy(postgres.address);
+    const store = postgresStore(pool(), { listen: pool({ port: proxy.port }) });
+    const states: boolean[] = [];
+    store.subscribe({ listening: (is) => states.push(is) });
+    await until("it listens", () => states.at(-1) === true);
+    proxy.hold();
+    await until("it says that it may miss something", () => states.at(-1) === false);
+    proxy.release();
+    await until("it listens again", () => states.at(-1) === true);
+    expect(states).toEqual([false, true, false, true]);
+    await store.close();
+    await proxy.stop();
+  });
+
+  it("rejects on a full disk, keeps what it has, and goes on when there is room", async () => {
+    const full = await startPostgres({ largestFile: 2 });
+    try {
+      const client = pool(full.address);
+      await migratePostgres(client);
+      const store = postgresStore(client);
+      const kept: string[] = [];
+      const fill = async (): Promise<void> => {
+        for (;;) {
+          const id = newId();
+          await store.create(id, stored(1, 1900));
+          kept.push(id);
+        }
+      };
+      // The file's limit has another code than the disk's, and the same message.
+      await expect(fill()).rejects.toThrow(/could not extend file/);
+      expect(kept.length).toBeGreaterThan(100);
+      for (const id of kept) expect((await store.read(id))?.version).toBe(1);
+      for (const id of kept.slice(0, 500)) expect(await store.delete(id)).toBe(true);
+      await full.sql("VACUUM sojourn_sessions");
+      expect(await store.create(newId(), stored(1, 1900))).toBe(true);
+    } finally {
+      await Promise.all(pools.splice(0).map((each) => each.end()));
+      await full.stop();
+    }
+  });
+});
