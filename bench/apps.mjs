@@ -8,11 +8,14 @@ import { setTimeout as sleep } from "node:timers/promises";
 import fastifyCookie from "@fastify/cookie";
 import fastifySession from "@fastify/session";
 import { useSession } from "@hono/session";
+import { RedisStore } from "connect-redis";
 import express from "express";
 import expressSession from "express-session";
 import fastify from "fastify";
 import { Hono } from "hono";
+import { Redis } from "ioredis";
 import memorystore from "memorystore";
+import { createClient } from "redis";
 import sessionFileStore from "session-file-store";
 import { createSessions } from "sojourn";
 import { sojourn as onExpress } from "sojourn/express";
@@ -22,6 +25,7 @@ import { fileStore } from "sojourn/file";
 import { sojourn as onHono } from "sojourn/hono";
 import { memoryStore } from "sojourn/memory";
 import { sojourn as onNode } from "sojourn/node";
+import { redisStore } from "sojourn/redis";
 
 export const DATA = {
   user: { id: "8f14e45fceea167a", name: "Ada Lovelace", roles: ["editor"] },
@@ -66,10 +70,14 @@ async function handle(path, key, data, session) {
 }
 const SLOW = ["/add", "/count", "/update", "/show", "/seed"];
 
-function sojournSessions(directory) {
-  const store = directory === undefined ? memoryStore({ maxSessions: MANY }) : fileStore({ directory });
-  return createSessions({ secretKey: SECRET, store });
+const sojournSessions = (store = memoryStore({ maxSessions: MANY })) => createSessions({ secretKey: SECRET, store });
+
+async function nodeRedis(port) {
+  const client = createClient({ socket: { host: "127.0.0.1", port: Number(port) } });
+  client.on("error", (error) => console.error(error));
+  return client.connect();
 }
+const ioRedis = (port) => new Redis(Number(port), "127.0.0.1");
 
 /** Routes are the framework's own; `mount` puts the library before them, `dataOf` finds its data. */
 async function expressApp(mount, dataOf) {
@@ -204,34 +212,46 @@ const fastifySessionApp = (options) =>
 const filesOf = (path) =>
   new (sessionFileStore(expressSession))({ path, ttl: 86_400, reapInterval: -1, logFn() {}, retries: 0 });
 
-const sojournOnExpress = (directory) =>
+const sojournOnExpress = (store) =>
   expressApp(
-    (app) => app.use(onExpress(sojournSessions(directory))),
+    (app) => app.use(onExpress(sojournSessions(store))),
     (req) => req.session.data,
   );
 
-const sojournOnFastify = (directory) =>
+const sojournOnFastify = (store) =>
   fastifyApp(
-    (app) => app.register(onFastify(sojournSessions(directory))),
+    (app) => app.register(onFastify(sojournSessions(store))),
     (request) => request.session.data,
   );
 
-/** Each makes its application; those with a file store are given a directory of their own. */
+const connectRedis = async (port) => new RedisStore({ client: await nodeRedis(port), ttl: 86_400 });
+
+/** Each makes its application; those with a file store are given a directory of their own, those with Redis its port. */
 export const APPS = {
   "express bare": () => expressApp(),
   "express, sojourn": () => sojournOnExpress(),
   "express, express-session MemoryStore": () => expressSessionApp(),
   "express, express-session memorystore": () =>
     expressSessionApp(new (memorystore(expressSession))({ max: MANY, checkPeriod: 0 })),
-  "express, sojourn fileStore": sojournOnExpress,
+  "express, sojourn fileStore": (directory) => sojournOnExpress(fileStore({ directory })),
   "express, express-session session-file-store": (directory) => expressSessionApp(filesOf(directory)),
+
+  "express, sojourn redisStore": async (port) => sojournOnExpress(redisStore(await nodeRedis(port))),
+  "express, sojourn redisStore, ioredis": (port) => sojournOnExpress(redisStore(ioRedis(port))),
+  "express, express-session connect-redis": async (port) => expressSessionApp(await connectRedis(port)),
 
   "fastify bare": () => fastifyApp(),
   "fastify, sojourn": () => sojournOnFastify(),
   "fastify, @fastify/session": () => fastifySessionApp({}),
   "fastify, @fastify/session, not rolling": () => fastifySessionApp({ rolling: false }),
-  "fastify, sojourn fileStore": sojournOnFastify,
+  "fastify, sojourn fileStore": (directory) => sojournOnFastify(fileStore({ directory })),
   "fastify, @fastify/session session-file-store": (directory) => fastifySessionApp({ store: filesOf(directory) }),
+
+  "fastify, sojourn redisStore": async (port) => sojournOnFastify(redisStore(await nodeRedis(port))),
+  "fastify, sojourn redisStore, ioredis": (port) => sojournOnFastify(redisStore(ioRedis(port))),
+  "fastify, @fastify/session connect-redis": async (port) => fastifySessionApp({ store: await connectRedis(port) }),
+  "fastify, @fastify/session connect-redis, not rolling": async (port) =>
+    fastifySessionApp({ store: await connectRedis(port), rolling: false }),
 
   "hono bare": () => honoApp(),
   "hono, sojourn": () =>
@@ -242,6 +262,12 @@ export const APPS = {
   "hono, @hono/session": () => honoSession(),
 
   "node:http bare": () => ({ listener: nodeListener }),
+  "node:http, sojourn redisStore": async (port) => ({
+    listener: onNode(sojournSessions(redisStore(await nodeRedis(port))), nodeListener),
+  }),
+  "node:http, sojourn redisStore, ioredis": (port) => ({
+    listener: onNode(sojournSessions(redisStore(ioRedis(port))), nodeListener),
+  }),
   "node:http, sojourn": () => ({ listener: onNode(sojournSessions(), nodeListener) }),
 
   "fetch bare": () => ({ fetch: fetchHandler }),

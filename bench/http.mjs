@@ -15,7 +15,7 @@ const COUNT = 400;
 const CONNECTIONS = 8;
 const WARM_UP = 8;
 
-const inMemory = (name) => !/fileStore|session-file-store|memorystore/.test(name) && !/^(hono|fetch)/.test(name);
+const inMemory = (name) => !/fileStore|session-file-store|redis|memorystore/.test(name) && !/^(hono|fetch)/.test(name);
 const names = Object.keys(APPS).filter((name) => name.includes(ONLY) && inMemory(name));
 const contenders = await Promise.all(names.map((name) => start(name)));
 const samples = new Map();

@@ -14,7 +14,7 @@ const COUNT = 1000;
 const WARM_UP = 8;
 
 const names = Object.keys(APPS).filter(
-  (name) => name.includes(ONLY) && !/file|memorystore/i.test(name.replace("express-session MemoryStore", "")),
+  (name) => name.includes(ONLY) && !/file|redis|memorystore/i.test(name.replace("express-session MemoryStore", "")),
 );
 const contenders = await Promise.all(names.map((name) => start(name)));
 for (const { name, ask } of contenders) if (!isBare(name)) await ask("seed");

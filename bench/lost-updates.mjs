@@ -2,6 +2,7 @@
 //
 //   node lost-updates.mjs
 import { APPS } from "./apps.mjs";
+import { withRedis } from "./redis-server.mjs";
 import { isBare, printTable, start, withDirectory } from "./run.mjs";
 
 const REQUESTS = 200;
@@ -10,8 +11,9 @@ const rows = [];
 for (const name of Object.keys(APPS)) {
   // Without a store, data live in the cookie, and the last response wins.
   if (isBare(name) || name.includes("@hono/session")) continue;
-  await withDirectory(async (directory) => {
-    const contender = await start(name, { directory });
+  const somewhere = name.includes("redis") ? withRedis : withDirectory;
+  await somewhere(async (place) => {
+    const contender = await start(name, { place });
     const keys = await contender.ask("lost", { path: "/add", count: REQUESTS });
     const counted = await contender.ask("lost", { path: "/count", count: REQUESTS });
     const own = name.includes("sojourn");

@@ -5,9 +5,9 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
-/** Starts a contender; gives the function that asks it for something. */
-export async function start(name, { execArgv = [], directory } = {}) {
-  const child = fork(join(import.meta.dirname, "contender.mjs"), [name, ...(directory ? [directory] : [])], {
+/** Starts a contender, whose store is at `place`; gives the function that asks it for something. */
+export async function start(name, { execArgv = [], place } = {}) {
+  const child = fork(join(import.meta.dirname, "contender.mjs"), [name, ...(place ? [place] : [])], {
     execArgv,
     env: { ...process.env, NODE_ENV: "production" },
   });
@@ -79,7 +79,7 @@ export const bareOf = (name) => `${name.split(/,| bare/, 1)[0]} bare`;
 export const isBare = (name) => name.endsWith(" bare");
 
 /** The table of layers: own against each peer on the same framework. */
-export function printLayers(samples, contenders) {
+export function printLayers(samples, contenders, ours = "sojourn") {
   const layers = layersOf(samples, contenders);
   const rows = [];
   for (const { name } of contenders) {
@@ -87,10 +87,10 @@ export function printLayers(samples, contenders) {
       rows.push([name, `(${us(median(samples.get(name).untouched))})`, "", "", "", ""]);
       continue;
     }
-    const own = layers.get(`${name.split(",", 1)[0]}, sojourn`);
+    const own = layers.get(`${name.split(",", 1)[0]}, ${ours}`);
     const { untouched, read, write } = layers.get(name);
     const ratio = (path, value) => (own === layers.get(name) ? "1" : (own[path] / value).toFixed(2));
     rows.push([name, us(untouched), us(read), us(write), ratio("read", read), ratio("write", write)]);
   }
-  printTable(["", "untouched", "read", "write", "sojourn / it, read", "write"], rows);
+  printTable(["", "untouched", "read", "write", `${ours} / it, read`, "write"], rows);
 }

@@ -237,14 +237,14 @@ const CASES: Record<Capability, readonly Rule[]> = {
 async function listen(store: SessionStore): Promise<{ heard: string[]; changed: string[]; end: () => void }> {
   const heard: string[] = [];
   const changed: string[] = [];
-  let isListening = false;
+  const hears: boolean[] = [];
   const end = store.subscribe!({
     ended: (id) => heard.push(id),
     changed: (id) => changed.push(id),
-    listening: (is) => (isListening = is),
+    listening: (is) => hears.push(is),
   });
-  for (let tries = 0; tries < 500 && !isListening; tries += 1) await delay(10);
-  assert.ok(isListening, "subscribe must tell listening(true) once it hears");
+  for (let tries = 0; tries < 500 && !hears.at(-1); tries += 1) await delay(10);
+  assert.ok(hears.at(-1), "subscribe must tell listening(true) once it hears");
   return { heard, changed, end };
 }
 

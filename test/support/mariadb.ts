@@ -35,7 +35,12 @@ export async function startMariadb({ args = [], env }: MariadbOptions = {}): Pro
   install(data, who);
 
   async function sql(statement: string, database?: string): Promise<unknown[]> {
-    const administrator = await createConnection({ host: "127.0.0.1", port, user: "root", ...(database && { database }) });
+    const administrator = await createConnection({
+      host: "127.0.0.1",
+      port,
+      user: "root",
+      ...(database && { database }),
+    });
     try {
       const [rows] = await administrator.query<QueryResult>(statement);
       return Array.isArray(rows) ? rows : [];
