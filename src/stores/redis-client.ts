@@ -1,0 +1,312 @@
+import { Buffer } from "node:buffer";
+import { slotOf } from "./redis-slot.ts";
+
+/** A command's words. */
+export type Words = readonly (string | Buffer)[];
+
+/** A connection of `createClient` of the package redis, version 5 or later. */
+export interface NodeRedisClient {
+  readonly options?: object | undefined;
+  sendCommand(words: Words, options?: { typeMapping?: Record<number, unknown> }): Promise<unknown>;
+  duplicate(overrides?: object): NodeRedisListener;
+}
+
+/** What `createCluster` of the package redis makes. */
+export interface NodeRedisCluster {
+  readonly masters: readonly object[];
+  readonly slots: readonly { readonly master: object }[];
+  sendCommand(key: string, isReadonly: boolean, words: (string | Buffer)[], options?: object): Promise<unknown>;
+  nodeClient(node: never): Promise<NodeRedisClient>;
+}
+
+/** What `createSentinel` of the package redis makes. */
+export interface NodeRedisSentinel {
+  sendCommand(isReadonly: boolean, words: (string | Buffer)[], options?: object): Promise<unknown>;
+  getMasterNode(): object | undefined;
+  duplicate(overrides?: object): NodeRedisListener;
+}
+
+/** A `Redis` of ioredis or iovalkey, with Sentinels or without. */
+export interface IoRedisClient {
+  readonly options: object;
+  /** As all commands have one: not `callBuffer`, which loses its first word where commands are pipelined automatically. */
+  getBuffer(key: string): Promise<unknown>;
+  duplicate(overrides?: object): IoRedisListener;
+}
+
+/** A `Cluster` of ioredis or iovalkey. */
+export interface IoRedisCluster {
+  readonly options: object;
+  readonly slots: readonly (readonly string[])[];
+  getBuffer(key: string): Promise<unknown>;
+  nodes(role: "master"): IoRedisClient[];
+}
+
+/** Any client that {@link redisStore} can use. */
+export type RedisStoreClient = NodeRedisClient | NodeRedisCluster | NodeRedisSentinel | IoRedisClient | IoRedisCluster;
+
+interface NodeRedisListener {
+  on(event: string, listener: (...told: unknown[]) => void): unknown;
+  connect(): Promise<unknown>;
+  subscribe(channel: string, listener: (message: string) => void): Promise<unknown>;
+  destroy(): unknown;
+}
+
+interface IoRedisListener {
+  on(event: string, listener: (...told: unknown[]) => void): unknown;
+  connect(): Promise<unknown>;
+  subscribe(channel: string): Promise<unknown>;
+  ping(): Promise<unknown>;
+  disconnect(): void;
+}
+
+/** A connection that hears one channel, until it is lost: it never reconnects by itself. */
+export interface Listening {
+  /** Fulfilled as soon as whatever is published will be heard. */
+  readonly ready: Promise<void>;
+  /** Fulfilled if the connection still answers. */
+  ping(): Promise<unknown>;
+  close(): void;
+}
+
+/** Sends words to a server that is known, and gives its reply: texts as Buffers, numbers as they are. */
+export type Send = (words: Words) => Promise<unknown>;
+
+/** A connection to one server, and what it is told by from others. */
+export interface Connection {
+  readonly identity: object;
+  readonly send: Send;
+}
+
+/** What the store needs of a client, whichever it is. */
+export interface RedisClient {
+  /** Sends a command to the primary that holds `key`. */
+  send(key: string, words: Words): Promise<unknown>;
+  /** The connection over which `send` writes `key`. */
+  connectionOf(key: string): Promise<Connection>;
+  /** Every primary. */
+  primaries(): Promise<Send[]>;
+  /** Opens a connection of its own. Its errors end in `lost`, never in an unhandled `error` event. */
+  listen(channel: string, heard: (message: string) => void, lost: () => void): Listening;
+}
+
+const BLOB_STRING = 36;
+const BUFFERS = { typeMapping: { [BLOB_STRING]: Buffer } };
+
+/**
+ * Tells the clients apart by the calls they offer.
+ *
+ * @throws {TypeError} for what is no client, or one with settings that a session store can't live with.
+ */
+export function adaptClient(client: RedisStoreClient): RedisClient {
+  if (typeof client !== "object" || client === null) throw new TypeError(NO_CLIENT);
+  const calls = client as object as Partial<Record<string, unknown>>;
+  const offers = (...names: string[]) => names.every((name) => typeof calls[name] === "function");
+  checkSettings(calls);
+  if (offers("getBuffer", "nodes")) return ioRedisCluster(client as IoRedisCluster);
+  if (offers("getBuffer", "duplicate")) return ioRedis(client as IoRedisClient);
+  if (offers("sendCommand", "nodeClient")) return nodeRedisCluster(client as NodeRedisCluster);
+  if (offers("sendCommand", "getMasterNode")) return nodeRedisSentinel(client as NodeRedisSentinel);
+  if (offers("sendCommand", "duplicate", "subscribe")) return nodeRedis(client as NodeRedisClient);
+  throw new TypeError(NO_CLIENT);
+}
+
+const NO_CLIENT =
+  "redisStore takes a client of redis (createClient, createCluster, createSentinel), ioredis or iovalkey " +
+  "(Redis, Cluster); a pool is not needed, because commands are pipelined";
+
+function checkSettings(client: Partial<Record<string, unknown>>): void {
+  const options = (client["options"] ?? {}) as Record<string, unknown>;
+  const nodes = (options["redisOptions"] ?? {}) as Record<string, unknown>;
+  if (client["_keyPrefix"] || options["keyPrefix"] || nodes["keyPrefix"]) {
+    throw new TypeError("redisStore needs a client without keyPrefix: remove that, and use the store's option prefix");
+  }
+  const ignored = (options["autoPipeliningIgnoredCommands"] ?? []) as readonly string[];
+  if (typeof client["nodes"] === "function" && options["enableAutoPipelining"] && !ignored.includes("evalsha")) {
+    throw new TypeError(
+      "redisStore in a cluster: automatic pipelining takes a script's hash for its key. " +
+        'Remove enableAutoPipelining, or set autoPipeliningIgnoredCommands to ["evalsha", "eval"]',
+    );
+  }
+  if (options["scaleReads"] !== undefined && options["scaleReads"] !== "master") {
+    throw new TypeError(
+      'redisStore needs a client that reads from primaries: remove scaleReads, or set it to "master". ' +
+        "A replica may still show a session that has ended",
+    );
+  }
+}
+
+function nodeRedis(client: NodeRedisClient): RedisClient {
+  const send: Send = (words) => client.sendCommand(words, BUFFERS);
+  return {
+    send: (_key, words) => send(words),
+    connectionOf: async () => ({ identity: client, send }),
+    primaries: async () => [send],
+    listen: (...args) => nodeRedisListening(async () => duplicateOf(client), ...args),
+  };
+}
+
+function nodeRedisSentinel(client: NodeRedisSentinel): RedisClient {
+  const send: Send = (words) => client.sendCommand(false, [...words], BUFFERS);
+  return {
+    send: (_key, words) => send(words),
+    connectionOf: async () => ({ identity: client, send }),
+    primaries: async () => [send],
+    listen: (...args) => nodeRedisListening(async () => client.duplicate(), ...args),
+  };
+}
+
+function nodeRedisCluster(cluster: NodeRedisCluster): RedisClient {
+  const sender =
+    (node: NodeRedisClient): Send =>
+    (words) =>
+      node.sendCommand(words, BUFFERS);
+  let turn = 0;
+  return {
+    // Not read-only, whatever it does: replicas may be behind.
+    send: (key, words) => cluster.sendCommand(key, false, [...words], BUFFERS),
+    async connectionOf(key) {
+      const node = await cluster.nodeClient(cluster.slots[slotOf(key)]!.master as never);
+      return { identity: node, send: sender(node) };
+    },
+    primaries: async () => {
+      const nodes = await Promise.all(cluster.masters.map((node) => cluster.nodeClient(node as never)));
+      return nodes.map(sender);
+    },
+    listen: (...args) =>
+      nodeRedisListening(
+        async () => {
+          // Any node hears what is published on any other.
+          const { masters } = cluster;
+          if (masters.length === 0) throw new Error("the cluster's nodes are not known yet");
+          return duplicateOf(await cluster.nodeClient(masters[turn++ % masters.length] as never));
+        },
+        ...args,
+      ),
+  };
+}
+
+function duplicateOf(client: NodeRedisClient): NodeRedisListener {
+  const { socket } = (client.options ?? {}) as { socket?: object };
+  return client.duplicate({ socket: { ...socket, reconnectStrategy: false } });
+}
+
+function nodeRedisListening(
+  open: () => Promise<NodeRedisListener>,
+  channel: string,
+  heard: (message: string) => void,
+  lost: () => void,
+): Listening {
+  let connection: (NodeRedisListener & { ping?: () => Promise<unknown> }) | undefined;
+  let closed = false;
+  let isReady = false;
+  const trouble = () => void (isReady && lost());
+  const destroy = (given: NodeRedisListener) => void Promise.resolve(quietly(() => given.destroy())).catch(() => {});
+  return {
+    ready: (async () => {
+      const opened = await open();
+      opened.on("error", trouble);
+      for (const event of ["end", "terminated", "reconnecting", "topology-change", "client-error"]) {
+        opened.on(event, trouble);
+      }
+      connection = opened;
+      try {
+        if (!closed) await opened.connect();
+        if (!closed) await opened.subscribe(channel, heard);
+      } finally {
+        if (closed) destroy(opened);
+      }
+      isReady = true;
+    })(),
+    ping: async () => connection?.ping?.(),
+    close() {
+      closed = true;
+      isReady = false;
+      if (connection) destroy(connection);
+    },
+  };
+}
+
+function ioRedis(client: IoRedisClient): RedisClient {
+  const send = ioRedisSend(client);
+  return {
+    send: (_key, words) => send(words),
+    connectionOf: async () => ({ identity: client, send }),
+    primaries: async () => [send],
+    listen: (...args) => ioRedisListening(() => client, ...args),
+  };
+}
+
+function ioRedisCluster(cluster: IoRedisCluster): RedisClient {
+  const send = ioRedisSend(cluster);
+  let turn = 0;
+  return {
+    send: (_key, words) => send(words),
+    async connectionOf(key) {
+      const [primary] = cluster.slots[slotOf(key)] ?? [];
+      const node = cluster.nodes("master").find(({ options }) => {
+        const { host, port } = options as { host?: string; port?: number };
+        return `${host}:${port}` === primary;
+      });
+      if (!node) throw new Error("the node that holds the session is not known at the moment");
+      return { identity: node, send: ioRedisSend(node) };
+    },
+    primaries: async () => cluster.nodes("master").map(ioRedisSend),
+    listen: (...args) =>
+      ioRedisListening(
+        () => {
+          // Any node hears what is published on any other.
+          const nodes = cluster.nodes("master");
+          const node = nodes[turn++ % nodes.length];
+          if (!node) throw new Error("the cluster's nodes are not known yet");
+          return node;
+        },
+        ...args,
+      ),
+  };
+}
+
+function ioRedisSend(client: object): Send {
+  const commands = client as Record<string, (...words: Words) => Promise<unknown>>;
+  return ([name, ...words]) => commands[`${String(name).toLowerCase()}Buffer`]!(...words);
+}
+
+function ioRedisListening(
+  source: () => IoRedisClient,
+  channel: string,
+  heard: (message: string) => void,
+  lost: () => void,
+): Listening {
+  let connection: IoRedisListener | undefined;
+  let isReady = false;
+  const trouble = () => void (isReady && lost());
+  return {
+    ready: (async () => {
+      connection = source().duplicate({
+        lazyConnect: true,
+        retryStrategy: () => null,
+        autoResubscribe: false,
+        maxRetriesPerRequest: 0,
+        enableOfflineQueue: true,
+      });
+      for (const event of ["error", "close", "end"]) connection.on(event, trouble);
+      connection.on("message", (_channel, message) => heard(String(message)));
+      await connection.connect();
+      await connection.subscribe(channel);
+      isReady = true;
+    })(),
+    ping: async () => connection?.ping(),
+    close() {
+      isReady = false;
+      connection?.disconnect();
+    },
+  };
+}
+
+function quietly<T>(act: () => T): T | undefined {
+  try {
+    return act();
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,114 @@
+import { Buffer } from "node:buffer";
+import type { RedisClient, Words } from "./redis-client.ts";
+import type { RedisKeys } from "./redis-keys.ts";
+import { headLength, LATEST, ownerSection, type Ownership } from "./redis-record.ts";
+import { INDEX, type Script, UNINDEX } from "./redis-scripts.ts";
+
+/** What clocks of servers and processes may differ by. An index outlives its entries by it, and entries their time. */
+const CLOCKS = 3_600_000;
+const PAGE = 200;
+
+interface Entry {
+  readonly name: string;
+  readonly score: string;
+}
+
+/**
+ * The index of owners' sessions. An index and a session lie on different nodes of a cluster, so no script can write
+ * both: a session is indexed before it is an owner's, for twice the time it is to live, and an entry goes when its
+ * session has been ended, or once its time is over and the session is seen to be gone. So an index names each live
+ * session, and some others: whoever reads it looks at the sessions.
+ */
+export function ownerIndex(given: {
+  client: Pick<RedisClient, "send">;
+  keys: RedisKeys;
+  write: (script: Script, key: string, words: Words) => Promise<unknown>;
+}) {
+  const { client, keys, write } = given;
+
+  /** Nobody waits for it: what stays is found by its time. */
+  function remove(owner: string, entries: readonly Entry[]): void {
+    if (entries.length === 0) return;
+    const words = entries.flatMap(({ name, score }) => [name, score]);
+    write(UNINDEX, keys.index(owner), words).catch(() => {});
+  }
+
+  function beginning(name: string, length: number): Promise<unknown> {
+    const key = keys.session(keys.idOf(name));
+    return client.send(key, ["GETRANGE", key, "0", `${length - 1}`]);
+  }
+
+  /** Removes entries whose time is over, if their sessions are gone. */
+  async function tidy(owner: string, entries: readonly Entry[]): Promise<void> {
+    const heads = await Promise.all(entries.map(({ name }) => beginning(name, 1)));
+    remove(
+      owner,
+      entries.filter((_, index) => (heads[index] as Buffer).length === 0),
+    );
+  }
+
+  return {
+    /** Names a session in the index, before it is the owner's, and says until when it is sure to be there. */
+    async add(owner: string, id: string, expiresAt: number): Promise<number> {
+      const now = Date.now();
+      const wanted = Math.min(LATEST - 1, expiresAt + Math.max(0, expiresAt - now));
+      const words = [keys.name(id), `${wanted}`, `${now - CLOCKS}`, `${CLOCKS}`];
+      const [score, ...past] = texts(await write(INDEX, keys.index(owner), words));
+      if (past.length > 0) tidy(owner, entriesIn(past)).catch(() => {});
+      return Math.min(LATEST, Number(score));
+    },
+
+    /** The session has ended, or is somebody else's. */
+    forget(id: string, { owner, indexedUntil }: Ownership): void {
+      remove(owner, [{ name: keys.name(id), score: `${indexedUntil}` }]);
+    },
+
+    /** The ids of the owner's live sessions. A session that cannot be looked at fails the whole: it may be live. */
+    async idsOf(owner: string): Promise<string[]> {
+      const key = keys.index(owner);
+      const length = headLength(owner);
+      const section = ownerSection(owner);
+      const over = Date.now() - CLOCKS;
+      const ids = new Set<string>();
+      let cursor = "0";
+      do {
+        const words = ["ZSCAN", key, cursor, "COUNT", `${PAGE}`];
+        const [next, flat] = (await client.send(key, words)) as [Buffer, unknown];
+        const entries = entriesIn(texts(flat));
+        const gone: Entry[] = [];
+        for (let from = 0; from < entries.length; from += PAGE) {
+          const page = entries.slice(from, from + PAGE);
+          const heads = await Promise.all(page.map(({ name }) => beginning(name, length)));
+          for (const [index, entry] of page.entries()) {
+            const head = heads[index] as Buffer;
+            if (head.length === 0) {
+              if (Number(entry.score) < over) gone.push(entry);
+            } else if (isOf(head, section)) ids.add(keys.idOf(entry.name));
+          }
+        }
+        remove(owner, gone);
+        cursor = String(next);
+      } while (cursor !== "0");
+      return [...ids];
+    },
+  };
+}
+
+function isOf(head: Buffer, section: Buffer): boolean {
+  const at = 8 + (head[6]! & 7) + 1 + 6;
+  if (((head[6]! >> 3) & 3) === 0) return false;
+  return head.subarray(at, at + section.length).equals(section);
+}
+
+// RESP3 gives scores as numbers where they are a reply of their own, RESP2 and scripts as texts.
+function texts(reply: unknown): string[] {
+  return (reply as unknown[]).flat().map((part) => (typeof part === "number" ? part.toFixed(0) : String(part)));
+}
+
+function entriesIn(flat: readonly string[]): Entry[] {
+  const entries: Entry[] = [];
+  for (let index = 0; index + 1 < flat.length; index += 2) {
+    entries.push({ name: flat[index]!, score: flat[index + 1]! });
+  }
+  return entries;
+}

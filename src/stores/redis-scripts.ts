@@ -1,0 +1,175 @@
+import { Buffer } from "node:buffer";
+import { createHash } from "node:crypto";
+import type { RedisClient, Words } from "./redis-client.ts";
+
+/** A script, and the name that the server knows it by. */
+export interface Script {
+  readonly text: string;
+  readonly sha: string;
+}
+
+function script(text: string): Script {
+  return { text, sha: createHash("sha1").update(text).digest("hex") };
+}
+
+/** A reply: what was asked for is done, or has been before. */
+export const DONE = 1;
+/** A reply: there is no such session, or it has another version. */
+export const REFUSED = 0;
+/** A reply: nothing was done, the owner's index must name the session first. */
+export const NOT_INDEXED = -1;
+
+// Each script touches one key, the session's. They judge by what the server has: a key that has expired is not there.
+// The bytes of a value are described in redis-record.ts; Lua counts from 1.
+
+// `at`: where the ownership begins. `first`: the beginning of a value, enough for the owner.
+// `repeated`: a client may send a command again after it lost its connection; the value then is there already, but for
+// the times that touching moves. Writing a byte of it anew lets WAIT count it as a write of this connection too.
+const HELPERS = `
+local function at(head) return 10 + string.byte(head, 7) % 8 end
+local function owned(head) return math.floor(string.byte(head, 7) / 8) % 4 > 0 end
+local function number(bytes, from)
+  local value = 0
+  for i = from, from + 5 do value = value * 256 + string.byte(bytes, i) end
+  return value
+end
+local function first(key)
+  local head = redis.call('GETRANGE', key, 0, 255)
+  if head == '' or not owned(head) then return head end
+  local from = at(head) + 6
+  local length = 0
+  for i = from, from + 3 do length = length * 256 + string.byte(head, i) end
+  local last = from + 3 + length
+  if last > #head then return redis.call('GETRANGE', key, 0, last - 1) end
+  return string.sub(head, 1, last)
+end
+local function owner(head) return string.sub(head, at(head) + 6) end
+local function repeated(key, value)
+  local found = redis.call('GET', key)
+  if not found or #found ~= #value or #found < 9 or at(found) ~= at(value) then return false end
+  local from = at(value)
+  if string.sub(found, 7, from - 1) ~= string.sub(value, 7, from - 1) then return false end
+  if owned(value) then from = from + 6 end
+  if string.sub(found, from) ~= string.sub(value, from) then return false end
+  redis.call('SETRANGE', key, 7, string.sub(value, 8, 8))
+  return true
+end
+`;
+
+/** ARGV: the value, its end. */
+export const CREATE = script(`${HELPERS}
+if redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PXAT', ARGV[2]) then return 1 end
+if repeated(KEYS[1], ARGV[1]) then return 1 end
+return 0
+`);
+
+/**
+ * ARGV: the value, its end, the version expected, the length of the owner at the end of the value's head, whether the
+ * index names the session until indexedUntil of the value; a channel and a message, or nothing.
+ *
+ * Where the owner is another than before, replies with the beginning of the value before.
+ */
+export const UPDATE = script(`${HELPERS}
+local head = first(KEYS[1])
+if head == '' then return 0 end
+local value = ARGV[1]
+local from = at(head)
+if string.sub(head, 9, from - 1) ~= ARGV[3] then
+  if repeated(KEYS[1], value) then return 1 end
+  return 0
+end
+local to = at(value)
+local same = false
+if owned(head) and owned(value) then
+  local length = tonumber(ARGV[4])
+  same = owner(head) == string.sub(value, to + 6, to + 5 + length)
+    and math.floor(string.byte(head, 7) / 8) == math.floor(string.byte(value, 7) / 8)
+end
+if owned(value) and ARGV[5] == '0' then
+  if not same or number(value, 1) > number(head, from) then return -1 end
+  value = string.sub(value, 1, to - 1) .. string.sub(head, from, from + 5) .. string.sub(value, to + 6)
+end
+if ARGV[6] then redis.call('PUBLISH', ARGV[6], ARGV[7]) end
+redis.call('SET', KEYS[1], value, 'PXAT', ARGV[2])
+if owned(head) and not same then return head end
+return 1
+`);
+
+/**
+ * ARGV: the new end as the value holds it, the end for the server; and where the index names the session, until when
+ * and for whom. Where it must be indexed first, replies with the beginning of the value.
+ */
+export const TOUCH = script(`${HELPERS}
+local head = first(KEYS[1])
+if head == '' then return 0 end
+local new = number(ARGV[1], 1)
+if new <= number(head, 1) then return 1 end
+if owned(head) and new > number(head, at(head)) then
+  if not ARGV[3] or owner(head) ~= ARGV[4] then return head end
+  redis.call('SETRANGE', KEYS[1], at(head) - 1, ARGV[3])
+end
+redis.call('SETRANGE', KEYS[1], 0, ARGV[1])
+redis.call('PEXPIREAT', KEYS[1], ARGV[2])
+return 1
+`);
+
+/** ARGV: a channel and a message. Replies with the beginning of the value of a session that had an owner. */
+export const DELETE = script(`${HELPERS}
+local head = first(KEYS[1])
+if head == '' then return 0 end
+redis.call('PUBLISH', ARGV[1], ARGV[2])
+redis.call('DEL', KEYS[1])
+if owned(head) then return head end
+return 1
+`);
+
+/**
+ * An owner's index: a sorted set of names with the instant until which each is sure to be in it. A score never comes
+ * twice, so that whoever removes an entry removes the one it has seen, and not a newer one.
+ *
+ * ARGV: a name, until when, an instant safely past, what the key outlives its entries by. Replies with the score, and a
+ * few names and scores of entries whose time is over.
+ */
+export const INDEX = script(`
+local score = tonumber(ARGV[2])
+local old = redis.call('ZSCORE', KEYS[1], ARGV[1])
+if old and tonumber(old) >= score then score = tonumber(old) + 1 end
+redis.call('ZADD', KEYS[1], string.format('%.0f', score), ARGV[1])
+local last = redis.call('ZREVRANGE', KEYS[1], 0, 0, 'WITHSCORES')
+redis.call('PEXPIREAT', KEYS[1], string.format('%.0f', tonumber(last[2]) + tonumber(ARGV[4])))
+local reply = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', ARGV[3], 'WITHSCORES', 'LIMIT', 0, 4)
+table.insert(reply, 1, string.format('%.0f', score))
+return reply
+`);
+
+/** ARGV: names and the scores they were seen with. */
+export const UNINDEX = script(`
+for i = 1, #ARGV, 2 do
+  local score = redis.call('ZSCORE', KEYS[1], ARGV[i])
+  if score and tonumber(score) == tonumber(ARGV[i + 1]) then redis.call('ZREM', KEYS[1], ARGV[i]) end
+end
+return 1
+`);
+
+const LONGEST_NUMBER = 2;
+
+/** Runs a script on one key. A server that does not know it has done nothing: it is then sent along. */
+export async function run(
+  client: Pick<RedisClient, "send">,
+  { sha, text }: Script,
+  key: string,
+  words: Words,
+): Promise<unknown> {
+  try {
+    return plain(await client.send(key, ["EVALSHA", sha, "1", key, ...words]));
+  } catch (error) {
+    if (!(error instanceof Error) || !error.message.startsWith("NOSCRIPT")) throw error;
+    return plain(await client.send(key, ["EVAL", text, "1", key, ...words]));
+  }
+}
+
+/** Settings of clients turn numbers into texts. The beginning of a value is longer than any number here. */
+function plain(reply: unknown): unknown {
+  if (Array.isArray(reply) || (Buffer.isBuffer(reply) && reply.length > LONGEST_NUMBER)) return reply;
+  return Number(reply);
+}

@@ -1,0 +1,223 @@
+import { Buffer } from "node:buffer";
+import { type Duration, milliseconds } from "../expiry.ts";
+import type { SessionStore, StoredSession, StoreListener } from "../store.ts";
+import { adaptClient, type RedisStoreClient, type Words } from "./redis-client.ts";
+import { CHANGED, ENDED, redisFeed } from "./redis-feed.ts";
+import { redisKeys } from "./redis-keys.ts";
+import { ownerIndex } from "./redis-owners.ts";
+import {
+  decodeRecord,
+  encodeRecord,
+  instantBytes,
+  LATEST,
+  ownerSection,
+  ownershipOf,
+  versionBytes,
+} from "./redis-record.ts";
+import { CREATE, DELETE, DONE, NOT_INDEXED, REFUSED, run, type Script, TOUCH, UPDATE } from "./redis-scripts.ts";
+import { replicaWait } from "./redis-replicas.ts";
+import { warnOfEviction } from "./redis-warning.ts";
+import { checkOptions, checkStored, checkTime } from "./stored.ts";
+
+export type {
+  IoRedisClient,
+  IoRedisCluster,
+  NodeRedisClient,
+  NodeRedisCluster,
+  NodeRedisSentinel,
+  RedisStoreClient,
+} from "./redis-client.ts";
+
+/** How {@link redisStore} keeps sessions. */
+export interface RedisStoreOptions {
+  /** What all keys begin with, and a colon. Default `"sojourn:"`. */
+  prefix?: string | undefined;
+  /** Tells subscribers of every update too, as a near cache needs it; a cluster carries each to every node. Default `false`. */
+  announceChanges?: boolean | undefined;
+  /**
+   * Every write waits until so many replicas have it, and rejects where fewer have within `timeout` (default `"200ms"`).
+   * Default: none, and a failover may lose the last writes that were acknowledged. Waiting holds up what else is on the
+   * connection: give the store a client of its own.
+   */
+  replicas?: ReplicaOptions | undefined;
+}
+
+/** What a write waits for. */
+export interface ReplicaOptions {
+  readonly wait: number;
+  readonly timeout?: Duration | undefined;
+}
+
+/** A {@link SessionStore} in Redis or Valkey. */
+export interface RedisStore extends SessionStore {
+  readonly announcesChanges: boolean;
+  subscribe(listener: StoreListener): () => void;
+  idsOf(owner: string): Promise<string[]>;
+  all(): AsyncIterable<string>;
+  close(): Promise<void>;
+}
+
+const SCAN_COUNT = 1000;
+const MOST_OWNERS = 5;
+
+/**
+ * Keeps sessions in Redis 6.2 or later, or in Valkey: one server, one behind Sentinels, or a cluster.
+ *
+ * A read is one GET, a write one script; the server forgets expired sessions by itself, and its clock says when. The
+ * server must keep what it is given: `maxmemory-policy noeviction`.
+ *
+ * @param client of redis (createClient, createCluster, createSentinel), ioredis or iovalkey (Redis, Cluster). It stays
+ *   the application's: connect it, listen to its `error` event, and close it after the store.
+ * @throws {TypeError} for another client, or an option it doesn't know or can't use.
+ */
+export function redisStore(client: RedisStoreClient, options: RedisStoreOptions = {}): RedisStore {
+  checkOptions("redisStore", options, ["prefix", "announceChanges", "replicas"]);
+  const { prefix = "sojourn:", announceChanges = false, replicas } = options;
+  if (typeof announceChanges !== "boolean") throw new TypeError("redisStore: announceChanges must be true or false");
+  const adapted = adaptClient(client);
+  const keys = redisKeys(prefix);
+  const owners = ownerIndex({ client: adapted, keys, write });
+  const feed = redisFeed(adapted, keys.channel, keys.idOf);
+  const warned = warnOfEviction(adapted);
+  const confirmed = replicas && replicaWait(adapted, waitOf(replicas), patienceOf(replicas));
+  let closed = false;
+
+  function open(): void {
+    if (closed) throw new Error("the Redis store is closed: make a new one with redisStore()");
+  }
+
+  /** Runs a script that writes, and waits for the replicas. */
+  async function write(script: Script, key: string, words: Words): Promise<unknown> {
+    const reply = await run(adapted, script, key, words);
+    if (confirmed && reply !== REFUSED && reply !== NOT_INDEXED) await confirmed(key);
+    return reply;
+  }
+
+  /** Whose session it was is known from the reply, the beginning of its value. */
+  function disown(id: string, reply: unknown): void {
+    const ownership = Buffer.isBuffer(reply) ? ownershipOf(reply) : undefined;
+    if (ownership) owners.forget(id, ownership);
+  }
+
+  return {
+    announcesChanges: announceChanges,
+
+    async read(id) {
+      open();
+      const key = keys.session(id);
+      const record = (await adapted.send(key, ["GET", key])) as Buffer | null;
+      return record === null ? undefined : decodeRecord(record);
+    },
+
+    async create(id, stored) {
+      open();
+      checkRecord(stored);
+      warned();
+      const { owner, expiresAt } = stored;
+      const indexedUntil = owner === undefined ? 0 : await owners.add(owner, id, expiresAt);
+      const words = [encodeRecord(stored, indexedUntil), endOf(expiresAt)];
+      return (await write(CREATE, keys.session(id), words)) === DONE;
+    },
+
+    async update(id, stored, expectedVersion) {
+      open();
+      checkRecord(stored);
+      const { owner, expiresAt } = stored;
+      const length = owner === undefined ? 0 : ownerSection(owner).length;
+      const news = announceChanges ? [keys.channel, CHANGED + keys.name(id)] : [];
+      const attempt = (indexedUntil: number) => {
+        const record = encodeRecord(stored, indexedUntil);
+        const words = [record, endOf(expiresAt), versionBytes(expectedVersion), `${length}`];
+        return write(UPDATE, keys.session(id), [...words, indexedUntil === 0 ? "0" : "1", ...news]);
+      };
+      let reply = await attempt(0);
+      if (reply === NOT_INDEXED) reply = await attempt(await owners.add(owner!, id, expiresAt));
+      disown(id, reply);
+      return reply !== REFUSED;
+    },
+
+    async touch(id, expiresAt) {
+      open();
+      checkInstant(expiresAt);
+      const key = keys.session(id);
+      const words: Words = [instantBytes(expiresAt), endOf(expiresAt)];
+      let reply = await write(TOUCH, key, words);
+      // Each turn means that the session has got another owner since the last one.
+      for (let turns = 0; Buffer.isBuffer(reply); turns += 1) {
+        if (turns === MOST_OWNERS) throw new Error("the session changes its owner faster than it can be indexed");
+        const { owner } = ownershipOf(reply)!;
+        const until = await owners.add(owner, id, expiresAt);
+        reply = await write(TOUCH, key, [...words, instantBytes(until), ownerSection(owner)]);
+      }
+      return reply !== REFUSED;
+    },
+
+    async delete(id) {
+      open();
+      const reply = await write(DELETE, keys.session(id), [keys.channel, ENDED + keys.name(id)]);
+      disown(id, reply);
+      return reply !== REFUSED;
+    },
+
+    async idsOf(owner) {
+      open();
+      return owners.idsOf(owner);
+    },
+
+    subscribe(listener) {
+      open();
+      return feed.subscribe(listener);
+    },
+
+    async *all() {
+      open();
+      // A key that moves in the server's table may be met twice.
+      const met = new Set<string>();
+      for (const send of await adapted.primaries()) {
+        let cursor = "0";
+        do {
+          open();
+          const words = ["SCAN", cursor, "MATCH", keys.pattern, "COUNT", `${SCAN_COUNT}`];
+          const [next, found] = (await send(words)) as [Buffer, Buffer[]];
+          for (const key of found) {
+            const id = keys.idIn(String(key));
+            if (id === undefined || met.has(id)) continue;
+            met.add(id);
+            yield id;
+          }
+          cursor = String(next);
+        } while (cursor !== "0");
+      }
+    },
+
+    async close() {
+      closed = true;
+      feed.close();
+    },
+  };
+}
+
+function waitOf(replicas: ReplicaOptions): number {
+  checkOptions("redisStore: replicas", replicas, ["wait", "timeout"]);
+  if (Number.isInteger(replicas.wait) && replicas.wait > 0) return replicas.wait;
+  throw new TypeError("redisStore: replicas.wait must be a whole number of replicas, from 1");
+}
+
+function patienceOf({ timeout = "200ms" }: ReplicaOptions): number {
+  return milliseconds(timeout, "redisStore: replicas.timeout");
+}
+
+function checkRecord(stored: StoredSession): void {
+  checkStored(stored);
+  checkInstant(stored.expiresAt);
+}
+
+function checkInstant(expiresAt: number): void {
+  checkTime(expiresAt);
+  if (expiresAt > LATEST) throw new TypeError("redisStore: expiresAt must lie before the year 10889");
+}
+
+/** A key with PXAT can still be read in that very millisecond; a session can't. */
+function endOf(expiresAt: number): string {
+  return `${Math.max(1, expiresAt - 1)}`;
+}

@@ -1,0 +1,137 @@
+import { once } from "node:events";
+import { chmodSync, writeFileSync } from "node:fs";
+import { connect } from "node:net";
+import { join } from "node:path";
+import { createClient } from "redis";
+import { freePort, type Program, removeFolder, startProgram, throwawayFolder, until } from "./throwaway.ts";
+
+/** Where redis-server is; tests that need it skip without. */
+export const REDIS_SERVER = process.env["REDIS_SERVER_PATH"] ?? "";
+
+/** A real Redis of a test's own. */
+export interface RedisServer extends Program {
+  readonly port: number;
+  readonly folder: string;
+  /** Asks as nobody else does: over a connection of its own, which is gone afterwards. */
+  ask(...words: string[]): Promise<string>;
+  end(): Promise<void>;
+}
+
+/** Starts a server that keeps what it acknowledges (an append-only file), as the documentation tells. */
+export async function startRedis(settings: readonly string[] = [], port?: number): Promise<RedisServer> {
+  const chosen = port ?? (await freePort());
+  const folder = throwawayFolder("sojourn-redis-");
+  const program = await startProgram({
+    name: `redis on ${chosen}`,
+    command: REDIS_SERVER,
+    args: `--port ${chosen} --bind 127.0.0.1 --dir ${folder} --appendonly yes --repl-diskless-sync-delay 0`
+      .split(" ")
+      .concat(["--save", ""], settings),
+    ready: async () => /PONG|NOAUTH/.test(await ask(chosen, "PING")),
+  });
+  return extended(program, chosen, folder);
+}
+
+/** A Sentinel that watches the primary under the name `main`. */
+export async function startSentinel(primary: RedisServer): Promise<RedisServer> {
+  const port = await freePort();
+  const folder = throwawayFolder("sojourn-sentinel-");
+  const path = join(folder, "sentinel.conf");
+  writeFileSync(
+    path,
+    [
+      `port ${port}`,
+      "bind 127.0.0.1",
+      `dir ${folder}`,
+      `sentinel monitor main 127.0.0.1 ${primary.port} 1`,
+      "sentinel down-after-milliseconds main 1000",
+      "sentinel failover-timeout main 5000",
+    ].join("\n"),
+  );
+  chmodSync(path, 0o666);
+  const program = await startProgram({
+    name: `sentinel on ${port}`,
+    command: REDIS_SERVER,
+    args: [path, "--sentinel"],
+    ready: async () => (await ask(port, "PING")).includes("PONG"),
+  });
+  return extended(program, port, folder);
+}
+
+/** Six nodes: three primaries with a replica each. */
+export async function startCluster(): Promise<{ readonly nodes: readonly RedisServer[]; end(): Promise<void> }> {
+  const settings =
+    "--cluster-enabled yes --cluster-node-timeout 1500 --cluster-replica-validity-factor 0 --cluster-config-file nodes.conf";
+  const nodes = await Promise.all(
+    Array.from({ length: 6 }, async () => startRedis(settings.split(" "), await clusterPort())),
+  );
+  const [first, ...others] = nodes as [RedisServer, ...RedisServer[]];
+  for (const { port } of others) await first.ask("CLUSTER", "MEET", "127.0.0.1", `${port}`);
+  const bounds = [0, 5461, 10_923, 16_384];
+  for (let index = 0; index < 3; index += 1) {
+    await nodes[index]!.ask("CLUSTER", "ADDSLOTSRANGE", `${bounds[index]}`, `${bounds[index + 1]! - 1}`);
+  }
+  await until("every node knows every other", async () => {
+    const known = await Promise.all(nodes.map((node) => node.ask("CLUSTER", "INFO")));
+    return known.every((info) => info.includes("cluster_known_nodes:6"));
+  });
+  for (let index = 0; index < 3; index += 1) {
+    const id = await nodes[index]!.ask("CLUSTER", "MYID");
+    await until("the replica follows", async () =>
+      (await nodes[index + 3]!.ask("CLUSTER", "REPLICATE", id)).includes("OK"),
+    );
+  }
+  await until("the cluster works, with its replicas", async () => {
+    const states = await Promise.all(nodes.map((node) => node.ask("CLUSTER", "INFO")));
+    const links = await Promise.all(nodes.slice(3).map((node) => node.ask("INFO", "replication")));
+    const maps = await Promise.all(nodes.map((node) => node.ask("CLUSTER", "NODES")));
+    return (
+      states.every((info) => info.includes("cluster_state:ok")) &&
+      links.every((info) => info.includes("master_link_status:up")) &&
+      maps.every((map) => map.split("\n").filter((line) => / slave /.test(line.replace("myself,", ""))).length === 3)
+    );
+  });
+  return { nodes, end: async () => void (await Promise.all(nodes.map((node) => node.end()))) };
+}
+
+/** The cluster's bus listens 10 000 ports further up. */
+async function clusterPort(): Promise<number> {
+  return until("there is a free port below 55536", async () => {
+    const port = await freePort();
+    return port < 55_536 ? port : undefined;
+  });
+}
+
+function extended(program: Program, port: number, folder: string): RedisServer {
+  return Object.assign(Object.create(program) as Program, {
+    port,
+    folder,
+    ask: (...words: string[]) => ask(port, ...words),
+    async end() {
+      await program.kill();
+      removeFolder(folder);
+    },
+  });
+}
+
+/** One command over one connection; the reply as RESP2 has it, a text without its length. */
+async function ask(port: number, ...words: string[]): Promise<string> {
+  const socket = connect(port, "127.0.0.1");
+  socket.setTimeout(5000, () => socket.destroy(new Error("no answer")));
+  const chunks: Buffer[] = [];
+  socket.on("data", (chunk) => chunks.push(chunk));
+  const command = `*${words.length}\r\n${words.map((word) => `$${Buffer.byteLength(word)}\r\n${word}\r\n`).join("")}`;
+  // Not QUIT, which a Sentinel does not know: a server answers what came before the end.
+  socket.end(command);
+  await once(socket, "close");
+  const reply = Buffer.concat(chunks).toString();
+  return reply.replace(/^\$\d+\r\n/, "").replace(/\r\n$/, "");
+}
+
+/** A client of the package redis for a server, whose errors nobody needs to hear. */
+export async function nodeRedis(port: number) {
+  const client = createClient({ url: `redis://127.0.0.1:${port}` });
+  client.on("error", () => {});
+  await client.connect();
+  return client;
+}
