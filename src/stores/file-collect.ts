@@ -100,8 +100,8 @@ export function collector({ files, clock, open, cleared, settled }: Collected): 
 }
 
 /** By the system's clock, as the files' times are; an injected one may stand elsewhere. */
-export function isOld(changedAt: number | undefined): boolean {
-  return changedAt !== undefined && Date.now() - changedAt > LEFTOVER_AGE;
+export function isOld(changedAt: number | undefined, age = LEFTOVER_AGE): boolean {
+  return changedAt !== undefined && Date.now() - changedAt > age;
 }
 
 type Marked = Pick<Pointer, "tag" | "key">;

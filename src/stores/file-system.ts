@@ -20,6 +20,8 @@ import { parsePointer, type Pointer, shardOf, type Tree } from "./file-names.ts"
 
 /** Past this age, what no session points to was left by a process that died: nobody takes that long to write. */
 export const LEFTOVER_AGE = 10 * 60_000;
+/** The same of a reservation, which stands in the way of whoever would create the session. */
+export const RESERVATION_AGE = 10_000;
 
 // The longest stretch without letting the event loop go on. One step more may follow; 2 leaves it room.
 const LONGEST_SLICE = 2;

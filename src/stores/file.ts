@@ -18,7 +18,7 @@ import {
   tagOf,
 } from "./file-names.ts";
 import { fileHints } from "./file-hints.ts";
-import { filesIn, quietly, slices } from "./file-system.ts";
+import { filesIn, quietly, RESERVATION_AGE, slices } from "./file-system.ts";
 import { checkClock, checkLimit, checkOptions, checkStored, checkTime } from "./stored.ts";
 
 /** A session whose file could not be believed, and where it was put. */
@@ -176,7 +176,7 @@ export function fileStore(options: FileStoreOptions | string = {}): FileStore {
     while (!files.reserve("contents", name)) {
       const found = look(key);
       if (found !== undefined && isLive(found)) return false;
-      if (isOld(files.changedAt("contents", name))) files.remove("contents", name);
+      if (isOld(files.changedAt("contents", name), RESERVATION_AGE)) files.remove("contents", name);
       else if (performance.now() - began < PATIENCE) await delay(1);
       else throw new Error("another process began to create this session and never finished: take a new id");
       open();

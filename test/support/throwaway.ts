@@ -1,6 +1,6 @@
 import { spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
-import { chmodSync, chownSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { appendFileSync, chmodSync, chownSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { connect, createServer, type AddressInfo, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -58,6 +58,7 @@ export async function startProgram(options: ProgramOptions): Promise<Program> {
       ...(gid === undefined ? {} : { gid }),
     });
     const started = child;
+    register(child.pid);
     ended = false;
     const note = (text: string) => (output = (output + text).slice(-MAX_OUTPUT));
     child.stdout?.setEncoding("utf8").on("data", note);
@@ -115,6 +116,22 @@ function signalFamily(pid: number, signal: NodeJS.Signals): void {
     for (const child of children) signalFamily(Number(child), signal);
   } catch {
     // It has just ended, or this system has no such folder.
+  }
+}
+
+/** A worker that is killed for taking too long ends nothing: what it started is written down for who comes after. */
+function register(pid: number | undefined): void {
+  const file = process.env["SOJOURN_TEST_PROGRAMS"];
+  if (file !== undefined && pid !== undefined) appendFileSync(file, `${pid} ${startTime(pid)}\n`);
+}
+
+/** Tells a process from a later one of the same id; empty where that can't be told. */
+export function startTime(pid: number): string {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
+    return stat.slice(stat.lastIndexOf(")")).split(" ")[20] ?? "";
+  } catch {
+    return "";
   }
 }
 
