@@ -1,0 +1,269 @@
+import { fileURLToPath } from "node:url";
+import type { SessionStore } from "../store.ts";
+import type { MysqlPool } from "./mysql.ts";
+import type { PgPool, PostgresJs } from "./postgres.ts";
+import type { IoRedisClient, IoRedisCluster, NodeRedisClient, NodeRedisCluster } from "./redis.ts";
+import type { SqliteDatabase } from "./sqlite.ts";
+
+// A store for each scheme of openStore, with a client as the guide to the stores sets it up.
+
+/** What a URL says, once taken apart. */
+export interface Place {
+  readonly scheme: string;
+  /** The URL, without what is meant for the store. */
+  readonly url: string;
+  /** What lies between the scheme and the query. */
+  readonly rest: string;
+  /** What is meant for the store. */
+  readonly options: Readonly<Record<string, string | boolean>>;
+  /** Whether to make the table. */
+  readonly migrate: boolean;
+}
+
+type Opened = SessionStore & { close(): Promise<void> };
+
+const CONNECT_TIMEOUT_MS = 5000;
+/** A client that is never told to end a wait would keep every request of an outage. */
+const COMMAND_TIMEOUT_MS = 5000;
+const LONGEST_PAUSE_MS = 2000;
+/** Operations that wait for a connection; those of a long outage would otherwise stay in memory until its end. */
+const LONGEST_QUEUE = 1000;
+
+export async function openFile({ rest }: Place): Promise<Opened> {
+  const { fileStore } = await import("./file.ts");
+  return fileStore(rest === "" ? {} : { directory: pathOf("file", rest) });
+}
+
+export async function openSqlite({ scheme, rest, options }: Place): Promise<Opened> {
+  if (rest === "") throw new TypeError("sqlite: URLs name a file, such as sqlite:/var/lib/app/sessions.db");
+  const path = pathOf("sqlite", rest);
+  const { sqliteStore } = await import("./sqlite.ts");
+  const { name, module } = await installed(scheme, "better-sqlite3", "node:sqlite");
+  type Database = SqliteDatabase & { close(): void };
+  const db =
+    name === "node:sqlite"
+      ? new (module as { DatabaseSync: new (path: string) => Database }).DatabaseSync(path)
+      : new (module as { default: new (path: string) => Database }).default(path);
+  db.exec("PRAGMA synchronous = NORMAL");
+  return withClient(sqliteStore(db, options), () => db.close());
+}
+
+export async function openRedis({ scheme, url, options }: Place): Promise<Opened> {
+  const { redisStore } = await import("./redis.ts");
+  const { name, module } = await installed(scheme, "redis", "ioredis", "iovalkey");
+  if (name === "redis") {
+    const client = (module as NodeRedis).createClient({ url, ...NODE_REDIS });
+    await connected(scheme, client, () => client.destroy());
+    return withClient(redisStore(client, options), () => client.destroy());
+  }
+  const client = new (module as IoRedis).Redis(url, IOREDIS);
+  await connected(scheme, client, () => client.disconnect());
+  return withClient(redisStore(client, options), () => client.disconnect());
+}
+
+export async function openRedisCluster({ scheme, rest, options }: Place): Promise<Opened> {
+  const { redisStore } = await import("./redis.ts");
+  const { name, module } = await installed(scheme, "redis", "ioredis", "iovalkey");
+  const { username, password, nodes } = clusterOf(scheme, rest);
+  const tls = scheme.startsWith("rediss");
+  if (name === "redis") {
+    const client = (module as NodeRedis).createCluster({
+      rootNodes: nodes.map((socket) => ({ socket })),
+      defaults: {
+        username,
+        password,
+        ...NODE_REDIS,
+        disableOfflineQueue: true,
+        socket: { ...NODE_REDIS.socket, ...(tls ? { tls } : {}) },
+      },
+    });
+    await connected(scheme, client, () => client.destroy());
+    return withClient(redisStore(client, options), () => client.destroy());
+  }
+  const client = new (module as IoRedis).Cluster(nodes, {
+    lazyConnect: true,
+    redisOptions: { username, password, ...IOREDIS, ...(tls ? { tls: {} } : {}) },
+  });
+  await connected(scheme, client, () => client.disconnect());
+  return withClient(redisStore(client, options), () => client.disconnect());
+}
+
+export async function openPostgres({ scheme, url, options, migrate }: Place): Promise<Opened> {
+  const { migratePostgres, postgresStore } = await import("./postgres.ts");
+  const { name, module } = await installed(scheme, "pg", "postgres");
+  const { table } = options as { table?: string };
+  if (name === "pg") {
+    const { Pool } = (module as { default: { Pool: new (options: object) => PgPool & Ends & Listens } }).default;
+    const pool = new Pool({
+      connectionString: url,
+      connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
+      query_timeout: COMMAND_TIMEOUT_MS,
+      statement_timeout: COMMAND_TIMEOUT_MS,
+      keepAlive: true,
+    });
+    pool.on("error", ignore);
+    return ready(postgresStore(pool, options), () => pool.end(), migrate && (() => migratePostgres(pool, { table })));
+  }
+  type Connect = (url: string, options: object) => PostgresJs & Ends;
+  const sql = (module as { default: Connect }).default(url, {
+    connect_timeout: CONNECT_TIMEOUT_MS / 1000,
+    // What it asks for by itself it does not handle the failure of; the store needs none of it.
+    fetch_types: false,
+    keep_alive: 10,
+    backoff: (attempt: number) => pause(attempt) / 1000,
+    onnotice: ignore,
+  });
+  return ready(postgresStore(sql, options), () => sql.end(), migrate && (() => migratePostgres(sql, { table })));
+}
+
+export async function openMysql({ scheme, url, options, migrate }: Place): Promise<Opened> {
+  const { migrateMysql, mysqlStore } = await import("./mysql.ts");
+  const { module } = await installed(scheme, "mysql2/promise");
+  type Create = (options: object) => MysqlPool & Ends;
+  const pool = (module as { createPool: Create }).createPool({
+    uri: url.replace(/^mariadb:/, "mysql:"),
+    connectTimeout: CONNECT_TIMEOUT_MS,
+    queueLimit: LONGEST_QUEUE,
+  });
+  const { table } = options as { table?: string };
+  return ready(mysqlStore(pool, options), () => pool.end(), migrate && (() => migrateMysql(pool, { table })));
+}
+
+// Clients
+
+interface Listens {
+  on(event: "error", listener: (error: unknown) => void): unknown;
+}
+interface Ends {
+  end(): Promise<unknown>;
+}
+interface Connects extends Listens {
+  connect(): Promise<unknown>;
+}
+interface NodeRedis {
+  createClient(options: object): NodeRedisClient & Connects & { destroy(): void };
+  createCluster(options: object): NodeRedisCluster & Connects & { destroy(): void };
+}
+interface IoRedis {
+  readonly Redis: new (url: string, options: object) => IoRedisClient & Connects & { disconnect(): void };
+  readonly Cluster: new (nodes: object[], options: object) => IoRedisCluster & Connects & { disconnect(): void };
+}
+
+const pause = (attempt: number): number => Math.min(50 * 2 ** Math.min(attempt, 10), LONGEST_PAUSE_MS);
+
+const NODE_REDIS = {
+  pingInterval: COMMAND_TIMEOUT_MS,
+  commandOptions: { timeout: COMMAND_TIMEOUT_MS },
+  socket: { connectTimeout: CONNECT_TIMEOUT_MS, socketTimeout: 2 * COMMAND_TIMEOUT_MS, reconnectStrategy: pause },
+};
+const IOREDIS = {
+  lazyConnect: true,
+  maxRetriesPerRequest: 1,
+  connectTimeout: CONNECT_TIMEOUT_MS,
+  socketTimeout: COMMAND_TIMEOUT_MS,
+  retryStrategy: pause,
+};
+
+/** Whatever fails is told to whoever asked, and what reconnects by itself need not be told of. */
+const ignore = (): void => {};
+
+/** Clients that reconnect try for ever; whoever opens a store wants to know. */
+async function connected(scheme: string, client: Connects, end: () => void): Promise<void> {
+  let cause: unknown;
+  client.on("error", (error) => (cause = error));
+  let timer: NodeJS.Timeout | undefined;
+  const tooLate = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error("no answer in time")), CONNECT_TIMEOUT_MS);
+  });
+  try {
+    await Promise.race([client.connect(), tooLate]);
+  } catch (error) {
+    end();
+    throw new Error(`${scheme}: can't connect: ${messageOf(cause ?? error)}`, { cause: error });
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
+
+/** The first of these packages that is installed. */
+async function installed<Name extends string>(
+  scheme: string,
+  ...names: readonly Name[]
+): Promise<{ name: Name; module: unknown }> {
+  for (const name of names) {
+    try {
+      return { name, module: await import(name) };
+    } catch (error) {
+      if (!isMissing(error, name)) throw error;
+    }
+  }
+  const packages = names.filter((name) => !name.startsWith("node:")).map((name) => name.split("/", 1)[0]);
+  throw new Error(`${scheme}: URLs need the package ${packages.join(" or ")}: npm install ${packages[0]}`);
+}
+
+/** Whether it is this very package that is missing, and not one that it needs itself. */
+function isMissing(error: unknown, name: string): boolean {
+  if (!(error instanceof Error) || !("code" in error)) return false;
+  if (error.code === "ERR_UNKNOWN_BUILTIN_MODULE") return true;
+  return error.code === "ERR_MODULE_NOT_FOUND" && error.message.includes(`'${name.split("/", 1)[0]}'`);
+}
+
+// Stores
+
+/** The store, whose end is its client's too. */
+function withClient(store: SessionStore, end: () => unknown): Opened {
+  const close = store.close?.bind(store);
+  let ending: Promise<void> | undefined;
+  return Object.assign(store, {
+    close: () =>
+      (ending ??= (async () => {
+        await close?.();
+        await end();
+      })()),
+  });
+}
+
+async function ready(store: SessionStore, end: () => unknown, migrate: false | (() => Promise<void>)): Promise<Opened> {
+  const opened = withClient(store, end);
+  try {
+    if (migrate) await migrate();
+    return opened;
+  } catch (error) {
+    await opened.close();
+    throw error;
+  }
+}
+
+// URLs
+
+/** A path as it is written, relative or absolute, or as a file URL has it. */
+function pathOf(scheme: string, rest: string): string {
+  return rest.startsWith("//") ? fileURLToPath(`file:${rest}`) : decoded(scheme, rest);
+}
+
+function clusterOf(scheme: string, rest: string) {
+  const parts = /^\/\/(?:([^:@/]*)(?::([^@/]*))?@)?([^@/]+)\/?$/.exec(rest);
+  const nodes = parts?.[3]?.split(",").map((node) => {
+    const [, host, port = "6379"] = /^(\[[^\]]+\]|[^:]+)(?::(\d{1,5}))?$/.exec(node) ?? [];
+    return host === undefined ? undefined : { host: host.replace(/^\[|\]$/g, ""), port: Number(port) };
+  });
+  if (!parts || !nodes || nodes.includes(undefined)) {
+    throw new TypeError(`${scheme}: URLs list nodes, such as ${scheme}://user:password@one:7000,two:7000`);
+  }
+  const [, username, password] = parts;
+  return {
+    username: username ? decoded(scheme, username) : undefined,
+    password: password ? decoded(scheme, password) : undefined,
+    nodes: nodes.filter((node) => node !== undefined),
+  };
+}
+
+function decoded(scheme: string, text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    throw new TypeError(`${scheme}: the URL is not encoded well: write a percent sign as %25`);
+  }
+}

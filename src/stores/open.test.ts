@@ -1,0 +1,59 @@
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { pathToFileURL } from "node:url";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { openStore, type OpenStoreOptions } from "./open.ts";
+
+let folder: string;
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), "sojourn-open-test-"));
+});
+afterEach(() => {
+  rmSync(folder, { recursive: true, force: true });
+});
+
+const session = () => ({ payload: new Uint8Array([1, 2, 3]), version: 1, expiresAt: Date.now() + 60_000 });
+
+describe("openStore", () => {
+  it("opens a directory, by path or by file URL", async () => {
+    const directory = join(folder, "of sessions");
+    const one = await openStore(`file:${directory.replaceAll(" ", "%20")}`);
+    const other = await openStore(pathToFileURL(directory).href);
+    expect(await one.create("a", session())).toBe(true);
+    expect((await other.read("a"))?.version).toBe(1);
+    await one.close();
+    await other.close();
+    await expect(one.read("a")).rejects.toThrow(/closed/);
+  });
+
+  it("opens the temporary directory's store where no directory is named", async () => {
+    const store = await openStore("file:");
+    expect(await store.read("nobody-has-this-id-0001")).toBeUndefined();
+    await store.close();
+  });
+
+  it("refuses what it can't read, and names what it takes", async () => {
+    const refused = (url: string, options?: OpenStoreOptions) => expect(openStore(url, options)).rejects;
+    await refused("mongodb://localhost").toThrow(/file:, sqlite:, redis:/);
+    await refused("sessions.db").toThrow(TypeError);
+    await refused("").toThrow(TypeError);
+    await refused("sqlite:").toThrow(/name a file/);
+    await refused(`file:${folder}?table=x`).toThrow(/file: URLs have no "table"/);
+    await refused("redis://localhost?tabel=x").toThrow(/no "tabel": use any of prefix, announceChanges/);
+    await refused("redis://localhost?announceChanges=yes").toThrow(/announceChanges must be true or false/);
+    await refused("redis+cluster://").toThrow(/list nodes/);
+    await refused("redis+cluster://one:7000,two:x").toThrow(/list nodes/);
+    await refused("file:/a%zz").toThrow(/%25/);
+    await refused("file:", { create: true } as OpenStoreOptions).toThrow(/no option "create"/);
+  });
+
+  it("says which server can't be reached, without the password", async () => {
+    const failure = await openStore("redis://someone:s3cret@127.0.0.1:1").catch(String);
+    expect(failure).toMatch(/redis: can't connect: .*127\.0\.0\.1:1/);
+    expect(failure).not.toMatch(/s3cret/);
+    await expect(openStore("redis+cluster://u:p@127.0.0.1:1")).rejects.toThrow(/redis\+cluster: can't connect/);
+    await expect(openStore("postgres://u:p@127.0.0.1:1/d", { migrate: true })).rejects.toThrow(/ECONNREFUSED/);
+    await expect(openStore("mysql://u:p@127.0.0.1:1/d", { migrate: true })).rejects.toThrow(/ECONNREFUSED/);
+  });
+});
