@@ -1,30 +1,12 @@
 import { execFile, spawn, type ChildProcess } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { blocksOf, document, ROOT, workshop } from "./support/blocks.ts";
 
 const run = promisify(execFile);
-const ROOT = join(import.meta.dirname, "../..");
-const README = readFileSync(join(ROOT, "README.md"), "utf8");
-const SECRET_KEY = "SGVyZSdzIGEga2V5IGZvciB0aGUgUkVBRE1FJ3MgdGVzdHM";
-
-const GUIDE = readFileSync(join(ROOT, "docs/life-of-a-session.md"), "utf8");
-
-interface Block {
-  readonly how: string;
-  readonly code: string;
-}
-
-const blocks: Block[] = Array.from(
-  `${README}
-${GUIDE}`.matchAll(/(?:<!-- run: (.*?) -->\n)?```ts\n(.*?)```/gs),
-  ([, how = "", code = ""]) => ({
-    how,
-    code,
-  }),
-);
+const README = document("README.md");
+const blocks = blocksOf(`${README}\n${document("docs/life-of-a-session.md")}`);
 
 /** What the text around a block has introduced already. */
 const PREAMBLES: Record<string, string> = {
@@ -45,20 +27,8 @@ PREAMBLES["with session"] = `${PREAMBLES["with sessions"]}
   const session = await sessions.open(new Request("http://localhost/"));
 `;
 
-/** Inside the package, so that `sojourn` is the package itself. */
-const folder = mkdtempSync(join(ROOT, "test/integration/.readme-"));
-const scratch = mkdtempSync(join(tmpdir(), "sojourn-readme-"));
-const env = { ...process.env, SECRET_KEY, TMPDIR: scratch, PORT: "0" };
-
-afterAll(() => {
-  for (const path of [folder, scratch]) rmSync(path, { recursive: true, force: true });
-});
-
-function file(name: string, code: string): string {
-  const path = join(folder, name);
-  writeFileSync(path, code);
-  return path;
-}
+const { env, file, typeErrors, run: runProgram, clear } = workshop();
+afterAll(clear);
 
 describe("README and the guide", () => {
   it("says of each block of code how it is run", () => {
@@ -79,29 +49,13 @@ describe("README and the guide", () => {
   });
 
   it("shows code whose types are right", async () => {
-    blocks.forEach(({ how, code }, i) => file(`types-${i}.ts`, `${PREAMBLES[how] ?? ""}\n${code}\nexport {};\n`));
-    file(
-      "tsconfig.json",
-      JSON.stringify({
-        extends: join(ROOT, "tsconfig.json"),
-        compilerOptions: { noUnusedLocals: false, noUnusedParameters: false },
-        include: ["types-*.ts"],
-        exclude: [],
-      }),
-    );
-    const { stdout } = await run(process.execPath, [join(ROOT, "node_modules/typescript/bin/tsc"), "-p", folder]).catch(
-      (error: { stdout: string }) => error,
-    );
-    expect(stdout).toBe("");
+    expect(await typeErrors(blocks.map(({ how, code }) => `${PREAMBLES[how] ?? ""}\n${code}`))).toBe("");
   });
 
   it.each(blocks.filter(({ how }) => how !== "server").map(({ how, code }, i) => ({ i: i + 1, how, code })))(
     "shows code that runs: block $i, $how",
-    async ({ i, how, code }) => {
-      const path = file(`block-${i}.ts`, `${PREAMBLES[how]}\n${code}\n`);
-      await expect(run(process.execPath, ["--import", "tsx", path], { cwd: ROOT, env })).resolves.toMatchObject({
-        stderr: "",
-      });
+    async ({ how, code }) => {
+      await expect(runProgram(`${PREAMBLES[how]}\n${code}`)).resolves.toMatchObject({ stderr: "" });
     },
   );
 });

@@ -1,0 +1,171 @@
+import type { Buffer } from "node:buffer";
+
+/** A pool of "mysql2", by what {@link mysqlStore} calls of it. */
+export interface MysqlPool {
+  getConnection(callback: (error: Error | null, connection: MysqlConnection) => void): void;
+}
+
+/** A pool of "mysql2/promise", which has a pool of "mysql2" inside. */
+export interface MysqlPromisePool {
+  readonly pool: MysqlPool;
+}
+
+/** A connection of the pool's, by what {@link mysqlStore} calls of it. */
+export interface MysqlConnection {
+  execute(sql: string, values: MysqlValues, callback: (error: Error | null, result: unknown) => void): unknown;
+  release(): void;
+  destroy(): void;
+}
+
+export type MysqlValues = (Buffer | number | null)[];
+
+/** Asks the server one statement at a time, and is never left waiting. */
+export interface Asking {
+  /** The values of each row, in the order of the statement. The first must be bytes. */
+  rows(sql: string, values: MysqlValues): Promise<unknown[][]>;
+  /** What the statement has written is committed. */
+  write(sql: string, values: MysqlValues): Promise<Written>;
+}
+
+export interface Written {
+  readonly affectedRows: number;
+  /** What the statement has handed to LAST_INSERT_ID(), 0 for nothing. */
+  readonly insertId: number;
+}
+
+// A deadlock, its like on a cluster, and a row newer than the snapshot: the server has taken the statement back.
+const TAKEN_BACK = new Set([1213, 1020]);
+const TRIES = 10;
+const LONGEST_PAUSE = 20;
+
+const NO_SUCH_TABLE = 1146;
+// A lock waited for in vain, no room, no right. After any other error a new connection is the safer one: the server may
+// be about to close this (1153, too large), or be a primary no longer (1290), and another may lead to the new primary.
+const LEAVE_IT_GOOD = new Set([...TAKEN_BACK, NO_SUCH_TABLE, 1205, 1114, 1142]);
+const IN_TRANSACTION = 1;
+
+/**
+ * mysql2 has no timeout that lets go of a connection: one to a server that answers no more would count as lent for a
+ * quarter of an hour, and with ten of them the pool is used up. So each operation has a deadline, after which its
+ * connection is closed; one that still waits for a connection then is never carried out.
+ */
+export function askThrough(pool: MysqlPool, timeout: number, table: string): Asking {
+  async function ask(sql: string, values: MysqlValues): Promise<unknown> {
+    const end = performance.now() + timeout;
+    for (let tries = 1; ; tries += 1) {
+      try {
+        return await attempt(pool, sql, values, end, timeout);
+      } catch (error) {
+        if (numberOf(error) === NO_SUCH_TABLE) throw missing(table, error);
+        if (!TAKEN_BACK.has(numberOf(error)) || tries === TRIES) throw error;
+        await new Promise((resolve) => setTimeout(resolve, Math.random() * LONGEST_PAUSE));
+        if (performance.now() > end) throw error;
+      }
+    }
+  }
+
+  return {
+    async rows(sql, values) {
+      const rows = (await ask(sql, values)) as object[];
+      return rows.map(valuesOf);
+    },
+    async write(sql, values) {
+      const { affectedRows, insertId } = (await ask(sql, values)) as Record<string, unknown>;
+      // Strings, where the pool wants it so.
+      return { affectedRows: Number(affectedRows), insertId: Number(insertId) };
+    },
+  };
+}
+
+// Callbacks, and statements as strings: mysql2's promises and objects cost as much again as everything else.
+function attempt(pool: MysqlPool, sql: string, values: MysqlValues, end: number, timeout: number): Promise<unknown> {
+  return new Promise((resolve, reject) => {
+    let borrowed: MysqlConnection | undefined;
+    let isOver = false;
+
+    const timer = setTimeout(
+      () => {
+        const what = borrowed === undefined ? "no connection was free" : "the server did not answer";
+        finish(new Error(`mysqlStore: ${what} within ${timeout} ms`));
+      },
+      Math.max(0, end - performance.now()),
+    );
+
+    function finish(error: unknown, result?: unknown): void {
+      // A second answer must not give back what is lent to another by then.
+      if (isOver) return;
+      isOver = true;
+      clearTimeout(timer);
+      const failure = error ?? openTransaction(result);
+      if (borrowed !== undefined) {
+        if (failure === undefined || LEAVE_IT_GOOD.has(numberOf(failure))) borrowed.release();
+        else cutOff(borrowed);
+      }
+      if (failure === undefined) resolve(result);
+      else reject(failure);
+    }
+
+    pool.getConnection((error, connection) => {
+      if (error) return finish(error);
+      if (isOver) return connection.release();
+      borrowed = connection;
+      try {
+        connection.execute(sql, values, finish);
+      } catch (thrown) {
+        finish(thrown);
+      }
+    });
+  });
+}
+
+// Whoever lent it again would get an old snapshot to read, and lose what is written.
+function openTransaction(result: unknown): Error | undefined {
+  const { serverStatus } = result as { serverStatus?: unknown };
+  if ((Number(serverStatus) & IN_TRANSACTION) === 0) return undefined;
+  return new Error(
+    "a connection of mysqlStore's pool was inside a transaction, which is now rolled back: " +
+      "leave autocommit on, and end a transaction before you release its connection",
+  );
+}
+
+// mysql2 says goodbye and waits for the server's, which a server that is gone never says.
+function cutOff(connection: MysqlConnection): void {
+  connection.destroy();
+  const { stream } = connection as { stream?: { destroy?: () => void } };
+  stream?.destroy?.();
+}
+
+/** The server's number of an error, 0 for any other. */
+function numberOf(error: unknown): number {
+  if (typeof error !== "object" || error === null || !("errno" in error)) return 0;
+  // The system's errors have a negative one.
+  return typeof error.errno === "number" && error.errno > 0 ? error.errno : 0;
+}
+
+// Whatever shape the pool's options give a row (rowsAsArray, nestTables), its values keep their order.
+function valuesOf(row: object): unknown[] {
+  const values: unknown[] = Array.isArray(row) ? row : Object.values(row);
+  if (values[0] instanceof Uint8Array) return values;
+  const nested = values.flatMap((value) => Object.values(value ?? {}));
+  if (nested[0] instanceof Uint8Array) return nested;
+  throw new TypeError("the typeCast of mysqlStore's pool changes bytes: have it return next() for BLOB and VARBINARY");
+}
+
+function missing(table: string, cause: unknown): Error {
+  return new Error(
+    `the table ${table} is missing: call migrateMysql(pool) once, with mysqlStore's table option, when you deploy`,
+    { cause },
+  );
+}
+
+/** The pool of callbacks in what the application has given. */
+export function callbackPool(maker: string, pool: MysqlPool | MysqlPromisePool): MysqlPool {
+  const given: unknown = pool;
+  if (typeof given === "object" && given !== null) {
+    const inner = "pool" in pool ? pool.pool : pool;
+    if (typeof inner?.getConnection === "function") return inner;
+  }
+  throw new TypeError(
+    `${maker} takes a pool of mysql2: createPool({ host, user, password, database }), not a connection`,
+  );
+}

@@ -1,0 +1,61 @@
+/*
+ * What runs on MySQL 8 and MariaDB 10.5 alike, one statement for each operation.
+ *
+ * How many rows a statement has affected depends on a flag of the connection (CLIENT_FOUND_ROWS: found, or changed).
+ * Where that would matter a statement says more by LAST_INSERT_ID(expression), which is worked out for each row that is
+ * written and nowhere else, and comes back with the result.
+ */
+
+/** How many ids one statement deletes: it locks their rows, and no others, for about a millisecond. */
+export const BATCH = 100;
+/** How many rows a page of all sessions has, expired ones included. */
+export const PAGE = 500;
+
+export const EXPIRED_REPLACED = 1;
+export const LIVE_KEPT = 2;
+
+// Neither NOW() nor UNIX_TIMESTAMP() of it: in the hour that a change of time zone repeats, they are an hour off.
+const SERVER_NOW = "(TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(3)) DIV 1000)";
+const CLIENT_NOW = "CAST(? AS SIGNED)";
+
+export type Statements = ReturnType<typeof statementsFor>;
+
+/**
+ * @param table - quoted
+ * @param hasClock - whether the time comes as a value, at each place where it is compared with
+ */
+export function statementsFor(table: string, hasClock: boolean) {
+  const now = hasClock ? CLIENT_NOW : SERVER_NOW;
+  const replaced = (column: string) => `${column} = IF(expires_at <= ${now}, VALUES(${column}), ${column})`;
+
+  return {
+    read: `SELECT payload, version, expires_at, owner FROM ${table} WHERE id = ? AND expires_at > ${now}`,
+
+    // Assignments see those before them: the expiry, by which they decide, comes last.
+    create: `INSERT INTO ${table} (id, long_id, payload, version, owner, expires_at) VALUES (?, ?, ?, ?, ?, ?)
+ON DUPLICATE KEY UPDATE
+  version = IF(LAST_INSERT_ID(IF(expires_at <= ${now}, ${EXPIRED_REPLACED}, ${LIVE_KEPT})) = ${EXPIRED_REPLACED},
+    VALUES(version), version),
+  ${replaced("payload")}, ${replaced("owner")}, ${replaced("expires_at")}`,
+    /** How often the time is compared with when creating. */
+    createTimes: 4,
+
+    update: `UPDATE ${table} SET payload = ?, owner = ?, expires_at = ?, version = IF(LAST_INSERT_ID(version) > 0, ?, version)
+WHERE id = ? AND version = ? AND expires_at > ${now}`,
+
+    touch: `UPDATE ${table} SET version = LAST_INSERT_ID(version), expires_at = GREATEST(expires_at, CAST(? AS SIGNED))
+WHERE id = ? AND expires_at > ${now}`,
+
+    delete: `DELETE FROM ${table} WHERE id = ? AND expires_at > ${now}`,
+
+    idsOf: `SELECT id, long_id FROM ${table} WHERE owner = ? AND expires_at > ${now}`,
+
+    firstPage: `SELECT id, long_id, expires_at > ${now} FROM ${table} ORDER BY id LIMIT ${PAGE}`,
+    nextPage: `SELECT id, long_id, expires_at > ${now} FROM ${table} WHERE id > ? ORDER BY id LIMIT ${PAGE}`,
+
+    expired: `SELECT id FROM ${table} WHERE expires_at <= ${now} ORDER BY expires_at LIMIT ${BATCH}`,
+
+    // The sum keeps the server from looking along the index of expiries, where it would lock what lies beside.
+    forget: `DELETE FROM ${table} WHERE id IN (${Array.from({ length: BATCH }, () => "?").join(", ")}) AND expires_at + 0 <= ${now}`,
+  };
+}
