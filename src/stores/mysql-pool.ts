@@ -27,7 +27,7 @@ export interface Asking {
   write(sql: string, values: MysqlValues): Promise<Written>;
 }
 
-export interface Written {
+interface Written {
   readonly affectedRows: number;
   /** What the statement has handed to LAST_INSERT_ID(), 0 for nothing. */
   readonly insertId: number;

@@ -11,14 +11,12 @@ export const BATCH = 100;
 /** How many rows a page of all sessions has, expired ones included. */
 export const PAGE = 500;
 
-export const EXPIRED_REPLACED = 1;
+const EXPIRED_REPLACED = 1;
 export const LIVE_KEPT = 2;
 
 // Neither NOW() nor UNIX_TIMESTAMP() of it: in the hour that a change of time zone repeats, they are an hour off.
 const SERVER_NOW = "(TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(3)) DIV 1000)";
 const CLIENT_NOW = "CAST(? AS SIGNED)";
-
-export type Statements = ReturnType<typeof statementsFor>;
 
 /**
  * @param table - quoted

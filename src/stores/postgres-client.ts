@@ -4,7 +4,7 @@ import type { Statement } from "./postgres-statements.ts";
 // The one file that knows PostgreSQL's clients apart: by what they offer, and typed by what is called.
 
 /** A query as pg takes it. */
-export interface PgQuery {
+interface PgQuery {
   readonly name?: string;
   readonly text: string;
   readonly values: (string | null)[];

@@ -15,8 +15,6 @@ export const ECHO = "?";
 /** The longest id that fits into a notification, which has 8000 bytes. */
 export const LONGEST_ANNOUNCED = 7900;
 
-export type Statements = ReturnType<typeof statementsFor>;
-
 /*
  * All values go in and come out as text, so that no type parser or serializer that the application has given its client
  * can bend them. In each, $1 is the clock's time, or NULL for the engine's.
