@@ -18,7 +18,7 @@ describe("copySessions, of an application that is serving", () => {
   it("loses no update, undoes no sign-out and signs nobody out, although it is killed and run again", async () => {
     const from = `file:${join(directory, "old")}`;
     const to = `file:${join(directory, "new")}`;
-    // Who is killed while it creates a file keeps others from creating that session for ten minutes.
+    // Who is killed while it creates a file keeps others from creating that session for ten seconds.
     const { did, kills, copied, ...wrong } = await moveUnderLoad({ from, to, killed: "between calls" });
     expect(wrong).toEqual({
       lostUpdates: 0,
