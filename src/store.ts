@@ -9,7 +9,7 @@
 export interface StoredSession {
   /** The sealed record: opaque bytes. Given back exactly as they came; never shared by reference with the caller. */
   readonly payload: Uint8Array;
-  /** A positive integer, chosen by the caller: 1 when created, one more at each update. */
+  /** A positive integer of up to 2 ** 46, chosen by the caller: 1 when created, one more at each update. */
   readonly version: number;
   /** Epoch milliseconds. From this very millisecond on the session is unreadable. */
   readonly expiresAt: number;

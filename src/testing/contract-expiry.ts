@@ -92,6 +92,18 @@ export function expiryCases(exact: boolean): readonly Rule[] {
 
 const exactCases: readonly Rule[] = [
   [
+    "creates again from the very millisecond of the expiry on",
+    async (bench) => {
+      const id = uniqueId();
+      const again = () => bench.store.create(id, sessionFor(bench, { text: "again" }));
+      await bench.store.create(id, sessionFor(bench, { expiresIn: 1000 }));
+      await bench.advance(999);
+      assert.equal(await again(), false, "create must say false until the last millisecond");
+      await bench.advance(1);
+      assert.equal(await again(), true, "create must say true from expiresAt on");
+    },
+  ],
+  [
     "expires at the very millisecond",
     async (bench) => {
       const id = uniqueId();

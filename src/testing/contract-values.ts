@@ -15,6 +15,22 @@ export const valueCases: readonly Rule[] = [
   ),
   roundTrip("keeps a payload that is a window on a larger buffer", new Uint8Array(bytes("..inside..").buffer, 2, 6)),
   [
+    "keeps versions of any size that the contract allows",
+    async (bench) => {
+      const { store } = bench;
+      const id = uniqueId();
+      let last = 1;
+      await store.create(id, sessionFor(bench));
+      for (const version of [2, 128, 256, 65_536, 2 ** 31, 2 ** 32, 2 ** 41 + 1, 2 ** 46]) {
+        const next = sessionFor(bench, { version, text: `version ${version}` });
+        assert.equal(await store.update(id, next, version), false, `${last} must not pass for ${version}`);
+        assert.equal(await store.update(id, next, last), true, `update must find version ${last}`);
+        sameSession(await store.read(id), next, `a session of version ${version} must come back`);
+        last = version;
+      }
+    },
+  ],
+  [
     "copies what it is given",
     async (bench) => {
       const id = uniqueId();
