@@ -21,10 +21,9 @@ function nowhere(keep) {
   });
   return Object.assign(socket, { remoteAddress: "127.0.0.1" });
 }
-const shared = nowhere();
 
 /** A request as the HTTP parser would make it, without a socket or a parser. */
-function throughNode(path, cookie, socket = shared) {
+function throughNode(path, cookie, socket = nowhere()) {
   const req = new IncomingMessage(socket);
   req.method = "GET";
   req.url = path;
@@ -64,12 +63,19 @@ async function whole(path, cookie) {
 }
 
 /** CPU time a request, in microseconds: what the other processes of a busy machine take does not count. */
-async function round({ path, count }) {
+async function round({ path, count, sideBySide = 1 }) {
   const before = process.cpuUsage();
-  for (let n = 0; n < count; n += 1) {
-    const response = await request(`/${path}`, path === "untouched" ? undefined : cookies[n % SESSIONS]);
-    if (response.status !== 200) throw new Error(`${path} failed`);
-  }
+  let begun = 0;
+  const visitor = async () => {
+    const socket = nowhere();
+    while (begun < count) {
+      const cookie = path === "untouched" ? undefined : cookies[begun % SESSIONS];
+      begun += 1;
+      const response = await request(`/${path}`, cookie, socket);
+      if (response.status !== 200) throw new Error(`${path} failed`);
+    }
+  };
+  await Promise.all(Array.from({ length: sideBySide }, visitor));
   const { user, system } = process.cpuUsage(before);
   return (user + system) / count;
 }

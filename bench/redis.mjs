@@ -2,8 +2,9 @@
 //
 //   node redis.mjs [rounds] [only]
 //
-// Contenders take turns, round by round, on one Redis server, one request after the other. Figures are microseconds of
-// the application's CPU time, medians over the rounds; what the server spends, and how many commands it is sent, beside them.
+// Contenders take turns, round by round, on one Redis server, each with 16 requests under way, as a server has them.
+// Figures are microseconds of the application's CPU time, medians over the rounds; what the server spends, and how many
+// commands it is sent, beside them.
 import { createClient } from "redis";
 import { APPS, DATA_BYTES } from "./apps.mjs";
 import { withRedis } from "./redis-server.mjs";
@@ -12,6 +13,7 @@ import { isBare, median, printLayers, printTable, start, us } from "./run.mjs";
 const ROUNDS = Number(process.argv[2] ?? 15);
 const ONLY = process.argv[3] ?? "";
 const COUNT = 1000;
+const SIDE_BY_SIDE = 16;
 const WARM_UP = 5;
 
 const names = Object.keys(APPS).filter(
@@ -31,7 +33,7 @@ await withRedis(async (port) => {
     for (const { name, ask } of contenders) {
       for (const [path, values] of Object.entries(samples.get(name))) {
         await admin.configResetStat();
-        const value = await ask("round", { path, count: COUNT });
+        const value = await ask("round", { path, count: COUNT, sideBySide: SIDE_BY_SIDE });
         if (round < 0) continue;
         values.push(value);
         const key = `${name}: ${path}`;
