@@ -1,4 +1,12 @@
 import { Buffer } from "node:buffer";
+import {
+  clusterListening,
+  type IoRedisListener,
+  ioRedisListening,
+  type Listen,
+  type NodeRedisListener,
+  nodeRedisListening,
+} from "./redis-listening.ts";
 import { slotOf } from "./redis-slot.ts";
 
 /** A command's words. */
@@ -45,32 +53,8 @@ export interface IoRedisCluster {
 /** Any client that {@link redisStore} can use. */
 export type RedisStoreClient = NodeRedisClient | NodeRedisCluster | NodeRedisSentinel | IoRedisClient | IoRedisCluster;
 
-interface NodeRedisListener {
-  on(event: string, listener: (...told: unknown[]) => void): unknown;
-  connect(): Promise<unknown>;
-  subscribe(channel: string, listener: (message: string) => void): Promise<unknown>;
-  destroy(): unknown;
-}
-
-interface IoRedisListener {
-  on(event: string, listener: (...told: unknown[]) => void): unknown;
-  connect(): Promise<unknown>;
-  subscribe(channel: string): Promise<unknown>;
-  ping(): Promise<unknown>;
-  disconnect(): void;
-}
-
-/** A connection that hears one channel, until it is lost: it never reconnects by itself. */
-export interface Listening {
-  /** Fulfilled as soon as whatever is published will be heard. */
-  readonly ready: Promise<void>;
-  /** Fulfilled if the connection still answers. */
-  ping(): Promise<unknown>;
-  close(): void;
-}
-
 /** Sends words to a server that is known, and gives its reply: texts as Buffers, numbers as they are. */
-export type Send = (words: Words) => Promise<unknown>;
+type Send = (words: Words) => Promise<unknown>;
 
 /** A connection to one server, and what it is told by from others. */
 export interface Connection {
@@ -86,8 +70,9 @@ export interface RedisClient {
   connectionOf(key: string): Promise<Connection>;
   /** Every primary. */
   primaries(): Promise<Send[]>;
-  /** Opens a connection of its own. Its errors end in `lost`, never in an unhandled `error` event. */
-  listen(channel: string, heard: (message: string) => void, lost: () => void): Listening;
+  readonly listen: Listen;
+  /** Whether keys are spread over slots: then news are told on channels of groups of slots. */
+  readonly isCluster: boolean;
 }
 
 const BLOB_STRING = 36;
@@ -142,7 +127,8 @@ function nodeRedis(client: NodeRedisClient): RedisClient {
     send: (_key, words) => send(words),
     connectionOf: async () => ({ identity: client, send }),
     primaries: async () => [send],
-    listen: (...args) => nodeRedisListening(async () => duplicateOf(client), ...args),
+    listen: nodeRedisListening(async () => duplicateOf(client)),
+    isCluster: false,
   };
 }
 
@@ -152,7 +138,8 @@ function nodeRedisSentinel(client: NodeRedisSentinel): RedisClient {
     send: (_key, words) => send(words),
     connectionOf: async () => ({ identity: client, send }),
     primaries: async () => [send],
-    listen: (...args) => nodeRedisListening(async () => client.duplicate(), ...args),
+    listen: nodeRedisListening(async () => client.duplicate()),
+    isCluster: false,
   };
 }
 
@@ -161,28 +148,25 @@ function nodeRedisCluster(cluster: NodeRedisCluster): RedisClient {
     (node: NodeRedisClient): Send =>
     (words) =>
       node.sendCommand(words, BUFFERS);
-  let turn = 0;
+  const nodeOf = (key: string) => cluster.nodeClient(cluster.slots[slotOf(key)]!.master as never);
+  // Not read-only, whatever it does: replicas may be behind.
+  const send: RedisClient["send"] = (key, words) => cluster.sendCommand(key, false, [...words], BUFFERS);
   return {
-    // Not read-only, whatever it does: replicas may be behind.
-    send: (key, words) => cluster.sendCommand(key, false, [...words], BUFFERS),
+    send,
     async connectionOf(key) {
-      const node = await cluster.nodeClient(cluster.slots[slotOf(key)]!.master as never);
+      const node = await nodeOf(key);
       return { identity: node, send: sender(node) };
     },
     primaries: async () => {
       const nodes = await Promise.all(cluster.masters.map((node) => cluster.nodeClient(node as never)));
       return nodes.map(sender);
     },
-    listen: (...args) =>
-      nodeRedisListening(
-        async () => {
-          // Any node hears what is published on any other.
-          const { masters } = cluster;
-          if (masters.length === 0) throw new Error("the cluster's nodes are not known yet");
-          return duplicateOf(await cluster.nodeClient(masters[turn++ % masters.length] as never));
-        },
-        ...args,
-      ),
+    listen: clusterListening({
+      nodeOf: async (channel) => nodeOf(channel),
+      open: (node) => nodeRedisListening(async () => duplicateOf(node)),
+      visit: (channel) => send(channel, ["GET", channel]),
+    }),
+    isCluster: true,
   };
 }
 
@@ -191,122 +175,45 @@ function duplicateOf(client: NodeRedisClient): NodeRedisListener {
   return client.duplicate({ socket: { ...socket, reconnectStrategy: false } });
 }
 
-function nodeRedisListening(
-  open: () => Promise<NodeRedisListener>,
-  channel: string,
-  heard: (message: string) => void,
-  lost: () => void,
-): Listening {
-  let connection: (NodeRedisListener & { ping?: () => Promise<unknown> }) | undefined;
-  let closed = false;
-  let isReady = false;
-  const trouble = () => void (isReady && lost());
-  const destroy = (given: NodeRedisListener) => void Promise.resolve(quietly(() => given.destroy())).catch(() => {});
-  return {
-    ready: (async () => {
-      const opened = await open();
-      opened.on("error", trouble);
-      for (const event of ["end", "terminated", "reconnecting", "topology-change", "client-error"]) {
-        opened.on(event, trouble);
-      }
-      connection = opened;
-      try {
-        if (!closed) await opened.connect();
-        if (!closed) await opened.subscribe(channel, heard);
-      } finally {
-        if (closed) destroy(opened);
-      }
-      isReady = true;
-    })(),
-    ping: async () => connection?.ping?.(),
-    close() {
-      closed = true;
-      isReady = false;
-      if (connection) destroy(connection);
-    },
-  };
-}
-
 function ioRedis(client: IoRedisClient): RedisClient {
   const send = ioRedisSend(client);
   return {
     send: (_key, words) => send(words),
     connectionOf: async () => ({ identity: client, send }),
     primaries: async () => [send],
-    listen: (...args) => ioRedisListening(() => client, ...args),
+    listen: ioRedisListening(() => client),
+    isCluster: false,
   };
 }
 
 function ioRedisCluster(cluster: IoRedisCluster): RedisClient {
   const send = ioRedisSend(cluster);
-  let turn = 0;
+  async function nodeOf(key: string): Promise<IoRedisClient> {
+    const [primary] = cluster.slots[slotOf(key)] ?? [];
+    const node = cluster.nodes("master").find(({ options }) => {
+      const { host, port } = options as { host?: string; port?: number };
+      return `${host}:${port}` === primary;
+    });
+    if (!node) throw new Error("the node that holds the session is not known at the moment");
+    return node;
+  }
   return {
     send: (_key, words) => send(words),
     async connectionOf(key) {
-      const [primary] = cluster.slots[slotOf(key)] ?? [];
-      const node = cluster.nodes("master").find(({ options }) => {
-        const { host, port } = options as { host?: string; port?: number };
-        return `${host}:${port}` === primary;
-      });
-      if (!node) throw new Error("the node that holds the session is not known at the moment");
+      const node = await nodeOf(key);
       return { identity: node, send: ioRedisSend(node) };
     },
     primaries: async () => cluster.nodes("master").map(ioRedisSend),
-    listen: (...args) =>
-      ioRedisListening(
-        () => {
-          // Any node hears what is published on any other.
-          const nodes = cluster.nodes("master");
-          const node = nodes[turn++ % nodes.length];
-          if (!node) throw new Error("the cluster's nodes are not known yet");
-          return node;
-        },
-        ...args,
-      ),
+    listen: clusterListening({
+      nodeOf,
+      open: (node) => ioRedisListening(() => node),
+      visit: (channel) => send(["GET", channel]),
+    }),
+    isCluster: true,
   };
 }
 
 function ioRedisSend(client: object): Send {
   const commands = client as Record<string, (...words: Words) => Promise<unknown>>;
   return ([name, ...words]) => commands[`${String(name).toLowerCase()}Buffer`]!(...words);
-}
-
-function ioRedisListening(
-  source: () => IoRedisClient,
-  channel: string,
-  heard: (message: string) => void,
-  lost: () => void,
-): Listening {
-  let connection: IoRedisListener | undefined;
-  let isReady = false;
-  const trouble = () => void (isReady && lost());
-  return {
-    ready: (async () => {
-      connection = source().duplicate({
-        lazyConnect: true,
-        retryStrategy: () => null,
-        autoResubscribe: false,
-        maxRetriesPerRequest: 0,
-        enableOfflineQueue: true,
-      });
-      for (const event of ["error", "close", "end"]) connection.on(event, trouble);
-      connection.on("message", (_channel, message) => heard(String(message)));
-      await connection.connect();
-      await connection.subscribe(channel);
-      isReady = true;
-    })(),
-    ping: async () => connection?.ping(),
-    close() {
-      isReady = false;
-      connection?.disconnect();
-    },
-  };
-}
-
-function quietly<T>(act: () => T): T | undefined {
-  try {
-    return act();
-  } catch {
-    return undefined;
-  }
 }

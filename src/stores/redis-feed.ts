@@ -1,6 +1,8 @@
 import { setTimeout as delay } from "node:timers/promises";
 import type { StoreListener } from "../store.ts";
 import type { RedisClient } from "./redis-client.ts";
+import type { RedisKeys } from "./redis-keys.ts";
+import { CHANGED, ENDED } from "./redis-news.ts";
 
 /** How long a connection may take to open, or to answer, and how often it is asked whether it is still there. */
 const OPENING_MS = 10_000;
@@ -9,15 +11,12 @@ const PING_MS = 10_000;
 const FIRST_PAUSE_MS = 50;
 const LONGEST_PAUSE_MS = 2000;
 
-/** What a message says of the session it names. */
-export const ENDED = "-";
-export const CHANGED = "+";
-
 /**
- * Hears what sessions have ended or changed, over a connection that is there while anybody listens. A connection that
- * shows any trouble is given up, and another one opened: so there is one way to be connected, whichever the client.
+ * Hears what sessions have ended or changed, over a connection that is there while anybody listens, in a cluster over one
+ * to each primary. When one shows any trouble all are given up, and opened anew: so there is one way to be connected,
+ * whichever the client.
  */
-export function redisFeed(client: Pick<RedisClient, "listen">, channel: string, idOf: (name: string) => string) {
+export function redisFeed(client: Pick<RedisClient, "listen" | "isCluster">, keys: RedisKeys) {
   const listeners = new Set<StoreListener>();
   let isListening = false;
   /** Ends the connection that is there, or about to be. */
@@ -41,7 +40,7 @@ export function redisFeed(client: Pick<RedisClient, "listen">, channel: string, 
   }
 
   function heard(message: string): void {
-    const id = idOf(message.slice(1));
+    const id = keys.idOf(message.slice(1));
     if (message.startsWith(ENDED)) tell((listener) => listener.ended?.(id));
     else if (message.startsWith(CHANGED)) tell((listener) => listener.changed?.(id));
   }
@@ -51,7 +50,8 @@ export function redisFeed(client: Pick<RedisClient, "listen">, channel: string, 
     let giveUp!: () => void;
     const over = new Promise<void>((resolve) => (giveUp = resolve));
     const isOver = over.then(() => false);
-    const listening = client.listen(channel, (message) => signal.aborted || heard(message), giveUp);
+    const channels = { plain: keys.channel, shards: client.isCluster ? keys.shardChannels() : [] };
+    const listening = client.listen(channels, (message) => signal.aborted || heard(message), giveUp);
     const asked = setInterval(() => {
       if (isListening) answered(listening.ping(), ANSWER_MS).catch(giveUp);
     }, PING_MS).unref();

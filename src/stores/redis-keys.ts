@@ -1,11 +1,13 @@
 import { Buffer } from "node:buffer";
 import { createHash } from "node:crypto";
+import { groupOf, groupTags } from "./redis-channels.ts";
 
 // Sessions and indexes are told apart by what follows the prefix, a character that none of the others begins with:
 //   sojourn:<id>            a session, under an id as Sojourn makes them
 //   sojourn:~<id>           one under any other id, in UTF-16 as base64url
 //   sojourn:@<hash>         the index of an owner's sessions
 //   sojourn:@@changes       the channel
+//   sojourn:@@changes{<n>}  one for a group of a cluster's slots
 
 /** An id that can stand in a key as it is: no brace, no colon, nothing that a pattern gives a meaning to. */
 const PLAIN = /^[A-Za-z0-9_-]{1,200}$/;
@@ -14,6 +16,10 @@ const NAME = /^(?:[A-Za-z0-9_-]{1,200}|~[A-Za-z0-9_-]*)$/;
 /** The names of what a store keeps under its prefix. */
 export interface RedisKeys {
   readonly channel: string;
+  /** In a cluster: the channels of all groups of slots. */
+  shardChannels(): readonly string[];
+  /** In a cluster: the channel of the group that a key belongs to. */
+  shardChannelOf(key: string): string;
   /** Matches every session's key, among others. */
   readonly pattern: string;
   session(id: string): string;
@@ -39,6 +45,8 @@ export function redisKeys(given: string): RedisKeys {
     text.startsWith("~") ? Buffer.from(text.slice(1), "base64url").toString("utf16le") : text;
   return {
     channel: `${prefix}@@changes`,
+    shardChannels: () => groupTags().map((tag) => `${prefix}@@changes{${tag}}`),
+    shardChannelOf: (key) => `${prefix}@@changes{${groupTags()[groupOf(key)]!}}`,
     pattern: `${prefix.replaceAll(/[\\*?[\]^-]/g, "\\$&")}*`,
     session: (id) => prefix + name(id),
     index: (owner) => `${prefix}@${hashOf(owner)}`,

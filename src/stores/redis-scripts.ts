@@ -56,6 +56,33 @@ local function repeated(key, value)
 end
 `;
 
+// `tell`: before anything is written, so that a refusal for want of rights leaves all as it was. On a shard's channel, if
+// there is one: where this server does not know them, on the plain one; where it does not have that channel's slot, the
+// script goes on, and `replied` wraps the reply to say that the caller is to publish.
+const NEWS = `
+local untold = false
+local function tell(plain, message, shard)
+  if not shard then
+    redis.call('PUBLISH', plain, message)
+    return nil
+  end
+  local reply = redis.pcall('SPUBLISH', shard, message)
+  local refusal = type(reply) == 'table' and reply.err
+  if not refusal then return nil end
+  if string.find(refusal, 'NOPERM') or string.find(refusal, 'ACL') or string.find(refusal, "can't") then return reply end
+  if string.find(refusal, 'nknown') then
+    redis.call('PUBLISH', plain, message)
+  else
+    untold = true
+  end
+  return nil
+end
+local function replied(reply)
+  if untold then return {reply} end
+  return reply
+end
+`;
+
 /** ARGV: the value, its end. */
 export const CREATE = script(`${HELPERS}
 if redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PXAT', ARGV[2]) then return 1 end
@@ -65,11 +92,11 @@ return 0
 
 /**
  * ARGV: the value, its end, the version expected, the length of the owner at the end of the value's head, whether the
- * index names the session until indexedUntil of the value; a channel and a message, or nothing.
+ * index names the session until indexedUntil of the value; the plain channel, a message and the shard's channel, or nothing.
  *
  * Where the owner is another than before, replies with the beginning of the value before.
  */
-export const UPDATE = script(`${HELPERS}
+export const UPDATE = script(`${HELPERS}${NEWS}
 local head = first(KEYS[1])
 if head == '' then return 0 end
 local value = ARGV[1]
@@ -89,10 +116,11 @@ if owned(value) and ARGV[5] == '0' then
   if not same or number(value, 1) > number(head, from) then return -1 end
   value = string.sub(value, 1, to - 1) .. string.sub(head, from, from + 5) .. string.sub(value, to + 6)
 end
-if ARGV[6] then redis.call('PUBLISH', ARGV[6], ARGV[7]) end
+local refused = ARGV[6] and tell(ARGV[6], ARGV[7], ARGV[8])
+if refused then return refused end
 redis.call('SET', KEYS[1], value, 'PXAT', ARGV[2])
-if owned(head) and not same then return head end
-return 1
+if owned(head) and not same then return replied(head) end
+return replied(1)
 `);
 
 /**
@@ -113,14 +141,18 @@ redis.call('PEXPIREAT', KEYS[1], ARGV[2])
 return 1
 `);
 
-/** ARGV: a channel and a message. Replies with the beginning of the value of a session that had an owner. */
-export const DELETE = script(`${HELPERS}
+/**
+ * ARGV: the plain channel, a message, and in a cluster the shard's channel. Replies with the beginning of the value of a
+ * session that had an owner.
+ */
+export const DELETE = script(`${HELPERS}${NEWS}
 local head = first(KEYS[1])
 if head == '' then return 0 end
-redis.call('PUBLISH', ARGV[1], ARGV[2])
+local refused = tell(ARGV[1], ARGV[2], ARGV[3])
+if refused then return refused end
 redis.call('DEL', KEYS[1])
-if owned(head) then return head end
-return 1
+if owned(head) then return replied(head) end
+return replied(1)
 `);
 
 /**
@@ -166,6 +198,11 @@ export async function run(
     if (!(error instanceof Error) || !error.message.startsWith("NOSCRIPT")) throw error;
     return plain(await client.send(key, ["EVAL", text, "1", key, ...words]));
   }
+}
+
+/** The reply in one that says that the caller is to publish what the script could not. */
+export function untold(reply: unknown): { reply: unknown } | undefined {
+  return Array.isArray(reply) ? { reply: plain(reply[0]) } : undefined;
 }
 
 /** Settings of clients turn numbers into texts. The beginning of a value is longer than any number here. */

@@ -2,8 +2,9 @@ import { Buffer } from "node:buffer";
 import { type Duration, milliseconds } from "../expiry.ts";
 import type { SessionStore, StoredSession, StoreListener } from "../store.ts";
 import { adaptClient, type RedisStoreClient, type Words } from "./redis-client.ts";
-import { CHANGED, ENDED, redisFeed } from "./redis-feed.ts";
+import { redisFeed } from "./redis-feed.ts";
 import { redisKeys } from "./redis-keys.ts";
+import { CHANGED, ENDED, runAndTell } from "./redis-news.ts";
 import { ownerIndex } from "./redis-owners.ts";
 import {
   decodeRecord,
@@ -32,7 +33,7 @@ export type {
 export interface RedisStoreOptions {
   /** What all keys begin with, and a colon. Default `"sojourn:"`. */
   prefix?: string | undefined;
-  /** Tells subscribers of every update too, as a near cache needs it; a cluster carries each to every node. Default `false`. */
+  /** Tells subscribers of every update too, as a near cache needs it. Default `false`. */
   announceChanges?: boolean | undefined;
   /**
    * Every write waits until so many replicas have it, and rejects where fewer have within `timeout` (default `"200ms"`).
@@ -53,6 +54,7 @@ export interface RedisStore extends SessionStore {
   readonly announcesChanges: boolean;
   subscribe(listener: StoreListener): () => void;
   idsOf(owner: string): Promise<string[]>;
+  /** Each session at least once; one may come twice while the server resizes its table. */
   all(): AsyncIterable<string>;
   close(): Promise<void>;
 }
@@ -77,7 +79,7 @@ export function redisStore(client: RedisStoreClient, options: RedisStoreOptions 
   const adapted = adaptClient(client);
   const keys = redisKeys(prefix);
   const owners = ownerIndex({ client: adapted, keys, write });
-  const feed = redisFeed(adapted, keys.channel, keys.idOf);
+  const feed = redisFeed(adapted, keys);
   const warned = warnOfEviction(adapted);
   const confirmed = replicas && replicaWait(adapted, waitOf(replicas), patienceOf(replicas));
   let closed = false;
@@ -86,9 +88,11 @@ export function redisStore(client: RedisStoreClient, options: RedisStoreOptions 
     if (closed) throw new Error("the Redis store is closed: make a new one with redisStore()");
   }
 
-  /** Runs a script that writes, and waits for the replicas. */
-  async function write(script: Script, key: string, words: Words): Promise<unknown> {
-    const reply = await run(adapted, script, key, words);
+  /** Runs a script that writes, and perhaps tells of it, and waits for the replicas. */
+  async function write(script: Script, key: string, words: Words, message?: string): Promise<unknown> {
+    const reply = await (message === undefined
+      ? run(adapted, script, key, words)
+      : runAndTell(adapted, keys, { script, key, words, message }));
     if (confirmed && reply !== REFUSED && reply !== NOT_INDEXED) await confirmed(key);
     return reply;
   }
@@ -124,11 +128,11 @@ export function redisStore(client: RedisStoreClient, options: RedisStoreOptions 
       checkRecord(stored);
       const { owner, expiresAt } = stored;
       const length = owner === undefined ? 0 : ownerSection(owner).length;
-      const news = announceChanges ? [keys.channel, CHANGED + keys.name(id)] : [];
+      const message = announceChanges ? CHANGED + keys.name(id) : undefined;
       const attempt = (indexedUntil: number) => {
         const record = encodeRecord(stored, indexedUntil);
         const words = [record, endOf(expiresAt), versionBytes(expectedVersion), `${length}`];
-        return write(UPDATE, keys.session(id), [...words, indexedUntil === 0 ? "0" : "1", ...news]);
+        return write(UPDATE, keys.session(id), [...words, indexedUntil === 0 ? "0" : "1"], message);
       };
       let reply = await attempt(0);
       if (reply === NOT_INDEXED) reply = await attempt(await owners.add(owner!, id, expiresAt));
@@ -154,7 +158,7 @@ export function redisStore(client: RedisStoreClient, options: RedisStoreOptions 
 
     async delete(id) {
       open();
-      const reply = await write(DELETE, keys.session(id), [keys.channel, ENDED + keys.name(id)]);
+      const reply = await write(DELETE, keys.session(id), [], ENDED + keys.name(id));
       disown(id, reply);
       return reply !== REFUSED;
     },
@@ -171,19 +175,16 @@ export function redisStore(client: RedisStoreClient, options: RedisStoreOptions 
 
     async *all() {
       open();
-      // A key that moves in the server's table may be met twice.
-      const met = new Set<string>();
       for (const send of await adapted.primaries()) {
         let cursor = "0";
         do {
           open();
           const words = ["SCAN", cursor, "MATCH", keys.pattern, "COUNT", `${SCAN_COUNT}`];
           const [next, found] = (await send(words)) as [Buffer, Buffer[]];
-          for (const key of found) {
-            const id = keys.idIn(String(key));
-            if (id === undefined || met.has(id)) continue;
-            met.add(id);
-            yield id;
+          // A key may come again later, when the server's table has changed: to remember all would take memory for all.
+          for (const key of new Set(found.map(String))) {
+            const id = keys.idIn(key);
+            if (id !== undefined) yield id;
           }
           cursor = String(next);
         } while (cursor !== "0");

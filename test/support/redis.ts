@@ -58,12 +58,16 @@ export async function startSentinel(primary: RedisServer): Promise<RedisServer> 
   return extended(program, port, folder);
 }
 
-/** Six nodes: three primaries with a replica each. */
-export async function startCluster(): Promise<{ readonly nodes: readonly RedisServer[]; end(): Promise<void> }> {
+/** Six nodes: three primaries, and behind them a replica for each. `extra` has settings for the node of an index. */
+export async function startCluster(
+  extra: (index: number) => readonly string[] = () => [],
+): Promise<{ readonly nodes: readonly RedisServer[]; end(): Promise<void> }> {
   const settings =
     "--cluster-enabled yes --cluster-node-timeout 1500 --cluster-replica-validity-factor 0 --cluster-config-file nodes.conf";
   const nodes = await Promise.all(
-    Array.from({ length: 6 }, async () => startRedis(settings.split(" "), await clusterPort())),
+    Array.from({ length: 6 }, async (_, index) =>
+      startRedis([...settings.split(" "), ...extra(index)], await clusterPort()),
+    ),
   );
   const [first, ...others] = nodes as [RedisServer, ...RedisServer[]];
   for (const { port } of others) await first.ask("CLUSTER", "MEET", "127.0.0.1", `${port}`);
