@@ -21,13 +21,14 @@ const ownerAt = async (sessions, cookie) => (await sessions.open(requestWith(coo
 
 if (process.send) {
   const { sessions } = await open(process.argv[2]);
-  process.on("message", async (cookie) => {
+  const watch = async (cookie) => {
     // Reads until it is in the cache, says so, and then until it is gone, with a turn of the event loop between reads.
     for (let reads = 0; reads < 5; reads += 1) await ownerAt(sessions, cookie);
     process.send({ ready: true });
     while ((await ownerAt(sessions, cookie)) !== undefined) await new Promise((resolve) => setImmediate(resolve));
     process.send({ gone: Date.now() });
-  });
+  };
+  process.on("message", (cookie) => void watch(cookie));
   process.on("disconnect", () => process.exit());
   process.send({ ready: true });
 } else {

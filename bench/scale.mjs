@@ -89,15 +89,15 @@ async function measure(name, url) {
     await each(SIDE_BY_SIDE, EXPIRED, (n) => store.create(doomed[n], stored(1, n, 1000)));
     await new Promise((resolve) => setTimeout(resolve, 1500));
     let readsBeside = 0;
-    let collecting = true;
+    const collecting = new AbortController();
     const reading = (async () => {
-      for (; collecting; readsBeside += 1) await store.read(chosen[readsBeside % chosen.length]);
+      for (; !collecting.signal.aborted; readsBeside += 1) await store.read(chosen[readsBeside % chosen.length]);
     })();
     let collected = 0;
     const collection = await timed(async () => {
       for (let n = 1; n > 0; collected += n) n = await store.deleteExpired(1000);
     });
-    collecting = false;
+    collecting.abort();
     await reading;
     note(`collect ${collected.toLocaleString("en")} expired`, collection, "ms");
     note("a read beside it", (collection * 1000) / readsBeside, "µs");

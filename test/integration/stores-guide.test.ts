@@ -66,7 +66,8 @@ describe("the guide to the stores", () => {
     try {
       for (const { code } of blocks.filter(({ how }) => how === "with node 22")) {
         writeFileSync(join(folder, "program.mjs"), code);
-        await promisify(execFile)(NODE22!, ["--no-warnings", join(folder, "program.mjs")], { cwd: folder });
+        const program = ["--no-warnings", join(folder, "program.mjs")];
+        expect((await promisify(execFile)(NODE22!, program, { cwd: folder })).stderr).toBe("");
       }
     } finally {
       rmSync(folder, { recursive: true, force: true });

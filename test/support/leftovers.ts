@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { startTime } from "./throwaway.ts";
 
 /** Ends, after all tests, the servers of test files that were stopped before they could do so. */
-export default function setUp(): () => void {
+export function setup(): () => void {
   const folder = mkdtempSync(join(tmpdir(), "sojourn-programs-"));
   const file = join(folder, "started");
   process.env["SOJOURN_TEST_PROGRAMS"] = file;
