@@ -83,6 +83,38 @@ local function replied(reply)
 end
 `;
 
+// What nearly every update is: the same owner as before, or none, indexed for long enough, and nobody to tell. It comes
+// before the helpers, which the server makes anew for every run: an update takes half its time this way.
+const USUAL = `
+local flags = string.byte(ARGV[1], 7)
+if not ARGV[6] and (flags < 40 or ARGV[5] == '0') then
+  local head = redis.call('GETRANGE', KEYS[1], 0, 255)
+  local before = string.byte(head, 7)
+  if before and before - before % 8 == flags - flags % 8 then
+    local from = 10 + before % 8
+    if string.sub(head, 9, from - 1) == ARGV[3] then
+      if flags < 40 then
+        redis.call('SET', KEYS[1], ARGV[1], 'PXAT', ARGV[2])
+        return 1
+      end
+      local to = 10 + flags % 8
+      local length = tonumber(ARGV[4])
+      if from + 5 + length <= #head
+        and string.sub(head, from + 6, from + 5 + length) == string.sub(ARGV[1], to + 6, to + 5 + length) then
+        local a, b, c, d, e, f = string.byte(ARGV[1], 1, 6)
+        local u, v, w, x, y, z = string.byte(head, from, from + 5)
+        if ((((a * 256 + b) * 256 + c) * 256 + d) * 256 + e) * 256 + f
+          <= ((((u * 256 + v) * 256 + w) * 256 + x) * 256 + y) * 256 + z then
+          local value = string.sub(ARGV[1], 1, to - 1) .. string.sub(head, from, from + 5) .. string.sub(ARGV[1], to + 6)
+          redis.call('SET', KEYS[1], value, 'PXAT', ARGV[2])
+          return 1
+        end
+      end
+    end
+  end
+end
+`;
+
 /** ARGV: the value, its end. */
 export const CREATE = script(`${HELPERS}
 if redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PXAT', ARGV[2]) then return 1 end
@@ -96,7 +128,7 @@ return 0
  *
  * Where the owner is another than before, replies with the beginning of the value before.
  */
-export const UPDATE = script(`${HELPERS}${NEWS}
+export const UPDATE = script(`${USUAL}${HELPERS}${NEWS}
 local head = first(KEYS[1])
 if head == '' then return 0 end
 local value = ARGV[1]
