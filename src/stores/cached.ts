@@ -64,7 +64,7 @@ export function cached(store: SessionStore, options: CachedOptions = {}): Cached
   }
   if (store.subscribe === undefined || store.announcesChanges !== true) {
     throw new TypeError(
-      "cached needs a store that announces its changes: give redisStore or postgresStore the option announceChanges: true, " +
+      "cached needs a store that announces its changes: give redisStore, postgresStore or sqliteStore the option announceChanges: true, " +
         "in every process that shares the store",
     );
   }

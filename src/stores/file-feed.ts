@@ -1,6 +1,7 @@
 import { appendFileSync, closeSync, fstatSync, mkdirSync, openSync, readdirSync, readSync, unlinkSync } from "node:fs";
 import type { StoreListener } from "../store.ts";
 import { quietly } from "./file-system.ts";
+import { tellAll } from "./listeners.ts";
 
 /** How often the other processes' news are looked for, while anybody listens. */
 const POLL_MS = 100;
@@ -59,7 +60,7 @@ export function fileFeed(directory: string) {
 
   function look(): void {
     quietly(() => {
-      for (const id of news()) for (const listener of listeners) listener.ended?.(id);
+      for (const id of news()) tellAll(listeners, (listener) => listener.ended?.(id));
     });
   }
 

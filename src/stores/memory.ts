@@ -2,6 +2,7 @@ import { Buffer } from "node:buffer";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import type { SessionStore, StoredSession, StoreListener } from "../store.ts";
 import { expiryHeap, type Expiring } from "./expiry-heap.ts";
+import { tellAll } from "./listeners.ts";
 import { checkClock, checkLimit, checkOptions, checkStored, checkTime } from "./stored.ts";
 
 /** How {@link memoryStore} behaves. */
@@ -171,7 +172,7 @@ export function memoryStore(options: MemoryStoreOptions = {}): MemoryStore {
       entry.version = stored.version;
       heap.move(entry, stored.expiresAt);
       own(entry, stored.owner);
-      for (const listener of listeners) listener.changed?.(entry.id);
+      tellAll(listeners, (listener) => listener.changed?.(entry.id));
       return true;
     },
 
@@ -190,7 +191,7 @@ export function memoryStore(options: MemoryStoreOptions = {}): MemoryStore {
       if (entry === undefined) return false;
       const wasLive = entry.expiresAt > clock();
       drop(entry);
-      if (wasLive) for (const listener of listeners) listener.ended?.(entry.id);
+      if (wasLive) tellAll(listeners, (listener) => listener.ended?.(entry.id));
       return wasLive;
     },
 

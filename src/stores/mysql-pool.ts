@@ -153,7 +153,7 @@ function valuesOf(row: object): unknown[] {
 
 function missing(table: string, cause: unknown): Error {
   return new Error(
-    `the table ${table} is missing: call migrateMysql(pool) once, with mysqlStore's table option, when you deploy`,
+    `the table ${table} is missing: call migrateMysql(pool), or openStore(url, { migrate: true }), once, with mysqlStore's table option, when you deploy`,
     { cause },
   );
 }

@@ -49,46 +49,46 @@ export async function openSqlite({ scheme, rest, options }: Place): Promise<Open
 }
 
 export async function openRedis({ scheme, url, options }: Place): Promise<Opened> {
+  checkUrl(scheme, url);
   const { redisStore } = await import("./redis.ts");
   const { name, module } = await installed(scheme, "redis", "ioredis", "iovalkey");
+  const connection = { opened: false };
   if (name === "redis") {
-    const client = (module as NodeRedis).createClient({ url, ...NODE_REDIS });
-    await connected(scheme, client, () => client.destroy());
+    const client = (module as NodeRedis).createClient({ url, ...nodeRedis(connection) });
+    await connected(scheme, client, () => client.destroy(), connection);
     return withClient(redisStore(client, options), () => client.destroy());
   }
-  const client = new (module as IoRedis).Redis(url, IOREDIS);
-  await connected(scheme, client, () => client.disconnect());
+  const client = new (module as IoRedis).Redis(url, ioRedis(connection));
+  await connected(scheme, client, () => client.disconnect(), connection);
   return withClient(redisStore(client, options), () => client.disconnect());
 }
 
 export async function openRedisCluster({ scheme, rest, options }: Place): Promise<Opened> {
+  const { username, password, nodes } = clusterOf(scheme, rest);
   const { redisStore } = await import("./redis.ts");
   const { name, module } = await installed(scheme, "redis", "ioredis", "iovalkey");
-  const { username, password, nodes } = clusterOf(scheme, rest);
   const tls = scheme.startsWith("rediss");
+  const connection = { opened: false };
   if (name === "redis") {
+    const settings = nodeRedis(connection);
+    const socket = { ...settings.socket, ...(tls ? { tls } : {}) };
     const client = (module as NodeRedis).createCluster({
-      rootNodes: nodes.map((socket) => ({ socket })),
-      defaults: {
-        username,
-        password,
-        ...NODE_REDIS,
-        disableOfflineQueue: true,
-        socket: { ...NODE_REDIS.socket, ...(tls ? { tls } : {}) },
-      },
+      rootNodes: nodes.map((node) => ({ socket: node })),
+      defaults: { username, password, ...settings, disableOfflineQueue: true, socket },
     });
-    await connected(scheme, client, () => client.destroy());
+    await connected(scheme, client, () => client.destroy(), connection);
     return withClient(redisStore(client, options), () => client.destroy());
   }
   const client = new (module as IoRedis).Cluster(nodes, {
     lazyConnect: true,
-    redisOptions: { username, password, ...IOREDIS, ...(tls ? { tls: {} } : {}) },
+    redisOptions: { username, password, ...ioRedis(connection), ...(tls ? { tls: {} } : {}) },
   });
-  await connected(scheme, client, () => client.disconnect());
+  await connected(scheme, client, () => client.disconnect(), connection);
   return withClient(redisStore(client, options), () => client.disconnect());
 }
 
 export async function openPostgres({ scheme, url, options, migrate }: Place): Promise<Opened> {
+  checkUrl(scheme, url);
   const { migratePostgres, postgresStore } = await import("./postgres.ts");
   const { name, module } = await installed(scheme, "pg", "postgres");
   const { table } = options as { table?: string };
@@ -117,6 +117,7 @@ export async function openPostgres({ scheme, url, options, migrate }: Place): Pr
 }
 
 export async function openMysql({ scheme, url, options, migrate }: Place): Promise<Opened> {
+  checkUrl(scheme, url);
   const { migrateMysql, mysqlStore } = await import("./mysql.ts");
   const { module } = await installed(scheme, "mysql2/promise");
   type Create = (options: object) => MysqlPool & Ends;
@@ -151,32 +152,41 @@ interface IoRedis {
 
 const pause = (attempt: number): number => Math.min(50 * 2 ** Math.min(attempt, 10), LONGEST_PAUSE_MS);
 
-const NODE_REDIS = {
+/** Whether a client has been connected: whoever opens a store wants to know at once that it can't be. */
+interface Connection {
+  opened: boolean;
+}
+
+const nodeRedis = (connection: Connection) => ({
   pingInterval: COMMAND_TIMEOUT_MS,
   commandOptions: { timeout: COMMAND_TIMEOUT_MS },
-  socket: { connectTimeout: CONNECT_TIMEOUT_MS, socketTimeout: 2 * COMMAND_TIMEOUT_MS, reconnectStrategy: pause },
-};
-const IOREDIS = {
+  socket: {
+    connectTimeout: CONNECT_TIMEOUT_MS,
+    socketTimeout: 2 * COMMAND_TIMEOUT_MS,
+    reconnectStrategy: (attempt: number, cause: Error) => (connection.opened ? pause(attempt) : cause),
+  },
+});
+const ioRedis = (connection: Connection) => ({
   lazyConnect: true,
   maxRetriesPerRequest: 1,
   connectTimeout: CONNECT_TIMEOUT_MS,
   socketTimeout: COMMAND_TIMEOUT_MS,
-  retryStrategy: pause,
-};
+  retryStrategy: (attempt: number) => (connection.opened ? pause(attempt) : null),
+});
 
 /** Whatever fails is told to whoever asked, and what reconnects by itself need not be told of. */
 const ignore = (): void => {};
 
-/** Clients that reconnect try for ever; whoever opens a store wants to know. */
-async function connected(scheme: string, client: Connects, end: () => void): Promise<void> {
+async function connected(scheme: string, client: Connects, end: () => void, connection: Connection): Promise<void> {
   let cause: unknown;
   client.on("error", (error) => (cause = error));
   let timer: NodeJS.Timeout | undefined;
   const tooLate = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error("no answer in time")), CONNECT_TIMEOUT_MS);
+    timer = setTimeout(() => reject(new Error(`no answer within ${CONNECT_TIMEOUT_MS} ms`)), CONNECT_TIMEOUT_MS);
   });
   try {
     await Promise.race([client.connect(), tooLate]);
+    connection.opened = true;
   } catch (error) {
     end();
     throw new Error(`${scheme}: can't connect: ${messageOf(cause ?? error)}`, { cause: error });
@@ -200,7 +210,8 @@ async function installed<Name extends string>(
     }
   }
   const packages = names.filter((name) => !name.startsWith("node:")).map((name) => name.split("/", 1)[0]);
-  throw new Error(`${scheme}: URLs need the package ${packages.join(" or ")}: npm install ${packages[0]}`);
+  const orElse = packages.length < names.length ? " (or Node 22.13 or later, which has SQLite in it)" : "";
+  throw new Error(`${scheme}: URLs need the package ${packages.join(" or ")}: npm install ${packages[0]}${orElse}`);
 }
 
 /** Whether it is this very package that is missing, and not one that it needs itself. */
@@ -229,6 +240,8 @@ async function ready(store: SessionStore, end: () => unknown, migrate: false | (
   const opened = withClient(store, end);
   try {
     if (migrate) await migrate();
+    // Whatever is wrong is to show now: the address, the password, the table.
+    await opened.read("sojourn");
     return opened;
   } catch (error) {
     await opened.close();
@@ -238,9 +251,25 @@ async function ready(store: SessionStore, end: () => unknown, migrate: false | (
 
 // URLs
 
+/** Clients' own errors show the whole URL, with the password in it. */
+function checkUrl(scheme: string, url: string): void {
+  try {
+    const { username, password, pathname } = new URL(url);
+    for (const part of [username, password, pathname]) decodeURIComponent(part);
+  } catch {
+    throw new TypeError(
+      `${scheme}: the URL can't be read: in a password, write / as %2F, # as %23, ? as %3F, @ as %40, % as %25`,
+    );
+  }
+  if (!url.startsWith(`${scheme}://`)) throw new TypeError(`${scheme}: URLs begin with ${scheme}://`);
+}
+
 /** A path as it is written, relative or absolute, or as a file URL has it. */
 function pathOf(scheme: string, rest: string): string {
-  return rest.startsWith("//") ? fileURLToPath(`file:${rest}`) : decoded(scheme, rest);
+  if (!rest.startsWith("//")) return decoded(scheme, rest);
+  if (!rest.startsWith("///"))
+    throw new TypeError(`${scheme}: URLs take a path, such as ${scheme}:/var/lib/app/sessions`);
+  return fileURLToPath(`file:${rest}`);
 }
 
 function clusterOf(scheme: string, rest: string) {

@@ -71,7 +71,7 @@ export async function openStore(url: string, options: OpenStoreOptions = {}): Pr
   for (const [key, value] of new URLSearchParams(query)) {
     if (scheme.options.includes(key)) own[key] = key === "announceChanges" ? isTrue(key, value) : value;
     else if (scheme.hasClientOptions) others.append(key, value);
-    else throw new TypeError(`${name}: URLs have no "${key}": use any of ${scheme.options.join(", ") || "none"}`);
+    else throw unknownOption(name!, key, scheme.options);
   }
   return scheme.open({
     scheme: name!,
@@ -85,4 +85,14 @@ export async function openStore(url: string, options: OpenStoreOptions = {}): Pr
 function isTrue(key: string, value: string): boolean {
   if (value !== "true" && value !== "false") throw new TypeError(`${key} must be true or false, not "${value}"`);
   return value === "true";
+}
+
+/** What follows a question mark in a password looks like an option, and must not be shown. */
+function unknownOption(scheme: string, name: string, known: readonly string[]): TypeError {
+  if (name.includes("@")) {
+    return new TypeError(
+      `${scheme}: the URL can't be read: in a password, write / as %2F, # as %23, ? as %3F, @ as %40, % as %25`,
+    );
+  }
+  return new TypeError(`${scheme}: URLs have no "${name}": use any of ${known.join(", ") || "none"}`);
 }

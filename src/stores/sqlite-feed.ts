@@ -1,5 +1,6 @@
 import type { StoreListener } from "../store.ts";
 import { firstValue, textOf } from "./sqlite-database.ts";
+import { tellAll } from "./listeners.ts";
 import type { Statements } from "./sqlite-schema.ts";
 
 /** How often the table is looked at while anybody listens. Where nothing is new, a look costs some microseconds. */
@@ -23,20 +24,10 @@ export function sqliteFeed({ lastNews, news }: Pick<Statements, "lastNews" | "ne
   let heard = 0;
   let listening = false;
 
-  function tell(how: (listener: StoreListener) => void): void {
-    for (const listener of listeners) {
-      try {
-        how(listener);
-      } catch (error) {
-        process.emitWarning(error instanceof Error ? error : String(error));
-      }
-    }
-  }
-
   function nowListening(isListening: boolean): void {
     if (listening === isListening) return;
     listening = isListening;
-    tell((listener) => listener.listening?.(isListening));
+    tellAll(listeners, (listener) => listener.listening?.(isListening));
   }
 
   const last = (): number => Number(firstValue(lastNews) ?? 0);
@@ -54,7 +45,7 @@ export function sqliteFeed({ lastNews, news }: Pick<Statements, "lastNews" | "ne
     }
     nowListening(true);
     for (const { id, ended } of found) {
-      tell((listener) => (ended ? listener.ended?.(textOf(id)) : listener.changed?.(textOf(id))));
+      tellAll(listeners, (listener) => (ended ? listener.ended?.(textOf(id)) : listener.changed?.(textOf(id))));
     }
     if (found.length === AT_ONCE) setImmediate(look).unref();
   }

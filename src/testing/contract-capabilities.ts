@@ -190,6 +190,27 @@ const CASES: Record<Capability, readonly Rule[]> = {
       },
     ],
     [
+      "goes on, and tells the others, where a listener throws",
+      async (bench) => {
+        const { store } = bench;
+        const [first, second] = [uniqueId(), uniqueId()];
+        const endFaulty = store.subscribe!({
+          ended() {
+            throw new Error("a listener's own mistake");
+          },
+        });
+        const { heard, end } = await listen(store);
+        for (const id of [first, second]) {
+          await store.create(id, sessionFor(bench));
+          assert.equal(await store.delete(id), true, "delete must not fail for a listener's mistake");
+        }
+        await untilHeard(heard, 2);
+        endFaulty();
+        end();
+        assert.deepEqual(heard, [first, second], "a listener that throws must not keep the others from hearing");
+      },
+    ],
+    [
       "tells of updates too, where it says that it announces changes",
       async (bench) => {
         const { store } = bench;

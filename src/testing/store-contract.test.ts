@@ -128,6 +128,24 @@ const mistakes: Record<string, [rule: RegExp, MakeStore]> = {
       },
     })),
   ],
+  "falls over a listener that throws": [
+    /goes on, and tells the others/,
+    broken((store) => {
+      const listeners = new Set<StoreListener>();
+      return {
+        subscribe: (listener) => {
+          listeners.add(listener);
+          listener.listening?.(true);
+          return () => void listeners.delete(listener);
+        },
+        delete: async (id) => {
+          const ended = await store.delete(id);
+          if (ended) for (const listener of listeners) listener.ended?.(id);
+          return ended;
+        },
+      };
+    }),
+  ],
   "says that it announces changes, and does not": [
     /tells of updates too/,
     broken((store) => ({

@@ -54,8 +54,9 @@ describe("the guide to the stores", () => {
   for (const { i, how, code } of blocks) {
     if (how === "types only" || how === "with node 22") continue;
     it.skipIf(!isHere(how))(`shows code that runs: block ${i}, ${how}`, async () => {
-      // What an application would keep open for as long as it runs.
-      const { stderr } = await run(`${code}\nprocess.exit();\n`, env);
+      // A script closes what it has opened, and ends by itself; an application keeps it open for as long as it runs.
+      const end = /^await \w+\.close\(\);$/m.test(code) ? "" : "process.exit();\n";
+      const { stderr } = await run(`${code}\n${end}`, env);
       expect(stderr).toBe("");
     });
   }
