@@ -7,6 +7,7 @@ import { ROOT } from "./setup.mjs";
 // Node 20 has no SQLite of its own, and the newest better-sqlite3 does not run on it.
 const NODE_22 = `node-${process.platform.replace("win32", "win")}-${process.arch}@22`;
 const BETTER_SQLITE3 = "better-sqlite3@12";
+const BUN = `@oven/bun-${process.platform.replace("win32", "windows")}-${process.arch.replace("arm64", "aarch64")}@1`;
 
 /**
  * What the tests need beside Node: a path set in `env` wins, then the first of `commands` that runs, on the PATH or in
@@ -60,6 +61,14 @@ const SERVERS = [
       return status === 0 && Number(/^v(\d+)/.exec(stdout)?.[1]) >= 22;
     },
     env: "NODE22_PATH",
+  },
+  {
+    // For its own SQLite.
+    name: "Bun",
+    commands: ["bun"],
+    folders: () => [join(npmFolder(BUN), "node_modules", BUN.slice(0, BUN.lastIndexOf("@")), "bin")],
+    npmPackage: BUN,
+    env: "BUN_PATH",
   },
   {
     // Compiled where its maker has no binary for this machine.

@@ -160,7 +160,7 @@ const CASES: Record<string, (stage: Stage) => Promise<void>> = {
         await breakdown();
         await until("it says that it does not hear", () => states.slice(turns).includes(false));
         await until("it listens again", () => states.at(-1) === true);
-        await stage.isBack();
+        await until("its own connection works", () => crowd[index]!.read());
         const id = await crowd[index]!.id();
         await until("the other connection works", async () => other.store.delete(id).catch(() => false));
         await until("it has heard", () => heard.includes(id));
