@@ -7,6 +7,7 @@ import {
   type NodeRedisListener,
   nodeRedisListening,
 } from "./redis-listening.ts";
+import { clusterPrimaries, onePrimary, type Primaries } from "./redis-primaries.ts";
 import { slotOf } from "./redis-slot.ts";
 
 /** A command's words. */
@@ -21,7 +22,6 @@ export interface NodeRedisClient {
 
 /** What `createCluster` of the package redis makes. */
 export interface NodeRedisCluster {
-  readonly masters: readonly object[];
   readonly slots: readonly { readonly master: object }[];
   sendCommand(key: string, isReadonly: boolean, words: (string | Buffer)[], options?: object): Promise<unknown>;
   nodeClient(node: never): Promise<NodeRedisClient>;
@@ -54,7 +54,7 @@ export interface IoRedisCluster {
 export type RedisStoreClient = NodeRedisClient | NodeRedisCluster | NodeRedisSentinel | IoRedisClient | IoRedisCluster;
 
 /** Sends words to a server that is known, and gives its reply: texts as Buffers, numbers as they are. */
-type Send = (words: Words) => Promise<unknown>;
+export type Send = (words: Words) => Promise<unknown>;
 
 /** A connection to one server, and what it is told by from others. */
 export interface Connection {
@@ -68,8 +68,8 @@ export interface RedisClient {
   send(key: string, words: Words): Promise<unknown>;
   /** The connection over which `send` writes `key`. */
   connectionOf(key: string): Promise<Connection>;
-  /** Every primary. */
-  primaries(): Promise<Send[]>;
+  /** Every primary. To look for them it may ask for keys that begin with `name`. @throws {Error} where one is unknown. */
+  primaries(name: string): Promise<Primaries>;
   readonly listen: Listen;
   /** Whether keys are spread over slots: then news are told on channels of groups of slots. */
   readonly isCluster: boolean;
@@ -126,7 +126,7 @@ function nodeRedis(client: NodeRedisClient): RedisClient {
   return {
     send: (_key, words) => send(words),
     connectionOf: async () => ({ identity: client, send }),
-    primaries: async () => [send],
+    primaries: () => onePrimary(send),
     listen: nodeRedisListening(async () => duplicateOf(client)),
     isCluster: false,
   };
@@ -137,7 +137,7 @@ function nodeRedisSentinel(client: NodeRedisSentinel): RedisClient {
   return {
     send: (_key, words) => send(words),
     connectionOf: async () => ({ identity: client, send }),
-    primaries: async () => [send],
+    primaries: () => onePrimary(send),
     listen: nodeRedisListening(async () => client.duplicate()),
     isCluster: false,
   };
@@ -157,10 +157,15 @@ function nodeRedisCluster(cluster: NodeRedisCluster): RedisClient {
       const node = await nodeOf(key);
       return { identity: node, send: sender(node) };
     },
-    primaries: async () => {
-      const nodes = await Promise.all(cluster.masters.map((node) => cluster.nodeClient(node as never)));
-      return nodes.map(sender);
-    },
+    primaries: (name) =>
+      clusterPrimaries(
+        {
+          ownerOf: (slot) => cluster.slots[slot]?.master,
+          sendTo: async (slot) => sender(await cluster.nodeClient(cluster.slots[slot]!.master as never)),
+          visit: (key) => send(key, ["GET", key]),
+        },
+        name,
+      ),
     listen: clusterListening({
       nodeOf: async (channel) => nodeOf(channel),
       open: (node) => nodeRedisListening(async () => duplicateOf(node)),
@@ -180,7 +185,7 @@ function ioRedis(client: IoRedisClient): RedisClient {
   return {
     send: (_key, words) => send(words),
     connectionOf: async () => ({ identity: client, send }),
-    primaries: async () => [send],
+    primaries: () => onePrimary(send),
     listen: ioRedisListening(() => client),
     isCluster: false,
   };
@@ -188,12 +193,16 @@ function ioRedis(client: IoRedisClient): RedisClient {
 
 function ioRedisCluster(cluster: IoRedisCluster): RedisClient {
   const send = ioRedisSend(cluster);
-  async function nodeOf(key: string): Promise<IoRedisClient> {
-    const [primary] = cluster.slots[slotOf(key)] ?? [];
-    const node = cluster.nodes("master").find(({ options }) => {
+  /** It lists only those that it has a connection to. */
+  function nodeAt(slot: number): IoRedisClient | undefined {
+    const [primary] = cluster.slots[slot] ?? [];
+    return cluster.nodes("master").find(({ options }) => {
       const { host, port } = options as { host?: string; port?: number };
       return `${host}:${port}` === primary;
     });
+  }
+  async function nodeOf(key: string): Promise<IoRedisClient> {
+    const node = nodeAt(slotOf(key));
     if (!node) throw new Error("the node that holds the session is not known at the moment");
     return node;
   }
@@ -203,7 +212,18 @@ function ioRedisCluster(cluster: IoRedisCluster): RedisClient {
       const node = await nodeOf(key);
       return { identity: node, send: ioRedisSend(node) };
     },
-    primaries: async () => cluster.nodes("master").map(ioRedisSend),
+    primaries: (name) =>
+      clusterPrimaries(
+        {
+          ownerOf: (slot) => cluster.slots[slot]?.[0],
+          async sendTo(slot) {
+            const node = nodeAt(slot);
+            return node && ioRedisSend(node);
+          },
+          visit: (key) => send(["GET", key]),
+        },
+        name,
+      ),
     listen: clusterListening({
       nodeOf,
       open: (node) => ioRedisListening(() => node),

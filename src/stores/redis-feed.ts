@@ -92,7 +92,7 @@ export function redisFeed(client: Pick<RedisClient, "listen" | "isCluster">, key
     subscribe(listener: StoreListener): () => void {
       const held = { ...boundTo(listener) };
       listeners.add(held);
-      if (isListening) held.listening?.(true);
+      held.listening?.(isListening);
       if (!running) {
         running = new AbortController();
         void run(running);

@@ -1,7 +1,7 @@
 import { Buffer } from "node:buffer";
 import type { RedisClient, Words } from "./redis-client.ts";
 import type { RedisKeys } from "./redis-keys.ts";
-import { headLength, LATEST, ownerSection, type Ownership } from "./redis-record.ts";
+import { headLength, isOwnedBy, LATEST, ownerKind, ownerSection, type Ownership } from "./redis-record.ts";
 import { INDEX, type Script, UNINDEX } from "./redis-scripts.ts";
 
 /** What clocks of servers and processes may differ by. An index outlives its entries by it, and entries their time. */
@@ -67,7 +67,7 @@ export function ownerIndex(given: {
     async idsOf(owner: string): Promise<string[]> {
       const key = keys.index(owner);
       const length = headLength(owner);
-      const section = ownerSection(owner);
+      const wanted = { kind: ownerKind(owner), section: ownerSection(owner) };
       const over = Date.now() - CLOCKS;
       const ids = new Set<string>();
       let cursor = "0";
@@ -83,7 +83,7 @@ export function ownerIndex(given: {
             const head = heads[index] as Buffer;
             if (head.length === 0) {
               if (Number(entry.score) < over) gone.push(entry);
-            } else if (isOf(head, section)) ids.add(keys.idOf(entry.name));
+            } else if (isOwnedBy(head, wanted)) ids.add(keys.idOf(entry.name));
           }
         }
         remove(owner, gone);
@@ -92,12 +92,6 @@ export function ownerIndex(given: {
       return [...ids];
     },
   };
-}
-
-function isOf(head: Buffer, section: Buffer): boolean {
-  const at = 8 + (head[6]! & 7) + 1 + 6;
-  if (((head[6]! >> 3) & 3) === 0) return false;
-  return head.subarray(at, at + section.length).equals(section);
 }
 
 // RESP3 gives scores as numbers where they are a reply of their own, RESP2 and scripts as texts.

@@ -93,6 +93,17 @@ export function ownerSection(owner: string): Buffer {
   return ownerBytes(owner)!.section;
 }
 
+/** How the owner is written: the same bytes may be two owners. */
+export function ownerKind(owner: string): number {
+  return ownerBytes(owner)!.kind;
+}
+
+/** Whether a value, of the beginning of which this is, is one of that owner. */
+export function isOwnedBy(head: Buffer, { kind, section }: { kind: number; section: Buffer }): boolean {
+  const at = VERSION + (head[FLAGS]! & 7) + 1 + 6;
+  return ((head[FLAGS]! >> 3) & 3) === kind && head.subarray(at, at + section.length).equals(section);
+}
+
 /** A version as a value holds it: two are the same if their bytes are. */
 export function versionBytes(version: number): Buffer {
   if (!Number.isSafeInteger(version) || version < 1) return Buffer.alloc(0);

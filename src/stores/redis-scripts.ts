@@ -27,7 +27,8 @@ export const NOT_INDEXED = -1;
 // the times that touching moves. Writing a byte of it anew lets WAIT count it as a write of this connection too.
 const HELPERS = `
 local function at(head) return 10 + string.byte(head, 7) % 8 end
-local function owned(head) return math.floor(string.byte(head, 7) / 8) % 4 > 0 end
+local function kind(head) return math.floor(string.byte(head, 7) / 8) % 4 end
+local function owned(head) return kind(head) > 0 end
 local function number(bytes, from)
   local value = 0
   for i = from, from + 5 do value = value * 256 + string.byte(bytes, i) end
@@ -142,7 +143,7 @@ local same = false
 if owned(head) and owned(value) then
   local length = tonumber(ARGV[4])
   same = owner(head) == string.sub(value, to + 6, to + 5 + length)
-    and math.floor(string.byte(head, 7) / 8) == math.floor(string.byte(value, 7) / 8)
+    and kind(head) == kind(value)
 end
 if owned(value) and ARGV[5] == '0' then
   if not same or number(value, 1) > number(head, from) then return -1 end
@@ -156,8 +157,8 @@ return replied(1)
 `);
 
 /**
- * ARGV: the new end as the value holds it, the end for the server; and where the index names the session, until when
- * and for whom. Where it must be indexed first, replies with the beginning of the value.
+ * ARGV: the new end as the value holds it, the end for the server; and where the index names the session, until when,
+ * for whom, and how that is written. Where it must be indexed first, replies with the beginning of the value.
  */
 export const TOUCH = script(`${HELPERS}
 local head = first(KEYS[1])
@@ -165,7 +166,7 @@ if head == '' then return 0 end
 local new = number(ARGV[1], 1)
 if new <= number(head, 1) then return 1 end
 if owned(head) and new > number(head, at(head)) then
-  if not ARGV[3] or owner(head) ~= ARGV[4] then return head end
+  if not ARGV[3] or owner(head) ~= ARGV[4] or kind(head) ~= tonumber(ARGV[5]) then return head end
   redis.call('SETRANGE', KEYS[1], at(head) - 1, ARGV[3])
 end
 redis.call('SETRANGE', KEYS[1], 0, ARGV[1])
@@ -185,6 +186,12 @@ if refused then return refused end
 redis.call('DEL', KEYS[1])
 if owned(head) then return replied(head) end
 return replied(1)
+`);
+
+/** Writes, and leaves nothing: WAIT then speaks for what others had deleted before. */
+export const MARK = script(`
+if redis.call('SET', KEYS[1], '', 'NX', 'PX', 60000) then redis.call('DEL', KEYS[1]) end
+return 1
 `);
 
 /**

@@ -1,11 +1,12 @@
 import type { RedisClient } from "./redis-client.ts";
+import type { RedisKeys } from "./redis-keys.ts";
 
 /** Whether it evicts is asked once, behind the first session that is created; where that is forbidden, never mind. */
-export function warnOfEviction(client: Pick<RedisClient, "primaries">): () => void {
+export function warnOfEviction(client: Pick<RedisClient, "primaries">, keys: RedisKeys): () => void {
   let asked = false;
 
   async function ask(): Promise<void> {
-    for (const send of await client.primaries()) {
+    for (const send of (await client.primaries(keys.channel)).sends) {
       const info = String(await send(["INFO", "memory"]));
       const policy = /^maxmemory_policy:(\S+)/m.exec(info)?.[1];
       const limit = /^maxmemory:(\d+)/m.exec(info)?.[1];

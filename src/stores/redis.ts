@@ -11,11 +11,12 @@ import {
   encodeRecord,
   instantBytes,
   LATEST,
+  ownerKind,
   ownerSection,
   ownershipOf,
   versionBytes,
 } from "./redis-record.ts";
-import { CREATE, DELETE, DONE, NOT_INDEXED, REFUSED, run, type Script, TOUCH, UPDATE } from "./redis-scripts.ts";
+import { CREATE, DELETE, DONE, MARK, NOT_INDEXED, REFUSED, run, type Script, TOUCH, UPDATE } from "./redis-scripts.ts";
 import { replicaWait } from "./redis-replicas.ts";
 import { warnOfEviction } from "./redis-warning.ts";
 import { checkOptions, checkStored, checkTime } from "./stored.ts";
@@ -80,7 +81,7 @@ export function redisStore(client: RedisStoreClient, options: RedisStoreOptions 
   const keys = redisKeys(prefix);
   const owners = ownerIndex({ client: adapted, keys, write });
   const feed = redisFeed(adapted, keys);
-  const warned = warnOfEviction(adapted);
+  const warned = warnOfEviction(adapted, keys);
   const confirmed = replicas && replicaWait(adapted, waitOf(replicas), patienceOf(replicas));
   let closed = false;
 
@@ -90,10 +91,19 @@ export function redisStore(client: RedisStoreClient, options: RedisStoreOptions 
 
   /** Runs a script that writes, and perhaps tells of it, and waits for the replicas. */
   async function write(script: Script, key: string, words: Words, message?: string): Promise<unknown> {
-    const reply = await (message === undefined
-      ? run(adapted, script, key, words)
-      : runAndTell(adapted, keys, { script, key, words, message }));
-    if (confirmed && reply !== REFUSED && reply !== NOT_INDEXED) await confirmed(key);
+    const done = () =>
+      message === undefined
+        ? run(adapted, script, key, words)
+        : runAndTell(adapted, keys, { script, key, words, message });
+    if (!confirmed) return done();
+    const reply = await confirmed(key, done, (given) => given !== REFUSED && given !== NOT_INDEXED);
+    // It may have been deleted by a command whose reply was lost: what is gone must be gone from the replicas too.
+    if (script === DELETE && reply === REFUSED)
+      await confirmed(
+        key,
+        () => run(adapted, MARK, key, []),
+        () => true,
+      );
     return reply;
   }
 
@@ -151,7 +161,7 @@ export function redisStore(client: RedisStoreClient, options: RedisStoreOptions 
         if (turns === MOST_OWNERS) throw new Error("the session changes its owner faster than it can be indexed");
         const { owner } = ownershipOf(reply)!;
         const until = await owners.add(owner, id, expiresAt);
-        reply = await write(TOUCH, key, [...words, instantBytes(until), ownerSection(owner)]);
+        reply = await write(TOUCH, key, [...words, instantBytes(until), ownerSection(owner), `${ownerKind(owner)}`]);
       }
       return reply !== REFUSED;
     },
@@ -175,7 +185,8 @@ export function redisStore(client: RedisStoreClient, options: RedisStoreOptions 
 
     async *all() {
       open();
-      for (const send of await adapted.primaries()) {
+      const { sends, state } = await adapted.primaries(keys.channel);
+      for (const send of sends) {
         let cursor = "0";
         do {
           open();
@@ -189,6 +200,9 @@ export function redisStore(client: RedisStoreClient, options: RedisStoreOptions 
           cursor = String(next);
         } while (cursor !== "0");
       }
+      // Sessions may have gone from a server that was still to be asked to one that had been.
+      if ((await adapted.primaries(keys.channel)).state === state) return;
+      throw new Error("servers have changed while their sessions were listed: list them again");
     },
 
     async close() {

@@ -1,4 +1,5 @@
-import { randomBytes } from "node:crypto";
+import { Buffer } from "node:buffer";
+import { createHash, randomBytes } from "node:crypto";
 import { Cluster as IoCluster, Redis as IoRedis } from "ioredis";
 import { Redis as Valkey } from "iovalkey";
 import { createClient, createClientPool, createCluster, createSentinel } from "redis";
@@ -6,7 +7,8 @@ import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { createSessions } from "../../src/sessions.ts";
 import type { StoredSession } from "../../src/store.ts";
 import { redisStore, type NodeRedisClient, type RedisStoreClient } from "../../src/stores/redis.ts";
-import { INDEX, UNINDEX } from "../../src/stores/redis-scripts.ts";
+import { instantBytes, ownerKind, ownerSection } from "../../src/stores/redis-record.ts";
+import { INDEX, run, TOUCH, UNINDEX } from "../../src/stores/redis-scripts.ts";
 import { nodeRedis, REDIS_SERVER, type RedisServer, startRedis } from "../support/redis.ts";
 import { Browser, KEYS } from "../support/stores.ts";
 import { until } from "../support/throwaway.ts";
@@ -337,6 +339,33 @@ describe.skipIf(!REDIS_SERVER)("redisStore", () => {
     }
   });
 
+  it("tells owners apart whose bytes are the same in UTF-8 and in UTF-16", async () => {
+    const store = redisStore(client, { prefix: "kinds" });
+    const [halves, whole] = ["\ud841\u0080", "A\u0600\0"];
+    expect(Buffer.from(halves, "utf16le")).toEqual(Buffer.from(whole, "utf8"));
+    const id = newId();
+    await store.create(id, session({ owner: whole }));
+    // As an update leaves it that has lost its race.
+    const name = Buffer.from(id);
+    const index = `kinds:@${createHash("sha256").update(halves, "utf16le").digest("base64url").slice(0, 22)}`;
+    await client.zAdd(index, { score: Date.now() + HOUR, value: name });
+    expect(await store.idsOf(halves)).toEqual([]);
+    expect(await store.idsOf(whole)).toEqual([id]);
+    // The owner has changed since a touch has looked.
+    const key = `kinds:${id}`;
+    const later = instantBytes(Date.now() + 9 * HOUR);
+    const touch = (owner: string) =>
+      run({ send: (_key, words) => client.sendCommand([...words]) }, TOUCH, key, [
+        later,
+        `${Date.now() + 9 * HOUR}`,
+        later,
+        ownerSection(owner),
+        `${ownerKind(owner)}`,
+      ]);
+    expect(await touch(halves)).not.toBe(1);
+    expect(await touch(whole)).toBe(1);
+  });
+
   it("tells each of several listeners, in every process, until they end", async () => {
     const other = await nodeRedis(server.port);
     const store = redisStore(client, { prefix: "news" });
@@ -349,7 +378,9 @@ describe.skipIf(!REDIS_SERVER)("redisStore", () => {
       listening: (is: boolean) => void states.push(is),
     };
     const [first, second] = [store.subscribe(listener), store.subscribe(listener)];
-    await until("both listen", () => states.length === 2 && states.every(Boolean));
+    expect(states).toEqual([false, false]);
+    await until("both listen", () => states.length === 4);
+    expect(states).toEqual([false, false, true, true]);
     const id = newId();
     await changing.create(id, session());
     await changing.update(id, session({ version: 2 }), 1);

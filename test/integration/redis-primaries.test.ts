@@ -1,0 +1,94 @@
+import { randomBytes } from "node:crypto";
+import { Cluster as IoCluster } from "ioredis";
+import { Cluster as ValkeyCluster } from "iovalkey";
+import { createCluster } from "redis";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { groupTags } from "../../src/stores/redis-channels.ts";
+import { slotOf } from "../../src/stores/redis-slot.ts";
+import { type RedisStore, redisStore, type RedisStoreClient } from "../../src/stores/redis.ts";
+import { REDIS_SERVER, startCluster } from "../support/redis.ts";
+
+type Connected = { client: RedisStoreClient; end(): unknown };
+
+const clients: Record<string, (ports: readonly number[]) => Promise<Connected>> = {
+  async redis(ports) {
+    const client = createCluster({
+      rootNodes: ports.map((port) => ({ url: `redis://127.0.0.1:${port}` })),
+      defaults: { disableOfflineQueue: true },
+    }).on("error", () => {});
+    await client.connect();
+    return { client, end: () => client.destroy() };
+  },
+  async ioredis(ports) {
+    const client = new IoCluster(ports.map((port) => ({ host: "127.0.0.1", port }))).on("error", () => {});
+    return { client, end: () => client.disconnect() };
+  },
+  async iovalkey(ports) {
+    const client = new ValkeyCluster(ports.map((port) => ({ host: "127.0.0.1", port }))).on("error", () => {});
+    return { client, end: () => client.disconnect() };
+  },
+};
+
+const session = () => ({ payload: randomBytes(20), version: 1, expiresAt: Date.now() + 600_000 });
+
+async function allOf(store: RedisStore): Promise<Set<string>> {
+  const ids = new Set<string>();
+  for await (const id of store.all()) ids.add(id);
+  return ids;
+}
+
+describe.skipIf(!REDIS_SERVER)("redisStore's all in a cluster", () => {
+  let cluster: Awaited<ReturnType<typeof startCluster>>;
+  beforeAll(async () => (cluster = await startCluster()));
+  afterAll(() => cluster.end());
+
+  for (const [name, connect] of Object.entries(clients)) {
+    it(`names every session or rejects when connections were lost, with ${name}`, async () => {
+      const { client, end } = await connect(cluster.nodes.map(({ port }) => port));
+      const store = redisStore(client, { prefix: name });
+      const ids = groupTags().slice(0, 90);
+      for (const id of ids) await store.create(id, session());
+      expect((await allOf(store)).size).toBe(90);
+      const found: number[] = [];
+      for (const lost of [[0], [1], [0, 2], [0, 1, 2]]) {
+        for (const index of lost) await cluster.nodes[index]!.ask("CLIENT", "KILL", "TYPE", "normal");
+        for (let turn = 0; turn < 3; turn += 1) {
+          const all = await allOf(store).catch(() => undefined);
+          if (all) found.push(all.size);
+        }
+      }
+      expect(new Set(found)).toEqual(new Set([90]));
+      // A walk that had begun with a connection that is lost ends in no silence either.
+      const walk = store.all()[Symbol.asyncIterator]();
+      await walk.next();
+      for (const index of [0, 1, 2]) await cluster.nodes[index]!.ask("CLIENT", "KILL", "TYPE", "normal");
+      let seen = 1;
+      const rest = async () => {
+        while (!(await walk.next()).done) seen += 1;
+        return seen;
+      };
+      expect([90, "rejected"]).toContain(await rest().catch(() => "rejected"));
+      await end();
+    });
+  }
+
+  it("rejects when slots move to another primary meanwhile, and knows of it afterwards", async () => {
+    const connections = await Promise.all(
+      Object.values(clients).map((connect) => connect(cluster.nodes.map(({ port }) => port))),
+    );
+    const stores = connections.map(({ client }) => redisStore(client, { prefix: "moved" }));
+    const slot = 5460;
+    let id = 0;
+    while (slotOf(`moved:${id}`) === slot) id += 1;
+    await stores[0]!.create(`${id}`, session());
+    const walks = stores.map((store) => store.all()[Symbol.asyncIterator]());
+    for (const walk of walks) expect((await walk.next()).done).toBe(false);
+    const target = (await cluster.nodes[1]!.ask("CLUSTER", "MYID")).trim();
+    for (const index of [1, 0, 2]) {
+      expect(await cluster.nodes[index]!.ask("CLUSTER", "SETSLOT", `${slot}`, "NODE", target)).toContain("OK");
+    }
+    for (const walk of walks) await expect(walk.next()).rejects.toThrow(/list them again|not every primary/);
+    for (const store of stores) expect([...(await allOf(store))]).toEqual([`${id}`]);
+    for (const { end } of connections) await end();
+  });
+});
