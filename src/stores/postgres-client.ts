@@ -128,10 +128,14 @@ const LONGEST_QUERY = 10_000;
 const asText = { getTypeParser: () => (text: string) => text };
 const guarded = new WeakSet<object>();
 
-function overPg(client: PgPool | PgClient): PostgresConnection {
-  // pg tells of an idle connection that was lost by an event, and one that nobody listens to ends the process.
+// pg tells of a connection that was lost by an event, and one that nobody listens to ends the process.
+function guard(client: Pick<PgPool, "on">): void {
   if (!guarded.has(client)) client.on("error", () => {});
   guarded.add(client);
+}
+
+function overPg(client: PgPool | PgClient): PostgresConnection {
+  guard(client);
   const own = isPool(client) && "query_timeout" in client.options ? {} : { query_timeout: LONGEST_QUERY };
 
   return {
@@ -159,8 +163,22 @@ async function listenInPool(pool: PgPool, channel: string, ears: Ears): Promise<
   return listenWith(client, channel, ears, () => client.release(true));
 }
 
+/** How many listen to a channel on one connection. */
+const listening = new WeakMap<PgClient, Map<string, number>>();
+
 async function listenOnClient(client: PgClient, channel: string, ears: Ears): Promise<Listening> {
-  return listenWith(client, channel, ears, () => void client.query(`UNLISTEN "${channel}"`).catch(() => {}));
+  const counts = listening.get(client) ?? new Map<string, number>();
+  listening.set(client, counts);
+  const count = (change: number): number => {
+    const left = (counts.get(channel) ?? 0) + change;
+    counts.set(channel, left);
+    return left;
+  };
+  count(1);
+  return listenWith(client, channel, ears, () => {
+    // UNLISTEN would make the others deaf, and none of them would notice: the connection lives.
+    if (count(-1) === 0) client.query(`UNLISTEN "${channel}"`).catch(() => {});
+  });
 }
 
 async function listenWith(
@@ -178,13 +196,15 @@ async function listenWith(
     if (ended) return;
     ended = true;
     client.removeListener("end", lost);
+    client.removeListener("error", lost);
     client.removeListener("notification", heard);
     letGo();
   };
   client.on("notification", heard);
   client.on("end", lost);
-  // A lost connection says both. This listener stays: pg may have more to say of a connection that is being closed.
+  // A lost connection says both, and may have more to say while it is being closed.
   client.on("error", lost);
+  guard(client);
   try {
     await client.query(`LISTEN "${channel}"`);
   } catch (error) {
@@ -211,29 +231,73 @@ function overPostgresJs(sql: PostgresJs): PostgresConnection {
     async script(text) {
       await sql.unsafe(text);
     },
-    // It has a connection of its own for this, and when that is lost makes another, for as long as it takes. Of the loss
-    // it says nothing.
     async listen(channel, ears) {
-      let ended = false;
-      let began = false;
-      const hear = (payload: string): void => void (ended || ears.heard(payload));
-      const listens = (): void => void (!began || ended || ears.lost());
-      await Promise.resolve(sql.listen(channel, hear, listens)).catch(() => {});
-      began = true;
+      const shared = sharedListening(sql, channel);
+      await shared.began;
+      shared.ears.add(ears);
       return {
         heals: true,
-        // Its function that ends a listening knows nothing of later connections, and a client that is ended while one
-        // is being made leaves it behind: so this waits for that connection.
         async end() {
-          if (ended) return;
-          ended = true;
-          const { unlisten } = await sql.listen(channel, () => {});
-          await unlisten();
+          if (shared.ears.delete(ears)) await shared.settled();
         },
       };
     },
   };
 }
+
+interface SharedListening {
+  readonly ears: Set<Ears>;
+  /** Fulfils after the first try, whatever became of it. */
+  readonly began: Promise<void>;
+  /** Fulfils when no connection is being made, as far as that can be told. */
+  settled(): Promise<void>;
+}
+
+const sharedListenings = new WeakMap<PostgresJs, Map<string, SharedListening>>();
+
+/**
+ * postgres.js has a connection of its own for listening, and when that is lost makes another, for as long as it takes. Of
+ * the loss it says nothing. Its function that ends a listening knows nothing of later connections: so there is one
+ * listening per client and channel, which lasts as long as the client.
+ */
+function sharedListening(sql: PostgresJs, channel: string): SharedListening {
+  const channels = sharedListenings.get(sql) ?? new Map<string, SharedListening>();
+  sharedListenings.set(sql, channels);
+  const known = channels.get(channel);
+  if (known !== undefined) return known;
+
+  const ears = new Set<Ears>();
+  let settling: Promise<void> | undefined;
+  let back: Promise<void> | undefined;
+  let isBack = ignore;
+  const hear = (payload: string): void => {
+    for (const each of ears) each.heard(payload);
+  };
+  const listens = (): void => {
+    isBack();
+    back = undefined;
+    for (const each of ears) each.lost();
+  };
+  const shared: SharedListening = {
+    ears,
+    began: Promise.resolve(sql.listen(channel, hear, listens)).then(ignore, ignore),
+    // A client that is ended while the connection is being made leaves it behind. Another listening is there when that
+    // connection is. One that fails can't be taken back: so there is one at a time, and none until the server is back.
+    settled() {
+      if (back !== undefined) return back;
+      return (settling ??= Promise.resolve(sql.listen(channel, ignore))
+        .then(
+          ({ unlisten }) => unlisten(),
+          () => void (back = new Promise((resolve) => (isBack = resolve))),
+        )
+        .finally(() => (settling = undefined)));
+    },
+  };
+  channels.set(channel, shared);
+  return shared;
+}
+
+const ignore = (): void => {};
 
 // Every value is ASCII.
 function asLatin(bytes: Uint8Array): string {

@@ -1,7 +1,11 @@
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import { describe, expect, it, vi } from "vitest";
 import { until } from "../../test/support/throwaway.ts";
 import type { Ears, Listening } from "./postgres-client.ts";
 import { postgresFeed } from "./postgres-feed.ts";
+
+setFlagsFromString("--expose-gc");
 
 /** A database without a server: what is announced is heard, unless something is wrong. */
 function stage({ heals = false, pings = true } = {}) {
@@ -11,11 +15,14 @@ function stage({ heals = false, pings = true } = {}) {
     announced: 0,
     deaf: false,
     refusing: false,
+    /** What opening, and ending, wait for. */
+    gate: Promise.resolve(),
     ears: undefined as Ears | undefined,
   };
   const connection = {
     async listen(_channel: string, ears: Ears): Promise<Listening> {
       if (state.refusing) throw new Error("refused");
+      await state.gate;
       state.opened += 1;
       state.ears = ears;
       return {
@@ -120,5 +127,92 @@ describe("postgresFeed", () => {
     feed.subscribe({})();
     await until("it is ended", () => state.ended === 1);
     expect([state.opened, state.announced]).toEqual([1, 0]);
+  });
+
+  it("goes on, and tells the others, where a listener throws", async () => {
+    const warn = vi.spyOn(process, "emitWarning").mockImplementation(() => {});
+    try {
+      const { state, feed, states, listening } = stage();
+      const heard: string[] = [];
+      const broken = (): never => {
+        throw new Error("broken");
+      };
+      feed.subscribe({ ended: broken, changed: broken, listening: broken });
+      const note = (id: string): void => void heard.push(id);
+      feed.subscribe({ ended: note, changed: note, listening });
+      await until("it listens", () => states.at(-1) === true);
+      state.ears?.heard("-a");
+      state.ears?.heard("*b");
+      state.ears?.lost();
+      await until("it listens again", () => states.length === 4);
+      expect(states).toEqual([false, true, false, true]);
+      expect(heard).toEqual(["a", "b"]);
+      expect(warn.mock.calls.map(([error]) => String(error))).toEqual(Array(6).fill("Error: broken"));
+      await feed.close();
+    } finally {
+      warn.mockRestore();
+    }
+  });
+
+  it("hears with a listener's own this, and of a class", async () => {
+    const { state, feed } = stage();
+    class Noting {
+      heard: string[] = [];
+      ended(id: string): void {
+        this.heard.push(id);
+      }
+    }
+    const noting = new Noting();
+    feed.subscribe(noting);
+    await until("it is open", () => state.ears !== undefined);
+    state.ears?.heard("-a");
+    expect(noting.heard).toEqual(["a"]);
+    await feed.close();
+  });
+
+  it("is closed when a connection that was being opened is ended, and waits no longer than a second", async () => {
+    const { state, feed } = stage();
+    let open!: () => void;
+    state.gate = new Promise((resolve) => (open = resolve));
+    feed.subscribe({});
+    let isClosed = false;
+    const closing = feed.close().then(() => (isClosed = true));
+    await new Promise((resolve) => setTimeout(resolve, 5));
+    expect(isClosed).toBe(false);
+    open();
+    await closing;
+    expect([state.opened, state.ended]).toEqual([1, 1]);
+
+    state.gate = new Promise(() => {});
+    feed.subscribe({});
+    await feed.close();
+    expect(state.opened).toBe(1);
+  });
+
+  it("keeps nothing of the looks that it has taken", async () => {
+    const gc = runInNewContext("gc") as () => void;
+    let ears: Ears | undefined;
+    const looks: WeakRef<object>[] = [];
+    const feed = postgresFeed({
+      channel: "c",
+      interval: 1,
+      connection: {
+        async listen(_channel, given) {
+          ears = given;
+          const ping = (): Promise<object> => {
+            const answer = {};
+            looks.push(new WeakRef(answer));
+            return Promise.resolve(answer);
+          };
+          return { heals: false, ping, async end() {} };
+        },
+      },
+      announce: async (text) => ears?.heard(text),
+    });
+    feed.subscribe({});
+    await until("it has looked", () => looks.length > 30);
+    gc();
+    expect(looks.filter((look) => look.deref() !== undefined).length).toBeLessThan(5);
+    await feed.close();
   });
 });

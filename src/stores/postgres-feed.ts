@@ -1,6 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { setTimeout as delay } from "node:timers/promises";
 import type { StoreListener } from "../store.ts";
+import { tellAll } from "./listeners.ts";
 import type { Listening, PostgresConnection } from "./postgres-client.ts";
 import { CHANGED, ECHO, ENDED } from "./postgres-statements.ts";
 import { decodeText } from "./postgres-text.ts";
@@ -25,8 +26,8 @@ export interface Feed {
 interface Turn {
   ended: boolean;
   listening: Listening | undefined;
-  /** Rejects when the connection is lost. */
-  losing: Promise<never>;
+  isLost: boolean;
+  /** Called when the connection is lost; what is waited for meanwhile puts its own in its place. */
   lose(): void;
   echo: string;
   echoed(): void;
@@ -46,28 +47,28 @@ export function postgresFeed({ channel, connection, announce, interval = INTERVA
   let hasWarned = false;
   const endings = new Set<Promise<void>>();
 
-  function tell(is: boolean): void {
+  function nowListening(is: boolean): void {
     if (isListening === is) return;
     isListening = is;
-    for (const listener of listeners) listener.listening?.(is);
+    tellAll(listeners, (listener) => listener.listening?.(is));
   }
 
   function hear(payload: string): void {
     if (payload === turn?.echo) turn.echoed();
     const id = decodeText(payload.slice(1));
-    if (payload.startsWith(ENDED)) for (const listener of listeners) listener.ended?.(id);
-    if (payload.startsWith(CHANGED)) for (const listener of listeners) listener.changed?.(id);
+    if (payload.startsWith(ENDED)) tellAll(listeners, (listener) => listener.ended?.(id));
+    if (payload.startsWith(CHANGED)) tellAll(listeners, (listener) => listener.changed?.(id));
   }
 
   async function keepListening(mine: Turn): Promise<void> {
     for (let failures = 0; !mine.ended; failures += 1) {
-      watch(mine);
+      mine.isLost = false;
       try {
         mine.listening ??= await opened(mine);
         if (mine.ended) return;
         await proveHearing(mine);
         if (mine.ended) return;
-        tell(true);
+        nowListening(true);
         failures = 0;
         hasHeard = true;
         await stayUntilLost(mine, mine.listening);
@@ -75,7 +76,7 @@ export function postgresFeed({ channel, connection, announce, interval = INTERVA
         // The loss itself. Why is nobody's business: the operations that fail beside it say so.
       }
       if (mine.ended) return;
-      tell(false);
+      nowListening(false);
       if (mine.listening?.heals !== true) {
         if (mine.listening !== undefined) end(mine.listening);
         mine.listening = undefined;
@@ -87,11 +88,12 @@ export function postgresFeed({ channel, connection, announce, interval = INTERVA
   async function opened(mine: Turn): Promise<Listening> {
     let isLate = false;
     const opening = connection.listen(channel, { heard: hear, lost: () => mine.lose() });
-    opening.then(
-      (listening) => {
-        if (isLate || mine.ended) end(listening);
-      },
-      () => {},
+    // Who closes the store meanwhile waits for it: a client that is ended while it connects may leave that connection.
+    hold(
+      opening.then((listening) => {
+        if (isLate || mine.ended) return listening.end();
+        mine.listening = listening;
+      }),
     );
     return within(interval, opening).catch((error: unknown) => {
       isLate = true;
@@ -105,8 +107,8 @@ export function postgresFeed({ channel, connection, announce, interval = INTERVA
       mine.echo = ECHO + randomBytes(12).toString("base64url");
       mine.echoed = resolve;
     });
-    await Promise.race([mine.losing, within(interval, announce(mine.echo))]);
-    await within(interval, Promise.race([mine.losing, echoing])).catch((error: unknown) => {
+    await unlessLost(mine, interval, announce(mine.echo));
+    await unlessLost(mine, interval, echoing).catch((error: unknown) => {
       if (!mine.ended && error instanceof Silence && !hasHeard && !hasWarned) {
         hasWarned = true;
         process.emitWarning(
@@ -121,16 +123,21 @@ export function postgresFeed({ channel, connection, announce, interval = INTERVA
 
   async function stayUntilLost(mine: Turn, { ping }: Listening): Promise<never> {
     for (;;) {
-      await Promise.race([mine.losing, rest(interval)]);
+      await unlessLost(mine, interval);
       if (ping === undefined) await proveHearing(mine);
-      else await Promise.race([mine.losing, within(interval, ping())]);
+      else await unlessLost(mine, interval, ping());
     }
   }
 
-  function end(listening: Listening): void {
-    const ending = listening
-      .end()
-      .catch(() => {})
+  const end = (listening: Listening): void => hold(listening.end());
+
+  /** What the client may not be ended before. */
+  function hold(given: Promise<unknown>): void {
+    const ending = given
+      .then(
+        () => {},
+        () => {},
+      )
       .finally(() => endings.delete(ending));
     endings.add(ending);
   }
@@ -147,11 +154,15 @@ export function postgresFeed({ channel, connection, announce, interval = INTERVA
   return {
     subscribe(given) {
       // One may listen twice.
-      const listener = { ...given };
+      const listener: StoreListener = {
+        ended: (id) => given.ended?.(id),
+        changed: (id) => given.changed?.(id),
+        listening: (is) => given.listening?.(is),
+      };
       listeners.add(listener);
-      listener.listening?.(isListening);
+      tellAll([listener], () => listener.listening?.(isListening));
       if (turn === undefined) {
-        turn = watch({ ended: false, listening: undefined, echo: "", echoed() {}, lose() {}, losing: NEVER });
+        turn = newTurn();
         void keepListening(turn);
       }
       return () => {
@@ -162,38 +173,53 @@ export function postgresFeed({ channel, connection, announce, interval = INTERVA
     async close() {
       listeners.clear();
       stop();
-      await within(LONGEST_ENDING, Promise.all(endings)).catch(() => {});
+      await within(LONGEST_ENDING, Promise.all(endings), true).catch(() => {});
     },
   };
 }
 
-const NEVER = new Promise<never>(() => {});
-
-function watch(turn: Turn): Turn {
-  turn.losing = new Promise<never>((_, reject) => {
-    turn.lose = () => reject(new Error("the connection is lost"));
-  });
-  turn.losing.catch(() => {});
+function newTurn(): Turn {
+  const turn: Turn = {
+    ended: false,
+    listening: undefined,
+    isLost: false,
+    lose: () => void (turn.isLost = true),
+    echo: "",
+    echoed() {},
+  };
   return turn;
 }
 
-class Silence extends Error {}
-
-/** What comes in time; rejects where nothing does. */
-async function within<T>(milliseconds: number, awaited: Promise<T>): Promise<T> {
-  const giveUp = new AbortController();
-  const silence = rest(milliseconds, giveUp.signal).then(() => {
-    throw new Silence(`no answer within ${milliseconds} ms`);
+/**
+ * Waits for something, at most so long, or just so long; rejects at a loss. There is one place for who waits: a promise
+ * that rejects some day would keep all who ever have.
+ */
+function unlessLost(turn: Turn, milliseconds: number, awaited?: Promise<unknown>): Promise<unknown> {
+  return new Promise((resolve, reject) => {
+    const over = (): void => (awaited === undefined ? resolve(undefined) : reject(new Silence()));
+    const timer = setTimeout(over, milliseconds).unref();
+    turn.lose = () => {
+      turn.isLost = true;
+      clearTimeout(timer);
+      reject(new Error("the connection is lost"));
+    };
+    if (turn.isLost) turn.lose();
+    awaited?.then(resolve, reject).finally(() => clearTimeout(timer));
   });
-  silence.catch(() => {});
-  awaited.catch(() => {});
-  try {
-    return await Promise.race([awaited, silence]);
-  } finally {
-    giveUp.abort();
-  }
+}
+
+class Silence extends Error {
+  override message = "no answer in time";
+}
+
+/** What comes in time; rejects where nothing does. Only one that is `staying` keeps the process alive until then. */
+function within<T>(milliseconds: number, awaited: Promise<T>, staying = false): Promise<T> {
+  return new Promise<T>((resolve, reject) => {
+    const timer = setTimeout(() => reject(new Silence()), milliseconds);
+    if (!staying) timer.unref();
+    awaited.then(resolve, reject).finally(() => clearTimeout(timer));
+  });
 }
 
 // It keeps no process alive.
-const rest = (milliseconds: number, signal?: AbortSignal): Promise<void> =>
-  delay(milliseconds, undefined, { ref: false, ...(signal && { signal }) });
+const rest = (milliseconds: number): Promise<void> => delay(milliseconds, undefined, { ref: false });

@@ -117,6 +117,19 @@ describe("postgresStore", () => {
     }
   });
 
+  it("finds no session in a version that none can have, without asking", async () => {
+    const client = answering(() => [["1"]]);
+    const store = postgresStore(client);
+    const stored = { payload: new Uint8Array(1), version: 2, expiresAt: Date.now() + 1000 };
+    for (const version of [Number.NaN, 1.5, Infinity, 2 ** 53, undefined as never]) {
+      expect(await store.update("x", stored, version)).toBe(false);
+    }
+    expect(client.asked).toEqual([]);
+    expect(await store.update("x", stored, 1)).toBe(true);
+    await store.close();
+    await expect(store.update("x", stored, Number.NaN)).rejects.toThrow(/closed/);
+  });
+
   it("never lets go of an operation that began before it was closed as if it had not", async () => {
     const store = postgresStore(answering(() => [["1"]]));
     const begun = store.touch("x", 1);

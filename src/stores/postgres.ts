@@ -154,7 +154,10 @@ export function postgresStore(client: PostgresClient, options: PostgresStoreOpti
     },
 
     async update(id, stored, expectedVersion) {
+      open();
       checkStored(stored);
+      // No session's version: the server would refuse to read it.
+      if (!Number.isSafeInteger(expectedVersion)) return false;
       const values = [keyOf(id).key, ...columnsOf(stored), String(expectedVersion)];
       if (announceChanges) values.push(announcement(CHANGED, id));
       return (await ask(statements.update, ...values)).length > 0;
@@ -222,7 +225,7 @@ function codeOf(error: unknown): unknown {
 
 function missing(table: string, cause: unknown): Error {
   return new Error(
-    `the table ${table} is missing: call migratePostgres(client) once, with postgresStore's table option, ` +
+    `the table ${table} is missing: call migratePostgres(client), or openStore(url, { migrate: true }), once, with postgresStore's table option, ` +
       "when you deploy",
     { cause },
   );

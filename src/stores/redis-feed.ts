@@ -1,5 +1,6 @@
 import { setTimeout as delay } from "node:timers/promises";
 import type { StoreListener } from "../store.ts";
+import { tellAll } from "./listeners.ts";
 import type { RedisClient } from "./redis-client.ts";
 import type { RedisKeys } from "./redis-keys.ts";
 import { CHANGED, ENDED } from "./redis-news.ts";
@@ -22,27 +23,16 @@ export function redisFeed(client: Pick<RedisClient, "listen" | "isCluster">, key
   /** Ends the connection that is there, or about to be. */
   let running: AbortController | undefined;
 
-  function tell(act: (listener: StoreListener) => void): void {
-    for (const listener of listeners) {
-      try {
-        act(listener);
-      } catch (error) {
-        // It must not end the connection, nor keep the others from hearing.
-        process.emitWarning(error instanceof Error ? error : String(error));
-      }
-    }
-  }
-
   function turn(is: boolean): void {
     if (isListening === is) return;
     isListening = is;
-    tell((listener) => listener.listening?.(is));
+    tellAll(listeners, (listener) => listener.listening?.(is));
   }
 
   function heard(message: string): void {
     const id = keys.idOf(message.slice(1));
-    if (message.startsWith(ENDED)) tell((listener) => listener.ended?.(id));
-    else if (message.startsWith(CHANGED)) tell((listener) => listener.changed?.(id));
+    if (message.startsWith(ENDED)) tellAll(listeners, (listener) => listener.ended?.(id));
+    else if (message.startsWith(CHANGED)) tellAll(listeners, (listener) => listener.changed?.(id));
   }
 
   /** One connection, from its opening to its end. Says whether it ever heard. */

@@ -1,3 +1,4 @@
+import { setTimeout as delay } from "node:timers/promises";
 import { Client, Pool, type PoolConfig } from "pg";
 import postgresJs from "postgres";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
@@ -102,6 +103,25 @@ describe.skipIf(POSTGRES_PATH === undefined)("postgresStore", () => {
     await store.close();
     expect((await client.query("SELECT 1 AS one")).rows).toEqual([{ one: 1 }]);
     await client.end();
+  });
+
+  it("leaves no connection behind where it is closed as soon as it listens", async () => {
+    // The server knows nothing yet of one that has but been opened: it is the process that could not end.
+    const sockets = (): number =>
+      process.getActiveResourcesInfo().filter((resource) => resource === "TCPSocketWrap").length;
+    const before = sockets();
+    for (const pause of [0, 1, 5]) {
+      const { user: username, ...address } = postgres.address;
+      const sql = postgresJs({ ...address, username, fetch_types: false });
+      const store = postgresStore(sql);
+      store.subscribe({});
+      if (pause > 0) await delay(pause);
+      await store.close();
+      await sql.end();
+    }
+    // Time for one that is still to come.
+    await delay(300);
+    expect(sockets()).toBeLessThanOrEqual(before);
   });
 
   it("uses no result type, name or serializer that the application has changed", async () => {
