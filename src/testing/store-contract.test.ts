@@ -21,6 +21,25 @@ const broken =
     return { ...store, ...breaks(store, clock) };
   };
 
+/** A store that tells its listeners as it deletes, in a way of its own. */
+const telling = (
+  deletes: (store: SessionStore, id: string, tell: (id: string) => void) => Promise<boolean>,
+): MakeStore =>
+  broken((store) => {
+    const listeners = new Set<StoreListener>();
+    return {
+      subscribe: (listener) => {
+        listeners.add(listener);
+        listener.listening?.(true);
+        return () => void listeners.delete(listener);
+      },
+      delete: (id) =>
+        deletes(store, id, (ended) => {
+          for (const listener of listeners) listener.ended?.(ended);
+        }),
+    };
+  });
+
 const mistakes: Record<string, [rule: RegExp, MakeStore]> = {
   "overwrites at create": [
     /refuses to create a session that exists/,
@@ -130,20 +149,10 @@ const mistakes: Record<string, [rule: RegExp, MakeStore]> = {
   ],
   "falls over a listener that throws": [
     /goes on, and tells the others/,
-    broken((store) => {
-      const listeners = new Set<StoreListener>();
-      return {
-        subscribe: (listener) => {
-          listeners.add(listener);
-          listener.listening?.(true);
-          return () => void listeners.delete(listener);
-        },
-        delete: async (id) => {
-          const ended = await store.delete(id);
-          if (ended) for (const listener of listeners) listener.ended?.(id);
-          return ended;
-        },
-      };
+    telling(async (store, id, tell) => {
+      const ended = await store.delete(id);
+      if (ended) tell(id);
+      return ended;
     }),
   ],
   "says that it announces changes, and does not": [
@@ -154,19 +163,9 @@ const mistakes: Record<string, [rule: RegExp, MakeStore]> = {
   ],
   "tells of what was not there": [
     /tells of each live session/,
-    broken((store) => {
-      const listeners = new Set<StoreListener>();
-      return {
-        subscribe: (listener) => {
-          listeners.add(listener);
-          listener.listening?.(true);
-          return () => void listeners.delete(listener);
-        },
-        delete: async (id) => {
-          for (const listener of listeners) listener.ended?.(id);
-          return store.delete(id);
-        },
-      };
+    telling(async (store, id, tell) => {
+      tell(id);
+      return store.delete(id);
     }),
   ],
 };
