@@ -6,7 +6,14 @@ import { createCluster, createSentinel } from "redis";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { createSessions } from "../../src/sessions.ts";
 import { redisStore, type RedisStoreClient, type RedisStoreOptions } from "../../src/stores/redis.ts";
-import { REDIS_SERVER, type RedisServer, startCluster, startRedis, startSentinel } from "../support/redis.ts";
+import {
+  confirming,
+  REDIS_SERVER,
+  type RedisServer,
+  startCluster,
+  startRedis,
+  startSentinel,
+} from "../support/redis.ts";
 import { Browser, KEYS } from "../support/stores.ts";
 import { startProxy, until } from "../support/throwaway.ts";
 
@@ -108,9 +115,7 @@ describe.skipIf(!REDIS_SERVER)("redisStore behind Sentinels", () => {
     it.concurrent(`loses nothing that a replica has confirmed when ${name}'s primary is killed, and signs nobody out`, async () => {
       const primary = await startRedis();
       const replica = await startRedis(["--replicaof", "127.0.0.1", `${primary.port}`]);
-      await until("the replica follows", async () =>
-        (await replica.ask("INFO", "replication")).includes("link_status:up"),
-      );
+      await confirming(primary);
       const sentinel = await startSentinel(primary);
       await until("the sentinel knows the replica", async () =>
         (await sentinel.ask("SENTINEL", "REPLICAS", "main")).includes(`${replica.port}`),
@@ -171,9 +176,7 @@ describe.skipIf(!REDIS_SERVER)("redisStore behind Sentinels", () => {
     const primary = await startRedis();
     const line = await startProxy({ port: primary.port });
     const replica = await startRedis(["--replicaof", "127.0.0.1", `${line.port}`]);
-    await until("the replica follows", async () =>
-      (await replica.ask("INFO", "replication")).includes("link_status:up"),
-    );
+    await confirming(primary);
     line.delay(20);
     const client = new IoRedis(primary.port, "127.0.0.1", { maxRetriesPerRequest: 0 }).on("error", () => {});
     const load = await crowd(client, { replicas: { wait: 1, timeout: "1s" } });

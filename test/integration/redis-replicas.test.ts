@@ -83,9 +83,16 @@ describe.skipIf(!REDIS_SERVER)("redisStore that waits for replicas", () => {
           store.update("two", session(2), 1),
           store.create("three", session()),
         ]);
-        await until("they are on the primary", async () =>
-          (await servers.primary.ask("EXISTS", "sojourn:three")).includes(":1"),
-        );
+        // All three: one that had not been sent yet would be done on the new primary, and rightly confirmed.
+        await until("they are on the primary", async () => {
+          const { primary } = servers;
+          const [one, two, three] = await Promise.all([
+            primary.ask("EXISTS", "sojourn:one"),
+            primary.ask("GETRANGE", "sojourn:two", "8", "8"),
+            primary.ask("EXISTS", "sojourn:three"),
+          ]);
+          return one.includes(":0") && two.includes("\u0002") && three.includes(":1");
+        });
         await servers.failover();
         expect((await writes).map(({ status }) => status)).toEqual(["rejected", "rejected", "rejected"]);
         // And what comes afterwards is confirmed again.

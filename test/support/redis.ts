@@ -139,3 +139,20 @@ export async function nodeRedis(port: number) {
   await client.connect();
   return client;
 }
+
+/**
+ * Waits until so many replicas confirm what the primary writes. One whose link is up may say nothing for another second,
+ * and the primary sends it nothing until then.
+ */
+export async function confirming(primary: RedisServer, replicas = 1): Promise<void> {
+  const client = await nodeRedis(primary.port);
+  try {
+    await until(`${replicas} replicas confirm`, async () => {
+      await client.set("confirming", "");
+      return Number(await client.sendCommand(["WAIT", `${replicas}`, "100"])) >= replicas;
+    });
+    await client.del("confirming");
+  } finally {
+    client.destroy();
+  }
+}
