@@ -16,7 +16,7 @@ const OWNED = Number(process.argv[4] ?? 10_000);
 const EXPIRED = SESSIONS / 10;
 const SAMPLE = 5000;
 const SIDE_BY_SIDE = 64;
-/** What the sealed record of a session of 171 bytes takes; see bench/record-size. */
+/** About what the sealed record of a session of 171 bytes takes: 243 without an owner, 253 with one. */
 const PAYLOAD_BYTES = 251;
 const DAY = 86_400_000;
 
