@@ -65,7 +65,7 @@ describe("faulty", () => {
   });
 
   it("answers late, and then as it is told", async () => {
-    const store = faulty(memoryStore(), { read: [{ delay: 1 }, { delay: 1, fault: "error" }] });
+    const store = faulty(memoryStore(), { read: [{ delay: 100 }, { delay: 1, fault: "error" }] });
     const late = store.read("a");
     expect(await pending(late)).toBe(true);
     // A timer of its own, because the store's keeps nothing alive.

@@ -160,7 +160,8 @@ describe.skipIf(!BETTER_SQLITE3)("sqliteStore, whose process is killed", () => {
       const random = seeded(2026);
       for (let round = 0; round < 10; round += 1) {
         const [worker] = await startWorkers(path, [["live", `round${round}`, round]], { command, driver });
-        await new Promise((resolve) => setTimeout(resolve, 20 + random() * 130));
+        await until("it has written", () => worker!.said.some(([what]) => what === "done"));
+        await new Promise((resolve) => setTimeout(resolve, random() * 130));
         worker!.child.kill("SIGKILL");
         expect(await worker!.ended).toBe("SIGKILL");
         expect(worker!.said.filter(([what]) => what === "refused")).toEqual([]);
