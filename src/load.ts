@@ -1,6 +1,7 @@
 import type { Keyring } from "./keyring.ts";
 import { loadedRecord, type LoadedRecord } from "./record.ts";
 import type { SessionStore } from "./store.ts";
+import { readLatest } from "./stores/capabilities.ts";
 import type { Patience } from "./waiting.ts";
 
 interface Source {
@@ -20,7 +21,6 @@ export async function load(host: Source, id: string, patience: Patience): Promis
 
 /** As {@link load}, past any near cache. */
 export async function loadLatest(host: Source, id: string, patience: Patience): Promise<LoadedRecord | undefined> {
-  const { store } = host;
-  const stored = await patience.ask("read", () => (store.readLatest ? store.readLatest(id) : store.read(id)));
+  const stored = await patience.ask("read", () => readLatest(host.store, id));
   return stored && loadedRecord(host, id, stored);
 }

@@ -1,7 +1,7 @@
 import { Buffer } from "node:buffer";
 import { milliseconds, type Duration } from "../expiry.ts";
 import type { SessionStore, StoredSession, StoreListener } from "../store.ts";
-import { capabilitiesOf } from "./capabilities.ts";
+import { capabilitiesOf, readLatest } from "./capabilities.ts";
 import { checkClock, checkOptions } from "./stored.ts";
 
 /** How {@link cached} behaves. */
@@ -145,7 +145,7 @@ export function cached(store: SessionStore, options: CachedOptions = {}): Cached
     reading.count += 1;
     if (!reading.outdated) readings.set(id, reading);
     try {
-      const stored = await (store.readLatest ? store.readLatest(id) : store.read(id));
+      const stored = await readLatest(store, id);
       if (stored === undefined) drop(id);
       else if (!reading.outdated) keep(id, stored, readAt);
       return stored;

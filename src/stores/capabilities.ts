@@ -1,4 +1,4 @@
-import type { SessionStore } from "../store.ts";
+import type { SessionStore, StoredSession } from "../store.ts";
 
 const METHODS = ["readLatest", "idsOf", "all", "deleteExpired", "subscribe", "close"] as const;
 
@@ -15,4 +15,9 @@ export function capabilitiesOf(
     if (store[name] !== undefined) found[name] = store[name];
   }
   return found;
+}
+
+/** Reads a session past any near cache. */
+export function readLatest(store: SessionStore, id: string): Promise<StoredSession | undefined> {
+  return store.readLatest ? store.readLatest(id) : store.read(id);
 }

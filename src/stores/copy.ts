@@ -1,6 +1,7 @@
 import { setTimeout as delay } from "node:timers/promises";
 import type { SessionStore } from "../store.ts";
-import { checkPair, control, CONTROL_ID, formOf, latest } from "./moving-forms.ts";
+import { readLatest } from "./capabilities.ts";
+import { checkPair, control, CONTROL_ID, formOf } from "./moving-forms.ts";
 import { handover } from "./moving-handover.ts";
 import { checkClock, checkOptions } from "./stored.ts";
 
@@ -114,7 +115,7 @@ export async function copySessions(
 /** Says in `from` that a copy has begun, before anything is read there: from now on new sessions begin in `to`. */
 async function begin(from: SessionStore, to: SessionStore, now: number): Promise<void> {
   // Where `to` was once moved away from, that is over: the next move from there begins anew.
-  if ((await latest(to, CONTROL_ID)) !== undefined) await to.delete(CONTROL_ID);
+  if ((await readLatest(to, CONTROL_ID)) !== undefined) await to.delete(CONTROL_ID);
   const expiresAt = now + A_YEAR;
   if (!(await from.create(CONTROL_ID, control(expiresAt)))) await from.touch(CONTROL_ID, expiresAt);
 }
@@ -125,7 +126,7 @@ async function sweep(from: SessionStore, to: SessionStore, bounds: Bounds): Prom
   const { settle } = handover(from, to);
   let swept = 0;
   await forEach(to.all(), bounds, async (id) => {
-    const form = formOf(await latest(to, id));
+    const form = formOf(await readLatest(to, id));
     if (form !== "staged" && form !== "marker") return;
     const { stored } = await settle(id);
     if (stored === undefined && form === "marker") await to.delete(id);

@@ -62,11 +62,6 @@ export function control(expiresAt: number): StoredSession {
   return { payload: Buffer.from("a copy to another store has begun"), version: 1, expiresAt };
 }
 
-/** A near cache would answer for what another process has moved meanwhile. */
-export function latest(store: SessionStore, id: string): Promise<StoredSession | undefined> {
-  return store.readLatest ? store.readLatest(id) : store.read(id);
-}
-
 /** @throws {TypeError} where sessions can't go from the one to the other. */
 export function checkPair(maker: string, from: SessionStore, to: SessionStore): void {
   for (const [name, store] of [

@@ -1,5 +1,6 @@
 import type { SessionStore, StoredSession } from "../store.ts";
-import { CONTROL_ID, drawNumber, formOf, latest, marker, staged, unstaged } from "./moving-forms.ts";
+import { readLatest } from "./capabilities.ts";
+import { CONTROL_ID, drawNumber, formOf, marker, staged, unstaged } from "./moving-forms.ts";
 
 /** What became of an id that was settled. */
 interface Settled {
@@ -43,14 +44,14 @@ export function handover(from: SessionStore, to: SessionStore): Handover {
   let known = false;
 
   async function underWay(): Promise<boolean> {
-    known ||= (await latest(from, CONTROL_ID)) !== undefined;
+    known ||= (await readLatest(from, CONTROL_ID)) !== undefined;
     return known;
   }
 
   async function settle(id: string): Promise<Settled> {
     let moved = false;
     for (let attempt = 1; attempt <= MOST_ATTEMPTS; attempt += 1) {
-      const source = await latest(from, id);
+      const source = await readLatest(from, id);
       if (source === undefined || formOf(source) === "marker") {
         const found = await finish(id, source);
         if (found !== "again") return { stored: found, moved };
@@ -69,7 +70,7 @@ export function handover(from: SessionStore, to: SessionStore): Handover {
 
   /** What `to` holds of a session that is no longer in `from`. */
   async function finish(id: string, source: StoredSession | undefined): Promise<StoredSession | undefined | "again"> {
-    const target = await latest(to, id);
+    const target = await readLatest(to, id);
     switch (formOf(target)) {
       case "session":
         return target;
@@ -91,7 +92,7 @@ export function handover(from: SessionStore, to: SessionStore): Handover {
   async function stage(id: string, source: StoredSession): Promise<StoredSession | undefined> {
     const copy = staged(source, drawNumber());
     if (await to.create(id, copy)) return copy;
-    const target = await latest(to, id);
+    const target = await readLatest(to, id);
     if (target === undefined) return undefined;
     const replaced = async (next: StoredSession) => ((await to.update(id, next, target.version)) ? next : undefined);
     switch (formOf(target)) {
@@ -109,7 +110,7 @@ export function handover(from: SessionStore, to: SessionStore): Handover {
       }
       case "session":
     }
-    if (formOf(await latest(from, id)) !== "session") return undefined;
+    if (formOf(await readLatest(from, id)) !== "session") return undefined;
     throw new Error(
       "both stores hold a session of the same id, and neither was copied from the other: delete it from one of them",
     );
@@ -123,15 +124,15 @@ export function handover(from: SessionStore, to: SessionStore): Handover {
     async read(id) {
       // Once much has been moved, most is found at the first look.
       if (known) {
-        const target = await latest(to, id);
+        const target = await readLatest(to, id);
         if (formOf(target) === "session") return target;
       }
-      const source = await latest(from, id);
+      const source = await readLatest(from, id);
       if (formOf(source) === "session") return source;
       if (source !== undefined) known = true;
       // Before a copy the new store is not needed: it may be down.
       else if (!(await underWay())) return undefined;
-      const target = await latest(to, id);
+      const target = await readLatest(to, id);
       switch (formOf(target)) {
         case "session":
           return target;

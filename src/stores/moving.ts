@@ -1,5 +1,6 @@
 import type { SessionStore, StoreListener } from "../store.ts";
-import { checkPair, CONTROL_ID, formOf, latest } from "./moving-forms.ts";
+import { readLatest } from "./capabilities.ts";
+import { checkPair, CONTROL_ID, formOf } from "./moving-forms.ts";
 import { handover } from "./moving-handover.ts";
 import { checkLimit, checkOptions, checkStored, checkTime } from "./stored.ts";
 
@@ -55,7 +56,7 @@ export function movingStore(options: MovingStoreOptions): SessionStore {
       }
       if ((await settle(id)).stored !== undefined) return false;
       if (await to.create(id, stored)) return true;
-      const leftover = await latest(to, id);
+      const leftover = await readLatest(to, id);
       if (leftover === undefined || formOf(leftover) === "session") return false;
       return to.update(id, stored, leftover.version);
     },
@@ -89,7 +90,7 @@ export function movingStore(options: MovingStoreOptions): SessionStore {
       const ended = await from.delete(id);
       if (!(await underWay())) return ended;
       // The copy has begun this moment: it may have been the marker that went.
-      const form = formOf(await latest(to, id));
+      const form = formOf(await readLatest(to, id));
       if (form === "session") return to.delete(id);
       if (form === "staged") await to.delete(id);
       return ended;
@@ -119,7 +120,7 @@ export function movingStore(options: MovingStoreOptions): SessionStore {
       if (!(await underWay())) return;
       for await (const id of to.all!()) {
         open();
-        if ((await latest(from, id)) === undefined && (await read(id)) !== undefined) yield id;
+        if ((await readLatest(from, id)) === undefined && (await read(id)) !== undefined) yield id;
       }
     };
   }

@@ -251,15 +251,19 @@ async function ready(store: SessionStore, end: () => unknown, migrate: false | (
 
 // URLs
 
+export function unreadable(scheme: string): TypeError {
+  return new TypeError(
+    `${scheme}: the URL can't be read: in a password, write / as %2F, # as %23, ? as %3F, @ as %40, % as %25`,
+  );
+}
+
 /** Clients' own errors show the whole URL, with the password in it. */
 function checkUrl(scheme: string, url: string): void {
   try {
     const { username, password, pathname } = new URL(url);
     for (const part of [username, password, pathname]) decodeURIComponent(part);
   } catch {
-    throw new TypeError(
-      `${scheme}: the URL can't be read: in a password, write / as %2F, # as %23, ? as %3F, @ as %40, % as %25`,
-    );
+    throw unreadable(scheme);
   }
   if (!url.startsWith(`${scheme}://`)) throw new TypeError(`${scheme}: URLs begin with ${scheme}://`);
 }

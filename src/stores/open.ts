@@ -7,6 +7,7 @@ import {
   openRedisCluster,
   openSqlite,
   type Place,
+  unreadable,
 } from "./open-clients.ts";
 import { checkOptions } from "./stored.ts";
 
@@ -89,10 +90,6 @@ function isTrue(key: string, value: string): boolean {
 
 /** What follows a question mark in a password looks like an option, and must not be shown. */
 function unknownOption(scheme: string, name: string, known: readonly string[]): TypeError {
-  if (name.includes("@")) {
-    return new TypeError(
-      `${scheme}: the URL can't be read: in a password, write / as %2F, # as %23, ? as %3F, @ as %40, % as %25`,
-    );
-  }
+  if (name.includes("@")) return unreadable(scheme);
   return new TypeError(`${scheme}: URLs have no "${name}": use any of ${known.join(", ") || "none"}`);
 }

@@ -6,6 +6,7 @@ import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { type FileStore, fileStore, type Quarantined } from "sojourn/file";
+import { seededRandom } from "../support/random.ts";
 
 const WORKER = fileURLToPath(new URL("fixtures/file-store-worker.mjs", import.meta.url));
 const HOUR = 3_600_000;
@@ -125,7 +126,7 @@ describe("fileStore, shared by several processes", () => {
 
 describe("fileStore, whose process is killed", () => {
   it("has lost nothing acknowledged and torn nothing, 20 times, and collects what was left", async () => {
-    const random = seeded(2026);
+    const random = seededRandom(2026);
     for (let round = 0; round < 20; round += 1) {
       const name = `round${round}`;
       const [worker] = await start("live", [name, round]);
@@ -181,11 +182,3 @@ describe("fileStore, whose process is killed", () => {
       .map((entry) => join(entry.parentPath, entry.name));
   }
 });
-
-function seeded(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
-    return state / 4_294_967_296;
-  };
-}

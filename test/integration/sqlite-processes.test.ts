@@ -10,6 +10,7 @@ import {
   type WorkerOptions,
 } from "../support/sqlite.ts";
 import { removeFolder, throwawayFolder, until } from "../support/throwaway.ts";
+import { seededRandom } from "../support/random.ts";
 
 const HOUR = 3_600_000;
 
@@ -157,7 +158,7 @@ describe.skipIf(!BETTER_SQLITE3)("sqliteStore, whose process is killed", () => {
   ];
   for (const { driver, command } of runtimes) {
     it.skipIf(!command)(`has lost nothing acknowledged and torn nothing, 10 times, on ${driver}`, async () => {
-      const random = seeded(2026);
+      const random = seededRandom(2026);
       for (let round = 0; round < 10; round += 1) {
         const [worker] = await startWorkers(path, [["live", `round${round}`, round]], { command, driver });
         await until("it has written", () => worker!.said.some(([what]) => what === "done"));
@@ -192,11 +193,3 @@ describe.skipIf(!BETTER_SQLITE3)("sqliteStore, whose process is killed", () => {
     }
   }
 });
-
-function seeded(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
-    return state / 4_294_967_296;
-  };
-}
