@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { groupTags } from "../../src/stores/redis-channels.ts";
 import { slotOf } from "../../src/stores/redis-slot.ts";
 import { type RedisStore, redisStore, type RedisStoreClient } from "../../src/stores/redis.ts";
-import { REDIS_SERVER, startCluster } from "../support/redis.ts";
+import { moveSlots, REDIS_SERVER, startCluster } from "../support/redis.ts";
 
 type Connected = { client: RedisStoreClient; end(): unknown };
 
@@ -83,10 +83,7 @@ describe.skipIf(!REDIS_SERVER)("redisStore's all in a cluster", () => {
     await stores[0]!.create(`${id}`, session());
     const walks = stores.map((store) => store.all()[Symbol.asyncIterator]());
     for (const walk of walks) expect((await walk.next()).done).toBe(false);
-    const target = (await cluster.nodes[1]!.ask("CLUSTER", "MYID")).trim();
-    for (const index of [1, 0, 2]) {
-      expect(await cluster.nodes[index]!.ask("CLUSTER", "SETSLOT", `${slot}`, "NODE", target)).toContain("OK");
-    }
+    await moveSlots(cluster.nodes, [slot], cluster.nodes[0]!, cluster.nodes[1]!);
     for (const walk of walks) await expect(walk.next()).rejects.toThrow(/list them again|not every primary/);
     for (const store of stores) expect([...(await allOf(store))]).toEqual([`${id}`]);
     for (const { end } of connections) await end();

@@ -69,6 +69,8 @@ export async function startCluster(
       startRedis([...settings.split(" "), ...extra(index)], await clusterPort()),
     ),
   );
+  // As redis-cli does: nodes that begin with the same epoch settle by their ids' order who is right about a slot.
+  for (const [index, node] of nodes.entries()) await node.ask("CLUSTER", "SET-CONFIG-EPOCH", `${index + 1}`);
   const [first, ...others] = nodes as [RedisServer, ...RedisServer[]];
   for (const { port } of others) await first.ask("CLUSTER", "MEET", "127.0.0.1", `${port}`);
   const bounds = [0, 5461, 10_923, 16_384];
@@ -85,17 +87,54 @@ export async function startCluster(
       (await nodes[index + 3]!.ask("CLUSTER", "REPLICATE", id)).includes("OK"),
     );
   }
-  await until("the cluster works, with its replicas", async () => {
-    const states = await Promise.all(nodes.map((node) => node.ask("CLUSTER", "INFO")));
+  await serving(nodes);
+  await until("the replicas follow, as every node knows", async () => {
     const links = await Promise.all(nodes.slice(3).map((node) => node.ask("INFO", "replication")));
     const maps = await Promise.all(nodes.map((node) => node.ask("CLUSTER", "NODES")));
     return (
-      states.every((info) => info.includes("cluster_state:ok")) &&
       links.every((info) => info.includes("master_link_status:up")) &&
       maps.every((map) => map.split("\n").filter((line) => / slave /.test(line.replace("myself,", ""))).length === 3)
     );
   });
   return { nodes, end: async () => void (await Promise.all(nodes.map((node) => node.end()))) };
+}
+
+/** Waits until each of these nodes serves: for a while after a failover one still may say that the cluster is down. */
+export async function serving(nodes: readonly RedisServer[]): Promise<void> {
+  await until("every node says that the cluster works", async () => {
+    const states = await Promise.all(nodes.map((node) => node.ask("CLUSTER", "INFO")));
+    return states.every((info) => info.includes("cluster_state:ok"));
+  });
+}
+
+/** Gives the slots, none of which has a key, to another primary, and waits until every node knows. */
+export async function moveSlots(
+  nodes: readonly RedisServer[],
+  slots: readonly number[],
+  source: RedisServer,
+  target: RedisServer,
+): Promise<void> {
+  const id = await target.ask("CLUSTER", "MYID");
+  // The others believe whom they have heard the greatest epoch from.
+  await target.ask("CLUSTER", "BUMPEPOCH");
+  for (const slot of slots) {
+    for (const node of [target, source]) {
+      const reply = await node.ask("CLUSTER", "SETSLOT", `${slot}`, "NODE", id);
+      if (!reply.includes("OK")) throw new Error(reply);
+    }
+  }
+  await until("every node knows whose the slots are", async () => {
+    const maps = await Promise.all(nodes.map((node) => node.ask("CLUSTER", "NODES")));
+    return maps.every((map) => {
+      const line = map.split("\n").find((one) => one.startsWith(id)) ?? "";
+      const ranges = line
+        .split(" ")
+        .slice(8)
+        .filter((word) => !word.startsWith("["));
+      const bounds = ranges.map((range) => range.split("-").map(Number));
+      return slots.every((slot) => bounds.some(([low, high = low]) => slot >= low! && slot <= high!));
+    });
+  });
 }
 
 /** The cluster's bus listens 10 000 ports further up. */
