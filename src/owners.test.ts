@@ -1,4 +1,4 @@
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { KEYS, gated, site, START, type Site } from "../test/support/stores.ts";
 import { createSessions } from "./sessions.ts";
 import { memoryStore } from "./stores/memory.ts";
@@ -63,6 +63,27 @@ describe("sessions.list", () => {
     await signIn(shop, "ada");
     shop.time.now += 24 * HOUR;
     expect(await shop.sessions.list("ada")).toEqual([]);
+  });
+
+  it("takes as long as it takes, where no single answer keeps it waiting", async () => {
+    const shop = site({ storeTimeout: "1s" });
+    for (let n = 0; n < 100; n += 1) await signIn(shop, "ada");
+    const read = shop.store.read.bind(shop.store);
+    let pause = 600;
+    shop.store.read = (id) => new Promise((resolve) => setTimeout(() => resolve(read(id)), pause));
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "performance"] });
+    try {
+      const listed = shop.sessions.list("ada");
+      await vi.runAllTimersAsync();
+      expect(await listed).toHaveLength(100);
+      expect(performance.now()).toBeGreaterThanOrEqual(4 * pause);
+      pause = 1200;
+      const refused = expect(shop.sessions.list("ada")).rejects.toMatchObject({ code: "ERR_SESSION_STORE" });
+      await vi.runAllTimersAsync();
+      await refused;
+    } finally {
+      vi.useRealTimers();
+    }
   });
 
   it("needs a store that knows owners, and says so", async () => {

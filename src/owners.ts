@@ -41,16 +41,16 @@ export function capable<Name extends "idsOf" | "all">(
   return method.bind(store) as NonNullable<SessionStore[Name]>;
 }
 
-/** The sessions of an owner that are live, the latest sign-in first. */
-export async function liveSessionsOf(
-  host: Host,
-  owner: string,
-  patience = new Patience(host.storeTimeout),
-): Promise<SessionInfo[]> {
+/**
+ * The sessions of an owner that are live, the latest sign-in first. Without a `patience` that bounds the whole, each
+ * question to the store has a `storeTimeout` of its own: an owner may have many.
+ */
+export async function liveSessionsOf(host: Host, owner: string, patience?: Patience): Promise<SessionInfo[]> {
   const idsOf = capable(host.store, "idsOf", "listing an owner's sessions");
+  const ask: Patience["ask"] = (what, question) => (patience ?? new Patience(host.storeTimeout)).ask(what, question);
   const found: SessionInfo[] = [];
-  await forEach(await patience.ask("list", () => idsOf(owner)), async (id) => {
-    const stored = await patience.ask("read", () => host.store.read(id));
+  await forEach(await ask("list", () => idsOf(owner)), async (id) => {
+    const stored = await ask("read", () => host.store.read(id));
     const loaded = stored && readable(host, id, stored);
     // The index may name a session that has just ended, or changed hands.
     if (loaded && loaded.record.owner === owner) found.push(infoOf(host, id, loaded));
