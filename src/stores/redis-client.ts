@@ -13,7 +13,7 @@ import { slotOf } from "./redis-slot.ts";
 /** A command's words. */
 export type Words = readonly (string | Buffer)[];
 
-/** A connection of `createClient` of the package redis, version 5 or later. */
+/** A connection of `createClient` of the package redis, version 6 or later. */
 export interface NodeRedisClient {
   readonly options?: object | undefined;
   sendCommand(words: Words, options?: { typeMapping?: Record<number, unknown> }): Promise<unknown>;
