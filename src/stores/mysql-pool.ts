@@ -1,4 +1,5 @@
 import type { Buffer } from "node:buffer";
+import { SETTLED } from "./mysql-statements.ts";
 
 /** A pool of "mysql2", by what {@link mysqlStore} calls of it. */
 export interface MysqlPool {
@@ -21,7 +22,7 @@ export type MysqlValues = (Buffer | number | null)[];
 
 /** Asks the server one statement at a time, and is never left waiting. */
 export interface Asking {
-  /** The values of each row, in the order of the statement. The first must be bytes. */
+  /** The values of each row, in the order of the statement. The first must be bytes; the last row tells of the connection. */
   rows(sql: string, values: MysqlValues): Promise<unknown[][]>;
   /** What the statement has written is committed. */
   write(sql: string, values: MysqlValues): Promise<Written>;
@@ -67,7 +68,7 @@ export function askThrough(pool: MysqlPool, timeout: number, table: string): Ask
   return {
     async rows(sql, values) {
       const rows = (await ask(sql, values)) as object[];
-      return rows.map(valuesOf);
+      return rows.slice(0, -1).map(valuesOf);
     },
     async write(sql, values) {
       const { affectedRows, insertId } = (await ask(sql, values)) as Record<string, unknown>;
@@ -96,7 +97,7 @@ function attempt(pool: MysqlPool, sql: string, values: MysqlValues, end: number,
       if (isOver) return;
       isOver = true;
       clearTimeout(timer);
-      const failure = error ?? openTransaction(result);
+      const failure = error ?? unsettled(result);
       if (borrowed !== undefined) {
         if (failure === undefined || LEAVE_IT_GOOD.has(numberOf(failure))) borrowed.release();
         else cutOff(borrowed);
@@ -119,13 +120,21 @@ function attempt(pool: MysqlPool, sql: string, values: MysqlValues, end: number,
 }
 
 // Whoever lent it again would get an old snapshot to read, and lose what is written.
-function openTransaction(result: unknown): Error | undefined {
-  const { serverStatus } = result as { serverStatus?: unknown };
-  if ((Number(serverStatus) & IN_TRANSACTION) === 0) return undefined;
+function unsettled(result: unknown): Error | undefined {
+  try {
+    if (isSettled(result)) return undefined;
+  } catch (error) {
+    return error as Error;
+  }
   return new Error(
     "a connection of mysqlStore's pool was inside a transaction, which is now rolled back: " +
       "leave autocommit on, and end a transaction before you release its connection",
   );
+}
+
+function isSettled(result: unknown): boolean {
+  if (Array.isArray(result)) return String(valuesOf(result.at(-1) as object)[0]) === SETTLED;
+  return (Number((result as { serverStatus?: unknown }).serverStatus) & IN_TRANSACTION) === 0;
 }
 
 // mysql2 says goodbye and waits for the server's, which a server that is gone never says.
@@ -149,6 +158,13 @@ function valuesOf(row: object): unknown[] {
   const nested = values.flatMap((value) => Object.values(value ?? {}));
   if (nested[0] instanceof Uint8Array) return nested;
   throw new TypeError("the typeCast of mysqlStore's pool changes bytes: have it return next() for BLOB and VARBINARY");
+}
+
+/** A number as the pool's options give it: as one, as a text, as a BigInt. */
+export function numberIn(value: unknown): number {
+  const number = value instanceof Uint8Array ? Number.NaN : Number(value);
+  if (Number.isSafeInteger(number)) return number;
+  throw new TypeError("the typeCast of mysqlStore's pool changes numbers: have it return next() for LONGLONG");
 }
 
 function missing(table: string, cause: unknown): Error {

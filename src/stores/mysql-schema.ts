@@ -1,4 +1,5 @@
 import { askThrough, callbackPool, type MysqlPool, type MysqlPromisePool } from "./mysql-pool.ts";
+import { statementsFor } from "./mysql-statements.ts";
 import { LONGEST_KEY } from "./mysql-text.ts";
 import { checkOptions } from "./stored.ts";
 
@@ -64,7 +65,7 @@ export async function migrateMysql(
   const asking = askThrough(callbackPool("migrateMysql", pool), MIGRATION_TIMEOUT, table);
   await asking.write(mysqlSchema(options), []);
   try {
-    await asking.rows(`SELECT id, long_id, payload, version, expires_at, owner FROM ${table} LIMIT 0`, []);
+    await asking.rows(statementsFor(table, false).columns, []);
   } catch (cause) {
     const advice = "give mysqlStore and migrateMysql another name as their table option";
     throw new Error(`the table ${table} is not one of mysqlStore's: ${advice}`, { cause });

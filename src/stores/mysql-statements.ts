@@ -19,6 +19,16 @@ const SERVER_NOW = "(TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(3)) 
 const CLIENT_NOW = "CAST(? AS SIGNED)";
 
 /**
+ * The last row of whatever is asked for, in its first column: whether the connection shows what is committed by now. In a
+ * transaction that somebody has left open, or without autocommit, it shows an old state, where what has been revoked
+ * lives on. Only MariaDB can tell of a transaction, and only it reads that comment.
+ */
+export const SETTLED = "1";
+const CONNECTION = "IF(@@autocommit /*M! AND NOT @@in_transaction */, _binary'1', _binary'0')";
+const told = (rows: string, columns: number) =>
+  `${rows} UNION ALL SELECT ${[CONNECTION, ...Array<string>(columns - 1).fill("NULL")].join(", ")}`;
+
+/**
  * @param table - quoted
  * @param hasClock - whether the time comes as a value, at each place where it is compared with
  */
@@ -27,7 +37,7 @@ export function statementsFor(table: string, hasClock: boolean) {
   const replaced = (column: string) => `${column} = IF(expires_at <= ${now}, VALUES(${column}), ${column})`;
 
   return {
-    read: `SELECT payload, version, expires_at, owner FROM ${table} WHERE id = ? AND expires_at > ${now}`,
+    read: told(`SELECT payload, version, expires_at, owner FROM ${table} WHERE id = ? AND expires_at > ${now}`, 4),
 
     // Assignments see those before them: the expiry, by which they decide, comes last.
     create: `INSERT INTO ${table} (id, long_id, payload, version, owner, expires_at) VALUES (?, ?, ?, ?, ?, ?)
@@ -46,12 +56,15 @@ WHERE id = ? AND expires_at > ${now}`,
 
     delete: `DELETE FROM ${table} WHERE id = ? AND expires_at > ${now}`,
 
-    idsOf: `SELECT id, long_id FROM ${table} WHERE owner = ? AND expires_at > ${now}`,
+    idsOf: told(`SELECT id, long_id FROM ${table} WHERE owner = ? AND expires_at > ${now}`, 2),
 
-    firstPage: `SELECT id, long_id, expires_at > ${now} FROM ${table} ORDER BY id LIMIT ${PAGE}`,
-    nextPage: `SELECT id, long_id, expires_at > ${now} FROM ${table} WHERE id > ? ORDER BY id LIMIT ${PAGE}`,
+    firstPage: told(`(SELECT id, long_id, expires_at > ${now} FROM ${table} ORDER BY id LIMIT ${PAGE})`, 3),
+    nextPage: told(`(SELECT id, long_id, expires_at > ${now} FROM ${table} WHERE id > ? ORDER BY id LIMIT ${PAGE})`, 3),
 
-    expired: `SELECT id FROM ${table} WHERE expires_at <= ${now} ORDER BY expires_at LIMIT ${BATCH}`,
+    /** Nothing but an error, if the table is another's. */
+    columns: told(`(SELECT id, long_id, payload, version, expires_at, owner FROM ${table} LIMIT 0)`, 6),
+
+    expired: told(`(SELECT id FROM ${table} WHERE expires_at <= ${now} ORDER BY expires_at LIMIT ${BATCH})`, 1),
 
     // The sum keeps the server from looking along the index of expiries, where it would lock what lies beside.
     forget: `DELETE FROM ${table} WHERE id IN (${Array.from({ length: BATCH }, () => "?").join(", ")}) AND expires_at + 0 <= ${now}`,

@@ -5,6 +5,8 @@ import { bytesOf, keyOf, textOf } from "./mysql-text.ts";
 import { migrateMysql, type MysqlConnection, mysqlSchema, mysqlStore, type MysqlValues } from "./mysql.ts";
 
 const WRITTEN = { affectedRows: 1, insertId: 1, serverStatus: 2 };
+/** What comes after the rows that were asked for: the connection shows what is committed. */
+const SETTLED = [Buffer.from("1")];
 const stored = { payload: new Uint8Array(3), version: 1, expiresAt: 5000 };
 
 interface Statement {
@@ -68,13 +70,13 @@ describe("mysqlStore", () => {
   });
 
   it("takes the pool with callbacks out of a promise pool", async () => {
-    const { pool, seen } = fakePool(() => []);
+    const { pool, seen } = fakePool(() => [SETTLED]);
     await mysqlStore({ pool }).read("a");
     expect(seen).toMatchObject({ lent: 1, released: 1 });
   });
 
   it("asks one statement an operation, on a connection that it gives back", async () => {
-    const { pool, seen } = fakePool(({ sql }) => (sql.startsWith("SELECT") ? [] : WRITTEN));
+    const { pool, seen } = fakePool(({ sql }) => (/^\(?SELECT/.test(sql) ? [SETTLED] : WRITTEN));
     const store = mysqlStore(pool, { table: "app.web" });
     await store.read("a");
     await store.create("a", stored);
@@ -90,7 +92,7 @@ describe("mysqlStore", () => {
   });
 
   it("tells the time where it has a clock, wherever a statement compares with it", async () => {
-    const { pool, seen } = fakePool(({ sql }) => (sql.startsWith("SELECT") ? [] : WRITTEN));
+    const { pool, seen } = fakePool(({ sql }) => (/^\(?SELECT/.test(sql) ? [SETTLED] : WRITTEN));
     const store = mysqlStore(pool, { clock: () => 777 });
     await store.read("a");
     await store.create("a", stored);
@@ -188,7 +190,7 @@ describe("mysqlStore", () => {
   });
 
   it("gives a connection back once, should it answer twice", async () => {
-    const { pool, seen } = fakePool(() => []);
+    const { pool, seen } = fakePool(() => [SETTLED]);
     const twice = {
       getConnection: (callback: (error: null, lent: MysqlConnection) => void) =>
         pool.getConnection((_, lent) =>
@@ -215,17 +217,28 @@ describe("mysqlStore", () => {
       { s_a: Buffer.of(1), s_b: "1", s_c: "5000", s_d: null },
     ],
   ])("reads rows that the pool makes %s", async (_, row) => {
-    const { pool } = fakePool(() => [row]);
+    const { pool } = fakePool(() => [row, SETTLED]);
     expect(await mysqlStore(pool).read("a")).toEqual({ payload: Buffer.of(1), version: 1, expiresAt: 5000 });
   });
 
   it("says what to do about a pool that turns bytes into text", async () => {
-    const { pool } = fakePool(() => [{ payload: "x", version: 1, expires_at: 5000, owner: null }]);
+    const { pool } = fakePool(() => [{ payload: "x", version: 1, expires_at: 5000, owner: null }, { payload: "1" }]);
     await expect(mysqlStore(pool).read("a")).rejects.toThrow(/have it return next\(\) for BLOB and VARBINARY/);
   });
 
+  it("says what to do about a pool that leaves numbers as bytes", async () => {
+    const { pool } = fakePool(() => [[Buffer.of(1), Buffer.from("1"), Buffer.from("5000"), null], SETTLED]);
+    await expect(mysqlStore(pool).read("a")).rejects.toThrow(/have it return next\(\) for LONGLONG/);
+  });
+
+  it("believes nothing that a connection with an old snapshot shows, not even that there is nothing", async () => {
+    const { pool, seen } = fakePool(() => [[Buffer.from("0")]]);
+    await expect(mysqlStore(pool).read("a")).rejects.toThrow(/leave autocommit on/);
+    expect(seen).toMatchObject({ destroyed: 1, released: 0 });
+  });
+
   it("leaves no timer behind", async () => {
-    const { pool } = fakePool(() => []);
+    const { pool } = fakePool(() => [SETTLED]);
     await mysqlStore(pool).read("a");
     expect(vi.getTimerCount()).toBe(0);
   });
@@ -256,7 +269,9 @@ describe("mysqlStore", () => {
   it("stops collecting when it can delete none of what it finds", async () => {
     const found = Array.from({ length: 100 }, (_, n) => [Buffer.from(`${n}`)]);
     const { pool, seen } = fakePool(({ sql }) =>
-      sql.startsWith("SELECT") ? found : { ...WRITTEN, affectedRows: seen.statements.length > 2 ? 0 : 40 },
+      sql.startsWith("(SELECT")
+        ? [...found, SETTLED]
+        : { ...WRITTEN, affectedRows: seen.statements.length > 2 ? 0 : 40 },
     );
     expect(await mysqlStore(pool).deleteExpired(500)).toBe(40);
   });

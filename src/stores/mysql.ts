@@ -1,7 +1,7 @@
 import { Buffer } from "node:buffer";
 import { type Duration, milliseconds } from "../expiry.ts";
 import type { SessionStore, StoredSession } from "../store.ts";
-import { askThrough, callbackPool, type MysqlPool, type MysqlPromisePool } from "./mysql-pool.ts";
+import { askThrough, callbackPool, numberIn, type MysqlPool, type MysqlPromisePool } from "./mysql-pool.ts";
 import { type MysqlSchemaOptions, quotedTable } from "./mysql-schema.ts";
 import { BATCH, LIVE_KEPT, PAGE, statementsFor } from "./mysql-statements.ts";
 import { bytesOf, keyOf, textOf } from "./mysql-text.ts";
@@ -67,7 +67,7 @@ export function mysqlStore(pool: MysqlPool | MysqlPromisePool, options: MysqlSto
       const [row] = await asking.rows(statements.read, [keyOf(id).key, ...now()]);
       if (row === undefined) return undefined;
       const [payload, version, expiresAt, owner] = row as [Buffer, unknown, unknown, Buffer | null];
-      const found = { payload, version: Number(version), expiresAt: Number(expiresAt) };
+      const found = { payload, version: numberIn(version), expiresAt: numberIn(expiresAt) };
       return owner === null ? found : { ...found, owner: textOf(owner) };
     },
 

@@ -186,6 +186,34 @@ describe.skipIf(!MARIADB_PATH)("mysqlStore, when something is wrong with the ser
     expect(await store().read("a")).toBeUndefined();
   });
 
+  it("refuses to read where it would see an old state, in which a session that has been revoked lives on", async () => {
+    const { create, delete: end, read: readElsewhere } = store();
+    await create("a", session({ owner: "ada" }));
+    const pool = connect({ connectionLimit: 1 });
+    const { read, idsOf, all } = store({}, pool);
+    const forget = async () => {
+      const forgetful = await pool.getConnection();
+      await forgetful.beginTransaction();
+      await forgetful.query("SELECT COUNT(*) FROM sojourn_sessions");
+      forgetful.release();
+    };
+    await forget();
+    await end("a");
+    await expect(read("a")).rejects.toThrow(/end a transaction before you release/);
+    expect(await read("a")).toBeUndefined();
+    await forget();
+    await create("a", session({ owner: "ada" }));
+    await expect(idsOf("ada")).rejects.toThrow(/end a transaction before you release/);
+    expect(await idsOf("ada")).toEqual(["a"]);
+    await forget();
+    await expect(all()[Symbol.asyncIterator]().next()).rejects.toThrow(/end a transaction before you release/);
+    expect(await readElsewhere("a")).toBeDefined();
+
+    const without = connect();
+    without.pool.on("connection", (connection) => void connection.query("SET autocommit = 0"));
+    await expect(mysqlStore(without).read("a")).rejects.toThrow(/leave autocommit on/);
+  });
+
   it("refuses to write in a transaction that somebody left open, and does in the next", async () => {
     const pool = connect({ connectionLimit: 1 });
     const forgetful = await pool.getConnection();

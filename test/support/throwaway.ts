@@ -1,6 +1,6 @@
 import { spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
-import { appendFileSync, chmodSync, chownSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { appendFileSync, chmodSync, chownSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { connect, createServer, type AddressInfo, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -99,7 +99,10 @@ export async function startProgram(options: ProgramOptions): Promise<Program> {
     output: () => output,
     kill: () => end("SIGKILL"),
     stop: () => end("SIGTERM"),
-    pause: () => signalFamily(child.pid!, "SIGSTOP"),
+    pause() {
+      signalFamily(child.pid!, "SIGSTOP");
+      awaitStop(child.pid!);
+    },
     resume: () => signalFamily(child.pid!, "SIGCONT"),
     async restart() {
       await end("SIGTERM");
@@ -112,10 +115,40 @@ export async function startProgram(options: ProgramOptions): Promise<Program> {
 function signalFamily(pid: number, signal: NodeJS.Signals): void {
   try {
     process.kill(pid, signal);
-    const children = readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").split(" ").filter(Boolean);
-    for (const child of children) signalFamily(Number(child), signal);
   } catch {
-    // It has just ended, or this system has no such folder.
+    return; // it has just ended
+  }
+  for (const child of childrenOf(pid)) signalFamily(child, signal);
+}
+
+function childrenOf(pid: number): number[] {
+  try {
+    return readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").split(" ").filter(Boolean).map(Number);
+  } catch {
+    return []; // it has just ended, or this system has no such folder
+  }
+}
+
+/** Stopped, or ended and not yet buried. */
+const STOPPED = new Set(["T", "Z", "X"]);
+
+/** A thread may still answer for a moment after the signal. */
+function awaitStop(pid: number): void {
+  for (let tries = 0; tries < READY_TRIES; tries++) {
+    if ([pid, ...childrenOf(pid)].flatMap(threadStates).every((state) => STOPPED.has(state))) return;
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1);
+  }
+  throw new Error("waited in vain until the program is stopped");
+}
+
+function threadStates(pid: number): string[] {
+  try {
+    return readdirSync(`/proc/${pid}/task`).map((thread) => {
+      const stat = readFileSync(`/proc/${pid}/task/${thread}/stat`, "utf8");
+      return stat[stat.lastIndexOf(")") + 2]!;
+    });
+  } catch {
+    return [];
   }
 }
 
