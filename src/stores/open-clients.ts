@@ -22,6 +22,7 @@ export interface Place {
 
 type Opened = SessionStore & { close(): Promise<void> };
 
+const REDIS_PORT = "6379";
 const CONNECT_TIMEOUT_MS = 5000;
 /** A client that is never told to end a wait would keep every request of an outage. */
 const COMMAND_TIMEOUT_MS = 5000;
@@ -49,18 +50,22 @@ export async function openSqlite({ scheme, rest, options }: Place): Promise<Open
 }
 
 export async function openRedis({ scheme, url, options }: Place): Promise<Opened> {
-  checkUrl(scheme, url);
+  const { host, port, username, password, database } = serverOf(scheme, url);
   const { redisStore } = await import("./redis.ts");
   const { name, module } = await installed(scheme, "redis", "ioredis", "iovalkey");
+  const tls = scheme === "rediss";
   const connection = { opened: false };
   if (name === "redis") {
-    const client = (module as NodeRedis).createClient({ url, ...nodeRedis(connection) });
-    await connected(scheme, client, () => client.destroy(), connection);
-    return withClient(redisStore(client, options), () => client.destroy());
+    const settings = nodeRedis(connection);
+    const socket = { ...settings.socket, host, port, ...(tls ? { tls } : {}) };
+    const client = (module as NodeRedis).createClient({ ...settings, username, password, database, socket });
+    const store = withClient(redisStore(client, options), () => client.destroy());
+    return connected(scheme, client, store, connection);
   }
-  const client = new (module as IoRedis).Redis(url, ioRedis(connection));
-  await connected(scheme, client, () => client.disconnect(), connection);
-  return withClient(redisStore(client, options), () => client.disconnect());
+  const settings = { ...ioRedis(connection), host, port, username, password, ...(tls ? { tls: {} } : {}) };
+  const client = new (module as IoRedis).Redis({ ...settings, db: database });
+  const store = withClient(redisStore(client, options), () => client.disconnect());
+  return connected(scheme, client, store, connection);
 }
 
 export async function openRedisCluster({ scheme, rest, options }: Place): Promise<Opened> {
@@ -76,15 +81,15 @@ export async function openRedisCluster({ scheme, rest, options }: Place): Promis
       rootNodes: nodes.map((node) => ({ socket: node })),
       defaults: { username, password, ...settings, disableOfflineQueue: true, socket },
     });
-    await connected(scheme, client, () => client.destroy(), connection);
-    return withClient(redisStore(client, options), () => client.destroy());
+    const store = withClient(redisStore(client, options), () => client.destroy());
+    return connected(scheme, client, store, connection);
   }
   const client = new (module as IoRedis).Cluster(nodes, {
     lazyConnect: true,
     redisOptions: { username, password, ...ioRedis(connection), ...(tls ? { tls: {} } : {}) },
   });
-  await connected(scheme, client, () => client.disconnect(), connection);
-  return withClient(redisStore(client, options), () => client.disconnect());
+  const store = withClient(redisStore(client, options), () => client.disconnect());
+  return connected(scheme, client, store, connection);
 }
 
 export async function openPostgres({ scheme, url, options, migrate }: Place): Promise<Opened> {
@@ -104,7 +109,7 @@ export async function openPostgres({ scheme, url, options, migrate }: Place): Pr
     pool.on("error", ignore);
     return ready(postgresStore(pool, options), () => pool.end(), migrate && (() => migratePostgres(pool, { table })));
   }
-  type Connect = (url: string, options: object) => PostgresJs & Ends;
+  type Connect = (url: string, options: object) => PostgresJs & { end(options: object): Promise<unknown> };
   const sql = (module as { default: Connect }).default(url, {
     connect_timeout: CONNECT_TIMEOUT_MS / 1000,
     // What it asks for by itself it does not handle the failure of; the store needs none of it.
@@ -113,7 +118,9 @@ export async function openPostgres({ scheme, url, options, migrate }: Place): Pr
     backoff: (attempt: number) => pause(attempt) / 1000,
     onnotice: ignore,
   });
-  return ready(postgresStore(sql, options), () => sql.end(), migrate && (() => migratePostgres(sql, { table })));
+  // Without a limit, it waits forever for the answers that a lost connection still owes.
+  const end = () => sql.end({ timeout: COMMAND_TIMEOUT_MS / 1000 });
+  return ready(postgresStore(sql, options), end, migrate && (() => migratePostgres(sql, { table })));
 }
 
 export async function openMysql({ scheme, url, options, migrate }: Place): Promise<Opened> {
@@ -146,7 +153,7 @@ interface NodeRedis {
   createCluster(options: object): NodeRedisCluster & Connects & { destroy(): void };
 }
 interface IoRedis {
-  readonly Redis: new (url: string, options: object) => IoRedisClient & Connects & { disconnect(): void };
+  readonly Redis: new (options: object) => IoRedisClient & Connects & { disconnect(): void };
   readonly Cluster: new (nodes: object[], options: object) => IoRedisCluster & Connects & { disconnect(): void };
 }
 
@@ -177,7 +184,7 @@ const ioRedis = (connection: Connection) => ({
 /** Whatever fails is told to whoever asked, and what reconnects by itself need not be told of. */
 const ignore = (): void => {};
 
-async function connected(scheme: string, client: Connects, end: () => void, connection: Connection): Promise<void> {
+async function connected(scheme: string, client: Connects, store: Opened, connection: Connection): Promise<Opened> {
   let cause: unknown;
   client.on("error", (error) => (cause = error));
   let timer: NodeJS.Timeout | undefined;
@@ -185,17 +192,24 @@ async function connected(scheme: string, client: Connects, end: () => void, conn
     timer = setTimeout(() => reject(new Error(`no answer within ${CONNECT_TIMEOUT_MS} ms`)), CONNECT_TIMEOUT_MS);
   });
   try {
-    await Promise.race([client.connect(), tooLate]);
+    // ioredis is connected before it knows whether the server has that database: a reply comes after that answer.
+    await Promise.race([client.connect().then(() => store.read("sojourn")), tooLate]);
+    if (cause !== undefined) throw cause;
     connection.opened = true;
+    return store;
   } catch (error) {
-    end();
+    await store.close();
     throw new Error(`${scheme}: can't connect: ${messageOf(cause ?? error)}`, { cause: error });
   } finally {
     clearTimeout(timer);
   }
 }
 
-const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
+/** ioredis says of a cluster only that no node would do; what the last of them said is more to the point. */
+function messageOf(error: unknown): string {
+  const { lastNodeError = error } = error as { lastNodeError?: unknown };
+  return lastNodeError instanceof Error ? lastNodeError.message : String(lastNodeError);
+}
 
 /** The first of these packages that is installed. */
 async function installed<Name extends string>(
@@ -258,15 +272,34 @@ export function unreadable(scheme: string): TypeError {
 }
 
 /** Clients' own errors show the whole URL, with the password in it. */
-function checkUrl(scheme: string, url: string): void {
+function checkUrl(scheme: string, url: string): URL {
+  let checked: URL;
   try {
-    const { username, password, pathname } = new URL(url);
-    for (const part of [username, password, pathname]) decodeURIComponent(part);
+    checked = new URL(url);
+    for (const part of [checked.username, checked.password, checked.pathname]) decodeURIComponent(part);
   } catch {
     throw unreadable(scheme);
   }
   if (!url.startsWith(`${scheme}://`)) throw new TypeError(`${scheme}: URLs begin with ${scheme}://`);
+  return checked;
 }
+
+/** Taken apart here: each client reads such URLs in a way of its own. */
+function serverOf(scheme: string, url: string) {
+  const { hostname, port, username, password, pathname } = checkUrl(scheme, url);
+  const database = /^\/?(\d{0,9})$/.exec(pathname)?.[1];
+  if (database === undefined) throw new TypeError(`${scheme}: URLs end with a database's number, such as /0`);
+  return {
+    host: withoutBrackets(hostname) || "localhost",
+    port: Number(port || REDIS_PORT),
+    username: decodeURIComponent(username) || undefined,
+    password: decodeURIComponent(password) || undefined,
+    database: Number(database),
+  };
+}
+
+/** An IPv6 address stands in brackets, in URLs only. */
+const withoutBrackets = (host: string): string => host.replace(/^\[|\]$/g, "");
 
 /** A path as it is written, relative or absolute, or as a file URL has it. */
 function pathOf(scheme: string, rest: string): string {
@@ -279,8 +312,8 @@ function pathOf(scheme: string, rest: string): string {
 function clusterOf(scheme: string, rest: string) {
   const parts = /^\/\/(?:([^:@/]*)(?::([^@/]*))?@)?([^@/]+)\/?$/.exec(rest);
   const nodes = parts?.[3]?.split(",").map((node) => {
-    const [, host, port = "6379"] = /^(\[[^\]]+\]|[^:]+)(?::(\d{1,5}))?$/.exec(node) ?? [];
-    return host === undefined ? undefined : { host: host.replace(/^\[|\]$/g, ""), port: Number(port) };
+    const [, host, port = REDIS_PORT] = /^(\[[^\]]+\]|[^:]+)(?::(\d{1,5}))?$/.exec(node) ?? [];
+    return host === undefined ? undefined : { host: withoutBrackets(host), port: Number(port) };
   });
   if (!parts || !nodes || nodes.includes(undefined)) {
     throw new TypeError(`${scheme}: URLs list nodes, such as ${scheme}://user:password@one:7000,two:7000`);

@@ -43,6 +43,8 @@ describe("openStore", () => {
       [`file:${folder}?table=x`, /file: URLs have no "table"/],
       ["redis://localhost?tabel=x", /no "tabel": use any of prefix, announceChanges/],
       ["redis://localhost?announceChanges=yes", /announceChanges must be true or false/],
+      ["redis://localhost/sessions", /a database's number, such as \/0/],
+      ["redis://localhost/0/1", /a database's number, such as \/0/],
       ["redis+cluster://", /list nodes/],
       ["redis+cluster://one:7000,two:x", /list nodes/],
       ["file:/a%zz", /%25/],
@@ -80,7 +82,13 @@ describe("openStore", () => {
         expect(inspect(failure, { depth: 9 })).toMatch(/in a password, write/);
         expect(inspect(failure, { depth: 9 })).not.toMatch(/s3cret/);
       }
-      for (const url of ["redis:s3cret@localhost", "sqlite://someone:s3cret@localhost"]) {
+      for (const url of [
+        "redis:s3cret@localhost",
+        "sqlite://someone:s3cret@localhost",
+        `${scheme}://someone:x?s3cret&y@localhost`,
+        `${scheme}://someone:x?s3cret=y@localhost`,
+        `${scheme}://someone:x?announceChanges=s3cret@localhost`,
+      ]) {
         const failure: unknown = await openStore(url).catch((error: unknown) => error);
         expect(inspect(failure, { depth: 9 })).not.toMatch(/s3cret/);
       }

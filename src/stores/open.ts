@@ -68,6 +68,8 @@ export async function openStore(url: string, options: OpenStoreOptions = {}): Pr
     );
   }
   const [, name, rest = "", query = ""] = parts;
+  // What follows a question mark in a password looks like options, and must not be shown.
+  if (query.includes("@") && !(scheme.hasClientOptions && rest.includes("@"))) throw unreadable(name!);
   const [own, others] = [{} as Record<string, string | boolean>, new URLSearchParams()];
   for (const [key, value] of new URLSearchParams(query)) {
     if (scheme.options.includes(key)) own[key] = key === "announceChanges" ? isTrue(key, value) : value;
@@ -84,12 +86,10 @@ export async function openStore(url: string, options: OpenStoreOptions = {}): Pr
 }
 
 function isTrue(key: string, value: string): boolean {
-  if (value !== "true" && value !== "false") throw new TypeError(`${key} must be true or false, not "${value}"`);
+  if (value !== "true" && value !== "false") throw new TypeError(`${key} must be true or false`);
   return value === "true";
 }
 
-/** What follows a question mark in a password looks like an option, and must not be shown. */
 function unknownOption(scheme: string, name: string, known: readonly string[]): TypeError {
-  if (name.includes("@")) return unreadable(scheme);
   return new TypeError(`${scheme}: URLs have no "${name}": use any of ${known.join(", ") || "none"}`);
 }

@@ -1,6 +1,6 @@
 import { EventEmitter } from "node:events";
 import { describe, expect, it } from "vitest";
-import { type Ears, postgresConnection, type PostgresJs } from "./postgres-client.ts";
+import { type Ears, type PostgresClient, postgresConnection, type PostgresJs } from "./postgres-client.ts";
 
 function hearing(): { heard: string[]; losses: number; ears: Ears } {
   const state = {
@@ -41,6 +41,25 @@ class PgClientLike extends EventEmitter {
 }
 
 describe("postgresConnection", () => {
+  it("bounds a query of a pool of pg that sets no bound of its own, and leaves the others theirs", async () => {
+    const bounds: unknown[] = [];
+    const pool = (options: object) =>
+      Object.assign(new EventEmitter(), {
+        options,
+        totalCount: 0,
+        connect: async () => {},
+        query: async ({ query_timeout }: { query_timeout?: number }) => {
+          bounds.push(query_timeout);
+          return { rows: [] };
+        },
+      });
+    for (const options of [{}, { query_timeout: undefined }, { query_timeout: 0 }, { query_timeout: 500 }]) {
+      const given = pool(options) as unknown as PostgresClient;
+      await postgresConnection("test", given).run({ name: "n", text: "SELECT 1" }, [], false);
+    }
+    expect(bounds).toEqual([10_000, 10_000, undefined, undefined]);
+  });
+
   it("listens once to a channel through postgres.js, for all who ever want to hear", async () => {
     const { state, sql } = postgresJs();
     const kept = hearing();

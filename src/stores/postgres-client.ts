@@ -35,7 +35,7 @@ interface PgPoolClient extends Pick<PgClient, "query" | "on" | "removeListener">
 /** A `Pool` of pg. */
 export interface PgPool {
   readonly totalCount: number;
-  readonly options: object;
+  readonly options: { readonly query_timeout?: unknown };
   query(query: PgQuery): Promise<{ readonly rows: unknown[][] }>;
   query(script: string): Promise<unknown>;
   connect(): Promise<PgPoolClient>;
@@ -136,7 +136,7 @@ function guard(client: Pick<PgPool, "on">): void {
 
 function overPg(client: PgPool | PgClient): PostgresConnection {
   guard(client);
-  const own = isPool(client) && "query_timeout" in client.options ? {} : { query_timeout: LONGEST_QUERY };
+  const own = isPool(client) && client.options.query_timeout !== undefined ? {} : { query_timeout: LONGEST_QUERY };
 
   return {
     // A pooler that can't is found out by the server's error: pg sends a statement when the last is answered.

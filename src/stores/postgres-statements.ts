@@ -16,8 +16,8 @@ export const ECHO = "?";
 export const LONGEST_ANNOUNCED = 7900;
 
 /*
- * All values go in and come out as text, so that no type parser or serializer that the application has given its client
- * can bend them. In each, $1 is the clock's time, or NULL for the engine's.
+ * All values go in and come out as text, so that no type parser that the application has given its client can bend them,
+ * nor a serializer, unless it is one of postgres.js for text. In each, $1 is the clock's time, or NULL for the engine's.
  *
  * The engine's is clock_timestamp(): now() is the time at which the statement began, and it may have waited for
  * somebody else's lock since. Only where an index is to be searched is it the latter.

@@ -113,6 +113,11 @@ function checkSettings(client: Partial<Record<string, unknown>>): void {
         'Remove enableAutoPipelining, or set autoPipeliningIgnoredCommands to ["evalsha", "eval"]',
     );
   }
+  if (typeof client["nodes"] === "function" && (options["stringNumbers"] || nodes["stringNumbers"])) {
+    throw new TypeError(
+      "redisStore in a cluster needs a client without stringNumbers, with which it never finds where slots are: remove that",
+    );
+  }
   if (options["scaleReads"] !== undefined && options["scaleReads"] !== "master") {
     throw new TypeError(
       'redisStore needs a client that reads from primaries: remove scaleReads, or set it to "master". ' +

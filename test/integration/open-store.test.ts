@@ -1,13 +1,16 @@
 import { execFile } from "node:child_process";
-import { cpSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { cpSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { networkInterfaces, tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { POSTGRES_PATH, startPostgres } from "../support/postgres.ts";
+import { REDIS_SERVER, type RedisServer, startRedis } from "../support/redis.ts";
 import { NODE22 } from "../support/sqlite.ts";
 import { engines } from "./support/engines.ts";
 
 const run = promisify(execFile);
+const HAS_IPV6 = Object.values(networkInterfaces()).some((each) => each?.some(({ address }) => address === "::1"));
 const ROOT = join(import.meta.dirname, "../..");
 
 let folder: string;
@@ -54,6 +57,99 @@ describe("openStore of a URL of SQLite", () => {
     ];
     const { stdout } = await run(NODE22!, args, { cwd: ROOT, timeout: 50_000 });
     expect(stdout).toBe("true 1 an-id-of-twenty-two-ch\n");
+  });
+});
+
+/** What a program prints that has the library and one client's package, and nothing else. */
+async function withOnly(client: string, program: string, ...args: string[]): Promise<string> {
+  const place = join(folder, client);
+  cpSync(join(ROOT, "dist"), join(place, "dist"), { recursive: true });
+  writeFileSync(join(place, "package.json"), JSON.stringify({ type: "module" }));
+  mkdirSync(join(place, "node_modules"), { recursive: true });
+  rmSync(join(place, "node_modules", client), { force: true });
+  symlinkSync(join(ROOT, "node_modules", client), join(place, "node_modules", client));
+  const { stdout, stderr } = await run(process.execPath, ["--input-type=module", "-e", program, "program", ...args], {
+    cwd: place,
+    timeout: 50_000,
+  });
+  return stdout + stderr;
+}
+
+describe.skipIf(!REDIS_SERVER)("openStore of a URL of Redis, whichever client is there", () => {
+  let server: RedisServer;
+  beforeAll(async () => (server = await startRedis(HAS_IPV6 ? ["--bind", "127.0.0.1", "::1"] : [])));
+  afterAll(() => server.end());
+
+  const keep = `
+    import { openStore } from "./dist/stores/open.js";
+    try {
+      const store = await openStore(process.argv[2]);
+      await store.create("an-id", { payload: new Uint8Array(3), version: 1, expiresAt: Date.now() + 60_000 });
+      await store.close();
+      console.log("kept");
+    } catch (error) { console.log(error.message); }
+  `;
+
+  describe.each(["redis", "ioredis", "iovalkey"])("%s", (client) => {
+    it("keeps sessions in the database that is named, and refuses one that is not there", async () => {
+      const { port } = server;
+      const prefix = `prefix=${client}`;
+      expect(await withOnly(client, keep, `redis://127.0.0.1:${port}/3?${prefix}`)).toBe("kept\n");
+      expect(await server.ask("INFO", "keyspace")).toMatch(/^db3:/m);
+      expect(await withOnly(client, keep, `redis://127.0.0.1:${port}/99?${prefix}`)).toMatch(
+        /can't connect.*out of range/,
+      );
+      expect(await server.ask("INFO", "keyspace")).not.toMatch(/^db0:/m);
+    });
+
+    it.skipIf(!HAS_IPV6)("finds a server by its IPv6 address", async () => {
+      const url = `redis://[::1]:${server.port}/4?prefix=v6-${client}`;
+      expect(await withOnly(client, keep, url)).toBe("kept\n");
+    });
+
+    it("gives user and password as they are meant, and says which was wrong", async () => {
+      const { port } = server;
+      await server.ask("ACL", "SETUSER", "we@b", "on", ">p@ss/w%rd", "~*", "&*", "+@all");
+      expect(
+        await withOnly(client, keep, `redis://we%40b:p%40ss%2Fw%25rd@127.0.0.1:${port}/5?prefix=acl-${client}`),
+      ).toBe("kept\n");
+      const wrong = await withOnly(client, keep, `redis://we%40b:guessed@127.0.0.1:${port}/5`);
+      expect(wrong).toMatch(/can't connect.*(WRONGPASS|invalid username)/);
+      expect(wrong).not.toContain("guessed");
+    });
+  });
+});
+
+describe.skipIf(!POSTGRES_PATH)("openStore of a URL of PostgreSQL, with postgres.js", () => {
+  it("closes although a connection was lost with questions under way", async () => {
+    const { address, stop } = await startPostgres();
+    const program = `
+      import { connect, createServer } from "node:net";
+      import { openStore } from "./dist/stores/open.js";
+      const sockets = new Set();
+      const line = createServer((client) => {
+        const server = connect(Number(process.argv[2]), "127.0.0.1");
+        for (const socket of [client, server]) sockets.add(socket.on("error", () => {}));
+        client.pipe(server).pipe(client);
+      }).listen(0, "127.0.0.1", async () => {
+        const store = await openStore("postgres://app@127.0.0.1:" + line.address().port + "/app", { migrate: true });
+        const reads = () => Promise.allSettled(Array.from({ length: 5 }, () => store.read("an-id")));
+        await reads();
+        for (const socket of sockets) socket.resetAndDestroy();
+        await reads();
+        console.log((await reads()).map(({ status }) => status).join());
+        await store.close();
+        console.log("closed");
+        line.close();
+        for (const socket of sockets) socket.destroy();
+      });
+    `;
+    try {
+      const words = await withOnly("postgres", program, `${address.port}`);
+      expect(words).toMatch(/closed\n$/);
+    } finally {
+      await stop();
+    }
   });
 });
 

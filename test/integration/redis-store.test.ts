@@ -444,6 +444,8 @@ describe.skipIf(!REDIS_SERVER)("redisStore", () => {
       expect(() => redisStore(prefixed)).toThrow(/without keyPrefix/);
     }
     expect(() => redisStore(new IoCluster([], { ...lazy, scaleReads: "slave" }))).toThrow(/scaleReads/);
+    const texts = { redisOptions: { stringNumbers: true } };
+    expect(() => redisStore(new IoCluster([], { ...lazy, ...texts }))).toThrow(/without stringNumbers/);
     expect(() => redisStore(new IoCluster([], { ...lazy, enableAutoPipelining: true }))).toThrow(
       /enableAutoPipelining/,
     );
