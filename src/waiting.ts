@@ -49,29 +49,42 @@ export class Patience {
   }
 }
 
-/** How many questions to a store are under way at once, where there are many to ask. */
-const SIDE_BY_SIDE = 32;
+/** How {@link forEach} goes about it. */
+export interface Bounds {
+  /** How many questions to a store are under way at once. Default 32. */
+  readonly sideBySide?: number | undefined;
+  /** How many failures mean that the store is out of order, so that nothing more is asked. Default 32. */
+  readonly mostFailures?: number | undefined;
+  /** Ends it, once all that were asked have answered. */
+  readonly signal?: AbortSignal | undefined;
+}
 
 /**
- * Asks for each item, many at a time. What fails does not keep the others from being asked, unless so much fails that
- * the store is out of order; the first failure is thrown once all that were asked have answered.
+ * Asks for each item, many at a time, taking each only when there is a place for it. What fails does not keep the others
+ * from being asked, unless too much does; the first failure is thrown once all that were asked have answered.
  */
 export async function forEach<Item>(
   items: Iterable<Item> | AsyncIterable<Item>,
   ask: (item: Item) => Promise<void>,
+  { sideBySide = 32, mostFailures = 32, signal }: Bounds = {},
 ): Promise<void> {
   const failures: unknown[] = [];
   const underway = new Set<Promise<void>>();
-  for await (const item of items) {
-    const asked: Promise<void> = ask(item)
-      .catch((error: unknown) => void failures.push(error))
-      .finally(() => underway.delete(asked));
-    underway.add(asked);
-    if (underway.size >= SIDE_BY_SIDE) await Promise.race(underway);
-    if (failures.length >= SIDE_BY_SIDE) break;
+  try {
+    for await (const item of items) {
+      signal?.throwIfAborted();
+      const asked: Promise<void> = ask(item)
+        .catch((error: unknown) => void failures.push(error))
+        .finally(() => underway.delete(asked));
+      underway.add(asked);
+      if (underway.size >= sideBySide) await Promise.race(underway);
+      if (failures.length >= mostFailures) break;
+    }
+  } finally {
+    await Promise.all(underway);
   }
-  await Promise.all(underway);
   if (failures.length > 0) throw failures[0];
+  signal?.throwIfAborted();
 }
 
 /** Runs tasks of the same key one after the other, and those of different keys side by side. */

@@ -1,5 +1,6 @@
 import { setTimeout as delay } from "node:timers/promises";
 import type { SessionStore } from "../store.ts";
+import { type Bounds, forEach } from "../waiting.ts";
 import { readLatest } from "./capabilities.ts";
 import { checkPair, control, CONTROL_ID, formOf } from "./moving-forms.ts";
 import { handover } from "./moving-handover.ts";
@@ -75,6 +76,7 @@ export async function copySessions(
   }
   signal?.throwIfAborted();
   const { settle } = handover(from, to);
+  const bounds = { sideBySide: concurrency, mostFailures: 1, signal };
 
   await begin(from, to, clock());
   let copied = 0;
@@ -92,7 +94,7 @@ export async function copySessions(
     const before = copied;
     const errors: unknown[] = [];
     let [seen, skipped, failed] = [0, 0, 0];
-    await forEach(from.all(), { concurrency, signal }, async (id) => {
+    const move = async (id: string) => {
       if (id === CONTROL_ID) return;
       try {
         if ((await settle(id)).moved) copied += 1;
@@ -103,13 +105,14 @@ export async function copySessions(
       }
       seen += 1;
       onProgress({ pass, seen, copied, skipped, failed });
-    });
+    };
+    await forEach(from.all(), move, bounds);
     moved = copied - before;
     if (moved === 0 && failed > 0) {
       throw new AggregateError(errors, `copySessions: ${failed} sessions could not be moved; run it again`);
     }
   }
-  return { copied, swept: await sweep(from, to, { concurrency, signal }), passes: pass };
+  return { copied, swept: await sweep(from, to, bounds), passes: pass };
 }
 
 /** Says in `from` that a copy has begun, before anything is read there: from now on new sessions begin in `to`. */
@@ -125,42 +128,13 @@ async function sweep(from: SessionStore, to: SessionStore, bounds: Bounds): Prom
   if (to.all === undefined) return 0;
   const { settle } = handover(from, to);
   let swept = 0;
-  await forEach(to.all(), bounds, async (id) => {
+  const clear = async (id: string) => {
     const form = formOf(await readLatest(to, id));
     if (form !== "staged" && form !== "marker") return;
     const { stored } = await settle(id);
     if (stored === undefined && form === "marker") await to.delete(id);
     swept += 1;
-  });
+  };
+  await forEach(to.all(), clear, bounds);
   return swept;
-}
-
-interface Bounds {
-  readonly concurrency: number;
-  readonly signal: AbortSignal | undefined;
-}
-
-/** Works on so many at a time, taking each from the source only when there is a place for it. */
-async function forEach(
-  source: AsyncIterable<string>,
-  { concurrency, signal }: Bounds,
-  work: (id: string) => Promise<void>,
-): Promise<void> {
-  const working = new Set<Promise<void>>();
-  let failure: { readonly error: unknown } | undefined;
-  try {
-    for await (const id of source) {
-      if (failure) break;
-      signal?.throwIfAborted();
-      const one = work(id)
-        .catch((error: unknown) => void (failure ??= { error }))
-        .then(() => void working.delete(one));
-      working.add(one);
-      if (working.size >= concurrency) await Promise.race(working);
-    }
-  } finally {
-    await Promise.all(working);
-  }
-  if (failure) throw failure.error;
-  signal?.throwIfAborted();
 }
