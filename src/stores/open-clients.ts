@@ -192,9 +192,10 @@ async function connected(scheme: string, client: Connects, store: Opened, connec
     timer = setTimeout(() => reject(new Error(`no answer within ${CONNECT_TIMEOUT_MS} ms`)), CONNECT_TIMEOUT_MS);
   });
   try {
-    // ioredis is connected before it knows whether the server has that database: a reply comes after that answer.
+    // ioredis is connected before it knows whether the server has that database: a reply comes after that answer. Of a
+    // cluster some node may be away.
     await Promise.race([client.connect().then(() => store.read("sojourn")), tooLate]);
-    if (cause !== undefined) throw cause;
+    if (cause !== undefined && !scheme.endsWith("+cluster")) throw cause;
     connection.opened = true;
     return store;
   } catch (error) {

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { POSTGRES_PATH, startPostgres } from "../support/postgres.ts";
-import { REDIS_SERVER, type RedisServer, startRedis } from "../support/redis.ts";
+import { REDIS_SERVER, type RedisServer, startCluster, startRedis } from "../support/redis.ts";
 import { NODE22 } from "../support/sqlite.ts";
 import { engines } from "./support/engines.ts";
 
@@ -100,6 +100,21 @@ describe.skipIf(!REDIS_SERVER)("openStore of a URL of Redis, whichever client is
         /can't connect.*out of range/,
       );
       expect(await server.ask("INFO", "keyspace")).not.toMatch(/^db0:/m);
+    });
+
+    it("opens a cluster of which a node is away, and says what is wrong where none would do", async () => {
+      const { nodes, end } = await startCluster();
+      try {
+        const places = [...nodes.slice(3), ...nodes.slice(0, 3)].map(({ port }) => `127.0.0.1:${port}`);
+        await nodes[3]!.kill();
+        expect(await withOnly(client, keep, `redis+cluster://${places.join(",")}`)).toBe("kept\n");
+        const wrong = await withOnly(client, keep, `redis+cluster://we:guessed@${places.slice(1).join(",")}`);
+        // iovalkey does not say, and goes on trying.
+        expect(wrong).toMatch(client === "iovalkey" ? /can't connect: no answer/ : /can't connect.*WRONGPASS/);
+        expect(wrong).not.toContain("guessed");
+      } finally {
+        await end();
+      }
     });
 
     it.skipIf(!HAS_IPV6)("finds a server by its IPv6 address", async () => {
