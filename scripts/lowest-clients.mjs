@@ -1,7 +1,7 @@
 // Runs the tests of stores with the oldest client packages that package.json says will do, in a clone of the last commit,
 // so that this one's node_modules stay as they are.
 //
-//   node scripts/lowest-clients.mjs [arguments for vitest]
+//   npm run lowest -- [arguments for vitest]
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
