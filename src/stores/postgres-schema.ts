@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { type PostgresClient, postgresConnection } from "./postgres-client.ts";
 import { checkOptions } from "./stored.ts";
 
@@ -11,6 +12,7 @@ export interface PostgresSchemaOptions {
 }
 
 // A name has 63 bytes at most, and those of the indexes are the table's and a little more.
+const LONGEST_NAME = 63;
 const NAME = /^(?:([A-Za-z_][A-Za-z0-9_$]{0,62})\.)?([A-Za-z_][A-Za-z0-9_$]{0,49})$/;
 
 /** The table's name, checked, in the forms that statements need. */
@@ -18,7 +20,7 @@ export interface TableNames {
   /** As it goes into a statement. */
   readonly quoted: string;
   readonly table: string;
-  /** Of what is announced about this table's sessions: without the schema, which one process may name and another not. */
+  /** Of what is announced about this table's sessions: all processes name it alike. */
   readonly channel: string;
 }
 
@@ -33,7 +35,7 @@ export function tableNames(maker: string, name: string | undefined = "sojourn_se
   return {
     quoted: schema === undefined ? `"${table}"` : `"${schema}"."${table}"`,
     table,
-    channel: table,
+    channel: name.length <= LONGEST_NAME ? name : `sojourn_${createHash("md5").update(name).digest("hex")}`,
   };
 }
 

@@ -14,7 +14,6 @@ import {
   startPgbouncer,
   startPostgres,
 } from "../support/postgres.ts";
-import { until } from "../support/throwaway.ts";
 
 const CAPABILITIES = ["idsOf", "all", "deleteExpired", "subscribe", "close"] as const;
 
@@ -86,23 +85,6 @@ describe.skipIf(POSTGRES_PATH === undefined)("postgresStore", () => {
   });
   afterAll(async () => {
     await postgres?.stop();
-  });
-
-  it("tells of sessions by whatever name the table goes", async () => {
-    const pool = new Pool(postgres.address);
-    const table = "Named";
-    await migratePostgres(pool, { table });
-    const [short, long] = [postgresStore(pool, { table }), postgresStore(pool, { table: `public.${table}` })];
-    const heard: string[] = [];
-    let listens = false;
-    short.subscribe({ ended: (id) => heard.push(id), listening: (is) => (listens = is) });
-    await until("it listens", () => listens);
-    await long.create("a", { payload: new Uint8Array(1), version: 1, expiresAt: Date.now() + 60_000 });
-    expect(await long.delete("a")).toBe(true);
-    await until("it has heard", () => heard.includes("a"));
-    await short.close();
-    await long.close();
-    await pool.end();
   });
 
   describe("keeps the contract with pg", () => {
