@@ -22,7 +22,7 @@ export type MysqlValues = (Buffer | number | null)[];
 
 /** Asks the server one statement at a time, and is never left waiting. */
 export interface Asking {
-  /** The values of each row, in the order of the statement. The first must be bytes; the last row tells of the connection. */
+  /** The values of each row, the first of which must be bytes. One more row, the last, tells of the connection. */
   rows(sql: string, values: MysqlValues): Promise<unknown[][]>;
   /** What the statement has written is committed. */
   write(sql: string, values: MysqlValues): Promise<Written>;
