@@ -153,7 +153,7 @@ function numberOf(error: unknown): number {
 
 // Whatever shape the pool's options give a row (rowsAsArray, nestTables), its values keep their order.
 function valuesOf(row: object): unknown[] {
-  const values: unknown[] = Array.isArray(row) ? row : Object.values(row);
+  const values: unknown[] = Object.values(row);
   if (values[0] instanceof Uint8Array) return values;
   const nested = values.flatMap((value) => Object.values(value ?? {}));
   if (nested[0] instanceof Uint8Array) return nested;

@@ -23,6 +23,7 @@ export interface Place {
 type Opened = SessionStore & { close(): Promise<void> };
 
 const REDIS_PORT = "6379";
+const LAST_PORT = 65_535;
 const CONNECT_TIMEOUT_MS = 5000;
 /** A client that is never told to end a wait would keep every request of an outage. */
 const COMMAND_TIMEOUT_MS = 5000;
@@ -45,8 +46,13 @@ export async function openSqlite({ scheme, rest, options }: Place): Promise<Open
     name === "node:sqlite"
       ? new (module as { DatabaseSync: new (path: string) => Database }).DatabaseSync(path)
       : new (module as { default: new (path: string) => Database }).default(path);
-  db.exec("PRAGMA synchronous = NORMAL");
-  return withClient(sqliteStore(db, options), () => db.close());
+  try {
+    db.exec("PRAGMA synchronous = NORMAL");
+    return withClient(sqliteStore(db, options), () => db.close());
+  } catch (error) {
+    db.close();
+    throw error;
+  }
 }
 
 export async function openRedis({ scheme, url, options }: Place): Promise<Opened> {
@@ -277,7 +283,8 @@ function checkUrl(scheme: string, url: string): URL {
   let checked: URL;
   try {
     checked = new URL(url);
-    for (const part of [checked.username, checked.password, checked.pathname]) decodeURIComponent(part);
+    const { username, password, hostname, pathname } = checked;
+    for (const part of [username, password, hostname, pathname]) decodeURIComponent(part);
   } catch {
     throw unreadable(scheme);
   }
@@ -290,13 +297,19 @@ function serverOf(scheme: string, url: string) {
   const { hostname, port, username, password, pathname } = checkUrl(scheme, url);
   const database = /^\/?(\d{0,9})$/.exec(pathname)?.[1];
   if (database === undefined) throw new TypeError(`${scheme}: URLs end with a database's number, such as /0`);
+  if (username && !password) throw withoutPassword(scheme);
   return {
-    host: withoutBrackets(hostname) || "localhost",
+    host: withoutBrackets(decodeURIComponent(hostname)) || "localhost",
     port: Number(port || REDIS_PORT),
     username: decodeURIComponent(username) || undefined,
     password: decodeURIComponent(password) || undefined,
     database: Number(database),
   };
+}
+
+/** Clients leave the name out then, and are somebody else. */
+function withoutPassword(scheme: string): TypeError {
+  return new TypeError(`${scheme}: URLs that name a user give the password as well: ${scheme}://user:password@host`);
 }
 
 /** An IPv6 address stands in brackets, in URLs only. */
@@ -307,19 +320,25 @@ function pathOf(scheme: string, rest: string): string {
   if (!rest.startsWith("//")) return decoded(scheme, rest);
   if (!rest.startsWith("///"))
     throw new TypeError(`${scheme}: URLs take a path, such as ${scheme}:/var/lib/app/sessions`);
-  return fileURLToPath(`file:${rest}`);
+  try {
+    return fileURLToPath(`file:${rest}`);
+  } catch {
+    throw notEncoded(scheme);
+  }
 }
 
 function clusterOf(scheme: string, rest: string) {
   const parts = /^\/\/(?:([^:@/]*)(?::([^@/]*))?@)?([^@/]+)\/?$/.exec(rest);
   const nodes = parts?.[3]?.split(",").map((node) => {
     const [, host, port = REDIS_PORT] = /^(\[[^\]]+\]|[^:]+)(?::(\d{1,5}))?$/.exec(node) ?? [];
-    return host === undefined ? undefined : { host: withoutBrackets(host), port: Number(port) };
+    if (host === undefined || Number(port) > LAST_PORT) return undefined;
+    return { host: withoutBrackets(host), port: Number(port) };
   });
   if (!parts || !nodes || nodes.includes(undefined)) {
     throw new TypeError(`${scheme}: URLs list nodes, such as ${scheme}://user:password@one:7000,two:7000`);
   }
   const [, username, password] = parts;
+  if (username && !password) throw withoutPassword(scheme);
   return {
     username: username ? decoded(scheme, username) : undefined,
     password: password ? decoded(scheme, password) : undefined,
@@ -331,6 +350,9 @@ function decoded(scheme: string, text: string): string {
   try {
     return decodeURIComponent(text);
   } catch {
-    throw new TypeError(`${scheme}: the URL is not encoded well: write a percent sign as %25`);
+    throw notEncoded(scheme);
   }
 }
+
+const notEncoded = (scheme: string): TypeError =>
+  new TypeError(`${scheme}: the URL is not encoded well: write a percent sign as %25`);

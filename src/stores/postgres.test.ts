@@ -75,7 +75,7 @@ describe("postgresStore", () => {
       const client = answering(() => {
         left -= 1;
         if (left > 0) throw failing(code);
-        return [["1"]];
+        return [["x"]];
       });
       expect(await postgresStore(client).touch("x", 1)).toBe(true);
       expect(client.asked).toHaveLength(3);
@@ -98,7 +98,7 @@ describe("postgresStore", () => {
   });
 
   it("goes on without prepared statements where a pooler has lost one", async () => {
-    for (const code of ["26000", "42P05"]) {
+    for (const code of ["26000", "42P05", "0A000"]) {
       const names: (string | undefined)[] = [];
       const pool = {
         totalCount: 0,
@@ -117,8 +117,23 @@ describe("postgresStore", () => {
     }
   });
 
+  it("believes no reply that names another session or owner", async () => {
+    const store = postgresStore(answering(() => [["live", "y"]]));
+    const given = { payload: new Uint8Array(1), version: 2, expiresAt: Date.now() + 1000 };
+    const asked = [
+      store.read("x"),
+      store.create("x", given),
+      store.update("x", given, 1),
+      store.touch("x", 1),
+      store.delete("x"),
+      store.idsOf("x"),
+    ];
+    for (const each of asked) await expect(each).rejects.toThrow(/reply to another statement.*a client of its own/);
+    expect(await store.delete("y")).toBe(true);
+  });
+
   it("finds no session in a version that none can have, without asking", async () => {
-    const client = answering(() => [["1"]]);
+    const client = answering(() => [["x"]]);
     const store = postgresStore(client);
     const stored = { payload: new Uint8Array(1), version: 2, expiresAt: Date.now() + 1000 };
     for (const version of [Number.NaN, 1.5, Infinity, 2 ** 53, undefined as never]) {
@@ -131,7 +146,7 @@ describe("postgresStore", () => {
   });
 
   it("never lets go of an operation that began before it was closed as if it had not", async () => {
-    const store = postgresStore(answering(() => [["1"]]));
+    const store = postgresStore(answering(() => [["x"]]));
     const begun = store.touch("x", 1);
     await store.close();
     await store.close();

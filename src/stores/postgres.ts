@@ -55,9 +55,12 @@ const OPTIONS = ["table", "prepare", "listen", "announceChanges", "clock"];
 
 const SERIALIZATION_FAILURE = "40001";
 const DEADLOCK = "40P01";
-const UNKNOWN_STATEMENT = "26000";
-const STATEMENT_EXISTS = "42P05";
+/** Not known on this connection, there already, or made when a table was another: nothing has been done. */
+const STATEMENT_TROUBLE: ReadonlySet<unknown> = new Set(["26000", "42P05", "0A000"]);
 const NO_SUCH_TABLE = "42P01";
+
+const MIXED_UP =
+  "the connection gave the reply to another statement: with postgres.js, give the store a client of its own (see docs/stores.md)";
 
 const TRIES = 16;
 const LONGEST_PAUSE = 50;
@@ -107,7 +110,7 @@ export function postgresStore(client: PostgresClient, options: PostgresStoreOpti
       } catch (error) {
         const code = codeOf(error);
         if (code === NO_SUCH_TABLE) throw missing(names.quoted, error);
-        if (prepared && (code === UNKNOWN_STATEMENT || code === STATEMENT_EXISTS)) {
+        if (prepared && STATEMENT_TROUBLE.has(code)) {
           prepare = false;
           continue;
         }
@@ -121,6 +124,13 @@ export function postgresStore(client: PostgresClient, options: PostgresStoreOpti
 
   const ask = (statement: Statement, ...values: (string | null)[]): Promise<readonly Row[]> =>
     run(statement, [time(), ...values]);
+
+  /** Asks about the rows of one session or one owner, which the first value names. */
+  async function askOf(statement: Statement, whose: string, ...values: (string | null)[]): Promise<readonly Row[]> {
+    const rows = await ask(statement, whose, ...values);
+    for (const row of rows) if (row.at(-1) !== whose) throw new Error(MIXED_UP);
+    return rows;
+  }
 
   /** In batches, each of which begins behind the last: no transaction lasts, and no result fills the memory. */
   async function* listed(): AsyncGenerator<string, void, undefined> {
@@ -136,7 +146,7 @@ export function postgresStore(client: PostgresClient, options: PostgresStoreOpti
     announcesChanges: announceChanges,
 
     async read(id) {
-      const [row] = await ask(statements.read, keyOf(id).key);
+      const [row] = await askOf(statements.read, keyOf(id).key);
       if (row === undefined) return undefined;
       const [version, expiresAt, owner, payload] = row;
       return {
@@ -150,7 +160,7 @@ export function postgresStore(client: PostgresClient, options: PostgresStoreOpti
     async create(id, stored) {
       checkStored(stored);
       const { key, longId } = keyOf(id);
-      return (await ask(statements.create, key, ...columnsOf(stored), longId)).length > 0;
+      return (await askOf(statements.create, key, ...columnsOf(stored), longId)).length > 0;
     },
 
     async update(id, stored, expectedVersion) {
@@ -158,18 +168,18 @@ export function postgresStore(client: PostgresClient, options: PostgresStoreOpti
       checkStored(stored);
       // No session's version: the server would refuse to read it.
       if (!Number.isSafeInteger(expectedVersion)) return false;
-      const values = [keyOf(id).key, ...columnsOf(stored), String(expectedVersion)];
+      const values = [...columnsOf(stored), String(expectedVersion)];
       if (announceChanges) values.push(announcement(CHANGED, id));
-      return (await ask(statements.update, ...values)).length > 0;
+      return (await askOf(statements.update, keyOf(id).key, ...values)).length > 0;
     },
 
     async touch(id, expiresAt) {
       checkTime(expiresAt);
-      return (await ask(statements.touch, keyOf(id).key, String(expiresAt))).length > 0;
+      return (await askOf(statements.touch, keyOf(id).key, String(expiresAt))).length > 0;
     },
 
     async delete(id) {
-      const [row] = await ask(statements.delete, keyOf(id).key, announcement(ENDED, id));
+      const [row] = await askOf(statements.delete, keyOf(id).key, announcement(ENDED, id));
       return row?.[0] === "live";
     },
 
@@ -184,7 +194,7 @@ export function postgresStore(client: PostgresClient, options: PostgresStoreOpti
     },
 
     async idsOf(owner) {
-      const rows = await ask(statements.idsOf, encodeText(owner));
+      const rows = await askOf(statements.idsOf, encodeText(owner));
       return rows.map(([id]) => decodeText(id ?? ""));
     },
 

@@ -58,7 +58,8 @@ export function replicaWait(client: Pick<RedisClient, "connectionOf" | "send">, 
     try {
       return await client.connectionOf(key);
     } catch {
-      await client.send(key, ["GET", key]);
+      // Whatever the answer: the key may be an index.
+      await client.send(key, ["GET", key]).catch(() => {});
       return client.connectionOf(key);
     }
   }

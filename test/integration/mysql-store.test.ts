@@ -71,6 +71,19 @@ describe.skipIf(!MARIADB_PATH)("mysqlStore, on a server", () => {
     });
   });
 
+  it("reads rows as arrays with nested tables, which are no arrays", async () => {
+    for (const nestTables of [true, "_"] as const) {
+      const nested = mysql.createPool({ ...server.client, rowsAsArray: true, nestTables });
+      await migrateMysql(nested);
+      const store = mysqlStore(nested);
+      const stored = { payload: Buffer.of(1, 2), version: 7, expiresAt: Date.now() + HOUR, owner: "nested" };
+      await store.create(`nested-${nestTables}`, stored);
+      expect(await store.read(`nested-${nestTables}`)).toEqual(stored);
+      await store.delete(`nested-${nestTables}`);
+      await nested.end();
+    }
+  });
+
   it("says true of writes that change nothing, whatever rows the client has counted", async () => {
     for (const flags of [["FOUND_ROWS"], ["-FOUND_ROWS"]]) {
       const counting = mysql.createPool({ ...server.client, flags });

@@ -79,6 +79,28 @@ describe.skipIf(POSTGRES_PATH === undefined)("postgresStore", () => {
     for (const store of stores) await store.close();
   });
 
+  it("goes on while its table is changed under prepared statements", async () => {
+    const client = pool();
+    await migratePostgres(client, { table: "changing" });
+    const store = postgresStore(client, { table: "changing" });
+    const id = newId();
+    await store.create(id, { ...stored(), owner: "ada" });
+    for (const change of [
+      "ADD COLUMN more text",
+      "ALTER COLUMN owner TYPE varchar(500)",
+      "ALTER COLUMN long_id TYPE varchar(9000)",
+      "DROP COLUMN more",
+    ]) {
+      for (let asked = 0; asked < 2; asked += 1) {
+        expect((await store.read(id))?.owner).toBe("ada");
+        expect(await store.idsOf("ada")).toEqual([id]);
+        expect(await store.touch(id, Date.now() + 60_000)).toBe(true);
+      }
+      await client.query(`ALTER TABLE changing ${change}`);
+    }
+    expect(await store.delete(id)).toBe(true);
+  });
+
   it("gives SQL that psql could run", async () => {
     await postgres.sql(postgresSchema({ table: "by_hand" }));
     await postgres.sql("GRANT SELECT, INSERT, UPDATE, DELETE ON by_hand TO app");

@@ -198,6 +198,17 @@ describe.skipIf(!REDIS_SERVER)("redisStore in a cluster", () => {
   beforeAll(async () => (cluster = await startCluster()));
   afterAll(() => cluster.end());
 
+  it("signs an owner in who has sessions already, over connections that are only just made", async () => {
+    const stored = { payload: new Uint8Array(9), version: 1, expiresAt: Date.now() + 600_000, owner: "ada" };
+    for (let turn = 0; turn < 3; turn += 1) {
+      const fresh = new IoCluster([{ host: "127.0.0.1", port: cluster.nodes[turn]!.port }], { lazyConnect: true });
+      fresh.on("error", () => {});
+      const store = redisStore(fresh, { prefix: "fresh", replicas: { wait: 1, timeout: "5s" } });
+      expect(await store.create(`session-${turn}`, stored)).toBe(true);
+      fresh.disconnect();
+    }
+  });
+
   it("loses nothing that a replica has confirmed when a primary is killed under load, and signs nobody out", async () => {
     const rootNodes = cluster.nodes.map(({ port }) => ({ url: `redis://127.0.0.1:${port}` }));
     const node = createCluster({ rootNodes, defaults: { disableOfflineQueue: true } }).on("error", () => {});

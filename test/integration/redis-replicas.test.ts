@@ -68,6 +68,29 @@ async function replicated() {
   };
 }
 
+describe.skipIf(!REDIS_SERVER)("redisStore with a client that leads to a replica", () => {
+  it("says READONLY and no quiet no, although the replica does not have the session yet", async () => {
+    const [primary, replica] = await Promise.all([startRedis(), startRedis()]);
+    const line = await startProxy(primary);
+    await follow(replica, line.port);
+    const [right, wrong] = await Promise.all([primary, replica].map(({ port }) => clients["ioredis"]!(port)));
+    const [there, here] = [redisStore(right!.client), redisStore(wrong!.client)];
+    try {
+      line.hold();
+      await there.create("a", session());
+      for (const act of [() => here.delete("a"), () => here.update("a", session(2), 1), () => here.touch("a", 2e12)]) {
+        await expect(act()).rejects.toThrow(/READONLY|read only/i);
+      }
+      expect(await there.delete("a")).toBe(true);
+      expect(await there.delete("a")).toBe(false);
+    } finally {
+      await Promise.all([right!.end(), wrong!.end()]);
+      await line.stop();
+      await Promise.all([primary.end(), replica.end()]);
+    }
+  });
+});
+
 describe.skipIf(!REDIS_SERVER)("redisStore that waits for replicas", () => {
   for (const [client, connect] of Object.entries(clients)) {
     it.concurrent(`does not take the new primary's word for what was lost with the old one, with ${client}`, async () => {
