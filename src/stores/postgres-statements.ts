@@ -19,8 +19,8 @@ export const LONGEST_ANNOUNCED = 7900;
  * All values go in and come out as text, so that no type parser that the application has given its client can bend them,
  * nor a serializer, unless it is one of postgres.js for text. In each, $1 is the clock's time, or NULL for the engine's.
  *
- * All columns of a result are text: a prepared statement of which a column changes its type is refused. The last says whose
- * row it is: a client that mixes up replies must not be believed.
+ * All columns of a result are text, in one collation: a prepared statement of which a column changes its type is refused.
+ * The last says whose row it is: a client that mixes up replies must not be believed.
  *
  * The engine's is clock_timestamp(): now() is the time at which the statement began, and it may have waited for
  * somebody else's lock since. Only where an index is to be searched is it the latter.
@@ -28,19 +28,20 @@ export const LONGEST_ANNOUNCED = 7900;
 export function statementsFor({ quoted, channel }: TableNames, announceChanges: boolean) {
   const now = `coalesce($1::text::bigint, floor(date_part('epoch', clock_timestamp()) * 1000)::bigint)`;
   const began = `coalesce($1::text::bigint, floor(date_part('epoch', statement_timestamp()) * 1000)::bigint)`;
+  const text = (column: string) => `${column}::text COLLATE "C"`;
   const announce = `pg_notify('${channel}', `;
   const update = `UPDATE ${quoted}
 SET version = $3::text::bigint, expires_at = $4::text::bigint, owner = $5::text, payload = decode($6::text, 'base64')
-WHERE id = $2::text AND version = $7::text::bigint AND expires_at > ${now} RETURNING id::text`;
+WHERE id = $2::text AND version = $7::text::bigint AND expires_at > ${now} RETURNING ${text("id")} AS id`;
 
   return {
-    read: statement(`SELECT version::text, expires_at::text, owner::text, encode(payload, 'base64'), id::text
+    read: statement(`SELECT version::text, expires_at::text, ${text("owner")}, encode(payload, 'base64'), ${text("id")}
 FROM ${quoted} WHERE id = $2::text AND expires_at > ${now}`),
 
     create: statement(`INSERT INTO ${quoted} AS kept (id, version, expires_at, owner, payload, long_id)
 VALUES ($2::text, $3::text::bigint, $4::text::bigint, $5::text, decode($6::text, 'base64'), $7::text)
 ON CONFLICT (id) DO UPDATE SET version = excluded.version, expires_at = excluded.expires_at, owner = excluded.owner,
-payload = excluded.payload WHERE kept.expires_at <= ${now} RETURNING kept.id::text`),
+payload = excluded.payload WHERE kept.expires_at <= ${now} RETURNING ${text("kept.id")}`),
 
     // $8: what to announce, or NULL.
     update: announceChanges
@@ -49,20 +50,20 @@ SELECT CASE WHEN $8::text IS NOT NULL THEN ${announce}$8::text) END::text, id FR
       : statement(update),
 
     touch: statement(`UPDATE ${quoted} SET expires_at = greatest(expires_at, $3::text::bigint)
-WHERE id = $2::text AND expires_at > ${now} RETURNING id::text`),
+WHERE id = $2::text AND expires_at > ${now} RETURNING ${text("id")}`),
 
     // $3: what to announce, or NULL.
     delete: statement(`WITH ended AS (
 DELETE FROM ${quoted} WHERE id = $2::text
-RETURNING CASE WHEN expires_at > ${now} THEN 'live' ELSE 'expired' END AS state, id::text
+RETURNING CASE WHEN expires_at > ${now} THEN 'live' ELSE 'expired' END AS state, ${text("id")} AS id
 ) SELECT state, CASE WHEN state = 'live' AND $3::text IS NOT NULL THEN ${announce}$3::text) END::text, id FROM ended`),
 
-    idsOf: statement(`SELECT coalesce(long_id, id)::text, owner::text FROM ${quoted}
+    idsOf: statement(`SELECT ${text("coalesce(long_id, id)")}, ${text("owner")} FROM ${quoted}
 WHERE left(owner, 255) = left($2::text, 255) AND owner = $2::text AND expires_at > ${now}`),
 
-    // $2: where the batch begins.
-    all: statement(`SELECT id::text, coalesce(long_id, id)::text FROM ${quoted}
-WHERE id >= $2::text AND expires_at > ${now} ORDER BY id LIMIT $3::text::bigint`),
+    // $2: where the batch begins. Ordered by the column that the index is on, and not by what the result calls so.
+    all: statement(`SELECT ${text("id")}, ${text("coalesce(long_id, id)")} FROM ${quoted} AS kept
+WHERE id >= $2::text AND expires_at > ${now} ORDER BY kept.id LIMIT $3::text::bigint`),
 
     // Rows that somebody is writing to are left for the next round: nobody waits for the collector, nor it for them.
     deleteExpired: statement(`WITH gone AS (

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { Client, Pool, type PoolConfig } from "pg";
 import postgresJs from "postgres";
-import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from "vitest";
 import type { StoredSession } from "../../src/store.ts";
 import { migratePostgres, postgresSchema, postgresStore } from "../../src/stores/postgres.ts";
 import { type Postgres, POSTGRES_PATH, startPostgres } from "../support/postgres.ts";
@@ -82,6 +82,7 @@ describe.skipIf(POSTGRES_PATH === undefined)("postgresStore", () => {
   it("goes on while its table is changed under prepared statements", async () => {
     const client = pool();
     await migratePostgres(client, { table: "changing" });
+    const asked = vi.spyOn(client as { query(query: string | { name?: string }): unknown }, "query");
     const store = postgresStore(client, { table: "changing" });
     const id = newId();
     await store.create(id, { ...stored(), owner: "ada" });
@@ -99,6 +100,11 @@ describe.skipIf(POSTGRES_PATH === undefined)("postgresStore", () => {
       await client.query(`ALTER TABLE changing ${change}`);
     }
     expect(await store.delete(id)).toBe(true);
+    // None was refused and had to go without.
+    const queries = asked.mock.calls.flatMap(([query]) => (typeof query === "string" ? [] : [query]));
+    const names = queries.map(({ name }) => name);
+    expect(names).toHaveLength(26);
+    expect(names).not.toContain(undefined);
   });
 
   it("gives SQL that psql could run", async () => {
