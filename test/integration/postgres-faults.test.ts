@@ -92,7 +92,7 @@ describe.skipIf(POSTGRES_PATH === undefined)("postgresStore", () => {
       "ALTER COLUMN long_id TYPE varchar(9000)",
       "DROP COLUMN more",
     ]) {
-      for (let asked = 0; asked < 2; asked += 1) {
+      for (let turn = 0; turn < 2; turn += 1) {
         expect((await store.read(id))?.owner).toBe("ada");
         expect(await store.idsOf("ada")).toEqual([id]);
         expect(await store.touch(id, Date.now() + 60_000)).toBe(true);
