@@ -7,8 +7,8 @@ import {
   openRedisCluster,
   openSqlite,
   type Place,
-  unreadable,
 } from "./open-clients.ts";
+import { unreadable } from "./open-urls.ts";
 import { checkOptions } from "./stored.ts";
 
 /** How {@link openStore} opens a store. */
