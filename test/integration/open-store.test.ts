@@ -60,14 +60,16 @@ describe("openStore of a URL of SQLite", () => {
   });
 });
 
-/** What a program prints that has the library and one client's package, and nothing else. */
-async function withOnly(client: string, program: string, ...args: string[]): Promise<string> {
-  const place = join(folder, client);
+/** What a program prints that has the library and at most one client's package, and nothing else. */
+async function withOnly(client: string | undefined, program: string, ...args: string[]): Promise<string> {
+  const place = join(folder, client ?? "nothing");
   cpSync(join(ROOT, "dist"), join(place, "dist"), { recursive: true });
   writeFileSync(join(place, "package.json"), JSON.stringify({ type: "module" }));
-  mkdirSync(join(place, "node_modules"), { recursive: true });
-  rmSync(join(place, "node_modules", client), { force: true });
-  symlinkSync(join(ROOT, "node_modules", client), join(place, "node_modules", client));
+  if (client !== undefined) {
+    mkdirSync(join(place, "node_modules"), { recursive: true });
+    rmSync(join(place, "node_modules", client), { force: true });
+    symlinkSync(join(ROOT, "node_modules", client), join(place, "node_modules", client));
+  }
   const { stdout, stderr } = await run(process.execPath, ["--input-type=module", "-e", program, "program", ...args], {
     cwd: place,
     timeout: 50_000,
@@ -176,15 +178,10 @@ describe("openStore without the client's package", () => {
     ["mysql://localhost/app", "mysql: URLs need the package mysql2: npm install mysql2"],
     ["sqlite:sessions.db", "sqlite: URLs need the package better-sqlite3: npm install better-sqlite3"],
   ])("names the command that installs it for %s", async (url, message) => {
-    // A library of its own, with nothing around it.
-    cpSync(join(ROOT, "dist"), join(folder, "dist"), { recursive: true });
-    writeFileSync(join(folder, "package.json"), JSON.stringify({ type: "module" }));
     const program = `
       import { openStore } from "./dist/stores/open.js";
       try { await openStore(process.argv[2]); } catch (error) { console.log(error.message); }
     `;
-    const args = ["--input-type=module", "-e", program, "program", url];
-    const { stdout } = await run(process.execPath, args, { cwd: folder });
-    expect(stdout).toContain(message);
+    expect(await withOnly(undefined, program, url)).toContain(message);
   });
 });

@@ -107,6 +107,23 @@ describe.skipIf(POSTGRES_PATH === undefined)("postgresStore", () => {
     expect(names).not.toContain(undefined);
   });
 
+  it("is not bent by what an application has postgres.js transform", async () => {
+    const nothing = () => undefined;
+    const transform = { undefined: null, column: { from: () => "x", to: () => "x" }, value: { from: nothing } };
+    for (const each of [postgresJs.camel, transform]) {
+      const sql = postgresJs({ ...postgres.address, max: 2, transform: each });
+      const store = postgresStore(sql);
+      const id = newId();
+      const given = { ...stored(), owner: "snake_case" };
+      expect(await store.create(id, given)).toBe(true);
+      expect(await store.read(id)).toMatchObject({ version: 1, owner: "snake_case" });
+      expect(await store.update(id, { ...given, version: 2 }, 1)).toBe(true);
+      expect(await store.idsOf("snake_case")).toEqual([id]);
+      expect(await store.delete(id)).toBe(true);
+      await sql.end({ timeout: 5 });
+    }
+  });
+
   it("gives SQL that psql could run", async () => {
     await postgres.sql(postgresSchema({ table: "by_hand" }));
     await postgres.sql("GRANT SELECT, INSERT, UPDATE, DELETE ON by_hand TO app");
