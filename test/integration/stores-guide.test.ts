@@ -6,7 +6,7 @@ import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { NODE22 } from "../support/sqlite.ts";
 import { blocksOf, document, ROOT, workshop } from "./support/blocks.ts";
-import { engines } from "./support/engines.ts";
+import { engines } from "../support/engines.ts";
 
 const blocks = blocksOf(document("docs/stores.md")).map((block, i) => ({ ...block, i: i + 1 }));
 

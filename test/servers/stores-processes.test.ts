@@ -5,12 +5,12 @@ import { createSessions } from "sojourn";
 import { openStore } from "sojourn/open";
 import { describe, expect, it } from "vitest";
 import { Browser, KEYS } from "../support/stores.ts";
-import { engines } from "./support/engines.ts";
+import { engines } from "../support/engines.ts";
 
 const PROCESSES = 4;
 const UPDATES = 250;
 
-const updates = join(import.meta.dirname, "fixtures/updates.mjs");
+const updates = join(import.meta.dirname, "../fixtures/updates.mjs");
 
 interface Data {
   count?: number;

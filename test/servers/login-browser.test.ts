@@ -1,6 +1,6 @@
 import { type Browser, type BrowserContextOptions, chromium, type Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "vitest";
-import { startServer, workingDirectory } from "./spawned.ts";
+import { startServer, workingDirectory } from "../../examples/login/spawned.ts";
 
 const { CHROMIUM_PATH, CI } = process.env;
 /** A name that is no local one to the browser: over plain HTTP it then sends no Sec-Fetch-Site. */

@@ -7,7 +7,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { POSTGRES_PATH, startPostgres } from "../support/postgres.ts";
 import { REDIS_SERVER, type RedisServer, startCluster, startRedis } from "../support/redis.ts";
 import { NODE22 } from "../support/sqlite.ts";
-import { engines } from "./support/engines.ts";
+import { engines } from "../support/engines.ts";
 
 const run = promisify(execFile);
 const HAS_IPV6 = Object.values(networkInterfaces()).some((each) => each?.some(({ address }) => address === "::1"));
