@@ -62,64 +62,72 @@ describe("openStore of a URL of SQLite", () => {
   });
 });
 
+/** Says whether it could keep a session, or what was wrong. */
+const KEEP = `
+  import { openStore } from "./dist/stores/open.js";
+  try {
+    const store = await openStore(process.argv[2]);
+    await store.create("an-id", { payload: new Uint8Array(3), version: 1, expiresAt: Date.now() + 60_000 });
+    await store.close();
+    console.log("kept");
+  } catch (error) { console.log(error.message); }
+`;
+
 describe.skipIf(!REDIS_SERVER)("openStore of a URL of Redis, whichever client is there", () => {
   let server: RedisServer;
   beforeAll(async () => (server = await startRedis(HAS_IPV6 ? ["--bind", "127.0.0.1", "::1"] : [])));
   afterAll(() => server.end());
 
-  const keep = `
-    import { openStore } from "./dist/stores/open.js";
-    try {
-      const store = await openStore(process.argv[2]);
-      await store.create("an-id", { payload: new Uint8Array(3), version: 1, expiresAt: Date.now() + 60_000 });
-      await store.close();
-      console.log("kept");
-    } catch (error) { console.log(error.message); }
-  `;
-
   describe.each(["redis", "ioredis", "iovalkey"])("%s", (client) => {
     it("keeps sessions in the database that is named, and refuses one that is not there", async () => {
       const { port } = server;
       const prefix = `prefix=${client}`;
-      expect(await withOnly(client, keep, `redis://127.0.0.1:${port}/3?${prefix}`)).toBe("kept\n");
+      expect(await withOnly(client, KEEP, `redis://127.0.0.1:${port}/3?${prefix}`)).toBe("kept\n");
       expect(await server.ask("INFO", "keyspace")).toMatch(/^db3:/m);
-      expect(await withOnly(client, keep, `redis://127.0.0.1:${port}/99?${prefix}`)).toMatch(
+      expect(await withOnly(client, KEEP, `redis://127.0.0.1:${port}/99?${prefix}`)).toMatch(
         /can't connect.*out of range/,
       );
       expect(await server.ask("INFO", "keyspace")).not.toMatch(/^db0:/m);
     });
 
-    it("opens a cluster of which a node is away, and says what is wrong where none would do", async () => {
-      const { nodes, end } = await startCluster();
-      try {
-        const places = [...nodes.slice(3), ...nodes.slice(0, 3)].map(({ port }) => `127.0.0.1:${port}`);
-        await nodes[3]!.kill();
-        expect(await withOnly(client, keep, `redis+cluster://${places.join(",")}`)).toBe("kept\n");
-        const wrong = await withOnly(client, keep, `redis+cluster://we:guessed@${places.slice(1).join(",")}`);
-        // iovalkey does not say, and goes on trying.
-        expect(wrong).toMatch(client === "iovalkey" ? /can't connect: no answer/ : /can't connect.*WRONGPASS/);
-        expect(wrong).not.toContain("guessed");
-      } finally {
-        await end();
-      }
-    });
-
     it.skipIf(!HAS_IPV6)("finds a server by its IPv6 address", async () => {
       const url = `redis://[::1]:${server.port}/4?prefix=v6-${client}`;
-      expect(await withOnly(client, keep, url)).toBe("kept\n");
+      expect(await withOnly(client, KEEP, url)).toBe("kept\n");
     });
 
     it("gives user and password as they are meant, and says which was wrong", async () => {
       const { port } = server;
       await server.ask("ACL", "SETUSER", "we@b", "on", ">p@ss/w%rd", "~*", "&*", "+@all");
       expect(
-        await withOnly(client, keep, `redis://we%40b:p%40ss%2Fw%25rd@127.0.0.1:${port}/5?prefix=acl-${client}`),
+        await withOnly(client, KEEP, `redis://we%40b:p%40ss%2Fw%25rd@127.0.0.1:${port}/5?prefix=acl-${client}`),
       ).toBe("kept\n");
-      const wrong = await withOnly(client, keep, `redis://we%40b:guessed@127.0.0.1:${port}/5`);
+      const wrong = await withOnly(client, KEEP, `redis://we%40b:guessed@127.0.0.1:${port}/5`);
       expect(wrong).toMatch(/can't connect.*(WRONGPASS|invalid username)/);
       expect(wrong).not.toContain("guessed");
     });
   });
+});
+
+describe.skipIf(!REDIS_SERVER)("openStore of a URL of a Redis Cluster of which a node is away", () => {
+  let cluster: Awaited<ReturnType<typeof startCluster>>;
+  beforeAll(async () => {
+    cluster = await startCluster();
+    await cluster.nodes[3]!.kill();
+  });
+  afterAll(() => cluster.end());
+
+  it.each(["redis", "ioredis", "iovalkey"])(
+    "opens it with %s, and says what is wrong where none would do",
+    async (client) => {
+      const { nodes } = cluster;
+      const places = [...nodes.slice(3), ...nodes.slice(0, 3)].map(({ port }) => `127.0.0.1:${port}`);
+      expect(await withOnly(client, KEEP, `redis+cluster://${places.join(",")}?prefix=${client}`)).toBe("kept\n");
+      const wrong = await withOnly(client, KEEP, `redis+cluster://we:guessed@${places.slice(1).join(",")}`);
+      // iovalkey does not say, and goes on trying.
+      expect(wrong).toMatch(client === "iovalkey" ? /can't connect: no answer/ : /can't connect.*WRONGPASS/);
+      expect(wrong).not.toContain("guessed");
+    },
+  );
 });
 
 describe.skipIf(!POSTGRES_PATH)("openStore of a URL of PostgreSQL, with postgres.js", () => {

@@ -1,7 +1,8 @@
 import { spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { appendFileSync, chmodSync, chownSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
-import { connect, createServer, type AddressInfo, type Socket } from "node:net";
+import { randomInt } from "node:crypto";
+import { connect, createServer, type AddressInfo, type Server, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
@@ -187,14 +188,36 @@ export async function until<T>(
   throw new Error(`waited in vain until ${what}`);
 }
 
-/** A port of the loopback address that nobody listens on. */
+/** Below those that systems give to whoever asks for any: between two starts of a server nobody else gets its port. */
+const FIRST_PORT = 12_000;
+const LAST_PORT = 21_999;
+/** A cluster's node listens on a second port, so many further up. */
+const BUS = 10_000;
+
+/** A port of 127.0.0.1 on which nobody listens, nor on the one of a cluster's bus: this process's as long as it runs. */
 export async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
+  return until("there is a free port", async () => {
+    const port = randomInt(FIRST_PORT, LAST_PORT + 1);
+    // Whoever chooses a port is to listen here too. Where a system has one loopback address only, it is chance alone.
+    const claim = await listening(port, "127.0.0.2").catch(
+      (error: NodeJS.ErrnoException) => error.code !== "EADDRINUSE",
+    );
+    if (claim === false) return false;
+    if (claim !== true) claim.unref();
+    for (const each of [port, port + BUS]) {
+      const trial = await listening(each, "127.0.0.1").catch(() => undefined);
+      if (trial === undefined) return false;
+      trial.close();
+      await once(trial, "close");
+    }
+    return port;
+  });
+}
+
+async function listening(port: number, host: string): Promise<Server> {
+  const server = createServer((socket) => socket.destroy()).listen(port, host);
   await once(server, "listening");
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, "close");
-  return port;
+  return server;
 }
 
 /** Whom to run as: PostgreSQL and MariaDB refuse to be root. */
