@@ -9,8 +9,8 @@ export interface SessionEvent {
 export interface SessionEvents {
   /** A session was stored for the first time. */
   created: SessionEvent;
-  /** An owner signed in. */
-  signedIn: SessionEvent;
+  /** An owner signed in. `previousId`: the session's id until then, where there was one. */
+  signedIn: SessionEvent & { readonly previousId?: string | undefined };
   /** The session's token was replaced by `rotate()`, or by periodic rotation once the client had the new one. */
   rotated: SessionEvent;
   signedOut: SessionEvent;

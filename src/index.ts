@@ -10,4 +10,4 @@ export type { Client, Flash } from "./record.ts";
 export type { AnyRequest } from "./request.ts";
 export type { SessionEvent, SessionEvents, SessionListener } from "./events.ts";
 export { SessionError, type SessionErrorCode } from "./errors.ts";
-export type { SessionStore, StoredSession } from "./store.ts";
+export type { SessionStore, SessionUpdate, StoredSession } from "./store.ts";

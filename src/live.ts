@@ -8,6 +8,15 @@ const POLL_MS = 1000;
 const LOOK_MS = 30_000;
 const RETRY_MS = 5000;
 
+/** One watcher's hold on a session. */
+export interface Watching {
+  readonly signal: AbortSignal;
+  /** Lets go of it. */
+  readonly release: () => void;
+  /** Signing in has given the watcher's own session another id. */
+  moveTo(id: string): void;
+}
+
 /** The signals that abort when their sessions end. */
 export interface LiveHandles {
   /**
@@ -15,7 +24,7 @@ export interface LiveHandles {
    *
    * @param epoch - the epoch that the watcher's token is of: signing in elsewhere ends what an older one holds.
    */
-  watch(id: string, epoch: () => number | undefined): { signal: AbortSignal; release: () => void };
+  watch(id: string, epoch: () => number | undefined): Watching;
   /** Somebody has found the session changed: its watchers are looked after now. */
   recheck(id: string): void;
   close(): void;
@@ -31,16 +40,17 @@ interface Watch {
  * process by the store's `subscribe` (or by looking once a second, where the store has none). Expiry, and whatever went
  * unheard, is found by looking: at the beginning, at the end as it was known, and now and then.
  */
-export function createLiveHandles(host: Omit<Host, "live">): LiveHandles {
+export function createLiveHandles(host: Omit<Host, "live" | "moves">): LiveHandles {
   const { store, emitter, now } = host;
   const watches = new Map<string, Watch>();
   let unsubscribe: (() => void) | undefined;
 
   for (const name of ["signedOut", "revoked", "replayed"] as const) emitter.on(name, ({ id }) => end(id, name));
   // The token may be another now: whoever holds the old one is out.
-  for (const name of ["signedIn", "rotated"] as const) {
-    emitter.on(name, ({ id }) => recheck(id));
-  }
+  emitter.on("rotated", ({ id }) => recheck(id));
+  emitter.on("signedIn", ({ previousId }) => {
+    if (previousId !== undefined) recheck(previousId);
+  });
 
   function recheck(id: string): void {
     const watch = watches.get(id);
@@ -93,22 +103,32 @@ export function createLiveHandles(host: Omit<Host, "live">): LiveHandles {
     }
   }
 
+  function add(id: string, controller: AbortController, epoch: () => number | undefined) {
+    unsubscribe ??= store.subscribe?.({ ended: (ended) => end(ended, "revoked") });
+    let watch = watches.get(id);
+    if (!watch) watches.set(id, (watch = { controllers: new Map(), timer: undefined }));
+    watch.controllers.set(controller, epoch);
+    // It may have ended between being read and being watched.
+    wait(id, watch, 0);
+    return { id, watch };
+  }
+
   return {
     watch(id, epoch) {
-      unsubscribe ??= store.subscribe?.({ ended: (ended) => end(ended, "revoked") });
-      let watch = watches.get(id);
-      if (!watch) watches.set(id, (watch = { controllers: new Map(), timer: undefined }));
       const controller = new AbortController();
       setMaxListeners(0, controller.signal);
-      watch.controllers.set(controller, epoch);
-      // It may have ended between being read and being watched.
-      wait(id, watch, 0);
-      const held = watch;
+      let held = add(id, controller, epoch);
+      const release = () => {
+        held.watch.controllers.delete(controller);
+        if (held.watch.controllers.size === 0 && watches.get(held.id) === held.watch) forget(held.id, held.watch);
+      };
       return {
         signal: controller.signal,
-        release() {
-          held.controllers.delete(controller);
-          if (held.controllers.size === 0 && watches.get(id) === held) forget(id, held);
+        release,
+        moveTo(next) {
+          if (!held.watch.controllers.has(controller)) return;
+          release();
+          held = add(next, controller, epoch);
         },
       };
     },

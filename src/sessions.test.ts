@@ -284,10 +284,21 @@ describe("A store that fails", () => {
     },
   );
 
+  it.each(["create", "update"] as const)(
+    "at %s, that takes effect and rejects, is no failure: a look at the store shows it",
+    async (operation) => {
+      const { browser, server, healthy } = await failing(operation, "error-after");
+      const one = operation === "create" ? server.browser() : browser;
+      await one.visit((session) => void handlers[operation](session));
+      expect(server.events).toMatchObject([{ name: operation === "create" ? "created" : "rotated" }]);
+      expect(await one.copy(healthy.sessions).data()).toEqual({ n: operation === "create" ? 5 : 1 });
+    },
+  );
+
   it.each(
-    (["create", "update", "delete"] as const).flatMap((operation) =>
-      outcomes.map(([name, fault]) => [operation, name, fault] as const),
-    ),
+    (["create", "update", "delete"] as const)
+      .flatMap((operation) => outcomes.map(([name, fault]) => [operation, name, fault] as const))
+      .filter(([operation, , fault]) => operation === "delete" || fault !== "error-after"),
   )("at %s (%s) is ERR_SESSION_STORE, and no cookie is set or cleared", async (operation, _, fault) => {
     const { browser, server } = await failing(operation, fault);
     const one = operation === "create" ? server.browser() : browser;
@@ -454,13 +465,14 @@ describe("Events", () => {
     await one.visit((session) => (session.data.n = 1));
     const { id } = (await one.begin()).session;
     await one.visit((session) => session.signIn("alice"));
+    const nextId = (await one.begin()).session.id;
     await one.visit((session) => session.rotate());
     await one.visit((session) => session.signOut());
     expect(events).toEqual([
       { name: "created", id, owner: undefined },
-      { name: "signedIn", id, owner: "alice" },
-      { name: "rotated", id, owner: "alice" },
-      { name: "signedOut", id, owner: "alice" },
+      { name: "signedIn", id: nextId, owner: "alice", previousId: id },
+      { name: "rotated", id: nextId, owner: "alice" },
+      { name: "signedOut", id: nextId, owner: "alice" },
     ]);
   });
 

@@ -5,11 +5,11 @@ import { createEmitter, type SessionEvents, type SessionListener } from "./event
 import { settle, type SessionsOptions } from "./options.ts";
 import { createLiveHandles } from "./live.ts";
 import { checkOrigin } from "./origin.ts";
-import { liveSessionsOf, revoke, revokeAll, revokeEverything, type SessionInfo } from "./owners.ts";
+import { liveSessionsOf, revoke, revokeAll, revokeEverything, storedUnder, type SessionInfo } from "./owners.ts";
 import type { AnyRequest, Closing } from "./request.ts";
 import { innermost } from "./request.ts";
 import { sessionOf, visitOf, type Session, type SessionData } from "./session.ts";
-import { isSameAttempt, Visit, type Host } from "./visit.ts";
+import { Visit, type Host } from "./visit.ts";
 import { createLanes } from "./waiting.ts";
 
 /** The head of a response, as far as a session writes to it; only Set-Cookie is appended. A `Headers` object is one. */
@@ -95,7 +95,7 @@ export function createSessions<Data extends object = SessionData>(options: Sessi
   const settings = settle(options);
   const emitter = createEmitter();
   const shared = { ...settings, emitter, lanes: createLanes() };
-  const host: Host = { ...shared, live: createLiveHandles(shared) };
+  const host: Host = { ...shared, live: createLiveHandles(shared), moves: new Map() };
   const collector = createCollector(host.store, emitter, host.now);
   /** Where a request keeps its session: a property is cheaper than an entry in a WeakMap, at every garbage collection. */
   const kept = Symbol("sojourn");
@@ -108,8 +108,7 @@ export function createSessions<Data extends object = SessionData>(options: Sessi
   function conclude(session: Session<Data>, head: ResponseHead): Promise<void> | undefined {
     const visit = visitOf(session);
     if (visit.headSent) return undefined;
-    const isGivenUp = visit.givenUp !== undefined && isSameAttempt(visit.givenUp, visit.attempt);
-    if (visit.failed || visit.fault !== undefined || isGivenUp) {
+    if (visit.failed || visit.fault !== undefined || visit.isGivenUp) {
       for (const [name, value] of Object.entries(NEVER_CACHED)) head.set(name, value);
       return undefined;
     }
@@ -119,7 +118,8 @@ export function createSessions<Data extends object = SessionData>(options: Sessi
       throw error;
     };
     try {
-      const storing = visit.isLoaded && !visit.isUntouched ? commit(visit) : undefined;
+      visit.leaveOut();
+      const storing = visit.isLoaded && !visit.isUntouched ? concluded(visit) : undefined;
       // From here on the cookie is decided.
       visit.headSent = true;
       if (!storing) {
@@ -160,7 +160,8 @@ export function createSessions<Data extends object = SessionData>(options: Sessi
 
     async list(owner, { current } = {}) {
       const sessions = await liveSessionsOf(host, owner);
-      return sessions.map((info) => ({ ...info, isCurrent: info.id === current }));
+      const stored = storedUnder(host, current);
+      return sessions.map((info) => ({ ...info, isCurrent: info.id === stored }));
     },
 
     revoke: (id) => revoke(host, id),
@@ -188,6 +189,14 @@ export function createSessions<Data extends object = SessionData>(options: Sessi
       await host.store.close?.();
     },
   };
+}
+
+/** Stores what the visit did, as its response is about to leave. */
+function concluded(visit: Visit): Promise<void> | undefined {
+  const waiting = visit.setCookie;
+  const storing = commit(visit, true);
+  if (waiting === undefined) return storing;
+  return Promise.resolve(storing).then(() => (visit.setCookie === waiting ? visit.recallCookie() : undefined));
 }
 
 /** Tells the client its cookie, and caches what they may do with the response. */
