@@ -596,9 +596,9 @@ describe("A passive request", () => {
 
 describe("A failure that the handler has dealt with", () => {
   async function failing(operation: "create" | "update" | "delete") {
-    const failing = { on: false };
-    const server = await signedIn({ faults: { [operation]: () => (failing.on ? new Error("out of order") : "ok") } });
-    return { ...server, failing };
+    const broken = { on: false };
+    const server = await signedIn({ faults: { [operation]: () => (broken.on ? new Error("out of order") : "ok") } });
+    return { ...server, failing: broken };
   }
 
   it("of a sign-in over another user's session leaves that as it was, with what came after", async () => {
