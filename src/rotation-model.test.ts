@@ -26,7 +26,7 @@ function* interleavings(steps: readonly number[]): Generator<number[]> {
  * declares: from then on the schedule promises nothing of the browser.
  */
 async function run(moves: readonly Move[], lost: ReadonlySet<number>, writes: boolean): Promise<string | undefined> {
-  const shop = site<Record<string, unknown>>({
+  const shop = site({
     rotation: { every: `${EVERY}ms`, grace: `${GRACE}ms` },
     idleTimeout: "1d",
   });
@@ -143,7 +143,7 @@ describe("Periodic rotation, in interleavings of three requests with lost respon
       const lost = new Set([0, 1, 2].filter(() => random() < 0.3));
       const writes = random() < 0.5;
       const wrong = await run(moves, lost, writes);
-      expect(wrong, JSON.stringify({ moves, lost: [...lost], writes })).toBeUndefined();
+      expect(wrong, `with ${JSON.stringify({ moves, lost: [...lost], writes })}`).toBeUndefined();
     }
   });
 });
