@@ -240,7 +240,8 @@ export function fileStore(options: FileStoreOptions | string = {}): FileStore {
       open();
       checkStored(stored);
       const key = keyOf(id);
-      const next = pointerOf(key, stored.version, nonce(), stored.expiresAt, tagOf(stored.owner));
+      const given = pointerOf(key, stored.version, nonce(), stored.expiresAt, tagOf(stored.owner));
+      let next = given;
       let written = false;
       let marked = false;
       let done = false;
@@ -253,6 +254,10 @@ export function fileStore(options: FileStoreOptions | string = {}): FileStore {
             old = live(key);
           }
           if (old === undefined || old.version !== expectedVersion) return false;
+          if (stored.extendOnly) {
+            const expiresAt = Math.max(given.expiresAt, old.expiresAt);
+            next = pointerOf(key, given.version, given.nonce, expiresAt, given.tag);
+          }
           if (!written) {
             writeContent(next, id, stored, hints.takeSpare(key));
             written = true;

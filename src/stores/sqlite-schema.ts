@@ -139,7 +139,7 @@ function statements(db: SqliteDatabase, table: string): Statements {
     ),
     update: prepare(
       db,
-      `UPDATE ${sessions} SET version = ?, expires_at = ?, owner = ?, payload = ?
+      `UPDATE ${sessions} SET version = ?, expires_at = max(?, CASE WHEN ? THEN expires_at ELSE 0 END), owner = ?, payload = ?
       WHERE id = ? AND version = ? AND expires_at > ?`,
     ),
     touch: prepare(db, `UPDATE ${sessions} SET expires_at = max(expires_at, ?) WHERE id = ? AND expires_at > ?`),

@@ -158,7 +158,8 @@ export function sqliteStore(db: SqliteDatabase, options: SqliteStoreOptions = {}
     async update(id, stored, expectedVersion) {
       open();
       checkStored(stored);
-      const values = columns(stored);
+      const [version, expiresAt, ...others] = columns(stored);
+      const values = [version, expiresAt, Number(stored.extendOnly === true), ...others] as const;
       return (await write(() => statements.update.run(...values, textValue(id), expectedVersion, clock()))) > 0;
     },
 
