@@ -240,8 +240,8 @@ export function fileStore(options: FileStoreOptions | string = {}): FileStore {
       open();
       checkStored(stored);
       const key = keyOf(id);
-      const given = pointerOf(key, stored.version, nonce(), stored.expiresAt, tagOf(stored.owner));
-      let next = given;
+      const { extendOnly, expiresAt } = stored;
+      let next = pointerOf(key, stored.version, nonce(), expiresAt, tagOf(stored.owner));
       let written = false;
       let marked = false;
       let done = false;
@@ -254,9 +254,9 @@ export function fileStore(options: FileStoreOptions | string = {}): FileStore {
             old = live(key);
           }
           if (old === undefined || old.version !== expectedVersion) return false;
-          if (stored.extendOnly) {
-            const expiresAt = Math.max(given.expiresAt, old.expiresAt);
-            next = pointerOf(key, given.version, given.nonce, expiresAt, given.tag);
+          if (extendOnly) {
+            const { version, nonce: mine, tag } = next;
+            next = pointerOf(key, version, mine, Math.max(expiresAt, old.expiresAt), tag);
           }
           if (!written) {
             writeContent(next, id, stored, hints.takeSpare(key));
