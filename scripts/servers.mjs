@@ -96,6 +96,9 @@ function versionFolders(root) {
 const INSTALL_TIMEOUT = 8 * 60_000;
 const RUN_TIMEOUT = 30_000;
 
+/** The variables that tests read paths from. */
+export const variables = () => SERVERS.map(({ env }) => env);
+
 /** Sets each server's variable in `env` to its path, and returns the servers that could not be had. */
 export function provideServers(servers = SERVERS, { env = process.env, install = installServer } = {}) {
   return servers.filter((server) => {

@@ -13,7 +13,7 @@ export const NODE22 = process.env.NODE22_PATH;
 /** A Bun, whose driver fits as well. */
 export const BUN = process.env.BUN_PATH;
 
-const FIXTURES = new URL("../integration/fixtures/", import.meta.url);
+const FIXTURES = new URL("../fixtures/", import.meta.url);
 
 export const betterSqlite3 = (path: string, options?: BetterSqlite3.Options): BetterSqlite3.Database => {
   const Database = createRequire(import.meta.url)(BETTER_SQLITE3!) as typeof BetterSqlite3;

@@ -7,7 +7,7 @@ import { createStage } from "./stage.ts";
 import { ways } from "./ways.ts";
 
 const [, , directory, secretKey] = process.argv;
-const sessions = createSessions({ secretKey, store: fileStore({ directory: directory! }) });
+const sessions = createSessions({ secretKey, store: fileStore({ directory: directory! }), storeTimeout: "60s" });
 const origins: Record<string, string> = {};
 for (const way of ways) {
   const server = await way.start({ sessions, stage: createStage(), lazy: false, trustProxy: false });

@@ -115,7 +115,13 @@ export async function serve(way: Way, staging: Staging = {}): Promise<Scene> {
   };
   const store = faulty(held, Object.fromEntries(OPERATIONS.map((name) => [name, fate(name)])));
 
-  const sessions = createSessions({ secretKey: SECRET_KEY, clock: now, ...staging.options, store });
+  const sessions = createSessions({
+    secretKey: SECRET_KEY,
+    storeTimeout: "60s",
+    clock: now,
+    ...staging.options,
+    store,
+  });
   const dropped: Scene["dropped"] = [];
   sessions.on("dropped", (event) => dropped.push(event));
   const stage = createStage();

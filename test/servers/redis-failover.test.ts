@@ -27,13 +27,21 @@ type Connected = { client: RedisStoreClient; end(): unknown };
 async function crowd(client: RedisStoreClient, options: RedisStoreOptions) {
   const store = redisStore(client, options);
   const sessions = createSessions<Data>({ secretKey: KEYS[0], store, storeTimeout: "2s" });
+  // While all is well there is no hurry, however busy the machine.
+  const replicas = options.replicas && { ...options.replicas, timeout: "60s" as const };
+  const early = redisStore(client, { ...options, replicas });
+  const patient = createSessions<Data>({ secretKey: KEYS[0], store: early, storeTimeout: "60s" });
   const visitors = Array.from({ length: 12 }, (_, index) => ({
     owner: `owner-${index}`,
     browser: new Browser(sessions),
     acknowledged: 0,
     tried: 0,
   }));
-  for (const { browser, owner } of visitors) await browser.visit((visit) => visit.signIn(owner));
+  for (const visitor of visitors) {
+    const browser = new Browser(patient);
+    await browser.visit((visit) => visit.signIn(visitor.owner));
+    visitor.browser = browser.copy(sessions);
+  }
   const strange: string[] = [];
   const load = { isOn: true };
   const loops = visitors.map(async (visitor) => {
@@ -67,7 +75,11 @@ async function crowd(client: RedisStoreClient, options: RedisStoreOptions) {
     },
     /** How many of the writes that were acknowledged are gone, as another client sees it. */
     async lostAt(other: RedisStoreClient): Promise<number> {
-      const again = createSessions<Data>({ secretKey: KEYS[0], store: redisStore(other, { prefix: options.prefix }) });
+      const again = createSessions<Data>({
+        secretKey: KEYS[0],
+        store: redisStore(other, { prefix: options.prefix }),
+        storeTimeout: "60s",
+      });
       let gone = 0;
       for (const { browser, owner, acknowledged, tried } of visitors) {
         const copy = browser.copy(again);
@@ -203,7 +215,7 @@ describe.skipIf(!REDIS_SERVER)("redisStore in a cluster", () => {
     for (let turn = 0; turn < 3; turn += 1) {
       const fresh = new IoCluster([{ host: "127.0.0.1", port: cluster.nodes[turn]!.port }], { lazyConnect: true });
       fresh.on("error", () => {});
-      const store = redisStore(fresh, { prefix: "fresh", replicas: { wait: 1, timeout: "5s" } });
+      const store = redisStore(fresh, { prefix: "fresh", replicas: { wait: 1, timeout: "60s" } });
       expect(await store.create(`session-${turn}`, stored)).toBe(true);
       fresh.disconnect();
     }

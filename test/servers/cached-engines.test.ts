@@ -6,7 +6,7 @@ import { faulty } from "../../src/testing/faulty.ts";
 import { REDIS_SERVER, startRedis } from "../support/redis.ts";
 import { Browser, KEYS } from "../support/stores.ts";
 import { until } from "../support/throwaway.ts";
-import { engines } from "./support/engines.ts";
+import { engines } from "../support/engines.ts";
 
 interface Data {
   visits?: number;

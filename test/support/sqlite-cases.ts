@@ -1,62 +1,11 @@
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import type BetterSqlite3 from "better-sqlite3";
-import { type SqliteDatabase, sqliteStore, type SqliteStoreOptions } from "../../src/stores/sqlite.ts";
-import { storeContract } from "../../src/testing/index.ts";
-import { BETTER_SQLITE3, betterSqlite3, BUN, contractIn, NODE22 } from "../support/sqlite.ts";
-import { removeFolder, throwawayFolder, until } from "../support/throwaway.ts";
+import { expect, it } from "vitest";
+import { type SqliteDatabase, sqliteStore } from "../../src/stores/sqlite.ts";
+import { until } from "./throwaway.ts";
 
-const capabilities = ["idsOf", "all", "deleteExpired", "subscribe", "close"] as const;
-
-const kinds: Record<string, SqliteStoreOptions> = {
-  "": {},
-  ", announcing changes, in another table": { table: "Order", announceChanges: true },
-};
-
-const runtimes = [
-  { driver: "node:sqlite", command: NODE22 },
-  { driver: "bun:sqlite", command: BUN },
-];
-
-let folder: string;
-beforeAll(() => (folder = throwawayFolder()));
-afterAll(() => removeFolder(folder));
-
-for (const [kind, options] of Object.entries(kinds)) {
-  describe.skipIf(!BETTER_SQLITE3)(`sqliteStore on better-sqlite3${kind}`, () => {
-    const databases: BetterSqlite3.Database[] = [];
-    const make = ({ clock }: { clock: () => number }) => {
-      const db = betterSqlite3(`${folder}/better${kind.length}-${databases.length}.db`);
-      databases.push(db);
-      // Nobody cuts the power here.
-      db.pragma("synchronous = OFF");
-      // Whatever else the application wants of its connection.
-      if (kind) db.defaultSafeIntegers();
-      return sqliteStore(db, { ...options, clock });
-    };
-    it.each(storeContract(make, { capabilities }))("$name", async ({ run }) => {
-      await expect(run()).resolves.toBeUndefined();
-    });
-    afterAll(() => databases.forEach((db) => db.close()));
-  });
-
-  for (const { driver, command } of runtimes) {
-    describe.skipIf(!command)(`sqliteStore on ${driver}${kind}`, () => {
-      let said = new Map<unknown, unknown>();
-      beforeAll(async () => {
-        const lines = await contractIn(command!, driver, `${folder}/${driver}${kind.length}`, options);
-        said = new Map(lines.map(([name, wrong]) => [name, wrong]));
-      });
-      it.each(storeContract(neverMade, { capabilities }))("$name", ({ name }) => {
-        expect(said.has(name)).toBe(true);
-        expect(said.get(name)).toBeNull();
-      });
-    });
-  }
-}
-
-describe.skipIf(!BETTER_SQLITE3)("sqliteStore", () => {
+/** What sqliteStore does with every driver, beside the contract. `openDatabase` gives an empty database in memory. */
+export function sqliteCases(openDatabase: () => SqliteDatabase & { close(): unknown }): void {
   it("keeps any id and any owner apart, to the last half of a character", async () => {
-    const db = betterSqlite3(":memory:");
+    const db = openDatabase();
     const store = sqliteStore(db);
     const texts = [
       "",
@@ -89,7 +38,7 @@ describe.skipIf(!BETTER_SQLITE3)("sqliteStore", () => {
   });
 
   it("lists owners' and all sessions over many pages, each once, while others come and go", async () => {
-    const db = betterSqlite3(":memory:");
+    const db = openDatabase();
     const store = sqliteStore(db);
     const ids = Array.from({ length: 1000 }, (_, n) => `kept-${n}`);
     const stored = { payload: new Uint8Array(10), version: 1, expiresAt: Date.now() + 60_000, owner: "ada" };
@@ -113,7 +62,7 @@ describe.skipIf(!BETTER_SQLITE3)("sqliteStore", () => {
   });
 
   it("tells of no change where a session takes the place of an expired one", async () => {
-    const db = betterSqlite3(":memory:");
+    const db = openDatabase();
     let now = 1000;
     const store = sqliteStore(db, { announceChanges: true, clock: () => now });
     const heard: string[] = [];
@@ -131,7 +80,7 @@ describe.skipIf(!BETTER_SQLITE3)("sqliteStore", () => {
   });
 
   it("tells nothing more once it is closed, and leaves the database to others", async () => {
-    const db = betterSqlite3(":memory:");
+    const db = openDatabase();
     const [closed, open] = [sqliteStore(db), sqliteStore(db)];
     const heard: string[] = [];
     closed.subscribe({ ended: () => void heard.push("closed") });
@@ -144,13 +93,4 @@ describe.skipIf(!BETTER_SQLITE3)("sqliteStore", () => {
     await open.close();
     db.close();
   });
-
-  it("takes the database of better-sqlite3 as it is typed", () => {
-    const typed = (db: BetterSqlite3.Database): SqliteDatabase => db;
-    expect(typed).toBeTypeOf("function");
-  });
-});
-
-function neverMade(): never {
-  throw new Error("only the names of the cases are asked for");
 }

@@ -1,9 +1,9 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { MARIADB_PATH, startMariadb } from "../../support/mariadb.ts";
-import { POSTGRES_PATH, startPostgres } from "../../support/postgres.ts";
-import { REDIS_SERVER, startCluster, startRedis } from "../../support/redis.ts";
+import { MARIADB_PATH, startMariadb } from "./mariadb.ts";
+import { POSTGRES_PATH, startPostgres } from "./postgres.ts";
+import { REDIS_SERVER, startCluster, startRedis } from "./redis.ts";
 
 /** Something that several processes can keep sessions in, by the URL that `openStore` takes. */
 export interface Engine {

@@ -1,6 +1,7 @@
 import { type Browser, type BrowserContextOptions, chromium, type Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "vitest";
-import { startServer, workingDirectory } from "./spawned.ts";
+import { type Afterwards, type SpawnedServer, startServer, workingDirectory } from "../../examples/login/spawned.ts";
+import { freePort, HUNG_MS } from "../support/throwaway.ts";
 
 const { CHROMIUM_PATH, CI } = process.env;
 /** A name that is no local one to the browser: over plain HTTP it then sends no Sec-Fetch-Site. */
@@ -45,22 +46,29 @@ const FAINT = `(() => {
 
 describe.skipIf(!CHROMIUM_PATH && !CI)("the login application in a browser", () => {
   let browser: Browser;
+  /** One for all tests but the one that kills it: each comes with cookies of its own. */
+  let server: SpawnedServer;
+  const endings: (() => void | Promise<void>)[] = [];
   beforeAll(async () => {
     if (!CHROMIUM_PATH) throw new Error("CHROMIUM_PATH must name a Chromium");
+    const afterwards: Afterwards = (end) => void endings.unshift(end);
+    server = await startServer(workingDirectory(afterwards), {}, afterwards);
     browser = await chromium.launch({ executablePath: CHROMIUM_PATH, args: ARGUMENTS });
+    endings.unshift(() => browser.close());
   });
-  afterAll(() => browser?.close());
+  afterAll(async () => {
+    for (const end of endings) await end();
+  });
 
   /** A page of a browser of its own, and what it complained about. */
   async function open(options: BrowserContextOptions = {}, host = "localhost") {
-    const server = await startServer(workingDirectory());
     const context = await browser.newContext({
       baseURL: server.url.replace("localhost", host),
       ...options,
     });
     onTestFinished(() => context.close());
     const page = await context.newPage();
-    page.setDefaultTimeout(30_000);
+    page.setDefaultTimeout(HUNG_MS);
     const complaints: string[] = [];
     page.on("console", (message) => complaints.push(message.text()));
     page.on("pageerror", (error) => complaints.push(error.message));
@@ -68,7 +76,7 @@ describe.skipIf(!CHROMIUM_PATH && !CI)("the login application in a browser", () 
       complaints.push(`dialog: ${dialog.message()}`);
       void dialog.dismiss();
     });
-    return { server, context, page, complaints };
+    return { context, page, complaints };
   }
 
   async function logIn(page: Page, name: string): Promise<void> {
@@ -113,14 +121,15 @@ describe.skipIf(!CHROMIUM_PATH && !CI)("the login application in a browser", () 
 
   it("keeps the browser logged in when the server is killed and started again", async () => {
     const directory = workingDirectory();
-    const server = await startServer(directory);
-    const context = await browser.newContext({ baseURL: server.url });
+    const PORT = `${await freePort()}`;
+    const mortal = await startServer(directory, { PORT });
+    const context = await browser.newContext({ baseURL: mortal.url });
     onTestFinished(() => context.close());
     const page = await context.newPage();
     await logIn(page, "admin");
     await page.getByRole("link", { name: "Log out" }).waitFor();
-    await server.stop("SIGKILL");
-    await startServer(directory, { PORT: new URL(server.url).port });
+    await mortal.stop("SIGKILL");
+    await startServer(directory, { PORT });
     await page.reload();
     expect(await heading(page)).toBe("The login username is: admin");
   });
@@ -195,7 +204,7 @@ describe.skipIf(!CHROMIUM_PATH && !CI)("the login application in a browser", () 
   });
 
   it("refuses a form that another site makes the browser send", async () => {
-    const { page, context, server } = await open();
+    const { page, context } = await open();
     const form = `<form method="post" action="${server.url}/login"><input name="username" value="mallory" />
       <button>Win a prize</button></form>`;
     await context.route("http://elsewhere.test/", (route) => route.fulfill({ contentType: "text/html", body: form }));

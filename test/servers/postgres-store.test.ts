@@ -1,5 +1,4 @@
 import { once } from "node:events";
-import { PGlite } from "@electric-sql/pglite";
 import { Pool } from "pg";
 import postgresJs from "postgres";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -24,8 +23,6 @@ interface ContractOptions {
   /** Through whom the store listens. */
   listenTo?: () => Connected;
   clock?: "injected" | "own";
-  /** Cases that this client has no time for. */
-  without?: readonly string[];
   only?: RegExp;
 }
 
@@ -47,7 +44,7 @@ function withPostgresJs(address: PostgresAddress, max = 10): Connected {
 /** The contract, all cases on one table: no case may mind what others have left. */
 function contract(
   connect: () => Connected | Promise<Connected>,
-  { listenTo, clock = "injected", without = [], only = /^/ }: ContractOptions = {},
+  { listenTo, clock = "injected", only = /^/ }: ContractOptions = {},
 ): void {
   let connected: Connected;
   let hearing: Connected | undefined;
@@ -72,7 +69,7 @@ function contract(
       ...(hearing && { listen: hearing.client }),
     });
   }, options);
-  const chosen = all.filter(({ name }) => only.test(name) && !without.includes(name));
+  const chosen = all.filter(({ name }) => only.test(name));
   it.each(chosen)("$name", async ({ run }) => {
     await expect(run()).resolves.toBeUndefined();
   });
@@ -134,15 +131,4 @@ describe.skipIf(POSTGRES_PATH === undefined)("postgresStore", () => {
       await end();
     });
   });
-});
-
-describe("postgresStore in PGlite keeps the contract", () => {
-  contract(
-    async () => {
-      const database = await PGlite.create();
-      return { client: database, end: () => database.close() };
-    },
-    // Ten thousand statements, one after the other, in a WebAssembly of some milliseconds each.
-    { without: ["applies each of 100 concurrent updates once"] },
-  );
 });

@@ -41,7 +41,7 @@ describe.skipIf(POSTGRES_PATH === undefined)("postgresStore at a failover", () =
 
   it("loses nothing acknowledged where the standby is synchronous", async () => {
     const { primary, standby } = await replicated();
-    const pool = new Pool({ ...primary.address, connectionTimeoutMillis: 2000 });
+    const pool = new Pool({ ...primary.address, connectionTimeoutMillis: 60_000 });
     cleanups.push(() => pool.end());
     await migratePostgres(pool);
     const store = postgresStore(pool);
@@ -71,7 +71,7 @@ describe.skipIf(POSTGRES_PATH === undefined)("postgresStore at a failover", () =
       username: "app",
       target_session_attrs: "read-write",
       fetch_types: false,
-      connect_timeout: 3,
+      connect_timeout: 60,
       backoff: () => 0.05,
     });
     cleanups.push(() => sql.end({ timeout: 1 }));

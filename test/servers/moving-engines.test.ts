@@ -1,7 +1,7 @@
 import { openStore } from "sojourn/open";
 import { describe, expect, it } from "vitest";
 import { moveUnderLoad } from "../support/moving-load.ts";
-import { engines } from "./support/engines.ts";
+import { engines } from "../support/engines.ts";
 
 const ROUTES = [
   ["files", "Redis"],
