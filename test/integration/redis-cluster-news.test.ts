@@ -194,7 +194,7 @@ describe.skipIf(!REDIS_SERVER)("redisStore in a cluster", () => {
     const rights =
       "on >secret resetchannels &sojourn:* ~sojourn:* " +
       "+get +getrange +set +setrange +pexpireat +del +evalsha +eval +publish +spublish +subscribe +ssubscribe " +
-      "+unsubscribe +sunsubscribe +ping +scan +zadd +zscore +zrem +zrevrange +zrangebyscore +zscan " +
+      "+unsubscribe +sunsubscribe +ping +scan +zadd +zscore +zrem +zrange +zrevrange +zrangebyscore " +
       "+hello +client +info +cluster";
     const allow = (...words: string[]) =>
       Promise.all(cluster.nodes.map((node) => node.ask("ACL", "SETUSER", "web", ...words)));

@@ -142,7 +142,7 @@ describe.skipIf(!REDIS_SERVER)("redisStore", () => {
       const rights =
         "on >secret resetchannels &sojourn:* ~sojourn:* " +
         "+get +getrange +set +setrange +pexpireat +del +evalsha +eval +publish +subscribe +unsubscribe +ping +scan " +
-        "+zadd +zscore +zrem +zrevrange +zrangebyscore +zscan";
+        "+zadd +zscore +zrem +zrange +zrevrange +zrangebyscore";
       await server.ask("ACL", "SETUSER", "web", ...rights.split(" "));
       const client = createClient({
         url: `redis://web:secret@127.0.0.1:${server.port}`,
