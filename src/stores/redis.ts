@@ -209,8 +209,11 @@ export function redisStore(client: RedisStoreClient, options: RedisStoreOptions 
         } while (cursor !== "0");
       }
       // Sessions may have gone from a server that was still to be asked to one that had been.
-      if ((await adapted.primaries(keys.channel)).state === state) return;
-      throw new Error("servers have changed while their sessions were listed: list them again");
+      const after = await adapted.primaries(keys.channel);
+      if (state !== undefined && after.state === state) return;
+      throw new Error(
+        "servers or the slots of a cluster have changed, or are changing, while sessions were listed: list them again",
+      );
     },
 
     async close() {
