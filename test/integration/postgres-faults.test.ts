@@ -265,19 +265,47 @@ describe.skipIf(POSTGRES_PATH === undefined)("postgresStore", () => {
     expect(client.totalCount).toBeLessThanOrEqual(2);
   });
 
-  it("does not find a session alive that has expired while it waited for a lock", async () => {
+  it.each([
+    ["has changed the row and keeps that", "UPDATE sojourn_sessions SET version = version WHERE id = $1", "COMMIT"],
+    ["has changed the row and takes that back", "UPDATE sojourn_sessions SET version = 7 WHERE id = $1", "ROLLBACK"],
+    ["has but locked the row", "SELECT FROM sojourn_sessions WHERE id = $1 FOR UPDATE", "COMMIT"],
+  ])("brings no session back that expired while waiting for a transaction that %s", async (_, statement, end) => {
     const client = pool();
     const store = postgresStore(client);
+    const announcing = postgresStore(client, { announceChanges: true });
     const id = newId();
     await store.create(id, { ...stored(), expiresAt: Date.now() + 400 });
     const holder = await client.connect();
     await holder.query("BEGIN");
-    await holder.query("UPDATE sojourn_sessions SET version = version WHERE id = $1", [id]);
-    const late = [store.update(id, stored(2), 1), store.touch(id, Date.now() + 3_600_000), store.delete(id)];
+    await holder.query(statement, [id]);
+    const late = [
+      store.update(id, stored(2), 1),
+      announcing.update(id, stored(2), 1),
+      store.touch(id, Date.now() + 3_600_000),
+    ];
     await until("it has expired", async () => (await store.read(id)) === undefined);
-    await holder.query("COMMIT");
+    await holder.query(end);
     holder.release();
     expect(await Promise.all(late)).toEqual([false, false, false]);
+    expect(await store.read(id)).toBeUndefined();
+    expect(await store.delete(id)).toBe(false);
+  });
+
+  it("updates and extends a session that somebody else extended while it waited for the row", async () => {
+    const client = pool();
+    const store = postgresStore(client);
+    const id = newId();
+    await store.create(id, stored());
+    const holder = await client.connect();
+    await holder.query("BEGIN");
+    await holder.query("UPDATE sojourn_sessions SET expires_at = expires_at + 1 WHERE id = $1", [id]);
+    const waiting = [store.touch(id, Date.now() + 7_200_000), store.update(id, stored(2), 1)];
+    const blocked = "SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND usename = 'app'";
+    await until("both wait", async () => (await postgres.sql(blocked)).length === 2);
+    await holder.query("COMMIT");
+    holder.release();
+    expect(await Promise.all(waiting)).toEqual([true, true]);
+    expect((await store.read(id))?.version).toBe(2);
   });
 
   it("survives the loss of idle connections, of which nobody else takes notice", async () => {
