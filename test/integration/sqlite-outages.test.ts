@@ -95,6 +95,24 @@ describe.skipIf(!BETTER_SQLITE3)("sqliteStore, whose database another process ha
     expect(await store.read("another")).toBeUndefined();
   });
 
+  it("brings no session back that expired while waiting for the database", async () => {
+    let time = Date.now();
+    const store = sqliteStore(db, { busyTimeout: "60s", clock: () => time });
+    await store.create("kept", { ...session(), expiresAt: time + 1000 });
+    const [other] = await startWorkers(path, [["lock", "BEGIN IMMEDIATE"]]);
+    await other!.hear("locked");
+    const late = [
+      store.update("kept", session({ version: 2 }), 1),
+      store.touch("kept", time + 3_600_000),
+      store.delete("kept"),
+    ];
+    time += 1000;
+    other!.goOn();
+    await other!.hear("unlocked");
+    expect(await Promise.all(late)).toEqual([false, false, false]);
+    expect(await store.read("kept")).toBeUndefined();
+  });
+
   it("tells after the busy timeout that it could not be set up", async () => {
     const [other] = await startWorkers(path, [["lock", "BEGIN EXCLUSIVE"]]);
     await other!.hear("locked");
