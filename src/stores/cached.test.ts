@@ -226,6 +226,21 @@ describe("cached", () => {
     expect(one.reads()).toBe(5);
   });
 
+  it("answers for nothing longer than maxAge of real time, wherever the clock is set meanwhile", async () => {
+    const time = { now: START, elapsed: 0 };
+    const { memory, process } = engine(() => time.now);
+    const one = process({ maxAge: "2s", elapsed: () => time.elapsed });
+    await memory.create("a", session(1));
+    await one.store.read("a");
+    await memory.update("a", session(2), 1);
+    one.lose();
+    // Set back, and by now where it was.
+    time.elapsed += 1999;
+    expect((await one.store.read("a"))?.version).toBe(1);
+    time.elapsed += 1;
+    expect((await one.store.read("a"))?.version).toBe(2);
+  });
+
   it("holds no more than maxBytes, and lets go of the least recently read", async () => {
     const { memory, process } = engine(TIME);
     const one = process({ maxBytes: 2 * (512 + 9) });
