@@ -18,6 +18,8 @@ export function fileFeed(directory: string) {
   const listeners = new Set<StoreListener>();
   /** How much of each file has been read. */
   const offsets = new Map<string, number>();
+  /** The spans of the last look. */
+  let looked: readonly string[] = [];
   let timer: NodeJS.Timeout | undefined;
   let lastTold = "";
 
@@ -42,11 +44,13 @@ export function fileFeed(directory: string) {
     }
   }
 
-  /** The ids told since the last look. */
-  function news(): string[] {
+  /** The ids told since the last look, and whether the others may have cleared some away unread. */
+  function news(): { ids: string[]; mayLack: boolean } {
     const ids: string[] = [];
     const spans = spansNow();
-    for (const span of spans) {
+    // The clock was set, or this process has slept.
+    const mayLack = looked.length > 0 && !spans.some((span) => looked.includes(span));
+    for (const span of new Set([...looked, ...spans])) {
       const from = offsets.get(span) ?? 0;
       const text = readFrom(`${folder}/${span}`, from);
       // A line that is not whole yet is read the next time.
@@ -54,13 +58,17 @@ export function fileFeed(directory: string) {
       offsets.set(span, from + whole.length);
       for (const line of whole.split("\n")) if (line) ids.push(Buffer.from(line, "base64url").toString());
     }
+    looked = spans;
     for (const span of offsets.keys()) if (!spans.includes(span)) offsets.delete(span);
-    return ids;
+    return { ids, mayLack };
   }
 
   function look(): void {
     quietly(() => {
-      for (const id of news()) tellAll(listeners, (listener) => listener.ended?.(id));
+      const { ids, mayLack } = news();
+      for (const id of ids) tellAll(listeners, (listener) => listener.ended?.(id));
+      if (!mayLack) return;
+      for (const is of [false, true]) tellAll(listeners, (listener) => listener.listening?.(is));
     });
   }
 
@@ -73,6 +81,7 @@ export function fileFeed(directory: string) {
     subscribe(listener: StoreListener): () => void {
       if (listeners.size === 0) {
         // What was told before is not news.
+        looked = [];
         quietly(() => news());
         timer = setInterval(look, POLL_MS).unref();
       }

@@ -498,6 +498,22 @@ describe("fileStore: deleteExpired", () => {
     expect((await store.idsOf("o0")).length).toBe(5);
   });
 
+  it("removes leftovers again soon after a clock that was ahead is set right", async () => {
+    vi.useFakeTimers({ toFake: ["Date", "performance"] });
+    const rightly = Date.now();
+    const { store } = watched();
+    await store.create("a", session());
+    vi.setSystemTime(rightly + HOUR / 2);
+    await store.deleteExpired(10);
+    vi.setSystemTime(rightly);
+    const leftover = `${located(store, "a")}z`;
+    writeFileSync(leftover, "");
+    vi.advanceTimersByTime(HOUR / 4);
+    await store.deleteExpired(10);
+    expect(existsSync(leftover)).toBe(false);
+    expect(await store.read("a")).toBeDefined();
+  });
+
   it("lets the event loop go on", async () => {
     const time = { now: 1_800_000_000_000 };
     const { store } = watched({ clock: () => time.now });

@@ -300,6 +300,17 @@ describe.skipIf(!BETTER_SQLITE3)("sqliteStore, that forgets", () => {
     end();
   });
 
+  it("forgets news that are from the future, since the clock was set back", async () => {
+    const store = sqliteStore(db);
+    for (let n = 0; n < 20; n += 1) {
+      await store.create(`${n}`, session());
+      await store.delete(`${n}`);
+    }
+    db.exec("UPDATE sojourn_sessions_news SET at = at + 3600");
+    await store.deleteExpired(1);
+    expect(db.prepare("SELECT count(*) FROM sojourn_sessions_news").pluck().get()).toBe(0);
+  });
+
   it("forgets a crowd in slices between which others get their turn", async () => {
     const store = sqliteStore(db);
     const fill = db.prepare("INSERT INTO sojourn_sessions (id, version, expires_at, payload) VALUES (?, 1, 1, ?)");
