@@ -482,6 +482,16 @@ describe("fileStore: what crashes leave behind", () => {
   });
 });
 
+it("fileStore does not update a session that expires while its new content is written", async () => {
+  let looksBefore = Infinity;
+  const expiresAt = 1_800_000_000_000;
+  const { store } = watched({ clock: () => ((looksBefore -= 1) >= 0 ? expiresAt - 1 : expiresAt) });
+  await store.create("a", session({ expiresAt }));
+  looksBefore = 1;
+  expect(await store.update("a", session({ version: 2, expiresAt: expiresAt + HOUR }), 1)).toBe(false);
+  expect(await store.read("a")).toBeUndefined();
+});
+
 describe("fileStore: deleteExpired", () => {
   it("removes every file of an expired session, in calls of any size", async () => {
     const time = { now: 1_800_000_000_000 };
