@@ -221,11 +221,11 @@ function overPostgresJs(sql: PostgresJs): PostgresConnection {
     // pooler in between.
     async mayPrepare() {
       const result = await sql.unsafe("SELECT pg_backend_pid()::text WHERE $1::text IS NULL", [null]).raw();
-      const [pid] = result[0] ?? [];
+      const [pid] = rowsOf(result)[0] ?? [];
       return pid instanceof Uint8Array && asLatin(pid) === String(result.state?.pid);
     },
     async run({ text }, values, prepare) {
-      const rows = await sql.unsafe(text, [...values], { prepare }).raw();
+      const rows = rowsOf(await sql.unsafe(text, [...values], { prepare }).raw());
       return rows.map((row) => row.map((value) => (value === null ? null : asLatin(value))));
     },
     async script(text) {
@@ -243,6 +243,14 @@ function overPostgresJs(sql: PostgresJs): PostgresConnection {
       };
     },
   };
+}
+
+/**
+ * Without the holes before them: where a connection was lost behind a row, postgres.js 3.4 counts on from there in the
+ * first reply on the next one.
+ */
+function rowsOf(result: PostgresJsRows): (Uint8Array | null)[][] {
+  return result.filter(() => true);
 }
 
 interface SharedListening {

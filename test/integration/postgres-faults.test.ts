@@ -1,3 +1,5 @@
+import { once } from "node:events";
+import { type AddressInfo, connect, createServer, type Socket } from "node:net";
 import { setTimeout as delay } from "node:timers/promises";
 import { Client, Pool, type PoolConfig } from "pg";
 import postgresJs from "postgres";
@@ -16,6 +18,46 @@ const withCode = (code: string) => expect.objectContaining({ code });
 
 let ids = 0;
 const newId = (): string => `id-${(ids += 1)}`;
+
+/** A relay to a server, which closes a connection behind the first row of a reply when it is told to. */
+async function startCutting(port: number) {
+  let isCutting = false;
+  const sockets = new Set<Socket>();
+  const server = createServer((client) => {
+    const upstream = connect(port, "127.0.0.1");
+    for (const socket of [client, upstream]) sockets.add(socket.on("error", () => {}));
+    client.pipe(upstream);
+    upstream
+      .on("end", () => client.end())
+      .on("data", (chunk) => {
+        const end = isCutting ? endOfRow(chunk) : undefined;
+        client.write(end === undefined ? chunk : chunk.subarray(0, end));
+        if (end === undefined) return;
+        isCutting = false;
+        client.end();
+        upstream.destroy();
+      });
+  }).listen(0, "127.0.0.1");
+  await once(server, "listening");
+  return {
+    port: (server.address() as AddressInfo).port,
+    cutAfterRow: () => void (isCutting = true),
+    async stop() {
+      for (const socket of sockets) socket.destroy();
+      await new Promise((resolve) => server.close(resolve));
+    },
+  };
+}
+
+/** Where the first DataRow among the messages ends: each is a letter, and a length that counts itself. */
+function endOfRow(messages: Buffer): number | undefined {
+  for (let at = 0; at + 5 <= messages.length;) {
+    const end = at + 1 + messages.readInt32BE(at + 1);
+    if (messages[at] === 0x44) return end;
+    at = end;
+  }
+  return undefined;
+}
 
 describe.skipIf(POSTGRES_PATH === undefined)("postgresStore", () => {
   let postgres: Postgres;
@@ -122,6 +164,32 @@ describe.skipIf(POSTGRES_PATH === undefined)("postgresStore", () => {
       expect(await store.delete(id)).toBe(true);
       await sql.end({ timeout: 5 });
     }
+  });
+
+  it("finds sessions where postgres.js goes on counting the rows of a reply that was cut off", async () => {
+    const relay = await startCutting(postgres.address.port);
+    const sql = postgresJs({ ...postgres.address, port: relay.port, max: 1, fetch_types: false, backoff: () => 0.01 });
+    await migratePostgres(sql, { table: "cut_off" });
+    const store = postgresStore(sql, { table: "cut_off", prepare: false });
+    const id = newId();
+    await store.create(id, { ...stored(), owner: "ada" });
+    for (const ask of [
+      async () => expect((await store.read(id))?.version).toBe(1),
+      async () => expect(await store.idsOf("ada")).toEqual([id]),
+      async () => expect(await store.create(id, stored())).toBe(false),
+      async () => expect(await store.read("another")).toBeUndefined(),
+      async () => expect(await store.deleteExpired(1)).toBe(0),
+      async () => expect(await store.all()[Symbol.asyncIterator]().next()).toMatchObject({ value: id }),
+      async () => expect(await store.delete(id)).toBe(true),
+    ]) {
+      relay.cutAfterRow();
+      await expect(store.read(id)).rejects.toMatchObject({
+        code: expect.stringMatching(/CONNECTION_CLOSED|ECONNRESET/),
+      });
+      await ask();
+    }
+    await sql.end({ timeout: 5 });
+    await relay.stop();
   });
 
   it("gives SQL that psql could run", async () => {
