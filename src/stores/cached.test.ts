@@ -295,6 +295,15 @@ describe("cached", () => {
     expect(one.state.subscriptions).toBe(0);
   });
 
+  it("tells subscribers whether the store hears, at each turn", async () => {
+    const { process } = engine(TIME);
+    const one = process();
+    const states: boolean[] = [];
+    one.store.subscribe({ listening: (is) => void states.push(is) });
+    for (const is of [false, true]) one.state.listener?.listening?.(is);
+    expect(states).toEqual([true, false, true]);
+  });
+
   it("refuses a store that does not announce its changes, and options it does not know", () => {
     const { announcesChanges: _, ...silent } = memoryStore();
     expect(() => cached(silent)).toThrow(/announceChanges: true/);

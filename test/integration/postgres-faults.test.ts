@@ -385,6 +385,30 @@ describe.skipIf(POSTGRES_PATH === undefined)("postgresStore", () => {
     expect(await store.read("x")).toBeUndefined();
   });
 
+  it.each(["pg", "postgres.js"])("says that it hears again after a cut only when it does, with %s", async (which) => {
+    const application_name = `hearing-${which}`;
+    const sql = postgresJs({ ...postgres.address, connection: { application_name } });
+    const store = postgresStore(pool(), { listen: which === "pg" ? pool({ application_name }) : sql });
+    const heard: (string | boolean)[] = [];
+    const states = () => heard.filter((what) => typeof what === "boolean");
+    store.subscribe({ ended: (id) => void heard.push(id), listening: (is) => void heard.push(is) });
+    await until("it listens", () => states().at(-1) === true);
+    for (let cuts = 1; cuts <= 3; cuts += 1) {
+      await postgres.sql(
+        `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = '${application_name}'`,
+      );
+      await until("it listens again", () => states().length === 2 + 2 * cuts);
+      expect(states().slice(-2)).toEqual([false, true]);
+      const id = newId();
+      await store.create(id, stored());
+      await store.delete(id);
+      await until("it has heard", () => heard.includes(id));
+      expect(states()).toHaveLength(2 + 2 * cuts);
+    }
+    await store.close();
+    await sql.end({ timeout: 5 });
+  });
+
   it("notices a connection that has fallen silent, and listens on another", async () => {
     const proxy = await startProxy(postgres.address);
     const store = postgresStore(pool(), { listen: pool({ port: proxy.port }) });
