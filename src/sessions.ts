@@ -96,7 +96,7 @@ export function createSessions<Data extends object = SessionData>(options: Sessi
   const emitter = createEmitter();
   const shared = { ...settings, emitter, lanes: createLanes() };
   const host: Host = { ...shared, live: createLiveHandles(shared), moves: new Map() };
-  const collector = createCollector(host.store, emitter, host.now);
+  const collector = createCollector(host);
   /** Where a request keeps its session: a property is cheaper than an entry in a WeakMap, at every garbage collection. */
   const kept = Symbol("sojourn");
 

@@ -71,6 +71,21 @@ describe("fileFeed", () => {
     expect(heard).not.toContain("missed-0");
   });
 
+  it.each([
+    ["ahead", 60 * MINUTE],
+    ["back", -60 * MINUTE],
+  ])("hears what was told before the clock was set %s, and says that it may have missed something", async (_, by) => {
+    const other = fileFeed(directory);
+    const { heard, states } = listening();
+    other.tell("before");
+    vi.setSystemTime(Date.now() + by);
+    await lookOn();
+    other.tell("after");
+    await lookOn();
+    expect(heard).toEqual(["before", "after"]);
+    expect(states).toEqual([true, false, true]);
+  });
+
   it("says so when what it reads is cut short, replaced or gone", async () => {
     for (const trouble of [
       () => truncateSync(fileNow(), 0),

@@ -552,6 +552,16 @@ describe("fileStore: what crashes leave behind", () => {
   });
 });
 
+it("fileStore does not update a session that expires while its new content is written", async () => {
+  let looksBefore = Infinity;
+  const expiresAt = 1_800_000_000_000;
+  const { store } = watched({ clock: () => ((looksBefore -= 1) >= 0 ? expiresAt - 1 : expiresAt) });
+  await store.create("a", session({ expiresAt }));
+  looksBefore = 1;
+  expect(await store.update("a", session({ version: 2, expiresAt: expiresAt + HOUR }), 1)).toBe(false);
+  expect(await store.read("a")).toBeUndefined();
+});
+
 describe("fileStore: deleteExpired", () => {
   it("removes every file of an expired session, in calls of any size", async () => {
     const time = { now: 1_800_000_000_000 };
@@ -566,6 +576,22 @@ describe("fileStore: deleteExpired", () => {
     expect(forgotten).toBe(200);
     expect(filesBelow(store.directory)).toHaveLength(100 * 2 + 50);
     expect((await store.idsOf("o0")).length).toBe(5);
+  });
+
+  it("removes leftovers again soon after a clock that was ahead is set right", async () => {
+    vi.useFakeTimers({ toFake: ["Date", "performance"] });
+    const rightly = Date.now();
+    const { store } = watched();
+    await store.create("a", session());
+    vi.setSystemTime(rightly + HOUR / 2);
+    await store.deleteExpired(10);
+    vi.setSystemTime(rightly);
+    const leftover = `${located(store, "a")}z`;
+    writeFileSync(leftover, "");
+    vi.advanceTimersByTime(HOUR / 4);
+    await store.deleteExpired(10);
+    expect(existsSync(leftover)).toBe(false);
+    expect(await store.read("a")).toBeDefined();
   });
 
   it("lets the event loop go on", async () => {

@@ -25,8 +25,9 @@ export interface PostgresStoreOptions {
    */
   prepare?: boolean | undefined;
   /**
-   * Through whom `subscribe` listens. Default: the store's own client, of whose pool it keeps a connection. Where that
-   * goes through a pooler such as pgbouncer, pass another that goes to the server directly.
+   * Through whom `subscribe` listens. Default: the store's own client. A pool of pg lends a connection to each store that
+   * listens, so it needs one for each of them and one more: `subscribe` throws a TypeError where its `max` is smaller.
+   * Where the client goes through a pooler such as pgbouncer, pass another that goes to the server directly.
    */
   listen?: PostgresClient | undefined;
   /**
@@ -90,7 +91,9 @@ export function postgresStore(client: PostgresClient, options: PostgresStoreOpti
   const names = tableNames("postgresStore", options.table);
   const connection = postgresConnection("postgresStore", client);
   const hearing =
-    options.listen === undefined ? connection : postgresConnection("postgresStore: listen", options.listen);
+    options.listen === undefined
+      ? connection
+      : postgresConnection("postgresStore: listen", options.listen, "listening");
   const statements = statementsFor(names, announceChanges);
   let { prepare } = options;
   let closed = false;

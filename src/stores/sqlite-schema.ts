@@ -163,10 +163,11 @@ function statements(db: SqliteDatabase, table: string): Statements {
       `DELETE FROM ${sessions} WHERE n IN
       (SELECT n FROM ${sessions} WHERE expires_at <= ? ORDER BY expires_at LIMIT ?)`,
     ),
+    // Those from the future, too: after the clock was set back they would keep all that came later.
     forgetNews: prepare(
       db,
       `DELETE FROM ${news} WHERE n IN (SELECT n FROM ${news} ORDER BY n LIMIT ?)
-      AND at < CAST(strftime('%s', 'now') AS INTEGER) - ${NEWS_SECONDS}`,
+      AND abs(at - CAST(strftime('%s', 'now') AS INTEGER)) > ${NEWS_SECONDS}`,
     ),
     lastNews: prepare(db, `SELECT seq FROM main.sqlite_sequence WHERE name = '${table}_news' COLLATE NOCASE`),
     news: prepare(db, `SELECT n, id, ended FROM ${news} WHERE n > ? ORDER BY n LIMIT ?`),
