@@ -29,6 +29,8 @@ export function fileFeed(directory: string) {
   let timer: NodeJS.Timeout | undefined;
   let isListening = false;
   let lookedAt = 0;
+  /** The spans of the last look. */
+  let looked: readonly string[] = [];
   let lastTold = "";
   let untold = "";
   let retry: NodeJS.Timeout | undefined;
@@ -108,11 +110,12 @@ export function fileFeed(directory: string) {
       // Whoever looks in each span reads a file to its end before anybody forgets it.
       let isMissing = lookedAt !== 0 && Math.abs(now - lookedAt) > SPAN_MS;
       const spans = spansNow();
-      for (const span of new Set([...followed.keys(), ...spans])) {
+      for (const span of new Set([...looked, ...spans])) {
         if (readOn(span, ids)) isMissing = true;
         if (!spans.includes(span)) followed.delete(span);
       }
       lookedAt = now;
+      looked = spans;
       if (isMissing) nowListening(false);
       nowListening(true);
     } catch {
@@ -129,6 +132,7 @@ export function fileFeed(directory: string) {
     clearInterval(timer);
     followed.clear();
     lookedAt = 0;
+    looked = [];
     isListening = false;
   }
 
