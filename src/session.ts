@@ -5,6 +5,7 @@ import { MAX_LIFETIME } from "./cookie.ts";
 import { SessionError } from "./errors.ts";
 import { milliseconds, type Duration } from "./expiry.ts";
 import type { Flash } from "./record.ts";
+import { protect } from "./shared-handle.ts";
 import type { SignIn, Visit, Wishes } from "./visit.ts";
 
 /** What may be said of a sign-in. */
@@ -291,11 +292,17 @@ class SessionHandle implements Session {
     return this.#visit.isLoaded;
   }
 
+  get [Symbol.toStringTag](): string {
+    return "Session";
+  }
+
   async load(): Promise<this> {
     await this.#visit.load();
     return this;
   }
 }
+
+protect(SessionHandle.prototype);
 
 /** @throws TypeError for what can't be said of a sign-in. */
 function settledSignIn({ remember, note, ...unknown }: SignInOptions): Omit<SignIn, "owner"> {
