@@ -18,11 +18,11 @@ const STATUS: Record<SessionErrorCode, 403 | 409 | 500 | 503> = {
   ERR_SESSION_HEADERS_SENT: 500,
 };
 
-/** What caches must know of a response that could not be made. */
-export const NEVER_CACHED = { "cache-control": "no-store", vary: "Cookie" } as const;
+/** What caches must know of a response that could not be made; an object of its own for each, for whoever adds to it. */
+export const neverCached = (): Record<string, string> => ({ "cache-control": "no-store", vary: "Cookie" });
 
 /** What a client is told: not whose fault it was. */
-const REASON = {
+const REASON: Readonly<Record<number, string>> = {
   403: "Forbidden",
   409: "Conflict",
   500: "Internal Server Error",
@@ -42,7 +42,8 @@ export class SessionError extends Error {
   readonly status: 403 | 409 | 500 | 503;
   readonly statusCode: 403 | 409 | 500 | 503;
   readonly expose: boolean;
-  readonly headers: Readonly<Record<string, string>> = NEVER_CACHED;
+  /** Of this error alone: middleware may add to them. */
+  readonly headers: Record<string, string> = neverCached();
 
   constructor(code: SessionErrorCode, message: string, options?: { cause?: unknown }) {
     super(message, options);

@@ -103,17 +103,42 @@ function forwardedProto(forwarded: string | undefined): string | undefined {
 /** What tells of its closing: a response, or a socket. */
 export interface Closing {
   once(event: "close", listener: () => void): unknown;
+  /** Whether it is closed, or about to be. */
+  readonly destroyed?: boolean;
+  /** Where HTTP/2 keeps that. */
+  readonly stream?: { readonly destroyed?: boolean } | undefined;
+  readonly headersSent?: boolean;
+  readonly writableEnded?: boolean;
 }
 
 /** Calls back when the response is done with, or for want of one, when the request's connection is closed. */
 export function onDone(request: AnyRequest, response: Closing | undefined, done: () => void): void {
   const inner = innermost(request);
   if (response) response.once("close", done);
-  else if (isFetch(inner)) {
-    (inner as { signal?: AbortSignal }).signal?.addEventListener("abort", done, { once: true });
-  } else {
-    (inner.socket as Partial<Closing>).once?.("close", done);
-  }
+  else if (isFetch(inner)) signalOf(inner)?.addEventListener("abort", done, { once: true });
+  else (inner.socket as Partial<Closing>).once?.("close", done);
+}
+
+/** Whether that has been already: no event would come any more. */
+export function isDone(request: AnyRequest, response: Closing | undefined): boolean {
+  const inner = innermost(request);
+  if (!response && isFetch(inner)) return signalOf(inner)?.aborted === true;
+  const closing = response ?? ((inner as NodeRequest).socket as Partial<Closing>);
+  return closing.destroyed === true || closing.stream?.destroyed === true;
+}
+
+/** Whether something tells of the end even if it is a good one: a fetch request is only told of the client's leaving. */
+export function tellsOfEnd(request: AnyRequest, response: Closing | undefined): boolean {
+  return response !== undefined || !isFetch(innermost(request));
+}
+
+/** Whether the response to a request has a body that somebody reads. */
+export function hasBody(request: AnyRequest): boolean {
+  return (innermost(request) as { method?: unknown }).method !== "HEAD";
+}
+
+function signalOf(request: FetchRequest): AbortSignal | undefined {
+  return (request as { signal?: AbortSignal }).signal;
 }
 
 /** The host that a request is for. */

@@ -153,7 +153,7 @@ class SessionHandle implements Session {
       if (visit.fault !== undefined) throw visit.fault;
       throw new TypeError("The session is not loaded yet: this route is lazy, so await session.load() first");
     }
-    visit.looked = true;
+    if (!visit.looked) looksFirst(visit);
     return visit;
   }
 
@@ -303,6 +303,23 @@ class SessionHandle implements Session {
 }
 
 protect(SessionHandle.prototype);
+
+/**
+ * The response may now depend on the cookie, which caches learn from its head. Where that was sent without our knowledge
+ * (a hijacked reply) the adapter's response says so; once the last byte is out, nothing can get into it any more.
+ */
+function looksFirst(visit: Visit): void {
+  const { response } = visit;
+  const isTooLate = visit.headWritten || (!visit.headSent && response?.headersSent === true);
+  if (isTooLate && response?.writableEnded !== true && response?.destroyed !== true) {
+    throw new SessionError(
+      "ERR_SESSION_HEADERS_SENT",
+      "The session was first looked at after the response's headers were sent, so that caches were not told of it: look " +
+        "before the first byte, or give the adapter { personal: true }, or a function of the request, for such routes",
+    );
+  }
+  visit.looked = true;
+}
 
 /** @throws TypeError for what can't be said of a sign-in. */
 function settledSignIn({ remember, note, ...unknown }: SignInOptions): Omit<SignIn, "owner"> {

@@ -70,18 +70,24 @@ export function freeze(res: Response): Frozen {
 /** A program that has put its own on the response does not ask Node whether it may. */
 const OVERRIDABLE = ["headersSent", "writableEnded", "setHeader", "appendHeader", "removeHeader"];
 const HEADER = "_header";
+const SEND = "_send";
 
 /**
  * By what Node itself goes by: once there is a `_header`, no header can be set. Putting properties on the response and
  * deleting them again costs far more, since deleting makes V8 treat the object as a dictionary.
  */
 function frozenByHeader(res: Response): Frozen | undefined {
-  const node = res as { [HEADER]?: unknown; finished: boolean };
+  const node = res as { [HEADER]?: unknown; [SEND]?: unknown; finished: boolean };
+  const send = node[SEND];
   // null: a response of node:http whose head was not made yet. HTTP/2 has a getter there.
-  if (node[HEADER] !== null || OVERRIDABLE.some((name) => Object.hasOwn(res, name))) return undefined;
+  if (typeof send !== "function" || node[HEADER] !== null || OVERRIDABLE.some((name) => Object.hasOwn(res, name)))
+    return undefined;
   node[HEADER] = "held";
+  // Where Node writes the head and all that comes after it. Whoever calls Node's own methods past ours ends up here.
+  node[SEND] = refuseBypass;
   const thaw = () => {
     node[HEADER] = null;
+    node[SEND] = send;
     node.finished = false;
   };
   if (res.headersSent) return { end: () => void (node.finished = true), thaw };
@@ -112,6 +118,13 @@ function frozenByProperties(res: Response): Frozen {
       }
     },
   };
+}
+
+function refuseBypass(): never {
+  throw new Error(
+    "This response waits until its session is stored, and something wrote past that, with a method of " +
+      "ServerResponse.prototype instead of the response's own; call res.write() and res.end()",
+  );
 }
 
 export function refuse(): never {

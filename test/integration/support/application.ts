@@ -105,13 +105,14 @@ export const routes: Readonly<Record<string, Route>> = {
     return { body: streamed(session) };
   },
 
-  "/stream-unsaved": ({ session }) => ({ body: unsaved(session) }),
+  "/stream-unsaved": ({ session }) => ({ status: session.isNew ? 401 : 200, body: unsaved(session) }),
   "/held-unsaved": ({ session }) => {
     session.data.before = 1;
     return { body: unsaved(session) };
   },
 
   "/late-signin": ({ session }) => ({
+    status: session.isNew ? 200 : 409,
     body: (async function* () {
       yield "begun\n";
       try {
