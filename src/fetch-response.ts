@@ -24,9 +24,9 @@ export function hasHead(response: Response | undefined): response is Response {
 }
 
 /** @throws TypeError for a response that can't be sent, before its session is stored. */
-export function refuseUsed(response: Response | undefined): void {
+export function refuseUsed(response: Response): void {
   // Asking for more would turn @hono/node-server's own Response into one that can be sent only once.
-  if (!response || keptBody(response) !== undefined || !response.bodyUsed) return;
+  if (keptBody(response) !== undefined || !response.bodyUsed) return;
   throw new TypeError(
     "The body of this response has been read or sent already; make a response for each request, or keep one and give response.clone()",
   );

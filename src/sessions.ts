@@ -145,13 +145,13 @@ export function createSessions<Data extends object = SessionData>(options: Sessi
   const carriers = new WeakMap<Response, Visit>();
 
   async function commitTo(session: Session<Data>, response: Response): Promise<Response> {
-    refuseUsed(response);
     const visit = visitOf(session);
     if (!hasHead(response)) {
       attachTo(visit);
       await commit(visit);
       return response;
     }
+    refuseUsed(response);
     const inIt = carriers.get(response) === visit ? visit.handedOut : undefined;
     if (visit.headWritten && !visit.attached) {
       // Whoever commits once more has a head that has not left.
