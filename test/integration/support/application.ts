@@ -22,6 +22,18 @@ export interface Reply {
 
 export type Route = (asked: Asked) => Reply | Promise<Reply>;
 
+/** What is said to one kind of cache, and goes before Cache-Control there. */
+export const TARGETED = [
+  ["cdn-cache-control", "max-age=600"],
+  ["cloudflare-cdn-cache-control", "max-age=600"],
+  ["vercel-cdn-cache-control", "public, s-maxage=600"],
+  ["netlify-cdn-cache-control", "public, durable, s-maxage=600"],
+  ["examplecdn-cache-control", "max-age=600"],
+  ["surrogate-control", "max-age=600"],
+  ["edge-control", "max-age=600"],
+  ["x-accel-expires", "600"],
+] as const;
+
 const json = (value: unknown): Reply => ({ body: JSON.stringify(value) });
 const nothing = (): string => "";
 
@@ -124,12 +136,28 @@ export const routes: Readonly<Record<string, Route>> = {
     })(),
   }),
 
+  "/late-look": ({ session }) => ({
+    body: (async function* () {
+      yield "begun\n";
+      try {
+        await session.load();
+        yield session.owner ?? "anonymous";
+      } catch (error) {
+        yield (error as { code: string }).code;
+      }
+    })(),
+  }),
+
   "/lazy": async ({ session }) => {
     await session.load();
     return { body: session.owner ?? "anonymous" };
   },
 
   "/public": ({ session }) => ({ headers: [["cache-control", "public, max-age=60"]], body: session.owner ?? "-" }),
+  "/targeted": ({ session, query }) => {
+    if (query.has("write")) session.data.n = 1;
+    return { headers: TARGETED, body: session.owner ?? "-" };
+  },
   "/vary": ({ session }) => ({ headers: [["vary", "Accept-Encoding"]], body: session.owner ?? "-" }),
 
   "/etag": ({ session, header }) => {
