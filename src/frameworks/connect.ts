@@ -3,6 +3,7 @@ import { forbidCaching, type ResponseHead } from "../caches.ts";
 import type { SessionError } from "../errors.ts";
 import type { Session } from "../session.ts";
 import type { Sessions } from "../sessions.ts";
+import { cutWhereDestroyed } from "./cut.ts";
 import { holdResponse, type Gate } from "./hold.ts";
 
 /**
@@ -16,6 +17,7 @@ export function tie<Data extends object>(
   onFailure: (error: unknown) => void,
 ): void {
   sessions.finishesWith(session, res);
+  cutWhereDestroyed(res);
   holdResponse(res, new Tie(sessions, session, res, onFailure));
 }
 

@@ -14,6 +14,11 @@ export function cut(res: ServerResponse): void {
   else res.destroy();
 }
 
+/** Has whoever destroys a response of HTTP/2 cut it off: for errors in the middle of a body, frameworks do that. */
+export function cutWhereDestroyed(res: ServerResponse): void {
+  if (streamOf(res)) Object.assign(res, { destroy: () => cut(res) });
+}
+
 /** What carries a response of HTTP/2, and no other. */
 export function streamOf(res: object): ServerHttp2Stream | undefined {
   const { stream } = res as { stream?: ServerHttp2Stream };

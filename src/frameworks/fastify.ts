@@ -4,6 +4,7 @@ import { refuseUsed } from "../fetch-response.ts";
 import type { Session } from "../session.ts";
 import type { Sessions } from "../sessions.ts";
 import { claim, settleAdapter, tellsOfResponse, type AdapterOptions } from "./adapter.ts";
+import { cutWhereDestroyed } from "./cut.ts";
 
 declare module "fastify" {
   interface FastifyRequest {
@@ -62,6 +63,7 @@ function decorate<Data extends object>(app: FastifyInstance, sessions: Sessions<
     },
   });
   app.addHook("onSend", (request, reply, payload, next) => {
+    cutWhereDestroyed(reply.raw);
     let body = payload;
     try {
       if (isResponse(payload)) body = unpacked(reply, payload);
