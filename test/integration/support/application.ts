@@ -77,6 +77,26 @@ export const routes: Readonly<Record<string, Route>> = {
     return { body: `${session.owner} reads late` };
   },
 
+  "/late-signal": async ({ session, query, stage }) => {
+    await stage.gate(query.get("gate")!).pass();
+    const { aborted } = session.signal;
+    await stage.gate(query.get("then")!).pass();
+    return { body: `aborted: ${aborted}` };
+  },
+
+  "/signal": ({ session }) => ({ body: `aborted: ${session.signal.aborted}` }),
+
+  "/signal-stream": ({ session }) => {
+    const { signal } = session;
+    return {
+      body: (async function* () {
+        yield "begun\n";
+        if (!signal.aborted) await new Promise((resolve) => signal.addEventListener("abort", resolve));
+        yield "ended";
+      })(),
+    };
+  },
+
   "/two-cookies": ({ session }) => {
     session.data.seen = true;
     return {
