@@ -99,7 +99,11 @@ function headOf(reply: FastifyReply): ResponseHead {
     get: (name) => reply.getHeader(name)?.toString(),
     keys: () => Object.keys(reply.getHeaders()),
     set: (name, value) => void reply.header(name, value),
-    // Fastify itself keeps several Set-Cookie headers apart.
-    append: (name, value) => void reply.header(name, value),
+    append: (name, value) => {
+      // Older versions add to the list that they find, which the application may keep for every response.
+      const others = reply.getHeader(name);
+      reply.removeHeader(name);
+      void reply.header(name, others === undefined ? value : [others, value].flat().map(String));
+    },
   };
 }

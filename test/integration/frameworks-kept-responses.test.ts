@@ -235,6 +235,52 @@ describe("sojourn for Fastify and a Response as the payload", () => {
   });
 });
 
+describe("sojourn and lists of headers that the application keeps", () => {
+  it("leaves a list of cookies as it is under Fastify, and gives nobody another's", async () => {
+    const kept = ["theme=dark", "lang=eo"];
+    const app = Fastify();
+    await app.register(onFastify(newSessions()));
+    app.get("/", (request, reply) => {
+      request.session.data.n = 1;
+      return reply.header("set-cookie", kept).send("ok");
+    });
+    for (let n = 0; n < 2; n += 1) {
+      const { headers } = await app.inject("/");
+      expect(headers["set-cookie"]).toEqual(["theme=dark", "lang=eo", expect.stringMatching(/^session=/)]);
+    }
+    expect(kept).toEqual(["theme=dark", "lang=eo"]);
+    await app.close();
+  });
+
+  it("keeps the cookies that were set on Fastify's raw response", async () => {
+    const app = Fastify();
+    await app.register(onFastify(newSessions()));
+    app.get("/", (request, reply) => {
+      request.session.data.n = 1;
+      reply.raw.setHeader("set-cookie", "theme=dark");
+      return "ok";
+    });
+    const { headers } = await app.inject("/");
+    expect(headers["set-cookie"]).toEqual(["theme=dark", expect.stringMatching(/^session=/)]);
+    await app.close();
+  });
+
+  it.each(["fetch", "Hono 4", "sessions.commit"] as const)(
+    "leaves a Headers object as it is under %s",
+    async (name) => {
+      const kept = new Headers({ "content-type": "text/html", vary: "Accept" });
+      const origin = await originFor(
+        getRequestListener(makes[name]!(newSessions(), () => new Response("text", { headers: kept }))),
+      );
+      for (const path of ["/?as=alice", "/"]) {
+        const answer = await ask(origin + path);
+        expect([answer.body, answer.setCookies.length]).toEqual(["text", path === "/" ? 0 : 1]);
+      }
+      expect(Object.fromEntries(kept)).toEqual({ "content-type": "text/html", vary: "Accept" });
+    },
+  );
+});
+
 describe("SessionError", () => {
   it("has headers of its own, which middleware may add to", () => {
     const [one, other] = [new SessionError("ERR_SESSION_STORE", "one"), new SessionError("ERR_SESSION_STORE", "other")];
