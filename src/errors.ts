@@ -18,9 +18,6 @@ const STATUS: Record<SessionErrorCode, 403 | 409 | 500 | 503> = {
   ERR_SESSION_HEADERS_SENT: 500,
 };
 
-/** What caches must know of a response that could not be made; an object of its own for each, for whoever adds to it. */
-export const neverCached = (): Record<string, string> => ({ "cache-control": "no-store", vary: "Cookie" });
-
 /** What a client is told: not whose fault it was. */
 const REASON: Readonly<Record<number, string>> = {
   403: "Forbidden",
@@ -43,7 +40,7 @@ export class SessionError extends Error {
   readonly statusCode: 403 | 409 | 500 | 503;
   readonly expose: boolean;
   /** Of this error alone: middleware may add to them. */
-  readonly headers: Record<string, string> = neverCached();
+  readonly headers: Record<string, string> = { "cache-control": "no-store", vary: "Cookie" };
 
   constructor(code: SessionErrorCode, message: string, options?: { cause?: unknown }) {
     super(message, options);

@@ -1,6 +1,7 @@
 import { inspect } from "node:util";
 import { describe, expect, it } from "vitest";
-import { site } from "../test/support/stores.ts";
+import { KEYS, site } from "../test/support/stores.ts";
+import type { SessionsOptions } from "./options.ts";
 
 /** Code as CommonJS without "use strict" runs it, where writing to something frozen is silent. */
 const sloppy = (code: string): ((session: object) => unknown) =>
@@ -85,5 +86,48 @@ describe("a session", () => {
     alice.passive = true;
     expect(alice.passive).toBe(true);
     expect((alice as unknown as { nothing?: unknown }).nothing).toBeUndefined();
+  });
+});
+
+describe("what createSessions is given, and gives", () => {
+  it("goes on by the options as they were when they were given", async () => {
+    const options = {
+      secretKey: [...KEYS],
+      cookie: { name: "mine" },
+      limits: { bytes: 1000 },
+      rotation: { every: "10m" as const },
+    };
+    const shop = site(options as Partial<SessionsOptions>);
+    options.cookie.name = "changed";
+    options.limits.bytes = 1;
+    options.secretKey.length = 0;
+    const browser = shop.browser();
+    await browser.visit((session) => (session.data["text"] = "x".repeat(100)));
+    expect(Array.from(browser.jar.keys())).toEqual(["__Host-mine"]);
+    expect(await browser.data()).toEqual({ text: "x".repeat(100) });
+  });
+
+  it("lists an owner's sessions in objects of the caller's own", async () => {
+    const client = { userAgent: "Firefox" };
+    const shop = site({ client: () => client });
+    await shop.browser().visit((session) => session.signIn("ada"));
+    const [mine] = await shop.sessions.list("ada");
+    Object.assign(mine!, { owner: "changed" });
+    Object.assign(mine!.client!, { userAgent: "changed" });
+    expect(await shop.sessions.list("ada")).toMatchObject([{ owner: "ada", client: { userAgent: "Firefox" } }]);
+    expect(client).toEqual({ userAgent: "Firefox" });
+  });
+
+  it("gives each request data, flashes and their messages of its own", async () => {
+    const browser = site().browser();
+    await browser.visit((session) => {
+      session.data["cart"] = { items: ["tea"] };
+      session.flash("info", { text: "Saved." });
+    });
+    const [one, other] = [await browser.begin(), await browser.begin()];
+    (one.session.data["cart"] as { items: string[] }).items.push("milk");
+    (one.session.flashes()[0]!.message as { text: string }).text = "changed";
+    expect(other.session.data).toEqual({ cart: { items: ["tea"] } });
+    expect(other.session.flashes()).toEqual([{ category: "info", message: { text: "Saved." } }]);
   });
 });

@@ -1,4 +1,5 @@
 import type { ServerResponse } from "node:http";
+import { streamOf } from "./cut.ts";
 
 type HeadersGiven = Record<string, unknown> | unknown[];
 export type Head = [status: number, second?: string | HeadersGiven, third?: HeadersGiven];
@@ -109,9 +110,14 @@ function frozenByProperties(res: Response): Frozen {
   for (const [name, descriptor] of Object.entries(sent)) {
     Object.defineProperty(res, name, { ...descriptor, configurable: true });
   }
+  // Where HTTP/2 writes, and would send a head of its own making first.
+  const stream = streamOf(res) as { write: unknown; end: unknown } | undefined;
+  const { write, end } = stream ?? {};
+  if (stream) Object.assign(stream, { write: refuseBypass, end: refuseBypass });
   return {
     end: () => void (ended = true),
     thaw() {
+      if (stream) Object.assign(stream, { write, end });
       for (const [name, descriptor] of before) {
         Reflect.deleteProperty(res, name);
         if (descriptor) Object.defineProperty(res, name, descriptor);
