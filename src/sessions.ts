@@ -160,8 +160,11 @@ export function createSessions<Data extends object = SessionData>(options: Sessi
     }
     const head = headToBe(response);
     await conclude(session, head);
+    // workerd's WebSocket outlives the response that begins it.
+    const isTakenOver = response.status === 101;
+    if (isTakenOver) attachTo(visit);
     const answer = answered(response, head.writes, {
-      done: response.status === 101 ? undefined : visit.untilEndOfBody(),
+      done: isTakenOver ? undefined : visit.untilEndOfBody(),
       replaces: inIt === visit.handedOut ? undefined : inIt,
     });
     carriers.set(answer, visit);

@@ -159,3 +159,13 @@ describe.each(versions)("a body that fails for its session, over HTTP/%s", (vers
     expect(await ask(port, version)).toMatchObject({ isWhole: false });
   });
 });
+
+describe("a response over HTTP/2 that was given whole", () => {
+  it("is whole for the client, though somebody destroys it behind its end", async () => {
+    const app = onNode(site().sessions, (_req, res) => {
+      res.on("finish", () => res.destroy());
+      res.end("all of it");
+    });
+    expect(await ask(await listening(app, 2), 2)).toEqual({ status: 200, body: "all of it", isWhole: true });
+  });
+});

@@ -16,7 +16,8 @@ export function cut(res: ServerResponse): void {
 
 /** Has whoever destroys a response of HTTP/2 cut it off: for errors in the middle of a body, frameworks do that. */
 export function cutWhereDestroyed(res: ServerResponse): void {
-  if (streamOf(res)) Object.assign(res, { destroy: () => cut(res) });
+  const stream = streamOf(res);
+  if (stream) Object.assign(res, { destroy: () => void (stream.writableFinished ? stream.destroy() : cut(res)) });
 }
 
 /** What carries a response of HTTP/2, and no other. */
