@@ -1,4 +1,5 @@
-export { createSessions, type ResponseHead, type Sessions } from "./sessions.ts";
+export { createSessions, type Sessions } from "./sessions.ts";
+export type { ResponseHead } from "./caches.ts";
 export type { Session, SessionData, SignInOptions } from "./session.ts";
 export type { SessionsOptions } from "./options.ts";
 export type { CookieOptions } from "./cookie.ts";

@@ -218,7 +218,8 @@ describe("session.signal", () => {
     socket.emit("close");
     expect(unsubscribed).toHaveBeenCalledOnce();
     expect(signal.aborted).toBe(false);
-    expect(first.signal.aborted).toBe(false);
+    const another = await sessions.attach({ headers: request.headers, socket: new EventEmitter() });
+    expect(another.signal.aborted).toBe(false);
     await sessions.close();
     expect(unsubscribed).toHaveBeenCalledTimes(2);
   });

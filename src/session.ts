@@ -5,6 +5,7 @@ import { MAX_LIFETIME } from "./cookie.ts";
 import { SessionError } from "./errors.ts";
 import { milliseconds, type Duration } from "./expiry.ts";
 import type { Flash } from "./record.ts";
+import { protect } from "./shared-handle.ts";
 import type { SignIn, Visit } from "./visit.ts";
 
 /** What may be said of a sign-in. */
@@ -158,7 +159,7 @@ class SessionHandle implements Session {
       if (visit.fault !== undefined) throw visit.fault;
       throw new TypeError("The session is not loaded yet: this route is lazy, so await session.load() first");
     }
-    visit.looked = true;
+    if (!visit.looked) looksFirst(visit);
     return visit;
   }
 
@@ -299,10 +300,33 @@ class SessionHandle implements Session {
     return this.#visit.isLoaded;
   }
 
+  get [Symbol.toStringTag](): string {
+    return "Session";
+  }
+
   async load(): Promise<this> {
     await this.#visit.load();
     return this;
   }
+}
+
+protect(SessionHandle.prototype);
+
+/**
+ * The response may now depend on the cookie, which caches learn from its head. Where that was sent without our knowledge
+ * (a hijacked reply) the adapter's response says so; once the last byte is out, nothing can get into it any more.
+ */
+function looksFirst(visit: Visit): void {
+  const { response } = visit;
+  const isTooLate = visit.headWritten || (!visit.headSent && response?.headersSent === true);
+  if (isTooLate && response?.writableEnded !== true && response?.destroyed !== true) {
+    throw new SessionError(
+      "ERR_SESSION_HEADERS_SENT",
+      "The session was first looked at after the response's headers were sent, so that caches were not told of it: look " +
+        "before the first byte, or give the adapter { personal: true }, or a function of the request, for such routes",
+    );
+  }
+  visit.looked = true;
 }
 
 /** @throws TypeError for what can't be said of a sign-in. */

@@ -11,7 +11,16 @@ import { load, loadLatest } from "./load.ts";
 import type { Client, LoadedRecord, SessionRecord } from "./record.ts";
 import type { LiveHandles, Watching } from "./live.ts";
 import { match, type Match, type RotationPolicy } from "./rotation.ts";
-import { cookieHeader, isSecure, onDone, type AnyRequest, type Closing } from "./request.ts";
+import {
+  cookieHeader,
+  hasBody,
+  isDone,
+  isSecure,
+  onDone,
+  tellsOfEnd,
+  type AnyRequest,
+  type Closing,
+} from "./request.ts";
 import type { SessionStore } from "./store.ts";
 import { hashSecret, randomPart, signToken, verifyToken, type Token } from "./token.ts";
 import { Patience, type Lanes } from "./waiting.ts";
@@ -108,6 +117,14 @@ export class Visit {
   /** A Set-Cookie value that waits for the head of the response. */
   setCookie: string | undefined;
   headSent = false;
+  /** The head says what caches must know: it is too late for a first look. */
+  headWritten = false;
+  /** The Set-Cookie value that was written to a head last. */
+  handedOut: string | undefined;
+  /** A WebSocket or the like has taken the connection over: there is no head. */
+  attached = false;
+  /** An adapter is in charge of the response: one that is mounted within it leaves that to it. */
+  claimed = false;
   /** The store could not be read: nothing is known of the session, and nothing may be done to it. */
   fault: unknown;
   /** A commit failed: the error's response is not the place for another. */
@@ -325,9 +342,29 @@ export class Visit {
   #watched(): AbortSignal {
     if (this.signedOut) return AbortSignal.abort();
     if (!this.token) return new AbortController().signal;
+    // Nobody is left to hear it.
+    if (isDone(this.#request, this.response)) return new AbortController().signal;
+    if (this.headWritten && !this.attached && !tellsOfEnd(this.#request, this.response)) {
+      throw new TypeError(
+        "session.signal was asked for after the response was returned, and nothing tells when that ends: ask for it before",
+      );
+    }
     this.#watching = this.host.live.watch(this.token.id, () => this.token?.epoch);
     onDone(this.#request, this.response, this.#watching.release);
     return this.#watching.signal;
+  }
+
+  /** What to call at the end of the response's body, where its signal is in use and nothing else tells of the end. */
+  untilEndOfBody(): (() => void) | undefined {
+    if (this.response) return undefined;
+    if (hasBody(this.#request)) return this.#watching?.release;
+    this.letGo();
+    return undefined;
+  }
+
+  /** Nobody listens to the signal any more. */
+  letGo(): void {
+    this.#watching?.release();
   }
 
   /** What the application knows of the client that sent this request. */
