@@ -2,7 +2,7 @@ import { Buffer } from "node:buffer";
 import type { RedisClient, Words } from "./redis-client.ts";
 import type { RedisKeys } from "./redis-keys.ts";
 import { headLength, isOwnedBy, LATEST, ownerKind, ownerSection, type Ownership } from "./redis-record.ts";
-import { INDEX, type Script, UNINDEX } from "./redis-scripts.ts";
+import { INDEX, NAMES, run, type Script, UNINDEX } from "./redis-scripts.ts";
 
 /** What clocks of servers and processes may differ by. An index outlives its entries by it, and entries their time. */
 const CLOCKS = 3_600_000;
@@ -73,14 +73,14 @@ export function ownerIndex(given: {
     /**
      * The ids of the owner's live sessions. A session that cannot be looked at fails the whole: it may be live.
      *
-     * One command names them all. In parts they could come from several servers, after a restart, a failover or the move
+     * One script names them all. In parts they could come from several servers, after a restart, a failover or the move
      * of a slot, and no position in the index means the same on each of them.
      */
     async idsOf(owner: string): Promise<string[]> {
       const key = keys.index(owner);
       const length = headLength(owner);
       const wanted = { kind: ownerKind(owner), section: ownerSection(owner) };
-      const names = texts(await client.send(key, ["ZRANGE", key, "0", "-1"]));
+      const names = texts(await run(client, NAMES, key, []));
       const ids: string[] = [];
       for (let from = 0; from < names.length; from += PAGE) {
         const page = names.slice(from, from + PAGE);

@@ -226,6 +226,15 @@ table.insert(reply, 1, string.format('%.0f', score))
 return reply
 `);
 
+/**
+ * Every name in an index. It writes nothing, but as a write: a server that is a replica by now, or that its replicas have
+ * left where it has to have some, may not know of the latest sessions, and refuses.
+ */
+export const NAMES = script(`
+redis.call('ZREM', KEYS[1], '')
+return redis.call('ZRANGE', KEYS[1], 0, -1)
+`);
+
 /** ARGV: names and the scores they were seen with. */
 export const UNINDEX = script(`
 for i = 1, #ARGV, 2 do

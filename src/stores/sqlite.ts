@@ -2,7 +2,7 @@ import { Buffer } from "node:buffer";
 import { setImmediate as nextTurn, setTimeout as delay } from "node:timers/promises";
 import { type Duration, milliseconds } from "../expiry.ts";
 import type { SessionStore, StoredSession, StoreListener } from "../store.ts";
-import { isFull, type SqliteDatabase, textOf, textValue } from "./sqlite-database.ts";
+import { inTransaction, isFull, type SqliteDatabase, textOf, textValue } from "./sqlite-database.ts";
 import { sqliteFeed } from "./sqlite-feed.ts";
 import { NO_RESERVE, reserveBeside } from "./sqlite-reserve.ts";
 import { setUp } from "./sqlite-schema.ts";
@@ -85,7 +85,7 @@ export function sqliteStore(db: SqliteDatabase, options: SqliteStoreOptions = {}
   // Who reads need not wait for who writes.
   const readers = turns(db, patience);
   const writers = turns(db, patience);
-  const feed = sqliteFeed(statements);
+  const feed = sqliteFeed(statements, () => inTransaction(db));
   const reserve = file === "" ? NO_RESERVE : reserveBeside(file);
   let closed = false;
 

@@ -40,10 +40,10 @@ function withTrouble(client: IoRedis | IoCluster, trouble: () => Promise<void>):
   return new Proxy(client, {
     get(target, name) {
       const member = Reflect.get(target, name) as unknown;
-      if (typeof member !== "function" || !/^z\w*Buffer$/.test(String(name))) return member;
+      if (typeof member !== "function" || !String(name).endsWith("Buffer")) return member;
       return async (...words: unknown[]) => {
         const reply: unknown = await (member as (...words: unknown[]) => unknown).apply(target, words);
-        if (!isOver && words[0] === INDEX) {
+        if (!isOver && words.includes(INDEX)) {
           isOver = true;
           await trouble();
         }
@@ -137,6 +137,29 @@ describe.skipIf(!REDIS_SERVER)("redisStore's idsOf", () => {
     } finally {
       client.disconnect();
       await server.end();
+    }
+  });
+
+  it("rejects where the server may be behind: as a replica, or as a primary that its replicas have left", async () => {
+    const [server, other] = await Promise.all([startRedis(), startRedis()]);
+    const client = new IoRedis(server.port, "127.0.0.1").on("error", () => {});
+    try {
+      const store = redisStore(client);
+      const [id] = await signedIn(store, 1);
+      await server.ask("CONFIG", "SET", "min-replicas-to-write", "1");
+      await expect(store.idsOf("ada")).rejects.toThrow("NOREPLICAS");
+      await expect(store.idsOf("grace")).rejects.toThrow("NOREPLICAS");
+      await server.ask("CONFIG", "SET", "min-replicas-to-write", "0");
+      expect(await store.idsOf("ada")).toEqual([id]);
+      await server.ask("REPLICAOF", "127.0.0.1", `${other.port}`);
+      const sessions = createSessions({ secretKey: KEYS[0], store });
+      await expect(sessions.revokeAll("ada")).rejects.toMatchObject({
+        code: "ERR_SESSION_STORE",
+        cause: { message: expect.stringContaining("READONLY") as string },
+      });
+    } finally {
+      client.disconnect();
+      await Promise.all([server.end(), other.end()]);
     }
   });
 });
