@@ -4,7 +4,7 @@ import { describe, expect, it } from "vitest";
 
 const ROOT = join(import.meta.dirname, "../..");
 /** Supports of servers, and of whatever else Node and npm alone don't bring. */
-const NEEDY = /\/support\/(?:engines|mariadb|outages|postgres|redis|sqlite)\.ts"|process\.env\.\w+_PATH/;
+const NEEDY = /\/support\/(?:engines|mariadb|outages|postgres|redis|runtimes|sqlite)\.ts"|process\.env\.\w+_PATH/;
 
 const testsIn = (folder: string): string[] =>
   readdirSync(join(ROOT, folder), { recursive: true, encoding: "utf8" })

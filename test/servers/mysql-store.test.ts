@@ -65,6 +65,7 @@ describe.skipIf(!MARIADB_PATH)("mysqlStore, on a server", () => {
     const cases = storeContract(async () => mysqlStore(odd, { table: "app.Odd$1" }), {
       capabilities: CAPABILITIES,
       clock: "own",
+      lifetime: 1500,
     });
     it.each(cases)("$name", async ({ run }) => {
       await expect(run()).resolves.toBeUndefined();

@@ -59,7 +59,7 @@ function contract(
     await hearing?.end();
   });
 
-  const options = { clock, capabilities: CAPABILITIES, ...(clock === "own" && { lifetime: 300 }) };
+  const options = { clock, capabilities: CAPABILITIES, ...(clock === "own" && { lifetime: 1500 }) };
   const all = storeContract(async (given) => {
     cases += 1;
     return postgresStore(connected.client, {

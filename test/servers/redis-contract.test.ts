@@ -68,6 +68,7 @@ function holds(connect: Connect, port: () => number, options: RedisStoreOptions)
   const own = () => `${options.prefix ?? "sojourn"}-${randomUUID()}-${made++}:`;
   const cases = storeContract(() => redisStore(connected.client, { ...options, prefix: own() }), {
     clock: "own",
+    lifetime: 1500,
     capabilities: ["idsOf", "all", "subscribe", "close"],
   });
   it.each(cases)("$name", async ({ run }) => {

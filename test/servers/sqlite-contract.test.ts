@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type BetterSqlite3 from "better-sqlite3";
 import { type SqliteDatabase, sqliteStore, type SqliteStoreOptions } from "../../src/stores/sqlite.ts";
 import { storeContract } from "../../src/testing/index.ts";
-import { BETTER_SQLITE3, betterSqlite3, BUN, contractIn, NODE22 } from "../support/sqlite.ts";
+import { BETTER_SQLITE3, betterSqlite3 } from "../support/sqlite.ts";
 import { sqliteCases } from "../support/sqlite-cases.ts";
 import { removeFolder, throwawayFolder } from "../support/throwaway.ts";
 
@@ -12,11 +12,6 @@ const kinds: Record<string, SqliteStoreOptions> = {
   "": {},
   ", announcing changes, in another table": { table: "Order", announceChanges: true },
 };
-
-const runtimes = [
-  { driver: "node:sqlite", command: NODE22 },
-  { driver: "bun:sqlite", command: BUN },
-];
 
 let folder: string;
 beforeAll(() => (folder = throwawayFolder()));
@@ -39,20 +34,6 @@ for (const [kind, options] of Object.entries(kinds)) {
     });
     afterAll(() => databases.forEach((db) => db.close()));
   });
-
-  for (const { driver, command } of runtimes) {
-    describe.skipIf(!command)(`sqliteStore on ${driver}${kind}`, () => {
-      let said = new Map<unknown, unknown>();
-      beforeAll(async () => {
-        const lines = await contractIn(command!, driver, `${folder}/${driver}${kind.length}`, options);
-        said = new Map(lines.map(([name, wrong]) => [name, wrong]));
-      });
-      it.each(storeContract(neverMade, { capabilities }))("$name", ({ name }) => {
-        expect(said.has(name)).toBe(true);
-        expect(said.get(name)).toBeNull();
-      });
-    });
-  }
 }
 
 describe.skipIf(!BETTER_SQLITE3)("sqliteStore on better-sqlite3", () => {
@@ -63,7 +44,3 @@ describe.skipIf(!BETTER_SQLITE3)("sqliteStore on better-sqlite3", () => {
     expect(typed).toBeTypeOf("function");
   });
 });
-
-function neverMade(): never {
-  throw new Error("only the names of the cases are asked for");
-}
