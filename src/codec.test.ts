@@ -182,9 +182,9 @@ describe("encode and decode", () => {
     expect(decode(encode({ part }, limits))["part"]).toEqual(Uint8Array.of(1, 2, 3));
   });
 
-  it("fill the holes of an array with undefined, and drop names that an array carries", () => {
+  it("fill the holes of an array with undefined", () => {
     // oxlint-disable-next-line no-sparse-arrays -- a hole is the point
-    const holes = Object.assign([1, , 3], { name: "lost" });
+    const holes = [1, , 3];
     const back = decode(encode({ holes }, limits))["holes"] as unknown[];
     expect(back).toStrictEqual([1, undefined, 3]);
     expect(Object.keys(back)).toEqual(["0", "1", "2"]);
@@ -241,7 +241,57 @@ describe("encode refuses what can't be kept, and names its path", () => {
       "session.data.a.b can't be kept in a session: it is an instance of MyMap",
     ],
     ["a subclass of Array", { a: new MyArray() }, "an instance of MyArray"],
-    ["a Buffer", { a: Buffer.of(1) }, "session.data.a can't be kept in a session: it is an instance of Buffer"],
+    [
+      "a Buffer",
+      { a: Buffer.of(1) },
+      "session.data.a can't be kept in a session: it is a Buffer, which would come back as bytes: give new Uint8Array(buffer)",
+    ],
+    [
+      "a name on an array",
+      { a: { rows: Object.assign([1, 2], { total: 7 }) } },
+      'session.data.a.rows can\'t be kept in a session: it is an Array that carries a property, "total"',
+    ],
+    [
+      "a name on an array with a hole",
+      { a: Object.assign(Array(2), { 1: 1, x: 1 }) },
+      'an Array that carries a property, "x"',
+    ],
+    ["a name on an empty array", { a: Object.assign([], { "": 1 }) }, 'an Array that carries a property, ""'],
+    ["a negative index", { a: Object.assign([1], { "-1": 1 }) }, 'an Array that carries a property, "-1"'],
+    ["an index with a zero", { a: Object.assign([1], { "01": 1 }) }, 'an Array that carries a property, "01"'],
+    ["the index beyond the last", { a: Object.assign([1], { 4294967295: 1 }) }, 'a property, "4294967295"'],
+    ["what a match of an expression carries", { a: /(b)/.exec("abc") }, 'an Array that carries a property, "index"'],
+    [
+      "a name on a long array of objects",
+      {
+        a: Object.assign(
+          Array.from({ length: 500 }, () => ({})),
+          { total: 7 },
+        ),
+      },
+      'an Array that carries a property, "total"',
+    ],
+    ["toJSON on an array", { a: Object.assign([1], { toJSON: () => "mine" }) }, 'a property, "toJSON"'],
+    [
+      "a name on a Map",
+      { a: [Object.assign(new Map(), { owner: 1 })] },
+      'session.data.a[0] can\'t be kept in a session: it is a Map that carries a property, "owner"',
+    ],
+    ["a name on a Set", { a: Object.assign(new Set(), { owner: 1 }) }, 'a Set that carries a property, "owner"'],
+    ["a name on a Date", { a: Object.assign(new Date(0), { zone: "UTC" }) }, 'a Date that carries a property, "zone"'],
+    ["a name on a URL", { a: Object.assign(new URL("data:,x"), { zone: 1 }) }, 'a URL that carries a property, "zone"'],
+    [
+      "a property that is not enumerable",
+      { a: { b: Object.defineProperty({ c: 1 }, "d", { value: 2 }) } },
+      'session.data.a.b can\'t be kept in a session: it is an object with "d", which is not enumerable',
+    ],
+    [
+      "a getter that is not enumerable",
+      { a: Object.defineProperty({ c: 1 }, "d", { get: () => 2 }) },
+      'an object with "d", which is not enumerable',
+    ],
+    ["an array that pretends to be an object", { a: Object.setPrototypeOf([1], null) as unknown }, '"length", which'],
+    ["an array of holes", { a: Object.assign([], { 4294967294: 1 }) }, "an array with more holes than elements"],
     ["another typed array", { a: new Uint16Array(1) }, "an instance of Uint16Array"],
     ["an ArrayBuffer", { a: new ArrayBuffer(1) }, "an instance of ArrayBuffer"],
     ["a regular expression", { a: /x/ }, "an instance of RegExp"],
@@ -302,6 +352,38 @@ describe("encode refuses what can't be kept, and names its path", () => {
 
   it("symbols at the top", () => {
     expect(() => encode({ [Symbol("s")]: 1 }, limits)).toThrow(/^session\.data can't be kept.*symbol for a key/);
+  });
+});
+
+describe("encode keeps", () => {
+  it("what a getter of a plain object gives, as a value", () => {
+    const { a } = decode(
+      encode(
+        {
+          a: {
+            get now() {
+              return 5;
+            },
+          },
+        },
+        limits,
+      ),
+    ) as { a: object };
+    expect(Object.getOwnPropertyDescriptor(a, "now")).toMatchObject({ value: 5 });
+  });
+
+  it("what is frozen, sealed or not extensible", () => {
+    const data = { a: Object.freeze({ b: Object.freeze([1]) }), c: Object.seal({}), d: Object.preventExtensions([2]) };
+    expect(decode(encode(data, limits))).toEqual(data);
+  });
+
+  it("arrays of any length and depth, without a name on them", () => {
+    for (const length of [0, 1, 2, 64, 65, 1000, 120_000]) {
+      for (const make of [() => 1, () => ({}), () => null]) {
+        const a = Array.from({ length }, make);
+        expect(decode(encode({ a }, BOUNDLESS))["a"]).toEqual(a);
+      }
+    }
   });
 });
 

@@ -94,12 +94,12 @@ function scan(value: unknown, depth: number): Scan {
 function scanObject(value: object, depth: number): Scan {
   const kind = kindOf(value);
   if (kind === undefined) return Scan.refused;
-  if (kind === "leaf") return Scan.tagged;
+  if (kind === "leaf") return hasNames(value) ? Scan.refused : Scan.tagged;
   if (depth < 0) return Scan.refused;
   let worst: Scan = Scan.json;
   if (kind === "object") {
-    if (Object.getOwnPropertySymbols(value).length > 0) return Scan.refused;
     const keys = Object.keys(value);
+    if (Object.getOwnPropertySymbols(value).length > 0 || hasHidden(value, keys)) return Scan.refused;
     if (looksTagged(keys)) worst = Scan.tagged;
     for (let i = 0; i < keys.length; i += 1) {
       const found = scan((value as Dictionary)[keys[i]!], depth - 1);
@@ -107,11 +107,18 @@ function scanObject(value: object, depth: number): Scan {
     }
   } else if (kind === "array") {
     const array = value as unknown[];
+    if (isMostlyEmpty(array)) return Scan.refused;
+    let isShort = array.length <= LONG_ARRAY;
     for (let i = 0; i < array.length; i += 1) {
-      const found = scan(array[i], depth - 1);
+      const child = array[i];
+      // Beside an object, the look at the array's own names costs little.
+      if (typeof child === "object") isShort = true;
+      const found = scan(child, depth - 1);
       if (found > worst) worst = found;
     }
+    if (isShort && namesOn(array) !== undefined) return Scan.refused;
   } else {
+    if (hasNames(value)) return Scan.refused;
     worst = Scan.tagged;
     for (const child of value as Iterable<unknown>) {
       const found = scan(child, depth - 1);
@@ -120,6 +127,31 @@ function scanObject(value: object, depth: number): Scan {
   }
   return worst;
 }
+
+/** Longer arrays of nothing but strings, numbers and the like are not looked through for names: it would take as long again. */
+const LONG_ARRAY = 64;
+/** Holes are kept as undefined, unless they would take for ever. */
+const HUGE_ARRAY = 100_000;
+
+/** A property that is there, and would be left out without a word. */
+const hasHidden = (object: object, keys: readonly string[]): boolean =>
+  Object.getOwnPropertyNames(object).length !== keys.length;
+
+/** The first name that is no index, of those that an array can list. They come after the indices. */
+function namesOn(array: readonly unknown[]): string | undefined {
+  const keys = Object.keys(array);
+  if (keys.length === array.length && (keys.length === 0 || keys.at(-1) === String(keys.length - 1))) return undefined;
+  return keys.find((key) => !isIndex(key));
+}
+
+// 4294967294 is the last that an array takes for one.
+const isIndex = (key: string): boolean => String(Number(key) >>> 0) === key && Number(key) < 2 ** 32 - 1;
+
+/** Whether a Map, a Set, a Date or a URL carries something beside what it holds. Of bytes, each would be a name. */
+const hasNames = (value: object): boolean => !(value instanceof Uint8Array) && Object.keys(value).length > 0;
+
+const isMostlyEmpty = (array: readonly unknown[]): boolean =>
+  array.length > HUGE_ARRAY && Object.keys(array).length * 2 < array.length;
 
 interface Walk {
   readonly name: string;
@@ -133,11 +165,28 @@ function explained(value: unknown, walk: Walk): TypeError | undefined {
   if (typeof value === "function" || typeof value === "symbol") return refused(`a ${typeof value}`, walk);
   if (typeof value !== "object" || value === null) return undefined;
   const kind = kindOf(value);
-  if (kind === undefined) return refused(`an instance of ${value.constructor?.name || "a class"}`, walk);
+  if (kind === undefined) {
+    if (Buffer.isBuffer(value))
+      return refused("a Buffer, which would come back as bytes: give new Uint8Array(buffer)", walk);
+    return refused(`an instance of ${value.constructor?.name || "a class"}`, walk);
+  }
+  if (kind !== "array" && kind !== "object" && hasNames(value))
+    return refused(carrying(value, Object.keys(value)[0]!), walk);
   if (kind === "leaf") return undefined;
   if (walk.ancestors.includes(value)) return refused("a cycle", walk);
   if (walk.ancestors.length > walk.depth) return refused(`nested deeper than limits.depth (${walk.depth})`, walk);
   if (Object.getOwnPropertySymbols(value).length > 0) return refused("an object with a symbol for a key", walk);
+  if (kind === "array") {
+    if (isMostlyEmpty(value as unknown[])) return refused("an array with more holes than elements", walk);
+    const name = namesOn(value as unknown[]);
+    if (name !== undefined) return refused(carrying(value, name), walk);
+  }
+  if (kind === "object") {
+    const hidden = Object.getOwnPropertyNames(value).find(
+      (name) => !Object.prototype.propertyIsEnumerable.call(value, name),
+    );
+    if (hidden !== undefined) return refused(`an object with ${JSON.stringify(hidden)}, which is not enumerable`, walk);
+  }
   const children: [string | number, unknown][] =
     kind === "object" ? Object.entries(value) : Array.from(value as Iterable<unknown>, (child, i) => [i, child]);
   walk.ancestors.push(value);
@@ -252,6 +301,11 @@ function refused(what: string, walk: Walk): TypeError {
     `${pathOf(walk.name, walk.path)} can't be kept in a session: it is ${what}; ` +
       "keep plain objects, arrays, strings, numbers, booleans, null, undefined, Date, Map, Set, BigInt, Uint8Array or URL",
   );
+}
+
+function carrying(value: object, name: string): string {
+  const kind = Object.prototype.toString.call(value).slice("[object ".length, -1);
+  return `${kind === "Array" ? "an" : "a"} ${kind} that carries a property, ${JSON.stringify(name)}`;
 }
 
 function pathOf(name: string, path: readonly (string | number)[]): string {

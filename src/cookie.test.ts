@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { seededRandom } from "../test/support/random.ts";
 import { createCookie, type CookieOptions } from "./cookie.ts";
+import { TOKEN_LENGTH } from "./token.ts";
 
 const DAY = 86_400_000;
 const make = (options: CookieOptions = {}, absoluteTimeout = 30 * DAY) => createCookie(options, absoluteTimeout);
@@ -229,6 +230,15 @@ describe("SessionCookie.values", () => {
   it("gives each of several once, in the order that they came", () => {
     expect(values("session=a; session=b; session=a; session=b")).toEqual(["a", "b"]);
     expect(values("session=1; session=2; session=3; session=4; session=5")).toEqual(["1", "2", "3", "4", "5"]);
+  });
+
+  it("gives the first sixteen that might be tokens, each once, and stops there", () => {
+    const token = (n: number) => String(n).padStart(TOKEN_LENGTH, "a");
+    const all = Array.from({ length: 700 }, (_, n) => token(n));
+    const header = all.map((value) => `session=${value}; session=${value}`).join("; ");
+    expect(values(header)).toEqual(all.slice(0, 16));
+    const odd = all.map((value) => `session=${value}0`).join("; ");
+    expect(values(`${odd}; session=${token(1)}`).at(-1)).toBe(token(1));
   });
 
   it("is the same as a slow and simple reading, for 30,000 random headers", () => {

@@ -226,6 +226,21 @@ describe("cached", () => {
     expect(one.reads()).toBe(5);
   });
 
+  it("answers for nothing longer than maxAge of real time, wherever the clock is set meanwhile", async () => {
+    const time = { now: START, elapsed: 0 };
+    const { memory, process } = engine(() => time.now);
+    const one = process({ maxAge: "2s", elapsed: () => time.elapsed });
+    await memory.create("a", session(1));
+    await one.store.read("a");
+    await memory.update("a", session(2), 1);
+    one.lose();
+    // Set back, and by now where it was.
+    time.elapsed += 1999;
+    expect((await one.store.read("a"))?.version).toBe(1);
+    time.elapsed += 1;
+    expect((await one.store.read("a"))?.version).toBe(2);
+  });
+
   it("holds no more than maxBytes, and lets go of the least recently read", async () => {
     const { memory, process } = engine(TIME);
     const one = process({ maxBytes: 2 * (512 + 9) });
@@ -278,6 +293,15 @@ describe("cached", () => {
     expect(one.state.subscriptions).toBe(0);
     await expect(one.store.read("a")).rejects.toThrow(/closed/);
     expect(one.state.subscriptions).toBe(0);
+  });
+
+  it("tells subscribers whether the store hears, at each turn", async () => {
+    const { process } = engine(TIME);
+    const one = process();
+    const states: boolean[] = [];
+    one.store.subscribe({ listening: (is) => void states.push(is) });
+    for (const is of [false, true]) one.state.listener?.listening?.(is);
+    expect(states).toEqual([true, false, true]);
   });
 
   it("refuses a store that does not announce its changes, and options it does not know", () => {

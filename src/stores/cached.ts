@@ -18,6 +18,8 @@ export interface CachedOptions {
   maxAge?: Duration | undefined;
   /** Epoch milliseconds. Default `Date.now`; tests pass their own. */
   clock?: (() => number) | undefined;
+  /** Milliseconds that only grow, wherever the clock is set. Default `performance.now`; tests pass their own. */
+  elapsed?: (() => number) | undefined;
 }
 
 /** The capabilities of the store behind it, and these. */
@@ -27,9 +29,15 @@ export interface CachedStore extends SessionStore {
   close(): Promise<void>;
 }
 
+/** By both clocks: the one that sessions expire by, and the one that nobody can set. */
+interface Moment {
+  readonly now: number;
+  readonly elapsed: number;
+}
+
 interface Entry {
   readonly stored: StoredSession;
-  readonly readAt: number;
+  readonly readAt: Moment;
   readonly weight: number;
 }
 
@@ -55,9 +63,11 @@ const MAX_BYTES = 2 ** 40;
  * option it doesn't know or can't use.
  */
 export function cached(store: SessionStore, options: CachedOptions = {}): CachedStore {
-  checkOptions("cached", options, ["maxBytes", "maxAge", "clock"]);
+  checkOptions("cached", options, ["maxBytes", "maxAge", "clock", "elapsed"]);
   checkClock("cached", options.clock);
-  const { maxBytes = 32 * 2 ** 20, clock = Date.now } = options;
+  const { maxBytes = 32 * 2 ** 20, clock = Date.now, elapsed = () => performance.now() } = options;
+  if (typeof elapsed !== "function")
+    throw new TypeError("cached: elapsed must be a function that returns milliseconds");
   const maxAge = milliseconds(options.maxAge ?? "5s", "cached: maxAge");
   if (!Number.isInteger(maxBytes) || maxBytes < 1 || maxBytes > MAX_BYTES) {
     throw new TypeError(`cached: maxBytes must be a whole number of bytes, from 1 to ${MAX_BYTES}`);
@@ -114,10 +124,8 @@ export function cached(store: SessionStore, options: CachedOptions = {}): Cached
   function remembered(id: string): StoredSession | undefined {
     const entry = entries.get(id);
     if (entry === undefined) return undefined;
-    const now = clock();
     entries.delete(id);
-    // A clock that was set back must not lengthen anything.
-    if (now < entry.readAt || now - entry.readAt >= maxAge || now >= entry.stored.expiresAt) {
+    if (isOld(entry)) {
       bytes -= entry.weight;
       return undefined;
     }
@@ -125,7 +133,14 @@ export function cached(store: SessionStore, options: CachedOptions = {}): Cached
     return entry.stored;
   }
 
-  function keep(id: string, stored: StoredSession, readAt: number): void {
+  /** By either clock: one was set, and the other stands still while the machine sleeps. */
+  function isOld({ readAt, stored }: Entry): boolean {
+    const now = clock();
+    const age = now - readAt.now;
+    return age < 0 || age >= maxAge || elapsed() - readAt.elapsed >= maxAge || now >= stored.expiresAt;
+  }
+
+  function keep(id: string, stored: StoredSession, readAt: Moment): void {
     drop(id);
     const weight = stored.payload.byteLength + 2 * (stored.owner?.length ?? 0) + OVERHEAD;
     if (weight > maxBytes) return;
@@ -140,7 +155,7 @@ export function cached(store: SessionStore, options: CachedOptions = {}): Cached
   async function readThrough(id: string): Promise<StoredSession | undefined> {
     if (closed) return store.read(id);
     if (endListening === undefined) listen();
-    const readAt = clock();
+    const readAt = { now: clock(), elapsed: elapsed() };
     const reading = readings.get(id) ?? { count: 0, outdated: !isListening };
     reading.count += 1;
     if (!reading.outdated) readings.set(id, reading);

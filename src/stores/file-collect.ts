@@ -51,9 +51,9 @@ export function collector({ files, clock, open, cleared, settled }: Collected): 
         // What is left in this shard is for the next call.
         if (forgotten === limit) break;
         await pause();
-        if (Date.now() - (sweptAt.get(shard) ?? 0) >= LEFTOVER_AGE) {
+        if (performance.now() - (sweptAt.get(shard) ?? -Infinity) >= LEFTOVER_AGE) {
           await sweep(shard, pause);
-          sweptAt.set(shard, Date.now());
+          sweptAt.set(shard, performance.now());
         }
       }
       cursor = (cursor + 1) % SHARDS;

@@ -1,5 +1,5 @@
 import type { Buffer } from "node:buffer";
-import { SETTLED } from "./mysql-statements.ts";
+import { NEAR_END, SETTLED } from "./mysql-statements.ts";
 
 /** A pool of "mysql2", by what {@link mysqlStore} calls of it. */
 export interface MysqlPool {
@@ -13,19 +13,34 @@ export interface MysqlPromisePool {
 
 /** A connection of the pool's, by what {@link mysqlStore} calls of it. */
 export interface MysqlConnection {
-  execute(sql: string, values: MysqlValues, callback: (error: Error | null, result: unknown) => void): unknown;
+  execute(sql: string, values: MysqlValues, callback: Answered): unknown;
+  query(sql: string, callback: Answered): unknown;
   release(): void;
   destroy(): void;
 }
 
+type Answered = (error: Error | null, result: unknown) => void;
+
 export type MysqlValues = (Buffer | number | null)[];
+
+interface MysqlStatement {
+  readonly sql: string;
+  readonly values: MysqlValues;
+}
+
+/** A write in a transaction that has its row locked. Its values are asked for once it has. */
+interface HeldWrite {
+  readonly lock: MysqlStatement;
+  readonly sql: string;
+  values(): MysqlValues;
+}
 
 /** Asks the server one statement at a time, and is never left waiting. */
 export interface Asking {
   /** The values of each row, the first of which must be bytes. One more row, the last, tells of the connection. */
   rows(sql: string, values: MysqlValues): Promise<unknown[][]>;
-  /** What the statement has written is committed. */
-  write(sql: string, values: MysqlValues): Promise<Written>;
+  /** What the statement has written is committed. Where it says {@link NEAR_END}, `held` is done in its place. */
+  write(sql: string, values: MysqlValues, held?: HeldWrite): Promise<Written>;
 }
 
 interface Written {
@@ -51,11 +66,11 @@ const IN_TRANSACTION = 1;
  * connection is closed; one that still waits for a connection then is never carried out.
  */
 export function askThrough(pool: MysqlPool, timeout: number, table: string): Asking {
-  async function ask(sql: string, values: MysqlValues): Promise<unknown> {
+  async function ask(sql: string, values: MysqlValues, held?: HeldWrite): Promise<unknown> {
     const end = performance.now() + timeout;
     for (let tries = 1; ; tries += 1) {
       try {
-        return await attempt(pool, sql, values, end, timeout);
+        return await attempt(pool, { sql, values }, held, end, timeout);
       } catch (error) {
         if (numberOf(error) === NO_SUCH_TABLE) throw missing(table, error);
         if (!TAKEN_BACK.has(numberOf(error)) || tries === TRIES) throw error;
@@ -70,8 +85,8 @@ export function askThrough(pool: MysqlPool, timeout: number, table: string): Ask
       const rows = (await ask(sql, values)) as object[];
       return rows.slice(0, -1).map(valuesOf);
     },
-    async write(sql, values) {
-      const { affectedRows, insertId } = (await ask(sql, values)) as Record<string, unknown>;
+    async write(sql, values, held) {
+      const { affectedRows, insertId } = (await ask(sql, values, held)) as Record<string, unknown>;
       // Strings, where the pool wants it so.
       return { affectedRows: Number(affectedRows), insertId: Number(insertId) };
     },
@@ -79,10 +94,17 @@ export function askThrough(pool: MysqlPool, timeout: number, table: string): Ask
 }
 
 // Callbacks, and statements as strings: mysql2's promises and objects cost as much again as everything else.
-function attempt(pool: MysqlPool, sql: string, values: MysqlValues, end: number, timeout: number): Promise<unknown> {
+function attempt(
+  pool: MysqlPool,
+  { sql, values }: MysqlStatement,
+  held: HeldWrite | undefined,
+  end: number,
+  timeout: number,
+): Promise<unknown> {
   return new Promise((resolve, reject) => {
     let borrowed: MysqlConnection | undefined;
     let isOver = false;
+    let isHolding = false;
 
     const timer = setTimeout(
       () => {
@@ -99,7 +121,7 @@ function attempt(pool: MysqlPool, sql: string, values: MysqlValues, end: number,
       clearTimeout(timer);
       const failure = error ?? unsettled(result);
       if (borrowed !== undefined) {
-        if (failure === undefined || LEAVE_IT_GOOD.has(numberOf(failure))) borrowed.release();
+        if (failure === undefined || (!isHolding && LEAVE_IT_GOOD.has(numberOf(failure)))) borrowed.release();
         else cutOff(borrowed);
       }
       if (failure === undefined) resolve(result);
@@ -111,12 +133,44 @@ function attempt(pool: MysqlPool, sql: string, values: MysqlValues, end: number,
       if (isOver) return connection.release();
       borrowed = connection;
       try {
-        connection.execute(sql, values, finish);
+        connection.execute(sql, values, (failure, result) => {
+          if (failure || held === undefined || !isNearEnd(result) || isHolding || isOver)
+            return finish(failure, result);
+          isHolding = true;
+          carryOut(connection, held, finish);
+        });
       } catch (thrown) {
         finish(thrown);
       }
     });
   });
+}
+
+function isNearEnd(result: unknown): boolean {
+  return Number((result as { insertId?: unknown }).insertId) === NEAR_END && isSettled(result);
+}
+
+/** Whatever fails, the connection must not be lent again: it may be inside the transaction. */
+function carryOut(connection: MysqlConnection, { lock, sql, values }: HeldWrite, finish: Answered): void {
+  const answer = (ask: (answered: Answered) => unknown) =>
+    new Promise<object>((resolve, reject) =>
+      ask((error, result) => (error ? reject(error) : resolve(result as object))),
+    );
+  const query = (text: string) => answer((answered) => connection.query(text, answered));
+  const execute = (text: string, given: MysqlValues) => answer((answered) => connection.execute(text, given, answered));
+
+  async function transaction(): Promise<object> {
+    await query("START TRANSACTION");
+    await execute(lock.sql, lock.values);
+    // The values are made now, with the time among them: the lock may have taken a while.
+    const { affectedRows, insertId } = (await execute(sql, values())) as Record<string, unknown>;
+    return { ...(await query("COMMIT")), affectedRows, insertId };
+  }
+
+  transaction().then(
+    (done) => finish(null, done),
+    (error: Error) => finish(error, undefined),
+  );
 }
 
 // Whoever lent it again would get an old snapshot to read, and lose what is written.

@@ -65,7 +65,7 @@ export async function migrateMysql(
   const asking = askThrough(callbackPool("migrateMysql", pool), MIGRATION_TIMEOUT, table);
   await asking.write(mysqlSchema(options), []);
   try {
-    await asking.rows(statementsFor(table, false).columns, []);
+    await asking.rows(statementsFor(table, false, MIGRATION_TIMEOUT).columns, []);
   } catch (cause) {
     const advice = "give mysqlStore and migrateMysql another name as their table option";
     throw new Error(`the table ${table} is not one of mysqlStore's: ${advice}`, { cause });

@@ -14,9 +14,19 @@ export const PAGE = 500;
 const EXPIRED_REPLACED = 1;
 export const LIVE_KEPT = 2;
 
+const WRITTEN = 1;
+/** Nothing was written: the session may have expired while the statement waited for its row. */
+export const NEAR_END = 2;
+
+// The server notices within a second that a client has gone. In milliseconds, and as long again.
+const SLACK = 2000;
+
 // Neither NOW() nor UNIX_TIMESTAMP() of it: in the hour that a change of time zone repeats, they are an hour off.
 const SERVER_NOW = "(TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(3)) DIV 1000)";
 const CLIENT_NOW = "CAST(? AS SIGNED)";
+
+/** The given expiry; with a 1 behind it the one that the session has, where that is later. */
+const LATER = "GREATEST(CAST(? AS SIGNED), IF(?, expires_at, 0))";
 
 /**
  * The last row of whatever is asked for, in its first column: whether the connection shows what is committed by now. In a
@@ -29,11 +39,20 @@ const told = (rows: string, columns: number) =>
   `${rows} UNION ALL SELECT ${[CONNECTION, ...Array<string>(columns - 1).fill("NULL")].join(", ")}`;
 
 /**
+ * The servers have no time for an expression but the one at which its statement began. A statement may wait for a lock
+ * on the table, until the client gives up, and then for one on the row, until the server gives up. A session that
+ * outlives both waits is live when it is written. Any other is written in a transaction (`held`), by a statement that
+ * begins once the row is locked.
+ *
  * @param table - quoted
  * @param hasClock - whether the time comes as a value, at each place where it is compared with
+ * @param timeout - in milliseconds, after which the client gives an operation up
  */
-export function statementsFor(table: string, hasClock: boolean) {
+export function statementsFor(table: string, hasClock: boolean, timeout: number) {
   const now = hasClock ? CLIENT_NOW : SERVER_NOW;
+  const isNear = `expires_at <= ${now} + CAST(@@innodb_lock_wait_timeout AS SIGNED) * 1000 + ${timeout + SLACK}`;
+  const unlessNear = (column: string, value = "?") => `${column} = IF(${isNear}, ${column}, ${value})`;
+  const said = `LAST_INSERT_ID(IF(${isNear}, ${NEAR_END}, ${WRITTEN}))`;
   const replaced = (column: string) => `${column} = IF(expires_at <= ${now}, VALUES(${column}), ${column})`;
 
   return {
@@ -48,11 +67,22 @@ ON DUPLICATE KEY UPDATE
     /** How often the time is compared with when creating. */
     createTimes: 4,
 
-    update: `UPDATE ${table} SET payload = ?, owner = ?, expires_at = ?, version = IF(LAST_INSERT_ID(version) > 0, ?, version)
+    // The expiry, by which the others decide, comes last.
+    update: `UPDATE ${table} SET ${unlessNear("payload")}, ${unlessNear("owner")}, version = IF(${said} = ${NEAR_END}, version, ?),
+  ${unlessNear("expires_at", LATER)} WHERE id = ? AND version = ? AND expires_at > ${now}`,
+
+    touch: `UPDATE ${table} SET version = IF(${said} > 0, version, version),
+  ${unlessNear("expires_at", "GREATEST(expires_at, CAST(? AS SIGNED))")} WHERE id = ? AND expires_at > ${now}`,
+
+    held: {
+      lock: `SELECT id FROM ${table} WHERE id = ? FOR UPDATE`,
+
+      update: `UPDATE ${table} SET payload = ?, owner = ?, expires_at = ${LATER}, version = IF(LAST_INSERT_ID(version) > 0, ?, version)
 WHERE id = ? AND version = ? AND expires_at > ${now}`,
 
-    touch: `UPDATE ${table} SET version = LAST_INSERT_ID(version), expires_at = GREATEST(expires_at, CAST(? AS SIGNED))
+      touch: `UPDATE ${table} SET version = LAST_INSERT_ID(version), expires_at = GREATEST(expires_at, CAST(? AS SIGNED))
 WHERE id = ? AND expires_at > ${now}`,
+    },
 
     delete: `DELETE FROM ${table} WHERE id = ? AND expires_at > ${now}`,
 

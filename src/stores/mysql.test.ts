@@ -5,6 +5,7 @@ import { bytesOf, keyOf, textOf } from "./mysql-text.ts";
 import { migrateMysql, type MysqlConnection, mysqlSchema, mysqlStore, type MysqlValues } from "./mysql.ts";
 
 const WRITTEN = { affectedRows: 1, insertId: 1, serverStatus: 2 };
+const NEAR_END = { affectedRows: 0, insertId: 2, serverStatus: 2 };
 /** What comes after the rows that were asked for: the connection shows what is committed. */
 const SETTLED = [Buffer.from("1")];
 const stored = { payload: new Uint8Array(3), version: 1, expiresAt: 5000 };
@@ -26,6 +27,9 @@ function fakePool(answer: (statement: Statement, count: number) => unknown, lend
           (result) => callback(null, result),
           (error: Error) => callback(error, undefined),
         );
+    },
+    query(sql: string, callback: (error: Error | null, result: unknown) => void) {
+      connection.execute(sql, [], callback);
     },
     release: () => void (seen.released += 1),
     destroy: () => void (seen.destroyed += 1),
@@ -107,6 +111,56 @@ describe("mysqlStore", () => {
       expect(sql.split("?")).toHaveLength(values.length + 1);
       expect(values).toContain(777);
     }
+  });
+
+  it("writes to a session near its end once it has the row, by the time of that moment", async () => {
+    let time = 777;
+    const { pool, seen } = fakePool(({ sql }) => {
+      if (!sql.includes("FOR UPDATE")) return sql.includes("@@innodb") ? NEAR_END : { ...WRITTEN, insertId: 2 };
+      time = 888;
+      return [];
+    });
+    const store = mysqlStore(pool, { clock: () => time });
+    expect(await store.touch("a", 6000)).toBe(true);
+    expect(await store.update("a", stored, 1)).toBe(true);
+    const asked = seen.statements.map(({ sql }) => sql.split(" ", 1)[0]);
+    const each = ["UPDATE", "START", "SELECT", "UPDATE", "COMMIT"];
+    expect(asked).toEqual([...each, ...each]);
+    for (const index of [3, 8]) {
+      const { sql, values } = seen.statements[index]!;
+      expect(sql.split("?")).toHaveLength(values.length + 1);
+      expect(values).toContain(888);
+      expect(values).not.toContain(777);
+    }
+    expect(seen).toMatchObject({ lent: 2, released: 2, destroyed: 0 });
+  });
+
+  it.each(["START", "SELECT", "UPDATE", "COMMIT"])(
+    "never gives a connection back whose transaction failed at %s",
+    async (failing) => {
+      const { pool, seen } = fakePool(({ sql }, count) => {
+        if (count === 1) return NEAR_END;
+        return sql.startsWith(failing) ? Promise.reject(serverError(1205)) : WRITTEN;
+      });
+      await expect(mysqlStore(pool).touch("a", 6000)).rejects.toMatchObject({ errno: 1205 });
+      expect(seen).toMatchObject({ lent: 1, released: 0, destroyed: 1 });
+    },
+  );
+
+  it("gives up a transaction that waits for its row too long, and closes its connection", async () => {
+    const { pool, seen } = fakePool(({ sql }, count) =>
+      count === 1 ? NEAR_END : sql.includes("START") ? WRITTEN : never(),
+    );
+    const failure = failureIn(mysqlStore(pool, { timeout: 2 }).touch("a", 6000));
+    await vi.advanceTimersByTimeAsync(2000);
+    expect(await failure).toMatchObject({ message: "mysqlStore: the server did not answer within 2000 ms" });
+    expect(seen).toMatchObject({ lent: 1, released: 0, destroyed: 1 });
+  });
+
+  it("begins no transaction inside of one that somebody left open", async () => {
+    const { pool, seen } = fakePool(() => ({ ...NEAR_END, serverStatus: 1 }));
+    await expect(mysqlStore(pool).touch("a", 6000)).rejects.toThrow(/leave autocommit on/);
+    expect(seen).toMatchObject({ destroyed: 1, statements: { length: 1 } });
   });
 
   it("asks again what the server has taken back for a deadlock", async () => {

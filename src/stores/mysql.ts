@@ -37,8 +37,9 @@ const LONGEST_TIMER = 2 ** 31 - 1;
 /**
  * Keeps sessions in a table of MySQL (8 or later) or MariaDB (10.5 or later), which {@link migrateMysql} makes.
  *
- * Each operation is one statement, and committed when its promise is fulfilled. The server's clock decides what has
- * expired. There is nothing in these servers to listen to: sessions that end elsewhere are noticed by asking.
+ * Each operation is one statement, or a short transaction where the session is near its end, and committed when its
+ * promise is fulfilled. The server's clock decides what has expired. There is nothing in these servers to listen to:
+ * sessions that end elsewhere are noticed by asking.
  *
  * @param pool a pool of mysql2. It stays the application's: `close` does not end it.
  * @throws {TypeError} at an option it doesn't know or can't use.
@@ -51,7 +52,7 @@ export function mysqlStore(pool: MysqlPool | MysqlPromisePool, options: MysqlSto
   if (timeout > LONGEST_TIMER) throw new TypeError("mysqlStore: timeout is longer than a timer can wait (24 days)");
   const table = quotedTable("mysqlStore", options.table);
   const asking = askThrough(callbackPool("mysqlStore", pool), timeout, table);
-  const statements = statementsFor(table, clock !== undefined);
+  const statements = statementsFor(table, clock !== undefined, timeout);
   let closed = false;
 
   function open(): void {
@@ -85,15 +86,30 @@ export function mysqlStore(pool: MysqlPool | MysqlPromisePool, options: MysqlSto
       open();
       checkStored(stored);
       const { payload, owner } = blobsOf(stored);
-      const values = [payload, owner, stored.expiresAt, stored.version, keyOf(id).key, expectedVersion];
-      const { insertId } = await asking.write(statements.update, [...values, ...now()]);
+      const { version } = stored;
+      const ending = [stored.expiresAt, Number(stored.extendOnly === true)];
+      const { key } = keyOf(id);
+      const at = now();
+      const whose = [key, expectedVersion];
+      const values = [...at, payload, ...at, owner, ...at, version, ...at, ...ending, ...whose, ...at];
+      const { insertId } = await asking.write(statements.update, values, {
+        lock: { sql: statements.held.lock, values: [key] },
+        sql: statements.held.update,
+        values: () => [payload, owner, ...ending, version, ...whose, ...now()],
+      });
       return insertId > 0;
     },
 
     async touch(id, expiresAt) {
       open();
       checkTime(expiresAt);
-      const { insertId } = await asking.write(statements.touch, [expiresAt, keyOf(id).key, ...now()]);
+      const { key } = keyOf(id);
+      const at = now();
+      const { insertId } = await asking.write(statements.touch, [...at, ...at, expiresAt, key, ...at], {
+        lock: { sql: statements.held.lock, values: [key] },
+        sql: statements.held.touch,
+        values: () => [expiresAt, key, ...now()],
+      });
       return insertId > 0;
     },
 

@@ -60,6 +60,19 @@ describe("postgresConnection", () => {
     expect(bounds).toEqual([10_000, 10_000, undefined, undefined]);
   });
 
+  it("may prepare through postgres.js where the server answers for itself, in a reply that begins with a hole too", async () => {
+    for (const [pid, expected] of [
+      [7, true],
+      [8, false],
+    ] as const) {
+      const rows: Uint8Array[][] = [];
+      rows[1] = [Buffer.from("7")];
+      const { sql } = postgresJs();
+      sql.unsafe = () => Object.assign(Promise.resolve(), { raw: async () => Object.assign(rows, { state: { pid } }) });
+      expect(await postgresConnection("test", sql).mayPrepare()).toBe(expected);
+    }
+  });
+
   it("listens once to a channel through postgres.js, for all who ever want to hear", async () => {
     const { state, sql } = postgresJs();
     const kept = hearing();

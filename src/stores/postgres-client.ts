@@ -1,4 +1,5 @@
 import { Buffer } from "node:buffer";
+import { askThrough, reserveIn } from "./postgres-pools.ts";
 import type { Statement } from "./postgres-statements.ts";
 
 // The one file that knows PostgreSQL's clients apart: by what they offer, and typed by what is called.
@@ -35,7 +36,7 @@ interface PgPoolClient extends Pick<PgClient, "query" | "on" | "removeListener">
 /** A `Pool` of pg. */
 export interface PgPool {
   readonly totalCount: number;
-  readonly options: { readonly query_timeout?: unknown };
+  readonly options: { readonly query_timeout?: unknown; readonly max?: unknown };
   query(query: PgQuery): Promise<{ readonly rows: unknown[][] }>;
   query(script: string): Promise<unknown>;
   connect(): Promise<PgPoolClient>;
@@ -97,17 +98,28 @@ export interface PostgresConnection {
   run(statement: Statement, values: readonly (string | null)[], prepare: boolean): Promise<readonly Row[]>;
   /** Statements without values, in one transaction. */
   script(text: string): Promise<void>;
+  /**
+   * Keeps room for one more who listens, until what it gives is called.
+   *
+   * @throws {TypeError} where nobody could ask any more beside them.
+   */
+  reserve(): () => void;
   listen(channel: string, ears: Ears): Promise<Listening>;
 }
 
-export function postgresConnection(maker: string, given: PostgresClient): PostgresConnection {
+/** @param purpose - whether a store asks through the client, or listens through it alone. */
+export function postgresConnection(
+  maker: string,
+  given: PostgresClient,
+  purpose: "asking" | "listening" = "asking",
+): PostgresConnection {
   const client: unknown = given;
   if (has(client, "unsafe") && has(client, "listen")) return overPostgresJs(given as PostgresJs);
   if (has(client, "query") && has(client, "exec") && has(client, "listen")) {
     return overPGlite(given as PGliteClient);
   }
   if (has(client, "query") && has(client, "connect") && has(client, "on")) {
-    return overPg(given as PgPool | PgClient);
+    return overPg(given as PgPool | PgClient, purpose);
   }
   throw new TypeError(
     `${maker} takes a Pool of pg, the sql function of postgres.js, or a PGlite: not a connection string or its options`,
@@ -125,6 +137,8 @@ const isPool = (client: PgPool | PgClient): client is PgPool => "totalCount" in 
 // them use up the pool. pg closes the connection of a query that takes longer.
 const LONGEST_QUERY = 10_000;
 
+const free = () => () => {};
+
 const asText = { getTypeParser: () => (text: string) => text };
 const guarded = new WeakSet<object>();
 
@@ -134,7 +148,8 @@ function guard(client: Pick<PgPool, "on">): void {
   guarded.add(client);
 }
 
-function overPg(client: PgPool | PgClient): PostgresConnection {
+function overPg(client: PgPool | PgClient, purpose: "asking" | "listening"): PostgresConnection {
+  if (purpose === "asking" && isPool(client)) askThrough(client);
   guard(client);
   const own = isPool(client) && client.options.query_timeout !== undefined ? {} : { query_timeout: LONGEST_QUERY };
 
@@ -149,15 +164,13 @@ function overPg(client: PgPool | PgClient): PostgresConnection {
     async script(text) {
       await client.query(text);
     },
+    reserve: isPool(client) ? () => reserveIn(client) : free,
     listen: (channel, ears) =>
       isPool(client) ? listenInPool(client, channel, ears) : listenOnClient(client, channel, ears),
   };
 }
 
 async function listenInPool(pool: PgPool, channel: string, ears: Ears): Promise<Listening> {
-  if ("max" in pool.options && Number(pool.options.max) < 2) {
-    throw new Error("listening keeps a connection of the pool: let it have at least 2, or pass another pool as listen");
-  }
   const client = await pool.connect();
   // It is closed, not given back: it listens.
   return listenWith(client, channel, ears, () => client.release(true));
@@ -221,16 +234,18 @@ function overPostgresJs(sql: PostgresJs): PostgresConnection {
     // pooler in between.
     async mayPrepare() {
       const result = await sql.unsafe("SELECT pg_backend_pid()::text WHERE $1::text IS NULL", [null]).raw();
-      const [pid] = result[0] ?? [];
+      const [pid] = rowsOf(result)[0] ?? [];
       return pid instanceof Uint8Array && asLatin(pid) === String(result.state?.pid);
     },
     async run({ text }, values, prepare) {
-      const rows = await sql.unsafe(text, [...values], { prepare }).raw();
+      const rows = rowsOf(await sql.unsafe(text, [...values], { prepare }).raw());
       return rows.map((row) => row.map((value) => (value === null ? null : asLatin(value))));
     },
     async script(text) {
       await sql.unsafe(text);
     },
+    // It listens on a connection beside its pool.
+    reserve: free,
     async listen(channel, ears) {
       const shared = sharedListening(sql, channel);
       await shared.began;
@@ -243,6 +258,14 @@ function overPostgresJs(sql: PostgresJs): PostgresConnection {
       };
     },
   };
+}
+
+/**
+ * Without the holes before them: where a connection was lost behind a row, postgres.js 3.4 counts on from there in the
+ * first reply on the next one.
+ */
+function rowsOf(result: PostgresJsRows): (Uint8Array | null)[][] {
+  return result.filter(() => true);
 }
 
 interface SharedListening {
@@ -314,6 +337,7 @@ function overPGlite(database: PGliteClient): PostgresConnection {
     async script(text) {
       await database.exec(text);
     },
+    reserve: free,
     async listen(channel, ears) {
       let ended = false;
       // It quotes no name, and turns those that are not into lower case.

@@ -20,6 +20,7 @@ function stage({ heals = false, pings = true } = {}) {
     ears: undefined as Ears | undefined,
   };
   const connection = {
+    reserve: () => () => {},
     async listen(_channel: string, ears: Ears): Promise<Listening> {
       if (state.refusing) throw new Error("refused");
       await state.gate;
@@ -197,6 +198,7 @@ describe("postgresFeed", () => {
       channel: "c",
       interval: 1,
       connection: {
+        reserve: () => () => {},
         async listen(_channel, given) {
           ears = given;
           const ping = (): Promise<object> => {

@@ -9,7 +9,7 @@ import { decodeText } from "./postgres-text.ts";
 export interface FeedOptions {
   readonly channel: string;
   /** Whose connection listens. */
-  readonly connection: Pick<PostgresConnection, "listen">;
+  readonly connection: Pick<PostgresConnection, "listen" | "reserve">;
   /** Announces a text, the way the store does. */
   readonly announce: (text: string) => Promise<unknown>;
   /** Milliseconds between two looks whether the connection lives, and for which it may keep silent. */
@@ -42,6 +42,7 @@ const LONGEST_ENDING = 1000;
 export function postgresFeed({ channel, connection, announce, interval = INTERVAL }: FeedOptions): Feed {
   const listeners = new Set<StoreListener>();
   let turn: Turn | undefined;
+  let unreserve: (() => void) | undefined;
   let isListening = false;
   let hasHeard = false;
   let hasWarned = false;
@@ -148,11 +149,13 @@ export function postgresFeed({ channel, connection, announce, interval = INTERVA
     if (turn.listening !== undefined) end(turn.listening);
     turn.lose();
     turn = undefined;
+    unreserve?.();
     isListening = false;
   }
 
   return {
     subscribe(given) {
+      if (turn === undefined) unreserve = connection.reserve();
       // One may listen twice.
       const listener: StoreListener = {
         ended: (id) => given.ended?.(id),

@@ -30,9 +30,21 @@ export function statementsFor({ quoted, channel }: TableNames, announceChanges: 
   const began = `coalesce($1::text::bigint, floor(date_part('epoch', statement_timestamp()) * 1000)::bigint)`;
   const text = (column: string) => `${column}::text COLLATE "C"`;
   const announce = `pg_notify('${channel}', `;
-  const update = `UPDATE ${quoted}
-SET version = $3::text::bigint, expires_at = $4::text::bigint, owner = $5::text, payload = decode($6::text, 'base64')
-WHERE id = $2::text AND version = $7::text::bigint AND expires_at > ${now} RETURNING ${text("id")} AS id`;
+  /*
+   * A session is judged once its row is locked. PostgreSQL evaluates an UPDATE's condition before it waits for the lock,
+   * and again only if the row was changed meanwhile: after a rollback, a session that has expired during the wait would
+   * still count as live.
+   */
+  const sameVersion = " AND version = $7::text::bigint";
+  const held = (more = "") => `WITH held AS (
+SELECT id, expires_at FROM ${quoted} WHERE id = $2::text${more} AND expires_at > ${now} FOR NO KEY UPDATE
+)`;
+  const isHeld = `FROM held WHERE kept.id = held.id AND held.expires_at > ${now}`;
+  // An expiry with a + may only extend.
+  const update = `UPDATE ${quoted} AS kept
+SET version = $3::text::bigint, owner = $5::text, payload = decode($6::text, 'base64'),
+expires_at = greatest($4::text::bigint, CASE WHEN left($4::text, 1) = '+' THEN held.expires_at END)
+${isHeld} RETURNING ${text("kept.id")} AS id`;
 
   return {
     read: statement(`SELECT version::text, expires_at::text, ${text("owner")}, encode(payload, 'base64'), ${text("id")}
@@ -45,12 +57,12 @@ payload = excluded.payload WHERE kept.expires_at <= ${now} RETURNING ${text("kep
 
     // $8: what to announce, or NULL.
     update: announceChanges
-      ? statement(`WITH changed AS (${update})
+      ? statement(`${held(sameVersion)}, changed AS (${update})
 SELECT CASE WHEN $8::text IS NOT NULL THEN ${announce}$8::text) END::text, id FROM changed`)
-      : statement(update),
+      : statement(`${held(sameVersion)} ${update}`),
 
-    touch: statement(`UPDATE ${quoted} SET expires_at = greatest(expires_at, $3::text::bigint)
-WHERE id = $2::text AND expires_at > ${now} RETURNING ${text("id")}`),
+    touch: statement(`${held()} UPDATE ${quoted} AS kept SET expires_at = greatest(kept.expires_at, $3::text::bigint)
+${isHeld} RETURNING ${text("kept.id")}`),
 
     // $3: what to announce, or NULL.
     delete: statement(`WITH ended AS (

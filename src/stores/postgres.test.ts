@@ -1,3 +1,4 @@
+import { EventEmitter } from "node:events";
 import type { PGlite } from "@electric-sql/pglite";
 import type { Client, Pool } from "pg";
 import type { Sql } from "postgres";
@@ -58,6 +59,42 @@ describe("postgresStore", () => {
       message: expect.stringMatching(/prepare must be true or false/),
     });
     expect(given({ announceChanges: 1 })).toBeInstanceOf(TypeError);
+  });
+
+  it("refuses to listen where the pool would have no connection left to ask through", async () => {
+    const pool = (max?: number) =>
+      Object.assign(new EventEmitter(), {
+        totalCount: 0,
+        options: { max },
+        query: async () => ({ rows: [] }),
+        connect: () => new Promise<never>(() => {}),
+      }) as PostgresClient;
+    const subscribe = (client: PostgresClient, listen?: PostgresClient) =>
+      postgresStore(client, { listen }).subscribe({});
+
+    expect(() => subscribe(pool(1))).toThrow(TypeError);
+    expect(() => subscribe(pool(1))).toThrow(/max: 1; with 1 of them it needs at least 2: raise max.*option listen/);
+
+    const two = pool(2);
+    const end = subscribe(two);
+    expect(() => subscribe(two)).toThrow(/max: 2; with 2 of them it needs at least 3/);
+    end();
+    end();
+    subscribe(two)();
+
+    let direct = pool(1);
+    const endDirect = subscribe(pool(1), direct);
+    expect(() => subscribe(pool(1), direct)).toThrow(/with 2 of them it needs at least 2/);
+    expect(() => postgresStore(direct)).toThrow(/with 1 of them it needs at least 2/);
+    endDirect();
+    direct = pool(1);
+    const closing = postgresStore(pool(1), { listen: direct });
+    closing.subscribe({});
+    await closing.close();
+    subscribe(pool(1), direct)();
+
+    const unknown = pool();
+    for (let stores = 0; stores < 20; stores += 1) subscribe(unknown);
   });
 
   it("refuses table names that it would have to trust", () => {

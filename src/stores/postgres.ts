@@ -1,6 +1,6 @@
 import { Buffer } from "node:buffer";
 import { setTimeout as delay } from "node:timers/promises";
-import type { SessionStore, StoredSession, StoreListener } from "../store.ts";
+import type { SessionStore, SessionUpdate, StoreListener } from "../store.ts";
 import { type PostgresClient, postgresConnection, type Row } from "./postgres-client.ts";
 import { type Feed, postgresFeed } from "./postgres-feed.ts";
 import { tableNames } from "./postgres-schema.ts";
@@ -25,8 +25,9 @@ export interface PostgresStoreOptions {
    */
   prepare?: boolean | undefined;
   /**
-   * Through whom `subscribe` listens. Default: the store's own client, of whose pool it keeps a connection. Where that
-   * goes through a pooler such as pgbouncer, pass another that goes to the server directly.
+   * Through whom `subscribe` listens. Default: the store's own client. A pool of pg lends a connection to each store that
+   * listens, so it needs one for each of them and one more: `subscribe` throws a TypeError where its `max` is smaller.
+   * Where the client goes through a pooler such as pgbouncer, pass another that goes to the server directly.
    */
   listen?: PostgresClient | undefined;
   /**
@@ -90,7 +91,9 @@ export function postgresStore(client: PostgresClient, options: PostgresStoreOpti
   const names = tableNames("postgresStore", options.table);
   const connection = postgresConnection("postgresStore", client);
   const hearing =
-    options.listen === undefined ? connection : postgresConnection("postgresStore: listen", options.listen);
+    options.listen === undefined
+      ? connection
+      : postgresConnection("postgresStore: listen", options.listen, "listening");
   const statements = statementsFor(names, announceChanges);
   let { prepare } = options;
   let closed = false;
@@ -219,9 +222,10 @@ export function postgresStore(client: PostgresClient, options: PostgresStoreOpti
   };
 }
 
-function columnsOf({ version, expiresAt, owner, payload }: StoredSession): (string | null)[] {
+function columnsOf({ version, expiresAt, extendOnly, owner, payload }: SessionUpdate): (string | null)[] {
   const bytes = Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength);
-  return [String(version), String(expiresAt), owner === undefined ? null : encodeText(owner), bytes.toString("base64")];
+  const ending = (extendOnly ? "+" : "") + String(expiresAt);
+  return [String(version), ending, owner === undefined ? null : encodeText(owner), bytes.toString("base64")];
 }
 
 function announcement(kind: string, id: string): string | null {

@@ -71,6 +71,12 @@ const mistakes: Record<string, [rule: RegExp, MakeStore]> = {
       },
     })),
   ],
+  "shortens at an update that may only extend": [
+    /keeps the later expiry/,
+    broken((store) => ({
+      update: (id, { extendOnly: _ignored, ...stored }, expected) => store.update(id, stored, expected),
+    })),
+  ],
   "counts a touch as a version": [
     /old version after a touch/,
     broken((store) => ({

@@ -85,6 +85,40 @@ describe.skipIf(!MARIADB_PATH)("mysqlStore, when something is wrong with the ser
     expect(await touch("a", Date.now() + 2 * HOUR)).toBe(true);
   });
 
+  it.each(["rollback", "commit"] as const)(
+    "brings no session back that expired while waiting for a row that a %s sets free",
+    async (end) => {
+      const { create, read, update, touch, delete: remove } = store();
+      await create("a", session({ expiresAt: Date.now() + 700 }));
+      const holder = await lock("a");
+      if (end === "commit") await holder.query("UPDATE sojourn_sessions SET owner = 'ada' WHERE id = 'a'");
+      const late = [update("a", session({ version: 2 }), 1), touch("a", Date.now() + HOUR)];
+      await until("it has expired", async () => (await read("a")) === undefined);
+      await holder[end]();
+      holder.release();
+      expect(await Promise.all(late)).toEqual([false, false]);
+      expect(await read("a")).toBeUndefined();
+      expect(await remove("a")).toBe(false);
+    },
+  );
+
+  it("updates and extends a session near its end, whatever moved its end meanwhile", async () => {
+    const { create, read, update, touch } = store();
+    const soon = Date.now() + 30_000;
+    await create("a", session({ expiresAt: soon }));
+    const holder = await lock("a");
+    const late = [touch("a", soon + 10), update("a", session({ version: 2, expiresAt: soon + 20 }), 1)];
+    await until("both wait", async () => (await waiting()).length === 2);
+    await holder.query("UPDATE sojourn_sessions SET expires_at = expires_at + 1 WHERE id = 'a'");
+    await holder.commit();
+    holder.release();
+    expect(await Promise.all(late)).toEqual([true, true]);
+    expect((await read("a"))?.version).toBe(2);
+    expect(await update("a", session({ version: 2, expiresAt: soon }), 1)).toBe(false);
+    expect(await touch("a", Date.now() + HOUR)).toBe(true);
+    expect((await read("a"))?.expiresAt).toBeGreaterThan(soon + 20);
+  });
+
   it("does again what a deadlock has undone", async () => {
     const { create, deleteExpired } = store();
     for (const id of ["a", "b"]) await create(id, session({ expiresAt: 5 }));

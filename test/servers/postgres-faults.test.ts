@@ -1,3 +1,5 @@
+import { once } from "node:events";
+import { type AddressInfo, connect, createServer, type Socket } from "node:net";
 import { setTimeout as delay } from "node:timers/promises";
 import { Client, Pool, type PoolConfig } from "pg";
 import postgresJs from "postgres";
@@ -16,6 +18,46 @@ const withCode = (code: string) => expect.objectContaining({ code });
 
 let ids = 0;
 const newId = (): string => `id-${(ids += 1)}`;
+
+/** A relay to a server, which closes a connection behind the first row of a reply when it is told to. */
+async function startCutting(port: number) {
+  let isCutting = false;
+  const sockets = new Set<Socket>();
+  const server = createServer((client) => {
+    const upstream = connect(port, "127.0.0.1");
+    for (const socket of [client, upstream]) sockets.add(socket.on("error", () => {}));
+    client.pipe(upstream);
+    upstream
+      .on("end", () => client.end())
+      .on("data", (chunk) => {
+        const end = isCutting ? endOfRow(chunk) : undefined;
+        client.write(end === undefined ? chunk : chunk.subarray(0, end));
+        if (end === undefined) return;
+        isCutting = false;
+        client.end();
+        upstream.destroy();
+      });
+  }).listen(0, "127.0.0.1");
+  await once(server, "listening");
+  return {
+    port: (server.address() as AddressInfo).port,
+    cutAfterRow: () => void (isCutting = true),
+    async stop() {
+      for (const socket of sockets) socket.destroy();
+      await new Promise((resolve) => server.close(resolve));
+    },
+  };
+}
+
+/** Where the first DataRow among the messages ends: each is a letter, and a length that counts itself. */
+function endOfRow(messages: Buffer): number | undefined {
+  for (let at = 0; at + 5 <= messages.length;) {
+    const end = at + 1 + messages.readInt32BE(at + 1);
+    if (messages[at] === 0x44) return end;
+    at = end;
+  }
+  return undefined;
+}
 
 describe.skipIf(POSTGRES_PATH === undefined)("postgresStore", () => {
   let postgres: Postgres;
@@ -122,6 +164,32 @@ describe.skipIf(POSTGRES_PATH === undefined)("postgresStore", () => {
       expect(await store.delete(id)).toBe(true);
       await sql.end({ timeout: 5 });
     }
+  });
+
+  it("finds sessions where postgres.js goes on counting the rows of a reply that was cut off", async () => {
+    const relay = await startCutting(postgres.address.port);
+    const sql = postgresJs({ ...postgres.address, port: relay.port, max: 1, fetch_types: false, backoff: () => 0.01 });
+    await migratePostgres(sql, { table: "cut_off" });
+    const store = postgresStore(sql, { table: "cut_off", prepare: false });
+    const id = newId();
+    await store.create(id, { ...stored(), owner: "ada" });
+    for (const ask of [
+      async () => expect((await store.read(id))?.version).toBe(1),
+      async () => expect(await store.idsOf("ada")).toEqual([id]),
+      async () => expect(await store.create(id, stored())).toBe(false),
+      async () => expect(await store.read("another")).toBeUndefined(),
+      async () => expect(await store.deleteExpired(1)).toBe(0),
+      async () => expect(await store.all()[Symbol.asyncIterator]().next()).toMatchObject({ value: id }),
+      async () => expect(await store.delete(id)).toBe(true),
+    ]) {
+      relay.cutAfterRow();
+      await expect(store.read(id)).rejects.toMatchObject({
+        code: expect.stringMatching(/CONNECTION_CLOSED|ECONNRESET/),
+      });
+      await ask();
+    }
+    await sql.end({ timeout: 5 });
+    await relay.stop();
   });
 
   it("gives SQL that psql could run", async () => {
@@ -268,19 +336,47 @@ describe.skipIf(POSTGRES_PATH === undefined)("postgresStore", () => {
     expect(client.totalCount).toBeLessThanOrEqual(2);
   });
 
-  it("does not find a session alive that has expired while it waited for a lock", async () => {
+  it.each([
+    ["has changed the row and keeps that", "UPDATE sojourn_sessions SET version = version WHERE id = $1", "COMMIT"],
+    ["has changed the row and takes that back", "UPDATE sojourn_sessions SET version = 7 WHERE id = $1", "ROLLBACK"],
+    ["has but locked the row", "SELECT FROM sojourn_sessions WHERE id = $1 FOR UPDATE", "COMMIT"],
+  ])("brings no session back that expired while waiting for a transaction that %s", async (_, statement, end) => {
     const client = pool();
     const store = postgresStore(client);
+    const announcing = postgresStore(client, { announceChanges: true });
     const id = newId();
     await store.create(id, { ...stored(), expiresAt: Date.now() + 400 });
     const holder = await client.connect();
     await holder.query("BEGIN");
-    await holder.query("UPDATE sojourn_sessions SET version = version WHERE id = $1", [id]);
-    const late = [store.update(id, stored(2), 1), store.touch(id, Date.now() + 3_600_000), store.delete(id)];
+    await holder.query(statement, [id]);
+    const late = [
+      store.update(id, stored(2), 1),
+      announcing.update(id, stored(2), 1),
+      store.touch(id, Date.now() + 3_600_000),
+    ];
     await until("it has expired", async () => (await store.read(id)) === undefined);
-    await holder.query("COMMIT");
+    await holder.query(end);
     holder.release();
     expect(await Promise.all(late)).toEqual([false, false, false]);
+    expect(await store.read(id)).toBeUndefined();
+    expect(await store.delete(id)).toBe(false);
+  });
+
+  it("updates and extends a session that somebody else extended while it waited for the row", async () => {
+    const client = pool();
+    const store = postgresStore(client);
+    const id = newId();
+    await store.create(id, stored());
+    const holder = await client.connect();
+    await holder.query("BEGIN");
+    await holder.query("UPDATE sojourn_sessions SET expires_at = expires_at + 1 WHERE id = $1", [id]);
+    const waiting = [store.touch(id, Date.now() + 7_200_000), store.update(id, stored(2), 1)];
+    const blocked = "SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND usename = 'app'";
+    await until("both wait", async () => (await postgres.sql(blocked)).length === 2);
+    await holder.query("COMMIT");
+    holder.release();
+    expect(await Promise.all(waiting)).toEqual([true, true]);
+    expect((await store.read(id))?.version).toBe(2);
   });
 
   it("survives the loss of idle connections, of which nobody else takes notice", async () => {
@@ -290,6 +386,30 @@ describe.skipIf(POSTGRES_PATH === undefined)("postgresStore", () => {
     await postgres.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'app'");
     await until("the pool has noticed", () => client.totalCount === 0);
     expect(await store.read("x")).toBeUndefined();
+  });
+
+  it.each(["pg", "postgres.js"])("says that it hears again after a cut only when it does, with %s", async (which) => {
+    const application_name = `hearing-${which}`;
+    const sql = postgresJs({ ...postgres.address, connection: { application_name } });
+    const store = postgresStore(pool(), { listen: which === "pg" ? pool({ application_name }) : sql });
+    const heard: (string | boolean)[] = [];
+    const states = () => heard.filter((what) => typeof what === "boolean");
+    store.subscribe({ ended: (id) => void heard.push(id), listening: (is) => void heard.push(is) });
+    await until("it listens", () => states().at(-1) === true);
+    for (let cuts = 1; cuts <= 3; cuts += 1) {
+      await postgres.sql(
+        `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = '${application_name}'`,
+      );
+      await until("it listens again", () => states().length === 2 + 2 * cuts);
+      expect(states().slice(-2)).toEqual([false, true]);
+      const id = newId();
+      await store.create(id, stored());
+      await store.delete(id);
+      await until("it has heard", () => heard.includes(id));
+      expect(states()).toHaveLength(2 + 2 * cuts);
+    }
+    await store.close();
+    await sql.end({ timeout: 5 });
   });
 
   it("notices a connection that has fallen silent, and listens on another", async () => {

@@ -142,7 +142,7 @@ describe.skipIf(!REDIS_SERVER)("redisStore", () => {
       const rights =
         "on >secret resetchannels &sojourn:* ~sojourn:* " +
         "+get +getrange +set +setrange +pexpireat +del +evalsha +eval +publish +subscribe +unsubscribe +ping +scan " +
-        "+zadd +zscore +zrem +zrevrange +zrangebyscore +zscan";
+        "+zadd +zscore +zrem +zrange +zrevrange +zrangebyscore +info";
       await server.ask("ACL", "SETUSER", "web", ...rights.split(" "));
       const client = createClient({
         url: `redis://web:secret@127.0.0.1:${server.port}`,
@@ -160,6 +160,8 @@ describe.skipIf(!REDIS_SERVER)("redisStore", () => {
       await store.touch(id, Date.now() + 9 * HOUR);
       expect(await store.idsOf("grace")).toEqual([id]);
       for await (const found of store.all()) expect(found).toBe(id);
+      await server.ask("ACL", "SETUSER", "web", "-info");
+      await expect(store.all()[Symbol.asyncIterator]().next()).rejects.toThrow("+info");
       expect(await store.delete(id)).toBe(true);
       await until("it has heard", () => heard.includes(id));
       end();

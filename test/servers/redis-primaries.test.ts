@@ -1,13 +1,21 @@
 import { randomBytes } from "node:crypto";
-import { Cluster as IoCluster } from "ioredis";
+import { Cluster as IoCluster, Redis as IoRedis } from "ioredis";
 import { Cluster as ValkeyCluster } from "iovalkey";
 import { createCluster } from "redis";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { groupTags } from "../../src/stores/redis-channels.ts";
 import { slotOf } from "../../src/stores/redis-slot.ts";
 import { type RedisStore, redisStore, type RedisStoreClient } from "../../src/stores/redis.ts";
-import { moveSlots, REDIS_SERVER, startCluster } from "../support/redis.ts";
-import { until } from "../support/throwaway.ts";
+import {
+  beginMigration,
+  migrateSlot,
+  moveSlots,
+  REDIS_SERVER,
+  type RedisServer,
+  startCluster,
+  startRedis,
+} from "../support/redis.ts";
+import { startProxy, until } from "../support/throwaway.ts";
 
 type Connected = { client: RedisStoreClient; end(): unknown };
 
@@ -91,5 +99,87 @@ describe.skipIf(!REDIS_SERVER)("redisStore's all in a cluster", () => {
     for (const walk of walks) await expect(walk.next()).rejects.toThrow(/list them again|not every primary/);
     for (const store of stores) expect([...(await allOf(store))]).toEqual([`${id}`]);
     for (const { end } of connections) await end();
+  });
+
+  /** A walk that has passed the first node, and a session on the second. */
+  async function halfWay(prefix: string) {
+    const { client, end } = await clients["ioredis"]!(cluster.nodes.map(({ port }) => port));
+    const store = redisStore(client, { prefix });
+    const idIn = (low: number, high: number) => {
+      let id = 0;
+      while (slotOf(`${prefix}:${id}`) <= low || slotOf(`${prefix}:${id}`) >= high) id += 1;
+      return `${id}`;
+    };
+    const id = idIn(5461, 10_900);
+    for (const one of [idIn(0, 5400), id]) await store.create(one, session());
+    const walk = store.all()[Symbol.asyncIterator]();
+    expect((await walk.next()).value).not.toBe(id);
+    const rest = async () => {
+      const ids: string[] = [];
+      for (let next = await walk.next(); !next.done; next = await walk.next()) ids.push(next.value);
+      return ids;
+    };
+    return { slot: slotOf(`${prefix}:${id}`), key: `${prefix}:${id}`, id, store, rest, end };
+  }
+
+  it("rejects when a slot has been to another primary and back meanwhile", async () => {
+    const { slot, store, id, rest, end } = await halfWay("back");
+    const [first, second] = cluster.nodes as [RedisServer, RedisServer];
+    await migrateSlot(cluster.nodes, slot, second, first);
+    await migrateSlot(cluster.nodes, slot, first, second);
+    await expect(rest()).rejects.toThrow("list them again");
+    expect(await allOf(store)).toContain(id);
+    await end();
+  });
+
+  it("rejects while the keys of a slot are on their way to another primary, after it has named those it finds", async () => {
+    const { slot, key, store, rest, end } = await halfWay("ahead");
+    const [first, second] = cluster.nodes as [RedisServer, RedisServer];
+    await beginMigration(slot, second, first);
+    await second.ask("MIGRATE", "127.0.0.1", `${first.port}`, key, "0", "5000");
+    await expect(rest()).rejects.toThrow("list them again");
+    // Nor does it matter that they were on their way when it began.
+    const found: string[] = [];
+    const whole = async () => {
+      for await (const each of store.all()) found.push(each);
+    };
+    await expect(whole()).rejects.toThrow("list them again");
+    expect(found).not.toEqual([]);
+    await migrateSlot(cluster.nodes, slot, second, first);
+    expect(await allOf(store)).toHaveLength(2);
+    await end();
+  });
+});
+
+describe.skipIf(!REDIS_SERVER)("redisStore's all", () => {
+  it("rejects when another server has answered meanwhile, though the first one answers again", async () => {
+    const [primary, other] = await Promise.all([startRedis(), startRedis()]);
+    const target = { port: primary.port };
+    const name = await startProxy(target);
+    const client = new IoRedis(name.port, "127.0.0.1").on("error", () => {});
+    const swap = async (from: RedisServer, to: RedisServer) => {
+      await to.ask("REPLICAOF", "127.0.0.1", `${from.port}`);
+      await until("it follows", async () => (await to.ask("INFO", "replication")).includes("master_link_status:up"));
+      await to.ask("REPLICAOF", "NO", "ONE");
+      target.port = to.port;
+      name.cut();
+    };
+    try {
+      const store = redisStore(client);
+      await Promise.all(Array.from({ length: 3000 }, (_, id) => store.create(`${id}`, session())));
+      const walk = store.all()[Symbol.asyncIterator]();
+      for (let seen = 0; seen < 1500; seen += 1) await walk.next();
+      await swap(primary, other);
+      for (let seen = 0; seen < 1000; seen += 1) await walk.next();
+      await swap(other, primary);
+      const rest = async () => {
+        while (!(await walk.next()).done);
+      };
+      await expect(rest()).rejects.toThrow("list them again");
+    } finally {
+      client.disconnect();
+      await name.stop();
+      await Promise.all([primary.end(), other.end()]);
+    }
   });
 });

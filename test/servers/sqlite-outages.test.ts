@@ -96,6 +96,24 @@ describe.skipIf(!BETTER_SQLITE3)("sqliteStore, whose database another process ha
     expect(await store.read("another")).toBeUndefined();
   });
 
+  it("brings no session back that expired while waiting for the database", async () => {
+    let time = Date.now();
+    const store = sqliteStore(db, { busyTimeout: "60s", clock: () => time });
+    await store.create("kept", { ...session(), expiresAt: time + 1000 });
+    const [other] = await startWorkers(path, [["lock", "BEGIN IMMEDIATE"]]);
+    await other!.hear("locked");
+    const late = [
+      store.update("kept", session({ version: 2 }), 1),
+      store.touch("kept", time + 3_600_000),
+      store.delete("kept"),
+    ];
+    time += 1000;
+    other!.goOn();
+    await other!.hear("unlocked");
+    expect(await Promise.all(late)).toEqual([false, false, false]);
+    expect(await store.read("kept")).toBeUndefined();
+  });
+
   it("tells after the busy timeout that it could not be set up", async () => {
     const [other] = await startWorkers(path, [["lock", "BEGIN EXCLUSIVE"]]);
     await other!.hear("locked");
@@ -281,6 +299,17 @@ describe.skipIf(!BETTER_SQLITE3)("sqliteStore, that forgets", () => {
     await store.delete("last");
     await until("it hears again", () => heard.includes("last"));
     end();
+  });
+
+  it("forgets news that are from the future, since the clock was set back", async () => {
+    const store = sqliteStore(db);
+    for (let n = 0; n < 20; n += 1) {
+      await store.create(`${n}`, session());
+      await store.delete(`${n}`);
+    }
+    db.exec("UPDATE sojourn_sessions_news SET at = at + 3600");
+    await store.deleteExpired(1);
+    expect(db.prepare("SELECT count(*) FROM sojourn_sessions_news").pluck().get()).toBe(0);
   });
 
   it("forgets a crowd in slices between which others get their turn", async () => {

@@ -137,6 +137,32 @@ export async function moveSlots(
   });
 }
 
+/** Moves a slot with the keys that are in it, as redis-cli does. */
+export async function migrateSlot(
+  nodes: readonly RedisServer[],
+  slot: number,
+  source: RedisServer,
+  target: RedisServer,
+): Promise<void> {
+  await beginMigration(slot, source, target);
+  for (let keys = await keysIn(source, slot); keys.length > 0; keys = await keysIn(source, slot)) {
+    await source.ask("MIGRATE", "127.0.0.1", `${target.port}`, "", "0", "5000", "KEYS", ...keys);
+  }
+  await moveSlots(nodes, [slot], source, target);
+}
+
+/** Opens a slot, so that its keys may go from one node to the other. */
+export async function beginMigration(slot: number, source: RedisServer, target: RedisServer): Promise<void> {
+  const [from, to] = await Promise.all([source, target].map((node) => node.ask("CLUSTER", "MYID")));
+  await target.ask("CLUSTER", "SETSLOT", `${slot}`, "IMPORTING", from!);
+  await source.ask("CLUSTER", "SETSLOT", `${slot}`, "MIGRATING", to!);
+}
+
+async function keysIn(node: RedisServer, slot: number): Promise<string[]> {
+  const reply = await node.ask("CLUSTER", "GETKEYSINSLOT", `${slot}`, "100");
+  return reply.split("\r\n").filter((line) => !/^[*$]/.test(line));
+}
+
 function extended(program: Program, port: number, folder: string): RedisServer {
   return Object.assign(Object.create(program) as Program, {
     port,

@@ -1,0 +1,45 @@
+import { describe, expect, it } from "vitest";
+import { createSessions } from "../sessions.ts";
+import type { SessionStore } from "../store.ts";
+import { Browser, KEYS, START } from "../../test/support/stores.ts";
+import { cached } from "./cached.ts";
+import { memoryStore } from "./memory.ts";
+
+/** Two processes with a near cache each, the first of which is deaf to what the other does; and a look past both. */
+function processes() {
+  const clock = () => START;
+  const memory = memoryStore({ clock });
+  const deaf: SessionStore = {
+    ...memory,
+    subscribe(listener) {
+      listener.listening?.(true);
+      return () => {};
+    },
+  };
+  const over = (store: SessionStore) => createSessions({ secretKey: KEYS[0], store, clock, maxPerOwner: 1 });
+  return { here: over(cached(deaf, { clock })), there: over(cached(memory, { clock })), past: over(memory) };
+}
+
+describe("sessions over a near cache that has not heard the news yet", () => {
+  it("keep to the limit of sessions per user", async () => {
+    const { here, there, past } = processes();
+    const one = new Browser(here);
+    await one.visit((session) => (session.data["cart"] = []));
+    await one.data();
+    await one.copy(there).visit((session) => session.signIn("ada"));
+    await new Browser(here).visit((session) => session.signIn("ada"));
+    expect(await past.list("ada")).toHaveLength(1);
+  });
+
+  it("list what is signed in elsewhere, and not what has ended there", async () => {
+    const { here, there } = processes();
+    const one = new Browser(here);
+    await one.visit((session) => (session.data["cart"] = []));
+    await one.data();
+    const elsewhere = one.copy(there);
+    await elsewhere.visit((session) => session.signIn("ada"));
+    expect(await here.list("ada")).toHaveLength(1);
+    await elsewhere.visit((session) => session.signOut());
+    expect(await here.list("ada")).toEqual([]);
+  });
+});
