@@ -2,9 +2,9 @@ import { execFile } from "node:child_process";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { beforeAll, describe, expect, it } from "vitest";
-import { BUN } from "../support/sqlite.ts";
 
 const run = promisify(execFile);
+const BUN = process.env["BUN_PATH"];
 const PROGRAM = join(import.meta.dirname, "../fixtures/fetch-runtime.mjs");
 
 interface Results {
