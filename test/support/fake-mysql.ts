@@ -5,6 +5,8 @@ import type { MysqlPool, MysqlValues } from "../../src/stores/mysql.ts";
 // last word, in test/servers.
 
 const TRANSLATIONS: readonly (readonly [RegExp, string])[] = [
+  [/@@innodb_lock_wait_timeout/g, "50"],
+  [/ FOR UPDATE$/, ""],
   [/^\((SELECT .*)\) UNION/s, "SELECT * FROM ($1) UNION"],
   [/ON DUPLICATE KEY UPDATE/, "ON CONFLICT (id) DO UPDATE SET"],
   [/VALUES\((\w+)\)/g, "excluded.$1"],
@@ -24,6 +26,8 @@ export function fakeMysql(): MysqlPool & { end(): void } {
   database.function("LAST_INSERT_ID", (value) => (insertId = Number(value)));
 
   function answer(sql: string, values: MysqlValues): unknown {
+    // Each statement stands alone: there is nobody to wait for, and nothing to take back.
+    if (sql === "START TRANSACTION" || sql === "COMMIT") return { serverStatus: 2 };
     const translated = TRANSLATIONS.reduce((text, [from, to]) => text.replace(from, to), sql);
     if (translated.startsWith("SELECT")) {
       const bytes = (value: unknown) => (value instanceof Uint8Array ? Buffer.from(value) : value);
@@ -34,18 +38,21 @@ export function fakeMysql(): MysqlPool & { end(): void } {
     return { affectedRows: changes, insertId, serverStatus: 2 };
   }
 
+  type Answered = (error: Error | null, result: unknown) => void;
+  function execute(sql: string, values: MysqlValues, answered: Answered): void {
+    setImmediate(() => {
+      let result: unknown;
+      try {
+        result = answer(sql, values);
+      } catch (error) {
+        return answered(error as Error, undefined);
+      }
+      answered(null, result);
+    });
+  }
   const connection = {
-    execute(sql: string, values: MysqlValues, callback: (error: Error | null, result: unknown) => void) {
-      setImmediate(() => {
-        let result: unknown;
-        try {
-          result = answer(sql, values);
-        } catch (error) {
-          return callback(error as Error, undefined);
-        }
-        callback(null, result);
-      });
-    },
+    execute,
+    query: (sql: string, answered: Answered) => execute(sql, [], answered),
     release() {},
     destroy() {},
   };
