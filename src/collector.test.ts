@@ -1,5 +1,6 @@
 import { setImmediate as nextTurn } from "node:timers/promises";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, onTestFinished } from "vitest";
+import { jumpingClock } from "../test/support/clock.ts";
 import { site, START } from "../test/support/stores.ts";
 import { createCollector } from "./collector.ts";
 import { createEmitter } from "./events.ts";
@@ -179,6 +180,7 @@ describe("createCollector", () => {
 
 describe("sessions.close", () => {
   it("returns after storeTimeout where the store never finishes forgetting, and closes the store", async () => {
+    onTestFinished(jumpingClock());
     const store = memoryStore({ clock: () => START });
     const { sessions, browser } = site({ store: { ...store, deleteExpired: never }, storeTimeout: "20ms" });
     await browser().visit((session) => (session.data["n"] = 1));
