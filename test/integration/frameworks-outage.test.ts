@@ -96,6 +96,21 @@ describe.each(ways)("sojourn for $name when the store is out of order", (way: Wa
     expect(calls.touch).toBe(2);
   });
 
+  it("gives an error response none of the headers that describe the success", async () => {
+    const { signedIn, faults } = await serve(way, { options: PATIENCE });
+    const client = await signedIn();
+    const names = ["etag", "last-modified", "content-language", "link"];
+    expect((await client.get("/described")).headers).toMatchObject(
+      Object.fromEntries(names.map((name) => [name, expect.any(String)])),
+    );
+    await client.get("/logout");
+    const another = await signedIn();
+    faults.update = "error";
+    const answer = await another.get("/described");
+    expect(answer.status).toBe(503);
+    expect(names.filter((name) => name in answer.headers)).toEqual([]);
+  });
+
   it("serves visitors and routes that never look, whatever the store does", async () => {
     const { visitor, faults } = await serve(way, { options: PATIENCE });
     for (const operation of ["read", "create", "update", "touch", "delete"] as const) faults[operation] = "hang";

@@ -108,6 +108,19 @@ export const routes: Readonly<Record<string, Route>> = {
     };
   },
 
+  "/described": ({ session }) => {
+    session.data.seen = true;
+    return {
+      headers: [
+        ["etag", '"a-success"'],
+        ["last-modified", "Mon, 02 Nov 2026 08:00:00 GMT"],
+        ["content-language", "eo"],
+        ["link", "</next>; rel=next"],
+      ],
+      body: "a success and what it says of itself",
+    };
+  },
+
   "/redirect": ({ session, query }) => {
     session.data.step = query.get("step");
     return { redirect: "/step" };
