@@ -32,7 +32,7 @@ if (process.send) {
   process.on("disconnect", () => process.exit());
   process.send({ ready: true });
 } else {
-  const { engines } = await import("../test/integration/support/engines.ts");
+  const { engines } = await import("../test/support/engines.ts");
   const rows = [];
   for (const { name, isHere, start } of engines) {
     if (!isHere || !/Redis|PostgreSQL/.test(name)) continue;

@@ -7,7 +7,7 @@
 import { randomBytes } from "node:crypto";
 import { createSessions } from "sojourn";
 import { openStore } from "sojourn/open";
-import { engines } from "../test/integration/support/engines.ts";
+import { engines } from "../test/support/engines.ts";
 import { sizeOf } from "./size.mjs";
 
 const SESSIONS = Number(process.argv[2] ?? 1_000_000);

@@ -9,3 +9,4 @@ export declare function provideServers(
   servers?: Server[],
   options?: { env?: Environment; install?: (server: Server) => boolean },
 ): Server[];
+export declare function variables(): string[];

@@ -4,10 +4,10 @@ import { existsSync, mkdirSync, readdirSync } from "node:fs";
 import { delimiter, join, resolve } from "node:path";
 import { ROOT } from "./setup.mjs";
 
-// Node 20 has no SQLite of its own, and the newest better-sqlite3 does not run on it.
-const NODE_22 = `node-${process.platform.replace("win32", "win")}-${process.arch}@22`;
+const PLATFORM = process.platform.replace("win32", "win");
 const BETTER_SQLITE3 = "better-sqlite3@12";
 const BUN = `@oven/bun-${process.platform.replace("win32", "windows")}-${process.arch.replace("arm64", "aarch64")}@1`;
+const DENO = `@deno/${process.platform}-${process.arch}${process.platform === "linux" ? "-glibc" : ""}@2`;
 
 /**
  * What the tests need beside Node: a path set in `env` wins, then the first of `commands` that runs, on the PATH or in
@@ -50,28 +50,23 @@ const SERVERS = [
     aptPackages: ["mariadb-server-core", "mariadb-client-core"],
     env: "MARIADB_PATH",
   },
+  ...[22, 24, 26].map(nodeRelease),
   {
-    // For node:sqlite.
-    name: "Node 22",
-    commands: ["node"],
-    folders: () => [join(npmFolder(NODE_22), "node_modules", NODE_22.split("@")[0], "bin")],
-    npmPackage: NODE_22,
-    works: (path) => {
-      const { status, stdout } = spawnSync(path, ["--version"], { encoding: "utf8", timeout: RUN_TIMEOUT });
-      return status === 0 && Number(/^v(\d+)/.exec(stdout)?.[1]) >= 22;
-    },
-    env: "NODE22_PATH",
-  },
-  {
-    // For its own SQLite.
     name: "Bun",
     commands: ["bun"],
-    folders: () => [join(npmFolder(BUN), "node_modules", BUN.slice(0, BUN.lastIndexOf("@")), "bin")],
+    folders: () => [packageFolder(BUN, "bin")],
     npmPackage: BUN,
     env: "BUN_PATH",
   },
   {
-    // Compiled where its maker has no binary for this machine.
+    name: "Deno",
+    commands: ["deno"],
+    folders: () => [packageFolder(DENO)],
+    npmPackage: DENO,
+    env: "DENO_PATH",
+  },
+  {
+    // Compiled where its maker has no binary for this machine. The newest does not run on Node 20.
     name: "better-sqlite3",
     commands: ["better-sqlite3"],
     folders: () => [join(npmFolder(BETTER_SQLITE3), "node_modules")],
@@ -84,6 +79,22 @@ const SERVERS = [
   },
 ];
 
+/** A Node that is not the one that runs this. */
+function nodeRelease(major) {
+  const npmPackage = `node-${PLATFORM}-${process.arch}@${major}`;
+  return {
+    name: `Node ${major}`,
+    commands: ["node"],
+    folders: () => [packageFolder(npmPackage, "bin")],
+    npmPackage,
+    works(path) {
+      const { status, stdout } = spawnSync(path, ["--version"], { encoding: "utf8", timeout: RUN_TIMEOUT });
+      return status === 0 && stdout.startsWith(`v${major}.`);
+    },
+    env: `NODE${major}_PATH`,
+  };
+}
+
 /** `<root>/<version>/bin`, the newest version first. */
 function versionFolders(root) {
   return () => {
@@ -95,6 +106,9 @@ function versionFolders(root) {
 
 const INSTALL_TIMEOUT = 8 * 60_000;
 const RUN_TIMEOUT = 30_000;
+
+/** The variables that tests read paths from. */
+export const variables = () => SERVERS.map(({ env }) => env);
 
 /** Sets each server's variable in `env` to its path, and returns the servers that could not be had. */
 export function provideServers(servers = SERVERS, { env = process.env, install = installServer } = {}) {
@@ -121,6 +135,10 @@ function runs(path) {
 }
 
 const installServer = (server) => (server.npmPackage ? npmInstall(server) : aptInstall(server));
+
+/** A folder of a package that was installed into a folder of its own. */
+const packageFolder = (npmPackage, ...within) =>
+  join(npmFolder(npmPackage), "node_modules", npmPackage.slice(0, npmPackage.lastIndexOf("@")), ...within);
 
 const npmFolder = (name) => join(ROOT, "node_modules", ".cache", "sojourn", name.replaceAll("/", "-"));
 

@@ -236,7 +236,7 @@ describe("Sign-out always wins", () => {
 });
 
 describe("Signing in", () => {
-  it("gives a new token for the same session, keeps its data, and kills the old one at once", async () => {
+  it("gives the session a new id and a new token, keeps its data, and invalidates the old token at once", async () => {
     const server = site<Data>();
     const browser = server.browser();
     await browser.visit((session) => (session.data.n = 1));
@@ -245,7 +245,8 @@ describe("Signing in", () => {
     const answer = await browser.visit((session) => session.signIn("alice"));
     expect(answer.headers.getSetCookie()).toHaveLength(1);
     const { session } = await browser.begin();
-    expect(session).toMatchObject({ id: before, owner: "alice", isNew: false });
+    expect(session).toMatchObject({ owner: "alice", isNew: false });
+    expect(session.id).not.toBe(before);
     expect(session.data.n).toBe(1);
     expect(browser.cookie).not.toBe(planted.cookie);
     expect(await planted.owner()).toBeUndefined();
@@ -292,7 +293,6 @@ describe("Signing in", () => {
     expect(await tabB.data()).toEqual({ list: [2] });
     expect((await tabA.begin()).session.id).not.toBe((await tabB.begin()).session.id);
     expect(events.filter(({ name }) => name === "signedIn")).toHaveLength(2);
-    expect(events.filter(({ name }) => name === "created")).toHaveLength(1);
   });
 
   it("of the same owner twice at once succeeds twice", async () => {
@@ -324,7 +324,11 @@ describe("Signing in", () => {
     expect({ ...session.data }).toEqual({ mine: "set by this request" });
     expect(session.flashes()).toEqual([]);
     expect(await alice.owner()).toBeUndefined();
-    expect(events.map(({ name }) => name)).toEqual(["created", "signedIn"]);
+    expect(events).toMatchObject([
+      { name: "signedOut", id, owner: "alice" },
+      { name: "created", id: session.id, owner: "bob" },
+      { name: "signedIn", id: session.id, owner: "bob", previousId: id },
+    ]);
   });
 
   it("of the same owner again gives a new token and starts both clocks anew", async () => {
@@ -546,5 +550,181 @@ describe("A late request of a session that ended or was superseded", () => {
     const answer = await reader.end();
     expect(answer.headers.getSetCookie()).toEqual([]);
     expect(await browser.owner()).toBe("alice");
+  });
+});
+
+describe("A passive request", () => {
+  const MINUTE = 60_000;
+
+  it("that writes does not take back what others have extended since it read", async () => {
+    const { browser, time } = await signedIn({ idleTimeout: "15m" });
+    time.now += 5 * MINUTE;
+    const poll = await browser.begin();
+    poll.session.passive = true;
+    time.now += 5 * MINUTE;
+    await browser.visit();
+    poll.session.data.mine = "polled";
+    await poll.end();
+    time.now += 14 * MINUTE;
+    expect(await browser.owner()).toBe("alice");
+  });
+
+  it("that only rotates the token does not either", async () => {
+    const { browser, time } = await signedIn({ idleTimeout: "15m", rotation: { every: "20m" } });
+    time.now += 10 * MINUTE;
+    await browser.visit();
+    const poll = await browser.begin();
+    poll.session.passive = true;
+    time.now += 10 * MINUTE;
+    await browser.visit((session) => session.data.n);
+    await poll.end();
+    time.now += 14 * MINUTE;
+    expect(await browser.owner()).toBe("alice");
+  });
+
+  it("extends nothing by writing", async () => {
+    const { browser, time } = await signedIn({ idleTimeout: "15m" });
+    time.now += 10 * MINUTE;
+    await browser.visit((session) => {
+      session.passive = true;
+      session.data.mine = "polled";
+    });
+    time.now += 5 * MINUTE;
+    expect(await browser.owner()).toBeUndefined();
+  });
+});
+
+describe("A failure that the handler has dealt with", () => {
+  async function failing(operation: "create" | "update" | "delete") {
+    const broken = { on: false };
+    const server = await signedIn({ faults: { [operation]: () => (broken.on ? new Error("out of order") : "ok") } });
+    return { ...server, failing: broken };
+  }
+
+  it("of a sign-in over another user's session leaves that as it was, with what came after", async () => {
+    const { browser, failing: store, sessions, backend } = await failing("update");
+    await browser.visit((session) => (session.data.theirs = "alice's"));
+    const { id } = (await browser.begin()).session;
+    await browser.visit(async (session) => {
+      store.on = true;
+      session.data.mine = "bob's";
+      session.signIn("bob");
+      await expect(session.save()).rejects.toMatchObject({ code: "ERR_SESSION_STORE" });
+      store.on = false;
+      session.flash("error", "FAILED");
+    });
+    const { session } = await browser.begin();
+    expect(session).toMatchObject({ id, owner: "alice" });
+    expect({ ...session.data }).toEqual({ n: 0, theirs: "alice's" });
+    expect(session.flashes()).toEqual([{ category: "error", message: "FAILED" }]);
+    expect(await sessions.list("bob")).toEqual([]);
+    expect((await backend.idsOf!("alice")).length).toBe(1);
+  });
+
+  it("of a sign-in beyond the limit does not make the response fail because of a flash", async () => {
+    const server = site<Data>({ maxPerOwner: { sessions: 1, whenFull: "refuse" } });
+    await server.browser().visit((session) => session.signIn("alice"));
+    const late = server.browser();
+    const answer = await late.visit(
+      async (session) => {
+        session.data.mine = "alice's";
+        session.signIn("alice");
+        await expect(session.save()).rejects.toMatchObject({ code: "ERR_SESSION_LIMIT" });
+        session.flash("error", "Too many");
+      },
+      { response: new Response(null, { status: 303, headers: { location: "/" } }) },
+    );
+    expect(answer.status).toBe(303);
+    const { session } = await late.begin();
+    expect(session.owner).toBeUndefined();
+    expect({ ...session.data }).toEqual({});
+    expect(session.flashes()).toHaveLength(1);
+    expect(await server.sessions.list("alice")).toHaveLength(1);
+  });
+
+  it("of a sign-out is not tried again, and the session lives on", async () => {
+    const { browser, failing: store } = await failing("delete");
+    const answer = await browser.visit(async (session) => {
+      store.on = true;
+      session.signOut();
+      await expect(session.save()).rejects.toMatchObject({ code: "ERR_SESSION_STORE" });
+      store.on = false;
+    });
+    expect(answer.headers.getSetCookie()).toEqual([]);
+    expect(await browser.owner()).toBe("alice");
+  });
+
+  it("of changed data leaves them out, and applies a later update to what is stored", async () => {
+    const { browser, failing: store } = await failing("update");
+    await browser.visit(async (session) => {
+      store.on = true;
+      session.data.mine = "lost";
+      session.update("n", increment);
+      session.flash("info", "lost");
+      await expect(session.save()).rejects.toMatchObject({ code: "ERR_SESSION_STORE" });
+      store.on = false;
+      session.update("n", (n = 0) => n + 10);
+      session.data.theirs = "kept";
+    });
+    const { session } = await browser.begin();
+    expect({ ...session.data }).toEqual({ n: 10, theirs: "kept" });
+    expect(session.flashes()).toEqual([]);
+  });
+
+  it("of a value that can't be kept does not make the response fail", async () => {
+    const { browser } = await signedIn();
+    const answer = await browser.visit(async (session) => {
+      (session.data as Record<string, unknown>)["bad"] = () => 1;
+      await expect(session.save()).rejects.toThrow("session.data.bad can't be kept");
+      session.flash("error", "Not saved");
+    });
+    expect(answer.status).toBe(200);
+    expect(await browser.data()).toEqual({ n: 0 });
+  });
+
+  it("is tried again where the handler calls save() again", async () => {
+    const { browser, failing: store } = await failing("update");
+    await browser.visit(async (session) => {
+      store.on = true;
+      session.update("n", increment);
+      session.signIn("alice");
+      await expect(session.save()).rejects.toMatchObject({ code: "ERR_SESSION_STORE" });
+      store.on = false;
+      session.update("n", increment);
+      await session.save();
+    });
+    expect((await browser.data()).n).toBe(2);
+    expect((await browser.begin()).session.signedInAt).toBeDefined();
+  });
+
+  it("of a create whose reply was lost does not make a second save() fail", async () => {
+    const lost = { on: true };
+    const server = site<Data>({
+      faults: { create: () => (lost.on ? "error-after" : "ok"), read: () => (lost.on ? "error" : "ok") },
+    });
+    const browser = server.browser();
+    await browser.visit(async (session) => {
+      session.data.n = 1;
+      await expect(session.save()).rejects.toMatchObject({ code: "ERR_SESSION_STORE" });
+      lost.on = false;
+      await session.save();
+    });
+    expect(await browser.data()).toEqual({ n: 1 });
+  });
+
+  it("of a sign-in whose reply was lost leaves no session of that user behind", async () => {
+    const lost = { on: true };
+    const server = site<Data>({
+      faults: { create: () => (lost.on ? "error-after" : "ok"), read: () => (lost.on ? "error" : "ok") },
+    });
+    const browser = server.browser();
+    await browser.visit(async (session) => {
+      session.signIn("alice");
+      await expect(session.save()).rejects.toMatchObject({ code: "ERR_SESSION_STORE" });
+      lost.on = false;
+      session.flash("error", "FAILED");
+    });
+    expect(await browser.owner()).toBeUndefined();
+    expect(await server.sessions.list("alice")).toEqual([]);
   });
 });

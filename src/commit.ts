@@ -1,34 +1,30 @@
-import { timingSafeEqual } from "node:crypto";
+import { begin, move } from "./begin.ts";
 import { SessionError } from "./errors.ts";
 import { extendedEnd } from "./expiry.ts";
-import { loadLatest } from "./load.ts";
-import { needsCookie, planOf, turnOf, type Turn } from "./intent.ts";
-import { EMPTY, replay, type Content, type Snapshot } from "./journal.ts";
+import { issuedAt, needsCookie, planOf, stepIn } from "./intent.ts";
+import { only, replay, type Content, type Snapshot } from "./journal.ts";
 import { retry, type Plan } from "./lifecycle.ts";
-import { withinLimit } from "./owners.ts";
-import type { Rotation } from "./rotation.ts";
+import { loadLatest } from "./load.ts";
 import { storedSession, type LoadedRecord, type SessionRecord } from "./record.ts";
-import { EPOCHS, hashSecret, randomPart, type Token } from "./token.ts";
-import { NO_WISHES, type Visit, type Wishes } from "./visit.ts";
+import { untilDone } from "./retries.ts";
+import { afterStep, type Rotation, type Step } from "./rotation.ts";
+import { hashSecret, nextEpoch, randomPart, tokenFields, type Token } from "./token.ts";
+import { NO_WISHES, type Host, type Visit, type Wishes } from "./visit.ts";
 import { Patience } from "./waiting.ts";
-
-/** Writers of other processes that may come first before a commit gives up. */
-const MAX_ATTEMPTS = 256;
-/** Short, and it does not grow: whoever has lost often would otherwise lose to those who have just begun. */
-const MAX_PAUSE_MS = 4;
 
 /**
  * Stores what the visit did with its session. `undefined`, at once, where there is nothing to store.
  *
+ * @param withResponse - the response's head follows, and takes a cookie that is only renewed.
  * @throws TypeError for a value that can't be kept.
  * @throws SessionError ERR_SESSION_STORE, ERR_SESSION_CONFLICT, ERR_SESSION_SUPERSEDED, ERR_SESSION_HEADERS_SENT
  */
-export function commit(visit: Visit, hasHead = !visit.headSent): Promise<void> | undefined {
+export function commit(visit: Visit, withResponse = false, hasHead = !visit.headSent): Promise<void> | undefined {
   if (visit.committing) {
-    const again = () => commit(visit, hasHead);
+    const again = () => commit(visit, withResponse, hasHead);
     return visit.committing.then(again, again);
   }
-  const next = planOf(visit);
+  const next = planOf(visit, withResponse);
   if (next === "nothing") return undefined;
   if (!hasHead && needsCookie(next, visit.wishes)) {
     throw new SessionError(
@@ -36,10 +32,9 @@ export function commit(visit: Visit, hasHead = !visit.headSent): Promise<void> |
       "The response's head has left: a session can no longer begin, end or change its token; do it before the first byte",
     );
   }
-  const patience = new Patience(visit.host.storeTimeout);
-  const attempt = new Commit(visit, patience);
+  const attempt = new Commit(visit, withResponse);
   visit.committing = visit.host.lanes
-    .enter(visit.id, () => attempt.carryOut(next))
+    .enter(visit.storedId, () => attempt.carryOut(next))
     .then(
       () => {
         visit.committing = undefined;
@@ -53,31 +48,27 @@ export function commit(visit: Visit, hasHead = !visit.headSent): Promise<void> |
   return visit.committing;
 }
 
-function tokenFields({ secret, epoch }: Token): Pick<SessionRecord, "secretHash" | "epoch"> {
-  return { secretHash: hashSecret(secret), epoch };
-}
-
 /** One commit: what it takes from the visit it takes at its beginning. */
-class Commit {
-  readonly #visit: Visit;
-  readonly #patience: Patience;
-  readonly #wishes: Wishes;
-  readonly #snapshot: Snapshot;
-  readonly #turn: Turn;
-  readonly #now: number;
+export class Commit {
+  readonly visit: Visit;
+  readonly host: Host;
+  readonly wishes: Wishes;
+  readonly snapshot: Snapshot;
+  readonly patience: Patience;
+  readonly #withResponse: boolean;
 
-  constructor(visit: Visit, patience: Patience) {
-    this.#visit = visit;
-    this.#patience = patience;
-    this.#wishes = visit.wishes;
-    this.#snapshot = visit.journal.snapshot();
-    this.#turn = turnOf(visit);
-    this.#now = visit.host.now();
+  constructor(visit: Visit, withResponse: boolean) {
+    this.visit = visit;
+    this.host = visit.host;
+    this.wishes = visit.wishes;
+    this.snapshot = visit.journal.snapshot();
+    this.patience = new Patience(visit.host.storeTimeout);
+    this.#withResponse = withResponse;
   }
 
   /** Nothing of it was stored: all of it is still to be stored. */
   undo(): void {
-    this.#visit.journal.restore(this.#snapshot);
+    this.visit.journal.restore(this.snapshot);
   }
 
   async carryOut(next: Plan): Promise<void> {
@@ -87,11 +78,11 @@ class Commit {
       case "touch":
         return this.#touch();
       case "create":
-        return this.#create(this.#snapshot.content);
+        return begin(this, this.snapshot.content);
+      case "move":
+        return move(this);
       case "update":
         return this.#changes ? this.#update() : this.#renew();
-      case "replace":
-        return this.#replace();
       case "delete":
         return this.#delete();
       case "drop":
@@ -101,48 +92,22 @@ class Commit {
 
   /** Extending is no change: if it fails the response goes on, and the next request tries again. */
   async #touch(): Promise<void> {
-    const { host, token, loaded } = this.#visit;
-    const expiresAt = extendedEnd(this.#now, loaded!.record, host.timeouts);
+    const { host, visit } = this;
+    const { id } = visit.token!;
+    const loaded = visit.loaded!;
+    const expiresAt = extendedEnd(host.now(), loaded.record, host.timeouts);
     try {
-      if (await this.#patience.ask("touch", () => host.store.touch(token!.id, expiresAt)))
-        this.#visit.loaded = { ...loaded!, expiresAt };
+      if (await this.patience.ask("touch", () => host.store.touch(id, expiresAt)))
+        visit.loaded = { ...loaded, expiresAt };
     } catch (error) {
-      host.emitter.emit("fault", { id: token!.id, error });
+      host.emitter.emit("fault", { id, error });
     }
     this.undo();
   }
 
-  async #create(content: Content): Promise<void> {
-    const visit = this.#visit;
-    const { host } = visit;
-    const token = { id: visit.newId(), secret: randomPart(), epoch: 1 };
-    const loaded = this.#loaded(1, undefined, {
-      ...tokenFields(token),
-      createdAt: this.#now,
-      signedInAt: undefined,
-      owner: undefined,
-      rotation: this.#freshRotation(),
-      ...this.#signInFields(),
-      data: content.data,
-      flashes: content.flashes,
-    });
-    const { id } = token;
-    const stored = storedSession(host, id, loaded);
-    const created = await this.#within(
-      id,
-      () => this.#patience.ask("create", () => host.store.create(id, stored)),
-      () => this.#patience.ask("delete", () => host.store.delete(id)),
-    );
-    if (!created) throw new SessionError("ERR_SESSION_STORE", "The session store says that a random id exists already");
-    this.#settle(token, loaded, content);
-    host.emitter.emit("created", { id: token.id, owner: loaded.record.owner });
-    this.#announceSignIn();
-  }
-
   /** Whether there is more to store than a renewed token or seal. */
   get #changes(): boolean {
-    const { signIn, rotate } = this.#wishes;
-    return signIn !== undefined || rotate === true || this.#snapshot.content !== this.#snapshot.base;
+    return this.wishes.rotate === true || this.snapshot.content !== this.snapshot.base;
   }
 
   /** Renewing is no change either. */
@@ -151,46 +116,42 @@ class Commit {
       await this.#update();
     } catch (error) {
       this.undo();
-      this.#visit.host.emitter.emit("fault", { id: this.#visit.id, error });
+      this.host.emitter.emit("fault", { id: this.visit.id, error });
     }
   }
 
   async #update(): Promise<void> {
-    const visit = this.#visit;
-    const { host } = visit;
-    const wishes = this.#wishes;
-    const { id } = visit.token!;
+    const { visit, host } = this;
     const began = visit.loaded!;
-    const epoch = (began.record.epoch + 1) % EPOCHS;
-    const token = wishes.signIn || wishes.rotate ? { id, secret: randomPart(), epoch } : undefined;
+    const { id } = visit.token!;
+    const token = this.wishes.rotate ? { id, secret: randomPart(), epoch: nextEpoch(began.record.epoch) } : undefined;
 
     let base = began;
-    let content = this.#snapshot.content;
-    for (let attempt = 1; attempt <= MAX_ATTEMPTS; attempt++) {
-      const loaded = this.#loaded(base.version + 1, base, {
+    let { content } = this.snapshot;
+    await untilDone(async () => {
+      const step = token ? "none" : stepIn(visit, base, this.#withResponse);
+      const next = this.#next(base, {
         ...base.record,
-        ...(token ? { ...tokenFields(token), rotation: this.#freshRotation() } : this.#turned(base.record)),
-        ...this.#signInFields(),
+        ...(token ? { ...tokenFields(token), rotation: this.freshRotation() } : this.#turned(base.record, step)),
         data: content.data,
         flashes: content.flashes,
       });
-      if (loaded.expiresAt > this.#now && (await this.#replaced(id, base, loaded))) {
-        this.#settle(token ?? visit.token!, loaded, content, token !== undefined);
-        if (!token) this.#handOutTurned();
-        if (wishes.signIn) this.#announceSignIn();
-        else if (token) host.emitter.emit("rotated", { id, owner: loaded.record.owner });
-        return;
+      if (next.expiresAt > host.now() && (await this.replaced(id, base, next, visit.passive))) {
+        this.settle(token ?? visit.token!, next, content);
+        if (token) visit.handOut();
+        else this.#handOut(step);
+        if (token || step === "confirm") host.emitter.emit("rotated", { id, owner: next.record.owner });
+        return true;
       }
-
-      const newest = await this.#newest(id);
+      const newest = await this.newest(id);
       const superseded = newest !== undefined && newest.record.epoch !== began.record.epoch;
-      switch (retry({ ended: newest === undefined, superseded }, wishes.signIn !== undefined, this.#changes)) {
-        case "begin anew":
-          return this.#create(this.#replayed(EMPTY));
+      switch (retry({ ended: newest === undefined, superseded }, this.#changes)) {
         case "drop":
-          return this.#drop("ended");
+          this.#drop("ended");
+          return true;
         case "let go":
-          return visit.fallSilent();
+          visit.fallSilent();
+          return true;
         case "refuse":
           throw new SessionError(
             "ERR_SESSION_SUPERSEDED",
@@ -198,135 +159,111 @@ class Commit {
           );
         case "again":
           base = newest!;
-          content = this.#replayed(base.record);
-          await this.#pause(attempt);
+          content = this.replayed(base.record);
+          return false;
       }
+    });
+  }
+
+  /**
+   * Puts one record in the place of another, if that is still there. Where the reply was lost, a look at the store tells.
+   *
+   * @param extendOnly - the session's end is not moved closer: somebody may have touched it meanwhile.
+   */
+  async replaced(id: string, base: LoadedRecord, next: LoadedRecord, extendOnly = false): Promise<boolean> {
+    const { store } = this.host;
+    const stored = { ...storedSession(this.host, id, next), extendOnly };
+    try {
+      return await this.patience.ask("update", () => store.update(id, stored, base.version));
+    } catch (error) {
+      if (await this.isThere(id, next)) return true;
+      throw error;
     }
-    throw new SessionError(
-      "ERR_SESSION_CONFLICT",
-      `Other requests changed the session first, ${MAX_ATTEMPTS} times in a row; nothing of this one was stored`,
-    );
   }
 
-  /** Puts one record in the place of another, if that is still there. */
-  #replaced(id: string, base: LoadedRecord, next: LoadedRecord): Promise<boolean> {
-    const { host } = this.#visit;
-    const update = (loaded: LoadedRecord, version: number) =>
-      this.#patience.ask("update", () => host.store.update(id, storedSession(host, id, loaded), version));
-    // Whoever had the session before a sign-in that is taken back has it again.
-    const former = { ...base, version: next.version + 1 };
-    return this.#within(
-      id,
-      () => update(next, base.version),
-      () => update(former, next.version),
-    );
-  }
-
-  /** Does what stores the session, within the owner's limit where somebody signs in. */
-  #within(id: string, store: () => Promise<boolean>, takeBack: () => Promise<unknown>): Promise<boolean> {
-    const { signIn } = this.#wishes;
-    if (!signIn) return store();
-    return withinLimit(this.#visit.host, { owner: signIn.owner, id }, this.#patience, store, takeBack);
-  }
-
-  /** Another owner gets another session: nothing of the one before may come along. */
-  async #replace(): Promise<void> {
-    const { host, token } = this.#visit;
-    await this.#create(this.#snapshot.content);
-    await this.#patience.ask("delete", () => host.store.delete(token!.id));
+  /** Whether the store has just this record, as far as can be told: the same secret, or the same successor's id. */
+  async isThere(id: string, { version, record }: LoadedRecord): Promise<boolean> {
+    const { secretHash, movedTo } = record;
+    // An ordinary update keeps both, and may as well be another request's.
+    if (movedTo === undefined && this.visit.token && this.visit.loaded?.record.secretHash.equals(secretHash))
+      return false;
+    try {
+      const found = await this.newest(id);
+      if (!found || found.version !== version) return false;
+      return found.record.secretHash.equals(secretHash) && found.record.movedTo === movedTo;
+    } catch {
+      return false;
+    }
   }
 
   async #delete(): Promise<void> {
-    const visit = this.#visit;
-    const { host, loaded } = visit;
+    const { visit, host } = this;
     const { id } = visit.token!;
-    const ended = await this.#patience.ask("delete", () => host.store.delete(id));
+    const { epoch, owner } = visit.loaded!.record;
+    const newest = await this.newest(id);
+    // Signed in to meanwhile: neither the session nor the cookie are this request's to end.
+    if (newest && newest.record.epoch !== epoch) return visit.fallSilent();
+    const ended = await this.patience.ask("delete", () => host.store.delete(id));
     visit.standing = "anonymous";
     // Where it had ended already, the client may have another cookie by now: that one is not ours to clear.
     if (!ended) return;
     visit.setCookie = host.cookie.clear(visit.secure);
-    host.emitter.emit("signedOut", { id, owner: loaded!.record.owner });
+    host.emitter.emit("signedOut", { id, owner });
   }
 
   #drop(reason: "ended" | "superseded"): void {
-    const visit = this.#visit;
-    visit.host.emitter.emit("dropped", { id: visit.presentedId, owner: visit.loaded?.record.owner, reason });
+    const { visit } = this;
+    this.host.emitter.emit("dropped", { id: visit.presentedId, owner: visit.loaded?.record.owner, reason });
     visit.fallSilent();
   }
 
-  async #newest(id: string): Promise<LoadedRecord | undefined> {
-    const loaded = await loadLatest(this.#visit.host, id, this.#patience);
-    return loaded && loaded.expiresAt > this.#now ? loaded : undefined;
+  async newest(id: string): Promise<LoadedRecord | undefined> {
+    const loaded = await loadLatest(this.host, id, this.patience);
+    return loaded && loaded.expiresAt > this.host.now() ? loaded : undefined;
   }
 
-  #replayed(newest: Content): Content {
-    return replay(this.#snapshot, newest, this.#visit.host.limits);
-  }
-
-  #signInFields(): Partial<SessionRecord> {
-    const { signIn } = this.#wishes;
-    if (!signIn) return {};
-    const { owner, note, idle, absolute } = signIn;
-    return { owner, note, idle, absolute, signedInAt: this.#now, client: this.#visit.client };
+  /** The changes of this request, applied to what others have stored meanwhile. */
+  replayed(newest: Content): Content {
+    const keep = this.wishes.signIn?.keep;
+    return replay(this.snapshot, keep ? only(newest, keep) : newest, this.host.limits);
   }
 
   /** A new secret has its whole time before it. */
-  #freshRotation(): Rotation | undefined {
-    return this.#visit.host.rotation && { since: this.#now };
+  freshRotation(): Rotation | undefined {
+    return this.host.rotation && { since: this.host.now() };
   }
 
-  /** The record after this visit's step in a rotation, if nobody has taken it already. */
-  #turned(record: SessionRecord): Partial<SessionRecord> {
-    const { rotation, secretHash } = record;
-    const { token, match } = this.#visit;
-    if (this.#turn === "confirm") {
-      const seen = new Uint8Array(hashSecret(token!.secret));
-      if (!rotation?.next || !timingSafeEqual(seen, rotation.next)) return {};
-      return { secretHash: Buffer.from(seen), rotation: { since: this.#now, previous: new Uint8Array(secretHash) } };
-    }
-    if (this.#turn !== "name" || match !== "current" || rotation?.next) return {};
-    const since = rotation?.since ?? record.signedInAt ?? record.createdAt;
-    return { rotation: { ...rotation, since, next: new Uint8Array(hashSecret(this.#visit.successor().secret)) } };
+  /** The fields of the record after a step in its rotation. */
+  #turned(record: SessionRecord, step: Step): Partial<SessionRecord> {
+    const { visit } = this;
+    const seen = hashSecret(visit.token!.secret);
+    const successor = () => new Uint8Array(hashSecret(visit.successor(record).secret));
+    const previous = new Uint8Array(record.secretHash);
+    const rotation = afterStep(step, record.rotation, issuedAt(record), this.host.now(), previous, successor);
+    return step === "confirm" ? { secretHash: seen, rotation } : { rotation };
   }
 
   /** Cookies leave only after the record was compared and set: a sign-in that came first is not undone by them. */
-  #handOutTurned(): void {
-    const visit = this.#visit;
-    if (this.#turn === "name" || this.#turn === "hand out") visit.handOutSuccessor();
-    else if (visit.tokenByPreviousKey) visit.handOut();
+  #handOut(step: Step): void {
+    const { visit } = this;
+    if (!this.#withResponse) return;
+    const secret = visit.matchIn(visit.loaded!.record);
+    if (step === "name" || step === "hand out") visit.handOutSuccessor();
+    else if (visit.tokenByPreviousKey && secret === "current") visit.handOut();
     visit.tokenByPreviousKey = false;
-    if (this.#turn !== "confirm") return;
-    visit.match = "current";
-    visit.host.emitter.emit("rotated", { id: visit.id, owner: visit.loaded!.record.owner });
   }
 
-  #loaded(version: number, base: LoadedRecord | undefined, record: SessionRecord): LoadedRecord {
-    const visit = this.#visit;
-    const rests = base && visit.passive && !this.#wishes.signIn;
-    const expiresAt = rests ? base.expiresAt : extendedEnd(this.#now, record, visit.host.timeouts);
-    return { record, version, expiresAt, byPreviousKey: false };
+  #next(base: LoadedRecord, record: SessionRecord): LoadedRecord {
+    const { visit, host } = this;
+    const expiresAt = visit.passive ? base.expiresAt : extendedEnd(host.now(), record, host.timeouts);
+    return { record, version: base.version + 1, expiresAt, byPreviousKey: false };
   }
 
   /** What was stored is what the visit goes on from. */
-  #settle(token: Token, loaded: LoadedRecord, content: Content, newToken = true): void {
-    const visit = this.#visit;
-    visit.token = token;
-    visit.loaded = loaded;
-    visit.standing = "live";
-    if (newToken) visit.match = "current";
-    visit.journal.stored(this.#snapshot, content);
-    if (visit.wishes === this.#wishes) visit.wishes = NO_WISHES;
-    if (newToken) visit.handOut();
-  }
-
-  #announceSignIn(): void {
-    const { signIn } = this.#wishes;
-    if (signIn) this.#visit.host.emitter.emit("signedIn", { id: this.#visit.id, owner: signIn.owner });
-  }
-
-  /** Before another try: nothing at first, then a random wait, so that rivals fall out of step. */
-  async #pause(attempt: number): Promise<void> {
-    if (attempt < 3) return;
-    await new Promise((resolve) => setTimeout(resolve, Math.random() * MAX_PAUSE_MS));
+  settle(token: Token, loaded: LoadedRecord, content: Content): void {
+    const { visit } = this;
+    visit.goOn(token, loaded);
+    visit.journal.stored(this.snapshot, content);
+    if (visit.wishes === this.wishes) visit.wishes = NO_WISHES;
   }
 }

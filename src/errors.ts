@@ -18,11 +18,8 @@ const STATUS: Record<SessionErrorCode, 403 | 409 | 500 | 503> = {
   ERR_SESSION_HEADERS_SENT: 500,
 };
 
-/** What caches must know of a response that could not be made. */
-export const NEVER_CACHED = { "cache-control": "no-store", vary: "Cookie" } as const;
-
 /** What a client is told: not whose fault it was. */
-const REASON = {
+const REASON: Readonly<Record<number, string>> = {
   403: "Forbidden",
   409: "Conflict",
   500: "Internal Server Error",
@@ -42,7 +39,8 @@ export class SessionError extends Error {
   readonly status: 403 | 409 | 500 | 503;
   readonly statusCode: 403 | 409 | 500 | 503;
   readonly expose: boolean;
-  readonly headers: Readonly<Record<string, string>> = NEVER_CACHED;
+  /** Of this error alone: middleware may add to them. */
+  readonly headers: Record<string, string> = { "cache-control": "no-store", vary: "Cookie" };
 
   constructor(code: SessionErrorCode, message: string, options?: { cause?: unknown }) {
     super(message, options);

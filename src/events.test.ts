@@ -28,6 +28,22 @@ describe("Emitter", () => {
     expect(heard).toEqual(["first a", "second a", "second b"]);
   });
 
+  it("lets no listener change what another is told, or what the application told of a client", () => {
+    const emitter = createEmitter();
+    const client = { userAgent: "Firefox" };
+    const heard: unknown[] = [];
+    emitter.on("replayed", (event) => {
+      for (const target of [event, event.client!]) Reflect.set(target, "secret", 1);
+      Reflect.set(event, "id", "b");
+      Reflect.set(event.client!, "userAgent", "forged");
+    });
+    emitter.on("replayed", (event) => void heard.push(event));
+    emitter.emit("replayed", { id: "a", client });
+    expect(heard).toEqual([{ id: "a", client: { userAgent: "Firefox" } }]);
+    expect(client).toEqual({ userAgent: "Firefox" });
+    client.userAgent = "still its own";
+  });
+
   it("refuses a name that no event has, and a listener that is no function", () => {
     const emitter = createEmitter();
     for (const name of ["create", "", "toString", "__proto__", "constructor"]) {

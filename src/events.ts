@@ -9,8 +9,8 @@ export interface SessionEvent {
 export interface SessionEvents {
   /** A session was stored for the first time. */
   created: SessionEvent;
-  /** An owner signed in. */
-  signedIn: SessionEvent;
+  /** An owner signed in. `previousId`: the session's id until then, where there was one. */
+  signedIn: SessionEvent & { readonly previousId?: string | undefined };
   /** The session's token was replaced by `rotate()`, or by periodic rotation once the client had the new one. */
   rotated: SessionEvent;
   signedOut: SessionEvent;
@@ -48,6 +48,15 @@ const NAMES: readonly (keyof SessionEvents)[] = [
   "fault",
 ];
 
+/** A copy that no listener can change, with what the application told of clients in it; errors stay what they are. */
+function frozen<Event extends object>(event: Event): Event {
+  const copy = Object.entries(event).map(([key, value]: [string, unknown]) => {
+    const isPlain = typeof value === "object" && value !== null && Object.getPrototypeOf(value) === Object.prototype;
+    return [key, isPlain ? Object.freeze({ ...value }) : value] as const;
+  });
+  return Object.freeze(Object.fromEntries(copy) as Event);
+}
+
 export function createEmitter(): Emitter {
   const listeners = new Map<string, Set<(event: never) => void>>();
   return {
@@ -58,7 +67,9 @@ export function createEmitter(): Emitter {
       listeners.set(name, set.add(listener));
       return () => void set.delete(listener);
     },
-    emit(name, event) {
+    emit(name, given) {
+      // Several listeners are given the same.
+      const event = frozen(given);
       for (const listener of listeners.get(name) ?? []) {
         // A listener's mistake must not fail the request that it listens to, nor go unheard.
         const failed = (error: unknown) => {

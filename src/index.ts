@@ -1,4 +1,5 @@
-export { createSessions, type ResponseHead, type Sessions } from "./sessions.ts";
+export { createSessions, type Sessions } from "./sessions.ts";
+export type { ResponseHead } from "./caches.ts";
 export type { Session, SessionData, SignInOptions } from "./session.ts";
 export type { SessionsOptions } from "./options.ts";
 export type { CookieOptions } from "./cookie.ts";
@@ -10,4 +11,4 @@ export type { Client, Flash } from "./record.ts";
 export type { AnyRequest } from "./request.ts";
 export type { SessionEvent, SessionEvents, SessionListener } from "./events.ts";
 export { SessionError, type SessionErrorCode } from "./errors.ts";
-export type { SessionStore, StoredSession } from "./store.ts";
+export type { SessionStore, SessionUpdate, StoredSession } from "./store.ts";

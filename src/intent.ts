@@ -1,53 +1,47 @@
 import { touchIsDue } from "./expiry.ts";
 import { plan, type Plan } from "./lifecycle.ts";
-import { rotationIsDue } from "./rotation.ts";
+import { stepOf, type Step } from "./rotation.ts";
+import type { LoadedRecord } from "./record.ts";
 import type { Visit, Wishes } from "./visit.ts";
 
-/** What a commit of the visit would do now. */
-export function planOf(visit: Visit): Plan {
+/**
+ * What a commit of the visit would do now.
+ *
+ * @param withResponse - the commit comes right before the response's head. Only then is a cookie renewed: one that waits
+ * for a response could undo what another request does meanwhile.
+ */
+export function planOf(visit: Visit, withResponse: boolean): Plan {
   const { wishes, loaded, host, standing } = visit;
   return plan(standing, {
     signedOut: visit.signedOut,
     signedIn: wishes.signIn !== undefined,
-    newToken: wishes.signIn !== undefined || wishes.rotate === true,
-    newOwner: isNewOwner(visit, wishes),
+    rotated: wishes.rotate === true,
     changed: visit.isChanged,
-    outdated: loaded !== undefined && (loaded.byPreviousKey || visit.tokenByPreviousKey),
-    rotates: turnOf(visit) !== "none",
+    outdated: loaded !== undefined && (loaded.byPreviousKey || (withResponse && visit.tokenByPreviousKey)),
+    rotates: loaded !== undefined && stepIn(visit, loaded, withResponse) !== "none",
     touchDue:
       loaded !== undefined && !visit.passive && touchIsDue(host.now(), loaded.expiresAt, loaded.record, host.timeouts),
   });
 }
 
-/** A visit's step in the rotation of its session's secret. */
-export type Turn =
-  | "none"
-  /** The successor has been seen: it becomes the current secret. */
-  | "confirm"
-  /** The successor is to be named and handed out. */
-  | "name"
-  /** The successor that somebody has named is to be handed out again. */
-  | "hand out";
+/** The visit's step in the rotation of a record's secret. */
+export function stepIn(visit: Visit, { record }: LoadedRecord, withResponse: boolean): Step {
+  const { host } = visit;
+  return stepOf(visit.matchIn(record), record.rotation, issuedAt(record), host.now(), host.rotation, withResponse);
+}
 
-export function turnOf({ host, loaded, match, headSent }: Visit): Turn {
-  if (!loaded) return "none";
-  if (match === "next") return "confirm";
-  // The others hand out a cookie, and need a head to do it with.
-  if (headSent) return "none";
-  const { record } = loaded;
-  if (match === "previous" || record.rotation?.next) return "hand out";
-  const issuedAt = record.signedInAt ?? record.createdAt;
-  return rotationIsDue(host.now(), issuedAt, record.rotation, host.rotation) ? "name" : "none";
+export function issuedAt(record: LoadedRecord["record"]): number {
+  return record.signedInAt ?? record.createdAt;
 }
 
 /** Whether somebody else signs in to the session of an owner. */
-export function isNewOwner(visit: Visit, wishes: Wishes): boolean {
-  const owner = visit.loaded?.record.owner;
-  return wishes.signIn !== undefined && owner !== undefined && owner !== wishes.signIn.owner;
+export function isNewOwner(visit: Visit, owner: string): boolean {
+  const before = visit.loaded?.record.owner;
+  return before !== undefined && before !== owner;
 }
 
 /** Whether a plan ends in a Set-Cookie, which only a head can carry. */
 export function needsCookie(next: Plan, wishes: Wishes): boolean {
-  if (next === "update") return wishes.signIn !== undefined || wishes.rotate === true;
-  return next === "create" || next === "replace" || next === "delete";
+  if (next === "update") return wishes.rotate === true;
+  return next === "create" || next === "move" || next === "delete";
 }

@@ -24,6 +24,14 @@ export interface Snapshot {
   readonly updates: ReadonlyMap<string, Updates>;
 }
 
+/** The state of a journal when a call of `save()` failed: the response does not store it after all. */
+interface GivenUp {
+  /** Each key's text; the value itself where it has none, because it can't be kept. */
+  readonly values: ReadonlyMap<string, unknown>;
+  readonly flashes: readonly StoredFlash[];
+  readonly updates: ReadonlyMap<string, Updates> | undefined;
+}
+
 export const EMPTY: Content = { data: "{}", flashes: [] };
 
 /** Flashes that nobody has come to see are forgotten, the oldest first, beyond this many. */
@@ -46,6 +54,8 @@ export class Journal {
   #seen: Content | undefined;
   /** What is being stored just now. */
   #pending: Snapshot | undefined;
+  /** How the data stood when storing them failed, and whoever had asked for it was told. */
+  #givenUp: GivenUp | undefined;
   readonly #limits: Limits;
 
   constructor(base: Content, limits: Limits) {
@@ -141,39 +151,79 @@ export class Journal {
         this.#updates!.set(key, { ...later, before: is, after: textOf(after, key) });
       } else if (textOf(data, key) === was) write(data, key, is);
     }
-    // In the order of what was stored, or the same data would read like another text.
-    for (const key of Object.keys(after)) {
-      if (!Object.hasOwn(data, key)) continue;
-      const value = data[key];
-      delete data[key];
-      data[key] = value;
-    }
+    order(data, after);
   }
 
   /** A snapshot could not be stored: what was in it is still to be stored. */
   restore(snapshot: Snapshot): void {
     this.#pending = undefined;
-    const updates = new Map(snapshot.updates);
-    for (const [key, later] of this.#updates ?? []) updates.set(key, followed(updates.get(key), later));
-    this.#updates = updates;
+    this.#updates = allUpdates(snapshot.updates, this.#updates);
   }
 
-  /** Forgets what was there before this request, and keeps what it has put there itself. */
-  forget(): void {
+  /**
+   * Forgets what was there before this request, but for the keys of `keep`, and keeps what the request has put there
+   * itself.
+   */
+  forget(keep: readonly string[] = []): void {
     const { data } = this;
-    const kept = decode(
-      replay({ base: this.#base, content: this.content(), updates: this.#updates ?? new Map() }, EMPTY, this.#limits)
-        .data,
-    );
+    const base = only(this.#base, keep);
+    const snapshot = {
+      base: this.#base,
+      content: this.content(),
+      updates: this.#updates ?? new Map<string, Updates>(),
+    };
+    const kept = decode(replay(snapshot, base, this.#limits).data);
     for (const key of Object.keys(data)) {
+      if (keep.includes(key)) continue;
       const value = data[key];
       const isOld = typeof value === "object" && value !== null && this.#original.includes(value);
       if (isOld || !Object.hasOwn(kept, key)) delete data[key];
       else if (textOf(kept, key) !== textOf(data, key)) data[key] = kept[key];
     }
-    this.#flashes = mergeFlashes(this.#base.flashes, this.#flashes, EMPTY.flashes);
-    this.#base = EMPTY;
+    this.#flashes = mergeFlashes(this.#base.flashes, this.#flashes, base.flashes);
+    this.#base = base;
+    for (const key of this.#updates?.keys() ?? []) if (!keep.includes(key)) this.#updates!.delete(key);
+  }
+
+  /** Sets aside what could not be stored: `leaveOut` takes it away, `takeUp` takes it back into account. */
+  giveUp(): void {
+    this.#givenUp = { values: valuesOf(this.data), flashes: this.#flashes, updates: this.#updates };
     this.#updates = undefined;
+  }
+
+  /** Whether nothing was changed since `giveUp`. */
+  get isGivenUp(): boolean {
+    if (!this.#givenUp) return false;
+    const { values, flashes } = this.#givenUp;
+    return this.#flashes === flashes && isSameMap(valuesOf(this.data), values);
+  }
+
+  takeUp(): void {
+    const { updates } = this.#givenUp ?? {};
+    this.#givenUp = undefined;
+    if (updates) this.#updates = allUpdates(updates, this.#updates);
+  }
+
+  /** Goes back to `stored`, but for what was changed since `giveUp`. */
+  leaveOut(stored: Content): void {
+    if (!this.#givenUp) return;
+    const { values, flashes } = this.#givenUp;
+    const { data } = this;
+    const now = valuesOf(data);
+    const before = decode(stored.data);
+    const updates = this.#updates;
+    this.#updates = undefined;
+    for (const key of new Set([...values.keys(), ...now.keys(), ...Object.keys(before)])) {
+      const later = updates?.get(key);
+      const isUpdated = later !== undefined && later.before === values.get(key) && later.after === now.get(key);
+      if (now.get(key) !== values.get(key) && !isUpdated) continue;
+      write(data, key, textOf(before, key));
+      for (const apply of isUpdated ? later.apply : []) this.update(key, apply);
+    }
+    order(data, before);
+    this.#flashes = mergeFlashes(flashes, this.#flashes, stored.flashes);
+    this.#base = stored;
+    this.#seen = this.#givenUp = undefined;
   }
 }
 
@@ -200,6 +250,23 @@ export function replay({ base, content, updates }: Snapshot, newest: Content, li
 function followed(earlier: Updates | undefined, later: Updates): Updates {
   if (earlier?.after !== later.before || !earlier) return later;
   return { before: earlier.before, apply: [...earlier.apply, ...later.apply], after: later.after };
+}
+
+function allUpdates(
+  earlier: ReadonlyMap<string, Updates>,
+  later: ReadonlyMap<string, Updates> | undefined,
+): Map<string, Updates> {
+  const all = new Map(earlier);
+  for (const [key, updates] of later ?? []) all.set(key, followed(all.get(key), updates));
+  return all;
+}
+
+/** A content with the keys of `keep` and no others. Flashes are no data, and never kept. */
+export function only(content: Content, keep: readonly string[]): Content {
+  if (keep.length === 0) return EMPTY;
+  const data = decode(content.data);
+  for (const key of Object.keys(data)) if (!keep.includes(key)) delete data[key];
+  return { data: encode(data, BOUNDLESS), flashes: [] };
 }
 
 /** What was added to and taken from `base` to make `mine`, done to `newest`. */
@@ -231,9 +298,36 @@ function textOf(data: Dictionary, key: string): string | undefined {
   return Object.hasOwn(data, key) ? encodeValue(data[key], `session.data.${key}`, BOUNDLESS) : undefined;
 }
 
+/** Each key's text, or its value where that can't be kept. */
+function valuesOf(data: Dictionary): Map<string, unknown> {
+  const values = new Map<string, unknown>();
+  for (const key of Object.keys(data)) {
+    try {
+      values.set(key, textOf(data, key));
+    } catch {
+      values.set(key, data[key]);
+    }
+  }
+  return values;
+}
+
+function isSameMap(a: ReadonlyMap<string, unknown>, b: ReadonlyMap<string, unknown>): boolean {
+  return a.size === b.size && [...a].every(([key, value]) => b.has(key) && b.get(key) === value);
+}
+
 function write(data: Dictionary, key: string, text: string | undefined): void {
   if (text === undefined) delete data[key];
   else data[key] = decodeValue(text);
+}
+
+/** Puts keys in the order of what is stored, or the same data would read like another text. */
+function order(data: Dictionary, stored: Dictionary): void {
+  for (const key of Object.keys(stored)) {
+    if (!Object.hasOwn(data, key)) continue;
+    const value = data[key];
+    delete data[key];
+    data[key] = value;
+  }
 }
 
 function applyTo(data: Dictionary, key: string, apply: Updater): void {

@@ -34,13 +34,11 @@ export function standing(
 /** What a request did with its session. */
 export interface Doings {
   readonly signedOut: boolean;
-  /** A new token was asked for: by signing in or by rotating. */
-  readonly newToken: boolean;
-  /** A new owner signed in: what was there belongs to somebody else. */
-  readonly newOwner: boolean;
   readonly signedIn: boolean;
+  /** `rotate()` was called. */
+  readonly rotated: boolean;
   readonly changed: boolean;
-  /** A previous key sealed the record. */
+  /** A previous key sealed the record or signed the token. */
   readonly outdated: boolean;
   /** The secret is to be rotated, or its successor was seen for the first time. */
   readonly rotates: boolean;
@@ -48,14 +46,14 @@ export interface Doings {
 }
 
 /** What a commit does with the store. */
-export type Plan = "nothing" | "touch" | "create" | "update" | "replace" | "delete" | "drop";
+export type Plan = "nothing" | "touch" | "create" | "move" | "update" | "delete" | "drop";
 
 /**
- * | standing            | signed out | signed in      | changed | nothing new          |
- * | ------------------- | ---------- | -------------- | ------- | -------------------- |
- * | anonymous, expired  | nothing    | create         | create  | nothing              |
- * | superseded, replayed | nothing   | create         | drop    | nothing              |
- * | live                | delete     | update/replace | update  | update, touch or not |
+ * | standing             | signed out | signed in | changed | nothing new          |
+ * | -------------------- | ---------- | --------- | ------- | -------------------- |
+ * | anonymous, expired   | nothing    | create    | create  | nothing              |
+ * | superseded, replayed | nothing    | create    | drop    | nothing              |
+ * | live                 | delete     | move      | update  | update, touch or not |
  *
  * A superseded request may not set the cookie, so that it can't undo the token that superseded it; signing in is the
  * exception, since that is how a client whose new token was lost on the way gets another.
@@ -72,24 +70,22 @@ export function plan(token: Standing, doings: Doings): Plan {
       return doings.changed ? "drop" : "nothing";
     case "live":
       if (doings.signedOut) return "delete";
-      if (doings.newOwner) return "replace";
-      if (doings.newToken || doings.changed || doings.outdated || doings.rotates) return "update";
+      if (doings.signedIn) return "move";
+      if (doings.rotated || doings.changed || doings.outdated || doings.rotates) return "update";
       return doings.touchDue ? "touch" : "nothing";
   }
 }
 
 /** What to do when the record that was to be updated has changed meanwhile, or is gone. */
-export type Retry = "again" | "begin anew" | "drop" | "let go" | "refuse";
+export type Retry = "again" | "drop" | "let go" | "refuse";
 
 /**
- * The newest record decides. Signing in never merges with what it finds: where the session has ended, or another
- * sign-in came first, it begins a session of its own. Anything else of an ended session is dropped, and of a superseded
- * one refused, since merging it would let whoever planted the old token write into the signed-in session. A request that
- * changed nothing, and was only to renew the token or the seal, lets go.
+ * The newest record decides. What changed in an ended session is dropped, and in a superseded one refused, since merging
+ * it would let whoever planted the old token write into the signed-in session. A request that changed nothing, and was
+ * only to renew the token or the seal, lets go.
  */
-export function retry(newest: { ended: boolean; superseded: boolean }, signsIn: boolean, changes: boolean): Retry {
+export function retry(newest: { ended: boolean; superseded: boolean }, changes: boolean): Retry {
   if (!newest.ended && !newest.superseded) return "again";
-  if (signsIn) return "begin anew";
   if (!changes) return "let go";
   return newest.ended ? "drop" : "refuse";
 }

@@ -1,6 +1,6 @@
 import { EventEmitter } from "node:events";
-import { describe, expect, it, vi } from "vitest";
-import { KEYS, site } from "../test/support/stores.ts";
+import { afterEach, describe, expect, it, vi } from "vitest";
+import { gated, KEYS, site } from "../test/support/stores.ts";
 import type { SessionsOptions } from "./options.ts";
 import { createSessions } from "./sessions.ts";
 import type { StoreListener } from "./store.ts";
@@ -78,6 +78,122 @@ describe("session.signal", () => {
     }
   });
 
+  describe("where the subscription is lost", () => {
+    /** A store in another process: what happens there is heard only when the test tells of it. */
+    async function remote(sessions = 1) {
+      vi.useFakeTimers();
+      const backend = memoryStore();
+      const listeners = new Set<StoreListener>();
+      const reads = { now: 0, most: 0, all: 0, take: 0 };
+      const store = gated({
+        ...backend,
+        async read(id) {
+          reads.all += 1;
+          reads.most = Math.max(reads.most, (reads.now += 1));
+          if (reads.take > 0) await new Promise((resolve) => setTimeout(resolve, reads.take));
+          reads.now -= 1;
+          return backend.read(id);
+        },
+        subscribe(listener) {
+          listeners.add(listener);
+          listener.listening?.(true);
+          return () => listeners.delete(listener);
+        },
+      });
+      const shop = site({ store, clock: Date.now });
+      const watched: { id: string; signal: AbortSignal }[] = [];
+      for (let count = 0; count < sessions; count += 1) {
+        const browser = shop.browser();
+        await browser.visit((session) => session.signIn("ada"));
+        const request = new Request("https://shop.example/", { headers: { cookie: browser.cookie } });
+        const { id, signal } = await shop.sessions.attach(request);
+        watched.push({ id, signal });
+      }
+      await vi.advanceTimersByTimeAsync(1);
+      Object.assign(reads, { most: 0, all: 0 });
+      const listening = (is: boolean) => listeners.forEach((listener) => listener.listening?.(is));
+      return { backend, store, watched, reads, listening };
+    }
+    afterEach(() => vi.useRealTimers());
+
+    it("looks at every session as soon as that is told, and as soon as it hears again", async () => {
+      for (const is of [false, true]) {
+        const { backend, watched, listening } = await remote(3);
+        if (is) listening(false);
+        await vi.advanceTimersByTimeAsync(1);
+        await backend.delete(watched[1]!.id);
+        listening(is);
+        await vi.advanceTimersByTimeAsync(1);
+        expect(watched.map(({ signal }) => signal.aborted)).toEqual([false, true, false]);
+      }
+    });
+
+    it("looks once more where it hears again while it is looking", async () => {
+      const { backend, store, watched, listening } = await remote();
+      const [{ id, signal }] = watched as [(typeof watched)[0]];
+      const { arrived, letGo } = store.hold("read", "after");
+      listening(false);
+      await arrived;
+      await backend.delete(id);
+      listening(true);
+      letGo();
+      await vi.advanceTimersByTimeAsync(1);
+      expect(signal.aborted).toBe(true);
+    });
+
+    it("looks every second for as long as nothing can be heard, and no longer", async () => {
+      const { backend, watched, reads, listening } = await remote(2);
+      listening(false);
+      for (let second = 1; second <= 3; second += 1) await vi.advanceTimersByTimeAsync(1000);
+      expect(reads.all).toBeGreaterThanOrEqual(2 * 3);
+      await backend.delete(watched[0]!.id);
+      await vi.advanceTimersByTimeAsync(1000);
+      expect(watched.map(({ signal }) => signal.aborted)).toEqual([true, false]);
+      listening(true);
+      await vi.advanceTimersByTimeAsync(1);
+      reads.all = 0;
+      await vi.advanceTimersByTimeAsync(25_000);
+      expect(reads.all).toBe(0);
+    });
+
+    it("never asks for more than 32 sessions at once", async () => {
+      const { watched, reads, listening } = await remote(100);
+      reads.take = 10;
+      listening(false);
+      await vi.advanceTimersByTimeAsync(50);
+      expect(reads.all).toBe(watched.length);
+      expect(reads.most).toBe(32);
+    });
+
+    it("looks at the others as often where one session's record can't be opened", async () => {
+      const { backend, watched, listening } = await remote(2);
+      const { read } = backend;
+      const [broken, other] = watched as [(typeof watched)[0], (typeof watched)[0]];
+      backend.read = async (id) =>
+        id === broken.id ? { payload: new Uint8Array(9), version: 1, expiresAt: Infinity } : read(id);
+      listening(false);
+      await vi.advanceTimersByTimeAsync(1);
+      await backend.delete(other.id);
+      await vi.advanceTimersByTimeAsync(1000);
+      expect([broken.signal.aborted, other.signal.aborted]).toEqual([false, true]);
+    });
+
+    it("leaves a store alone that fails, and tries again in five seconds", async () => {
+      const { backend, watched, listening } = await remote(100);
+      let failures = 0;
+      backend.read = async () => {
+        failures += 1;
+        throw new Error("down");
+      };
+      listening(false);
+      await vi.advanceTimersByTimeAsync(1);
+      expect(failures).toBeLessThanOrEqual(64);
+      backend.read = async () => undefined;
+      await vi.advanceTimersByTimeAsync(5000);
+      expect(watched.every(({ signal }) => signal.aborted)).toBe(true);
+    });
+  });
+
   it("keeps no timer and no subscription once the connection is closed, or the sessions are", async () => {
     const store = memoryStore();
     const unsubscribed = vi.fn<() => void>();
@@ -102,7 +218,8 @@ describe("session.signal", () => {
     socket.emit("close");
     expect(unsubscribed).toHaveBeenCalledOnce();
     expect(signal.aborted).toBe(false);
-    expect(first.signal.aborted).toBe(false);
+    const another = await sessions.attach({ headers: request.headers, socket: new EventEmitter() });
+    expect(another.signal.aborted).toBe(false);
     await sessions.close();
     expect(unsubscribed).toHaveBeenCalledTimes(2);
   });

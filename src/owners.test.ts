@@ -103,7 +103,7 @@ describe("sessions.revoke", () => {
     expect(await shop.sessions.revoke(id)).toBe(true);
     expect(await shop.sessions.revoke(id)).toBe(false);
     expect(await browser.owner()).toBeUndefined();
-    expect(revoked).toEqual([{ id, owner: undefined }]);
+    expect(revoked).toEqual([{ id, owner: "ada" }]);
   });
 
   it("is not undone by a request in flight that writes, touches, or rotates", async () => {
@@ -233,23 +233,53 @@ describe("maxPerOwner", () => {
     expect(await visitor.data()).toEqual({ cart: ["tea"] });
   });
 
-  it("takes back a sign-in that another process came before, and gives the visitor the session back", async () => {
+  it("takes back a sign-in that another process came before, and leaves the visitor the session", async () => {
     const shop = site({ maxPerOwner: { sessions: 1, whenFull: "refuse" } });
     const visitor = shop.browser();
     await visitor.visit((session) => (session.data["cart"] = ["tea"]));
     // Between the first look and the second, somebody signs in elsewhere.
-    const elsewhere = site({ store: shop.backend, clock: () => shop.time.now });
-    const { update } = shop.store;
-    shop.store.update = async (...args) => {
-      shop.store.update = update;
+    const elsewhere = site({ store: shop.backend, clock: () => shop.time.now - 1 });
+    const { create } = shop.store;
+    shop.store.create = async (...args) => {
+      shop.store.create = create;
       await signIn(elsewhere, "ada");
-      return update(...args);
+      return create(...args);
     };
     await expect(visitor.visit((session) => session.signIn("ada"))).rejects.toMatchObject({
       code: "ERR_SESSION_LIMIT",
     });
     expect(await visitor.data()).toEqual({ cart: ["tea"] });
     expect(await shop.sessions.list("ada")).toHaveLength(1);
+  });
+
+  it.each(["evict", "refuse"] as const)(
+    "leaves exactly as many as it allows of sign-ins in several processes at one moment (%s)",
+    async (whenFull) => {
+      for (let round = 0; round < 20; round++) {
+        const backend = gated(memoryStore({ clock: () => START }));
+        const options = { store: backend, clock: () => START, maxPerOwner: { sessions: 1, whenFull } };
+        const processes = [site(options), site(options), site(options)];
+        // All have counted before any stores.
+        const held = processes.map(() => backend.hold("create"));
+        const signingIn = processes.map((one) => signIn(one, "ada"));
+        await Promise.all(held.map(({ arrived }) => arrived));
+        for (const { letGo } of held.toSorted(() => (round % 3) - 1)) letGo();
+        const outcomes = await Promise.allSettled(signingIn);
+        const left = await processes[0]!.sessions.list("ada");
+        expect(left).toHaveLength(1);
+        const ids = outcomes.map((outcome) => (outcome.status === "fulfilled" ? outcome.value.id : undefined));
+        expect(ids).toContain(left[0]!.id);
+      }
+    },
+  );
+
+  it("lets a sign-in on a server whose clock is behind end the elder one, not itself", async () => {
+    const ahead = site({ maxPerOwner: 1 });
+    const behind = site({ store: ahead.backend, clock: () => START - 5 * 60_000, maxPerOwner: 1 });
+    const elder = await signIn(ahead, "ada");
+    const { browser } = await signIn(behind, "ada");
+    expect(await browser.owner()).toBe("ada");
+    expect(await elder.browser.owner()).toBeUndefined();
   });
 
   it.each(["evict", "refuse"] as const)(

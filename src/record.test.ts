@@ -79,11 +79,25 @@ describe("storedSession", () => {
 
 describe("loadedRecord", () => {
   const load = (host: typeof outside, payload: Uint8Array, id = "id") =>
-    loadedRecord(host, id, { payload, version: 1, expiresAt: START + 100 } satisfies StoredSession);
+    loadedRecord(host, id, {
+      payload,
+      version: 1,
+      expiresAt: START + 100,
+      owner: record.owner,
+    } satisfies StoredSession);
 
   it("refuses another session's record where it is sealed", () => {
     const { payload } = storedSession(outside, "id", loaded());
     expect(failureOf(() => load(outside, payload, "other"))).toEqual(decodeError);
+  });
+
+  it("refuses a record that was put under another owner, or under none, where it is sealed", () => {
+    const stored = storedSession(outside, "id", loaded());
+    for (const owner of ["somebody else", undefined]) {
+      expect(failureOf(() => loadedRecord(outside, "id", { ...stored, owner }))).toEqual(decodeError);
+    }
+    const nobodys = storedSession(outside, "id", loaded({ owner: undefined }));
+    expect(failureOf(() => loadedRecord(outside, "id", { ...nobodys, owner: "somebody" }))).toEqual(decodeError);
   });
 
   it("refuses a record of a store in this process that was cut off, and one of another format", () => {

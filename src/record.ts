@@ -2,6 +2,7 @@ import { BOUNDLESS, decodeValue, encodeValue } from "./codec.ts";
 import { undecodable, type Keyring } from "./keyring.ts";
 import type { Rotation } from "./rotation.ts";
 import type { SessionStore, StoredSession } from "./store.ts";
+import { nextEpoch } from "./token.ts";
 
 /** A message that is shown once. */
 export interface Flash {
@@ -29,6 +30,8 @@ interface Rarities {
   readonly client?: Client | undefined;
   readonly note?: string | undefined;
   readonly rotation?: Rotation | undefined;
+  /** Signing in has moved the session to this id: nothing opens the record any more. */
+  readonly movedTo?: string | undefined;
 }
 
 /** What is kept of a session, but for the end that touching moves: that the store holds in the clear. */
@@ -79,10 +82,10 @@ function encodeRecord(record: SessionRecord): Buffer {
   return bytes;
 }
 
-function encodeRarities({ flashes, idle, absolute, client, note, rotation }: SessionRecord): string {
+function encodeRarities({ flashes, idle, absolute, client, note, rotation, movedTo }: SessionRecord): string {
   // Most sessions have none, and every write asks.
-  if (flashes.length === 0 && (idle ?? absolute ?? client ?? note ?? rotation) === undefined) return "";
-  const all = { flashes: flashes.length > 0 ? flashes : undefined, idle, absolute, client, note, rotation };
+  if (flashes.length === 0 && (idle ?? absolute ?? client ?? note ?? rotation ?? movedTo) === undefined) return "";
+  const all = { flashes: flashes.length > 0 ? flashes : undefined, idle, absolute, client, note, rotation, movedTo };
   const there = Object.entries(all).filter(([, value]) => value !== undefined);
   return there.length > 0 ? encodeValue(Object.fromEntries(there), "record", BOUNDLESS) : "";
 }
@@ -116,7 +119,20 @@ export function storedSession(
   return { payload, version, expiresAt, owner: record.owner };
 }
 
-/** @throws SessionError ERR_SESSION_DECODE for a record that was changed, swapped, or sealed by an unknown key. */
+/**
+ * The record that stays under a session's id when signing in has moved the session to another. It has no secret, no
+ * owner and no data, and tells a late request that its token was invalidated.
+ */
+export function movedRecord({ createdAt, epoch }: SessionRecord, movedTo: string): SessionRecord {
+  const secretHash = Buffer.alloc(HASH);
+  const nobody = { signedInAt: undefined, owner: undefined, flashes: [], data: "{}" };
+  return { ...nobody, secretHash, epoch: nextEpoch(epoch), createdAt, movedTo };
+}
+
+/**
+ * @throws SessionError ERR_SESSION_DECODE for a record that was changed, swapped, put under another owner, or sealed by an
+ * unknown key.
+ */
 export function loadedRecord(
   host: { store: SessionStore; keyring: Keyring },
   id: string,
@@ -130,5 +146,8 @@ export function loadedRecord(
     return { record: decodeRecord(plain), version, expiresAt, byPreviousKey: false };
   }
   const { plain, byPreviousKey } = host.keyring.open(id, payload);
-  return { record: decodeRecord(plain), version, expiresAt, byPreviousKey };
+  const record = decodeRecord(plain);
+  // Whoever can write to the store could otherwise hide a session from its owner's list and "sign out everywhere".
+  if (record.owner !== stored.owner) throw undecodable("the store names another owner than the record");
+  return { record, version, expiresAt, byPreviousKey };
 }

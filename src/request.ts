@@ -1,7 +1,16 @@
 import type { IncomingHttpHeaders } from "node:http";
+import { parts, unquoted } from "./header-list.ts";
 
-/** A request of any framework: what Sojourn needs of a `Request`, an `IncomingMessage` or a wrapper around one. */
-export type AnyRequest = FetchRequest | NodeRequest | { readonly raw: FetchRequest | NodeRequest };
+/**
+ * A request of any framework: what Sojourn needs of a `Request` or an `IncomingMessage`, or the framework's own object
+ * that wraps one (a Fastify request, a Hono context or its `c.req`).
+ */
+export type AnyRequest =
+  | PlainRequest
+  | { readonly raw: PlainRequest }
+  | { readonly req: PlainRequest | { readonly raw: PlainRequest } };
+
+type PlainRequest = FetchRequest | NodeRequest;
 
 interface FetchRequest {
   readonly url: string;
@@ -13,9 +22,37 @@ interface NodeRequest {
   readonly socket: object;
 }
 
+/** The request that a replacement stands for. */
+const original = Symbol("sojourn.original");
+
 /** The request that a framework's own object wraps: the one object that all of its layers share. */
-export function innermost(request: AnyRequest): FetchRequest | NodeRequest {
-  return "raw" in request ? request.raw : request;
+export function innermost(request: AnyRequest): PlainRequest {
+  const plain = isPlain(request) ? request : unwrapped(request);
+  return (plain as { [original]?: PlainRequest })[original] ?? plain;
+}
+
+/**
+ * Only an object that is no request itself wraps one: other middleware may keep anything in `req.raw`. A Fastify request
+ * looks like one of node:http, but has no HTTP version.
+ */
+function isPlain(request: unknown): request is PlainRequest {
+  if (typeof request !== "object" || request === null) return false;
+  const { headers, url, socket } = request as { headers?: object; url?: unknown; socket?: unknown };
+  if (typeof headers !== "object" || headers === null) return false;
+  if (typeof (headers as { get?: unknown }).get === "function") return typeof url === "string";
+  return typeof socket === "object" && socket !== null && ("httpVersion" in request || !("raw" in request));
+}
+
+function unwrapped(wrapper: unknown): PlainRequest {
+  const { raw, req } = (wrapper ?? {}) as { raw?: unknown; req?: { raw?: unknown } | null };
+  for (const inner of [raw, req, req?.raw]) if (isPlain(inner)) return inner;
+  throw new TypeError("This is not a request; pass the request, or the framework's object that has it");
+}
+
+/** Has a request that a framework puts in the place of another stand for that one: both have one session. */
+export function standsFor(replacement: object, request: AnyRequest): void {
+  const first = innermost(request);
+  if (replacement !== first) Object.defineProperty(replacement, original, { value: first, configurable: true });
 }
 
 function isFetch(request: FetchRequest | NodeRequest): request is FetchRequest {
@@ -54,11 +91,11 @@ export function isSecure(request: AnyRequest, trustProxy: boolean): boolean {
 /** The protocol in the first element of a Forwarded header (RFC 7239, section 4). */
 function forwardedProto(forwarded: string | undefined): string | undefined {
   if (forwarded === undefined) return undefined;
-  const pair = /[ \t]*([\w!#$%&'*+.^`|~-]+)=("(?:[^"\\]|\\.)*"|[^;,"]*)[ \t]*(;|,|$)/y;
-  for (let found = pair.exec(forwarded); found; found = pair.exec(forwarded)) {
-    const [, name, value, end] = found;
-    if (name!.toLowerCase() === "proto") return value!.replace(/^"|"$/g, "").trim();
-    if (end !== ";") return undefined;
+  for (const pair of parts(parts(forwarded, ",")[0]!, ";")) {
+    const equals = pair.indexOf("=");
+    // A pair may be empty. Of an element that is malformed nothing is believed.
+    if (equals < 0 && pair !== "") return undefined;
+    if (pair.slice(0, equals).trim().toLowerCase() === "proto") return unquoted(pair.slice(equals + 1).trim());
   }
   return undefined;
 }
@@ -66,17 +103,42 @@ function forwardedProto(forwarded: string | undefined): string | undefined {
 /** What tells of its closing: a response, or a socket. */
 export interface Closing {
   once(event: "close", listener: () => void): unknown;
+  /** Whether it is closed, or about to be. */
+  readonly destroyed?: boolean;
+  /** Where HTTP/2 keeps that. */
+  readonly stream?: { readonly destroyed?: boolean } | undefined;
+  readonly headersSent?: boolean;
+  readonly writableEnded?: boolean;
 }
 
 /** Calls back when the response is done with, or for want of one, when the request's connection is closed. */
 export function onDone(request: AnyRequest, response: Closing | undefined, done: () => void): void {
   const inner = innermost(request);
   if (response) response.once("close", done);
-  else if (isFetch(inner)) {
-    (inner as { signal?: AbortSignal }).signal?.addEventListener("abort", done, { once: true });
-  } else {
-    (inner.socket as Partial<Closing>).once?.("close", done);
-  }
+  else if (isFetch(inner)) signalOf(inner)?.addEventListener("abort", done, { once: true });
+  else (inner.socket as Partial<Closing>).once?.("close", done);
+}
+
+/** Whether that has been already: no event would come any more. */
+export function isDone(request: AnyRequest, response: Closing | undefined): boolean {
+  const inner = innermost(request);
+  if (!response && isFetch(inner)) return signalOf(inner)?.aborted === true;
+  const closing = response ?? ((inner as NodeRequest).socket as Partial<Closing>);
+  return closing.destroyed === true || closing.stream?.destroyed === true;
+}
+
+/** Whether something tells of the end even if it is a good one: a fetch request is only told of the client's leaving. */
+export function tellsOfEnd(request: AnyRequest, response: Closing | undefined): boolean {
+  return response !== undefined || !isFetch(innermost(request));
+}
+
+/** Whether the response to a request has a body that somebody reads. */
+export function hasBody(request: AnyRequest): boolean {
+  return (innermost(request) as { method?: unknown }).method !== "HEAD";
+}
+
+function signalOf(request: FetchRequest): AbortSignal | undefined {
+  return (request as { signal?: AbortSignal }).signal;
 }
 
 /** The host that a request is for. */

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { seededRandom } from "../test/support/random.ts";
 import { KEYS, site, type Browser } from "../test/support/stores.ts";
-import { match, rotationIsDue } from "./rotation.ts";
+import { afterStep, match, stepOf, type Step } from "./rotation.ts";
 
 const MINUTE = 60_000;
 const policy = { every: 15 * MINUTE, grace: MINUTE };
@@ -36,13 +36,52 @@ describe("match", () => {
   });
 });
 
-describe("rotationIsDue", () => {
-  it("is due once the secret is old enough, and not while a successor is on its way", () => {
-    expect(rotationIsDue(15 * MINUTE - 1, 0, undefined, policy)).toBe(false);
-    expect(rotationIsDue(15 * MINUTE, 0, undefined, policy)).toBe(true);
-    expect(rotationIsDue(15 * MINUTE, 0, { since: 1 }, policy)).toBe(false);
-    expect(rotationIsDue(99 * MINUTE, 0, { since: 1, next: bytes("next") }, policy)).toBe(false);
-    expect(rotationIsDue(99 * MINUTE, 0, undefined, undefined)).toBe(false);
+describe("stepOf", () => {
+  const issued = 0;
+  const due = 15 * MINUTE;
+  const next = { since: 1, next: bytes("next") };
+
+  it.each<[string, Parameters<typeof stepOf>, Step]>([
+    ["names a successor once the secret is old enough", ["current", undefined, issued, due, policy, true], "name"],
+    ["waits until then", ["current", undefined, issued, due - 1, policy, true], "none"],
+    ["counts from the last rotation", ["current", { since: 1 }, issued, due, policy, true], "none"],
+    ["names nothing where rotation is off", ["current", undefined, issued, 99 * due, undefined, true], "none"],
+    ["hands out what was named", ["current", next, issued, 99 * due, policy, true], "hand out"],
+    [
+      "hands out the current secret for the one before",
+      ["previous", { since: 1 }, issued, due, policy, true],
+      "hand out",
+    ],
+    ["confirms a successor that is seen, without a cookie too", ["next", next, issued, due, policy, false], "confirm"],
+    ["hands out nothing without a cookie", ["current", next, issued, due, policy, false], "none"],
+    ["names nothing without a cookie", ["current", undefined, issued, due, policy, false], "none"],
+    [
+      "hands out nothing for a secret that was rotated out meanwhile",
+      ["replayed", next, issued, due, policy, true],
+      "none",
+    ],
+  ])("%s", (_, args, expected) => {
+    expect(stepOf(...args)).toBe(expected);
+  });
+});
+
+describe("afterStep", () => {
+  const current = bytes("current");
+  const named = () => bytes("named");
+
+  it("names a successor, and keeps the secret before in its grace", () => {
+    const before = { since: 5, previous: bytes("before") };
+    expect(afterStep("name", before, 0, 100, current, named)).toEqual({ ...before, next: bytes("named") });
+    expect(afterStep("name", undefined, 7, 100, current, named)).toEqual({ since: 7, next: bytes("named") });
+  });
+
+  it("makes the current secret the one before, and begins its grace", () => {
+    const before = { since: 5, next: bytes("next") };
+    expect(afterStep("confirm", before, 0, 100, current, named)).toEqual({ since: 100, previous: current });
+  });
+
+  it("begins no grace in the past, by a clock that is behind the one that began the last", () => {
+    expect(afterStep("confirm", { since: 500 }, 0, 100, current, named)).toEqual({ since: 500, previous: current });
   });
 });
 

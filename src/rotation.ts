@@ -55,12 +55,54 @@ export function match(
   return "replayed";
 }
 
-/** Whether the current secret has been in use for long enough. */
-export function rotationIsDue(
-  now: number,
-  issuedAt: number,
+/** A request's step in the rotation of its session's secret. */
+export type Step =
+  | "none"
+  /** The successor has been seen: it becomes the current secret. */
+  | "confirm"
+  /** The successor is to be named and handed out. */
+  | "name"
+  /** The successor that somebody has named, or the current secret, is to be handed out again. */
+  | "hand out";
+
+/**
+ * The step that a request takes whose token carries this secret of the record: of the newest record, each time that it is
+ * about to be replaced. A request that was slow may find that others have gone on, and its token rotated out.
+ *
+ * @param issuedAt - when the first secret was issued, epoch milliseconds.
+ * @param canSetCookie - all steps but confirming hand out a cookie.
+ */
+export function stepOf(
+  secret: Match,
   rotation: Rotation | undefined,
+  issuedAt: number,
+  now: number,
   policy: RotationPolicy | undefined,
-): boolean {
-  return policy !== undefined && rotation?.next === undefined && now >= (rotation?.since ?? issuedAt) + policy.every;
+  canSetCookie: boolean,
+): Step {
+  if (secret === "next") return "confirm";
+  if (!canSetCookie) return "none";
+  if (secret === "previous") return "hand out";
+  if (secret !== "current") return "none";
+  if (rotation?.next) return "hand out";
+  return policy !== undefined && now >= (rotation?.since ?? issuedAt) + policy.every ? "name" : "none";
+}
+
+/**
+ * The rotation after a step.
+ *
+ * @param current - the hash of the secret that was current. @param successor - gives the hash of the one that follows.
+ */
+export function afterStep(
+  step: Step,
+  rotation: Rotation | undefined,
+  issuedAt: number,
+  now: number,
+  current: Uint8Array,
+  successor: () => Uint8Array,
+): Rotation | undefined {
+  if (step === "name") return { ...rotation, since: rotation?.since ?? issuedAt, next: successor() };
+  // A clock that is behind must not cut the grace short that began by another.
+  if (step === "confirm") return { since: Math.max(now, rotation?.since ?? 0), previous: current };
+  return rotation;
 }

@@ -5,7 +5,8 @@ import { MAX_LIFETIME } from "./cookie.ts";
 import { SessionError } from "./errors.ts";
 import { milliseconds, type Duration } from "./expiry.ts";
 import type { Flash } from "./record.ts";
-import type { SignIn, Visit, Wishes } from "./visit.ts";
+import { protect } from "./shared-handle.ts";
+import type { SignIn, Visit } from "./visit.ts";
 
 /** What may be said of a sign-in. */
 export interface SignInOptions {
@@ -14,6 +15,12 @@ export interface SignInOptions {
    * cookie is kept as long, even where others end with the browser's session.
    */
   remember?: Duration | { idleTimeout?: Duration; absoluteTimeout?: Duration } | undefined;
+  /**
+   * The keys of `data` that may come along from before the sign-in; what this request has set comes along anyway. Default:
+   * all. Whoever could plant a session on the client could plant data in it: name what does no harm. Where the session
+   * belonged to another user, nothing of before comes along, whatever is named.
+   */
+  keep?: readonly string[] | undefined;
   /** Anything worth showing in `sessions.list`, at most 512 bytes: how somebody signed in, or on what device. */
   note?: string | undefined;
 }
@@ -69,8 +76,8 @@ export interface Session<Data extends object = SessionData> {
   readonly expiresAt: number;
 
   /**
-   * Binds the session to its owner: gives it a new token, kills the old one at once, and starts both clocks anew. Where
-   * the session belonged to somebody else, it ends, and a new one begins with what this request has set.
+   * Binds the session to its owner: gives it a new id and a new token, kills the old one at once, and starts both clocks
+   * anew. Where the session belonged to somebody else, it ends, and a new one begins with what this request has set.
    */
   signIn(owner: string, options?: SignInOptions): void;
 
@@ -152,7 +159,7 @@ class SessionHandle implements Session {
       if (visit.fault !== undefined) throw visit.fault;
       throw new TypeError("The session is not loaded yet: this route is lazy, so await session.load() first");
     }
-    visit.looked = true;
+    if (!visit.looked) looksFirst(visit);
     return visit;
   }
 
@@ -239,10 +246,11 @@ class SessionHandle implements Session {
       throw new TypeError("signIn(owner): the owner must be the user's id, a string of 1 to 512 bytes");
     }
     const visit = this.#withHead("sign in");
-    const wishes: Wishes = { ...visit.wishes, signIn: { owner, ...settledSignIn(options) } };
+    const asked = settledSignIn(options);
     // Nothing that the owner before has left may be seen by the next one.
-    if (isNewOwner(visit, wishes)) visit.journal.forget();
-    visit.wishes = wishes;
+    const keep = isNewOwner(visit, owner) ? [] : asked.keep;
+    if (keep) visit.journal.forget(keep);
+    visit.signIn({ owner, ...asked, keep });
   }
 
   signOut(): void {
@@ -268,11 +276,12 @@ class SessionHandle implements Session {
 
   async save(): Promise<void> {
     const visit = this.#seen;
+    visit.takeUp();
     try {
       await commit(visit);
     } catch (error) {
       // Whoever saves deals with the failure too: the response does not try the same again.
-      visit.givenUp = visit.attempt;
+      visit.giveUp();
       throw error;
     }
   }
@@ -291,26 +300,52 @@ class SessionHandle implements Session {
     return this.#visit.isLoaded;
   }
 
+  get [Symbol.toStringTag](): string {
+    return "Session";
+  }
+
   async load(): Promise<this> {
     await this.#visit.load();
     return this;
   }
 }
 
+protect(SessionHandle.prototype);
+
+/**
+ * The response may now depend on the cookie, which caches learn from its head. Where that was sent without our knowledge
+ * (a hijacked reply) the adapter's response says so; once the last byte is out, nothing can get into it any more.
+ */
+function looksFirst(visit: Visit): void {
+  const { response } = visit;
+  const isTooLate = visit.headWritten || (!visit.headSent && response?.headersSent === true);
+  if (isTooLate && response?.writableEnded !== true && response?.destroyed !== true) {
+    throw new SessionError(
+      "ERR_SESSION_HEADERS_SENT",
+      "The session was first looked at after the response's headers were sent, so that caches were not told of it: look " +
+        "before the first byte, or give the adapter { personal: true }, or a function of the request, for such routes",
+    );
+  }
+  visit.looked = true;
+}
+
 /** @throws TypeError for what can't be said of a sign-in. */
-function settledSignIn({ remember, note, ...unknown }: SignInOptions): Omit<SignIn, "owner"> {
+function settledSignIn({ remember, note, keep, ...unknown }: SignInOptions): Omit<SignIn, "owner" | "id"> {
   const [name] = Object.keys(unknown);
-  if (name !== undefined) throw new TypeError(`signIn has no option ${name}; there are remember and note`);
+  if (name !== undefined) throw new TypeError(`signIn has no option ${name}; there are remember, note and keep`);
+  if (keep !== undefined && !(Array.isArray(keep) && keep.every((key) => typeof key === "string"))) {
+    throw new TypeError('signIn: keep lists the keys of data that may come along, as in { keep: ["cart"] }');
+  }
   if (note !== undefined && (typeof note !== "string" || Buffer.byteLength(note) > 512)) {
     throw new TypeError("signIn: the note must be a string of at most 512 bytes");
   }
-  if (remember === undefined) return { note };
+  if (remember === undefined) return { note, keep };
   const both = typeof remember === "object" ? remember : { idleTimeout: remember, absoluteTimeout: remember };
   const idle = both.idleTimeout && milliseconds(both.idleTimeout, "remember.idleTimeout");
   const absolute = both.absoluteTimeout && milliseconds(both.absoluteTimeout, "remember.absoluteTimeout");
   if (absolute && absolute > MAX_LIFETIME)
     throw new TypeError("signIn: browsers keep no cookie for more than 400 days; remember for less");
-  return { note, idle, absolute };
+  return { note, keep, idle, absolute };
 }
 
 export function sessionOf<Data extends object>(visit: Visit): Session<Data> {

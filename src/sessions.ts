@@ -1,23 +1,18 @@
 import { createCollector } from "./collector.ts";
 import { commit } from "./commit.ts";
-import { NEVER_CACHED, SessionError } from "./errors.ts";
+import { forbidCaching, forbidSharing, markPrivate, varyByCookie, type ResponseHead } from "./caches.ts";
+import { SessionError } from "./errors.ts";
 import { createEmitter, type SessionEvents, type SessionListener } from "./events.ts";
+import { answered, hasHead, headToBe, refuseUsed } from "./fetch-response.ts";
 import { settle, type SessionsOptions } from "./options.ts";
 import { createLiveHandles } from "./live.ts";
 import { checkOrigin } from "./origin.ts";
-import { liveSessionsOf, revoke, revokeAll, revokeEverything, type SessionInfo } from "./owners.ts";
+import { liveSessionsOf, revoke, revokeAll, revokeEverything, storedUnder, type SessionInfo } from "./owners.ts";
 import type { AnyRequest, Closing } from "./request.ts";
 import { innermost } from "./request.ts";
 import { sessionOf, visitOf, type Session, type SessionData } from "./session.ts";
-import { isSameAttempt, Visit, type Host } from "./visit.ts";
+import { Visit, type Host } from "./visit.ts";
 import { createLanes } from "./waiting.ts";
-
-/** The head of a response, as far as a session writes to it; only Set-Cookie is appended. A `Headers` object is one. */
-export interface ResponseHead {
-  get(name: string): string | null | undefined;
-  set(name: string, value: string): void;
-  append(name: string, value: string): void;
-}
 
 /** What `createSessions` makes: the one thing of Sojourn that has a state. */
 export interface Sessions<Data extends object = SessionData> {
@@ -30,9 +25,10 @@ export interface Sessions<Data extends object = SessionData> {
   open(request: AnyRequest, options?: { passive?: boolean }): Promise<Session<Data>>;
 
   /**
-   * Stores what has changed, and gives the response with the cookie and what caches must know. Send nothing before.
+   * Stores what has changed, and gives a response with the cookie and what caches must know: a new one, since yours may be
+   * one that you keep. Send nothing before. Committing once more, with that response or another, is as good as once.
    *
-   * @throws what `session.save()` throws.
+   * @throws TypeError for a response whose body was read. What `session.save()` throws.
    */
   commit(session: Session<Data>, response: Response): Promise<Response>;
 
@@ -46,7 +42,7 @@ export interface Sessions<Data extends object = SessionData> {
   /**
    * The session of a request that is taken over by a WebSocket, an event stream or the like: there, changes of data are
    * stored by `session.save()`, `session.reload()` looks again, and `session.signal` tells of the end. Origin is checked:
-   * it must be the request's own host or one of `origins`.
+   * it must be the request's own (a page that came by HTTP may not open what goes by HTTPS) or one of `origins`.
    *
    * @throws SessionError ERR_SESSION_ORIGIN (403), and what `open` throws.
    */
@@ -95,22 +91,33 @@ export function createSessions<Data extends object = SessionData>(options: Sessi
   const settings = settle(options);
   const emitter = createEmitter();
   const shared = { ...settings, emitter, lanes: createLanes() };
-  const host: Host = { ...shared, live: createLiveHandles(shared) };
+  const host: Host = { ...shared, live: createLiveHandles(shared), moves: new Map() };
   const collector = createCollector(host);
   /** Where a request keeps its session: a property is cheaper than an entry in a WeakMap, at every garbage collection. */
   const kept = Symbol("sojourn");
+  /** For requests that somebody has frozen. */
+  const keptElsewhere = new WeakMap<object, Session<Data>>();
 
   function of(request: AnyRequest): Session<Data> {
     const keeper = innermost(request) as { [kept]?: Session<Data> };
-    return (keeper[kept] ??= sessionOf<Data>(new Visit(host, request)));
+    const found = keeper[kept] ?? keptElsewhere.get(keeper);
+    if (found) return found;
+    const session = sessionOf<Data>(new Visit(host, request));
+    if (Object.isExtensible(keeper)) keeper[kept] = session;
+    else keptElsewhere.set(keeper, session);
+    return session;
   }
 
   function conclude(session: Session<Data>, head: ResponseHead): Promise<void> | undefined {
     const visit = visitOf(session);
-    if (visit.headSent) return undefined;
-    const isGivenUp = visit.givenUp !== undefined && isSameAttempt(visit.givenUp, visit.attempt);
-    if (visit.failed || visit.fault !== undefined || isGivenUp) {
-      for (const [name, value] of Object.entries(NEVER_CACHED)) head.set(name, value);
+    if (visit.headSent) {
+      // An event stream, say, has a response all the same.
+      if (visit.attached && !visit.headWritten) writeHead(visit, head);
+      return undefined;
+    }
+    if (visit.failed || visit.fault !== undefined || visit.isGivenUp) {
+      forbidCaching(head);
+      visit.looked = true;
       return undefined;
     }
     const failed = (error: unknown) => {
@@ -119,7 +126,8 @@ export function createSessions<Data extends object = SessionData>(options: Sessi
       throw error;
     };
     try {
-      const storing = visit.isLoaded && !visit.isUntouched ? commit(visit) : undefined;
+      visit.leaveOut();
+      const storing = visit.isLoaded && !visit.isUntouched ? concluded(visit) : undefined;
       // From here on the cookie is decided.
       visit.headSent = true;
       if (!storing) {
@@ -133,6 +141,36 @@ export function createSessions<Data extends object = SessionData>(options: Sessi
     }
   }
 
+  /** The responses that a session's cookie is in. */
+  const carriers = new WeakMap<Response, Visit>();
+
+  async function commitTo(session: Session<Data>, response: Response): Promise<Response> {
+    const visit = visitOf(session);
+    if (!hasHead(response)) {
+      attachTo(visit);
+      await commit(visit);
+      return response;
+    }
+    refuseUsed(response);
+    const inIt = carriers.get(response) === visit ? visit.handedOut : undefined;
+    if (visit.headWritten && !visit.attached) {
+      // Whoever commits once more has a head that has not left.
+      visit.headSent = false;
+      if (inIt === undefined) visit.setCookie ??= visit.handedOut;
+    }
+    const head = headToBe(response);
+    await conclude(session, head);
+    // workerd's WebSocket outlives the response that begins it.
+    const isTakenOver = response.status === 101;
+    if (isTakenOver) attachTo(visit);
+    const answer = answered(response, head.writes, {
+      done: isTakenOver ? undefined : visit.untilEndOfBody(),
+      replaces: inIt === visit.handedOut ? undefined : inIt,
+    });
+    carriers.set(answer, visit);
+    return answer;
+  }
+
   return {
     of,
 
@@ -142,25 +180,21 @@ export function createSessions<Data extends object = SessionData>(options: Sessi
       return session.load();
     },
 
-    async commit(session, response) {
-      const head = headToBe(response);
-      await conclude(session, head);
-      return withHead(response, head.writes);
-    },
+    commit: commitTo,
 
     conclude,
 
     async attach(request, { origins = [] } = {}) {
-      checkOrigin(request, origins);
+      checkOrigin(request, origins, host.trustProxy);
       const session = of(request);
-      // There is no response, and no head to set a cookie with.
-      visitOf(session).headSent = true;
+      attachTo(visitOf(session));
       return session.load();
     },
 
     async list(owner, { current } = {}) {
       const sessions = await liveSessionsOf(host, owner);
-      return sessions.map((info) => ({ ...info, isCurrent: info.id === current }));
+      const stored = storedUnder(host, current);
+      return sessions.map((info) => ({ ...info, isCurrent: info.id === stored }));
     },
 
     revoke: (id) => revoke(host, id),
@@ -190,45 +224,32 @@ export function createSessions<Data extends object = SessionData>(options: Sessi
   };
 }
 
+/** Stores what the visit did, as its response is about to leave. */
+function concluded(visit: Visit): Promise<void> | undefined {
+  const waiting = visit.setCookie;
+  const storing = commit(visit, true);
+  if (waiting === undefined) return storing;
+  return Promise.resolve(storing).then(() => (visit.setCookie === waiting ? visit.recallCookie() : undefined));
+}
+
+/** There is no response, or none whose head could set a cookie. If there is one, it is personal. */
+function attachTo(visit: Visit): void {
+  visit.attached = visit.headSent = visit.looked = true;
+}
+
 /** Tells the client its cookie, and caches what they may do with the response. */
 function writeHead(visit: Visit, head: ResponseHead): void {
   const { setCookie } = visit;
+  visit.headWritten = true;
   if (!visit.looked && setCookie === undefined) return;
-  const vary = head.get("vary");
-  if (!vary) head.set("Vary", "Cookie");
-  else if (!/(?:^|,)\s*(?:\*|cookie)\s*(?:,|$)/i.test(vary)) head.set("Vary", `${vary}, Cookie`);
-  const cacheControl = head.get("cache-control");
+  varyByCookie(head);
   if (setCookie === undefined) {
-    if (visit.personal && !cacheControl) head.set("Cache-Control", "private");
+    // What is not read yet may turn out to be somebody's when the head is long gone.
+    if (visit.personal || !visit.isLoaded) markPrivate(head);
     return;
   }
   visit.setCookie = undefined;
+  visit.handedOut = setCookie;
   head.append("Set-Cookie", setCookie);
-  if (!/(?:^|,)\s*(?:no-store|private)\s*(?:,|$)/i.test(cacheControl ?? "")) head.set("Cache-Control", "no-store");
-}
-
-/** The head of a response that may be immutable: it is read at once and written later, by `withHead`. */
-export function headToBe(response: Response): ResponseHead & { writes: [name: string, value: string][] } {
-  const writes: [name: string, value: string][] = [];
-  const write = (name: string, value: string) => void writes.push([name, value]);
-  return { get: (name) => response.headers.get(name), set: write, append: write, writes };
-}
-
-/**
- * The response with more headers: itself where that is safe, otherwise a copy. The headers of Response.redirect() and of a
- * fetched response can't be changed, and a response without a body may be one that the application gives to everybody.
- */
-export function withHead(response: Response, head: readonly [name: string, value: string][]): Response {
-  if (head.length === 0) return response;
-  const put = (target: Response): Response => {
-    for (const [name, value] of head) target.headers[name === "Set-Cookie" ? "append" : "set"](name, value);
-    return target;
-  };
-  const copied = () => put(new Response(response.body, response));
-  if (!response.headers.has("content-type")) return copied();
-  try {
-    return put(response);
-  } catch {
-    return copied();
-  }
+  forbidSharing(head);
 }

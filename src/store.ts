@@ -17,6 +17,15 @@ export interface StoredSession {
   readonly owner?: string | undefined;
 }
 
+/** What a store puts in the place of a session. */
+export interface SessionUpdate extends StoredSession {
+  /**
+   * `true`: the session keeps its expiry where that is later than `expiresAt`. A touch leaves the version alone, so that
+   * an update which is no sign of life would otherwise undo it. Default `false`: `expiresAt` may be earlier as well.
+   */
+  readonly extendOnly?: boolean | undefined;
+}
+
 /** What a store tells while somebody listens. A listener leaves out what it does not care for. */
 export interface StoreListener {
   /** `delete` has ended a live session, in whichever process. */
@@ -46,10 +55,10 @@ export interface SessionStore {
 
   /**
    * Replaces the session under `id` if its version is `expectedVersion`, in one atomic step: payload, version, expiry
-   * and owner. `false`, without effect, where the version is another or the session is gone or expired. It never
+   * (see `extendOnly`) and owner. `false`, without effect, where the version is another or the session is gone or expired. It never
    * creates and never resurrects.
    */
-  update(id: string, stored: StoredSession, expectedVersion: number): Promise<boolean>;
+  update(id: string, stored: SessionUpdate, expectedVersion: number): Promise<boolean>;
 
   /**
    * Extends the session under `id` until `expiresAt`, if that is later than its expiry now; it never shortens, and

@@ -25,7 +25,11 @@ const SIGNED = SECRET_END + EPOCH;
 export const TOKEN_LENGTH = SIGNED + 32;
 
 /** Epochs are counted round this. */
-export const EPOCHS = 2 ** 24;
+const EPOCHS = 2 ** 24;
+
+export function nextEpoch(epoch: number): number {
+  return (epoch + 1) % EPOCHS;
+}
 
 /** 128 random bits as 22 characters. */
 export function randomPart(): string {
@@ -51,4 +55,9 @@ export function verifyToken(keyring: Keyring, value: string): { token: Token; by
 /** What a record keeps of a secret: half of its SHA-256. The secret is random, so that no salt is needed. */
 export function hashSecret(secret: string): Buffer {
   return Buffer.from(hash("sha256", secret, "binary").slice(0, 16), "latin1");
+}
+
+/** What a record keeps of its current token. */
+export function tokenFields({ secret, epoch }: Token): { readonly secretHash: Buffer; readonly epoch: number } {
+  return { secretHash: hashSecret(secret), epoch };
 }

@@ -188,6 +188,56 @@ describe("Several cookies of one name", () => {
   });
 });
 
+describe("Two tokens of one session in one request", () => {
+  const both = (one: string, other: string) => [
+    `__Host-session=${one}; __Host-session=${other}`,
+    `__Host-session=${other}; __Host-session=${one}`,
+  ];
+
+  /** A browser that has confirmed a rotation, and the token of before. */
+  async function rotated() {
+    const server = await signedIn({ rotation: { every: "15m", grace: "1m" }, idleTimeout: "1d" });
+    const { browser, time } = server;
+    const old = browser.jar.get("__Host-session")!;
+    time.now += 900_000;
+    await browser.visit();
+    await browser.visit();
+    return { ...server, old, token: browser.jar.get("__Host-session")! };
+  }
+
+  it("count as the one session that they are, while the old token is in its grace", async () => {
+    const { old, token, ownerOf } = await rotated();
+    expect(old).not.toBe(token);
+    for (const cookie of both(old, token)) expect(await ownerOf(cookie)).toBe("alice");
+  });
+
+  it("are no theft where one of them is rotated out and the other is current", async () => {
+    const { old, token, ownerOf, time, sessions } = await rotated();
+    const alarms: unknown[] = [];
+    sessions.on("replayed", (event) => alarms.push(event));
+    time.now += 60_000;
+    for (const cookie of both(old, token)) expect(await ownerOf(cookie)).toBe("alice");
+    expect(alarms).toEqual([]);
+    expect(await ownerOf(`__Host-session=${old}`)).toBeUndefined();
+    expect(alarms).toHaveLength(1);
+  });
+
+  it("count as one where one is signed by the key of before", async () => {
+    const { browser, backend, time, token } = await signedIn({ secretKey: KEYS[0] });
+    const after = site<Data>({ store: backend, clock: () => time.now, secretKey: [KEYS[1], KEYS[0]] });
+    const renewed = browser.copy(after.sessions);
+    await renewed.visit();
+    const fresh = renewed.jar.get("__Host-session")!;
+    expect(fresh).not.toBe(token);
+    for (const cookie of both(token, fresh)) {
+      const session = await after.sessions.open(new Request(HTTPS, { headers: { cookie } }));
+      expect(session.owner).toBe("alice");
+      // The better one was taken: there is nothing to renew.
+      expect((await after.sessions.commit(session, new Response())).headers.getSetCookie()).toEqual([]);
+    }
+  });
+});
+
 describe("A token that was superseded", () => {
   it("is anonymous, and may neither set nor clear the cookie, nor change anything", async () => {
     const { browser, events, store } = await signedIn();

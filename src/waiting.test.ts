@@ -1,6 +1,7 @@
 import { setImmediate as nextTurn } from "node:timers/promises";
-import { describe, expect, it } from "vitest";
+import { beforeEach, describe, expect, it } from "vitest";
 import { storeError } from "../test/support/failures.ts";
+import { jumpingClock } from "../test/support/clock.ts";
 import { createLanes, forEach, Patience } from "./waiting.ts";
 
 /** The rejections that nobody has handled while `act` ran. */
@@ -21,6 +22,8 @@ async function unhandledDuring(act: () => Promise<void>): Promise<unknown[]> {
 }
 
 describe("Patience.ask", () => {
+  beforeEach(jumpingClock);
+
   it("gives the store's answer", async () => {
     expect(await new Patience(1000).ask("read", async () => 7)).toBe(7);
   });

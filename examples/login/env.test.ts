@@ -4,6 +4,8 @@ import { join } from "node:path";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { readEnvironment, StartError } from "./env.ts";
 
+/** Windows knows no modes. */
+const isPosix = process.platform !== "win32";
 const KEY = "b64url-of-256-bits-Q2xlYXJseQ-not-really";
 
 function directory(dotEnv?: string): string {
@@ -40,7 +42,7 @@ describe("readEnvironment", () => {
     const made = readEnvironment({}, path);
     expect(Buffer.from(made.secretKey, "base64url")).toHaveLength(32);
     expect(made.madeKeyIn).toBe(join(path, ".env"));
-    expect(statSync(join(path, ".env")).mode & 0o777).toBe(0o600);
+    if (isPosix) expect(statSync(join(path, ".env")).mode & 0o777).toBe(0o600);
     expect(readEnvironment({}, path)).toEqual({ ...made, madeKeyIn: undefined });
     expect(readEnvironment({}, directory()).secretKey).not.toBe(made.secretKey);
   });
@@ -50,7 +52,7 @@ describe("readEnvironment", () => {
     const { secretKey, port } = readEnvironment({}, path);
     expect(port).toBe(4000);
     expect(contentOf(path)).toBe(`# mine\nPORT=4000\nSECRET_KEY=${secretKey}\n`);
-    expect(statSync(join(path, ".env")).mode & 0o777).toBe(0o600);
+    if (isPosix) expect(statSync(join(path, ".env")).mode & 0o777).toBe(0o600);
   });
 
   it.each([

@@ -10,10 +10,13 @@ const START = fileURLToPath(new URL("../../scripts/start.mjs", import.meta.url))
 /** What the server's surroundings must not bring along. */
 const OURS = { SECRET_KEY: undefined, HOST: undefined, SESSION_DIR: undefined, TRUST_PROXY: undefined };
 
+/** Has something done in the end: of this test, unless it is told otherwise. */
+export type Afterwards = (end: () => void | Promise<void>) => void;
+
 /** A directory of its own to start servers in, so that none of them sees the `.env` or the sessions of another test. */
-export function workingDirectory(): string {
+export function workingDirectory(afterwards: Afterwards = onTestFinished): string {
   const path = mkdtempSync(join(tmpdir(), "sojourn-login-"));
-  onTestFinished(() => rmSync(path, { recursive: true, force: true }));
+  afterwards(() => rmSync(path, { recursive: true, force: true }));
   return path;
 }
 
@@ -34,7 +37,11 @@ export interface Exit {
 }
 
 /** Runs `npm start`'s script in a directory, on a free port unless told otherwise. */
-export function spawnServer(directory: string, env: Record<string, string> = {}) {
+export function spawnServer(
+  directory: string,
+  env: Record<string, string> = {},
+  afterwards: Afterwards = onTestFinished,
+) {
   const child = spawn(process.execPath, [START], {
     cwd: directory,
     env: { ...process.env, ...OURS, TMPDIR: directory, PORT: "0", ...env },
@@ -43,7 +50,7 @@ export function spawnServer(directory: string, env: Record<string, string> = {})
   const exit = new Promise<Exit>((resolve) => {
     child.once("close", (code, signal) => resolve({ code, signal, ...output }));
   });
-  onTestFinished(async () => {
+  afterwards(async () => {
     child.kill("SIGKILL");
     await exit;
   });
@@ -63,8 +70,12 @@ export function spawnServer(directory: string, env: Record<string, string> = {})
   return { child, exit, started };
 }
 
-export async function startServer(directory: string, env?: Record<string, string>): Promise<SpawnedServer> {
-  const { child, exit, started } = spawnServer(directory, env);
+export async function startServer(
+  directory: string,
+  env?: Record<string, string>,
+  afterwards?: Afterwards,
+): Promise<SpawnedServer> {
+  const { child, exit, started } = spawnServer(directory, env, afterwards);
   return {
     child,
     exit,

@@ -1,9 +1,10 @@
 import { spawnSync } from "node:child_process";
+import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 import { createKeyring } from "../keyring.ts";
 
 const sojourn = (...args: string[]) =>
-  spawnSync(process.execPath, ["--import", "tsx", new URL("sojourn.ts", import.meta.url).pathname, ...args], {
+  spawnSync(process.execPath, ["--import", "tsx", fileURLToPath(new URL("sojourn.ts", import.meta.url)), ...args], {
     encoding: "utf8",
   });
 

@@ -1,7 +1,9 @@
 import type { ServerResponse } from "node:http";
-import { NEVER_CACHED, type SessionError } from "../errors.ts";
+import { forbidCaching, type ResponseHead } from "../caches.ts";
+import type { SessionError } from "../errors.ts";
 import type { Session } from "../session.ts";
-import type { ResponseHead, Sessions } from "../sessions.ts";
+import type { Sessions } from "../sessions.ts";
+import { cutWhereDestroyed } from "./cut.ts";
 import { holdResponse, type Gate } from "./hold.ts";
 
 /**
@@ -15,6 +17,7 @@ export function tie<Data extends object>(
   onFailure: (error: unknown) => void,
 ): void {
   sessions.finishesWith(session, res);
+  cutWhereDestroyed(res);
   holdResponse(res, new Tie(sessions, session, res, onFailure));
 }
 
@@ -23,7 +26,6 @@ class Tie<Data extends object> implements Gate, ResponseHead {
   readonly #sessions: Sessions<Data>;
   readonly #session: Session<Data>;
   readonly #res: ServerResponse;
-  readonly headersOnFailure = NEVER_CACHED;
   readonly onFailure: (error: unknown) => void;
   /** What the session writes to the head: a held response takes no headers until it is released. */
   #writes: [name: string, value: string][] | undefined;
@@ -47,12 +49,24 @@ class Tie<Data extends object> implements Gate, ResponseHead {
     return undefined;
   }
 
+  /** Beside what middleware before us has set, and caches would go by. */
+  get headersOnFailure(): Readonly<Record<string, string>> {
+    const headers: Record<string, string> = {};
+    const set = (name: string, value: string) => void (headers[name] = value);
+    forbidCaching({ get: (name) => this.get(name), keys: () => this.keys(), set, append: set });
+    return headers;
+  }
+
   beforeEnd(): SessionError | undefined {
     return this.#sessions.unsaved(this.#session);
   }
 
   get(name: string): string | undefined {
     return this.#res.getHeader(name)?.toString();
+  }
+
+  keys(): string[] {
+    return this.#res.getHeaderNames();
   }
 
   set(name: string, value: string): void {
@@ -73,7 +87,13 @@ class Tie<Data extends object> implements Gate, ResponseHead {
 }
 
 export function neverCached(res: ServerResponse): void {
-  for (const [name, value] of Object.entries(NEVER_CACHED)) res.setHeader(name, value);
+  const set = (name: string, value: string) => void res.setHeader(name, value);
+  forbidCaching({
+    get: (name) => res.getHeader(name)?.toString(),
+    keys: () => res.getHeaderNames(),
+    set,
+    append: set,
+  });
 }
 
 /** The application's own cookies and ours, in a new list: the application may share its list between responses. */

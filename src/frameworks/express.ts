@@ -2,7 +2,7 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Session } from "../session.ts";
 import type { Sessions } from "../sessions.ts";
 import { neverCached, tie } from "./connect.ts";
-import { begin, checkAdapterOptions, type AdapterOptions } from "./adapter.ts";
+import { claim, settleAdapter, type AdapterOptions } from "./adapter.ts";
 
 declare global {
   // oxlint-disable-next-line typescript/no-namespace -- the place that Express gives for this
@@ -25,17 +25,16 @@ export function sojourn<Data extends object, Request extends IncomingMessage = I
   sessions: Sessions<Data>,
   options: AdapterOptions<Request> = {},
 ): (req: Request, res: ServerResponse, next: Next) => void {
-  checkAdapterOptions(options);
+  const begin = settleAdapter(options);
   return (req, res, next) => {
     const session = sessions.of(req);
-    const carrier = req as { session?: unknown };
-    if (carrier.session === session) return next();
-    carrier.session = session;
+    (req as { session?: unknown }).session = session;
+    const isOutermost = claim(session);
     const go = () => {
-      tie(sessions, session, res, next);
+      if (isOutermost) tie(sessions, session, res, next);
       next();
     };
-    const reading = begin(session, options, req);
+    const reading = begin(session, req);
     if (!reading) return go();
     reading.then(go, (error: unknown) => {
       neverCached(res);

@@ -1,7 +1,10 @@
-import type { FastifyPluginCallback, FastifyReply, FastifyRequest } from "fastify";
+import type { FastifyInstance, FastifyPluginCallback, FastifyReply, FastifyRequest } from "fastify";
+import type { ResponseHead } from "../caches.ts";
+import { refuseUsed } from "../fetch-response.ts";
 import type { Session } from "../session.ts";
-import type { ResponseHead, Sessions } from "../sessions.ts";
-import { begin, checkAdapterOptions, tellsOfResponse, type AdapterOptions } from "./adapter.ts";
+import type { Sessions } from "../sessions.ts";
+import { claim, settleAdapter, tellsOfResponse, type AdapterOptions } from "./adapter.ts";
+import { cutWhereDestroyed } from "./cut.ts";
 
 declare module "fastify" {
   interface FastifyRequest {
@@ -19,35 +22,24 @@ export function sojourn<Data extends object>(
   sessions: Sessions<Data>,
   options: AdapterOptions<FastifyRequest> = {},
 ): FastifyPluginCallback {
-  checkAdapterOptions(options);
+  const begin = settleAdapter(options);
   const plugin: FastifyPluginCallback = (app, _options, done) => {
-    if (app.hasRequestDecorator("session")) {
-      done(new TypeError("request.session is taken already; register one session plugin on an instance"));
+    // An instance has what those around it have.
+    const instance = app as { [registered]?: unknown };
+    const isOutermost = instance[registered] === undefined;
+    if (isOutermost ? app.hasRequestDecorator("session") : instance[registered] !== sessions) {
+      done(new TypeError("request.session is taken already; register the plugin of one createSessions on an instance"));
       return;
     }
-    app.decorateRequest("session", {
-      getter(this: FastifyRequest) {
-        return sessions.of(this) as unknown as Session;
-      },
-    });
+    instance[registered] = sessions;
     app.addHook("onRequest", (request, reply, next) => {
       const session = sessions.of(request);
-      sessions.finishesWith(session, reply.raw);
-      const reading = begin(session, options, request);
+      if (claim(session)) sessions.finishesWith(session, reply.raw);
+      const reading = begin(session, request);
       if (!reading) return next();
       reading.then(() => next(), next);
     });
-    app.addHook("onSend", (request, reply, payload, next) => {
-      const stored = sessions.conclude(sessions.of(request), headOf(reply));
-      if (!stored) return next(null, payload);
-      stored.then(
-        () => next(null, payload),
-        (error: Error) => {
-          for (const name of Object.keys(reply.getHeaders())) if (tellsOfResponse(name)) reply.removeHeader(name);
-          next(error);
-        },
-      );
-    });
+    if (isOutermost) decorate(app, sessions);
     done();
   };
   // What fastify-plugin does: the hooks belong to the instance that registers, not to a child of it.
@@ -58,11 +50,60 @@ export function sojourn<Data extends object>(
   });
 }
 
+/** The sessions that an instance's requests have. */
+const registered = Symbol("sojourn.registered");
+
+function decorate<Data extends object>(app: FastifyInstance, sessions: Sessions<Data>): void {
+  app.decorateRequest("session", {
+    getter(this: FastifyRequest) {
+      return sessions.of(this) as unknown as Session;
+    },
+    setter() {
+      throw new TypeError("request.session can't be replaced; data belong into request.session.data");
+    },
+  });
+  app.addHook("onSend", (request, reply, payload, next) => {
+    cutWhereDestroyed(reply.raw);
+    let body = payload;
+    try {
+      if (isResponse(payload)) body = unpacked(reply, payload);
+    } catch (error) {
+      return next(error as Error);
+    }
+    const stored = sessions.conclude(sessions.of(request), headOf(reply));
+    if (!stored) return next(null, body);
+    stored.then(
+      () => next(null, body),
+      (error: Error) => {
+        for (const name of Object.keys(reply.getHeaders())) if (tellsOfResponse(name)) reply.removeHeader(name);
+        next(error);
+      },
+    );
+  });
+}
+
+function isResponse(payload: unknown): payload is Response {
+  return Object.prototype.toString.call(payload) === "[object Response]";
+}
+
+/** As Fastify does it after all hooks, which would put the application's Cache-Control and Vary over ours. */
+function unpacked(reply: FastifyReply, response: Response): unknown {
+  refuseUsed(response);
+  void reply.code(response.status);
+  for (const [name, value] of response.headers) void reply.header(name, value);
+  return response.body;
+}
+
 function headOf(reply: FastifyReply): ResponseHead {
   return {
     get: (name) => reply.getHeader(name)?.toString(),
+    keys: () => Object.keys(reply.getHeaders()),
     set: (name, value) => void reply.header(name, value),
-    // Fastify itself keeps several Set-Cookie headers apart.
-    append: (name, value) => void reply.header(name, value),
+    append: (name, value) => {
+      // Older versions add to the list that they find, which the application may keep for every response.
+      const others = reply.getHeader(name);
+      reply.removeHeader(name);
+      void reply.header(name, others === undefined ? value : [others, value].flat().map(String));
+    },
   };
 }

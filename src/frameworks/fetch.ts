@@ -1,7 +1,9 @@
-import { NEVER_CACHED, SessionError } from "../errors.ts";
-import type { Session } from "../session.ts";
-import { withHead, type Sessions } from "../sessions.ts";
-import { begin, checkAdapterOptions, type AdapterOptions } from "./adapter.ts";
+import { forbidCaching } from "../caches.ts";
+import { SessionError } from "../errors.ts";
+import { answered, hasHead, headToBe } from "../fetch-response.ts";
+import { visitOf, type Session } from "../session.ts";
+import type { Sessions } from "../sessions.ts";
+import { claim, responseBehind, settleAdapter, type AdapterOptions } from "./adapter.ts";
 
 /** A handler of any server that speaks Request and Response; what the server passes beside the request follows. */
 export type SessionHandler<Data extends object, Rest extends unknown[]> = (
@@ -24,16 +26,28 @@ export function sojourn<Data extends object, Rest extends unknown[] = []>(
   handler: SessionHandler<Data, Rest>,
   options: FetchOptions = {},
 ): (request: Request, ...rest: Rest) => Promise<Response> {
-  checkAdapterOptions(options, "onError");
+  const begin = settleAdapter(options, "onError");
   const { onError = (error: SessionError) => error.getResponse() } = options;
   return async (request, ...rest) => {
+    const session = sessions.of(request);
+    const isOutermost = claim(session);
+    const behind = responseBehind(rest[0]);
+    if (isOutermost && behind) sessions.finishesWith(session, behind);
     try {
-      const session = sessions.of(request);
-      await begin(session, options, request);
-      return await sessions.commit(session, await handler(request, session, ...rest));
+      await begin(session, request);
+      const response = await handler(request, session, ...rest);
+      return isOutermost ? await sessions.commit(session, response) : response;
     } catch (error) {
-      if (error instanceof SessionError) return withHead(await onError(error, request), Object.entries(NEVER_CACHED));
+      visitOf(session).letGo();
+      if (error instanceof SessionError) return uncached(await onError(error, request));
       throw error;
     }
   };
+}
+
+function uncached(response: Response): Response {
+  if (!hasHead(response)) return response;
+  const head = headToBe(response);
+  forbidCaching(head);
+  return answered(response, head.writes);
 }

@@ -1,4 +1,5 @@
 import type { ServerResponse } from "node:http";
+import { streamOf } from "./cut.ts";
 
 type HeadersGiven = Record<string, unknown> | unknown[];
 export type Head = [status: number, second?: string | HeadersGiven, third?: HeadersGiven];
@@ -70,18 +71,24 @@ export function freeze(res: Response): Frozen {
 /** A program that has put its own on the response does not ask Node whether it may. */
 const OVERRIDABLE = ["headersSent", "writableEnded", "setHeader", "appendHeader", "removeHeader"];
 const HEADER = "_header";
+const SEND = "_send";
 
 /**
  * By what Node itself goes by: once there is a `_header`, no header can be set. Putting properties on the response and
  * deleting them again costs far more, since deleting makes V8 treat the object as a dictionary.
  */
 function frozenByHeader(res: Response): Frozen | undefined {
-  const node = res as { [HEADER]?: unknown; finished: boolean };
+  const node = res as { [HEADER]?: unknown; [SEND]?: unknown; finished: boolean };
+  const send = node[SEND];
   // null: a response of node:http whose head was not made yet. HTTP/2 has a getter there.
-  if (node[HEADER] !== null || OVERRIDABLE.some((name) => Object.hasOwn(res, name))) return undefined;
+  if (typeof send !== "function" || node[HEADER] !== null || OVERRIDABLE.some((name) => Object.hasOwn(res, name)))
+    return undefined;
   node[HEADER] = "held";
+  // Where Node writes the head and all that comes after it. Whoever calls Node's own methods past ours ends up here.
+  node[SEND] = refuseBypass;
   const thaw = () => {
     node[HEADER] = null;
+    node[SEND] = send;
     node.finished = false;
   };
   if (res.headersSent) return { end: () => void (node.finished = true), thaw };
@@ -103,15 +110,27 @@ function frozenByProperties(res: Response): Frozen {
   for (const [name, descriptor] of Object.entries(sent)) {
     Object.defineProperty(res, name, { ...descriptor, configurable: true });
   }
+  // Where HTTP/2 writes, and would send a head of its own making first.
+  const stream = streamOf(res) as { write: unknown; end: unknown } | undefined;
+  const { write, end } = stream ?? {};
+  if (stream) Object.assign(stream, { write: refuseBypass, end: refuseBypass });
   return {
     end: () => void (ended = true),
     thaw() {
+      if (stream) Object.assign(stream, { write, end });
       for (const [name, descriptor] of before) {
         Reflect.deleteProperty(res, name);
         if (descriptor) Object.defineProperty(res, name, descriptor);
       }
     },
   };
+}
+
+function refuseBypass(): never {
+  throw new Error(
+    "This response waits until its session is stored, and something wrote past that, with a method of " +
+      "ServerResponse.prototype instead of the response's own; call res.write() and res.end()",
+  );
 }
 
 export function refuse(): never {

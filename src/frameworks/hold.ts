@@ -13,6 +13,7 @@ import {
   type Methods,
   type Response,
 } from "./hold-head.ts";
+import { cut, streamOf } from "./cut.ts";
 
 /** What {@link holdResponse} asks about one response. */
 export interface Gate {
@@ -239,11 +240,12 @@ class Hold {
     this.state = "failed";
     for (const source of this.sources ?? []) source.unpipe?.(this.response);
     if (res.headersSent) {
+      // The first to end an HTTP/2 stream decides how it ends, and error handlers destroy it as if it were complete.
+      if (streamOf(res)) cut(this.response);
       try {
         gate.onFailure(error);
       } finally {
-        // HTTP/2 needs an error to reset the stream: without one the client would take what it has for the whole.
-        res.destroy(res.req.httpVersionMajor < 2 ? undefined : new Error("Incomplete response", { cause: error }));
+        cut(this.response);
       }
       return;
     }

@@ -1,9 +1,9 @@
-import type { EventEmitter } from "node:events";
 import type { Context, MiddlewareHandler } from "hono";
-import { NEVER_CACHED } from "../errors.ts";
+import { forbidCaching } from "../caches.ts";
+import { standsFor } from "../request.ts";
 import type { Session } from "../session.ts";
-import { headToBe, withHead, type Sessions } from "../sessions.ts";
-import { begin, checkAdapterOptions, tellsOfResponse, type AdapterOptions } from "./adapter.ts";
+import type { Sessions } from "../sessions.ts";
+import { claim, responseBehind, settleAdapter, tellsOfResponse, type AdapterOptions } from "./adapter.ts";
 
 /** What the middleware adds to a context: `c.var.session`, typed by the sessions that it was given. */
 export interface SessionVariables<Data extends object> {
@@ -18,34 +18,53 @@ export function sojourn<Data extends object>(
   sessions: Sessions<Data>,
   options: AdapterOptions<Context> = {},
 ): MiddlewareHandler<SessionVariables<Data>> {
-  checkAdapterOptions(options);
+  const begin = settleAdapter(options);
   return async (c, next) => {
     const session = sessions.of(c.req.raw);
-    if (c.get("session") === session) return next();
+    const isOutermost = claim(session);
     c.set("session", session);
-    // On Node there is a response behind the context; elsewhere the request's own signal has to do.
-    const { outgoing } = (c.env ?? {}) as { outgoing?: EventEmitter };
-    if (outgoing) sessions.finishesWith(session, outgoing);
+    if (isOutermost) {
+      followReplacements(c);
+      const behind = responseBehind(c.env);
+      if (behind) sessions.finishesWith(session, behind);
+    }
     try {
-      await begin(session, options, c);
+      await begin(session, c);
     } catch (error) {
       neverCached(c);
       throw error;
     }
     await next();
-    const head = headToBe(c.res);
+    if (!isOutermost) return;
+    let response: Response;
     try {
-      await sessions.conclude(session, head);
+      response = await sessions.commit(session, c.res);
     } catch (error) {
       discard(c);
       throw error;
     }
-    const response = withHead(c.res, head.writes);
     if (response === c.res) return;
     // Assigning alone would carry the old headers over the new.
     c.res = undefined;
     c.res = response;
   };
+}
+
+/** bodyLimit and others put another request in the place of the first: that one has the same session. */
+function followReplacements(c: Context): void {
+  const { req } = c;
+  const first = req.raw;
+  if (Object.getOwnPropertyDescriptor(req, "raw")?.set) return;
+  let current = first;
+  Object.defineProperty(req, "raw", {
+    configurable: true,
+    enumerable: true,
+    get: () => current,
+    set(replacement: Request) {
+      standsFor(replacement, first);
+      current = replacement;
+    },
+  });
 }
 
 /** Makes way for the error's response, and leaves it what middleware before has set (CORS, the request's id). */
@@ -59,5 +78,7 @@ function discard(c: Context): void {
 }
 
 function neverCached(c: Context): void {
-  for (const [name, value] of Object.entries(NEVER_CACHED)) c.header(name, value);
+  const set = (name: string, value: string) => c.header(name, value);
+  const { headers } = c.res;
+  forbidCaching({ get: (name) => headers.get(name), keys: () => headers.keys(), set, append: set });
 }

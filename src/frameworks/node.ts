@@ -3,7 +3,8 @@ import { SessionError } from "../errors.ts";
 import type { Session } from "../session.ts";
 import type { Sessions } from "../sessions.ts";
 import { neverCached, tie } from "./connect.ts";
-import { begin, checkAdapterOptions, type AdapterOptions } from "./adapter.ts";
+import { claim, settleAdapter, type AdapterOptions } from "./adapter.ts";
+import { cut } from "./cut.ts";
 
 export interface NodeOptions extends AdapterOptions<IncomingMessage> {
   /**
@@ -22,18 +23,19 @@ export function sojourn<Data extends object>(
   handler: (req: IncomingMessage, res: ServerResponse, session: Session<Data>) => unknown,
   options: NodeOptions = {},
 ): RequestListener {
-  checkAdapterOptions(options, "onError");
+  const begin = settleAdapter(options, "onError");
   const { onError = answer } = options;
 
   async function serve(req: IncomingMessage, res: ServerResponse): Promise<void> {
     const session = sessions.of(req);
+    const isOutermost = claim(session);
     try {
-      await begin(session, options, req);
+      await begin(session, req);
     } catch (error) {
       neverCached(res);
       throw error;
     }
-    tie(sessions, session, res, (error) => onError(error, req, res));
+    if (isOutermost) tie(sessions, session, res, (error) => onError(error, req, res));
     await handler(req, res, session);
   }
 
@@ -45,7 +47,7 @@ export function sojourn<Data extends object>(
 function answer(error: unknown, _req: IncomingMessage, res: ServerResponse): void {
   if (!(error instanceof SessionError)) console.error(error);
   if (res.headersSent) {
-    res.destroy();
+    cut(res);
     return;
   }
   const status = error instanceof SessionError ? error.status : 500;

@@ -218,7 +218,8 @@ function make(directory: string): void {
   }
 }
 
-function orMissing<T>(call: () => T): T | undefined {
+/** `undefined` where the file is missing. */
+export function orMissing<T>(call: () => T): T | undefined {
   try {
     return call();
   } catch (error) {

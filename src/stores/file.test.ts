@@ -2,11 +2,13 @@ import {
   chmodSync,
   chownSync,
   existsSync,
+  lchownSync,
   lstatSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
   readFileSync,
+  realpathSync,
   renameSync,
   rmSync,
   statSync,
@@ -111,7 +113,7 @@ describe("fileStore: its directory", () => {
   it("is one of this user's and this application's own in the temporary directory", () => {
     vi.stubEnv("TMPDIR", base);
     const { directory } = fileStore();
-    expect(dirname(directory)).toBe(base);
+    expect(dirname(directory)).toBe(realpathSync(base));
     expect(basename(directory)).toMatch(/^sojourn-[^-]+-[\w-]+-[0-9a-f]{8}$/);
     expect(fileStore().directory).toBe(directory);
   });
@@ -166,13 +168,81 @@ describe("fileStore: its directory", () => {
     expect(await fileStore(link).create("a", session())).toBe(true);
   });
 
-  it.skipIf(!hasModes)("is refused below a directory that everybody can write", () => {
-    const above = fresh();
+  it.skipIf(!hasModes)(
+    "is refused below a directory that its group or everybody can write, unless that is sticky",
+    () => {
+      for (const mode of [0o777, 0o775, 0o770, 0o702]) {
+        const above = fresh();
+        mkdirSync(join(above, "between"), { recursive: true });
+        chmodSync(above, mode);
+        for (const directory of [join(above, "sessions"), join(above, "between", "sessions")]) {
+          expect(() => fileStore(directory)).toThrow(`chmod go-w ${above}`);
+          // Nothing was made where others could reach it.
+          expect(existsSync(directory)).toBe(false);
+        }
+        chmodSync(above, 0o1000 | mode);
+        expect(() => fileStore(join(above, "sessions"))).not.toThrow();
+      }
+    },
+  );
+
+  it.skipIf(!isRoot)("is refused below a directory of another user, sticky or not (needs root to give it away)", () => {
+    for (const mode of [0o755, 0o1777]) {
+      const above = fresh();
+      mkdirSync(above);
+      chmodSync(above, mode);
+      chownSync(above, 12_345, 12_345);
+      expect(() => fileStore(join(above, "sessions"))).toThrow(
+        new RegExp(`lies in ${above}, which belongs to user 12345.*chown`),
+      );
+    }
+  });
+
+  it.skipIf(!hasModes)(
+    "is refused behind a link that others could replace, and stays where it led otherwise",
+    async () => {
+      const [target, elsewhere, above] = [fresh(), fresh(), fresh()];
+      for (const directory of [target, elsewhere, above]) mkdirSync(directory, { mode: 0o700 });
+      const link = join(above, "link");
+      symlinkSync(target, link);
+      for (const directory of [link, join(link, "sessions")]) {
+        chmodSync(above, 0o777);
+        expect(() => fileStore(directory)).toThrow(`chmod go-w ${above}`);
+        chmodSync(above, 0o1777);
+        const store = fileStore(directory);
+        await store.create("a", session());
+        unlinkSync(link);
+        symlinkSync(elsewhere, link);
+        expect((await store.read("a"))?.version).toBe(1);
+        unlinkSync(link);
+        symlinkSync(target, link);
+      }
+    },
+  );
+
+  it.skipIf(!isRoot)("is refused behind another user's link in a sticky directory (needs root to give it away)", () => {
+    const [target, above] = [fresh(), fresh()];
+    mkdirSync(target, { mode: 0o700 });
     mkdirSync(above);
-    chmodSync(above, 0o777);
-    expect(() => fileStore(join(above, "sessions"))).toThrow(`chmod o-w ${above}`);
     chmodSync(above, 0o1777);
-    expect(() => fileStore(join(above, "sessions"))).not.toThrow();
+    const link = join(above, "link");
+    symlinkSync(target, link);
+    lchownSync(link, 12_345, 12_345);
+    for (const directory of [link, join(link, "sessions")]) {
+      expect(() => fileStore(directory)).toThrow(/link.*another user's link.*another directory/);
+    }
+  });
+
+  it("follows links that go up, to others, or from the root", async () => {
+    const [target, above] = [fresh(), fresh()];
+    for (const directory of [target, above]) mkdirSync(directory, { mode: 0o700 });
+    symlinkSync(`../${basename(target)}/./`, join(above, "up"));
+    symlinkSync("up", join(above, "other"));
+    symlinkSync(join(above, "other"), join(above, "root"));
+    const store = fileStore(join(above, "root", "sessions"));
+    expect(store.directory).toBe(join(realpathSync(target), "sessions"));
+    symlinkSync("self", join(above, "self"));
+    expect(() => fileStore(join(above, "self"))).toThrow(/too many (symbolic )?links/i);
   });
 
   it("rejects operations when it has vanished, and does not come back empty", async () => {

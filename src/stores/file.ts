@@ -240,7 +240,8 @@ export function fileStore(options: FileStoreOptions | string = {}): FileStore {
       open();
       checkStored(stored);
       const key = keyOf(id);
-      const next = pointerOf(key, stored.version, nonce(), stored.expiresAt, tagOf(stored.owner));
+      const { extendOnly, expiresAt } = stored;
+      let next = pointerOf(key, stored.version, nonce(), expiresAt, tagOf(stored.owner));
       let written = false;
       let marked = false;
       let done = false;
@@ -253,6 +254,10 @@ export function fileStore(options: FileStoreOptions | string = {}): FileStore {
             old = live(key);
           }
           if (old === undefined || old.version !== expectedVersion) return false;
+          if (extendOnly) {
+            const { version, nonce: mine, tag } = next;
+            next = pointerOf(key, version, mine, Math.max(expiresAt, old.expiresAt), tag);
+          }
           if (!written) {
             writeContent(next, id, stored, hints.takeSpare(key));
             written = true;

@@ -170,7 +170,7 @@ export function memoryStore(options: MemoryStoreOptions = {}): MemoryStore {
       if (entry === undefined || entry.version !== expectedVersion) return false;
       entry.payload = text(stored.payload);
       entry.version = stored.version;
-      heap.move(entry, stored.expiresAt);
+      heap.move(entry, stored.extendOnly ? Math.max(entry.expiresAt, stored.expiresAt) : stored.expiresAt);
       own(entry, stored.owner);
       tellAll(listeners, (listener) => listener.changed?.(entry.id));
       return true;

@@ -25,6 +25,9 @@ const SLACK = 2000;
 const SERVER_NOW = "(TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(3)) DIV 1000)";
 const CLIENT_NOW = "CAST(? AS SIGNED)";
 
+/** The given expiry; with a 1 behind it the one that the session has, where that is later. */
+const LATER = "GREATEST(CAST(? AS SIGNED), IF(?, expires_at, 0))";
+
 /**
  * The last row of whatever is asked for, in its first column: whether the connection shows what is committed by now. In a
  * transaction that somebody has left open, or without autocommit, it shows an old state, where what has been revoked
@@ -66,7 +69,7 @@ ON DUPLICATE KEY UPDATE
 
     // The expiry, by which the others decide, comes last.
     update: `UPDATE ${table} SET ${unlessNear("payload")}, ${unlessNear("owner")}, version = IF(${said} = ${NEAR_END}, version, ?),
-  ${unlessNear("expires_at")} WHERE id = ? AND version = ? AND expires_at > ${now}`,
+  ${unlessNear("expires_at", LATER)} WHERE id = ? AND version = ? AND expires_at > ${now}`,
 
     touch: `UPDATE ${table} SET version = IF(${said} > 0, version, version),
   ${unlessNear("expires_at", "GREATEST(expires_at, CAST(? AS SIGNED))")} WHERE id = ? AND expires_at > ${now}`,
@@ -74,7 +77,7 @@ ON DUPLICATE KEY UPDATE
     held: {
       lock: `SELECT id FROM ${table} WHERE id = ? FOR UPDATE`,
 
-      update: `UPDATE ${table} SET payload = ?, owner = ?, expires_at = ?, version = IF(LAST_INSERT_ID(version) > 0, ?, version)
+      update: `UPDATE ${table} SET payload = ?, owner = ?, expires_at = ${LATER}, version = IF(LAST_INSERT_ID(version) > 0, ?, version)
 WHERE id = ? AND version = ? AND expires_at > ${now}`,
 
       touch: `UPDATE ${table} SET version = LAST_INSERT_ID(version), expires_at = GREATEST(expires_at, CAST(? AS SIGNED))

@@ -86,15 +86,16 @@ export function mysqlStore(pool: MysqlPool | MysqlPromisePool, options: MysqlSto
       open();
       checkStored(stored);
       const { payload, owner } = blobsOf(stored);
-      const { version, expiresAt } = stored;
+      const { version } = stored;
+      const ending = [stored.expiresAt, Number(stored.extendOnly === true)];
       const { key } = keyOf(id);
       const at = now();
       const whose = [key, expectedVersion];
-      const values = [...at, payload, ...at, owner, ...at, version, ...at, expiresAt, ...whose, ...at];
+      const values = [...at, payload, ...at, owner, ...at, version, ...at, ...ending, ...whose, ...at];
       const { insertId } = await asking.write(statements.update, values, {
         lock: { sql: statements.held.lock, values: [key] },
         sql: statements.held.update,
-        values: () => [payload, owner, expiresAt, version, ...whose, ...now()],
+        values: () => [payload, owner, ...ending, version, ...whose, ...now()],
       });
       return insertId > 0;
     },

@@ -40,8 +40,10 @@ export function statementsFor({ quoted, channel }: TableNames, announceChanges: 
 SELECT id, expires_at FROM ${quoted} WHERE id = $2::text${more} AND expires_at > ${now} FOR NO KEY UPDATE
 )`;
   const isHeld = `FROM held WHERE kept.id = held.id AND held.expires_at > ${now}`;
+  // An expiry with a + may only extend.
   const update = `UPDATE ${quoted} AS kept
-SET version = $3::text::bigint, expires_at = $4::text::bigint, owner = $5::text, payload = decode($6::text, 'base64')
+SET version = $3::text::bigint, owner = $5::text, payload = decode($6::text, 'base64'),
+expires_at = greatest($4::text::bigint, CASE WHEN left($4::text, 1) = '+' THEN held.expires_at END)
 ${isHeld} RETURNING ${text("kept.id")} AS id`;
 
   return {

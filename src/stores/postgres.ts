@@ -1,6 +1,6 @@
 import { Buffer } from "node:buffer";
 import { setTimeout as delay } from "node:timers/promises";
-import type { SessionStore, StoredSession, StoreListener } from "../store.ts";
+import type { SessionStore, SessionUpdate, StoreListener } from "../store.ts";
 import { type PostgresClient, postgresConnection, type Row } from "./postgres-client.ts";
 import { type Feed, postgresFeed } from "./postgres-feed.ts";
 import { tableNames } from "./postgres-schema.ts";
@@ -222,9 +222,10 @@ export function postgresStore(client: PostgresClient, options: PostgresStoreOpti
   };
 }
 
-function columnsOf({ version, expiresAt, owner, payload }: StoredSession): (string | null)[] {
+function columnsOf({ version, expiresAt, extendOnly, owner, payload }: SessionUpdate): (string | null)[] {
   const bytes = Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength);
-  return [String(version), String(expiresAt), owner === undefined ? null : encodeText(owner), bytes.toString("base64")];
+  const ending = (extendOnly ? "+" : "") + String(expiresAt);
+  return [String(version), ending, owner === undefined ? null : encodeText(owner), bytes.toString("base64")];
 }
 
 function announcement(kind: string, id: string): string | null {

@@ -174,6 +174,7 @@ function nodeRedisCluster(cluster: NodeRedisCluster): RedisClient {
     listen: clusterListening({
       nodeOf: async (channel) => nodeOf(channel),
       open: (node) => nodeRedisListening(async () => duplicateOf(node)),
+      send: sender,
       visit: (channel) => send(channel, ["GET", channel]),
     }),
     isCluster: true,
@@ -229,9 +230,10 @@ function ioRedisCluster(cluster: IoRedisCluster): RedisClient {
         },
         name,
       ),
-    listen: clusterListening({
+    listen: clusterListening<IoRedisClient>({
       nodeOf,
       open: (node) => ioRedisListening(() => node),
+      send: ioRedisSend,
       visit: (channel) => send(["GET", channel]),
     }),
     isCluster: true,

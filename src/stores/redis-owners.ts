@@ -2,7 +2,7 @@ import { Buffer } from "node:buffer";
 import type { RedisClient, Words } from "./redis-client.ts";
 import type { RedisKeys } from "./redis-keys.ts";
 import { headLength, isOwnedBy, LATEST, ownerKind, ownerSection, type Ownership } from "./redis-record.ts";
-import { INDEX, type Script, UNINDEX } from "./redis-scripts.ts";
+import { INDEX, NAMES, run, type Script, UNINDEX } from "./redis-scripts.ts";
 
 /** What clocks of servers and processes may differ by. An index outlives its entries by it, and entries their time. */
 const CLOCKS = 3_600_000;
@@ -47,6 +47,13 @@ export function ownerIndex(given: {
     );
   }
 
+  /** The entries are asked for with their scores only here: those are what makes a long index slow to read. */
+  async function tidyPast(owner: string): Promise<void> {
+    const key = keys.index(owner);
+    const words = ["ZRANGEBYSCORE", key, "-inf", `${Date.now() - CLOCKS}`, "WITHSCORES", "LIMIT", "0", `${PAGE}`];
+    await tidy(owner, entriesIn(texts(await client.send(key, words))));
+  }
+
   return {
     /** Names a session in the index, before it is the owner's, and says until when it is sure to be there. */
     async add(owner: string, id: string, expiresAt: number): Promise<number> {
@@ -63,33 +70,27 @@ export function ownerIndex(given: {
       remove(owner, [{ name: keys.name(id), score: `${indexedUntil}` }]);
     },
 
-    /** The ids of the owner's live sessions. A session that cannot be looked at fails the whole: it may be live. */
+    /**
+     * The ids of the owner's live sessions. A session that cannot be looked at fails the whole: it may be live.
+     *
+     * One script names them all. In parts they could come from several servers, after a restart, a failover or the move
+     * of a slot, and no position in the index means the same on each of them.
+     */
     async idsOf(owner: string): Promise<string[]> {
       const key = keys.index(owner);
       const length = headLength(owner);
       const wanted = { kind: ownerKind(owner), section: ownerSection(owner) };
-      const over = Date.now() - CLOCKS;
-      const ids = new Set<string>();
-      let cursor = "0";
-      do {
-        const words = ["ZSCAN", key, cursor, "COUNT", `${PAGE}`];
-        const [next, flat] = (await client.send(key, words)) as [Buffer, unknown];
-        const entries = entriesIn(texts(flat));
-        const gone: Entry[] = [];
-        for (let from = 0; from < entries.length; from += PAGE) {
-          const page = entries.slice(from, from + PAGE);
-          const heads = await Promise.all(page.map(({ name }) => beginning(name, length)));
-          for (const [index, entry] of page.entries()) {
-            const head = heads[index] as Buffer;
-            if (head.length === 0) {
-              if (Number(entry.score) < over) gone.push(entry);
-            } else if (isOwnedBy(head, wanted)) ids.add(keys.idOf(entry.name));
-          }
+      const names = texts(await run(client, NAMES, key, []));
+      const ids: string[] = [];
+      for (let from = 0; from < names.length; from += PAGE) {
+        const page = names.slice(from, from + PAGE);
+        const heads = await Promise.all(page.map((name) => beginning(name, length)));
+        for (const [index, name] of page.entries()) {
+          if (isOwnedBy(heads[index] as Buffer, wanted)) ids.push(keys.idOf(name));
         }
-        remove(owner, gone);
-        cursor = String(next);
-      } while (cursor !== "0");
-      return [...ids];
+      }
+      if (ids.length < names.length) tidyPast(owner).catch(() => {});
+      return ids;
     },
   };
 }

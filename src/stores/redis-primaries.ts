@@ -8,8 +8,11 @@ const LOOKS = 3;
 /** Every primary, as it is at the moment. */
 export interface Primaries {
   readonly sends: readonly Send[];
-  /** Which servers these are, and what each has. Where it is the same later on, a SCAN of all of them was complete. */
-  readonly state: string;
+  /**
+   * Which servers these are, and what each has. Where it is the same later on, a SCAN of all of them was complete.
+   * `undefined` while keys are on their way from one to another.
+   */
+  readonly state: string | undefined;
 }
 
 /** What a cluster's client knows of it. */
@@ -54,8 +57,9 @@ export async function clusterPrimaries(cluster: KnownCluster, name: string): Pro
     if (unknown.length > 0 || !first) continue;
     const theirs = slotsIn(await first(["CLUSTER", "SLOTS"]));
     if (sameBounds(mine, theirs)) {
-      const processes = await Promise.all([...sends.values()].map(processOf));
-      return { sends: [...sends.values()], state: `${theirs.join(" ")} ${processes.join(" ")}` };
+      const nodes = await Promise.all([...sends.values()].map(nodeOf));
+      const isMoving = nodes.some((node) => node.includes("["));
+      return { sends: [...sends.values()], state: isMoving ? undefined : `${theirs.join(" ")} ${nodes.join(" ")}` };
     }
     unknown = [...new Set([...mine, ...theirs].map(([slot]) => slot))];
   }
@@ -98,13 +102,32 @@ function tagIn(slot: number): string {
   for (let number = 0; ; number += 1) if (slotOf(`${number}`) === slot) return `${number}`;
 }
 
-/** A restarted or another server has its table in another order: a cursor means nothing to it. */
+/**
+ * A node as it says of itself: its epoch grows with each slot that it takes over, and a slot whose keys are on their way
+ * stands in brackets. A slot that has been elsewhere and is back has left no other trace.
+ */
+async function nodeOf(send: Send): Promise<string> {
+  const lines = String(await send(["CLUSTER", "NODES"])).split("\n");
+  // What follows the flags says how well the node is connected, except for the epoch and the slots.
+  const [id, , , , , , epoch, , ...slots] = lines
+    .find((line) => line.includes("myself"))!
+    .trim()
+    .split(" ");
+  return [await processOf(send), id, epoch, ...slots].join(" ");
+}
+
+/**
+ * A restarted or another server has its table in another order: a cursor means nothing to it. A server that has been a
+ * replica meanwhile is the same process, with another name for what it replicates.
+ */
 async function processOf(send: Send): Promise<string> {
   try {
-    return /^run_id:(\w+)/m.exec(String(await send(["INFO", "server"])))?.[1] ?? "";
+    const info = String(await send(["INFO"]));
+    return `${/^run_id:(\w+)/m.exec(info)?.[1]} ${/^master_replid:(\w+)/m.exec(info)?.[1]}`;
   } catch (error) {
-    // A session store gets along without this right.
-    if (error instanceof Error && error.message.startsWith("NOPERM")) return "";
-    throw error;
+    if (!(error instanceof Error) || !error.message.startsWith("NOPERM")) throw error;
+    throw new Error("listing all sessions needs the right +info: it tells whether it was one server that named them", {
+      cause: error,
+    });
   }
 }

@@ -93,7 +93,7 @@ end
 // before the helpers, which the server makes anew for every run: an update takes half its time this way.
 const USUAL = `
 local flags = string.byte(ARGV[1], 7)
-if not ARGV[6] and (flags < 40 or ARGV[5] == '0') then
+if not ARGV[6] and #ARGV[5] == 1 and (flags < 40 or ARGV[5] == '0') then
   local head = redis.call('GETRANGE', KEYS[1], 0, 255)
   local before = string.byte(head, 7)
   if before and before - before % 8 == flags - flags % 8 then
@@ -130,7 +130,8 @@ return 0
 
 /**
  * ARGV: the value, its end, the version expected, the length of the owner at the end of the value's head, whether the
- * index names the session until indexedUntil of the value; the plain channel, a message and the shard's channel, or nothing.
+ * index names the session until indexedUntil of the value ('1' or '0'; with '+' behind it the session's end is not moved
+ * closer); the plain channel, a message and the shard's channel, or nothing.
  *
  * Where the owner is another than before, replies with the beginning of the value before.
  */
@@ -144,19 +145,26 @@ if string.sub(head, 9, from - 1) ~= ARGV[3] then
   return 0
 end
 local to = at(value)
+local ending = ARGV[2]
+if #ARGV[5] > 1 and number(head, 1) > number(value, 1) then
+  value = string.sub(head, 1, 6) .. string.sub(value, 7)
+  ending = string.format('%.0f', math.max(1, number(head, 1) - 1))
+end
 local same = false
 if owned(head) and owned(value) then
   local length = tonumber(ARGV[4])
   same = owner(head) == string.sub(value, to + 6, to + 5 + length)
     and kind(head) == kind(value)
 end
-if owned(value) and ARGV[5] == '0' then
+if owned(value) and string.sub(ARGV[5], 1, 1) == '0' then
   if not same or number(value, 1) > number(head, from) then return -1 end
   value = string.sub(value, 1, to - 1) .. string.sub(head, from, from + 5) .. string.sub(value, to + 6)
+elseif owned(value) and number(value, 1) > number(value, to) then
+  return -1
 end
 local refused = ARGV[6] and tell(ARGV[6], ARGV[7], ARGV[8])
 if refused then return refused end
-redis.call('SET', KEYS[1], value, 'PXAT', ARGV[2])
+redis.call('SET', KEYS[1], value, 'PXAT', ending)
 if owned(head) and not same then return replied(head) end
 return replied(1)
 `);
@@ -216,6 +224,15 @@ redis.call('PEXPIREAT', KEYS[1], string.format('%.0f', tonumber(last[2]) + tonum
 local reply = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', ARGV[3], 'WITHSCORES', 'LIMIT', 0, 4)
 table.insert(reply, 1, string.format('%.0f', score))
 return reply
+`);
+
+/**
+ * Every name in an index. It writes nothing, but as a write: a server that is a replica by now, or that its replicas have
+ * left where it has to have some, may not know of the latest sessions, and refuses.
+ */
+export const NAMES = script(`
+redis.call('ZREM', KEYS[1], '')
+return redis.call('ZRANGE', KEYS[1], 0, -1)
 `);
 
 /** ARGV: names and the scores they were seen with. */

@@ -136,16 +136,24 @@ export function redisStore(client: RedisStoreClient, options: RedisStoreOptions 
     async update(id, stored, expectedVersion) {
       open();
       checkRecord(stored);
-      const { owner, expiresAt } = stored;
+      const { owner, expiresAt, extendOnly } = stored;
       const length = owner === undefined ? 0 : ownerSection(owner).length;
       const message = announceChanges ? CHANGED + keys.name(id) : undefined;
       const attempt = (indexedUntil: number) => {
         const record = encodeRecord(stored, indexedUntil);
         const words = [record, endOf(expiresAt), versionBytes(expectedVersion), `${length}`];
-        return write(UPDATE, keys.session(id), [...words, indexedUntil === 0 ? "0" : "1"], message);
+        const indexed = (indexedUntil === 0 ? "0" : "1") + (extendOnly ? "+" : "");
+        return write(UPDATE, keys.session(id), [...words, indexed], message);
       };
       let reply = await attempt(0);
-      if (reply === NOT_INDEXED) reply = await attempt(await owners.add(owner!, id, expiresAt));
+      if (reply === NOT_INDEXED && extendOnly) {
+        // The end that the session keeps may be later than the one given, and move while it is looked at.
+        for (let turns = 0; reply === NOT_INDEXED; turns += 1) {
+          if (turns === MOST_OWNERS) throw new Error("the session is extended faster than it can be indexed");
+          const found = await this.read(id);
+          reply = await attempt(await owners.add(owner!, id, Math.max(expiresAt, found?.expiresAt ?? 0)));
+        }
+      } else if (reply === NOT_INDEXED) reply = await attempt(await owners.add(owner!, id, expiresAt));
       disown(id, reply);
       return reply !== REFUSED;
     },
@@ -201,8 +209,11 @@ export function redisStore(client: RedisStoreClient, options: RedisStoreOptions 
         } while (cursor !== "0");
       }
       // Sessions may have gone from a server that was still to be asked to one that had been.
-      if ((await adapted.primaries(keys.channel)).state === state) return;
-      throw new Error("servers have changed while their sessions were listed: list them again");
+      const after = await adapted.primaries(keys.channel);
+      if (state !== undefined && after.state === state) return;
+      throw new Error(
+        "servers or the slots of a cluster have changed, or are changing, while sessions were listed: list them again",
+      );
     },
 
     async close() {

@@ -20,8 +20,13 @@ export interface SqliteDatabase {
 
 const SQLITE_BUSY = 5;
 const SQLITE_READONLY = 8;
+const SQLITE_IOERR = 10;
+const SQLITE_FULL = 13;
 
 export const isBusy = (error: unknown): boolean => hasCode(error, SQLITE_BUSY, "SQLITE_BUSY");
+/** The disk is full, or the database as large as it may be. What the disk said may come through as a fault of it. */
+export const isFull = (error: unknown): boolean =>
+  hasCode(error, SQLITE_FULL, "SQLITE_FULL") || hasCode(error, SQLITE_IOERR, "SQLITE_IOERR");
 export const isReadOnly = (error: unknown): boolean => hasCode(error, SQLITE_READONLY, "SQLITE_READONLY");
 
 // SQLite's primary code is the last byte of an extended one; names are extended likewise (SQLITE_BUSY_SNAPSHOT).

@@ -8,6 +8,7 @@ function newsTable() {
   const rows: { n: number; id: string; ended: number }[] = [];
   const table = {
     broken: false,
+    inTransaction: false,
     last: 0,
     looks: 0,
     add: (id: string, ended = 1) => rows.push({ n: (table.last += 1), id, ended }),
@@ -23,7 +24,7 @@ function newsTable() {
     all: () => [],
     ...given,
   });
-  const feed = sqliteFeed({
+  const statements = {
     lastNews: statement({
       get() {
         check();
@@ -36,7 +37,8 @@ function newsTable() {
         return rows.filter(({ n }) => n > Number(after)).slice(0, Number(limit));
       },
     }),
-  });
+  };
+  const feed = sqliteFeed(statements, () => table.inTransaction);
   return { table, feed };
 }
 
@@ -69,6 +71,26 @@ describe("sqliteFeed", () => {
     look();
     expect(one.heard).toEqual(["listening true", "ended first", "changed second"]);
     expect(two.heard).toEqual(["listening true", "changed second"]);
+  });
+
+  it("says that it is not listening while a transaction shows it the past, and catches up", () => {
+    const { table, feed } = newsTable();
+    const [early, late] = [listener(), listener()];
+    feed.subscribe(early.told);
+    table.inTransaction = true;
+    look();
+    table.add("meanwhile");
+    look();
+    expect(early.heard).toEqual(["listening true", "listening false"]);
+    table.inTransaction = false;
+    look();
+    expect(early.heard.slice(2)).toEqual(["listening true", "ended meanwhile"]);
+    const other = newsTable();
+    other.table.inTransaction = true;
+    other.feed.subscribe(late.told);
+    other.table.inTransaction = false;
+    look();
+    expect(late.heard).toEqual(["listening false", "listening true"]);
   });
 
   it("says that it is not listening while it can't look, and catches up", () => {

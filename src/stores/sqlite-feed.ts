@@ -17,8 +17,10 @@ interface News {
  * What has ended or changed, told to this process. News are numbered without gaps in the order they were committed,
  * because SQLite has one writer at a time: what is above the last number heard is new, whoever wrote it, and a gap means
  * that some were forgotten before they were heard.
+ *
+ * @param isInTransaction - whether the application has one open on the connection, which then shows an old state.
  */
-export function sqliteFeed({ lastNews, news }: Pick<Statements, "lastNews" | "news">) {
+export function sqliteFeed({ lastNews, news }: Pick<Statements, "lastNews" | "news">, isInTransaction: () => boolean) {
   const listeners = new Set<StoreListener>();
   let timer: NodeJS.Timeout | undefined;
   let heard = 0;
@@ -33,6 +35,10 @@ export function sqliteFeed({ lastNews, news }: Pick<Statements, "lastNews" | "ne
   const last = (): number => Number(firstValue(lastNews) ?? 0);
 
   function look(): void {
+    if (isInTransaction()) {
+      nowListening(false);
+      return;
+    }
     let found: News[];
     try {
       const newest = last();
@@ -54,7 +60,7 @@ export function sqliteFeed({ lastNews, news }: Pick<Statements, "lastNews" | "ne
     try {
       // What was told before is not news.
       heard = last();
-      listening = true;
+      listening = !isInTransaction();
     } catch {
       // The next look that succeeds tells what is there.
       heard = -1;

@@ -16,6 +16,8 @@ export interface Statements {
   readonly update: SqliteStatement;
   readonly touch: SqliteStatement;
   readonly end: SqliteStatement;
+  readonly endUntold: SqliteStatement;
+  readonly tellEnded: SqliteStatement;
   readonly owned: SqliteStatement;
   readonly page: SqliteStatement;
   readonly forgetExpired: SqliteStatement;
@@ -27,6 +29,8 @@ export interface Statements {
 /** A database that is set up. */
 export interface Ready {
   readonly statements: Statements;
+  /** Where it is kept; empty where that is in memory. */
+  readonly file: string;
   readonly unblocked: ReturnType<typeof withoutWaiting>;
 }
 
@@ -47,7 +51,7 @@ export function setUp(db: SqliteDatabase, table: string, announceChanges: boolea
     untilFree(until, () => unblocked(() => makeTables(db, table)));
     makeTriggers(db, table, announceChanges);
     unblocked(() => refuseReadOnly(db, table));
-    return { unblocked, statements: statements(db, table) };
+    return { unblocked, file: fileOf(db), statements: statements(db, table) };
   } catch (error) {
     const why = isReadOnly(error)
       ? "it is read-only; open it for writing, in a folder that can be written"
@@ -58,13 +62,17 @@ export function setUp(db: SqliteDatabase, table: string, announceChanges: boolea
 
 /** Readers and a writer that do not wait for each other: the mode is kept in the file, for every process. */
 function useWal(db: SqliteDatabase): void {
+  // A database in memory has no log and no other process.
+  if (fileOf(db) === "" || firstValue(prepare(db, "PRAGMA journal_mode")) === "wal") return;
+  const mode = firstValue(prepare(db, "PRAGMA journal_mode = WAL"));
+  if (mode !== "wal") throw new Error(`its journal mode stays "${String(mode)}", and the store needs WAL`);
+}
+
+function fileOf(db: SqliteDatabase): string {
   const main = prepare(db, "PRAGMA database_list")
     .all()
     .find((row) => (row as { name: string }).name === "main") as { file: string | null };
-  // A database in memory has no log and no other process.
-  if (!main.file || firstValue(prepare(db, "PRAGMA journal_mode")) === "wal") return;
-  const mode = firstValue(prepare(db, "PRAGMA journal_mode = WAL"));
-  if (mode !== "wal") throw new Error(`its journal mode stays "${String(mode)}", and the store needs WAL`);
+  return main.file ?? "";
 }
 
 // With a key of its own, a row is appended and not put among others by its random id: 378 bytes a session against 424
@@ -139,12 +147,15 @@ function statements(db: SqliteDatabase, table: string): Statements {
     ),
     update: prepare(
       db,
-      `UPDATE ${sessions} SET version = ?, expires_at = ?, owner = ?, payload = ?
+      `UPDATE ${sessions} SET version = ?, expires_at = max(?, CASE WHEN ? THEN expires_at ELSE 0 END), owner = ?, payload = ?
       WHERE id = ? AND version = ? AND expires_at > ?`,
     ),
     touch: prepare(db, `UPDATE ${sessions} SET expires_at = max(expires_at, ?) WHERE id = ? AND expires_at > ?`),
     // The trigger deletes it: that it has ended and that it is told are one.
     end: prepare(db, `INSERT INTO ${news} (id, ended) SELECT id, 1 FROM ${sessions} WHERE id = ? AND expires_at > ?`),
+    // Where there is no room for the news: the one makes room for the other.
+    endUntold: prepare(db, `DELETE FROM ${sessions} WHERE id = ? AND expires_at > ?`),
+    tellEnded: prepare(db, `INSERT INTO ${news} (id, ended) VALUES (?, 1)`),
     owned: prepare(db, `SELECT n, id, expires_at FROM ${sessions} WHERE owner = ? AND n > ? ORDER BY n LIMIT ?`),
     page: prepare(db, `SELECT n, id, expires_at FROM ${sessions} WHERE n > ? ORDER BY n LIMIT ?`),
     forgetExpired: prepare(

@@ -1,4 +1,5 @@
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, onTestFinished } from "vitest";
+import { jumpingClock } from "../../test/support/clock.ts";
 import { turns } from "./sqlite-turns.ts";
 
 const busy = () => Object.assign(new Error("database is locked"), { code: "SQLITE_BUSY_SNAPSHOT" });
@@ -15,6 +16,7 @@ describe("turns", () => {
   });
 
   it("keeps the order of arrival while the database is busy", async () => {
+    onTestFinished(jumpingClock());
     let locked = true;
     const done: number[] = [];
     const { take } = turns(db(), 10_000);
@@ -34,6 +36,7 @@ describe("turns", () => {
   });
 
   it("rejects each with the engine's error when its own time is up, and no other", async () => {
+    onTestFinished(jumpingClock());
     let locked = true;
     const work = () => {
       if (locked) throw busy();
@@ -83,6 +86,7 @@ describe("turns", () => {
   });
 
   it("waits for the end of a transaction of the application's, whatever the driver calls it", async () => {
+    onTestFinished(jumpingClock());
     for (const name of ["inTransaction", "isTransaction"]) {
       const connection = db({ [name]: true });
       const { take } = turns(connection, 10_000);

@@ -2,10 +2,12 @@ import { Buffer } from "node:buffer";
 import { setImmediate as nextTurn, setTimeout as delay } from "node:timers/promises";
 import { type Duration, milliseconds } from "../expiry.ts";
 import type { SessionStore, StoredSession, StoreListener } from "../store.ts";
-import { type SqliteDatabase, textOf, textValue } from "./sqlite-database.ts";
+import { inTransaction, isFull, type SqliteDatabase, textOf, textValue } from "./sqlite-database.ts";
 import { sqliteFeed } from "./sqlite-feed.ts";
+import { NO_RESERVE, reserveBeside } from "./sqlite-reserve.ts";
 import { setUp } from "./sqlite-schema.ts";
 import { turns } from "./sqlite-turns.ts";
+import { quietly } from "./file-system.ts";
 import { checkClock, checkLimit, checkOptions, checkStored, checkTime } from "./stored.ts";
 
 export type { SqliteDatabase, SqliteStatement, SqliteValue } from "./sqlite-database.ts";
@@ -79,11 +81,12 @@ export function sqliteStore(db: SqliteDatabase, options: SqliteStoreOptions = {}
   if (typeof announceChanges !== "boolean") throw new TypeError("sqliteStore: announceChanges must be true or false");
   const patience = milliseconds(busyTimeout, "busyTimeout");
 
-  const { statements, unblocked } = setUp(db, table, announceChanges, patience);
+  const { statements, unblocked, file } = setUp(db, table, announceChanges, patience);
   // Who reads need not wait for who writes.
   const readers = turns(db, patience);
   const writers = turns(db, patience);
-  const feed = sqliteFeed(statements);
+  const feed = sqliteFeed(statements, () => inTransaction(db));
+  const reserve = file === "" ? NO_RESERVE : reserveBeside(file);
   let closed = false;
 
   function open(): void {
@@ -93,6 +96,38 @@ export function sqliteStore(db: SqliteDatabase, options: SqliteStoreOptions = {}
   /** How many rows the statement has changed. */
   function write(run: () => { changes: number | bigint }): Promise<number> {
     return writers.take(() => Number(unblocked(run).changes));
+  }
+
+  /** The same of one that may need room. */
+  function writeMore(run: () => { changes: number | bigint }): Promise<number> {
+    return write(() => {
+      reserve.keep();
+      return run();
+    });
+  }
+
+  /** Ends a session, on a full disk too. */
+  function end(id: string | Uint8Array): { changes: number | bigint } {
+    try {
+      return statements.end.run(id, clock());
+    } catch (error) {
+      if (!isFull(error)) throw error;
+    }
+    reserve.release();
+    try {
+      // With all of it in the database, the log begins anew where it lies, and needs no more room.
+      db.exec("PRAGMA wal_checkpoint(RESTART)");
+    } catch {
+      // Somebody is reading, or has taken the room: there may be enough for this one.
+    }
+    try {
+      return statements.end.run(id, clock());
+    } catch (error) {
+      if (!isFull(error)) throw error;
+    }
+    const ended = statements.endUntold.run(id, clock());
+    if (Number(ended.changes) > 0) quietly(() => statements.tellEnded.run(id));
+    return ended;
   }
 
   /** Page by page: the database is free in between, and so is the event loop. */
@@ -152,25 +187,26 @@ export function sqliteStore(db: SqliteDatabase, options: SqliteStoreOptions = {}
       open();
       checkStored(stored);
       const values = columns(stored);
-      return (await write(() => statements.create.run(textValue(id), ...values, clock()))) > 0;
+      return (await writeMore(() => statements.create.run(textValue(id), ...values, clock()))) > 0;
     },
 
     async update(id, stored, expectedVersion) {
       open();
       checkStored(stored);
-      const values = columns(stored);
-      return (await write(() => statements.update.run(...values, textValue(id), expectedVersion, clock()))) > 0;
+      const [version, expiresAt, ...others] = columns(stored);
+      const values = [version, expiresAt, Number(stored.extendOnly === true), ...others] as const;
+      return (await writeMore(() => statements.update.run(...values, textValue(id), expectedVersion, clock()))) > 0;
     },
 
     async touch(id, expiresAt) {
       open();
       checkTime(expiresAt);
-      return (await write(() => statements.touch.run(expiresAt, textValue(id), clock()))) > 0;
+      return (await writeMore(() => statements.touch.run(expiresAt, textValue(id), clock()))) > 0;
     },
 
     async delete(id) {
       open();
-      return (await write(() => statements.end.run(textValue(id), clock()))) > 0;
+      return (await write(() => end(textValue(id)))) > 0;
     },
 
     subscribe(listener) {

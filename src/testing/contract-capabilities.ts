@@ -285,7 +285,7 @@ async function forgetExpired({ store, lifetime, advance }: Bench): Promise<void>
 
 /** Waits until so many were heard, and a little longer for what should not be. */
 async function untilHeard(heard: readonly string[], count: number): Promise<void> {
-  for (let tries = 0; tries < 200 && heard.length < count; tries += 1) await delay(10);
+  for (let tries = 0; tries < 500 && heard.length < count; tries += 1) await delay(10);
   await delay(20);
 }
 

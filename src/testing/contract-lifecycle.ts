@@ -140,6 +140,29 @@ export const lifecycleCases: readonly Rule[] = [
     },
   ],
   [
+    "keeps the later expiry at an update that may only extend",
+    async (bench) => {
+      for (const ownership of [{}, { owner: "ada" }]) {
+        const id = uniqueId();
+        const first = sessionFor(bench, { ...ownership, expiresIn: 60_000 });
+        await bench.store.create(id, first);
+        const touched = bench.now() + 3_600_000;
+        await bench.store.touch(id, touched);
+        const second = sessionFor(bench, { ...ownership, version: 2, expiresIn: 60_000 });
+        assert.equal(await bench.store.update(id, { ...second, extendOnly: true }, 1), true, "update must say true");
+        const kept = { ...second, expiresAt: touched };
+        sameSession(await bench.store.read(id), kept, "an update that may only extend must keep a later expiry");
+        const third = sessionFor(bench, { ...ownership, version: 3, expiresIn: 7_200_000 });
+        await bench.store.update(id, { ...third, extendOnly: true }, 2);
+        sameSession(await bench.store.read(id), third, "an update that may only extend must extend");
+        const fourth = sessionFor(bench, { owner: "grace", version: 4, expiresIn: 60_000 });
+        await bench.store.update(id, { ...fourth, extendOnly: true }, 3);
+        const owned = { ...fourth, expiresAt: third.expiresAt };
+        sameSession(await bench.store.read(id), owned, "an update that may only extend must replace all else");
+      }
+    },
+  ],
+  [
     "never shortens at a touch, and still says true",
     async (bench) => {
       const id = uniqueId();

@@ -8,7 +8,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { type FileStore, fileStore, type Quarantined } from "sojourn/file";
 import { seededRandom } from "../support/random.ts";
 
-const WORKER = fileURLToPath(new URL("fixtures/file-store-worker.mjs", import.meta.url));
+const WORKER = fileURLToPath(new URL("../fixtures/file-store-worker.mjs", import.meta.url));
 const HOUR = 3_600_000;
 
 let directory: string;

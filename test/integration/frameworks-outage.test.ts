@@ -1,10 +1,11 @@
 import { SessionError } from "sojourn";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { jumpingClock } from "../support/clock.ts";
 import type { Client } from "./support/client.ts";
 import { createGate } from "./support/stage.ts";
 import { serve, unhandled, ways, type Operation, type Scene, type Way } from "./support/servers.ts";
 
-const PATIENCE = { storeTimeout: "200ms" } as const;
+const PATIENCE = { storeTimeout: "1s" } as const;
 const HOUR = 3_600_000;
 
 // What frameworks say of an error on the console is not looked at.
@@ -29,6 +30,8 @@ async function clientFor(operation: Operation, { signedIn, visitor }: Scene): Pr
 }
 
 describe.each(ways)("sojourn for $name when the store is out of order", (way: Way) => {
+  beforeEach(jumpingClock);
+
   const outages = needing.flatMap(([operation, path]) =>
     (["error", "hang"] as const).map((fault) => ({ operation, path, fault })),
   );
@@ -183,7 +186,7 @@ describe.each(ways)("sojourn for $name when the client hangs up", (way: Way) => 
   });
 
   it("bears it while the session is read, in the handler, and at a failing store", async () => {
-    const scene = await serve(way, { options: PATIENCE });
+    const scene = await serve(way);
     const client = await scene.signedIn();
     const reading = createGate();
     scene.holds.read = reading;

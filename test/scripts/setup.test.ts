@@ -97,7 +97,7 @@ describe("isInstalled", () => {
 describe("ensureBuilt", () => {
   beforeEach(() => {
     mkdirSync(join(root, "node_modules"));
-    symlinkSync(join(ROOT, "node_modules/typescript"), join(root, "node_modules/typescript"));
+    symlinkSync(join(ROOT, "node_modules/typescript"), join(root, "node_modules/typescript"), "junction");
     const compilerOptions = {
       module: "NodeNext",
       strict: true,

@@ -11,7 +11,7 @@ import { seededRandom } from "./random.ts";
 
 const SECRET_KEY = "4f0c1d5e8a7b92e6c3d81f40a59be7264f0c9d5e8a7b12e6c3d81f40a59be72d";
 
-const fixture = (name: string) => fileURLToPath(new URL(`../integration/fixtures/moving-${name}.mjs`, import.meta.url));
+const fixture = (name: string) => fileURLToPath(new URL(`../fixtures/moving-${name}.mjs`, import.meta.url));
 
 export interface MovingLoad {
   /** URLs, as `openStore` takes them; tables have been made. */

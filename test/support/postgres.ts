@@ -84,7 +84,7 @@ async function run(
   const given = { ...settings, port: String(port), listen_addresses: "127.0.0.1" };
 
   async function sql(script: string, database = "app"): Promise<unknown[][]> {
-    const administrator = new Client({ ...address, user: "postgres", database, connectionTimeoutMillis: 5000 });
+    const administrator = new Client({ ...address, user: "postgres", database, connectionTimeoutMillis: 60_000 });
     administrator.on("error", () => {});
     try {
       await administrator.connect();

@@ -3,7 +3,7 @@ import { chmodSync, writeFileSync } from "node:fs";
 import { connect } from "node:net";
 import { join } from "node:path";
 import { createClient } from "redis";
-import { freePort, type Program, removeFolder, startProgram, throwawayFolder, until } from "./throwaway.ts";
+import { freePort, HUNG_MS, type Program, removeFolder, startProgram, throwawayFolder, until } from "./throwaway.ts";
 
 /** Where redis-server is; tests that need it skip without. */
 export const REDIS_SERVER = process.env["REDIS_SERVER_PATH"] ?? "";
@@ -18,18 +18,18 @@ export interface RedisServer extends Program {
 }
 
 /** Starts a server that keeps what it acknowledges (an append-only file), as the documentation tells. */
-export async function startRedis(settings: readonly string[] = [], port?: number): Promise<RedisServer> {
-  const chosen = port ?? (await freePort());
+export async function startRedis(settings: readonly string[] = []): Promise<RedisServer> {
+  const port = await freePort();
   const folder = throwawayFolder("sojourn-redis-");
   const program = await startProgram({
-    name: `redis on ${chosen}`,
+    name: `redis on ${port}`,
     command: REDIS_SERVER,
-    args: `--port ${chosen} --bind 127.0.0.1 --dir ${folder} --appendonly yes --repl-diskless-sync-delay 0`
+    args: `--port ${port} --bind 127.0.0.1 --dir ${folder} --appendonly yes --repl-diskless-sync-delay 0`
       .split(" ")
       .concat(["--save", ""], settings),
-    ready: async () => /PONG|NOAUTH/.test(await ask(chosen, "PING")),
+    ready: async () => /PONG|NOAUTH/.test(await ask(port, "PING")),
   });
-  return extended(program, chosen, folder);
+  return extended(program, port, folder);
 }
 
 /** A Sentinel that watches the primary under the name `main`. */
@@ -44,7 +44,8 @@ export async function startSentinel(primary: RedisServer): Promise<RedisServer> 
       "bind 127.0.0.1",
       `dir ${folder}`,
       `sentinel monitor main 127.0.0.1 ${primary.port} 1`,
-      "sentinel down-after-milliseconds main 1000",
+      // Longer than a busy machine keeps a server from the processor: nobody is to fail over before its time.
+      "sentinel down-after-milliseconds main 3000",
       "sentinel failover-timeout main 5000",
     ].join("\n"),
   );
@@ -62,12 +63,11 @@ export async function startSentinel(primary: RedisServer): Promise<RedisServer> 
 export async function startCluster(
   extra: (index: number) => readonly string[] = () => [],
 ): Promise<{ readonly nodes: readonly RedisServer[]; end(): Promise<void> }> {
+  // The timeout is longer than a busy machine keeps a node from the processor.
   const settings =
-    "--cluster-enabled yes --cluster-node-timeout 1500 --cluster-replica-validity-factor 0 --cluster-config-file nodes.conf";
+    "--cluster-enabled yes --cluster-node-timeout 3000 --cluster-replica-validity-factor 0 --cluster-config-file nodes.conf";
   const nodes = await Promise.all(
-    Array.from({ length: 6 }, async (_, index) =>
-      startRedis([...settings.split(" "), ...extra(index)], await clusterPort()),
-    ),
+    Array.from({ length: 6 }, async (_, index) => startRedis([...settings.split(" "), ...extra(index)])),
   );
   // As redis-cli does: nodes that begin with the same epoch settle by their ids' order who is right about a slot.
   for (const [index, node] of nodes.entries()) await node.ask("CLUSTER", "SET-CONFIG-EPOCH", `${index + 1}`);
@@ -137,12 +137,30 @@ export async function moveSlots(
   });
 }
 
-/** The cluster's bus listens 10 000 ports further up. */
-async function clusterPort(): Promise<number> {
-  return until("there is a free port below 55536", async () => {
-    const port = await freePort();
-    return port < 55_536 ? port : undefined;
-  });
+/** Moves a slot with the keys that are in it, as redis-cli does. */
+export async function migrateSlot(
+  nodes: readonly RedisServer[],
+  slot: number,
+  source: RedisServer,
+  target: RedisServer,
+): Promise<void> {
+  await beginMigration(slot, source, target);
+  for (let keys = await keysIn(source, slot); keys.length > 0; keys = await keysIn(source, slot)) {
+    await source.ask("MIGRATE", "127.0.0.1", `${target.port}`, "", "0", "5000", "KEYS", ...keys);
+  }
+  await moveSlots(nodes, [slot], source, target);
+}
+
+/** Opens a slot, so that its keys may go from one node to the other. */
+export async function beginMigration(slot: number, source: RedisServer, target: RedisServer): Promise<void> {
+  const [from, to] = await Promise.all([source, target].map((node) => node.ask("CLUSTER", "MYID")));
+  await target.ask("CLUSTER", "SETSLOT", `${slot}`, "IMPORTING", from!);
+  await source.ask("CLUSTER", "SETSLOT", `${slot}`, "MIGRATING", to!);
+}
+
+async function keysIn(node: RedisServer, slot: number): Promise<string[]> {
+  const reply = await node.ask("CLUSTER", "GETKEYSINSLOT", `${slot}`, "100");
+  return reply.split("\r\n").filter((line) => !/^[*$]/.test(line));
 }
 
 function extended(program: Program, port: number, folder: string): RedisServer {
@@ -160,7 +178,7 @@ function extended(program: Program, port: number, folder: string): RedisServer {
 /** One command over one connection; the reply as RESP2 has it, a text without its length. */
 async function ask(port: number, ...words: string[]): Promise<string> {
   const socket = connect(port, "127.0.0.1");
-  socket.setTimeout(5000, () => socket.destroy(new Error("no answer")));
+  socket.setTimeout(HUNG_MS, () => socket.destroy(new Error("no answer")));
   const chunks: Buffer[] = [];
   socket.on("data", (chunk) => chunks.push(chunk));
   const command = `*${words.length}\r\n${words.map((word) => `$${Buffer.byteLength(word)}\r\n${word}\r\n`).join("")}`;

@@ -10,10 +10,7 @@ export const BETTER_SQLITE3 = process.env.BETTER_SQLITE3_PATH;
 /** A Node that has node:sqlite. */
 export const NODE22 = process.env.NODE22_PATH;
 
-/** A Bun, whose driver fits as well. */
-export const BUN = process.env.BUN_PATH;
-
-const FIXTURES = new URL("../integration/fixtures/", import.meta.url);
+const FIXTURES = new URL("../fixtures/", import.meta.url);
 
 export const betterSqlite3 = (path: string, options?: BetterSqlite3.Options): BetterSqlite3.Database => {
   const Database = createRequire(import.meta.url)(BETTER_SQLITE3!) as typeof BetterSqlite3;
@@ -85,24 +82,4 @@ export async function startWorkers(
     goOn();
   }
   return workers;
-}
-
-/** What each case of the store contract says in a runtime of its own. */
-export async function contractIn(
-  command: string,
-  driver: string,
-  folder: string,
-  options: object,
-): Promise<unknown[][]> {
-  const script = fileURLToPath(new URL("sqlite-contract.mjs", FIXTURES));
-  const warnings = driver === "bun:sqlite" ? [] : ["--no-warnings"];
-  const child = spawn(command, [...warnings, script, driver, folder, JSON.stringify(options)], {
-    stdio: ["ignore", "pipe", "inherit"],
-  });
-  running.add(child);
-  const said: unknown[][] = [];
-  createInterface(child.stdout).on("line", (line) => said.push(JSON.parse(line) as unknown[]));
-  await new Promise((resolve) => child.on("close", resolve));
-  running.delete(child);
-  return said;
 }

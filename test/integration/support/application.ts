@@ -22,6 +22,18 @@ export interface Reply {
 
 export type Route = (asked: Asked) => Reply | Promise<Reply>;
 
+/** What is said to one kind of cache, and goes before Cache-Control there. */
+export const TARGETED = [
+  ["cdn-cache-control", "max-age=600"],
+  ["cloudflare-cdn-cache-control", "max-age=600"],
+  ["vercel-cdn-cache-control", "public, s-maxage=600"],
+  ["netlify-cdn-cache-control", "public, durable, s-maxage=600"],
+  ["examplecdn-cache-control", "max-age=600"],
+  ["surrogate-control", "max-age=600"],
+  ["edge-control", "max-age=600"],
+  ["x-accel-expires", "600"],
+] as const;
+
 const json = (value: unknown): Reply => ({ body: JSON.stringify(value) });
 const nothing = (): string => "";
 
@@ -65,6 +77,26 @@ export const routes: Readonly<Record<string, Route>> = {
     return { body: `${session.owner} reads late` };
   },
 
+  "/late-signal": async ({ session, query, stage }) => {
+    await stage.gate(query.get("gate")!).pass();
+    const { aborted } = session.signal;
+    await stage.gate(query.get("then")!).pass();
+    return { body: `aborted: ${aborted}` };
+  },
+
+  "/signal": ({ session }) => ({ body: `aborted: ${session.signal.aborted}` }),
+
+  "/signal-stream": ({ session }) => {
+    const { signal } = session;
+    return {
+      body: (async function* () {
+        yield "begun\n";
+        if (!signal.aborted) await new Promise((resolve) => signal.addEventListener("abort", resolve));
+        yield "ended";
+      })(),
+    };
+  },
+
   "/two-cookies": ({ session }) => {
     session.data.seen = true;
     return {
@@ -105,18 +137,31 @@ export const routes: Readonly<Record<string, Route>> = {
     return { body: streamed(session) };
   },
 
-  "/stream-unsaved": ({ session }) => ({ body: unsaved(session) }),
+  "/stream-unsaved": ({ session }) => ({ status: session.isNew ? 401 : 200, body: unsaved(session) }),
   "/held-unsaved": ({ session }) => {
     session.data.before = 1;
     return { body: unsaved(session) };
   },
 
   "/late-signin": ({ session }) => ({
+    status: session.isNew ? 200 : 409,
     body: (async function* () {
       yield "begun\n";
       try {
         session.signIn("ada");
         yield "signed in";
+      } catch (error) {
+        yield (error as { code: string }).code;
+      }
+    })(),
+  }),
+
+  "/late-look": ({ session }) => ({
+    body: (async function* () {
+      yield "begun\n";
+      try {
+        await session.load();
+        yield session.owner ?? "anonymous";
       } catch (error) {
         yield (error as { code: string }).code;
       }
@@ -129,6 +174,10 @@ export const routes: Readonly<Record<string, Route>> = {
   },
 
   "/public": ({ session }) => ({ headers: [["cache-control", "public, max-age=60"]], body: session.owner ?? "-" }),
+  "/targeted": ({ session, query }) => {
+    if (query.has("write")) session.data.n = 1;
+    return { headers: TARGETED, body: session.owner ?? "-" };
+  },
   "/vary": ({ session }) => ({ headers: [["vary", "Accept-Encoding"]], body: session.owner ?? "-" }),
 
   "/etag": ({ session, header }) => {

@@ -3,6 +3,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
+import { HUNG_MS } from "../../support/throwaway.ts";
 
 const run = promisify(execFile);
 
@@ -71,7 +72,7 @@ export function workshop(): Workshop {
       return run(process.execPath, ["--import", tsx, path], {
         cwd: scratch,
         env: { ...env, ...more },
-        timeout: 50_000,
+        timeout: HUNG_MS,
       });
     },
 
@@ -79,4 +80,10 @@ export function workshop(): Workshop {
       for (const path of [folder, scratch]) rmSync(path, { recursive: true, force: true });
     },
   };
+}
+
+/** Runs a block to its end: a script closes what it has opened, an application would keep it open for as long as it runs. */
+export function runBlock(place: Workshop, code: string, env?: NodeJS.ProcessEnv) {
+  const end = /^await \w+\.close\(\);$/m.test(code) ? "" : "process.exit();\n";
+  return place.run(`${code}\n${end}`, env);
 }

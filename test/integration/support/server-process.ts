@@ -7,10 +7,10 @@ import { createStage } from "./stage.ts";
 import { ways } from "./ways.ts";
 
 const [, , directory, secretKey] = process.argv;
-const sessions = createSessions({ secretKey, store: fileStore({ directory: directory! }) });
+const sessions = createSessions({ secretKey, store: fileStore({ directory: directory! }), storeTimeout: "60s" });
 const origins: Record<string, string> = {};
 for (const way of ways) {
-  const server = await way.start({ sessions, stage: createStage(), lazy: false, trustProxy: false });
+  const server = await way.start({ sessions, stage: createStage(), lazy: false, personal: false, trustProxy: false });
   origins[way.name] = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
 }
 console.log(JSON.stringify(origins));

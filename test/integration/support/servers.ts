@@ -45,7 +45,7 @@ export interface Scene {
   signedIn(owner?: string): Promise<Client>;
 }
 
-export interface Staging extends Partial<Pick<Serving, "lazy" | "trustProxy">> {
+export interface Staging extends Partial<Pick<Serving, "lazy" | "personal" | "trustProxy">> {
   readonly store?: StoreName;
   /** The application has an error handler of its own. */
   readonly ownErrors?: boolean;
@@ -89,7 +89,13 @@ export async function originFor(listener: Listener): Promise<string> {
 
 /** Serves the application on one way in; ended after the test. */
 export async function serve(way: Way, staging: Staging = {}): Promise<Scene> {
-  const { store: storeName = "memoryStore", lazy = false, trustProxy = false, ownErrors = false } = staging;
+  const {
+    store: storeName = "memoryStore",
+    lazy = false,
+    personal = false,
+    trustProxy = false,
+    ownErrors = false,
+  } = staging;
   const clock = { ahead: 0 };
   const now = () => Date.now() + clock.ahead;
   const kept: SessionStore =
@@ -115,12 +121,18 @@ export async function serve(way: Way, staging: Staging = {}): Promise<Scene> {
   };
   const store = faulty(held, Object.fromEntries(OPERATIONS.map((name) => [name, fate(name)])));
 
-  const sessions = createSessions({ secretKey: SECRET_KEY, clock: now, ...staging.options, store });
+  const sessions = createSessions({
+    secretKey: SECRET_KEY,
+    storeTimeout: "60s",
+    clock: now,
+    ...staging.options,
+    store,
+  });
   const dropped: Scene["dropped"] = [];
   sessions.on("dropped", (event) => dropped.push(event));
   const stage = createStage();
   const seen: unknown[] = [];
-  const server = await way.start({ sessions, stage, lazy, trustProxy, seen: ownErrors ? seen : undefined });
+  const server = await way.start({ sessions, stage, lazy, personal, trustProxy, seen: ownErrors ? seen : undefined });
   afterwards(() => sessions.close());
   const origin = originOf(server);
   const port = Number(new URL(origin).port);

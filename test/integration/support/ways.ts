@@ -19,6 +19,7 @@ export interface Serving {
   readonly sessions: Sessions;
   readonly stage: Stage;
   readonly lazy: boolean;
+  readonly personal: boolean;
   /** The framework's own setting, not Sojourn's. */
   readonly trustProxy: boolean;
   /** Where given, the application has an error handler of its own, which notes what it is told. */
@@ -51,7 +52,7 @@ export const ways: readonly Way[] = [
   {
     name: "fetch",
     holds: false,
-    async start({ sessions, stage, lazy, seen }) {
+    async start({ sessions, stage, lazy, personal, seen }) {
       const app = onFetch(
         sessions,
         async (request: Request, session) => {
@@ -64,6 +65,7 @@ export const ways: readonly Way[] = [
         },
         {
           lazy,
+          personal,
           ...(seen && {
             onError(error: SessionError) {
               seen.push(error);
@@ -82,7 +84,7 @@ export const ways: readonly Way[] = [
   {
     name: "node:http",
     holds: true,
-    async start({ sessions, stage, lazy, seen }) {
+    async start({ sessions, stage, lazy, personal, seen }) {
       const onError = (error: unknown, _req: unknown, res: ServerResponse) => {
         seen?.push(error);
         if (res.headersSent) res.destroy();
@@ -100,7 +102,7 @@ export const ways: readonly Way[] = [
             for (const [name, value] of reply.headers ?? []) res.appendHeader(name, value);
             await write(res, reply.body);
           },
-          { lazy, ...(seen && { onError }) },
+          { lazy, personal, ...(seen && { onError }) },
         ),
       );
     },
@@ -110,9 +112,9 @@ export const ways: readonly Way[] = [
   {
     name: "Fastify 5",
     holds: false,
-    async start({ sessions, stage, lazy, trustProxy, seen }) {
+    async start({ sessions, stage, lazy, personal, trustProxy, seen }) {
       const app = Fastify({ trustProxy, forceCloseConnections: true });
-      await app.register(onFastify(sessions, { lazy }));
+      await app.register(onFastify(sessions, { lazy, personal }));
       if (seen) {
         app.setErrorHandler((error, _request, reply) => {
           seen.push(error);
@@ -141,8 +143,8 @@ export const ways: readonly Way[] = [
   {
     name: "Hono 4",
     holds: false,
-    async start({ sessions, stage, lazy, seen }) {
-      const app = new Hono().use(onHono(sessions, { lazy }));
+    async start({ sessions, stage, lazy, personal, seen }) {
+      const app = new Hono().use(onHono(sessions, { lazy, personal }));
       if (seen) {
         app.onError((error, c) => {
           seen.push(error);
@@ -166,10 +168,10 @@ function expressWay(name: WayName, framework: typeof express): Way {
   return {
     name,
     holds: true,
-    async start({ sessions, stage, lazy, trustProxy, seen }) {
+    async start({ sessions, stage, lazy, personal, trustProxy, seen }) {
       const app = framework();
       app.set("trust proxy", trustProxy);
-      app.use(onExpress(sessions, { lazy }));
+      app.use(onExpress(sessions, { lazy, personal }));
       for (const path of Object.keys(routes)) {
         app.all(path, (req, res, next) => {
           const asked = { session: req.session, query: queryOf(req.url), stage, header: (of: string) => req.get(of) };

@@ -1,0 +1,69 @@
+import { describe, expect, it } from "vitest";
+import { checkOrigin } from "./origin.ts";
+
+interface Connection {
+  origin: string;
+  host?: string;
+  encrypted?: boolean;
+  proto?: string;
+  trustProxy?: boolean;
+}
+
+function isLetIn({ origin, host = "shop.example", encrypted = false, proto, trustProxy = false }: Connection): boolean {
+  const headers = { origin, host, ...(proto !== undefined && { "x-forwarded-proto": proto }) };
+  try {
+    checkOrigin({ headers, socket: { encrypted } }, [], trustProxy);
+    return true;
+  } catch (error) {
+    expect(error).toMatchObject({ code: "ERR_SESSION_ORIGIN", status: 403 });
+    return false;
+  }
+}
+
+describe("checkOrigin", () => {
+  const cases: [Connection, boolean][] = [
+    [{ origin: "https://shop.example", encrypted: true }, true],
+    [{ origin: "http://shop.example", encrypted: true }, false],
+    [{ origin: "http://shop.example" }, true],
+    [{ origin: "https://shop.example" }, true],
+    [{ origin: "http://shop.example", proto: "https", trustProxy: true }, false],
+    [{ origin: "https://shop.example", proto: "https", trustProxy: true }, true],
+    [{ origin: "http://shop.example", proto: "http", trustProxy: true }, true],
+    [{ origin: "http://shop.example", proto: "https" }, true],
+    // Default ports may be named.
+    [{ origin: "https://shop.example", host: "shop.example:443", encrypted: true }, true],
+    [{ origin: "http://shop.example", host: "shop.example:80" }, true],
+    [{ origin: "https://shop.example", host: "shop.example:80" }, false],
+    [{ origin: "https://shop.example:8443", host: "shop.example:8443", encrypted: true }, true],
+    [{ origin: "https://shop.example:8443", encrypted: true }, false],
+    [{ origin: "https://shop.example", host: "Shop.Example", encrypted: true }, true],
+    [{ origin: "http://[::1]:3000", host: "[::1]:3000" }, true],
+    // No page of the web has one of these.
+    [{ origin: "ftp://shop.example" }, false],
+    [{ origin: "chrome-extension://shop.example" }, false],
+    [{ origin: "null" }, false],
+    [{ origin: "" }, false],
+    [{ origin: "https://evil.example" }, false],
+    [{ origin: "https://shop.example.evil.example" }, false],
+    [{ origin: "https://shop.example@evil.example" }, false],
+    [{ origin: "https://shop.example", host: "" }, false],
+    [{ origin: "https://shop.example", host: "a b" }, false],
+  ];
+
+  it.each(cases)("of %j: %s", (connection, expected) => {
+    expect(isLetIn(connection)).toBe(expected);
+  });
+
+  it("compares the scheme of a fetch request's URL", () => {
+    const request = (url: string, origin: string) => ({ url, headers: new Headers({ origin, host: "shop.example" }) });
+    expect(() => checkOrigin(request("https://shop.example/", "https://shop.example"), [], false)).not.toThrow();
+    expect(() => checkOrigin(request("https://shop.example/", "http://shop.example"), [], false)).toThrow(
+      /another site/,
+    );
+  });
+
+  it("lets in what is listed, whatever its scheme", () => {
+    const request = { headers: { origin: "http://app.example", host: "shop.example" }, socket: { encrypted: true } };
+    expect(() => checkOrigin(request, ["http://app.example"], false)).not.toThrow();
+  });
+});

@@ -1,0 +1,36 @@
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { storeContract } from "../../src/testing/index.ts";
+import { fetchCases } from "../fixtures/fetch-cases.mjs";
+import { casesIn, runtimes } from "../support/runtimes.ts";
+import { removeFolder, throwawayFolder } from "../support/throwaway.ts";
+
+let folder: string;
+beforeAll(() => (folder = throwawayFolder()));
+afterAll(() => removeFolder(folder));
+
+const neverMade = (): never => {
+  throw new Error("only the names of the cases are asked for");
+};
+const contract = storeContract(neverMade, {
+  capabilities: ["idsOf", "all", "deleteExpired", "subscribe", "close"],
+}).map(({ name }) => name);
+const announcing = { table: "Order", announceChanges: true };
+
+for (const runtime of runtimes) {
+  const subjects = [
+    { what: "memoryStore", subject: "memory", names: contract },
+    { what: "fileStore", subject: "file", names: contract },
+    { what: `sqliteStore with ${runtime.sqlite}`, subject: runtime.sqlite, names: contract },
+    { what: "sqliteStore, announcing changes,", subject: runtime.sqlite, names: contract, options: announcing },
+    { what: "the fetch adapter", subject: "fetch", names: fetchCases.map(({ name }) => name) },
+  ];
+  describe.skipIf(!runtime.command).each(subjects)(`$what on ${runtime.name}`, ({ what, subject, names, options }) => {
+    let said: Map<string, string | null>;
+    beforeAll(async () => {
+      said = await casesIn(runtime, subject, `${folder}/${runtime.name} ${what}`, options);
+    });
+    it.each(names)("%s", (name) => {
+      expect(said.get(name)).toBeNull();
+    });
+  });
+}

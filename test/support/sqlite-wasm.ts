@@ -1,0 +1,22 @@
+import wasm from "node-sqlite3-wasm";
+import type { SqliteDatabase } from "../../src/stores/sqlite.ts";
+
+/** SQLite in WebAssembly: a real one on every Node, in memory, for one process. */
+export function wasmSqlite(): SqliteDatabase & { close(): void } {
+  const database = new wasm.Database();
+  return {
+    get inTransaction() {
+      return database.inTransaction;
+    },
+    exec: (sql) => database.exec(sql),
+    prepare(sql) {
+      const statement = database.prepare(sql);
+      return {
+        run: (...values) => statement.run(values),
+        get: (...values) => statement.get(values) ?? undefined,
+        all: (...values) => statement.all(values),
+      };
+    },
+    close: () => database.close(),
+  };
+}
