@@ -2,6 +2,7 @@ import { execFile } from "node:child_process";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { beforeAll, describe, expect, it } from "vitest";
+import { HUNG_MS } from "../support/throwaway.ts";
 
 const run = promisify(execFile);
 const BUN = process.env["BUN_PATH"];
@@ -19,7 +20,7 @@ interface Results {
 describe.skipIf(BUN === undefined)("sojourn for fetch on Bun's own server", () => {
   let results: Results;
   beforeAll(async () => {
-    results = JSON.parse((await run(BUN!, [PROGRAM], { timeout: 50_000 })).stdout) as Results;
+    results = JSON.parse((await run(BUN!, [PROGRAM], { timeout: HUNG_MS })).stdout) as Results;
   });
 
   it("sends a response that the application keeps whole and with a cookie, and leaves it as it is", () => {

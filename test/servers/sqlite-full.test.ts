@@ -8,6 +8,7 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { SessionStore } from "../../src/store.ts";
 import { sqliteStore } from "../../src/stores/sqlite.ts";
 import { BETTER_SQLITE3, betterSqlite3 } from "../support/sqlite.ts";
+import { HUNG_MS } from "../support/throwaway.ts";
 
 const HOUR = 3_600_000;
 const session = (version = 1) => ({
@@ -85,9 +86,9 @@ describe.skipIf(!BETTER_SQLITE3)("sqliteStore on a full disk", () => {
         for (const [index, id] of rest.entries()) expect(await [one, other][index % 2]!.delete(id)).toBe(true);
         for (const id of [first, ...rest]) expect(await other.read(id)).toBeUndefined();
         expect((await other.read(second))?.version).toBe(1);
-        await expect.poll(() => heard.length, { timeout: 30_000 }).toBe(ids.length - 1);
+        await expect.poll(() => heard.length, { timeout: HUNG_MS }).toBe(ids.length - 1);
         execFileSync("mount", ["-o", `remount,size=${megabytes + 4}m`, folder]);
-        await expect.poll(() => one.create("new", session()).catch(() => false), { timeout: 30_000 }).toBe(true);
+        await expect.poll(() => one.create("new", session()).catch(() => false), { timeout: HUNG_MS }).toBe(true);
         expect(existsSync(join(folder, "sessions.db-reserve"))).toBe(true);
       } finally {
         for (const database of databases.splice(0)) database.close();
