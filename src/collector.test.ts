@@ -1,6 +1,5 @@
 import { setImmediate as nextTurn } from "node:timers/promises";
-import { describe, expect, it, onTestFinished } from "vitest";
-import { jumpingClock } from "../test/support/clock.ts";
+import { describe, expect, it, vi } from "vitest";
 import { site, START } from "../test/support/stores.ts";
 import { createCollector } from "./collector.ts";
 import { createEmitter } from "./events.ts";
@@ -180,11 +179,17 @@ describe("createCollector", () => {
 
 describe("sessions.close", () => {
   it("returns after storeTimeout where the store never finishes forgetting, and closes the store", async () => {
-    onTestFinished(jumpingClock());
     const store = memoryStore({ clock: () => START });
-    const { sessions, browser } = site({ store: { ...store, deleteExpired: never }, storeTimeout: "20ms" });
+    const { sessions, browser } = site({ store: { ...store, deleteExpired: never } });
     await browser().visit((session) => (session.data["n"] = 1));
-    await sessions.close();
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+    try {
+      const closing = sessions.close();
+      await vi.advanceTimersByTimeAsync(5000);
+      await closing;
+    } finally {
+      vi.useRealTimers();
+    }
     await expect(store.read("any")).rejects.toThrow(/closed/);
   });
 });

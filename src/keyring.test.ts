@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { failureOf } from "../test/support/failures.ts";
 import { KEYS } from "../test/support/stores.ts";
 import { seededRandom } from "../test/support/random.ts";
-import { createKeyring, randomBytesPooled, type SecretKey } from "./keyring.ts";
+import { createKeyring, type SecretKey } from "./keyring.ts";
 
 const [A, B, C] = KEYS;
 const plain = Buffer.from("what the store must not know");
@@ -262,17 +262,5 @@ describe("Keyring.seal and Keyring.open", () => {
     expect(sealed.includes(signature.subarray(0, 8))).toBe(false);
     expect(sealed.subarray(1, 5).equals(createKeyring(A, "session").seal("x", plain).subarray(1, 5))).toBe(true);
     expect(A.includes(sealed.subarray(1, 5).toString("hex"))).toBe(false);
-  });
-});
-
-describe("randomBytesPooled", () => {
-  it("never gives the same bytes twice, and gives the caller bytes of its own", () => {
-    const seen = new Set<string>();
-    for (let i = 0; i < 20_000; i++) {
-      const bytes = randomBytesPooled(i % 2 === 0 ? 16 : 12);
-      seen.add(bytes.toString("hex"));
-      bytes.fill(0);
-    }
-    expect(seen.size).toBe(20_000);
   });
 });

@@ -4,11 +4,11 @@ import {
   createHmac,
   createSecretKey,
   hkdfSync,
-  randomFillSync,
   timingSafeEqual,
   type KeyObject,
 } from "node:crypto";
 import { SessionError } from "./errors.ts";
+import { freshBytes } from "./random.ts";
 
 /** One secret key, or the current one followed by the previous ones that are still accepted. */
 export type SecretKey = string | Uint8Array | readonly (string | Uint8Array)[];
@@ -121,7 +121,8 @@ export function createKeyring(secretKey: SecretKey | undefined, cookieName: stri
     successors: (id, secret) => keys.map((key) => successor(key, id, secret)),
 
     seal(id, plain) {
-      const nonce = randomBytesPooled(NONCE_BYTES);
+      // With the record in it: a nonce that comes twice under one key would open both records to whoever has them.
+      const nonce = freshBytes(NONCE_BYTES, plain);
       const cipher = createCipheriv("aes-256-gcm", recordKey(current, id), nonce, { authTagLength: TAG_BYTES });
       cipher.setAAD(associatedData(id));
       const body = cipher.update(plain);
@@ -186,19 +187,4 @@ function recordKey(key: DerivedKey, id: string): Buffer {
 
 function associatedData(id: string): Buffer {
   return Buffer.from(`sojourn record ${SEALED_FORMAT}\0${id}`);
-}
-
-// Asking the system for 16 bytes costs twenty times what they cost out of a pool.
-const pool = Buffer.alloc(4096);
-let taken = pool.length;
-
-/** Fresh random bytes from the system's generator, fetched many at a time; handed out once and wiped. */
-export function randomBytesPooled(size: number): Buffer {
-  if (taken + size > pool.length) {
-    randomFillSync(pool);
-    taken = 0;
-  }
-  const bytes = Buffer.from(pool.subarray(taken, taken + size));
-  pool.fill(0, taken, (taken += size));
-  return bytes;
 }

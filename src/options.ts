@@ -11,7 +11,8 @@ import type { SessionStore } from "./store.ts";
 export interface SessionsOptions {
   /**
    * The application's secret: a string or bytes, at least 32 of them, or a list of the current key and the previous ones
-   * that are still accepted. Required. `npx sojourn keygen` makes one.
+   * that are still accepted. Required. `npx sojourn keygen` makes one. Drop a previous key when every session that it signed
+   * has ended: after `absoluteTimeout`, or the longest `remember` of any sign-in where that is longer.
    */
   secretKey: SecretKey | undefined;
   /** Where records are kept. Required. */

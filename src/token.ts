@@ -1,5 +1,6 @@
 import { hash } from "node:crypto";
-import { randomBytesPooled, type Keyring } from "./keyring.ts";
+import type { Keyring } from "./keyring.ts";
+import { freshBytes } from "./random.ts";
 
 /**
  * What the client's cookie carries: `1<id><secret><epoch><signature>`, 81 characters.
@@ -32,7 +33,7 @@ export function nextEpoch(epoch: number): number {
 
 /** 128 random bits as 22 characters. */
 export function randomPart(): string {
-  return randomBytesPooled(16).toString("base64url");
+  return freshBytes(16).toString("base64url");
 }
 
 export function signToken(keyring: Keyring, { id, secret, epoch }: Token): string {

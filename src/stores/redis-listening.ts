@@ -7,7 +7,7 @@ export interface Channels {
 }
 
 /** A connection, or several, that hear until they are lost: they never reconnect by themselves. */
-export interface Listening {
+interface Listening {
   /** Fulfilled as soon as whatever is published will be heard. */
   readonly ready: Promise<void>;
   /** Fulfilled if every connection still answers, and is where its channels are. */

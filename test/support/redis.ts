@@ -117,6 +117,7 @@ export async function moveSlots(
   const id = await target.ask("CLUSTER", "MYID");
   // The others believe whom they have heard the greatest epoch from.
   await target.ask("CLUSTER", "BUMPEPOCH");
+  const epoch = Number(/cluster_my_epoch:(\d+)/.exec(await target.ask("CLUSTER", "INFO"))?.[1]);
   for (const slot of slots) {
     for (const node of [target, source]) {
       const reply = await node.ask("CLUSTER", "SETSLOT", `${slot}`, "NODE", id);
@@ -132,6 +133,8 @@ export async function moveSlots(
         .slice(8)
         .filter((word) => !word.startsWith("["));
       const bounds = ranges.map((range) => range.split("-").map(Number));
+      // Who has been told of the slots alone could take as great an epoch for the next move, and nobody would believe it.
+      if (Number(line.split(" ")[6]) < epoch) return false;
       return slots.every((slot) => bounds.some(([low, high = low]) => slot >= low! && slot <= high!));
     });
   });
