@@ -61,6 +61,22 @@ describe("redisStore on a Redis in this process", () => {
     expect(await life("second")).toEqual([["EVALSHA"], ["GET"], ["EVALSHA"], ["EVALSHA"], ["EVALSHA"]]);
   });
 
+  it("ends a session at the very millisecond at which it expires", async () => {
+    let now = Date.now();
+    const timed = redisStore(fakeRedis(() => now));
+    const expiresAt = now + 1000;
+    await timed.create("created", session({ expiresAt }));
+    await timed.create("updated", session());
+    await timed.update("updated", session({ version: 2, expiresAt }), 1);
+    await timed.create("touched", session({ expiresAt: now + 500 }));
+    await timed.touch("touched", expiresAt);
+    const live = async () => Promise.all(["created", "updated", "touched"].map(async (id) => !!(await timed.read(id))));
+    now = expiresAt - 1;
+    expect(await live()).toEqual([true, true, true]);
+    now = expiresAt;
+    expect(await live()).toEqual([false, false, false]);
+  });
+
   it("goes on listening after its connection is cut, and says so", async () => {
     const heard: string[] = [];
     const states: boolean[] = [];

@@ -1,11 +1,14 @@
+import { mkdtempSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { storeContract } from "../../src/testing/index.ts";
 import { fetchCases } from "../fixtures/fetch-cases.mjs";
 import { casesIn, runtimes } from "../support/runtimes.ts";
-import { removeFolder, throwawayFolder } from "../support/throwaway.ts";
+import { removeFolder } from "../support/throwaway.ts";
 
 let folder: string;
-beforeAll(() => (folder = throwawayFolder()));
+beforeAll(() => (folder = mkdtempSync(join(tmpdir(), "sojourn-runtimes-"))));
 afterAll(() => removeFolder(folder));
 
 const neverMade = (): never => {

@@ -36,7 +36,8 @@ export function fakeRedis(clock: () => number = Date.now): FakeRedis {
 
   function found(key: string): Entry | undefined {
     const entry = keys.get(key);
-    if (entry === undefined || entry.end > clock()) return entry;
+    // A key can still be read in the millisecond in which it expires.
+    if (entry === undefined || entry.end >= clock()) return entry;
     keys.delete(key);
     return undefined;
   }

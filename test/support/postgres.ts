@@ -120,12 +120,7 @@ async function run(
       output: () => program.output(),
       pause: () => program.pause(),
       resume: () => program.resume(),
-      // Its children would notice, but not at once.
-      async kill() {
-        const children = childrenOf(program.pid);
-        await program.kill();
-        for (const child of children) killed(child);
-      },
+      kill: () => program.kill(),
       async restart() {
         program.resume();
         await shutDown();
@@ -170,22 +165,6 @@ function tool(name: string, ...args: string[]): void {
   const command = join(dirname(realpathSync(POSTGRES_PATH)), name);
   const { status, stderr, error } = spawnSync(command, args, { ...unprivileged(), cwd: "/", encoding: "utf8" });
   if (status !== 0) throw new Error(`${name} failed: ${error?.message ?? stderr}`);
-}
-
-function childrenOf(pid: number): number[] {
-  try {
-    return readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").split(" ").filter(Boolean).map(Number);
-  } catch {
-    return [];
-  }
-}
-
-function killed(pid: number): void {
-  try {
-    process.kill(pid, "SIGKILL");
-  } catch {
-    // It was faster.
-  }
 }
 
 /** A pgbouncer in transaction mode before a server. */

@@ -178,8 +178,18 @@ function extended(program: Program, port: number, folder: string): RedisServer {
   });
 }
 
-/** One command over one connection; the reply as RESP2 has it, a text without its length. */
+/**
+ * One command over one connection; the reply as RESP2 has it, a text without its length. A server that becomes a primary
+ * or a replica may cut whoever asks meanwhile (a Sentinel has it do so): it is asked once more.
+ */
 async function ask(port: number, ...words: string[]): Promise<string> {
+  return askOnce(port, words).catch((error: NodeJS.ErrnoException) => {
+    if (error.code !== "ECONNRESET") throw error;
+    return askOnce(port, words);
+  });
+}
+
+async function askOnce(port: number, words: readonly string[]): Promise<string> {
   const socket = connect(port, "127.0.0.1");
   socket.setTimeout(HUNG_MS, () => socket.destroy(new Error("no answer")));
   const chunks: Buffer[] = [];

@@ -83,11 +83,15 @@ export async function startProgram(options: ProgramOptions): Promise<Program> {
   async function end(signal: NodeJS.Signals): Promise<void> {
     if (ended) return;
     const exit = once(child, "exit");
+    const family = descendantsOf(child.pid!);
     signalFamily(child.pid!, "SIGCONT");
     child.kill(signal);
     const last = setTimeout(() => child.kill("SIGKILL"), 10_000);
     await exit;
     clearTimeout(last);
+    // They would notice, but not at once, and may be writing into its folder.
+    for (const pid of family) signalFamily(pid, "SIGKILL");
+    await until(`the children of ${name} have ended`, () => family.every((pid) => hasEnded(pid)));
   }
 
   await start();
@@ -130,6 +134,13 @@ function childrenOf(pid: number): number[] {
     return []; // it has just ended, or this system has no such folder
   }
 }
+
+function descendantsOf(pid: number): number[] {
+  return childrenOf(pid).flatMap((child) => [child, ...descendantsOf(child)]);
+}
+
+/** No thread is left, or none that does anything more. */
+const hasEnded = (pid: number): boolean => threadStates(pid).every((state) => state === "Z" || state === "X");
 
 /** Stopped, or ended and not yet buried. */
 const STOPPED = new Set(["T", "Z", "X"]);
@@ -236,7 +247,7 @@ export function throwawayFolder(prefix = "sojourn-server-"): string {
 }
 
 export function removeFolder(folder: string): void {
-  rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
+  rmSync(folder, { recursive: true, force: true, maxRetries: 10, retryDelay: 50 });
   folders.delete(folder);
 }
 
