@@ -222,6 +222,19 @@ describe("Two tokens of one session in one request", () => {
     expect(alarms).toHaveLength(1);
   });
 
+  it("cost the store four questions at most, however many more there are", async () => {
+    const { store, browser } = site<Data>();
+    const tokens: string[] = [];
+    for (let n = 0; n < 6; n += 1) {
+      const visitor = browser();
+      await visitor.visit((session) => session.signIn(`user ${n}`));
+      tokens.push(visitor.jar.get("__Host-session")!);
+    }
+    const before = store.calls.read;
+    await browser().begin({ cookie: tokens.map((token) => `__Host-session=${token}`).join("; ") });
+    expect(store.calls.read - before).toBe(4);
+  });
+
   it("count as one where one is signed by the key of before", async () => {
     const { browser, backend, time, token } = await signedIn({ secretKey: KEYS[0] });
     const after = site<Data>({ store: backend, clock: () => time.now, secretKey: [KEYS[1], KEYS[0]] });

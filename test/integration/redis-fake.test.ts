@@ -77,6 +77,12 @@ describe("redisStore on a Redis in this process", () => {
     expect(await live()).toEqual([false, false, false]);
   });
 
+  it("finds every session of an owner who signs in again and again for some minutes", async () => {
+    const ids = Array.from({ length: 20 }, (_, n) => `short-${n}`);
+    for (const id of ids) await store.create(id, session({ owner: "ada", expiresAt: Date.now() + 600_000 }));
+    expect((await store.idsOf("ada")).toSorted()).toEqual(ids.toSorted());
+  });
+
   it("goes on listening after its connection is cut, and says so", async () => {
     const heard: string[] = [];
     const states: boolean[] = [];
