@@ -1,12 +1,12 @@
-import type { Dictionary } from "./codec.ts";
-import { commit } from "./commit.ts";
-import { isNewOwner } from "./intent.ts";
-import { MAX_LIFETIME } from "./cookie.ts";
+import type { Dictionary } from "./changes/codec.ts";
+import { commit } from "./lifecycle/commit.ts";
+import { isNewOwner } from "./lifecycle/plan.ts";
+import { MAX_LIFETIME } from "./request/cookie.ts";
 import { SessionError } from "./errors.ts";
-import { milliseconds, type Duration } from "./expiry.ts";
-import type { Flash } from "./record.ts";
-import { protect } from "./shared-handle.ts";
-import type { SignIn, Visit } from "./visit.ts";
+import { milliseconds, type Duration } from "./lifecycle/timeouts.ts";
+import type { Flash } from "./record/record.ts";
+import { protect } from "./request/shared-handle.ts";
+import type { SignIn, Visit } from "./request/request-session.ts";
 
 /** What may be said of a sign-in. */
 export interface SignInOptions {

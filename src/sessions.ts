@@ -1,17 +1,17 @@
-import { createCollector } from "./collector.ts";
-import { commit } from "./commit.ts";
-import { forbidCaching, forbidSharing, markPrivate, varyByCookie, type ResponseHead } from "./caches.ts";
+import { createCollector } from "./cleanup.ts";
+import { commit } from "./lifecycle/commit.ts";
+import { forbidCaching, forbidSharing, markPrivate, varyByCookie, type ResponseHead } from "./request/cache-headers.ts";
 import { SessionError } from "./errors.ts";
 import { createEmitter, type SessionEvents, type SessionListener } from "./events.ts";
-import { answered, hasHead, headToBe, refuseUsed } from "./fetch-response.ts";
+import { answered, hasHead, headToBe, refuseUsed } from "./request/fetch-response.ts";
 import { settle, type SessionsOptions } from "./options.ts";
-import { createLiveHandles } from "./live.ts";
-import { checkOrigin } from "./origin.ts";
-import { liveSessionsOf, revoke, revokeAll, revokeEverything, storedUnder, type SessionInfo } from "./owners.ts";
-import type { AnyRequest, Closing } from "./request.ts";
-import { innermost } from "./request.ts";
+import { createLiveHandles } from "./signals.ts";
+import { checkOrigin } from "./request/origin.ts";
+import { liveSessionsOf, revoke, revokeAll, revokeEverything, storedUnder, type SessionInfo } from "./users.ts";
+import type { AnyRequest, Closing } from "./request/request.ts";
+import { innermost } from "./request/request.ts";
 import { sessionOf, visitOf, type Session, type SessionData } from "./session.ts";
-import { Visit, type Host } from "./visit.ts";
+import { Visit, type Host } from "./request/request-session.ts";
 import { createLanes } from "./waiting.ts";
 
 /** What `createSessions` makes: the one thing of Sojourn that has a state. */
