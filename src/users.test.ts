@@ -273,6 +273,47 @@ describe("maxPerOwner", () => {
     },
   );
 
+  it("never ends a sign-in that was answered for one that is stored later, where it refuses", async () => {
+    const backend = gated(memoryStore({ clock: () => START }));
+    const options = { store: backend, clock: () => START, maxPerOwner: { sessions: 1, whenFull: "refuse" } } as const;
+    const [first, late] = [site(options), site(options)];
+    const held = backend.hold("create");
+    const signingIn = signIn(late, "ada").catch((error: unknown) => error);
+    await held.arrived;
+    const { browser } = await signIn(first, "ada");
+    held.letGo();
+    expect(await signingIn).toMatchObject({ code: "ERR_SESSION_LIMIT" });
+    expect(await browser.owner()).toBe("ada");
+    expect(await first.sessions.list("ada")).toHaveLength(1);
+  });
+
+  it.each(["evict", "refuse"] as const)(
+    "counts the session that a sign-in was to take the place of, where that goes on by another token (%s)",
+    async (whenFull) => {
+      const shop = site({ maxPerOwner: { sessions: 1, whenFull } });
+      const { browser } = await signIn(shop, "ada");
+      const tab = await browser.copy().begin();
+      await browser.visit((session) => session.rotate());
+      tab.session.signIn("ada");
+      await tab.end().catch(() => undefined);
+      expect(await shop.sessions.list("ada")).toHaveLength(1);
+    },
+  );
+
+  it("fails a sign-in, and leaves nothing of it, where the store can't tell who else is there any more", async () => {
+    const failing = { on: false };
+    const shop = site({ maxPerOwner: 1, faults: { idsOf: () => (failing.on ? "error" : "ok") } });
+    await signIn(shop, "ada");
+    const { create } = shop.store;
+    shop.store.create = (...args) => {
+      failing.on = true;
+      return create(...args);
+    };
+    await expect(signIn(shop, "ada")).rejects.toMatchObject({ code: "ERR_SESSION_STORE" });
+    failing.on = false;
+    expect(await shop.sessions.list("ada")).toHaveLength(1);
+  });
+
   it("lets a sign-in on a server whose clock is behind end the elder one, not itself", async () => {
     const ahead = site({ maxPerOwner: 1 });
     const behind = site({ store: ahead.backend, clock: () => START - 5 * 60_000, maxPerOwner: 1 });

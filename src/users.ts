@@ -1,4 +1,5 @@
 import { SessionError } from "./errors.ts";
+import { endIfUnchanged } from "./lifecycle/end.ts";
 import { lastSeenAt } from "./lifecycle/timeouts.ts";
 import { loadedRecord, type Client, type LoadedRecord } from "./record/record.ts";
 import type { SessionStore, StoredSession } from "./store.ts";
@@ -42,22 +43,35 @@ export function capable<Name extends "idsOf" | "all">(
   return method.bind(store) as NonNullable<SessionStore[Name]>;
 }
 
+/** A session of an owner as it was read. */
+interface Owned {
+  readonly id: string;
+  readonly loaded: LoadedRecord;
+}
+
+/** Where an owner is signed in, the latest sign-in first. */
+export async function list(host: Host, owner: string): Promise<SessionInfo[]> {
+  return (await liveSessionsOf(host, owner)).map(({ id, loaded }) => infoOf(host, id, loaded));
+}
+
 /**
  * The sessions of an owner that are live, the latest sign-in first: as the store knows them, past any near cache. Without a
  * `patience` that bounds the whole, each question to the store has a `storeTimeout` of its own: an owner may have many.
  */
-export async function liveSessionsOf(host: Host, owner: string, patience?: Patience): Promise<SessionInfo[]> {
+async function liveSessionsOf(host: Host, owner: string, patience?: Patience): Promise<Owned[]> {
   const idsOf = capable(host.store, "idsOf", "listing an owner's sessions");
   const ask: Patience["ask"] = (what, question) => (patience ?? new Patience(host.storeTimeout)).ask(what, question);
-  const found: SessionInfo[] = [];
+  const found: Owned[] = [];
   await forEach(await ask("list", () => idsOf(owner)), async (id) => {
     const stored = await ask("read", () => readLatest(host.store, id));
     const loaded = stored && readable(host, id, stored);
     // The index may name a session that has just ended, or changed hands.
-    if (loaded && loaded.record.owner === owner) found.push(infoOf(host, id, loaded));
+    if (loaded && loaded.record.owner === owner) found.push({ id, loaded });
   });
-  return found.toSorted((a, b) => b.signedInAt - a.signedInAt || (a.id < b.id ? -1 : 1));
+  return found.toSorted((a, b) => signedInAt(b) - signedInAt(a) || (a.id < b.id ? -1 : 1));
 }
+
+const signedInAt = ({ loaded }: Owned): number => loaded.record.signedInAt!;
 
 /** One record that can't be opened must not hide the others, nor keep its owner from signing in. */
 function readable(host: Host, id: string, stored: StoredSession): LoadedRecord | undefined {
@@ -70,12 +84,12 @@ function readable(host: Host, id: string, stored: StoredSession): LoadedRecord |
 }
 
 function infoOf(host: Host, id: string, { record, expiresAt }: LoadedRecord): SessionInfo {
-  const { owner, createdAt, signedInAt, note, client } = record;
+  const { owner, createdAt, note, client } = record;
   return {
     id,
     owner: owner!,
     createdAt,
-    signedInAt: signedInAt!,
+    signedInAt: record.signedInAt!,
     lastSeenAt: lastSeenAt(expiresAt, record, host.timeouts),
     expiresAt,
     note,
@@ -85,19 +99,37 @@ function infoOf(host: Host, id: string, { record, expiresAt }: LoadedRecord): Se
 }
 
 /** Ends one session. `true` if it was live and this call ended it. */
-export async function revoke(host: Host, id: string): Promise<boolean> {
-  const patience = new Patience(host.storeTimeout);
-  const stored = await patience.ask("read", () => readLatest(host.store, id));
-  // The record of a session that has moved is no session; it is ended all the same where nobody can read it.
-  const record = stored && readable(host, id, stored)?.record;
-  if (!stored || record?.movedTo !== undefined) return false;
-  return end(host, id, record?.owner, patience);
+export function revoke(host: Host, id: string): Promise<boolean> {
+  return end(host, id, () => true);
 }
 
-async function end(host: Host, id: string, owner: string | undefined, patience: Patience): Promise<boolean> {
-  const ended = await patience.ask("delete", () => host.store.delete(id));
-  if (ended) host.emitter.emit("revoked", { id, owner });
-  return ended;
+/**
+ * Ends the session that is stored under an id and meant, or if its user has signed in again meanwhile, the one that it has
+ * become.
+ */
+async function end(
+  host: Host,
+  id: string,
+  isMeant: (owner: string | undefined) => boolean,
+  patience = new Patience(host.storeTimeout),
+): Promise<boolean> {
+  for (;;) {
+    const stored = await patience.ask("read", () => readLatest(host.store, id));
+    if (!stored) return false;
+    const loaded = readable(host, id, stored);
+    const { owner, ended } = loaded?.record ?? { owner: stored.owner };
+    if (ended) {
+      if (ended.movedTo === undefined || ended.owner === undefined || !isMeant(ended.owner)) return false;
+      id = ended.movedTo;
+    } else {
+      if (!isMeant(owner)) return false;
+      const isEnded = loaded
+        ? await endIfUnchanged(host, id, loaded, patience)
+        : await patience.ask("delete", () => host.store.delete(id));
+      if (isEnded) host.emitter.emit("revoked", { id, owner });
+      if (isEnded || !loaded) return isEnded;
+    }
+  }
 }
 
 /**
@@ -107,18 +139,11 @@ async function end(host: Host, id: string, owner: string | undefined, patience: 
 export async function revokeAll(host: Host, owner: string, except: string | undefined): Promise<number> {
   const idsOf = capable(host.store, "idsOf", "revoking an owner's sessions");
   const ids = await new Patience(host.storeTimeout).ask("list", () => idsOf(owner));
-  const spared = storedUnder(host, except);
+  const spared = [except, storedUnder(host, except)];
   return revokeThese(
-    ids.filter((id) => id !== spared),
-    async (id) => {
-      const patience = new Patience(host.storeTimeout);
-      const stored = await patience.ask("read", () => readLatest(host.store, id));
-      if (!stored) return false;
-      // Not even where whoever can write to the store has put another's session under this owner.
-      const record = readable(host, id, stored)?.record;
-      if (record ? record.owner !== owner : stored.owner !== owner) return false;
-      return end(host, id, owner, patience);
-    },
+    ids.filter((id) => !spared.includes(id)),
+    // Not even where whoever can write to the store has put another's session under this owner.
+    (id) => end(host, id, (its) => its === owner),
   );
 }
 
@@ -151,19 +176,20 @@ export async function revokeEverything(host: Host): Promise<number> {
   return ended;
 }
 
-/** The two halves of a sign-in. */
+/** The steps of a sign-in. */
 interface SigningIn {
   /** Stores the session that begins. @param after - a moment that its `signedInAt` has to be later than. */
   store(after: number): Promise<void>;
-  /** Ends the session that was there before, if there was one. */
-  finish(): Promise<void>;
+  /** Marks it as counted; `false` where somebody has ended it. */
+  admit(): Promise<boolean>;
+  /** Ends the session that was there before, if there was one; `false` where that goes on. */
+  finish(): Promise<boolean>;
 }
 
 /**
  * Signs in within the owner's limit. Sign-ins of one owner go one after the other in a process. Between processes several
- * may be stored before any of them counts: then all rank them alike, by moment and id, each counting itself, so that just
- * as many stay as the limit allows. Whoever withdraws because of an error leaves it to the caller to take back what
- * was stored.
+ * may be stored before any of them counts: then all rank them alike, each itself included, so that just as many stay as the
+ * limit allows. Whoever withdraws because of an error leaves it to the caller to take back what was stored.
  *
  * @param former - the id of a session that this sign-in takes the place of, which does not count.
  * @throws SessionError ERR_SESSION_LIMIT where the limit is one that refuses.
@@ -177,29 +203,62 @@ export async function withinLimit(
   const limit = host.maxPerOwner;
   if (!limit) {
     await signingIn.store(0);
-    return signingIn.finish();
+    await signingIn.finish();
+    return;
   }
-  const refuses = limit.whenFull === "refuse";
   const counted = async () => (await liveSessionsOf(host, owner, patience)).filter((one) => one.id !== former);
   return host.lanes.enter(`owner ${owner}`, async () => {
-    // Asked before anything is stored: a store that can't tell fails the sign-in, and leaves the session as it was.
     const before = await counted();
-    if (refuses && before.length >= limit.sessions) throw full(limit);
-    await signingIn.store(before[0]?.signedInAt ?? 0);
-    const endBeyond = async (latestFirst: SessionInfo[]) => {
-      const ranked = refuses ? latestFirst.toReversed() : latestFirst;
-      for (const beyond of ranked.slice(limit.sessions)) await end(host, beyond.id, owner, patience);
-      return ranked.slice(0, limit.sessions).some((one) => one.id === id);
-    };
-    if (refuses && !(await endBeyond(await counted()))) throw full(limit);
-    await signingIn.finish();
-    try {
-      if (!refuses) await endBeyond(await counted());
-    } catch (error) {
-      // It is stored, and the next sign-in looks again.
-      host.emitter.emit("fault", { id, error });
+    const latest = before[0] ? signedInAt(before[0]) : 0;
+    if (limit.whenFull === "refuse") {
+      if (before.length >= limit.sessions) throw full(limit);
+      await signingIn.store(latest);
+      const isAdmitted = (await outranks(host, await counted(), id, limit, patience)) && (await signingIn.admit());
+      if (!isAdmitted) throw full(limit);
+    } else {
+      await signingIn.store(latest);
+      await evict(host, owner, limit, await counted(), patience);
     }
+    if (await signingIn.finish()) return;
+    // The former session goes on after all, by a token that somebody else has been given: it counts.
+    const all = await liveSessionsOf(host, owner, patience);
+    if (limit.whenFull === "evict") await evict(host, owner, limit, all, patience);
+    else if (all.length > limit.sessions) throw full(limit);
   });
+}
+
+/** Ends the sessions whose sign-in is the longest ago, beyond the limit. */
+async function evict(
+  host: Host,
+  owner: string,
+  limit: OwnerLimit,
+  latestFirst: readonly Owned[],
+  patience: Patience,
+): Promise<void> {
+  for (const { id } of latestFirst.slice(limit.sessions)) await end(host, id, (its) => its === owner, patience);
+}
+
+/**
+ * Whether a sign-in that was stored is within the limit. Those that were counted before stay; of the others the earliest
+ * do, and end those beyond them, which may not have looked yet.
+ */
+async function outranks(
+  host: Host,
+  latestFirst: readonly Owned[],
+  id: string,
+  limit: OwnerLimit,
+  patience: Patience,
+): Promise<boolean> {
+  const isCounted = ({ loaded }: Owned) => loaded.version > 1;
+  const earliestFirst = latestFirst.toReversed();
+  const ranked = [...earliestFirst.filter(isCounted), ...earliestFirst.filter((one) => !isCounted(one))];
+  if (!ranked.slice(0, limit.sessions).some((one) => one.id === id)) return false;
+  for (const beyond of ranked.slice(limit.sessions)) {
+    if (await endIfUnchanged(host, beyond.id, beyond.loaded, patience)) continue;
+    // It has been counted in between, or withdrawn.
+    if (await patience.ask("read", () => readLatest(host.store, beyond.id))) return false;
+  }
+  return true;
 }
 
 function full(limit: OwnerLimit): SessionError {

@@ -1,7 +1,7 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Session } from "../session.ts";
 import type { Sessions } from "../sessions.ts";
-import { neverCached, tie } from "./node-response/tie.ts";
+import { tie, tieFailure } from "./node-response/tie.ts";
 import { claim, settleAdapter, type AdapterOptions } from "./adapter.ts";
 
 declare global {
@@ -37,7 +37,7 @@ export function sojourn<Data extends object, Request extends IncomingMessage = I
     const reading = begin(session, req);
     if (!reading) return go();
     reading.then(go, (error: unknown) => {
-      neverCached(res);
+      tieFailure(sessions, session, res);
       next(error);
     });
   };

@@ -1,4 +1,3 @@
-import { forbidCaching } from "../request/cache-headers.ts";
 import { SessionError } from "../errors.ts";
 import { answered, hasHead, headToBe } from "../request/fetch-response.ts";
 import { visitOf, type Session } from "../session.ts";
@@ -39,15 +38,12 @@ export function sojourn<Data extends object, Rest extends unknown[] = []>(
       return isOutermost ? await sessions.commit(session, response) : response;
     } catch (error) {
       visitOf(session).letGo();
-      if (error instanceof SessionError) return uncached(await onError(error, request));
-      throw error;
+      if (!(error instanceof SessionError)) throw error;
+      const response = await onError(error, request);
+      if (!isOutermost || !hasHead(response)) return response;
+      const head = headToBe(response);
+      sessions.concludeFailure(session, head);
+      return answered(response, head.writes);
     }
   };
-}
-
-function uncached(response: Response): Response {
-  if (!hasHead(response)) return response;
-  const head = headToBe(response);
-  forbidCaching(head);
-  return answered(response, head.writes);
 }

@@ -1,5 +1,5 @@
 import type { Context, MiddlewareHandler } from "hono";
-import { forbidCaching } from "../request/cache-headers.ts";
+import type { ResponseHead } from "../request/cache-headers.ts";
 import { standsFor } from "../request/request.ts";
 import type { Session } from "../session.ts";
 import type { Sessions } from "../sessions.ts";
@@ -31,7 +31,7 @@ export function sojourn<Data extends object>(
     try {
       await begin(session, c);
     } catch (error) {
-      neverCached(c);
+      sessions.concludeFailure(session, headOf(c));
       throw error;
     }
     await next();
@@ -41,6 +41,7 @@ export function sojourn<Data extends object>(
       response = await sessions.commit(session, c.res);
     } catch (error) {
       discard(c);
+      sessions.concludeFailure(session, headOf(c));
       throw error;
     }
     if (response === c.res) return;
@@ -74,11 +75,14 @@ function discard(c: Context): void {
   c.res = undefined;
   c.finalized = false;
   for (const name of names) c.header(name, undefined);
-  neverCached(c);
 }
 
-function neverCached(c: Context): void {
-  const set = (name: string, value: string) => c.header(name, value);
+function headOf(c: Context): ResponseHead {
   const { headers } = c.res;
-  forbidCaching({ get: (name) => headers.get(name), keys: () => headers.keys(), set, append: set });
+  return {
+    get: (name) => headers.get(name),
+    keys: () => headers.keys(),
+    set: (name, value) => c.header(name, value),
+    append: (name, value) => c.header(name, value, { append: true }),
+  };
 }

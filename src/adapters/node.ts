@@ -2,7 +2,7 @@ import { STATUS_CODES, type IncomingMessage, type RequestListener, type ServerRe
 import { SessionError } from "../errors.ts";
 import type { Session } from "../session.ts";
 import type { Sessions } from "../sessions.ts";
-import { neverCached, tie } from "./node-response/tie.ts";
+import { tie, tieFailure } from "./node-response/tie.ts";
 import { claim, settleAdapter, type AdapterOptions } from "./adapter.ts";
 import { cut } from "./node-response/cut.ts";
 
@@ -32,7 +32,7 @@ export function sojourn<Data extends object>(
     try {
       await begin(session, req);
     } catch (error) {
-      neverCached(res);
+      tieFailure(sessions, session, res);
       throw error;
     }
     if (isOutermost) tie(sessions, session, res, (error) => onError(error, req, res));

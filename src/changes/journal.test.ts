@@ -510,12 +510,12 @@ describe("Journal.stored", () => {
   });
 });
 
-describe("Journal.forget", () => {
+describe("Journal.restrict", () => {
   it("drops what was there before this request, and keeps what it set", () => {
     const journal = journalOn(contentOf({ theirs: 1, cart: ["tea"], n: 5 }));
     journal.data["mine"] = 2;
     journal.update("n", add(1));
-    journal.forget();
+    journal.restrict([]);
     expect(journal.data).toEqual({ mine: 2, n: 1 });
     expect(dataOf(journal.content())).toEqual({ mine: 2, n: 1 });
   });
@@ -525,21 +525,30 @@ describe("Journal.forget", () => {
     before.flash({ category: "info", message: "theirs" });
     const journal = journalOn(before.content());
     journal.flash({ category: "info", message: "mine" });
-    journal.forget();
+    journal.restrict([]);
     expect(journal.takeFlashes(undefined)).toEqual([{ category: "info", message: "mine" }]);
   });
 
-  it("leaves a journal that nothing was written to unchanged", () => {
+  it("leaves nothing to be stored of a journal that nothing was written to", () => {
     const journal = journalOn(contentOf({ theirs: 1 }));
-    journal.forget();
+    journal.restrict([]);
     expect(journal.data).toEqual({});
-    expect(journal.isChanged()).toBe(false);
+    expect(replayed(journal, EMPTY)).toEqual(EMPTY);
+  });
+
+  it("keeps the keys that it is told, and hides what others store of the rest meanwhile", () => {
+    const journal = journalOn(contentOf({ theirs: 1, cart: ["tea"] }));
+    journal.data["mine"] = 2;
+    const snapshot = journal.snapshot();
+    journal.restrict(["cart"]);
+    journal.stored(snapshot, contentOf({ theirs: 1, cart: ["tea", "milk"], mine: 2, secret: 3 }));
+    expect(journal.data).toEqual({ mine: 2, cart: ["tea", "milk"] });
   });
 
   it("leaves nothing of before inside of an object that this request changed in passing", () => {
     const journal = journalOn(contentOf({ profile: { address: "1 Other Street", seen: 1 } }));
     (journal.data["profile"] as { seen: number }).seen = 2;
-    journal.forget();
+    journal.restrict([]);
     expect(JSON.stringify(journal.data)).not.toContain("Other Street");
   });
 });

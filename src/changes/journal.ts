@@ -56,6 +56,8 @@ export class Journal {
   #pending: Snapshot | undefined;
   /** How the data stood when storing them failed, and whoever had asked for it was told. */
   #givenUp: GivenUp | undefined;
+  /** The keys of before that the handler may still see, once somebody has signed in. */
+  #keep: readonly string[] | undefined;
   readonly #limits: Limits;
 
   constructor(base: Content, limits: Limits) {
@@ -132,8 +134,15 @@ export class Journal {
   stored(snapshot: Snapshot, stored: Content): void {
     this.#pending = undefined;
     if (this.#data && snapshot.content.data !== stored.data) this.#merge(this.#data, snapshot, stored);
-    this.#flashes = mergeFlashes(snapshot.content.flashes, this.#flashes, stored.flashes);
+    const seen = new Set(snapshot.content.flashes.map(({ key }) => key));
+    const others = this.#keep ? stored.flashes.filter(({ key }) => seen.has(key)) : stored.flashes;
+    this.#flashes = mergeFlashes(snapshot.content.flashes, this.#flashes, others);
     this.#base = stored;
+  }
+
+  /** Whoever signed in sees the session as it is stored from now on. */
+  unrestrict(): void {
+    this.#keep = undefined;
   }
 
   #merge(data: Dictionary, snapshot: Snapshot, stored: Content): void {
@@ -143,6 +152,7 @@ export class Journal {
       const was = textOf(before, key);
       const is = textOf(after, key);
       if (was === is) continue;
+      if (this.#keep && !this.#keep.includes(key) && !Object.hasOwn(data, key)) continue;
       const later = this.#updates?.get(key);
       if (later && later.before === was && later.after === textOf(data, key)) {
         for (const apply of later.apply) applyTo(after, key, apply);
@@ -161,28 +171,28 @@ export class Journal {
   }
 
   /**
-   * Forgets what was there before this request, but for the keys of `keep`, and keeps what the request has put there
-   * itself.
+   * Hides what was there before this request, but for the keys of `keep`: somebody signs in who may not see it. What is
+   * stored then is up to whoever stores it; this is what the handler sees until then, others' changes included.
    */
-  forget(keep: readonly string[] = []): void {
+  restrict(keep: readonly string[]): void {
     const { data } = this;
-    const base = only(this.#base, keep);
-    const snapshot = {
-      base: this.#base,
-      content: this.content(),
-      updates: this.#updates ?? new Map<string, Updates>(),
-    };
-    const kept = decode(replay(snapshot, base, this.#limits).data);
+    this.#keep = keep;
+    const before = decode(this.#base.data);
     for (const key of Object.keys(data)) {
       if (keep.includes(key)) continue;
       const value = data[key];
       const isOld = typeof value === "object" && value !== null && this.#original.includes(value);
-      if (isOld || !Object.hasOwn(kept, key)) delete data[key];
-      else if (textOf(kept, key) !== textOf(data, key)) data[key] = kept[key];
+      const update = this.#updates?.get(key);
+      if (isOld || (update === undefined && Object.hasOwn(before, key) && textOf(before, key) === textOf(data, key))) {
+        delete data[key];
+      } else if (update !== undefined && update.after === textOf(data, key)) {
+        // As if there had been nothing before.
+        delete data[key];
+        this.#updates!.delete(key);
+        for (const apply of update.apply) this.update(key, apply);
+      }
     }
-    this.#flashes = mergeFlashes(this.#base.flashes, this.#flashes, base.flashes);
-    this.#base = base;
-    for (const key of this.#updates?.keys() ?? []) if (!keep.includes(key)) this.#updates!.delete(key);
+    this.#flashes = mergeFlashes(this.#base.flashes, this.#flashes, EMPTY.flashes);
   }
 
   /** Sets aside what could not be stored: `leaveOut` takes it away, `takeUp` takes it back into account. */
@@ -223,7 +233,7 @@ export class Journal {
     order(data, before);
     this.#flashes = mergeFlashes(flashes, this.#flashes, stored.flashes);
     this.#base = stored;
-    this.#seen = this.#givenUp = undefined;
+    this.#seen = this.#givenUp = this.#keep = undefined;
   }
 }
 

@@ -1,5 +1,7 @@
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { gated, KEYS, site, START, type Site } from "../../test/support/stores.ts";
+import type { Session } from "../session.ts";
+import type { Fault } from "../testing/faulty.ts";
 import { memoryStore } from "../stores/memory.ts";
 
 const MINUTE = 60_000;
@@ -205,17 +207,21 @@ describe("A sign-in of which a step fails", () => {
     expect(await idsOf(shop, "ada")).toEqual([]);
   });
 
-  it.each(["create", "update"] as const)("succeeds once where only the reply to %s was lost", async (operation) => {
-    const failing = { on: false };
-    const { shop, browser } = await visited({
-      faults: { [operation]: () => (failing.on ? "error-after" : "ok") },
+  it.each(["create", "update"] as const)("leaves it so where only the reply to %s was lost", async (operation) => {
+    const failing = { times: 0 };
+    const { shop, browser, id } = await visited({
+      faults: { [operation]: () => (failing.times-- > 0 ? "error-after" : "ok") },
     });
-    failing.on = true;
-    await browser.visit((session) => session.signIn("ada"));
-    failing.on = false;
-    expect(await browser.owner()).toBe("ada");
-    expect(await browser.data()).toMatchObject({ cart: ["tea"] });
-    expect(await idsOf(shop, "ada")).toHaveLength(1);
+    await browser.visit(async (session) => {
+      failing.times = 1;
+      session.signIn("ada");
+      await expect(session.save()).rejects.toMatchObject({ code: "ERR_SESSION_STORE" });
+      session.data.n = 1;
+    });
+    const { session } = await browser.begin();
+    expect(session).toMatchObject({ id, owner: undefined });
+    expect(session.data).toMatchObject({ cart: ["tea"], n: 1 });
+    expect(await idsOf(shop, "ada")).toEqual([]);
   });
 
   it("takes back no more than itself where another sign-in ended the old session in the same moment", async () => {
@@ -326,5 +332,221 @@ describe("A cookie that waits for its response since save()", () => {
       failing.on = true;
     });
     expect(answer.headers.getSetCookie()).toHaveLength(1);
+  });
+});
+
+describe("What a handler does around a sign-in", () => {
+  /** A browser that ada is signed in on. */
+  async function adas(options: Parameters<typeof site<Data>>[0] = {}) {
+    const failing: { update?: Fault; create?: Fault } = {};
+    const shop = site<Data>({
+      ...options,
+      faults: { update: () => failing.update ?? "ok", create: () => failing.create ?? "ok" },
+    });
+    const browser = shop.browser();
+    await browser.visit((session) => {
+      session.data.planted = "ada's";
+      session.flash("info", "ada's");
+      session.signIn("ada");
+    });
+    shop.events.length = 0;
+    return { shop, browser, failing };
+  }
+
+  const failed = { code: "ERR_SESSION_STORE" };
+
+  it("brings nothing of another user's along, where a first sign-in failed and a second is stored", async () => {
+    const { browser, failing } = await adas();
+    await browser.visit(async (session) => {
+      session.pop("planted");
+      failing.update = "error";
+      session.signIn("bob");
+      await expect(session.save()).rejects.toMatchObject(failed);
+      delete failing.update;
+      session.signIn("bob");
+    });
+    const { session } = await browser.begin();
+    expect(session.owner).toBe("bob");
+    expect({ ...session.data }).toEqual({});
+    expect(session.flashes()).toEqual([]);
+  });
+
+  it("brings nothing of another user's along that another process stores while a save is under way", async () => {
+    const backend = gated(memoryStore({ clock: () => START }));
+    const { browser } = await adas({ store: backend, clock: () => START });
+    const elsewhere = browser.copy(site<Data>({ store: backend, clock: () => START }).sessions);
+    await browser.visit(async (session) => {
+      session.data.n = 1;
+      const held = backend.hold("update");
+      const saving = session.save();
+      await held.arrived;
+      await elsewhere.visit((other) => {
+        other.data.language = "ada's";
+        other.flash("info", "ada's");
+      });
+      session.signIn("bob");
+      held.letGo();
+      await saving;
+      expect({ ...session.data }).not.toHaveProperty("language");
+      expect(session.flashes()).toEqual([]);
+    });
+    expect(await browser.data()).not.toHaveProperty("language");
+    expect(await browser.data()).not.toHaveProperty("planted");
+  });
+
+  it("forgets a sign-in that was not stored, by reload()", async () => {
+    const { browser } = await adas();
+    await browser.visit(async (session) => {
+      session.signIn("bob");
+      await session.reload();
+      expect(session.owner).toBe("ada");
+    });
+    expect(await browser.owner()).toBe("ada");
+  });
+
+  it.each(["rotate", "reload"] as const)("does not carry out a sign-in that failed, after %s()", async (method) => {
+    const { browser, failing } = await adas();
+    await browser.visit(async (session) => {
+      failing.create = "error";
+      session.signIn("bob");
+      await expect(session.save()).rejects.toMatchObject(failed);
+      delete failing.create;
+      await session[method]();
+      session.flash("error", "FAILED");
+    });
+    expect(await browser.owner()).toBe("ada");
+  });
+
+  it.each([
+    ["rotate()", (session: Session<Data>) => session.rotate()],
+    ["signIn()", (session: Session<Data>) => session.signIn("ada")],
+  ])("ends no session where %s comes while a sign-in is being stored", async (_, act) => {
+    for (const isVisitor of [true, false]) {
+      const { shop, browser: signedIn } = await adas();
+      const browser = isVisitor ? shop.browser() : signedIn;
+      await browser.visit(async (session) => {
+        session.signIn("ada");
+        const saving = session.save();
+        act(session);
+        await saving;
+      });
+      expect(await browser.owner(), `visitor: ${isVisitor}`).toBe("ada");
+      expect(shop.events.map(({ name }) => name)).not.toContain("fault");
+    }
+  });
+
+  it("signs in to the session that a save() of the same request is creating", async () => {
+    const { browser } = site<Data>();
+    const visitor = browser();
+    await visitor.visit(async (session) => {
+      session.data.n = 1;
+      const saving = session.save();
+      session.signIn("ada");
+      await saving;
+    });
+    expect(await visitor.owner()).toBe("ada");
+    expect(await visitor.data()).toEqual({ n: 1 });
+  });
+
+  it("is spared by revokeAll while it is being stored, and after a first try failed", async () => {
+    const { shop, browser, failing } = await adas();
+    await browser.visit(async (session) => {
+      failing.create = "error";
+      session.signIn("ada");
+      await expect(session.save()).rejects.toMatchObject(failed);
+      delete failing.create;
+      await shop.sessions.revokeAll("ada", { except: session.id });
+      session.signIn("ada");
+      await Promise.all([session.save(), shop.sessions.revokeAll("ada", { except: session.id })]);
+    });
+    expect(await browser.owner()).toBe("ada");
+    expect(await browser.data()).toMatchObject({ planted: "ada's" });
+  });
+
+  it("puts the session back where it is not known whether the old token was invalidated, as soon as the store answers", async () => {
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "performance"] });
+    try {
+      const { shop, browser, failing } = await adas();
+      const under = await browser.begin();
+      failing.update = "lost-reply";
+      under.session.signIn("ada");
+      const ending = under.end().catch((error: unknown) => error);
+      await vi.advanceTimersByTimeAsync(5001);
+      expect(await ending).toMatchObject(failed);
+      expect(await browser.owner()).toBeUndefined();
+      delete failing.update;
+      await vi.advanceTimersByTimeAsync(60_000);
+      expect(await browser.owner()).toBe("ada");
+      expect(await shop.sessions.list("ada")).toHaveLength(1);
+    } finally {
+      vi.useRealTimers();
+    }
+  });
+
+  it("is told of where the application's client option throws", async () => {
+    const mistake = new Error("the application's mistake");
+    const shop = site<Data>({
+      client: () => {
+        throw mistake;
+      },
+    });
+    const browser = shop.browser();
+    await browser.visit((session) => session.signIn("ada"));
+    expect(await browser.owner()).toBe("ada");
+    expect(shop.events).toContainEqual(expect.objectContaining({ name: "fault", error: mistake }));
+  });
+});
+
+describe("Revoking a session whose user signs in again at that moment", () => {
+  /** ada, in a process of her own whose store can be held up; and another process. */
+  async function twoProcesses() {
+    const backend = gated(memoryStore({ clock: () => START }));
+    const options = { store: backend, clock: () => START };
+    const [here, there] = [site<Data>(options), site<Data>(options)];
+    const browser = here.browser();
+    await browser.visit((session) => session.signIn("ada"));
+    return { backend, here, there, browser, id: (await browser.begin()).session.id };
+  }
+
+  it.each(["revoke", "revokeAll"] as const)("ends the one that it has become, by %s", async (method) => {
+    const { backend, here, there, browser, id } = await twoProcesses();
+    // It is read while it still has its old id, and ended when it has another.
+    const held = backend.hold("update");
+    const revoking = method === "revoke" ? there.sessions.revoke(id) : there.sessions.revokeAll("ada");
+    await held.arrived;
+    await browser.visit((session) => session.signIn("ada"));
+    held.letGo();
+    expect(Number(await revoking)).toBe(1);
+    expect(await browser.owner()).toBeUndefined();
+    expect(await here.sessions.list("ada")).toEqual([]);
+  });
+
+  it("wins over the sign-in, where it comes first: that is dropped, without a cookie", async () => {
+    const { backend, here, there, browser } = await twoProcesses();
+    const login = await browser.begin();
+    login.session.signIn("ada");
+    const held = backend.hold("update");
+    const ending = login.end();
+    await held.arrived;
+    expect(await there.sessions.revokeAll("ada")).toBeGreaterThan(0);
+    held.letGo();
+    expect((await ending).headers.getSetCookie()).toEqual([]);
+    expect(await here.sessions.list("ada")).toEqual([]);
+    expect(here.events.at(-1)).toMatchObject({ name: "dropped", reason: "ended" });
+  });
+
+  it("is not taken for done by a sign-out that comes late: neither cookie nor event", async () => {
+    const { backend, here, there, browser } = await twoProcesses();
+    const leaving = await browser.copy(there.sessions).begin();
+    leaving.session.signOut();
+    const held = backend.hold("update");
+    const ending = leaving.end();
+    await held.arrived;
+    await browser.visit((session) => session.signIn("ada"));
+    held.letGo();
+    expect((await ending).headers.getSetCookie()).toEqual([]);
+    expect(there.events).toEqual([]);
+    expect(await browser.owner()).toBe("ada");
+    expect(await here.sessions.list("ada")).toHaveLength(1);
   });
 });

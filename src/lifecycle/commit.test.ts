@@ -727,4 +727,73 @@ describe("A failure that the handler has dealt with", () => {
     expect(await browser.owner()).toBeUndefined();
     expect(await server.sessions.list("alice")).toEqual([]);
   });
+
+  it("of one save() is made up for by the next, although that was called before it was known", async () => {
+    const { browser } = await signedIn({ faults: { update: ["error", "ok"] } });
+    await browser.visit(async (session) => {
+      session.update("n", increment);
+      const first = session.save().catch((error: unknown) => error);
+      session.update("n", increment);
+      const second = session.save();
+      expect(await first).toMatchObject({ code: "ERR_SESSION_STORE" });
+      await second;
+    });
+    expect((await browser.data()).n).toBe(2);
+  });
+
+  it("does not take with it a sign-in that came while it was being stored", async () => {
+    const { browser, failing: store } = await failing("update");
+    await browser.visit(async (session) => {
+      session.data.mine = "lost";
+      store.on = true;
+      const saving = session.save();
+      session.signIn("bob");
+      await expect(saving).rejects.toMatchObject({ code: "ERR_SESSION_STORE" });
+      store.on = false;
+    });
+    expect(await browser.owner()).toBe("bob");
+  });
+
+  it.each(["signIn", "rotate"] as const)(
+    "does not keep back the cookie of an earlier %s that was saved",
+    async (method) => {
+      const { browser, failing: store } = await failing("update");
+      const answer = await browser.visit(async (session) => {
+        session[method]("alice");
+        await session.save();
+        store.on = true;
+        session.data.mine = "lost";
+        await expect(session.save()).rejects.toMatchObject({ code: "ERR_SESSION_STORE" });
+        store.on = false;
+      });
+      expect(answer.headers.getSetCookie()).toHaveLength(1);
+      expect(await browser.owner()).toBe("alice");
+    },
+  );
+
+  it("or that the response itself has met does not keep back the cookie of what was saved before", async () => {
+    const { browser, failing: store } = await failing("update");
+    const { session, end } = await browser.begin();
+    session.signIn("alice");
+    await session.save();
+    store.on = true;
+    session.data.mine = "lost";
+    await expect(end()).rejects.toMatchObject({ code: "ERR_SESSION_STORE" });
+    store.on = false;
+    const answer = await end(new Response("sorry", { status: 503 }));
+    expect(answer.headers.get("cache-control")).toBe("no-store");
+    expect(await browser.owner()).toBe("alice");
+  });
+});
+
+describe("A sign-out that is saved before the response", () => {
+  it("clears the cookie with the response", async () => {
+    const { browser } = await signedIn();
+    const answer = await browser.visit(async (session) => {
+      session.signOut();
+      await session.save();
+    });
+    expect(answer.headers.getSetCookie()).toEqual([expect.stringContaining("Max-Age=0")]);
+    expect(browser.jar.size).toBe(0);
+  });
 });

@@ -1,4 +1,5 @@
 import { begin, move } from "./begin.ts";
+import { endIfUnchanged, putBack, takeBack } from "./end.ts";
 import { SessionError } from "../errors.ts";
 import { extendedEnd } from "./timeouts.ts";
 import { issuedAt, needsCookie, planOf, stepIn } from "./plan.ts";
@@ -9,30 +10,36 @@ import { storedSession, type LoadedRecord, type SessionRecord } from "../record/
 import { untilDone } from "./retries.ts";
 import { afterStep, type Rotation, type Step } from "./rotation.ts";
 import { hashSecret, nextEpoch, randomPart, tokenFields, type Token } from "../record/token.ts";
-import { NO_WISHES, type Host, type Visit, type Wishes } from "../request/request-session.ts";
+import type { Host, Visit, Wishes } from "../request/request-session.ts";
 import { Patience } from "../waiting.ts";
+
+/** What a commit is for: a call of `save()`, or a response whose head follows, and takes a cookie that is only renewed. */
+type Occasion = "save" | "response";
 
 /**
  * Stores what the visit did with its session. `undefined`, at once, where there is nothing to store.
  *
- * @param withResponse - the response's head follows, and takes a cookie that is only renewed.
- * @throws TypeError for a value that can't be kept.
- * @throws SessionError ERR_SESSION_STORE, ERR_SESSION_CONFLICT, ERR_SESSION_SUPERSEDED, ERR_SESSION_HEADERS_SENT
+ * @throws only by the promise. TypeError for a value that can't be kept.
+ * SessionError ERR_SESSION_STORE, ERR_SESSION_CONFLICT, ERR_SESSION_SUPERSEDED, ERR_SESSION_HEADERS_SENT
  */
-export function commit(visit: Visit, withResponse = false, hasHead = !visit.headSent): Promise<void> | undefined {
+export function commit(visit: Visit, occasion: Occasion, hasHead = !visit.headSent): Promise<void> | undefined {
   if (visit.committing) {
-    const again = () => commit(visit, withResponse, hasHead);
+    const again = () => commit(visit, occasion, hasHead);
     return visit.committing.then(again, again);
   }
-  const next = planOf(visit, withResponse);
-  if (next === "nothing") return undefined;
-  if (!hasHead && needsCookie(next, visit.wishes)) {
-    throw new SessionError(
-      "ERR_SESSION_HEADERS_SENT",
-      "The response's head has left: a session can no longer begin, end or change its token; do it before the first byte",
-    );
+  const isSave = occasion === "save";
+  let next: Plan;
+  let attempt: Commit;
+  try {
+    if (isSave) visit.takeUp();
+    next = planOf(visit, !isSave);
+    if (next === "nothing") return undefined;
+    if (!hasHead && needsCookie(next, visit.wishes)) throw headSent();
+    attempt = new Commit(visit, !isSave);
+  } catch (error) {
+    if (isSave) visit.giveUp(visit.wishes);
+    return Promise.reject(error);
   }
-  const attempt = new Commit(visit, withResponse);
   visit.committing = visit.host.lanes
     .enter(visit.storedId, () => attempt.carryOut(next))
     .then(
@@ -42,10 +49,19 @@ export function commit(visit: Visit, withResponse = false, hasHead = !visit.head
       (error: unknown) => {
         visit.committing = undefined;
         attempt.undo();
+        // Whoever saves deals with the failure too: the response does not try the same again.
+        if (isSave) visit.giveUp(attempt.wishes);
         throw error;
       },
     );
   return visit.committing;
+}
+
+function headSent(): SessionError {
+  return new SessionError(
+    "ERR_SESSION_HEADERS_SENT",
+    "The response's head has left: a session can no longer begin, end or change its token; do it before the first byte",
+  );
 }
 
 /** One commit: what it takes from the visit it takes at its beginning. */
@@ -86,7 +102,7 @@ export class Commit {
       case "delete":
         return this.#delete();
       case "drop":
-        return this.#drop("superseded");
+        return this.drop("superseded");
     }
   }
 
@@ -107,7 +123,7 @@ export class Commit {
 
   /** Whether there is more to store than a renewed token or seal. */
   get #changes(): boolean {
-    return this.wishes.rotate === true || this.snapshot.content !== this.snapshot.base;
+    return this.wishes.rotate !== undefined || this.snapshot.content !== this.snapshot.base;
   }
 
   /** Renewing is no change either. */
@@ -136,7 +152,7 @@ export class Commit {
         data: content.data,
         flashes: content.flashes,
       });
-      if (next.expiresAt > host.now() && (await this.replaced(id, base, next, visit.passive))) {
+      if (next.expiresAt > host.now() && (await this.#replacedToken(id, base, next, token !== undefined))) {
         this.settle(token ?? visit.token!, next, content);
         if (token) visit.handOut();
         else this.#handOut(step);
@@ -147,7 +163,7 @@ export class Commit {
       const superseded = newest !== undefined && newest.record.epoch !== began.record.epoch;
       switch (retry({ ended: newest === undefined, superseded }, this.#changes)) {
         case "drop":
-          this.#drop("ended");
+          this.drop("ended");
           return true;
         case "let go":
           visit.fallSilent();
@@ -165,53 +181,48 @@ export class Commit {
     });
   }
 
-  /**
-   * Puts one record in the place of another, if that is still there. Where the reply was lost, a look at the store tells.
-   *
-   * @param extendOnly - the session's end is not moved closer: somebody may have touched it meanwhile.
-   */
-  async replaced(id: string, base: LoadedRecord, next: LoadedRecord, extendOnly = false): Promise<boolean> {
-    const { store } = this.host;
-    const stored = { ...storedSession(this.host, id, next), extendOnly };
+  /** Where a new token is not known to be stored, the old one has to go on opening the session. */
+  async #replacedToken(id: string, base: LoadedRecord, next: LoadedRecord, isNewToken: boolean): Promise<boolean> {
+    const { host, visit } = this;
     try {
-      return await this.patience.ask("update", () => store.update(id, stored, base.version));
+      return await this.replaced(id, base, next, visit.passive);
     } catch (error) {
-      if (await this.isThere(id, next)) return true;
+      if (isNewToken) await takeBack(host, id, this.patience, (within) => putBack(host, id, base, within));
       throw error;
     }
   }
 
-  /** Whether the store has just this record, as far as can be told: the same secret, or the same successor's id. */
-  async isThere(id: string, { version, record }: LoadedRecord): Promise<boolean> {
-    const { secretHash, movedTo } = record;
-    // An ordinary update keeps both, and may as well be another request's.
-    if (movedTo === undefined && this.visit.token && this.visit.loaded?.record.secretHash.equals(secretHash))
-      return false;
-    try {
-      const found = await this.newest(id);
-      if (!found || found.version !== version) return false;
-      return found.record.secretHash.equals(secretHash) && found.record.movedTo === movedTo;
-    } catch {
-      return false;
-    }
+  /** Puts one record in the place of another, if that is still there. @param extendOnly - keeps a later expiry. */
+  replaced(id: string, base: LoadedRecord, next: LoadedRecord, extendOnly = false): Promise<boolean> {
+    const { store } = this.host;
+    const stored = { ...storedSession(this.host, id, next), extendOnly };
+    return this.patience.ask("update", () => store.update(id, stored, base.version));
   }
 
   async #delete(): Promise<void> {
     const { visit, host } = this;
     const { id } = visit.token!;
     const { epoch, owner } = visit.loaded!.record;
-    const newest = await this.newest(id);
-    // Signed in to meanwhile: neither the session nor the cookie are this request's to end.
-    if (newest && newest.record.epoch !== epoch) return visit.fallSilent();
-    const ended = await this.patience.ask("delete", () => host.store.delete(id));
-    visit.standing = "anonymous";
-    // Where it had ended already, the client may have another cookie by now: that one is not ours to clear.
-    if (!ended) return;
-    visit.setCookie = host.cookie.clear(visit.secure);
-    host.emitter.emit("signedOut", { id, owner });
+    let base = visit.loaded!;
+    await untilDone(async () => {
+      if (await endIfUnchanged(host, id, base, this.patience)) {
+        visit.setCookie = host.cookie.clear(visit.secure);
+        host.emitter.emit("signedOut", { id, owner });
+      } else {
+        const newest = await this.newest(id);
+        // Signed in to meanwhile: neither the session nor the cookie are this request's to end.
+        if (newest && newest.record.epoch !== epoch) return (visit.fallSilent(), true);
+        base = newest ?? base;
+        if (newest) return false;
+        // Where it had ended already, the client may have another cookie by now: that one is not ours to clear.
+      }
+      visit.standing = "anonymous";
+      visit.carriedOut(this.wishes);
+      return true;
+    });
   }
 
-  #drop(reason: "ended" | "superseded"): void {
+  drop(reason: "ended" | "superseded"): void {
     const { visit } = this;
     this.host.emitter.emit("dropped", { id: visit.presentedId, owner: visit.loaded?.record.owner, reason });
     visit.fallSilent();
@@ -264,6 +275,7 @@ export class Commit {
     const { visit } = this;
     visit.goOn(token, loaded);
     visit.journal.stored(this.snapshot, content);
-    if (visit.wishes === this.wishes) visit.wishes = NO_WISHES;
+    visit.carriedOut(this.wishes);
+    if (!visit.wishes.signIn) visit.journal.unrestrict();
   }
 }

@@ -15,7 +15,7 @@ export function planOf(visit: Visit, withResponse: boolean): Plan {
   return plan(standing, {
     signedOut: visit.signedOut,
     signedIn: wishes.signIn !== undefined,
-    rotated: wishes.rotate === true,
+    rotated: wishes.rotate !== undefined,
     changed: visit.isChanged,
     outdated: loaded !== undefined && (loaded.byPreviousKey || (withResponse && visit.tokenByPreviousKey)),
     rotates: loaded !== undefined && stepIn(visit, loaded, withResponse) !== "none",
@@ -42,6 +42,6 @@ export function isNewOwner(visit: Visit, owner: string): boolean {
 
 /** Whether a plan ends in a Set-Cookie, which only a head can carry. */
 export function needsCookie(next: Plan, wishes: Wishes): boolean {
-  if (next === "update") return wishes.rotate === true;
+  if (next === "update") return wishes.rotate !== undefined;
   return next === "create" || next === "move" || next === "delete";
 }

@@ -30,8 +30,17 @@ interface Rarities {
   readonly client?: Client | undefined;
   readonly note?: string | undefined;
   readonly rotation?: Rotation | undefined;
-  /** Signing in has moved the session to this id: nothing opens the record any more. */
+  readonly ended?: Ended | undefined;
+}
+
+/**
+ * What is left of a session that was ended by compare-and-set, or moved to another id by signing in. Nothing opens the
+ * record any more.
+ */
+interface Ended {
   readonly movedTo?: string | undefined;
+  /** Whose it was. */
+  readonly owner?: string | undefined;
 }
 
 /** What is kept of a session, but for the end that touching moves: that the store holds in the clear. */
@@ -82,10 +91,10 @@ function encodeRecord(record: SessionRecord): Buffer {
   return bytes;
 }
 
-function encodeRarities({ flashes, idle, absolute, client, note, rotation, movedTo }: SessionRecord): string {
+function encodeRarities({ flashes, idle, absolute, client, note, rotation, ended }: SessionRecord): string {
   // Most sessions have none, and every write asks.
-  if (flashes.length === 0 && (idle ?? absolute ?? client ?? note ?? rotation ?? movedTo) === undefined) return "";
-  const all = { flashes: flashes.length > 0 ? flashes : undefined, idle, absolute, client, note, rotation, movedTo };
+  if (flashes.length === 0 && (idle ?? absolute ?? client ?? note ?? rotation ?? ended) === undefined) return "";
+  const all = { flashes: flashes.length > 0 ? flashes : undefined, idle, absolute, client, note, rotation, ended };
   const there = Object.entries(all).filter(([, value]) => value !== undefined);
   return there.length > 0 ? encodeValue(Object.fromEntries(there), "record", BOUNDLESS) : "";
 }
@@ -120,13 +129,13 @@ export function storedSession(
 }
 
 /**
- * The record that stays under a session's id when signing in has moved the session to another. It has no secret, no
- * owner and no data, and tells a late request that its token was invalidated.
+ * The record that stays under a session's id when it was ended, or moved by signing in. It has no secret, no owner and no
+ * data, and tells a late request that its token was invalidated.
  */
-export function movedRecord({ createdAt, epoch }: SessionRecord, movedTo: string): SessionRecord {
+export function endedRecord({ createdAt, epoch, owner }: SessionRecord, movedTo?: string): SessionRecord {
   const secretHash = Buffer.alloc(HASH);
   const nobody = { signedInAt: undefined, owner: undefined, flashes: [], data: "{}" };
-  return { ...nobody, secretHash, epoch: nextEpoch(epoch), createdAt, movedTo };
+  return { ...nobody, secretHash, epoch: nextEpoch(epoch), createdAt, ended: { movedTo, owner } };
 }
 
 /**

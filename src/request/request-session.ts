@@ -49,8 +49,8 @@ export interface Host {
 /** Who signs in, and what was said of this sign-in. */
 export interface SignIn {
   readonly owner: string;
-  /** The id that the session will have. */
-  readonly id: string;
+  /** The id that the session will have; another one after an attempt that failed. */
+  id: string;
   /** The keys of what was there before that come along; all, where it is not given. */
   readonly keep?: readonly string[] | undefined;
   readonly note?: string | undefined;
@@ -59,18 +59,24 @@ export interface SignIn {
   readonly absolute?: number | undefined;
 }
 
-/** What a handler asked for besides changing data. */
+/** What a handler asked for besides changing data. Each is an object of its own, so that what was done of it is known. */
 export interface Wishes {
   readonly signIn?: SignIn;
-  readonly rotate?: boolean;
+  readonly rotate?: object;
+  readonly signOut?: object;
+}
+
+export const NO_WISHES: Wishes = {};
+
+function without(wishes: Wishes, done: Wishes): Wishes {
+  const left = Object.entries(wishes).filter(([name, wish]) => done[name as keyof Wishes] !== wish);
+  return left.length > 0 ? Object.fromEntries(left) : NO_WISHES;
 }
 
 /** More tokens of ours in one request than this are somebody's play. */
 const MAX_TOKENS = 4;
 /** Requests that signed in and never ended are forgotten beyond this many. */
 const MAX_MOVES = 1000;
-
-export const NO_WISHES: Wishes = {};
 
 /** A token that the request came with. */
 interface Presented {
@@ -110,7 +116,7 @@ export class Visit {
   wishes = NO_WISHES;
   /** The request is no sign of life: polling, say. */
   passive = false;
-  signedOut = false;
+  #hasSignedOut = false;
 
   /** The handler looked at the session: the response may depend on the cookie. */
   looked = false;
@@ -130,7 +136,7 @@ export class Visit {
   /** A commit failed: the error's response is not the place for another. */
   failed = false;
   /** What a call of save() had failed to do: whoever called it has dealt with that, and with nothing else. */
-  #givenUp: Pick<Visit, "wishes" | "signedOut"> | undefined;
+  #aside: Wishes | undefined;
   committing: Promise<void> | undefined;
 
   constructor(host: Host, request: AnyRequest) {
@@ -155,31 +161,43 @@ export class Visit {
     return (this.#journal ??= new Journal(this.loaded?.record ?? EMPTY, this.host.limits));
   }
 
-  /** A call of save() has failed: the response leaves without what it was to store. */
-  giveUp(): void {
-    this.#givenUp = { wishes: this.wishes, signedOut: this.signedOut };
+  get signedOut(): boolean {
+    return this.#hasSignedOut || this.wishes.signOut !== undefined;
+  }
+
+  /** These were carried out. Others may have come since. */
+  carriedOut(wishes: Wishes): void {
+    this.wishes = without(this.wishes, wishes);
+    if (wishes.signOut) this.#hasSignedOut = true;
+  }
+
+  /** A call of save() has failed to carry these out: the response leaves without them, and without what it was to store. */
+  giveUp(wishes: Wishes): void {
+    this.#aside = { ...this.#aside, ...wishes };
+    this.wishes = without(this.wishes, wishes);
     this.journal.giveUp();
   }
 
   /** save() is called again: what had failed is to be stored after all. */
   takeUp(): void {
-    this.#givenUp = undefined;
-    this.#journal?.takeUp();
+    if (!this.#aside) return;
+    this.wishes = { ...this.#aside, ...this.wishes };
+    this.#aside = undefined;
+    this.journal.takeUp();
   }
 
   /** Whether the last call of save() failed, and nothing was asked for since. */
   get isGivenUp(): boolean {
-    const { wishes, signedOut } = this.#givenUp ?? {};
-    return this.wishes === wishes && this.signedOut === signedOut && this.journal.isGivenUp;
+    return this.#aside !== undefined && this.wishes === NO_WISHES && this.journal.isGivenUp;
   }
 
   /** Before the response: what save() failed to store is not tried again, and what was asked for since is left. */
   leaveOut(): void {
-    if (!this.#givenUp) return;
-    if (this.wishes === this.#givenUp.wishes) this.wishes = NO_WISHES;
-    if (this.#givenUp.signedOut) this.signedOut = false;
-    this.#givenUp = undefined;
+    if (!this.#aside) return;
+    this.#aside = undefined;
     this.journal.leaveOut(this.loaded?.record ?? EMPTY);
+    const keep = this.wishes.signIn?.keep;
+    if (keep) this.journal.restrict(keep);
   }
 
   /** A visitor's request that never looked: there is nothing to decide. */
@@ -211,19 +229,35 @@ export class Visit {
 
   /** Signs in when the visit is committed. The session has its new id at once, and what uses that meanwhile is right. */
   signIn(asked: Omit<SignIn, "id">): void {
-    const id = this.token ? randomPart() : this.id;
+    // A session that is being stored just now may have the other id already.
+    const isThere = this.token !== undefined || this.committing !== undefined;
+    const id = isThere ? randomPart() : this.id;
     this.wishes = { ...this.wishes, signIn: { ...asked, id } };
+    this.#announceMove(id);
+  }
+
+  #announceMove(id: string): void {
     if (!this.token) return;
     const { moves } = this.host;
     moves.set(id, this.token.id);
     if (moves.size > MAX_MOVES) for (const oldest of moves.keys()) return void moves.delete(oldest);
   }
 
+  rotate(): void {
+    this.wishes = { ...this.wishes, rotate: {} };
+  }
+
+  signOut(): void {
+    this.wishes = { ...this.wishes, signOut: {} };
+  }
+
   /** A session may be there under the id that a failed commit tried: the next one takes another. */
-  renewId(): void {
-    const { signIn } = this.wishes;
+  renewId(signIn: SignIn | undefined): void {
     if (!this.token) this.#freshId = randomPart();
-    if (signIn) this.wishes = { ...this.wishes, signIn: { ...signIn, id: this.token ? randomPart() : this.storedId } };
+    if (!signIn) return;
+    this.host.moves.delete(signIn.id);
+    signIn.id = this.token ? randomPart() : this.storedId;
+    this.#announceMove(signIn.id);
   }
 
   /** Which of a record's secrets the visit's token carries. */
@@ -320,7 +354,10 @@ export class Visit {
 
   /** Reads the session anew. What was not stored is forgotten. */
   async reload(): Promise<void> {
+    await this.committing?.catch(() => {});
     const { host, token } = this;
+    this.wishes = NO_WISHES;
+    this.#aside = this.#journal = undefined;
     if (!token) return;
     const loaded = await loadLatest(host, token.id, new Patience(host.storeTimeout));
     // A connection may outlive its token's rotation, but not a sign-in that killed the token.
@@ -331,7 +368,6 @@ export class Visit {
       return;
     }
     this.loaded = loaded;
-    this.#journal = undefined;
   }
 
   /** Aborts when the session ends; let go of when the connection that the request came by is done with it. */
@@ -369,7 +405,13 @@ export class Visit {
 
   /** What the application knows of the client that sent this request. */
   get client(): Client | undefined {
-    return this.host.client(this.#request);
+    try {
+      return this.host.client(this.#request);
+    } catch (error) {
+      // The application's mistake must not keep anybody from signing in, nor a replay from being told.
+      this.host.emitter.emit("fault", { id: this.id, error });
+      return undefined;
+    }
   }
 
   /**
@@ -410,7 +452,7 @@ export class Visit {
    */
   async recallCookie(): Promise<void> {
     const { host, token } = this;
-    if (this.setCookie === undefined || !token) return;
+    if (this.setCookie === undefined || !token || this.signedOut) return;
     try {
       const loaded = await loadLatest(host, token.id, new Patience(host.storeTimeout));
       if (loaded && BEST_FIRST.indexOf(this.matchIn(loaded.record)) <= BEST_FIRST.indexOf("previous")) return;

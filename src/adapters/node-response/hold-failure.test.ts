@@ -81,7 +81,7 @@ describe("holdResponse, whose gate refuses", () => {
       res.on("error", (error) => errors.push(error));
       const failed = deferred();
       const gate: ReturnType<typeof testGate> & Gate = testGate({ onFailure: () => failed.resolve() });
-      gate.headersOnFailure = { "cache-control": "no-store" };
+      gate.beforeFailure = () => void res.setHeader("cache-control", "no-store");
       holdResponse(res, gate);
       res.write("success");
       gate.break(broken);

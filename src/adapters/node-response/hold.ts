@@ -6,7 +6,6 @@ import {
   freeze,
   mergeHeaders,
   refuse,
-  setAll,
   type Frozen,
   type Head,
   type Listener,
@@ -34,8 +33,8 @@ export interface Gate {
    * changes that came too late to be stored. An error keeps the response from looking complete.
    */
   beforeEnd?(): Error | undefined;
-  /** Headers of an error response: set on the clean one before `onFailure`. */
-  headersOnFailure?: Readonly<Record<string, string>>;
+  /** Sets the headers of an error response, on the clean one, before `onFailure`. */
+  beforeFailure?(): void;
   /**
    * The response can't be sent as the program meant it. If `res.headersSent` is false, all of it was thrown away and
    * `res` is clean for an error response, which goes out without asking again. If true, a part of it is out, and the
@@ -269,7 +268,7 @@ class Hold {
     const { sendDate } = res;
     for (const name of res.getHeaderNames()) res.removeHeader(name);
     namesBefore.forEach((name, i) => res.setHeader(name, valuesBefore[i]));
-    if (gate.headersOnFailure) setAll(res, gate.headersOnFailure);
+    gate.beforeFailure?.();
     res.sendDate = sendDate;
     res.statusCode = 500;
     if (res.req.httpVersionMajor < 2) res.statusMessage = "";

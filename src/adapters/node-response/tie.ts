@@ -1,5 +1,5 @@
 import type { ServerResponse } from "node:http";
-import { forbidCaching, type ResponseHead } from "../../request/cache-headers.ts";
+import type { ResponseHead } from "../../request/cache-headers.ts";
 import type { SessionError } from "../../errors.ts";
 import type { Session } from "../../session.ts";
 import type { Sessions } from "../../sessions.ts";
@@ -19,6 +19,15 @@ export function tie<Data extends object>(
   sessions.finishesWith(session, res);
   cutWhereDestroyed(res);
   holdResponse(res, new Tie(sessions, session, res, onFailure));
+}
+
+/** The session could not be read: its rules for caches go to the error's response. */
+export function tieFailure<Data extends object>(
+  sessions: Sessions<Data>,
+  session: Session<Data>,
+  res: ServerResponse,
+): void {
+  new Tie(sessions, session, res, () => {}).beforeFailure();
 }
 
 /** A class, since every request makes one: a closure for each method would cost more than the rest of it. */
@@ -50,11 +59,10 @@ class Tie<Data extends object> implements Gate, ResponseHead {
   }
 
   /** Beside what middleware before us has set, and caches would go by. */
-  get headersOnFailure(): Readonly<Record<string, string>> {
-    const headers: Record<string, string> = {};
-    const set = (name: string, value: string) => void (headers[name] = value);
-    forbidCaching({ get: (name) => this.get(name), keys: () => this.keys(), set, append: set });
-    return headers;
+  beforeFailure(): void {
+    this.#writes = undefined;
+    this.#sessions.concludeFailure(this.#session, this);
+    this.#apply();
   }
 
   beforeEnd(): SessionError | undefined {
@@ -84,16 +92,6 @@ class Tie<Data extends object> implements Gate, ResponseHead {
       res.setHeader(name, name === "Set-Cookie" ? withCookie(res, value) : value);
     }
   }
-}
-
-export function neverCached(res: ServerResponse): void {
-  const set = (name: string, value: string) => void res.setHeader(name, value);
-  forbidCaching({
-    get: (name) => res.getHeader(name)?.toString(),
-    keys: () => res.getHeaderNames(),
-    set,
-    append: set,
-  });
 }
 
 /** The application's own cookies and ours, in a new list: the application may share its list between responses. */
