@@ -22,7 +22,7 @@ try {
   run("git", "clone", "--quiet", ROOT, clone);
   console.log(oldest.join(" "));
   run(...npm("install", "--no-audit", "--no-fund", "--save-dev", "--save-exact", ...oldest));
-  run(...npm("test", "--", ...(chosen.length > 0 ? chosen : TESTS.map((name) => `test/servers/${name}`))));
+  run(...npm("test", "--", ...(chosen.length > 0 ? chosen : TESTS.map((name) => `test/integration/${name}`))));
 } finally {
   rmSync(clone, { recursive: true, force: true });
 }

@@ -1,6 +1,6 @@
 // `npm test`: what Node and npm alone can run, from a fresh clone on. `npm run test:all`: the same, and what needs real
 // servers, a browser and other runtimes. The line `N passed, N failed` is the last one printed, whatever happens.
-// Arguments go to vitest: `npm test -- src/journal.test.ts -t conflict`.
+// Arguments go to vitest: `npm test -- src/changes/journal.test.ts -t conflict`.
 import { spawn } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -10,7 +10,7 @@ import { prepare, ROOT, SetupError } from "./setup.mjs";
 
 const REPORTER = "test/support/closing-line-reporter.ts";
 /** What needs more than Node and npm. */
-const SERVERS = "test/servers";
+const SERVERS = "test/integration";
 
 const given = process.argv.slice(2);
 const [scope] = given;

@@ -1,4 +1,4 @@
-import type { Client } from "./record.ts";
+import type { Client } from "./record/record.ts";
 
 /** What happened to a session: its public id, never its token. */
 export interface SessionEvent {

@@ -1,11 +1,11 @@
-import type { Limits } from "./codec.ts";
-import { createCookie, type CookieOptions, type SessionCookie } from "./cookie.ts";
-import { ASSURANCE_LEVELS, milliseconds, type Duration, type Timeouts } from "./expiry.ts";
-import { createKeyring, type Keyring, type SecretKey } from "./keyring.ts";
-import { capable, type OwnerLimit } from "./owners.ts";
-import type { Client } from "./record.ts";
-import type { AnyRequest } from "./request.ts";
-import type { RotationPolicy } from "./rotation.ts";
+import type { Limits } from "./changes/codec.ts";
+import { createCookie, type CookieOptions, type SessionCookie } from "./request/cookie.ts";
+import { ASSURANCE_LEVELS, milliseconds, type Duration, type Timeouts } from "./lifecycle/timeouts.ts";
+import { createKeyring, type Keyring, type SecretKey } from "./record/keyring.ts";
+import { capable, type OwnerLimit } from "./users.ts";
+import type { Client } from "./record/record.ts";
+import type { AnyRequest } from "./request/request.ts";
+import type { RotationPolicy } from "./lifecycle/rotation.ts";
 import type { SessionStore } from "./store.ts";
 
 export interface SessionsOptions {

@@ -1,12 +1,12 @@
-import type { Dictionary } from "./codec.ts";
-import { commit } from "./commit.ts";
-import { isNewOwner } from "./intent.ts";
-import { MAX_LIFETIME } from "./cookie.ts";
+import type { Dictionary } from "./changes/codec.ts";
+import { commit } from "./lifecycle/commit.ts";
+import { isNewOwner } from "./lifecycle/plan.ts";
+import { MAX_LIFETIME } from "./request/cookie.ts";
 import { SessionError } from "./errors.ts";
-import { milliseconds, type Duration } from "./expiry.ts";
-import type { Flash } from "./record.ts";
-import { protect } from "./shared-handle.ts";
-import type { SignIn, Visit } from "./visit.ts";
+import { milliseconds, type Duration } from "./lifecycle/timeouts.ts";
+import type { Flash } from "./record/record.ts";
+import { protect } from "./request/shared-handle.ts";
+import type { SignIn, Visit } from "./request/request-session.ts";
 
 /** What may be said of a sign-in. */
 export interface SignInOptions {
@@ -249,18 +249,16 @@ class SessionHandle implements Session {
     const asked = settledSignIn(options);
     // Nothing that the owner before has left may be seen by the next one.
     const keep = isNewOwner(visit, owner) ? [] : asked.keep;
-    if (keep) visit.journal.forget(keep);
+    if (keep) visit.journal.restrict(keep);
     visit.signIn({ owner, ...asked, keep });
   }
 
   signOut(): void {
-    const visit = this.#withHead("sign out");
-    visit.signedOut = true;
+    this.#withHead("sign out").signOut();
   }
 
   rotate(): void {
-    const visit = this.#withHead("rotate");
-    visit.wishes = { ...visit.wishes, rotate: true };
+    this.#withHead("rotate").rotate();
   }
 
   #withHead(what: string): Visit {
@@ -275,20 +273,12 @@ class SessionHandle implements Session {
   }
 
   async save(): Promise<void> {
-    const visit = this.#seen;
-    visit.takeUp();
-    try {
-      await commit(visit);
-    } catch (error) {
-      // Whoever saves deals with the failure too: the response does not try the same again.
-      visit.giveUp();
-      throw error;
-    }
+    await commit(this.#seen, "save");
   }
 
   async reload(): Promise<this> {
     await this.#seen.reload();
-    await commit(this.#visit);
+    await commit(this.#visit, "save");
     return this;
   }
 

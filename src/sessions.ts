@@ -1,17 +1,17 @@
-import { createCollector } from "./collector.ts";
-import { commit } from "./commit.ts";
-import { forbidCaching, forbidSharing, markPrivate, varyByCookie, type ResponseHead } from "./caches.ts";
+import { createCollector } from "./cleanup.ts";
+import { commit } from "./lifecycle/commit.ts";
+import { forbidCaching, forbidSharing, markPrivate, varyByCookie, type ResponseHead } from "./request/cache-headers.ts";
 import { SessionError } from "./errors.ts";
 import { createEmitter, type SessionEvents, type SessionListener } from "./events.ts";
-import { answered, hasHead, headToBe, refuseUsed } from "./fetch-response.ts";
+import { answered, hasHead, headToBe, refuseUsed } from "./request/fetch-response.ts";
 import { settle, type SessionsOptions } from "./options.ts";
-import { createLiveHandles } from "./live.ts";
-import { checkOrigin } from "./origin.ts";
-import { liveSessionsOf, revoke, revokeAll, revokeEverything, storedUnder, type SessionInfo } from "./owners.ts";
-import type { AnyRequest, Closing } from "./request.ts";
-import { innermost } from "./request.ts";
+import { createLiveHandles } from "./signals.ts";
+import { checkOrigin } from "./request/origin.ts";
+import { list, revoke, revokeAll, revokeEverything, storedUnder, type SessionInfo } from "./users.ts";
+import type { AnyRequest, Closing } from "./request/request.ts";
+import { innermost } from "./request/request.ts";
 import { sessionOf, visitOf, type Session, type SessionData } from "./session.ts";
-import { Visit, type Host } from "./visit.ts";
+import { Visit, type Host } from "./request/request-session.ts";
 import { createLanes } from "./waiting.ts";
 
 /** What `createSessions` makes: the one thing of Sojourn that has a state. */
@@ -77,6 +77,12 @@ export interface Sessions<Data extends object = SessionData> {
   /** For adapters: whose `close` event says that the response is done with. Then nobody is left to hear `session.signal`. */
   finishesWith(session: Session<Data>, response: Closing): void;
 
+  /**
+   * For adapters: writes to the head of an error's response, which stores nothing: the rules for caches, and the cookie of
+   * what was stored before.
+   */
+  concludeFailure(session: Session<Data>, head: ResponseHead): void;
+
   /** For adapters: the error that a response must end with, if its session was changed after its head without `save()`. */
   unsaved(session: Session<Data>): SessionError | undefined;
 }
@@ -116,8 +122,7 @@ export function createSessions<Data extends object = SessionData>(options: Sessi
       return undefined;
     }
     if (visit.failed || visit.fault !== undefined || visit.isGivenUp) {
-      forbidCaching(head);
-      visit.looked = true;
+      writeFailureHead(visit, head);
       return undefined;
     }
     const failed = (error: unknown) => {
@@ -125,20 +130,16 @@ export function createSessions<Data extends object = SessionData>(options: Sessi
       visit.headSent = false;
       throw error;
     };
-    try {
-      visit.leaveOut();
-      const storing = visit.isLoaded && !visit.isUntouched ? concluded(visit) : undefined;
-      // From here on the cookie is decided.
-      visit.headSent = true;
-      if (!storing) {
-        writeHead(visit, head);
-        return undefined;
-      }
-      collector.nudge();
-      return storing.then(() => writeHead(visit, head)).catch(failed);
-    } catch (error) {
-      return Promise.reject(error as Error).catch(failed);
+    visit.leaveOut();
+    const storing = visit.isLoaded && !visit.isUntouched ? concluded(visit) : undefined;
+    // From here on the cookie is decided.
+    visit.headSent = true;
+    if (!storing) {
+      writeHead(visit, head);
+      return undefined;
     }
+    collector.nudge();
+    return storing.then(() => writeHead(visit, head)).catch(failed);
   }
 
   /** The responses that a session's cookie is in. */
@@ -148,7 +149,7 @@ export function createSessions<Data extends object = SessionData>(options: Sessi
     const visit = visitOf(session);
     if (!hasHead(response)) {
       attachTo(visit);
-      await commit(visit);
+      await commit(visit, "save");
       return response;
     }
     refuseUsed(response);
@@ -184,6 +185,8 @@ export function createSessions<Data extends object = SessionData>(options: Sessi
 
     conclude,
 
+    concludeFailure: (session, head) => writeFailureHead(visitOf(session), head),
+
     async attach(request, { origins = [] } = {}) {
       checkOrigin(request, origins, host.trustProxy);
       const session = of(request);
@@ -192,7 +195,7 @@ export function createSessions<Data extends object = SessionData>(options: Sessi
     },
 
     async list(owner, { current } = {}) {
-      const sessions = await liveSessionsOf(host, owner);
+      const sessions = await list(host, owner);
       const stored = storedUnder(host, current);
       return sessions.map((info) => ({ ...info, isCurrent: info.id === stored }));
     },
@@ -227,9 +230,23 @@ export function createSessions<Data extends object = SessionData>(options: Sessi
 /** Stores what the visit did, as its response is about to leave. */
 function concluded(visit: Visit): Promise<void> | undefined {
   const waiting = visit.setCookie;
-  const storing = commit(visit, true);
+  const storing = commit(visit, "response");
   if (waiting === undefined) return storing;
   return Promise.resolve(storing).then(() => (visit.setCookie === waiting ? visit.recallCookie() : undefined));
+}
+
+/**
+ * Tells caches to leave the response of a failure alone. What was stored before the failure has its cookie: without it the
+ * client would be signed out.
+ */
+function writeFailureHead(visit: Visit, head: ResponseHead): void {
+  visit.looked = visit.headSent = visit.headWritten = true;
+  forbidCaching(head);
+  const cookie = visit.setCookie ?? visit.handedOut;
+  visit.setCookie = undefined;
+  if (cookie === undefined) return;
+  visit.handedOut = cookie;
+  head.append("Set-Cookie", cookie);
 }
 
 /** There is no response, or none whose head could set a cookie. If there is one, it is personal. */

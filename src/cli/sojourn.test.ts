@@ -1,7 +1,7 @@
 import { spawnSync } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
-import { createKeyring } from "../keyring.ts";
+import { createKeyring } from "../record/keyring.ts";
 
 const sojourn = (...args: string[]) =>
   spawnSync(process.execPath, ["--import", "tsx", fileURLToPath(new URL("sojourn.ts", import.meta.url)), ...args], {

@@ -1,8 +1,8 @@
 import { Buffer } from "node:buffer";
-import { milliseconds, type Duration } from "../expiry.ts";
+import { milliseconds, type Duration } from "../lifecycle/timeouts.ts";
 import type { SessionStore, StoredSession, StoreListener } from "../store.ts";
-import { capabilitiesOf, readLatest } from "./capabilities.ts";
-import { checkClock, checkOptions } from "./stored.ts";
+import { capabilitiesOf, readLatest } from "./shared/capabilities.ts";
+import { checkClock, checkOptions } from "./shared/stored.ts";
 
 /** How {@link cached} behaves. */
 export interface CachedOptions {

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import type { StoredSession } from "../store.ts";
 import { storeContract } from "../testing/index.ts";
-import { type Expiring, expiryHeap } from "./expiry-heap.ts";
+import { type Expiring, expiryHeap } from "./shared/expiry-heap.ts";
 import { memoryStore, type MemoryStoreOptions } from "./memory.ts";
 
 const session = (expiresAt: number, given: Partial<StoredSession> = {}): StoredSession => ({

@@ -1,9 +1,9 @@
 import { Buffer } from "node:buffer";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import type { SessionStore, StoredSession, StoreListener } from "../store.ts";
-import { expiryHeap, type Expiring } from "./expiry-heap.ts";
-import { tellAll } from "./listeners.ts";
-import { checkClock, checkLimit, checkOptions, checkStored, checkTime } from "./stored.ts";
+import { expiryHeap, type Expiring } from "./shared/expiry-heap.ts";
+import { tellAll } from "./shared/listeners.ts";
+import { checkClock, checkLimit, checkOptions, checkStored, checkTime } from "./shared/stored.ts";
 
 /** How {@link memoryStore} behaves. */
 export interface MemoryStoreOptions {

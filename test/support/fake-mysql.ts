@@ -1,8 +1,8 @@
 import wasm from "node-sqlite3-wasm";
-import type { MysqlPool, MysqlValues } from "../../src/stores/mysql.ts";
+import type { MysqlPool, MysqlValues } from "../../src/stores/mysql/store.ts";
 
 // MySQL's dialect, as far as mysqlStore speaks it, on SQLite in this process: for where no server is. Real ones have the
-// last word, in test/servers.
+// last word, in test/integration.
 
 const TRANSLATIONS: readonly (readonly [RegExp, string])[] = [
   [/@@innodb_lock_wait_timeout/g, "50"],

@@ -1,10 +1,10 @@
 import { createHash } from "node:crypto";
 import { setImmediate as nextTurn } from "node:timers/promises";
-import type { NodeRedisClient } from "../../src/stores/redis.ts";
+import type { NodeRedisClient } from "../../src/stores/redis/store.ts";
 import { luaScripts, type LuaValue } from "./lua.ts";
 
 // A Redis in this process, as far as redisStore needs one: for where no server is. Real ones have the last word, in
-// test/servers.
+// test/integration.
 
 type SortedSet = Map<string, number>;
 

@@ -9,7 +9,7 @@ import {
 import { connect, type Socket } from "node:net";
 import { brotliDecompressSync, gunzipSync } from "node:zlib";
 import { onTestFinished } from "vitest";
-import { holdResponse, type Gate } from "../../src/frameworks/hold.ts";
+import { holdResponse, type Gate } from "../../src/adapters/node-response/hold.ts";
 
 // A server whose responses are held, a gate that the test opens, and clients that see every byte.
 

@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { createSessions } from "../../src/index.ts";
-import { openStore } from "../../src/stores/open.ts";
+import { openStore } from "../../src/stores/open/open.ts";
 import { until } from "./throwaway.ts";
 import { seededRandom } from "./random.ts";
 

@@ -1,8 +1,8 @@
 import type { SessionStore, StoredSession } from "../../src/store.ts";
-import { copySessions } from "../../src/stores/copy.ts";
+import { copySessions } from "../../src/stores/migration/copy.ts";
 import { memoryStore } from "../../src/stores/memory.ts";
-import { CONTROL_ID, formOf } from "../../src/stores/moving-forms.ts";
-import { movingStore } from "../../src/stores/moving.ts";
+import { CONTROL_ID, formOf } from "../../src/stores/migration/forms.ts";
+import { movingStore } from "../../src/stores/migration/moving.ts";
 import { type Asked, type Entry, linearized, textOf } from "./linear.ts";
 import { seededRandom } from "./random.ts";
 

@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { type SqliteDatabase, sqliteStore } from "../../src/stores/sqlite.ts";
+import { type SqliteDatabase, sqliteStore } from "../../src/stores/sqlite/store.ts";
 import { until } from "./throwaway.ts";
 
 /** What sqliteStore does with every driver, beside the contract. `openDatabase` gives an empty database in memory. */

@@ -1,5 +1,5 @@
 import wasm from "node-sqlite3-wasm";
-import type { SqliteDatabase } from "../../src/stores/sqlite.ts";
+import type { SqliteDatabase } from "../../src/stores/sqlite/store.ts";
 
 /** SQLite in WebAssembly: a real one on every Node, in memory, for one process. */
 export function wasmSqlite(): SqliteDatabase & { close(): void } {

@@ -1,0 +1,552 @@
+import { describe, expect, it, vi } from "vitest";
+import { gated, KEYS, site, START, type Site } from "../../test/support/stores.ts";
+import type { Session } from "../session.ts";
+import type { Fault } from "../testing/faulty.ts";
+import { memoryStore } from "../stores/memory.ts";
+
+const MINUTE = 60_000;
+
+interface Data {
+  cart?: string[];
+  language?: string;
+  planted?: string;
+  username?: string;
+  n?: number;
+}
+
+/** A server, and a browser with an anonymous session of some data. */
+async function visited(options: Parameters<typeof site<Data>>[0] = {}) {
+  const shop = site<Data>(options);
+  const browser = shop.browser();
+  await browser.visit((session) => {
+    session.data.cart = ["tea"];
+    session.data.planted = "by whoever had the browser before";
+    session.flash("info", "of before");
+  });
+  shop.events.length = 0;
+  return { shop, browser, id: (await browser.begin()).session.id };
+}
+
+const idsOf = async (shop: Site<Data>, owner: string) => (await shop.sessions.list(owner)).map(({ id }) => id);
+
+describe("Signing in to a session that there is", () => {
+  it("gives it a new id at once, which is the one that is stored", async () => {
+    const { shop, browser, id } = await visited();
+    let during = "";
+    await browser.visit((session) => {
+      session.signIn("ada");
+      during = session.id;
+      expect(session.isNew).toBe(false);
+    });
+    expect(during).not.toBe(id);
+    expect((await browser.begin()).session.id).toBe(during);
+    expect(await idsOf(shop, "ada")).toEqual([during]);
+    expect(shop.events).toMatchObject([{ name: "signedIn", id: during, owner: "ada", previousId: id }]);
+  });
+
+  it("keeps the id that a visitor's session was to have", async () => {
+    const browser = site<Data>().browser();
+    await browser.visit((session) => {
+      const { id } = session;
+      session.signIn("ada");
+      expect(session.id).toBe(id);
+    });
+  });
+
+  it("leaves the old id to nobody: it can't be revoked, listed, or read by the old token", async () => {
+    const { shop, browser, id } = await visited();
+    const planted = browser.copy();
+    await browser.visit((session) => session.signIn("ada"));
+    expect(await shop.sessions.revoke(id)).toBe(false);
+    expect(await idsOf(shop, "ada")).not.toContain(id);
+    expect(await planted.data()).toEqual({});
+    const late = await planted.visit((session) => (session.data.n = 1));
+    expect(late.headers.getSetCookie()).toEqual([]);
+    expect(shop.events.at(-1)).toMatchObject({ name: "dropped", reason: "superseded" });
+    expect(await browser.owner()).toBe("ada");
+  });
+
+  it("spares the session itself where its handler then signs out everywhere else", async () => {
+    const { shop, browser } = await visited();
+    await browser.visit((session) => session.signIn("ada"));
+    const elsewhere = shop.browser();
+    await elsewhere.visit((session) => session.signIn("ada"));
+    await browser.visit(async (session) => {
+      session.signIn("ada");
+      expect(
+        (await shop.sessions.list("ada", { current: session.id })).filter(({ isCurrent }) => isCurrent),
+      ).toHaveLength(1);
+      expect(await shop.sessions.revokeAll("ada", { except: session.id })).toBe(1);
+    });
+    expect(await browser.data()).toMatchObject({ cart: ["tea"] });
+    expect(await browser.owner()).toBe("ada");
+    expect(await elsewhere.owner()).toBeUndefined();
+  });
+
+  it("carries over what another request stores until the very last moment", async () => {
+    const backend = gated(memoryStore({ clock: () => START }));
+    const { browser } = await visited({ store: backend, clock: () => START });
+    // Another process: this one's commits of a session wait for each other.
+    const elsewhere = browser.copy(site<Data>({ store: backend, clock: () => START }).sessions);
+    const login = await browser.begin();
+    login.session.data.username = "ada";
+    login.session.signIn("ada");
+    const held = backend.hold("update");
+    const ending = login.end();
+    await held.arrived;
+    await elsewhere.visit((session) => void session.update("n", (n = 0) => n + 1));
+    held.letGo();
+    await ending;
+    expect(await browser.data()).toMatchObject({ cart: ["tea"], username: "ada", n: 1 });
+    expect(await elsewhere.owner()).toBeUndefined();
+  });
+
+  it("is not extended by a touch of the old token that was under way", async () => {
+    const time = { now: START };
+    const clock = () => time.now;
+    const backend = gated(memoryStore({ clock }));
+    const { browser } = await visited({ store: backend, clock, idleTimeout: "15m" });
+    await browser.visit((session) =>
+      session.signIn("ada", { remember: { idleTimeout: "30d", absoluteTimeout: "90d" } }),
+    );
+    time.now += 24 * 60 * MINUTE * 4;
+    const elsewhere = browser.copy(site<Data>({ store: backend, clock, idleTimeout: "15m" }).sessions);
+    const held = backend.hold("touch");
+    const touching = elsewhere.visit((session) => session.data.n);
+    await held.arrived;
+    await browser.visit((session) => session.signIn("ada"));
+    held.letGo();
+    await touching;
+    time.now += 15 * MINUTE;
+    expect(await browser.owner()).toBeUndefined();
+  });
+
+  it("is not ended, and its cookie not cleared, by a sign-out with the old token that was under way", async () => {
+    const { browser } = await visited();
+    const leaving = await browser.copy().begin();
+    await browser.visit((session) => session.signIn("ada"));
+    leaving.session.signOut();
+    expect((await leaving.end()).headers.getSetCookie()).toEqual([]);
+    expect(await browser.owner()).toBe("ada");
+  });
+
+  it("ends the signal of whoever holds the old token, and goes on with the signal of who signs in", async () => {
+    const { shop, browser } = await visited();
+    const socket = (await browser.begin()).session;
+    const signals: AbortSignal[] = [socket.signal];
+    const aborted = new Promise((resolve) => signals[0]!.addEventListener("abort", resolve));
+    await browser.visit((session) => {
+      signals.push(session.signal);
+      session.signIn("ada");
+    });
+    await aborted;
+    expect(signals[1]!.aborted).toBe(false);
+    await shop.sessions.revokeAll("ada");
+    expect(signals[1]!.aborted).toBe(true);
+    await shop.sessions.close();
+  });
+});
+
+describe("signIn's option keep", () => {
+  it("names the data that come along; what the request has set comes along anyway", async () => {
+    const { browser } = await visited();
+    await browser.visit((session) => {
+      session.data.username = "ada";
+      session.signIn("ada", { keep: ["cart", "language"] });
+      expect({ ...session.data }).toEqual({ cart: ["tea"], username: "ada" });
+      expect(session.flashes()).toEqual([]);
+    });
+    expect(await browser.data()).toEqual({ cart: ["tea"], username: "ada" });
+  });
+
+  it("holds for what another request plants while somebody signs in", async () => {
+    const backend = gated(memoryStore({ clock: () => START }));
+    const { browser } = await visited({ store: backend, clock: () => START });
+    const planter = browser.copy(site<Data>({ store: backend, clock: () => START }).sessions);
+    const login = await browser.begin();
+    login.session.signIn("ada", { keep: ["cart"] });
+    const held = backend.hold("update");
+    const ending = login.end();
+    await held.arrived;
+    await planter.visit((session) => {
+      session.data.planted = "again";
+      session.data.cart!.push("milk");
+    });
+    held.letGo();
+    await ending;
+    expect(await browser.data()).toEqual({ cart: ["tea", "milk"] });
+  });
+
+  it("keeps nothing of another user's, whatever it names", async () => {
+    const { browser } = await visited();
+    await browser.visit((session) => session.signIn("ada"));
+    await browser.visit((session) => session.signIn("bob", { keep: ["cart"] }));
+    expect(await browser.data()).toEqual({});
+  });
+
+  it("is a list of keys, or a TypeError", async () => {
+    const { session } = await site<Data>().browser().begin();
+    expect(() => session.signIn("ada", { keep: "cart" as unknown as string[] })).toThrow("keep lists the keys");
+  });
+});
+
+describe("A sign-in of which a step fails", () => {
+  it.each(["create", "update"] as const)("at %s leaves the session as it was, and nothing else", async (operation) => {
+    const failing = { on: false };
+    const { shop, browser, id } = await visited({
+      faults: { [operation]: () => (failing.on ? new Error("out of order") : "ok") },
+    });
+    failing.on = true;
+    await expect(browser.visit((session) => session.signIn("ada"))).rejects.toMatchObject({
+      code: "ERR_SESSION_STORE",
+    });
+    failing.on = false;
+    const { session } = await browser.begin();
+    expect(session).toMatchObject({ id, owner: undefined });
+    expect(session.data.cart).toEqual(["tea"]);
+    expect(await idsOf(shop, "ada")).toEqual([]);
+  });
+
+  it.each(["create", "update"] as const)("leaves it so where only the reply to %s was lost", async (operation) => {
+    const failing = { times: 0 };
+    const { shop, browser, id } = await visited({
+      faults: { [operation]: () => (failing.times-- > 0 ? "error-after" : "ok") },
+    });
+    await browser.visit(async (session) => {
+      failing.times = 1;
+      session.signIn("ada");
+      await expect(session.save()).rejects.toMatchObject({ code: "ERR_SESSION_STORE" });
+      session.data.n = 1;
+    });
+    const { session } = await browser.begin();
+    expect(session).toMatchObject({ id, owner: undefined });
+    expect(session.data).toMatchObject({ cart: ["tea"], n: 1 });
+    expect(await idsOf(shop, "ada")).toEqual([]);
+  });
+
+  it("takes back no more than itself where another sign-in ended the old session in the same moment", async () => {
+    const backend = gated(memoryStore({ clock: () => START }));
+    const { browser } = await visited({ store: backend, clock: () => START });
+    const other = browser.copy(site<Data>({ store: backend, clock: () => START }).sessions);
+    const first = await browser.begin();
+    first.session.data.username = "ada";
+    first.session.signIn("ada");
+    const held = backend.hold("update");
+    const ending = first.end();
+    await held.arrived;
+    await other.visit((session) => session.signIn("bob"));
+    held.letGo();
+    await ending;
+    expect(await browser.owner()).toBe("ada");
+    expect(await browser.data()).toEqual({ username: "ada" });
+    expect(await other.owner()).toBe("bob");
+    expect(await other.data()).toMatchObject({ cart: ["tea"] });
+  });
+});
+
+describe("A record that names another owner than the store does", () => {
+  /** Whoever can write to the store puts a session under another user. */
+  async function forged(owner: string | undefined) {
+    const store = memoryStore({ clock: () => START });
+    const shop = site<Data>({ store: { ...store, inProcess: false }, clock: () => START });
+    const bob = shop.browser();
+    await bob.visit((session) => session.signIn("bob"));
+    const { id } = (await bob.begin()).session;
+    const stored = (await store.read(id))!;
+    await store.update(id, { ...stored, owner, version: stored.version + 1 }, stored.version);
+    return { shop, bob, id, store };
+  }
+
+  it("opens nothing, so that a stolen session can't be hidden from its owner's list", async () => {
+    const { bob } = await forged(undefined);
+    await expect(bob.begin()).rejects.toMatchObject({ code: "ERR_SESSION_DECODE" });
+  });
+
+  it("is not listed as the other's", async () => {
+    const { shop } = await forged("alice");
+    expect(await shop.sessions.list("alice")).toEqual([]);
+  });
+
+  it("is told as a fault, naming the session", async () => {
+    const { shop, id } = await forged("alice");
+    await shop.sessions.list("alice");
+    expect(shop.events).toContainEqual(expect.objectContaining({ name: "fault", id }));
+  });
+});
+
+describe("A key that is no longer current", () => {
+  it("has its token renewed by the response, not by a save() long before it", async () => {
+    const before = site<Data>({ secretKey: KEYS[0] });
+    const owner = before.browser();
+    await owner.visit((session) => session.signIn("ada"));
+    const after = site<Data>({ store: before.backend, secretKey: [KEYS[1], KEYS[0]] });
+    const browser = owner.copy(after.sessions);
+    const slow = await browser.begin();
+    slow.session.data.n = 1;
+    await slow.session.save();
+    // Meanwhile the same browser signs in again.
+    await browser.visit((session) => session.signIn("ada"));
+    const answer = await slow.end();
+    expect(answer.headers.getSetCookie()).toEqual([]);
+    expect(await browser.owner()).toBe("ada");
+  });
+
+  it("has its token renewed by the response that follows a save(), where nobody came in between", async () => {
+    const before = site<Data>({ secretKey: KEYS[0] });
+    const owner = before.browser();
+    await owner.visit((session) => session.signIn("ada"));
+    const after = site<Data>({ store: before.backend, secretKey: [KEYS[1], KEYS[0]] });
+    const browser = owner.copy(after.sessions);
+    await browser.visit(async (session) => {
+      session.data.n = 1;
+      await session.save();
+    });
+    const renewed = site<Data>({ store: before.backend, secretKey: KEYS[1] });
+    expect(await browser.copy(renewed.sessions).owner()).toBe("ada");
+  });
+});
+
+describe("A cookie that waits for its response since save()", () => {
+  it.each(["revoked", "signed out"])("is not sent where the session was %s meanwhile", async (how) => {
+    const shop = site<Data>();
+    const browser = shop.browser();
+    await browser.visit((session) => session.signIn("ada"));
+    const slow = await browser.begin();
+    slow.session.signIn("ada");
+    await slow.session.save();
+    if (how === "revoked") await shop.sessions.revokeAll("ada");
+    else await shop.backend.delete(slow.session.id);
+    // The browser, which has not heard of that sign-in, signs in again.
+    await browser.visit((session) => session.signIn("ada"));
+    expect((await slow.end()).headers.getSetCookie()).toEqual([]);
+    expect(await browser.owner()).toBe("ada");
+  });
+
+  it("is sent where the store can't tell", async () => {
+    const failing = { on: false };
+    const shop = site<Data>({ faults: { read: () => (failing.on ? "error" : "ok") } });
+    const browser = shop.browser();
+    const answer = await browser.visit(async (session) => {
+      session.signIn("ada");
+      await session.save();
+      failing.on = true;
+    });
+    expect(answer.headers.getSetCookie()).toHaveLength(1);
+  });
+});
+
+describe("What a handler does around a sign-in", () => {
+  /** A browser that ada is signed in on. */
+  async function adas(options: Parameters<typeof site<Data>>[0] = {}) {
+    const failing: { update?: Fault; create?: Fault } = {};
+    const shop = site<Data>({
+      ...options,
+      faults: { update: () => failing.update ?? "ok", create: () => failing.create ?? "ok" },
+    });
+    const browser = shop.browser();
+    await browser.visit((session) => {
+      session.data.planted = "ada's";
+      session.flash("info", "ada's");
+      session.signIn("ada");
+    });
+    shop.events.length = 0;
+    return { shop, browser, failing };
+  }
+
+  const failed = { code: "ERR_SESSION_STORE" };
+
+  it("brings nothing of another user's along, where a first sign-in failed and a second is stored", async () => {
+    const { browser, failing } = await adas();
+    await browser.visit(async (session) => {
+      session.pop("planted");
+      failing.update = "error";
+      session.signIn("bob");
+      await expect(session.save()).rejects.toMatchObject(failed);
+      delete failing.update;
+      session.signIn("bob");
+    });
+    const { session } = await browser.begin();
+    expect(session.owner).toBe("bob");
+    expect({ ...session.data }).toEqual({});
+    expect(session.flashes()).toEqual([]);
+  });
+
+  it("brings nothing of another user's along that another process stores while a save is under way", async () => {
+    const backend = gated(memoryStore({ clock: () => START }));
+    const { browser } = await adas({ store: backend, clock: () => START });
+    const elsewhere = browser.copy(site<Data>({ store: backend, clock: () => START }).sessions);
+    await browser.visit(async (session) => {
+      session.data.n = 1;
+      const held = backend.hold("update");
+      const saving = session.save();
+      await held.arrived;
+      await elsewhere.visit((other) => {
+        other.data.language = "ada's";
+        other.flash("info", "ada's");
+      });
+      session.signIn("bob");
+      held.letGo();
+      await saving;
+      expect({ ...session.data }).not.toHaveProperty("language");
+      expect(session.flashes()).toEqual([]);
+    });
+    expect(await browser.data()).not.toHaveProperty("language");
+    expect(await browser.data()).not.toHaveProperty("planted");
+  });
+
+  it("forgets a sign-in that was not stored, by reload()", async () => {
+    const { browser } = await adas();
+    await browser.visit(async (session) => {
+      session.signIn("bob");
+      await session.reload();
+      expect(session.owner).toBe("ada");
+    });
+    expect(await browser.owner()).toBe("ada");
+  });
+
+  it.each(["rotate", "reload"] as const)("does not carry out a sign-in that failed, after %s()", async (method) => {
+    const { browser, failing } = await adas();
+    await browser.visit(async (session) => {
+      failing.create = "error";
+      session.signIn("bob");
+      await expect(session.save()).rejects.toMatchObject(failed);
+      delete failing.create;
+      await session[method]();
+      session.flash("error", "FAILED");
+    });
+    expect(await browser.owner()).toBe("ada");
+  });
+
+  it.each([
+    ["rotate()", (session: Session<Data>) => session.rotate()],
+    ["signIn()", (session: Session<Data>) => session.signIn("ada")],
+  ])("ends no session where %s comes while a sign-in is being stored", async (_, act) => {
+    for (const isVisitor of [true, false]) {
+      const { shop, browser: signedIn } = await adas();
+      const browser = isVisitor ? shop.browser() : signedIn;
+      await browser.visit(async (session) => {
+        session.signIn("ada");
+        const saving = session.save();
+        act(session);
+        await saving;
+      });
+      expect(await browser.owner(), `visitor: ${isVisitor}`).toBe("ada");
+      expect(shop.events.map(({ name }) => name)).not.toContain("fault");
+    }
+  });
+
+  it("signs in to the session that a save() of the same request is creating", async () => {
+    const { browser } = site<Data>();
+    const visitor = browser();
+    await visitor.visit(async (session) => {
+      session.data.n = 1;
+      const saving = session.save();
+      session.signIn("ada");
+      await saving;
+    });
+    expect(await visitor.owner()).toBe("ada");
+    expect(await visitor.data()).toEqual({ n: 1 });
+  });
+
+  it("is spared by revokeAll while it is being stored, and after a first try failed", async () => {
+    const { shop, browser, failing } = await adas();
+    await browser.visit(async (session) => {
+      failing.create = "error";
+      session.signIn("ada");
+      await expect(session.save()).rejects.toMatchObject(failed);
+      delete failing.create;
+      await shop.sessions.revokeAll("ada", { except: session.id });
+      session.signIn("ada");
+      await Promise.all([session.save(), shop.sessions.revokeAll("ada", { except: session.id })]);
+    });
+    expect(await browser.owner()).toBe("ada");
+    expect(await browser.data()).toMatchObject({ planted: "ada's" });
+  });
+
+  it("puts the session back where it is not known whether the old token was invalidated, as soon as the store answers", async () => {
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "performance"] });
+    try {
+      const { shop, browser, failing } = await adas();
+      const under = await browser.begin();
+      failing.update = "lost-reply";
+      under.session.signIn("ada");
+      const ending = under.end().catch((error: unknown) => error);
+      await vi.advanceTimersByTimeAsync(5001);
+      expect(await ending).toMatchObject(failed);
+      expect(await browser.owner()).toBeUndefined();
+      delete failing.update;
+      await vi.advanceTimersByTimeAsync(60_000);
+      expect(await browser.owner()).toBe("ada");
+      expect(await shop.sessions.list("ada")).toHaveLength(1);
+    } finally {
+      vi.useRealTimers();
+    }
+  });
+
+  it("is told of where the application's client option throws", async () => {
+    const mistake = new Error("the application's mistake");
+    const shop = site<Data>({
+      client: () => {
+        throw mistake;
+      },
+    });
+    const browser = shop.browser();
+    await browser.visit((session) => session.signIn("ada"));
+    expect(await browser.owner()).toBe("ada");
+    expect(shop.events).toContainEqual(expect.objectContaining({ name: "fault", error: mistake }));
+  });
+});
+
+describe("Revoking a session whose user signs in again at that moment", () => {
+  /** ada, in a process of her own whose store can be held up; and another process. */
+  async function twoProcesses() {
+    const backend = gated(memoryStore({ clock: () => START }));
+    const options = { store: backend, clock: () => START };
+    const [here, there] = [site<Data>(options), site<Data>(options)];
+    const browser = here.browser();
+    await browser.visit((session) => session.signIn("ada"));
+    return { backend, here, there, browser, id: (await browser.begin()).session.id };
+  }
+
+  it.each(["revoke", "revokeAll"] as const)("ends the one that it has become, by %s", async (method) => {
+    const { backend, here, there, browser, id } = await twoProcesses();
+    // It is read while it still has its old id, and ended when it has another.
+    const held = backend.hold("update");
+    const revoking = method === "revoke" ? there.sessions.revoke(id) : there.sessions.revokeAll("ada");
+    await held.arrived;
+    await browser.visit((session) => session.signIn("ada"));
+    held.letGo();
+    expect(Number(await revoking)).toBe(1);
+    expect(await browser.owner()).toBeUndefined();
+    expect(await here.sessions.list("ada")).toEqual([]);
+  });
+
+  it("wins over the sign-in, where it comes first: that is dropped, without a cookie", async () => {
+    const { backend, here, there, browser } = await twoProcesses();
+    const login = await browser.begin();
+    login.session.signIn("ada");
+    const held = backend.hold("update");
+    const ending = login.end();
+    await held.arrived;
+    expect(await there.sessions.revokeAll("ada")).toBeGreaterThan(0);
+    held.letGo();
+    expect((await ending).headers.getSetCookie()).toEqual([]);
+    expect(await here.sessions.list("ada")).toEqual([]);
+    expect(here.events.at(-1)).toMatchObject({ name: "dropped", reason: "ended" });
+  });
+
+  it("is not taken for done by a sign-out that comes late: neither cookie nor event", async () => {
+    const { backend, here, there, browser } = await twoProcesses();
+    const leaving = await browser.copy(there.sessions).begin();
+    leaving.session.signOut();
+    const held = backend.hold("update");
+    const ending = leaving.end();
+    await held.arrived;
+    await browser.visit((session) => session.signIn("ada"));
+    held.letGo();
+    expect((await ending).headers.getSetCookie()).toEqual([]);
+    expect(there.events).toEqual([]);
+    expect(await browser.owner()).toBe("ada");
+    expect(await here.sessions.list("ada")).toHaveLength(1);
+  });
+});

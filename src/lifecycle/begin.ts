@@ -1,0 +1,199 @@
+import type { Commit } from "./commit.ts";
+import { putBack, takeBack } from "./end.ts";
+import { SessionError } from "../errors.ts";
+import { extendedEnd } from "./timeouts.ts";
+import { isNewOwner } from "./plan.ts";
+import { EMPTY, type Content } from "../changes/journal.ts";
+import { withinLimit } from "../users.ts";
+import { endedRecord, storedSession, type LoadedRecord, type SessionRecord } from "../record/record.ts";
+import { untilDone } from "./retries.ts";
+import { randomPart, tokenFields, type Token } from "../record/token.ts";
+
+/** Stores a new session with this content: a visitor's first change, or a sign-in to no session. */
+export async function begin(commit: Commit, content: Content): Promise<void> {
+  const session = new Beginning(commit, content, commit.host.now());
+  await session.store(async () => true);
+  announce(commit, session, { created: true });
+}
+
+/**
+ * Signs in to a session that there is. It gets another id, so that nothing holds any longer which other middleware has
+ * bound to the old one. The new session is stored first; then compare-and-set ends the old record, and the new session
+ * takes over what others have changed in it until that moment. Nobody has the new token before both are done.
+ */
+export async function move(commit: Commit): Promise<void> {
+  const { visit, host, wishes, snapshot } = commit;
+  const from = visit.token!.id;
+  const { owner, createdAt, ...began } = visit.loaded!.record;
+  const changesHands = isNewOwner(visit, wishes.signIn!.owner);
+  // Whatever the handler has seen: what may not come along is left out of what is stored.
+  const content = wishes.signIn!.keep ? commit.replayed({ ...began }) : snapshot.content;
+  const session = new Beginning(commit, content, changesHands ? host.now() : createdAt);
+  await session.store(() => invalidate(commit, session));
+  if (session.isDropped) return commit.drop("ended");
+  host.moves.delete(session.token.id);
+  if (changesHands) host.emitter.emit("signedOut", { id: from, owner });
+  announce(commit, session, { created: changesHands, from });
+}
+
+function announce(
+  { host, wishes }: Commit,
+  { token: { id }, loaded }: Beginning,
+  { created, from }: { created: boolean; from?: string },
+): void {
+  const { owner } = loaded.record;
+  if (created) host.emitter.emit("created", { id, owner });
+  if (wishes.signIn) host.emitter.emit("signedIn", { id, owner, previousId: from });
+}
+
+/**
+ * Ends the record that a session had before it was signed in to, whatever others write to it meanwhile. `false` where it
+ * goes on: somebody else has given it another token.
+ */
+async function invalidate(commit: Commit, session: Beginning): Promise<boolean> {
+  const { visit, host, wishes } = commit;
+  const { id } = visit.token!;
+  const began = visit.loaded!;
+  const { owner } = wishes.signIn!;
+  let base = began;
+  let isEnded = true;
+  await untilDone(async () => {
+    const { version, expiresAt } = base;
+    const moved = { ...base, version: version + 1, record: endedRecord(base.record, session.token.id) };
+    if (expiresAt > host.now() && (await replacedOrPutBack(commit, id, base, moved))) return true;
+    const newest = await commit.newest(id);
+    const hasMoved = newest?.record.ended?.movedTo !== undefined;
+    if (newest?.record.epoch === began.record.epoch) {
+      base = newest;
+      if (!isNewOwner(visit, owner)) await session.becomes(commit.replayed(newest.record));
+      return false;
+    }
+    // A sign-out or revocation of this very user's session is not undone by proving again who one is.
+    if (!hasMoved && (newest === undefined || newest.record.ended) && began.record.owner === owner)
+      await session.drop();
+    // Ended, or signed in to by somebody else: only what this request has set is its own.
+    else await session.becomes(commit.replayed(EMPTY));
+    isEnded = newest === undefined || newest.record.ended !== undefined;
+    return true;
+  });
+  return isEnded;
+}
+
+/** Where it is not known that the old session was ended, it has to go on: its client is told that signing in has failed. */
+async function replacedOrPutBack(
+  commit: Commit,
+  id: string,
+  base: LoadedRecord,
+  moved: LoadedRecord,
+): Promise<boolean> {
+  try {
+    return await commit.replaced(id, base, moved);
+  } catch (error) {
+    await takeBack(commit.host, id, commit.patience, (within) => putBack(commit.host, id, base, within));
+    throw error;
+  }
+}
+
+/** A session that begins. */
+class Beginning {
+  readonly #commit: Commit;
+  readonly token: Token;
+  loaded: LoadedRecord;
+  #content: Content;
+
+  constructor(commit: Commit, content: Content, createdAt: number) {
+    const { host, visit, wishes } = commit;
+    const { owner, note, idle, absolute } = wishes.signIn ?? {};
+    this.#commit = commit;
+    this.#content = content;
+    this.token = { id: visit.id, secret: randomPart(), epoch: 1 };
+    this.loaded = this.#loaded(1, {
+      ...tokenFields(this.token),
+      createdAt,
+      owner,
+      note,
+      idle,
+      absolute,
+      signedInAt: wishes.signIn && host.now(),
+      client: wishes.signIn && visit.client,
+      rotation: commit.freshRotation(),
+      data: content.data,
+      flashes: content.flashes,
+    });
+  }
+
+  #loaded(version: number, record: SessionRecord): LoadedRecord {
+    const { host } = this.#commit;
+    return { record, version, byPreviousKey: false, expiresAt: extendedEnd(host.now(), record, host.timeouts) };
+  }
+
+  /** A sign-out or revocation came first. */
+  isDropped = false;
+
+  drop(): Promise<void> {
+    this.isDropped = true;
+    return this.#discard();
+  }
+
+  /** Stores it, within its owner's limit, and hands out its token. Of what fails nothing is left. */
+  async store(finish: () => Promise<boolean>): Promise<void> {
+    const commit = this.#commit;
+    const { visit, patience } = commit;
+    const { owner } = this.loaded.record;
+    try {
+      if (owner === undefined) await this.#create();
+      else {
+        await withinLimit(commit.host, { owner, id: this.token.id, former: visit.token?.id }, patience, {
+          store: (after) => this.#create(after),
+          admit: () => this.#admit(),
+          finish,
+        });
+      }
+    } catch (error) {
+      await this.#discard();
+      visit.renewId(commit.wishes.signIn);
+      throw error;
+    }
+    if (this.isDropped) return;
+    commit.settle(this.token, this.loaded, this.#content);
+    visit.handOut();
+  }
+
+  /** @param after - a sign-in's moment comes after this one, whatever this server's clock says. */
+  async #create(after = 0): Promise<void> {
+    const commit = this.#commit;
+    const { host, patience } = commit;
+    const { id } = this.token;
+    const { record } = this.loaded;
+    // As late as can be: of sign-ins at the same moment, moments tell which came first.
+    const signedInAt = record.signedInAt && Math.max(host.now(), after + 1);
+    if (signedInAt !== record.signedInAt) this.loaded = this.#loaded(1, { ...record, signedInAt });
+    const stored = storedSession(host, id, this.loaded);
+    if (await patience.ask("create", () => host.store.create(id, stored))) return;
+    throw new SessionError("ERR_SESSION_STORE", "The session store says that a random id exists already");
+  }
+
+  /** The second version is one that has been counted: nobody who counts later puts it in question. */
+  async #admit(): Promise<boolean> {
+    const next = { ...this.loaded, version: this.loaded.version + 1 };
+    if (!(await this.#commit.replaced(this.token.id, this.loaded, next))) return false;
+    this.loaded = next;
+    return true;
+  }
+
+  /** Takes over what others have changed. Where it has been ended already, a sign-out or revocation came first. */
+  async becomes(content: Content): Promise<void> {
+    const { loaded } = this;
+    const { data, flashes } = content;
+    const next = this.#loaded(loaded.version + 1, { ...loaded.record, data, flashes });
+    if (await this.#commit.replaced(this.token.id, loaded, next)) this.loaded = next;
+    this.#content = content;
+  }
+
+  /** Nobody has its token; but its owner would see it listed until it expires. */
+  #discard(): Promise<void> {
+    const { host, patience } = this.#commit;
+    const { id } = this.token;
+    return takeBack(host, id, patience, (within) => within.ask("delete", () => host.store.delete(id)));
+  }
+}

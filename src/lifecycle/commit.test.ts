@@ -1,0 +1,799 @@
+import { setImmediate as nextTurn } from "node:timers/promises";
+import { describe, expect, it } from "vitest";
+import { KEYS, gated, site } from "../../test/support/stores.ts";
+import { seededRandom } from "../../test/support/random.ts";
+import type { SessionStore } from "../store.ts";
+import { memoryStore } from "../stores/memory.ts";
+
+interface Data {
+  n?: number;
+  list?: number[];
+  [key: `k${number}`]: number;
+  mine?: string;
+  theirs?: string;
+}
+
+const superseded = expect.objectContaining({ code: "ERR_SESSION_SUPERSEDED", status: 409 });
+const increment = (n = 0) => n + 1;
+
+/** One server, one signed-in browser. */
+async function signedIn(options: Parameters<typeof site<Data>>[0] = {}) {
+  const server = site<Data>(options);
+  const browser = server.browser();
+  await browser.visit((session) => {
+    session.data.n = 0;
+    session.signIn("alice");
+  });
+  server.events.length = 0;
+  return { ...server, browser };
+}
+
+/** A server whose store's calls can be held up, and a browser with an anonymous session of one key. */
+async function visited(owner?: string) {
+  const time = { now: 1_000_000_000_000 };
+  const clock = () => time.now;
+  const store = gated(memoryStore({ clock }));
+  const server = site<Data>({ store, clock });
+  const browser = server.browser();
+  await browser.visit((session) => {
+    session.data.n = 0;
+    if (owner) session.signIn(owner);
+  });
+  server.events.length = 0;
+  return { ...server, time, gate: store, browser };
+}
+
+describe("No update is lost", () => {
+  it.each([false, true])("by 200 requests at once (records sealed: %s)", async (sealed) => {
+    const { browser } = await signedIn({ sealed });
+    const answers = await Promise.all(
+      Array.from({ length: 200 }, (_, i) =>
+        browser.visit(async (session) => {
+          session.data[`k${i}`] = i;
+          if (i % 3 === 0) await Promise.resolve();
+          session.update("n", increment);
+          session.flash("info", i);
+        }),
+      ),
+    );
+    expect(answers.every((answer) => answer.headers.getSetCookie().length === 0)).toBe(true);
+    const { session } = await browser.begin();
+    expect(session.data.n).toBe(200);
+    for (let i = 0; i < 200; i++) expect(session.data[`k${i}`]).toBe(i);
+    // No more than a hundred flashes are kept.
+    expect(session.flashes()).toHaveLength(100);
+  });
+
+  it("by two processes on one store that write at the same time", async () => {
+    const { browser, backend } = await signedIn();
+    const other = site<Data>({ store: backend });
+    const there = browser.copy(other.sessions);
+    await Promise.all(
+      Array.from({ length: 60 }, (_, i) =>
+        (i % 2 ? browser : there).visit((session) => {
+          session.update("n", increment);
+          session.data[`k${i}`] = i;
+        }),
+      ),
+    );
+    const data = await browser.data();
+    expect(data.n).toBe(60);
+    expect(Object.keys(data)).toHaveLength(61);
+  });
+
+  it("in 300 random interleavings of requests of two processes", async () => {
+    const random = seededRandom(77);
+    for (let round = 0; round < 300; round++) {
+      const { browser, backend } = await signedIn();
+      const there = browser.copy(site<Data>({ store: backend }).sessions);
+      const underway = await Promise.all(Array.from({ length: 4 }, (_, i) => (i % 2 ? browser : there).begin()));
+      const counts = [0, 0, 0, 0];
+      for (let step = 0; step < 8; step++) {
+        const i = Math.floor(random() * 4);
+        underway[i]!.session.update("n", increment);
+        counts[i]! += 1;
+        if (random() < 0.3) await underway[i]!.session.save();
+      }
+      for (const i of [0, 1, 2, 3].toSorted(() => random() - 0.5)) await underway[i]!.end();
+      expect((await browser.data()).n, `round ${round}`).toBe(8);
+    }
+  });
+
+  it("for two writes to one key: the later commit stands", async () => {
+    const { browser } = await signedIn();
+    const [first, second] = [await browser.begin(), await browser.begin()];
+    first.session.data.mine = "first";
+    second.session.data.mine = "second";
+    await second.end();
+    await first.end();
+    expect((await browser.data()).mine).toBe("first");
+  });
+
+  it("when two layers open the session of one request at once", async () => {
+    const { gate, sessions, browser } = await visited();
+    const request = new Request("https://shop.example/", { headers: { cookie: browser.cookie } });
+    const slow = gate.hold("read");
+    const opening = [sessions.open(request), sessions.open(request)];
+    await slow.arrived;
+    await nextTurn();
+    const session = sessions.of(request);
+    if (session.isLoaded) session.data.mine = "mine";
+    await browser.visit((other) => (other.data.theirs = "theirs"));
+    slow.letGo();
+    await Promise.all(opening);
+    session.data.mine = "mine";
+    await sessions.commit(session, new Response());
+    expect(await browser.data()).toEqual({ n: 0, mine: "mine", theirs: "theirs" });
+  });
+
+  it("gives up after many conflicts with ERR_SESSION_CONFLICT, and stores nothing", async () => {
+    const { browser, store, backend } = await signedIn({ faults: {} });
+    const refusing: SessionStore = { ...backend, update: async () => false };
+    const there = browser.copy(site<Data>({ store: refusing }).sessions);
+    await expect(there.visit((session) => (session.data.mine = "mine"))).rejects.toMatchObject({
+      code: "ERR_SESSION_CONFLICT",
+      status: 409,
+    });
+    expect(store.calls.update).toBe(0);
+    expect((await browser.data()).mine).toBeUndefined();
+  });
+});
+
+describe("Sign-out always wins", () => {
+  it("over a write that was under way: it is dropped, without a cookie, and told", async () => {
+    const { browser, events } = await signedIn();
+    const slow = await browser.begin();
+    const { id } = slow.session;
+    slow.session.data.mine = "too late";
+    const thief = browser.copy();
+    await browser.visit((session) => session.signOut());
+    const answer = await slow.end();
+    expect(answer.headers.getSetCookie()).toEqual([]);
+    expect(events).toEqual([
+      { name: "signedOut", id, owner: "alice" },
+      { name: "dropped", id, owner: "alice", reason: "ended" },
+    ]);
+    expect(await thief.owner()).toBeUndefined();
+    expect(await thief.data()).toEqual({});
+  });
+
+  it("over a touch that was under way", async () => {
+    const { browser, time, events } = await signedIn({ idleTimeout: "1h" });
+    const thief = browser.copy();
+    time.now += 600_000;
+    const slow = await browser.begin();
+    await browser.visit((session) => session.signOut());
+    events.length = 0;
+    const answer = await slow.end();
+    expect(answer.headers.getSetCookie()).toEqual([]);
+    expect(events).toEqual([]);
+    expect(await thief.owner()).toBeUndefined();
+  });
+
+  it("at every moment of a write's way through the store", async () => {
+    for (const moment of ["before update", "after update", "before read"] as const) {
+      const { gate, browser, events } = await visited("alice");
+      const [when, operation] = moment.split(" ") as ["before" | "after", "update" | "read"];
+      const thief = browser.copy();
+      const writer = await browser.begin();
+      writer.session.data.mine = "mine";
+      if (operation === "read") await browser.visit((session) => (session.data.theirs = "theirs"));
+      const leaving = await browser.begin();
+      const held = gate.hold(operation, when);
+      const writing = writer.end();
+      await held.arrived;
+      leaving.session.signOut();
+      // Another process's sign-out: it does not wait for this one's lane.
+      await gate.delete(leaving.session.id);
+      held.letGo();
+      await writing;
+      expect(await thief.owner(), `with ${moment}`).toBeUndefined();
+      if (moment !== "after update") expect(events.at(-1), `with ${moment}`).toMatchObject({ name: "dropped" });
+    }
+  });
+
+  it("over a rotation that was under way", async () => {
+    const { browser, events } = await signedIn();
+    const slow = await browser.begin();
+    slow.session.rotate();
+    await browser.visit((session) => session.signOut());
+    const answer = await slow.end();
+    expect(answer.headers.getSetCookie()).toEqual([]);
+    expect(events.at(-1)).toMatchObject({ name: "dropped", reason: "ended" });
+  });
+
+  it("for two at once: both succeed, and one tells", async () => {
+    const { browser, events } = await signedIn();
+    const [first, second] = [await browser.begin(), await browser.begin()];
+    first.session.signOut();
+    second.session.signOut();
+    const answers = await Promise.all([first.end(), second.end()]);
+    expect(answers.map((answer) => answer.headers.getSetCookie().length).toSorted((a, b) => a - b)).toEqual([0, 1]);
+    expect(events.map(({ name }) => name)).toEqual(["signedOut"]);
+  });
+
+  it("over a session that expired under the request's hands", async () => {
+    const { browser, time, events } = await signedIn({ idleTimeout: "1m" });
+    const slow = await browser.begin();
+    slow.session.data.mine = "too late";
+    time.now += 60_000;
+    await slow.end();
+    expect(events).toMatchObject([{ name: "dropped", reason: "ended" }]);
+    expect(await browser.data()).toEqual({});
+  });
+
+  it("leaves a request whose session ended with an empty one, and no error for a second commit", async () => {
+    const { browser } = await signedIn();
+    const slow = await browser.begin();
+    slow.session.data.mine = "too late";
+    await browser.visit((session) => session.signOut());
+    await slow.session.save();
+    expect({ ...slow.session.data }).toEqual({});
+    expect(slow.session.owner).toBeUndefined();
+    slow.session.data.mine = "again";
+    expect((await slow.end()).headers.getSetCookie()).toEqual([]);
+  });
+});
+
+describe("Signing in", () => {
+  it("gives the session a new id and a new token, keeps its data, and invalidates the old token at once", async () => {
+    const server = site<Data>();
+    const browser = server.browser();
+    await browser.visit((session) => (session.data.n = 1));
+    const planted = browser.copy();
+    const before = (await browser.begin()).session.id;
+    const answer = await browser.visit((session) => session.signIn("alice"));
+    expect(answer.headers.getSetCookie()).toHaveLength(1);
+    const { session } = await browser.begin();
+    expect(session).toMatchObject({ owner: "alice", isNew: false });
+    expect(session.id).not.toBe(before);
+    expect(session.data.n).toBe(1);
+    expect(browser.cookie).not.toBe(planted.cookie);
+    expect(await planted.owner()).toBeUndefined();
+    expect(await planted.data()).toEqual({});
+  });
+
+  it("refuses what a request of the old token writes meanwhile, with 409 and nothing stored", async () => {
+    const { browser } = await visited();
+    const planted = await browser.begin();
+    await browser.visit((session) => session.signIn("alice"));
+    planted.session.data.mine = "planted";
+    planted.session.update("n", increment);
+    await expect(planted.end()).rejects.toEqual(superseded);
+    expect(await browser.data()).toEqual({ n: 0 });
+    // The error's own response sets no cookie either.
+    const answer = await planted.end(new Response("sorry", { status: 409 }));
+    expect(answer.headers.getSetCookie()).toEqual([]);
+    expect(answer.headers.get("cache-control")).toBe("no-store");
+    expect(await browser.owner()).toBe("alice");
+  });
+
+  it("lets a request of the old token that only read go on, without a cookie", async () => {
+    const { browser, time } = await visited();
+    time.now += 86_400_000 / 2;
+    const planted = await browser.begin();
+    await browser.visit((session) => session.signIn("alice"));
+    expect((await planted.end()).headers.getSetCookie()).toEqual([]);
+    expect(await browser.owner()).toBe("alice");
+  });
+
+  it("of two at once from one anonymous session gives each a session of its own, without merging", async () => {
+    const { browser, events } = await visited();
+    await browser.visit((session) => (session.data.theirs = "the visitor's"));
+    const [tabA, tabB] = [browser.copy(), browser.copy()];
+    const [first, second] = [await tabA.begin(), await tabB.begin()];
+    first.session.data.mine = "first";
+    first.session.signIn("alice");
+    second.session.data.list = [2];
+    second.session.signIn("bob");
+    await Promise.all([first.end(), second.end()]);
+    expect(await tabA.owner()).toBe("alice");
+    expect(await tabA.data()).toEqual({ n: 0, theirs: "the visitor's", mine: "first" });
+    expect(await tabB.owner()).toBe("bob");
+    expect(await tabB.data()).toEqual({ list: [2] });
+    expect((await tabA.begin()).session.id).not.toBe((await tabB.begin()).session.id);
+    expect(events.filter(({ name }) => name === "signedIn")).toHaveLength(2);
+  });
+
+  it("of the same owner twice at once succeeds twice", async () => {
+    const { browser } = await visited();
+    const tabs = [browser.copy(), browser.copy()];
+    const underway = await Promise.all(tabs.map((tab) => tab.begin()));
+    for (const { session } of underway) session.signIn("alice");
+    await Promise.all(underway.map(({ end }) => end()));
+    expect(await Promise.all(tabs.map((tab) => tab.owner()))).toEqual(["alice", "alice"]);
+  });
+
+  it("of another owner begins a new session with nothing of the old, and ends the old one", async () => {
+    const { browser, events } = await signedIn();
+    await browser.visit((session) => {
+      session.data.theirs = "alice's";
+      session.flash("info", "for alice");
+    });
+    const alice = browser.copy();
+    const { id } = (await browser.begin()).session;
+    await browser.visit((session) => {
+      session.data.mine = "set by this request";
+      session.signIn("bob");
+      expect({ ...session.data }).toEqual({ mine: "set by this request" });
+      expect(session.owner).toBe("bob");
+    });
+    const { session } = await browser.begin();
+    expect(session).toMatchObject({ owner: "bob" });
+    expect(session.id).not.toBe(id);
+    expect({ ...session.data }).toEqual({ mine: "set by this request" });
+    expect(session.flashes()).toEqual([]);
+    expect(await alice.owner()).toBeUndefined();
+    expect(events).toMatchObject([
+      { name: "signedOut", id, owner: "alice" },
+      { name: "created", id: session.id, owner: "bob" },
+      { name: "signedIn", id: session.id, owner: "bob", previousId: id },
+    ]);
+  });
+
+  it("of the same owner again gives a new token and starts both clocks anew", async () => {
+    const { browser, time } = await signedIn({ idleTimeout: "1h", absoluteTimeout: "2h" });
+    const old = browser.copy();
+    time.now += 3_000_000;
+    await browser.visit((session) => session.signIn("alice"));
+    expect(await old.owner()).toBeUndefined();
+    expect((await browser.begin()).session.signedInAt).toBe(time.now);
+    for (let i = 0; i < 2; i++) {
+      time.now += 3_000_000;
+      await browser.visit();
+    }
+    expect(await browser.owner()).toBe("alice");
+  });
+
+  it("on a session that ended meanwhile begins a new one with only what the request set", async () => {
+    const { browser } = await visited();
+    const login = await browser.begin();
+    await browser.visit((session) => session.signOut());
+    login.session.data.mine = "mine";
+    login.session.signIn("alice");
+    await login.end();
+    expect(await browser.owner()).toBe("alice");
+    expect(await browser.data()).toEqual({ mine: "mine" });
+  });
+});
+
+describe("Rotating", () => {
+  it("gives a new token, keeps all else, and kills the old one at once", async () => {
+    const { browser, events, time } = await signedIn();
+    const old = browser.copy();
+    const before = (await browser.begin()).session;
+    time.now += 1000;
+    const answer = await browser.visit((session) => session.rotate());
+    expect(answer.headers.getSetCookie()).toHaveLength(1);
+    const { session } = await browser.begin();
+    expect(session).toMatchObject({ id: before.id, owner: "alice", signedInAt: before.signedInAt });
+    expect(session.data.n).toBe(0);
+    expect(await old.owner()).toBeUndefined();
+    expect(events).toEqual([{ name: "rotated", id: before.id, owner: "alice" }]);
+  });
+
+  it("for a visitor without a session does nothing", async () => {
+    const { browser, store } = site();
+    const answer = await browser().visit((session) => session.rotate());
+    expect(answer.headers.getSetCookie()).toEqual([]);
+    expect(store.calls.total).toBe(0);
+  });
+});
+
+describe("session.save", () => {
+  it("stores at once, twice if need be, and the response stores no more", async () => {
+    const { browser, store } = await signedIn();
+    const before = store.calls.update;
+    await browser.visit(async (session) => {
+      session.data.mine = "1";
+      await session.save();
+      expect((await browser.data()).mine).toBe("1");
+      await session.save();
+      session.data.mine = "2";
+      await session.save();
+      expect((await browser.data()).mine).toBe("2");
+    });
+    expect(store.calls.update - before).toBe(2);
+  });
+
+  it("of a new session has its cookie wait for the response", async () => {
+    const { browser, store } = site<Data>();
+    const one = browser();
+    const answer = await one.visit(async (session) => {
+      session.data.n = 1;
+      await session.save();
+      expect(session.isNew).toBe(false);
+    });
+    expect(answer.headers.getSetCookie()).toHaveLength(1);
+    expect(store.calls).toMatchObject({ create: 1, update: 0 });
+    expect(await one.data()).toEqual({ n: 1 });
+  });
+
+  it("may be called many times at once without waiting, with changes in between", async () => {
+    const { browser, store } = await signedIn();
+    const saves: Promise<void>[] = [];
+    await browser.visit((session) => {
+      for (let i = 0; i < 20; i++) {
+        session.data[`k${i}`] = i;
+        session.update("n", increment);
+        saves.push(session.save());
+      }
+    });
+    await Promise.all(saves);
+    const data = await browser.data();
+    expect(data.n).toBe(20);
+    expect(Object.keys(data)).toHaveLength(21);
+    expect(store.calls.update).toBeLessThanOrEqual(21);
+  });
+
+  it("called twice at once for a new session begins one session, not two", async () => {
+    const { browser, store, events } = site<Data>();
+    const one = browser();
+    await one.visit(async (session) => {
+      session.data.n = 1;
+      const saves = [session.save(), session.save()];
+      session.data.mine = "mine";
+      await Promise.all([...saves, session.save()]);
+    });
+    expect(store.calls.create).toBe(1);
+    expect(events.map(({ name }) => name)).toEqual(["created"]);
+    expect(await one.data()).toEqual({ n: 1, mine: "mine" });
+  });
+
+  it("after signing in signs in once, whatever is stored after it", async () => {
+    const { browser, store, events } = await signedIn();
+    const before = store.calls.update;
+    await browser.visit(async (session) => {
+      session.signIn("alice");
+      await session.save();
+      session.data.mine = "mine";
+    });
+    expect(store.calls.update - before).toBe(2);
+    expect(events.map(({ name }) => name)).toEqual(["signedIn"]);
+    await browser.visit(async (session) => {
+      session.rotate();
+      await session.save();
+    });
+    expect(store.calls.update - before).toBe(3);
+    expect(await browser.owner()).toBe("alice");
+  });
+
+  it("rejects for what can't be kept, and can be called again once that is gone", async () => {
+    const { browser } = await signedIn();
+    await browser.visit(async (session) => {
+      (session.data as Record<string, unknown>)["bad"] = () => 1;
+      await expect(session.save()).rejects.toThrow("session.data.bad can't be kept");
+      delete (session.data as Record<string, unknown>)["bad"];
+      session.data.mine = "good";
+      await session.save();
+    });
+    expect(await browser.data()).toEqual({ n: 0, mine: "good" });
+  });
+
+  it("keeps apart what was set while it was being stored", async () => {
+    const { gate, browser } = await visited();
+    await browser.visit(async (session) => {
+      session.data.mine = "first";
+      const held = gate.hold("update");
+      const saving = session.save();
+      await held.arrived;
+      session.data.theirs = "second";
+      held.letGo();
+      await saving;
+      expect(await browser.data()).toEqual({ n: 0, mine: "first" });
+    });
+    expect(await browser.data()).toEqual({ n: 0, mine: "first", theirs: "second" });
+  });
+
+  it("applies an update again that was made while an earlier one was being stored", async () => {
+    const { gate, browser } = await visited();
+    await browser.visit(async (session) => {
+      session.update("n", increment);
+      const held = gate.hold("update");
+      const saving = session.save();
+      await held.arrived;
+      session.update("n", increment);
+      held.letGo();
+      await saving;
+      await browser.visit((other) => void other.update("n", (n = 0) => n + 10));
+    });
+    expect((await browser.data()).n).toBe(12);
+  });
+
+  it("loses nothing of others where a change is made while a conflict is being settled", async () => {
+    const { gate, browser } = await visited();
+    const mine = await browser.begin();
+    mine.session.update("n", increment);
+    await browser.visit((other) => void other.update("n", (n = 0) => n + 10));
+    const held = gate.hold("read");
+    const saving = mine.session.save();
+    await held.arrived;
+    mine.session.update("n", increment);
+    held.letGo();
+    await saving;
+    await mine.end();
+    expect((await browser.data()).n).toBe(12);
+  });
+});
+
+describe("A late request of a session that ended or was superseded", () => {
+  it("does not send the cookie that waited for its response", async () => {
+    const { gate, browser } = await visited("alice");
+    const slow = await browser.begin();
+    slow.session.rotate();
+    await slow.session.save();
+    // Meanwhile the session is ended from elsewhere, and the browser signs in anew.
+    await gate.delete(slow.session.id);
+    await browser.visit((session) => session.signIn("alice"));
+    slow.session.data.mine = "too late";
+    expect((await slow.end()).headers.getSetCookie()).toEqual([]);
+    expect(await browser.owner()).toBe("alice");
+  });
+
+  it.each([false, true])("does not undo a sign-in by renewing an old key's cookie (sealed: %s)", async (sealed) => {
+    const before = await signedIn({ sealed });
+    const after = site<Data>({ store: before.backend, secretKey: [KEYS[1], KEYS[0]] });
+    const browser = before.browser.copy(after.sessions);
+    const reader = await browser.begin();
+    await browser.visit((session) => session.signIn("alice"));
+    await reader.end();
+    expect(await browser.owner()).toBe("alice");
+  });
+
+  it("that only read is not refused because its record was to be sealed anew", async () => {
+    const before = await signedIn({ sealed: true });
+    const after = site<Data>({ store: before.backend, secretKey: [KEYS[1], KEYS[0]] });
+    const browser = before.browser.copy(after.sessions);
+    const reader = await browser.begin();
+    expect(reader.session.data.n).toBe(0);
+    await browser.visit((session) => session.signIn("alice"));
+    const answer = await reader.end();
+    expect(answer.headers.getSetCookie()).toEqual([]);
+    expect(await browser.owner()).toBe("alice");
+  });
+});
+
+describe("A passive request", () => {
+  const MINUTE = 60_000;
+
+  it("that writes does not take back what others have extended since it read", async () => {
+    const { browser, time } = await signedIn({ idleTimeout: "15m" });
+    time.now += 5 * MINUTE;
+    const poll = await browser.begin();
+    poll.session.passive = true;
+    time.now += 5 * MINUTE;
+    await browser.visit();
+    poll.session.data.mine = "polled";
+    await poll.end();
+    time.now += 14 * MINUTE;
+    expect(await browser.owner()).toBe("alice");
+  });
+
+  it("that only rotates the token does not either", async () => {
+    const { browser, time } = await signedIn({ idleTimeout: "15m", rotation: { every: "20m" } });
+    time.now += 10 * MINUTE;
+    await browser.visit();
+    const poll = await browser.begin();
+    poll.session.passive = true;
+    time.now += 10 * MINUTE;
+    await browser.visit((session) => session.data.n);
+    await poll.end();
+    time.now += 14 * MINUTE;
+    expect(await browser.owner()).toBe("alice");
+  });
+
+  it("extends nothing by writing", async () => {
+    const { browser, time } = await signedIn({ idleTimeout: "15m" });
+    time.now += 10 * MINUTE;
+    await browser.visit((session) => {
+      session.passive = true;
+      session.data.mine = "polled";
+    });
+    time.now += 5 * MINUTE;
+    expect(await browser.owner()).toBeUndefined();
+  });
+});
+
+describe("A failure that the handler has dealt with", () => {
+  async function failing(operation: "create" | "update" | "delete") {
+    const broken = { on: false };
+    const server = await signedIn({ faults: { [operation]: () => (broken.on ? new Error("out of order") : "ok") } });
+    return { ...server, failing: broken };
+  }
+
+  it("of a sign-in over another user's session leaves that as it was, with what came after", async () => {
+    const { browser, failing: store, sessions, backend } = await failing("update");
+    await browser.visit((session) => (session.data.theirs = "alice's"));
+    const { id } = (await browser.begin()).session;
+    await browser.visit(async (session) => {
+      store.on = true;
+      session.data.mine = "bob's";
+      session.signIn("bob");
+      await expect(session.save()).rejects.toMatchObject({ code: "ERR_SESSION_STORE" });
+      store.on = false;
+      session.flash("error", "FAILED");
+    });
+    const { session } = await browser.begin();
+    expect(session).toMatchObject({ id, owner: "alice" });
+    expect({ ...session.data }).toEqual({ n: 0, theirs: "alice's" });
+    expect(session.flashes()).toEqual([{ category: "error", message: "FAILED" }]);
+    expect(await sessions.list("bob")).toEqual([]);
+    expect((await backend.idsOf!("alice")).length).toBe(1);
+  });
+
+  it("of a sign-in beyond the limit does not make the response fail because of a flash", async () => {
+    const server = site<Data>({ maxPerOwner: { sessions: 1, whenFull: "refuse" } });
+    await server.browser().visit((session) => session.signIn("alice"));
+    const late = server.browser();
+    const answer = await late.visit(
+      async (session) => {
+        session.data.mine = "alice's";
+        session.signIn("alice");
+        await expect(session.save()).rejects.toMatchObject({ code: "ERR_SESSION_LIMIT" });
+        session.flash("error", "Too many");
+      },
+      { response: new Response(null, { status: 303, headers: { location: "/" } }) },
+    );
+    expect(answer.status).toBe(303);
+    const { session } = await late.begin();
+    expect(session.owner).toBeUndefined();
+    expect({ ...session.data }).toEqual({});
+    expect(session.flashes()).toHaveLength(1);
+    expect(await server.sessions.list("alice")).toHaveLength(1);
+  });
+
+  it("of a sign-out is not tried again, and the session lives on", async () => {
+    const { browser, failing: store } = await failing("delete");
+    const answer = await browser.visit(async (session) => {
+      store.on = true;
+      session.signOut();
+      await expect(session.save()).rejects.toMatchObject({ code: "ERR_SESSION_STORE" });
+      store.on = false;
+    });
+    expect(answer.headers.getSetCookie()).toEqual([]);
+    expect(await browser.owner()).toBe("alice");
+  });
+
+  it("of changed data leaves them out, and applies a later update to what is stored", async () => {
+    const { browser, failing: store } = await failing("update");
+    await browser.visit(async (session) => {
+      store.on = true;
+      session.data.mine = "lost";
+      session.update("n", increment);
+      session.flash("info", "lost");
+      await expect(session.save()).rejects.toMatchObject({ code: "ERR_SESSION_STORE" });
+      store.on = false;
+      session.update("n", (n = 0) => n + 10);
+      session.data.theirs = "kept";
+    });
+    const { session } = await browser.begin();
+    expect({ ...session.data }).toEqual({ n: 10, theirs: "kept" });
+    expect(session.flashes()).toEqual([]);
+  });
+
+  it("of a value that can't be kept does not make the response fail", async () => {
+    const { browser } = await signedIn();
+    const answer = await browser.visit(async (session) => {
+      (session.data as Record<string, unknown>)["bad"] = () => 1;
+      await expect(session.save()).rejects.toThrow("session.data.bad can't be kept");
+      session.flash("error", "Not saved");
+    });
+    expect(answer.status).toBe(200);
+    expect(await browser.data()).toEqual({ n: 0 });
+  });
+
+  it("is tried again where the handler calls save() again", async () => {
+    const { browser, failing: store } = await failing("update");
+    await browser.visit(async (session) => {
+      store.on = true;
+      session.update("n", increment);
+      session.signIn("alice");
+      await expect(session.save()).rejects.toMatchObject({ code: "ERR_SESSION_STORE" });
+      store.on = false;
+      session.update("n", increment);
+      await session.save();
+    });
+    expect((await browser.data()).n).toBe(2);
+    expect((await browser.begin()).session.signedInAt).toBeDefined();
+  });
+
+  it("of a create whose reply was lost does not make a second save() fail", async () => {
+    const lost = { on: true };
+    const server = site<Data>({
+      faults: { create: () => (lost.on ? "error-after" : "ok"), read: () => (lost.on ? "error" : "ok") },
+    });
+    const browser = server.browser();
+    await browser.visit(async (session) => {
+      session.data.n = 1;
+      await expect(session.save()).rejects.toMatchObject({ code: "ERR_SESSION_STORE" });
+      lost.on = false;
+      await session.save();
+    });
+    expect(await browser.data()).toEqual({ n: 1 });
+  });
+
+  it("of a sign-in whose reply was lost leaves no session of that user behind", async () => {
+    const lost = { on: true };
+    const server = site<Data>({
+      faults: { create: () => (lost.on ? "error-after" : "ok"), read: () => (lost.on ? "error" : "ok") },
+    });
+    const browser = server.browser();
+    await browser.visit(async (session) => {
+      session.signIn("alice");
+      await expect(session.save()).rejects.toMatchObject({ code: "ERR_SESSION_STORE" });
+      lost.on = false;
+      session.flash("error", "FAILED");
+    });
+    expect(await browser.owner()).toBeUndefined();
+    expect(await server.sessions.list("alice")).toEqual([]);
+  });
+
+  it("of one save() is made up for by the next, although that was called before it was known", async () => {
+    const { browser } = await signedIn({ faults: { update: ["error", "ok"] } });
+    await browser.visit(async (session) => {
+      session.update("n", increment);
+      const first = session.save().catch((error: unknown) => error);
+      session.update("n", increment);
+      const second = session.save();
+      expect(await first).toMatchObject({ code: "ERR_SESSION_STORE" });
+      await second;
+    });
+    expect((await browser.data()).n).toBe(2);
+  });
+
+  it("does not take with it a sign-in that came while it was being stored", async () => {
+    const { browser, failing: store } = await failing("update");
+    await browser.visit(async (session) => {
+      session.data.mine = "lost";
+      store.on = true;
+      const saving = session.save();
+      session.signIn("bob");
+      await expect(saving).rejects.toMatchObject({ code: "ERR_SESSION_STORE" });
+      store.on = false;
+    });
+    expect(await browser.owner()).toBe("bob");
+  });
+
+  it.each(["signIn", "rotate"] as const)(
+    "does not keep back the cookie of an earlier %s that was saved",
+    async (method) => {
+      const { browser, failing: store } = await failing("update");
+      const answer = await browser.visit(async (session) => {
+        session[method]("alice");
+        await session.save();
+        store.on = true;
+        session.data.mine = "lost";
+        await expect(session.save()).rejects.toMatchObject({ code: "ERR_SESSION_STORE" });
+        store.on = false;
+      });
+      expect(answer.headers.getSetCookie()).toHaveLength(1);
+      expect(await browser.owner()).toBe("alice");
+    },
+  );
+
+  it("or that the response itself has met does not keep back the cookie of what was saved before", async () => {
+    const { browser, failing: store } = await failing("update");
+    const { session, end } = await browser.begin();
+    session.signIn("alice");
+    await session.save();
+    store.on = true;
+    session.data.mine = "lost";
+    await expect(end()).rejects.toMatchObject({ code: "ERR_SESSION_STORE" });
+    store.on = false;
+    const answer = await end(new Response("sorry", { status: 503 }));
+    expect(answer.headers.get("cache-control")).toBe("no-store");
+    expect(await browser.owner()).toBe("alice");
+  });
+});
+
+describe("A sign-out that is saved before the response", () => {
+  it("clears the cookie with the response", async () => {
+    const { browser } = await signedIn();
+    const answer = await browser.visit(async (session) => {
+      session.signOut();
+      await session.save();
+    });
+    expect(answer.headers.getSetCookie()).toEqual([expect.stringContaining("Max-Age=0")]);
+    expect(browser.jar.size).toBe(0);
+  });
+});

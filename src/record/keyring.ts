@@ -1,0 +1,190 @@
+import {
+  createCipheriv,
+  createDecipheriv,
+  createHmac,
+  createSecretKey,
+  hkdfSync,
+  timingSafeEqual,
+  type KeyObject,
+} from "node:crypto";
+import { SessionError } from "../errors.ts";
+import { freshBytes } from "./random.ts";
+
+/** One secret key, or the current one followed by the previous ones that are still accepted. */
+export type SecretKey = string | Uint8Array | readonly (string | Uint8Array)[];
+
+/** The keys that are derived from the secret keys, once: the current one makes, all of them check. */
+export interface Keyring {
+  /** The signature of `text` by the current key: 32 characters, 192 bits. */
+  sign(text: string): string;
+  /** The index of the key that made `signature`, 0 for the current one, -1 for none. */
+  verify(text: string, signature: string): number;
+  /** The secrets that may follow `secret` in this session: by the current key first, then by the previous ones. */
+  successors(id: string, secret: string): string[];
+  /** Encrypts and authenticates a record; only under the same id does it open again. */
+  seal(id: string, plain: Uint8Array): Buffer;
+  /** The record, and whether a previous key sealed it. */
+  open(id: string, sealed: Uint8Array): { plain: Buffer; byPreviousKey: boolean };
+}
+
+const SIGNATURE_LENGTH = 32;
+const SEALED_FORMAT = 1;
+const KEY_ID_BYTES = 4;
+const NONCE_BYTES = 12;
+const TAG_BYTES = 16;
+const HEAD_BYTES = 1 + KEY_ID_BYTES + NONCE_BYTES;
+const KEYGEN = "make one with: npx sojourn keygen";
+
+/** Words of keys that were never meant to be kept; long enough that no random key holds one by chance. */
+const PLACEHOLDERS =
+  /change[-_ ]?(me|this|it)|your[-_ ]?(secret|key)|secret[-_ ]?key|(my|super|top)[-_ ]?secret|password|placeholder|keyboard[-_ ]?cat|insecure|replace[-_ ]?(me|this)|temporary[-_ ]?key|example[-_ ]?key|default[-_ ]?key|qwertyuiop|averylogphrase|string[-_ ]secret|a secret with|c292a0a3aa32397cdb050e233733900f/i;
+
+/**
+ * Refuses a key that somebody could guess.
+ *
+ * @throws TypeError that says what is wrong and how to make a good one.
+ */
+function checkedKey(key: unknown, option: string): Buffer {
+  if (key === undefined || key === null || key === "") {
+    throw new TypeError(`${option} is missing; ${KEYGEN}, and keep it in the environment as SECRET_KEY`);
+  }
+  if (typeof key !== "string" && !(key instanceof Uint8Array)) {
+    throw new TypeError(`${option} must be a string or bytes; ${KEYGEN}`);
+  }
+  const bytes = Buffer.from(key as string);
+  if (bytes.length < 32) throw new TypeError(`${option} is too short (${bytes.length} bytes, at least 32); ${KEYGEN}`);
+  if (PLACEHOLDERS.test(bytes.toString("latin1"))) throw new TypeError(`${option} is a placeholder; ${KEYGEN}`);
+  if (guessable(bytes)) throw new TypeError(`${option} is too easy to guess; ${KEYGEN}`);
+  return bytes;
+}
+
+/** Few different bytes, a repeated piece, runs such as "abcdef" or "a1b2c3", or the like in hexadecimal. */
+function guessable(bytes: Buffer): boolean {
+  const counts = new Map<number, number>();
+  for (const byte of bytes) counts.set(byte, (counts.get(byte) ?? 0) + 1);
+  let bits = 0;
+  for (const count of counts.values()) bits += count * Math.log2(bytes.length / count);
+  if (bits < 80 || isRegular(bytes)) return true;
+  const text = bytes.toString("latin1");
+  return /^(?:[0-9a-f]{2})+$/i.test(text) && isRegular(Buffer.from(text, "hex"));
+}
+
+function isRegular(bytes: Buffer): boolean {
+  for (let period = 1; period <= bytes.length / 2; period++) {
+    if (bytes.subarray(period).equals(bytes.subarray(0, bytes.length - period))) return true;
+  }
+  return [1, 2].some((stride) => {
+    let steady = 0;
+    for (let i = 2 * stride; i < bytes.length; i++) {
+      const step = bytes[i]! - bytes[i - stride]!;
+      const before = bytes[i - stride]! - bytes[i - 2 * stride]!;
+      if (step === before) steady++;
+    }
+    return steady > bytes.length / 2;
+  });
+}
+
+interface DerivedKey {
+  readonly id: Buffer;
+  readonly signing: KeyObject;
+  readonly sealing: KeyObject;
+  readonly rotating: KeyObject;
+}
+
+/**
+ * Derives the signing and sealing keys of every secret key by HKDF-SHA256 (RFC 5869). The cookie's name goes into the
+ * derivation, so that what one application or cookie was given means nothing to another with the same secret key.
+ *
+ * @throws TypeError where a secret key is missing, short, guessable or a placeholder.
+ */
+export function createKeyring(secretKey: SecretKey | undefined, cookieName: string): Keyring {
+  const many = Array.isArray(secretKey);
+  const secrets: unknown[] = many ? secretKey : [secretKey];
+  if (secrets.length === 0) throw new TypeError(`secretKey is an empty list; ${KEYGEN}`);
+  const keys = secrets.map((secret, i) =>
+    derive(checkedKey(secret, many ? `secretKey[${i}]` : "secretKey"), cookieName),
+  );
+  if (new Set(keys.map((key) => key.id.toString("hex"))).size < keys.length) {
+    throw new TypeError("secretKey lists the same key twice; leave the current one out of the previous ones");
+  }
+  const current = keys[0]!;
+
+  return {
+    sign: (text) => signature(current, text),
+
+    verify(text, presented) {
+      const bytes = Buffer.from(presented);
+      if (bytes.length !== SIGNATURE_LENGTH) return -1;
+      return keys.findIndex((key) => timingSafeEqual(Buffer.from(signature(key, text)), bytes));
+    },
+
+    successors: (id, secret) => keys.map((key) => successor(key, id, secret)),
+
+    seal(id, plain) {
+      // With the record in it: a nonce that comes twice under one key would open both records to whoever has them.
+      const nonce = freshBytes(NONCE_BYTES, plain);
+      const cipher = createCipheriv("aes-256-gcm", recordKey(current, id), nonce, { authTagLength: TAG_BYTES });
+      cipher.setAAD(associatedData(id));
+      const body = cipher.update(plain);
+      cipher.final();
+      return Buffer.concat([Buffer.of(SEALED_FORMAT), current.id, nonce, body, cipher.getAuthTag()]);
+    },
+
+    open(id, sealed) {
+      const bytes = Buffer.from(sealed.buffer, sealed.byteOffset, sealed.byteLength);
+      if (bytes.length < HEAD_BYTES + TAG_BYTES || bytes[0] !== SEALED_FORMAT) {
+        throw undecodable("it is not a sealed record of a format this version knows");
+      }
+      const keyId = bytes.subarray(1, 1 + KEY_ID_BYTES);
+      const key = keys.find((candidate) => candidate.id.equals(keyId));
+      if (!key)
+        throw undecodable("it was sealed by a key that secretKey does not list; add that key as a previous one");
+      const nonce = bytes.subarray(1 + KEY_ID_BYTES, HEAD_BYTES);
+      const decipher = createDecipheriv("aes-256-gcm", recordKey(key, id), nonce, { authTagLength: TAG_BYTES });
+      decipher.setAAD(associatedData(id));
+      decipher.setAuthTag(bytes.subarray(bytes.length - TAG_BYTES));
+      const plain = decipher.update(bytes.subarray(HEAD_BYTES, bytes.length - TAG_BYTES));
+      try {
+        decipher.final();
+      } catch (cause) {
+        throw undecodable("it was changed, or belongs to another session", cause);
+      }
+      return { plain, byPreviousKey: key !== current };
+    },
+  };
+}
+
+export function undecodable(why: string, cause?: unknown): SessionError {
+  return new SessionError("ERR_SESSION_DECODE", `The store's record can't be read: ${why}`, { cause });
+}
+
+function derive(secret: Buffer, cookieName: string): DerivedKey {
+  const key = (purpose: string, length: number) =>
+    Buffer.from(hkdfSync("sha256", secret, "sojourn/1", `${purpose}\0${cookieName}`, length));
+  return {
+    id: key("key id", KEY_ID_BYTES),
+    signing: createSecretKey(key("token signature", 32)),
+    sealing: createSecretKey(key("record seal", 32)),
+    rotating: createSecretKey(key("secret rotation", 32)),
+  };
+}
+
+function signature(key: DerivedKey, text: string): string {
+  return createHmac("sha256", key.signing).update(text).digest("base64url").slice(0, SIGNATURE_LENGTH);
+}
+
+function successor(key: DerivedKey, id: string, secret: string): string {
+  return createHmac("sha256", key.rotating).update(id).update(secret).digest().toString("base64url", 0, 16);
+}
+
+/**
+ * A key for each session: no two sessions' records can be swapped, and random nonces stay far below the 2^32 messages
+ * that NIST SP 800-38D allows under one key, however busy the site.
+ */
+function recordKey(key: DerivedKey, id: string): Buffer {
+  return createHmac("sha256", key.sealing).update(id).digest();
+}
+
+function associatedData(id: string): Buffer {
+  return Buffer.from(`sojourn record ${SEALED_FORMAT}\0${id}`);
+}

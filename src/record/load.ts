@@ -1,0 +1,26 @@
+import type { Keyring } from "./keyring.ts";
+import { loadedRecord, type LoadedRecord } from "./record.ts";
+import type { SessionStore } from "../store.ts";
+import { readLatest } from "../stores/shared/capabilities.ts";
+import type { Patience } from "../waiting.ts";
+
+interface Source {
+  readonly store: SessionStore;
+  readonly keyring: Keyring;
+}
+
+/**
+ * The session `id` as the store answers, which may be from a near cache; `undefined` where there is none.
+ *
+ * @throws SessionError ERR_SESSION_STORE, or ERR_SESSION_DECODE where the record can't be opened.
+ */
+export async function load(host: Source, id: string, patience: Patience): Promise<LoadedRecord | undefined> {
+  const stored = await patience.ask("read", () => host.store.read(id));
+  return stored && loadedRecord(host, id, stored);
+}
+
+/** As {@link load}, past any near cache. */
+export async function loadLatest(host: Source, id: string, patience: Patience): Promise<LoadedRecord | undefined> {
+  const stored = await patience.ask("read", () => readLatest(host.store, id));
+  return stored && loadedRecord(host, id, stored);
+}

@@ -1,0 +1,50 @@
+import { afterEach, describe, expect, it, vi } from "vitest";
+import { KEYS } from "../../test/support/stores.ts";
+import { createKeyring } from "./keyring.ts";
+import { freshBytes } from "./random.ts";
+
+/** As two machines that were restored from one snapshot have it: the generator gives both the same. */
+const cloned = vi.hoisted(() => ({ is: false }));
+vi.mock("node:crypto", async (importActual) => {
+  const actual = await importActual<typeof import("node:crypto")>();
+  const randomFillSync = (buffer: Buffer, offset = 0, size = buffer.length - offset) =>
+    cloned.is ? buffer.fill(7, offset, offset + size) : actual.randomFillSync(buffer, offset, size);
+  return { ...actual, randomFillSync };
+});
+
+afterEach(() => {
+  cloned.is = false;
+  vi.restoreAllMocks();
+});
+
+const many = (make: () => Buffer) => new Set(Array.from({ length: 10_000 }, () => make().toString("hex")));
+
+describe("freshBytes", () => {
+  it("gives as many bytes as were asked for, and never the same twice", () => {
+    for (const size of [1, 12, 16, 32]) expect(freshBytes(size)).toHaveLength(size);
+    expect(many(() => freshBytes(12)).size).toBe(10_000);
+  });
+
+  it("gives two clones different bytes, although the system's generator is the same in both", () => {
+    cloned.is = true;
+    expect(many(() => freshBytes(16)).size).toBe(10_000);
+  });
+
+  it("draws on the system's generator at every call", () => {
+    vi.spyOn(process.hrtime, "bigint").mockReturnValue(1n);
+    vi.spyOn(Date, "now").mockReturnValue(2);
+    expect(many(() => freshBytes(16)).size).toBe(10_000);
+  });
+});
+
+describe("Keyring.seal", () => {
+  it("never uses a nonce for two records, although generator and time are the same in two clones", () => {
+    cloned.is = true;
+    vi.spyOn(process.hrtime, "bigint").mockReturnValue(1n);
+    vi.spyOn(Date, "now").mockReturnValue(2);
+    const { seal } = createKeyring(KEYS[0], "session");
+    const nonceOf = (text: string) => seal("id", Buffer.from(text)).toString("hex", 5, 17);
+    expect(nonceOf("one")).toBe(nonceOf("one"));
+    expect(nonceOf("one")).not.toBe(nonceOf("two"));
+  });
+});

@@ -1,0 +1,139 @@
+import { describe, expect, it } from "vitest";
+import { failureOf } from "../../test/support/failures.ts";
+import { KEYS, START } from "../../test/support/stores.ts";
+import { seededRandom } from "../../test/support/random.ts";
+import { createKeyring } from "./keyring.ts";
+import { loadedRecord, storedSession, type LoadedRecord, type SessionRecord } from "./record.ts";
+import type { StoredSession } from "../store.ts";
+import { memoryStore } from "../stores/memory.ts";
+import { hashSecret } from "./token.ts";
+
+const keyring = createKeyring(KEYS[0], "session");
+const inProcess = { store: memoryStore(), keyring };
+const outside = { store: { ...memoryStore(), inProcess: false }, keyring };
+
+const record: SessionRecord = {
+  secretHash: hashSecret("secret"),
+  epoch: 3,
+  createdAt: START,
+  signedInAt: START + 5,
+  owner: "user-7",
+  flashes: [{ category: "info", message: { at: new Date(0) }, key: "k" }],
+  data: '{"name":"Zoë 😀"}',
+};
+const loaded = (given: Partial<SessionRecord> = {}): LoadedRecord => ({
+  record: { ...record, ...given },
+  version: 4,
+  expiresAt: START + 100,
+  byPreviousKey: false,
+});
+const decodeError = expect.objectContaining({ code: "ERR_SESSION_DECODE" });
+
+describe.each([
+  ["sealed", outside],
+  ["in process", inProcess],
+])("storedSession and loadedRecord, %s", (_, host) => {
+  it.each<[string, Partial<SessionRecord>]>([
+    ["all of it", {}],
+    ["a visitor's", { owner: undefined, signedInAt: undefined, flashes: [], data: "{}" }],
+    ["the longest owner", { owner: "ü".repeat(256) }],
+    ["a large one", { data: JSON.stringify({ a: "x".repeat(300_000) }) }],
+    [
+      "many flashes",
+      { flashes: Array.from({ length: 100 }, (_none, i) => ({ category: "c", message: i, key: `${i}` })) },
+    ],
+    ["the largest numbers", { epoch: 2 ** 32 - 1, createdAt: 2 ** 48 - 1, signedInAt: 2 ** 48 - 1 }],
+    ["the beginning of time", { createdAt: 0 }],
+  ])("give back %s", (_name, given) => {
+    const stored = storedSession(host, "id", loaded(given));
+    expect(stored).toMatchObject({ version: 4, expiresAt: START + 100 });
+    const back = loadedRecord(host, "id", stored);
+    expect({ ...back, record: { ...back.record, secretHash: Buffer.from(back.record.secretHash) } }).toEqual(
+      loaded(given),
+    );
+  });
+
+  it("show the store the owner, the version and the end, and nothing else in the clear", () => {
+    const stored = storedSession(host, "id", loaded());
+    expect(Object.keys(stored).toSorted()).toEqual(["expiresAt", "owner", "payload", "version"]);
+    expect(stored.owner).toBe("user-7");
+    const text = Buffer.from(stored.payload).toString("latin1");
+    expect(text.includes("user-7")).toBe(host === inProcess);
+    expect(text.includes('"name"')).toBe(host === inProcess);
+    expect(text).not.toContain("secret");
+  });
+
+  it("give back a sign-in at the epoch's first millisecond, as an injected clock may have it", () => {
+    const back = loadedRecord(host, "id", storedSession(host, "id", loaded({ signedInAt: 0 })));
+    expect(back.record.signedInAt).toBe(0);
+  });
+});
+
+describe("storedSession", () => {
+  it("gives other bytes each time, and never the hash of the secret, where it is sealed", () => {
+    const payloads = Array.from({ length: 50 }, () => Buffer.from(storedSession(outside, "id", loaded()).payload));
+    expect(new Set(payloads.map((payload) => payload.toString("hex"))).size).toBe(50);
+    for (const payload of payloads) expect(payload.includes(record.secretHash)).toBe(false);
+  });
+});
+
+describe("loadedRecord", () => {
+  const load = (host: typeof outside, payload: Uint8Array, id = "id") =>
+    loadedRecord(host, id, {
+      payload,
+      version: 1,
+      expiresAt: START + 100,
+      owner: record.owner,
+    } satisfies StoredSession);
+
+  it("refuses another session's record where it is sealed", () => {
+    const { payload } = storedSession(outside, "id", loaded());
+    expect(failureOf(() => load(outside, payload, "other"))).toEqual(decodeError);
+  });
+
+  it("refuses a record that was put under another owner, or under none, where it is sealed", () => {
+    const stored = storedSession(outside, "id", loaded());
+    for (const owner of ["somebody else", undefined]) {
+      expect(failureOf(() => loadedRecord(outside, "id", { ...stored, owner }))).toEqual(decodeError);
+    }
+    const nobodys = storedSession(outside, "id", loaded({ owner: undefined }));
+    expect(failureOf(() => loadedRecord(outside, "id", { ...nobodys, owner: "somebody" }))).toEqual(decodeError);
+  });
+
+  it("refuses a record of a store in this process that was cut off, and one of another format", () => {
+    const host = { ...inProcess, store: { ...inProcess.store, inProcess: true } };
+    const { payload } = storedSession(inProcess, "id", loaded({ data: "" }));
+    for (let length = 0; length < payload.length; length++) {
+      expect(
+        failureOf(() => load(host, payload.subarray(0, length))),
+        `${length} bytes`,
+      ).toEqual(decodeError);
+    }
+    const other = Buffer.from(payload);
+    other[0] = 2;
+    expect(failureOf(() => load(host, other))).toEqual(decodeError);
+  });
+
+  it("makes a record or ERR_SESSION_DECODE of 20,000 damaged ones, and never anything else", () => {
+    const random = seededRandom(31);
+    const host = { ...inProcess, store: { ...inProcess.store, inProcess: true } };
+    const { payload } = storedSession(inProcess, "id", loaded());
+    const others: unknown[] = [];
+    for (let i = 0; i < 20_000; i++) {
+      const damaged = Buffer.from(payload).subarray(0, 1 + Math.floor(random() * payload.length));
+      for (let n = Math.floor(random() * 4); n > 0; n--)
+        damaged[Math.floor(random() * damaged.length)] = Math.floor(random() * 256);
+      const failure = failureOf(() => load(host, damaged));
+      if (failure !== "nothing was thrown" && (failure as { code?: unknown }).code !== "ERR_SESSION_DECODE")
+        others.push(failure);
+    }
+    expect(others).toEqual([]);
+  });
+
+  it("says that a previous key sealed a record", () => {
+    const { payload } = storedSession(outside, "id", loaded());
+    const rotated = { ...outside, keyring: createKeyring([KEYS[1], KEYS[0]], "session") };
+    expect(load(rotated, payload).byPreviousKey).toBe(true);
+    expect(load(rotated, storedSession(rotated, "id", loaded()).payload).byPreviousKey).toBe(false);
+  });
+});

@@ -1,0 +1,161 @@
+import { describe, expect, it } from "vitest";
+import { KEYS } from "../../test/support/stores.ts";
+import { seededRandom } from "../../test/support/random.ts";
+import { createKeyring } from "./keyring.ts";
+import { hashSecret, randomPart, signToken, TOKEN_LENGTH, verifyToken } from "./token.ts";
+
+const ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+const keyring = createKeyring(KEYS[0], "session");
+const make = (epoch = 1) => ({ id: randomPart(), secret: randomPart(), epoch });
+const isRefused = (text: string) => verifyToken(keyring, text) === undefined;
+
+describe("randomPart", () => {
+  it("gives 22 characters of base64url, 100,000 times different", () => {
+    const parts = Array.from({ length: 100_000 }, randomPart);
+    expect(new Set(parts).size).toBe(parts.length);
+    expect(parts.every((part) => /^[\w-]{22}$/.test(part))).toBe(true);
+  });
+
+  it("has every character in every place: all 128 bits are random", () => {
+    const parts = Array.from({ length: 20_000 }, randomPart);
+    for (let place = 0; place < 21; place++) {
+      expect(new Set(parts.map((part) => part[place])).size, `place ${place}`).toBe(64);
+    }
+    // Two of the last character's bits are left of 128.
+    expect(new Set(parts.map((part) => part[21])).size).toBe(4);
+  });
+});
+
+describe("hashSecret", () => {
+  it("is 128 bits, the same for the same secret and no other", () => {
+    const secret = randomPart();
+    expect(hashSecret(secret)).toHaveLength(16);
+    expect(hashSecret(secret)).toEqual(hashSecret(secret));
+    expect(hashSecret(secret)).not.toEqual(hashSecret(randomPart()));
+    expect(hashSecret(secret).toString("latin1")).not.toContain(secret.slice(0, 8));
+  });
+});
+
+describe("verifyToken", () => {
+  const token = make();
+  const text = signToken(keyring, token);
+
+  it("gives back what signToken took", () => {
+    expect(text).toHaveLength(TOKEN_LENGTH);
+    expect(text).toMatch(/^[\w-]+$/);
+    expect(verifyToken(keyring, text)).toEqual({ token, byPreviousKey: false });
+  });
+
+  it("refuses every token with one other character", () => {
+    for (let at = 0; at < text.length; at++) {
+      const taken = Array.from(ALPHABET).filter(
+        (character) => !isRefused(text.slice(0, at) + character + text.slice(at + 1)),
+      );
+      expect(taken, `at ${at}`).toEqual([text[at]]);
+    }
+  });
+
+  it("refuses other bytes, quotes, blanks and control characters in any place", () => {
+    const strange = Array.from({ length: 256 }, (_, code) => String.fromCharCode(code)).filter(
+      (character) => !ALPHABET.includes(character),
+    );
+    for (let at = 0; at < text.length; at++) {
+      const taken = strange.filter(
+        (character) =>
+          !isRefused(text.slice(0, at) + character + text.slice(at + 1)) ||
+          !isRefused(text.slice(0, at) + character + text.slice(at)),
+      );
+      expect(taken, `at ${at}`).toEqual([]);
+    }
+  });
+
+  it("refuses characters whose low byte is the right one", () => {
+    for (let at = 0; at < text.length; at++) {
+      for (const high of [0x100, 0x200, 0x2100, 0xff00, 0xd800]) {
+        const alike = String.fromCharCode(high | text.charCodeAt(at));
+        expect(isRefused(text.slice(0, at) + alike + text.slice(at + 1)), `${alike} at ${at}`).toBe(true);
+      }
+    }
+    expect(isRefused(Array.from(text, (c) => String.fromCharCode(0x100 | c.charCodeAt(0))).join(""))).toBe(true);
+    expect(isRefused(Array.from(text, (c) => String.fromCharCode(0xfee0 + c.charCodeAt(0))).join(""))).toBe(true);
+  });
+
+  it("refuses every cut and every extension", () => {
+    for (let length = 0; length < text.length; length++) {
+      expect(isRefused(text.slice(0, length))).toBe(true);
+      expect(isRefused(text.slice(text.length - length))).toBe(true);
+    }
+    for (const more of ["A", "=", "==", " ", "\t", "\0", "\n", ".", "%00", ";", text, "A".repeat(8192)]) {
+      expect(isRefused(text + more)).toBe(true);
+      expect(isRefused(more + text)).toBe(true);
+    }
+  });
+
+  it("refuses other cases, other spellings of base64, and percent-encoding", () => {
+    // Of a few tokens, so that "-" and "_" do occur.
+    for (const one of Array.from({ length: 50 }, () => signToken(keyring, make()))) {
+      const spellings = [
+        one.toLowerCase(),
+        one.toUpperCase(),
+        one.replaceAll("-", "+").replaceAll("_", "/"),
+        one.replace("-", "+"),
+        one.replace("_", "/"),
+        encodeURIComponent(one).replaceAll("-", "%2D"),
+        one.replace(/^1/, "%31"),
+        `"${one}"`,
+        `'${one}'`,
+        Buffer.from(one).toString("base64"),
+      ];
+      for (const spelling of spellings)
+        if (spelling !== one) expect(isRefused(spelling), `with ${spelling}`).toBe(true);
+      expect(isRefused(one)).toBe(false);
+    }
+  });
+
+  it("refuses the spare bits of each part's last character", () => {
+    // "A" and "B" in the 22nd place decode to the same byte: still they are different tokens.
+    for (const end of [22, 44]) {
+      const alias = ALPHABET[(ALPHABET.indexOf(text[end]!) & 48) + ((ALPHABET.indexOf(text[end]!) + 1) & 15)]!;
+      expect(Buffer.from(text.slice(end - 21, end) + alias, "base64url")).toEqual(
+        Buffer.from(text.slice(end - 21, end + 1), "base64url"),
+      );
+      expect(isRefused(text.slice(0, end) + alias + text.slice(end + 1))).toBe(true);
+    }
+  });
+
+  it("refuses the parts of two good tokens put together", () => {
+    const other = signToken(keyring, make());
+    for (const cut of [1, 23, 45]) {
+      expect(isRefused(text.slice(0, cut) + other.slice(cut))).toBe(cut !== 1);
+      expect(isRefused(text.slice(0, 23) + other.slice(23, 45) + text.slice(45))).toBe(true);
+      expect(isRefused(`1${other.slice(1, 23)}${text.slice(23)}`)).toBe(true);
+    }
+    expect(
+      isRefused(signToken(keyring, { ...token, id: token.secret, secret: token.id }).slice(0, 49) + text.slice(49)),
+    ).toBe(true);
+  });
+
+  it("refuses another format, even signed", () => {
+    const unsigned = `2${token.id}${token.secret}`;
+    expect(isRefused(unsigned + keyring.sign(unsigned))).toBe(true);
+  });
+
+  it("refuses 20,000 random texts of the right length", () => {
+    const random = seededRandom(11);
+    const taken = Array.from({ length: 20_000 }, () =>
+      Array.from({ length: TOKEN_LENGTH }, (_, at) => (at === 0 ? "1" : ALPHABET[Math.floor(random() * 64)])).join(""),
+    ).filter((junk) => !isRefused(junk));
+    expect(taken).toEqual([]);
+  });
+
+  it("says which tokens a previous key signed, and refuses those of a removed one", () => {
+    const old = signToken(createKeyring(KEYS[1], "session"), token);
+    expect(verifyToken(createKeyring([KEYS[0], KEYS[1]], "session"), old)).toEqual({ token, byPreviousKey: true });
+    expect(verifyToken(createKeyring([KEYS[1], KEYS[0]], "session"), old)).toEqual({ token, byPreviousKey: false });
+    expect(verifyToken(createKeyring([KEYS[0], KEYS[2]], "session"), old)).toBeUndefined();
+  });
+
+  it("refuses the token of another cookie's name under the same key", () => {
+    expect(verifyToken(createKeyring(KEYS[0], "other"), text)).toBeUndefined();
+  });
+});

@@ -1,0 +1,102 @@
+import type { ResponseHead } from "./cache-headers.ts";
+
+type Body = ConstructorParameters<typeof Response>[0];
+
+/** Headers to be written, in order. */
+export type Writes = readonly (readonly [name: string, value: string])[];
+
+/** The head of a response that is not ours to write to: it is read at once, and a copy is written to later. */
+export function headToBe(response: Response): ResponseHead & { readonly writes: [name: string, value: string][] } {
+  const writes: [name: string, value: string][] = [];
+  const write = (name: string, value: string) => void writes.push([name, value]);
+  const { headers } = response;
+  return { get: (name) => headers.get(name), keys: () => headers.keys(), set: write, append: write, writes };
+}
+
+/**
+ * Whether the response has a head that can still be written: `Response.error()` has none, and that of a WebSocket may have
+ * left when the connection was taken over. Only workerd answers with a response that has a `webSocket`; Bun answers with
+ * none at all.
+ */
+export function hasHead(response: Response | undefined): response is Response {
+  if (!response || response.status === 0) return false;
+  return response.status !== 101 || "webSocket" in response;
+}
+
+/** @throws TypeError for a response that can't be sent, before its session is stored. */
+export function refuseUsed(response: Response): void {
+  // Asking for more would turn @hono/node-server's own Response into one that can be sent only once.
+  if (keptBody(response) !== undefined || !response.bodyUsed) return;
+  throw new TypeError(
+    "The body of this response has been read or sent already; make a response for each request, or keep one and give response.clone()",
+  );
+}
+
+/**
+ * A response with more headers, and a body that tells when it is done with. It is always another one: the application
+ * may keep its own and give it to the next client as well. The body is handed over as it is, so that it is neither
+ * buffered nor read; whatever could be sent again without us can be sent again.
+ */
+export function answered(
+  response: Response,
+  writes: Writes,
+  { done, replaces }: { done?: (() => void) | undefined; replaces?: string | undefined } = {},
+): Response {
+  if (writes.length === 0 && !done) return response;
+  const kept = keptBody(response);
+  const body = kept === undefined ? response.body : kept;
+  const copy = copied(response, done && body instanceof ReadableStream ? watched(body, done) : body);
+  if (replaces !== undefined) withoutCookie(copy.headers, replaces);
+  for (const [name, value] of writes) copy.headers[name === "Set-Cookie" ? "append" : "set"](name, value);
+  if (!(body instanceof ReadableStream)) done?.();
+  return copy;
+}
+
+function copied(response: Response, body: Body): Response {
+  const copy = new Response(body, response);
+  const prototype = Object.getPrototypeOf(response) as object;
+  // Of a class of the application's own, which others may ask for.
+  if (Object.prototype.isPrototypeOf.call(Response.prototype, prototype)) Object.setPrototypeOf(copy, prototype);
+  for (const [name, value] of Object.entries(response)) if (!(name in copy)) Object.assign(copy, { [name]: value });
+  return copy;
+}
+
+/**
+ * The body that a Response of @hono/node-server was made of. That class stands in for the global one, makes a real
+ * response only when somebody asks for more than its status and headers, and can be sent again until then.
+ */
+function keptBody(response: Response): Body {
+  const symbol = Object.getOwnPropertySymbols(response).find(({ description }) => description === "cache");
+  const cache: unknown = symbol && Reflect.get(response, symbol);
+  return Array.isArray(cache) ? (cache[1] as Body) : undefined;
+}
+
+/** The same chunks at the same pace, and word of their end, be it by the reader's cancelling. */
+function watched(body: ReadableStream<Uint8Array>, done: () => void): ReadableStream<Uint8Array> {
+  const reader = body.getReader();
+  return new ReadableStream(
+    {
+      async pull(controller) {
+        try {
+          const chunk = await reader.read();
+          if (!chunk.done) return controller.enqueue(chunk.value);
+          controller.close();
+        } catch (error) {
+          controller.error(error);
+        }
+        done();
+      },
+      cancel(reason) {
+        done();
+        return reader.cancel(reason);
+      },
+    },
+    { highWaterMark: 0 },
+  );
+}
+
+function withoutCookie(headers: Headers, cookie: string): void {
+  const others = headers.getSetCookie().filter((line) => line !== cookie);
+  headers.delete("set-cookie");
+  for (const line of others) headers.append("set-cookie", line);
+}

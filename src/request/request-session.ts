@@ -1,0 +1,473 @@
+import { timingSafeEqual } from "node:crypto";
+import type { Limits } from "../changes/codec.ts";
+import type { SessionCookie } from "./cookie.ts";
+import type { Emitter } from "../events.ts";
+import { absoluteEnd, extendedEnd, type Timeouts } from "../lifecycle/timeouts.ts";
+import { EMPTY, Journal } from "../changes/journal.ts";
+import type { OwnerLimit } from "../users.ts";
+import type { Keyring } from "../record/keyring.ts";
+import { standing, type Standing } from "../lifecycle/decisions.ts";
+import { load, loadLatest } from "../record/load.ts";
+import type { Client, LoadedRecord, SessionRecord } from "../record/record.ts";
+import type { LiveHandles, Watching } from "../signals.ts";
+import { match, type Match, type RotationPolicy } from "../lifecycle/rotation.ts";
+import {
+  cookieHeader,
+  hasBody,
+  isDone,
+  isSecure,
+  onDone,
+  tellsOfEnd,
+  type AnyRequest,
+  type Closing,
+} from "./request.ts";
+import type { SessionStore } from "../store.ts";
+import { hashSecret, randomPart, signToken, verifyToken, type Token } from "../record/token.ts";
+import { Patience, type Lanes } from "../waiting.ts";
+
+/** What createSessions made once and every visit shares. */
+export interface Host {
+  readonly store: SessionStore;
+  readonly keyring: Keyring;
+  readonly cookie: SessionCookie;
+  readonly timeouts: Timeouts;
+  readonly rotation: RotationPolicy | undefined;
+  readonly maxPerOwner: OwnerLimit | undefined;
+  /** What the application knows of a request's client. */
+  readonly client: (request: AnyRequest) => Client | undefined;
+  readonly limits: Limits;
+  readonly storeTimeout: number;
+  readonly trustProxy: boolean;
+  readonly emitter: Emitter;
+  readonly lanes: Lanes;
+  readonly live: LiveHandles;
+  /** By the id that a sign-in under way will give to a session: the id that the session has until then. */
+  readonly moves: Map<string, string>;
+  readonly now: () => number;
+}
+
+/** Who signs in, and what was said of this sign-in. */
+export interface SignIn {
+  readonly owner: string;
+  /** The id that the session will have; another one after an attempt that failed. */
+  id: string;
+  /** The keys of what was there before that come along; all, where it is not given. */
+  readonly keep?: readonly string[] | undefined;
+  readonly note?: string | undefined;
+  /** In milliseconds, where they are not those of the options. */
+  readonly idle?: number | undefined;
+  readonly absolute?: number | undefined;
+}
+
+/** What a handler asked for besides changing data. Each is an object of its own, so that what was done of it is known. */
+export interface Wishes {
+  readonly signIn?: SignIn;
+  readonly rotate?: object;
+  readonly signOut?: object;
+}
+
+export const NO_WISHES: Wishes = {};
+
+function without(wishes: Wishes, done: Wishes): Wishes {
+  const left = Object.entries(wishes).filter(([name, wish]) => done[name as keyof Wishes] !== wish);
+  return left.length > 0 ? Object.fromEntries(left) : NO_WISHES;
+}
+
+/** More tokens of ours in one request than this are somebody's play. */
+const MAX_TOKENS = 4;
+/** Requests that signed in and never ended are forgotten beyond this many. */
+const MAX_MOVES = 1000;
+
+/** A token that the request came with. */
+interface Presented {
+  readonly token: Token;
+  readonly tokenByPreviousKey: boolean;
+}
+
+/** A stored session, and what one of the request's tokens is worth for it. */
+interface Opened extends Presented {
+  readonly loaded: LoadedRecord;
+  readonly standing: Standing;
+}
+
+const BEST_FIRST: readonly Match[] = ["next", "current", "previous", "superseded", "replayed"];
+
+/** One request's dealings with its session, from the cookie that came to the cookie that goes. */
+export class Visit {
+  readonly host: Host;
+  readonly #request: AnyRequest;
+  #presented: Presented[] | undefined;
+  #loading: Promise<void> | undefined;
+  #presentedId: string | undefined;
+  #freshId: string | undefined;
+
+  standing: Standing = "anonymous";
+  /** The token that opens the session, once it is live. */
+  token: Token | undefined;
+  /** A previous key signed it: a commit hands it out anew. */
+  tokenByPreviousKey = false;
+  loaded: LoadedRecord | undefined;
+  /** The request came with a live session: the response may be made for its owner alone. */
+  personal = false;
+  #journal: Journal | undefined;
+  #watching: Watching | undefined;
+  /** Whose closing says that the response is done with, where an adapter has told. */
+  response: Closing | undefined;
+  wishes = NO_WISHES;
+  /** The request is no sign of life: polling, say. */
+  passive = false;
+  #hasSignedOut = false;
+
+  /** The handler looked at the session: the response may depend on the cookie. */
+  looked = false;
+  /** A Set-Cookie value that waits for the head of the response. */
+  setCookie: string | undefined;
+  headSent = false;
+  /** The head says what caches must know: it is too late for a first look. */
+  headWritten = false;
+  /** The Set-Cookie value that was written to a head last. */
+  handedOut: string | undefined;
+  /** A WebSocket or the like has taken the connection over: there is no head. */
+  attached = false;
+  /** An adapter is in charge of the response: one that is mounted within it leaves that to it. */
+  claimed = false;
+  /** The store could not be read: nothing is known of the session, and nothing may be done to it. */
+  fault: unknown;
+  /** A commit failed: the error's response is not the place for another. */
+  failed = false;
+  /** What a call of save() had failed to do: whoever called it has dealt with that, and with nothing else. */
+  #aside: Wishes | undefined;
+  committing: Promise<void> | undefined;
+
+  constructor(host: Host, request: AnyRequest) {
+    this.host = host;
+    this.#request = request;
+    const header = cookieHeader(request);
+    if (header) this.#presented = this.#verified(header);
+  }
+
+  #verified(header: string): Presented[] | undefined {
+    const verified: Presented[] = [];
+    for (const value of this.host.cookie.values(header, this.secure)) {
+      if (verified.length === MAX_TOKENS) break;
+      const found = verifyToken(this.host.keyring, value);
+      if (found) verified.push({ token: found.token, tokenByPreviousKey: found.byPreviousKey });
+    }
+    return verified.length > 0 ? verified : undefined;
+  }
+
+  /** What the handler changes; made when it looks. */
+  get journal(): Journal {
+    return (this.#journal ??= new Journal(this.loaded?.record ?? EMPTY, this.host.limits));
+  }
+
+  get signedOut(): boolean {
+    return this.#hasSignedOut || this.wishes.signOut !== undefined;
+  }
+
+  /** These were carried out. Others may have come since. */
+  carriedOut(wishes: Wishes): void {
+    this.wishes = without(this.wishes, wishes);
+    if (wishes.signOut) this.#hasSignedOut = true;
+  }
+
+  /** A call of save() has failed to carry these out: the response leaves without them, and without what it was to store. */
+  giveUp(wishes: Wishes): void {
+    this.#aside = { ...this.#aside, ...wishes };
+    this.wishes = without(this.wishes, wishes);
+    this.journal.giveUp();
+  }
+
+  /** save() is called again: what had failed is to be stored after all. */
+  takeUp(): void {
+    if (!this.#aside) return;
+    this.wishes = { ...this.#aside, ...this.wishes };
+    this.#aside = undefined;
+    this.journal.takeUp();
+  }
+
+  /** Whether the last call of save() failed, and nothing was asked for since. */
+  get isGivenUp(): boolean {
+    return this.#aside !== undefined && this.wishes === NO_WISHES && this.journal.isGivenUp;
+  }
+
+  /** Before the response: what save() failed to store is not tried again, and what was asked for since is left. */
+  leaveOut(): void {
+    if (!this.#aside) return;
+    this.#aside = undefined;
+    this.journal.leaveOut(this.loaded?.record ?? EMPTY);
+    const keep = this.wishes.signIn?.keep;
+    if (keep) this.journal.restrict(keep);
+  }
+
+  /** A visitor's request that never looked: there is nothing to decide. */
+  get isUntouched(): boolean {
+    return !this.looked && this.token === undefined;
+  }
+
+  get isChanged(): boolean {
+    return this.#journal?.isChanged() === true;
+  }
+
+  get secure(): boolean {
+    return isSecure(this.#request, this.host.trustProxy);
+  }
+
+  get isLoaded(): boolean {
+    return this.#presented === undefined && this.fault === undefined;
+  }
+
+  /** The id of the live session, or the one that a new session will have. */
+  get id(): string {
+    return this.wishes.signIn?.id ?? this.storedId;
+  }
+
+  /** The id under which the store has the session, or will have a new one. */
+  get storedId(): string {
+    return this.token?.id ?? (this.#freshId ??= randomPart());
+  }
+
+  /** Signs in when the visit is committed. The session has its new id at once, and what uses that meanwhile is right. */
+  signIn(asked: Omit<SignIn, "id">): void {
+    // A session that is being stored just now may have the other id already.
+    const isThere = this.token !== undefined || this.committing !== undefined;
+    const id = isThere ? randomPart() : this.id;
+    this.wishes = { ...this.wishes, signIn: { ...asked, id } };
+    this.#announceMove(id);
+  }
+
+  #announceMove(id: string): void {
+    if (!this.token) return;
+    const { moves } = this.host;
+    moves.set(id, this.token.id);
+    if (moves.size > MAX_MOVES) for (const oldest of moves.keys()) return void moves.delete(oldest);
+  }
+
+  rotate(): void {
+    this.wishes = { ...this.wishes, rotate: {} };
+  }
+
+  signOut(): void {
+    this.wishes = { ...this.wishes, signOut: {} };
+  }
+
+  /** A session may be there under the id that a failed commit tried: the next one takes another. */
+  renewId(signIn: SignIn | undefined): void {
+    if (!this.token) this.#freshId = randomPart();
+    if (!signIn) return;
+    this.host.moves.delete(signIn.id);
+    signIn.id = this.token ? randomPart() : this.storedId;
+    this.#announceMove(signIn.id);
+  }
+
+  /** Which of a record's secrets the visit's token carries. */
+  matchIn(record: SessionRecord, token = this.token!): Match {
+    const hash = hashSecret(token.secret);
+    return match(record, token.epoch, (other) => timingSafeEqual(hash, other), this.host.now(), this.host.rotation);
+  }
+
+  /** The id that the request came with. */
+  get presentedId(): string {
+    return this.token?.id ?? this.#presentedId ?? this.id;
+  }
+
+  get expiresAt(): number {
+    if (this.loaded) return this.loaded.expiresAt;
+    const now = this.host.now();
+    return extendedEnd(now, { createdAt: now, signedInAt: undefined }, this.host.timeouts);
+  }
+
+  /** @throws SessionError ERR_SESSION_STORE, ERR_SESSION_DECODE */
+  async load(): Promise<void> {
+    if (this.fault !== undefined) throw this.fault;
+    // Several layers of an application may ask at once: the session is read once.
+    if (this.#presented) await (this.#loading ??= this.#load(this.#presented));
+  }
+
+  async #load(presented: readonly Presented[]): Promise<void> {
+    this.#presentedId = presented[0]!.token.id;
+    try {
+      await this.#read(presented);
+      this.#presented = undefined;
+    } catch (error) {
+      this.fault = error;
+      throw error;
+    }
+  }
+
+  async #read(presented: readonly Presented[]): Promise<void> {
+    const patience = new Patience(this.host.storeTimeout);
+    const ids = new Set(presented.map(({ token }) => token.id));
+    const found: Opened[] = [];
+    for (const id of ids) {
+      const opened = await this.#open(
+        id,
+        presented.filter(({ token }) => token.id === id),
+        patience,
+      );
+      if (opened?.standing === "live") found.push(opened);
+      else if (opened && this.standing === "anonymous") this.standing = opened.standing;
+    }
+    this.personal = found.length > 0;
+    const [one, another] = found;
+    // Two live sessions in one request: somebody planted one. Neither is believed.
+    if (another) this.standing = "anonymous";
+    else if (one) {
+      this.standing = "live";
+      this.token = one.token;
+      this.tokenByPreviousKey = one.tokenByPreviousKey;
+      this.loaded = one.loaded;
+    }
+  }
+
+  /** The session `id` by the best of the tokens that the request has for it: there may be two during a rotation. */
+  async #open(id: string, presented: readonly Presented[], patience: Patience): Promise<Opened | undefined> {
+    const { host } = this;
+    let loaded = await load(host, id, patience);
+    let best = loaded && this.#best(presented, loaded);
+    if (loaded && best?.standing !== "live" && host.store.readLatest) {
+      // A near cache may not have heard of this token yet.
+      loaded = await loadLatest(host, id, patience);
+      best = loaded && this.#best(presented, loaded);
+    }
+    if (!loaded || !best) return undefined;
+    const { owner, client } = loaded.record;
+    if (best.standing === "expired") host.emitter.emit("expired", { id, owner });
+    // Two clients hold tokens of this session, and nobody can say which of them is the thief.
+    if (best.standing === "replayed" && (await patience.ask("delete", () => host.store.delete(id)))) {
+      host.emitter.emit("replayed", { id, owner, client, presentedBy: this.client });
+    }
+    return best;
+  }
+
+  #best(presented: readonly Presented[], loaded: LoadedRecord): Opened {
+    const { now, timeouts } = this.host;
+    const { record, expiresAt } = loaded;
+    const judged = presented.map((one): Opened & { secret: Match } => {
+      const secret = this.matchIn(record, one.token);
+      return { ...one, loaded, secret, standing: standing(record, expiresAt, secret, now(), timeouts) };
+    });
+    const rank = ({ secret, tokenByPreviousKey }: (typeof judged)[number]) =>
+      2 * BEST_FIRST.indexOf(secret) + Number(tokenByPreviousKey);
+    return judged.toSorted((a, b) => rank(a) - rank(b))[0]!;
+  }
+
+  /** Reads the session anew. What was not stored is forgotten. */
+  async reload(): Promise<void> {
+    await this.committing?.catch(() => {});
+    const { host, token } = this;
+    this.wishes = NO_WISHES;
+    this.#aside = this.#journal = undefined;
+    if (!token) return;
+    const loaded = await loadLatest(host, token.id, new Patience(host.storeTimeout));
+    // A connection may outlive its token's rotation, but not a sign-in that killed the token.
+    const isSame = loaded?.record.epoch === token.epoch;
+    if (!isSame || standing(loaded.record, loaded.expiresAt, "current", host.now(), host.timeouts) !== "live") {
+      this.fallSilent();
+      host.live.recheck(token.id);
+      return;
+    }
+    this.loaded = loaded;
+  }
+
+  /** Aborts when the session ends; let go of when the connection that the request came by is done with it. */
+  get signal(): AbortSignal {
+    return this.#watching?.signal ?? this.#watched();
+  }
+
+  #watched(): AbortSignal {
+    if (this.signedOut) return AbortSignal.abort();
+    if (!this.token) return new AbortController().signal;
+    // Nobody is left to hear it.
+    if (isDone(this.#request, this.response)) return new AbortController().signal;
+    if (this.headWritten && !this.attached && !tellsOfEnd(this.#request, this.response)) {
+      throw new TypeError(
+        "session.signal was asked for after the response was returned, and nothing tells when that ends: ask for it before",
+      );
+    }
+    this.#watching = this.host.live.watch(this.token.id, () => this.token?.epoch);
+    onDone(this.#request, this.response, this.#watching.release);
+    return this.#watching.signal;
+  }
+
+  /** What to call at the end of the response's body, where its signal is in use and nothing else tells of the end. */
+  untilEndOfBody(): (() => void) | undefined {
+    if (this.response) return undefined;
+    if (hasBody(this.#request)) return this.#watching?.release;
+    this.letGo();
+    return undefined;
+  }
+
+  /** Nobody listens to the signal any more. */
+  letGo(): void {
+    this.#watching?.release();
+  }
+
+  /** What the application knows of the client that sent this request. */
+  get client(): Client | undefined {
+    try {
+      return this.host.client(this.#request);
+    } catch (error) {
+      // The application's mistake must not keep anybody from signing in, nor a replay from being told.
+      this.host.emitter.emit("fault", { id: this.id, error });
+      return undefined;
+    }
+  }
+
+  /**
+   * The session has ended behind this request's back, or its token was replaced: what the request did is forgotten,
+   * and it may not touch the cookie, unless somebody signs in.
+   */
+  fallSilent(): void {
+    this.standing = "superseded";
+    this.token = this.loaded = this.#journal = this.setCookie = undefined;
+  }
+
+  /** What was stored is what the visit goes on from. */
+  goOn(token: Token, loaded: LoadedRecord): void {
+    if (token.id !== this.token?.id) this.#watching?.moveTo(token.id);
+    this.token = token;
+    this.loaded = loaded;
+    this.standing = "live";
+  }
+
+  /** The token that comes after this visit's, if it has been settled; the one that would come, if it has not. */
+  successor(record: SessionRecord): Token {
+    const { id, secret, epoch } = this.token!;
+    const { secretHash, rotation } = record;
+    const settled = this.matchIn(record) === "previous" ? secretHash : rotation?.next;
+    const possible = this.host.keyring.successors(id, secret);
+    const next = settled && possible.find((one) => timingSafeEqual(hashSecret(one), settled));
+    return { id, secret: next ?? possible[0]!, epoch };
+  }
+
+  /** Puts a cookie with the successor of the token on its way. */
+  handOutSuccessor(): void {
+    this.handOut(this.successor(this.loaded!.record));
+  }
+
+  /**
+   * A cookie has waited for its response since save(). Whoever signed in or out meanwhile has another by now, which this
+   * one must not undo.
+   */
+  async recallCookie(): Promise<void> {
+    const { host, token } = this;
+    if (this.setCookie === undefined || !token || this.signedOut) return;
+    try {
+      const loaded = await loadLatest(host, token.id, new Patience(host.storeTimeout));
+      if (loaded && BEST_FIRST.indexOf(this.matchIn(loaded.record)) <= BEST_FIRST.indexOf("previous")) return;
+      this.fallSilent();
+    } catch (error) {
+      // The session was stored, and that it ended is not known.
+      host.emitter.emit("fault", { id: token.id, error });
+    }
+  }
+
+  /** Puts a cookie with the token, signed by the current key, on its way. */
+  handOut(token = this.token!): void {
+    const { cookie, keyring, timeouts, now } = this.host;
+    const lifetime = absoluteEnd(this.loaded!.record, timeouts) - now();
+    const remembered = this.loaded!.record.absolute !== undefined;
+    this.setCookie = cookie.set(signToken(keyring, token), lifetime, this.secure, remembered);
+  }
+}

@@ -1,0 +1,186 @@
+import { setMaxListeners } from "node:events";
+import { SessionError } from "./errors.ts";
+import { loadLatest } from "./record/load.ts";
+import type { Host } from "./request/request-session.ts";
+import { forEach, Patience } from "./waiting.ts";
+
+/** How often sessions are looked at while nothing would be heard of their end, and how often in any case. */
+const POLL_MS = 1000;
+const LOOK_MS = 30_000;
+const RETRY_MS = 5000;
+
+/** One watcher's hold on a session. */
+export interface Watching {
+  readonly signal: AbortSignal;
+  /** Lets go of it. */
+  readonly release: () => void;
+  /** Signing in has given the watcher's own session another id. */
+  moveTo(id: string): void;
+}
+
+/** The signals that abort when their sessions end. */
+export interface LiveHandles {
+  /**
+   * A signal for the session `id`, and the way to let go of it.
+   *
+   * @param epoch - the epoch that the watcher's token is of: signing in elsewhere ends what an older one holds.
+   */
+  watch(id: string, epoch: () => number | undefined): Watching;
+  /** Somebody has found the session changed: its watchers are looked after now. */
+  recheck(id: string): void;
+  close(): void;
+}
+
+interface Watch {
+  readonly controllers: Map<AbortController, () => number | undefined>;
+  timer: NodeJS.Timeout | undefined;
+}
+
+/**
+ * Watches over the sessions that long-lived connections hold: what ends here is heard at once, what ends in another
+ * process by the store's `subscribe`. While that is down, or where the store has none, all are looked at once a second, and
+ * once more when it is back. Expiry, and whatever went unheard, is found by looking: at the beginning, at the end as it was
+ * known, and now and then.
+ */
+export function createLiveHandles(host: Omit<Host, "live" | "moves">): LiveHandles {
+  const { store, emitter, now } = host;
+  const watches = new Map<string, Watch>();
+  let unsubscribe: (() => void) | undefined;
+  let isHearing = false;
+  let round: NodeJS.Timeout | undefined;
+  let isLooking = false;
+  let isDue = false;
+
+  for (const name of ["signedOut", "revoked", "replayed"] as const) emitter.on(name, ({ id }) => end(id, name));
+  // The token may be another now: whoever holds the old one is out.
+  emitter.on("rotated", ({ id }) => recheck(id));
+  emitter.on("signedIn", ({ previousId }) => {
+    if (previousId !== undefined) recheck(previousId);
+  });
+
+  function recheck(id: string): void {
+    const watch = watches.get(id);
+    if (watch) void look(id, watch).catch(() => {});
+  }
+
+  function end(id: string, why: string): void {
+    const watch = watches.get(id);
+    if (!watch) return;
+    forget(id, watch);
+    for (const controller of watch.controllers.keys()) abort(controller, why);
+  }
+
+  function abort(controller: AbortController, why: string): void {
+    controller.abort(new DOMException(`The session has ended: ${why}`, "AbortError"));
+  }
+
+  function forget(id: string, watch: Watch): void {
+    clearTimeout(watch.timer);
+    watches.delete(id);
+    if (watches.size > 0) return;
+    unsubscribe?.();
+    unsubscribe = undefined;
+    isHearing = false;
+    clearTimeout(round);
+    round = undefined;
+  }
+
+  /** Looks at all, a few at a time: whoever has asked for it meanwhile is owed another round. */
+  async function lookAtAll(): Promise<void> {
+    isDue = true;
+    if (isLooking) return;
+    isLooking = true;
+    let isAnswering = true;
+    while (isDue) {
+      isDue = false;
+      isAnswering = await forEach([...watches], ([id, watch]) => look(id, watch)).then(
+        () => true,
+        () => false,
+      );
+    }
+    isLooking = false;
+    if (!isAnswering) lookAgain(RETRY_MS);
+    else if (!isHearing) lookAgain(POLL_MS);
+  }
+
+  function lookAgain(ms: number): void {
+    clearTimeout(round);
+    if (watches.size > 0) round = setTimeout(() => void lookAtAll(), ms).unref();
+  }
+
+  function hear(is: boolean): void {
+    isHearing = is;
+    clearTimeout(round);
+    round = undefined;
+    if (watches.size > 0) void lookAtAll();
+  }
+
+  function wait(id: string, watch: Watch, ms: number): void {
+    clearTimeout(watch.timer);
+    const bounded = Math.max(1, Math.min(ms, LOOK_MS));
+    watch.timer = setTimeout(() => void look(id, watch).catch(() => {}), bounded).unref();
+  }
+
+  /** @throws SessionError ERR_SESSION_STORE, once that is reported. */
+  async function look(id: string, watch: Watch): Promise<void> {
+    if (watches.get(id) !== watch) return;
+    try {
+      const loaded = await loadLatest(host, id, new Patience(host.storeTimeout));
+      if (watches.get(id) !== watch) return;
+      if (!loaded || loaded.expiresAt <= now()) {
+        end(id, "expired or revoked");
+        return;
+      }
+      for (const [controller, epoch] of watch.controllers) {
+        if (epoch() === loaded.record.epoch) continue;
+        watch.controllers.delete(controller);
+        abort(controller, "signed in elsewhere");
+      }
+      if (watch.controllers.size === 0) forget(id, watch);
+      else wait(id, watch, loaded.expiresAt - now());
+    } catch (error) {
+      emitter.emit("fault", { id, error });
+      if (watches.get(id) === watch) wait(id, watch, RETRY_MS);
+      // A record that can't be opened says nothing of the others.
+      if (error instanceof SessionError && error.code === "ERR_SESSION_STORE") throw error;
+    }
+  }
+
+  function add(id: string, controller: AbortController, epoch: () => number | undefined) {
+    unsubscribe ??= store.subscribe?.({ ended: (ended) => end(ended, "revoked"), listening: hear });
+    let watch = watches.get(id);
+    if (!watch) watches.set(id, (watch = { controllers: new Map(), timer: undefined }));
+    watch.controllers.set(controller, epoch);
+    // It may have ended between being read and being watched.
+    wait(id, watch, 0);
+    if (!isHearing && !round && !isLooking) lookAgain(POLL_MS);
+    return { id, watch };
+  }
+
+  return {
+    watch(id, epoch) {
+      const controller = new AbortController();
+      setMaxListeners(0, controller.signal);
+      let held = add(id, controller, epoch);
+      const release = () => {
+        held.watch.controllers.delete(controller);
+        if (held.watch.controllers.size === 0 && watches.get(held.id) === held.watch) forget(held.id, held.watch);
+      };
+      return {
+        signal: controller.signal,
+        release,
+        moveTo(next) {
+          if (!held.watch.controllers.has(controller)) return;
+          release();
+          held = add(next, controller, epoch);
+        },
+      };
+    },
+
+    recheck,
+
+    close() {
+      for (const [id, watch] of watches) forget(id, watch);
+    },
+  };
+}

@@ -1,0 +1,623 @@
+import {
+  chmodSync,
+  chownSync,
+  existsSync,
+  lchownSync,
+  lstatSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  realpathSync,
+  renameSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  truncateSync,
+  unlinkSync,
+  writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { basename, dirname, join } from "node:path";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import type { StoredSession } from "../../store.ts";
+import { storeContract } from "../../testing/index.ts";
+import { ownerMarks } from "./cleanup.ts";
+import { keyOf, tagOf } from "./names.ts";
+import { filesIn } from "./files.ts";
+import { fileStore, type FileStoreOptions, type Quarantined } from "./store.ts";
+
+const HOUR = 3_600_000;
+const isRoot = process.getuid?.() === 0;
+const hasModes = process.getuid !== undefined;
+
+let base: string;
+let made = 0;
+beforeEach(() => void (base = mkdtempSync(join(tmpdir(), "sojourn-test-"))));
+afterEach(() => {
+  vi.unstubAllEnvs();
+  vi.useRealTimers();
+  rmSync(base, { recursive: true, force: true });
+});
+
+const fresh = (): string => join(base, `store-${(made += 1)}`);
+const session = (given: Partial<StoredSession> = {}): StoredSession => ({
+  payload: new TextEncoder().encode("data"),
+  version: 1,
+  expiresAt: Date.now() + HOUR,
+  ...given,
+});
+
+const make = (options: unknown) => () => fileStore(options as FileStoreOptions);
+
+function watched(options: FileStoreOptions = {}) {
+  const quarantined: Quarantined[] = [];
+  const store = fileStore({ directory: fresh(), onQuarantine: (found) => void quarantined.push(found), ...options });
+  return { store, quarantined };
+}
+
+/** All files below a directory, as paths. */
+function filesBelow(directory: string): string[] {
+  return readdirSync(directory, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map((entry) => join(entry.parentPath, entry.name));
+}
+
+/** Lets what is there now grow older than any unfinished work, and younger than a session. */
+function later(): void {
+  vi.useFakeTimers({ toFake: ["Date"], now: Date.now() + HOUR / 4 });
+}
+
+function located(store: { locate(id: string): string | undefined }, id: string): string {
+  const path = store.locate(id);
+  if (path === undefined) throw new Error(`${id} is not there`);
+  return path;
+}
+
+/** Everything that a store can have. */
+const ALL = ["idsOf", "all", "deleteExpired", "subscribe", "close"] as const;
+
+describe("fileStore and the store contract", () => {
+  it.each(storeContract((given) => fileStore({ directory: fresh(), ...given }), { capabilities: ALL }))(
+    "$name",
+    async ({ run }) => {
+      await expect(run()).resolves.toBeUndefined();
+    },
+  );
+});
+
+describe("fileStore and the store contract, over two stores on one directory", () => {
+  const cases = storeContract(({ clock }) => {
+    const directory = fresh();
+    const [one, other] = [fileStore({ directory, clock }), fileStore({ directory, clock })];
+    let turn = 0;
+    const next = () => ((turn += 1) % 2 === 0 ? one : other);
+    return {
+      read: (id) => next().read(id),
+      create: (id, stored) => next().create(id, stored),
+      update: (id, stored, expected) => next().update(id, stored, expected),
+      touch: (id, expiresAt) => next().touch(id, expiresAt),
+      delete: (id) => next().delete(id),
+      idsOf: (owner) => next().idsOf(owner),
+      all: () => next().all(),
+      deleteExpired: (limit) => one.deleteExpired(limit),
+      close: async () => void (await Promise.all([one.close(), other.close()])),
+    };
+  });
+  it.each(cases)("$name", async ({ run }) => {
+    await expect(run()).resolves.toBeUndefined();
+  });
+});
+
+describe("fileStore: its directory", () => {
+  it("is one of this user's and this application's own in the temporary directory", () => {
+    vi.stubEnv("TMPDIR", base);
+    const { directory } = fileStore();
+    expect(dirname(directory)).toBe(realpathSync(base));
+    expect(basename(directory)).toMatch(/^sojourn-[^-]+-[\w-]+-[0-9a-f]{8}$/);
+    expect(fileStore().directory).toBe(directory);
+  });
+
+  it("may be given as a string", async () => {
+    const directory = fresh();
+    const store = fileStore(directory);
+    expect(store.directory).toBe(directory);
+    await store.create("a", session());
+    expect((await fileStore({ directory }).read("a"))?.version).toBe(1);
+  });
+
+  it.skipIf(!hasModes)("and all in it is open to this user alone", async () => {
+    const { store } = watched();
+    await store.create("a", session({ owner: "ada" }));
+    expect(statSync(store.directory).mode & 0o777).toBe(0o700);
+    for (const entry of readdirSync(store.directory, { recursive: true, withFileTypes: true })) {
+      const { mode } = statSync(join(entry.parentPath, entry.name));
+      expect(mode & 0o777).toBe(entry.isDirectory() ? 0o700 : 0o600);
+    }
+  });
+
+  it.skipIf(!hasModes)("is refused where its group or others can write", () => {
+    for (const mode of [0o777, 0o1777, 0o770, 0o702]) {
+      const directory = fresh();
+      mkdirSync(directory);
+      chmodSync(directory, mode);
+      expect(() => fileStore({ directory })).toThrow(`chmod 700 ${directory}`);
+    }
+  });
+
+  it.skipIf(!isRoot)("is refused where it belongs to another user (needs root to give it away)", () => {
+    const directory = fresh();
+    mkdirSync(directory, 0o700);
+    chownSync(directory, 12_345, 12_345);
+    expect(() => fileStore({ directory })).toThrow(/belongs to user 12345.*chown/);
+  });
+
+  it("is refused where it is a link laid in the temporary directory", () => {
+    vi.stubEnv("TMPDIR", base);
+    const { directory } = fileStore();
+    renameSync(directory, fresh());
+    symlinkSync(fresh(), directory);
+    mkdirSync(join(base, `store-${made}`));
+    expect(() => fileStore()).toThrow(/symbolic link.*fileStore\(\{ directory \}\)/);
+  });
+
+  it("may be a link where the application names it", async () => {
+    const [target, link] = [fresh(), fresh()];
+    mkdirSync(target, 0o700);
+    symlinkSync(target, link);
+    expect(await fileStore(link).create("a", session())).toBe(true);
+  });
+
+  it.skipIf(!hasModes)(
+    "is refused below a directory that its group or everybody can write, unless that is sticky",
+    () => {
+      for (const mode of [0o777, 0o775, 0o770, 0o702]) {
+        const above = fresh();
+        mkdirSync(join(above, "between"), { recursive: true });
+        chmodSync(above, mode);
+        for (const directory of [join(above, "sessions"), join(above, "between", "sessions")]) {
+          expect(() => fileStore(directory)).toThrow(`chmod go-w ${above}`);
+          // Nothing was made where others could reach it.
+          expect(existsSync(directory)).toBe(false);
+        }
+        chmodSync(above, 0o1000 | mode);
+        expect(() => fileStore(join(above, "sessions"))).not.toThrow();
+      }
+    },
+  );
+
+  it.skipIf(!isRoot)("is refused below a directory of another user, sticky or not (needs root to give it away)", () => {
+    for (const mode of [0o755, 0o1777]) {
+      const above = fresh();
+      mkdirSync(above);
+      chmodSync(above, mode);
+      chownSync(above, 12_345, 12_345);
+      expect(() => fileStore(join(above, "sessions"))).toThrow(
+        new RegExp(`lies in ${above}, which belongs to user 12345.*chown`),
+      );
+    }
+  });
+
+  it.skipIf(!hasModes)(
+    "is refused behind a link that others could replace, and stays where it led otherwise",
+    async () => {
+      const [target, elsewhere, above] = [fresh(), fresh(), fresh()];
+      for (const directory of [target, elsewhere, above]) mkdirSync(directory, { mode: 0o700 });
+      const link = join(above, "link");
+      symlinkSync(target, link);
+      for (const directory of [link, join(link, "sessions")]) {
+        chmodSync(above, 0o777);
+        expect(() => fileStore(directory)).toThrow(`chmod go-w ${above}`);
+        chmodSync(above, 0o1777);
+        const store = fileStore(directory);
+        await store.create("a", session());
+        unlinkSync(link);
+        symlinkSync(elsewhere, link);
+        expect((await store.read("a"))?.version).toBe(1);
+        unlinkSync(link);
+        symlinkSync(target, link);
+      }
+    },
+  );
+
+  it.skipIf(!isRoot)("is refused behind another user's link in a sticky directory (needs root to give it away)", () => {
+    const [target, above] = [fresh(), fresh()];
+    mkdirSync(target, { mode: 0o700 });
+    mkdirSync(above);
+    chmodSync(above, 0o1777);
+    const link = join(above, "link");
+    symlinkSync(target, link);
+    lchownSync(link, 12_345, 12_345);
+    for (const directory of [link, join(link, "sessions")]) {
+      expect(() => fileStore(directory)).toThrow(/link.*another user's link.*another directory/);
+    }
+  });
+
+  it("follows links that go up, to others, or from the root", async () => {
+    const [target, above] = [fresh(), fresh()];
+    for (const directory of [target, above]) mkdirSync(directory, { mode: 0o700 });
+    symlinkSync(`../${basename(target)}/./`, join(above, "up"));
+    symlinkSync("up", join(above, "other"));
+    symlinkSync(join(above, "other"), join(above, "root"));
+    const store = fileStore(join(above, "root", "sessions"));
+    expect(store.directory).toBe(join(realpathSync(target), "sessions"));
+    symlinkSync("self", join(above, "self"));
+    expect(() => fileStore(join(above, "self"))).toThrow(/too many (symbolic )?links/i);
+  });
+
+  it("rejects operations when it has vanished, and does not come back empty", async () => {
+    const { store } = watched();
+    await store.create("a", session());
+    rmSync(store.directory, { recursive: true });
+    for (const call of [
+      () => store.read("a"),
+      () => store.read("b"),
+      () => store.create("b", session()),
+      () => store.update("a", session({ version: 2 }), 1),
+      () => store.touch("a", Date.now() + 2 * HOUR),
+      () => store.delete("a"),
+      () => store.idsOf("ada"),
+      () => store.deleteExpired(1),
+    ]) {
+      await expect(call()).rejects.toMatchObject({ code: "ENOENT" });
+    }
+    expect(existsSync(store.directory)).toBe(false);
+  });
+
+  it("gets back the shards that a cleaner of temporary files has removed", async () => {
+    const { store } = watched();
+    await store.create("a", session());
+    for (const tree of ["pointers", "contents"]) rmSync(join(store.directory, tree), { recursive: true });
+    expect(await store.read("a")).toBeUndefined();
+    expect(await store.create("a", session())).toBe(true);
+    expect(await store.read("a")).toBeDefined();
+  });
+
+  it("may hold files that are nobody's", async () => {
+    const { store, quarantined } = watched();
+    await store.create("a", session({ owner: "ada" }));
+    const key = keyOf("a");
+    for (const tree of ["pointers", "contents", "owners"]) {
+      mkdirSync(join(store.directory, tree, "zzz"));
+      writeFileSync(join(store.directory, tree, "README"), "");
+      for (const shard of readdirSync(join(store.directory, tree))) {
+        if (!statSync(join(store.directory, tree, shard)).isDirectory()) continue;
+        for (const name of ["README", ".DS_Store", key, `${key}.x`, `${key}.01.a-b.5`, `${tagOf("ada")}.x`]) {
+          writeFileSync(join(store.directory, tree, shard, name), "");
+        }
+      }
+    }
+    later();
+    const reopened = fileStore(store.directory);
+    expect(await reopened.read("a")).toBeDefined();
+    expect(await reopened.idsOf("ada")).toEqual(["a"]);
+    expect(await reopened.deleteExpired(100)).toBe(0);
+    const ids: string[] = [];
+    for await (const id of reopened.all()) ids.push(id);
+    expect(ids).toEqual(["a"]);
+    expect(await reopened.delete("a")).toBe(true);
+    expect(quarantined).toEqual([]);
+  });
+
+  it("has no id and no owner in its names", async () => {
+    const { store } = watched();
+    const [id, owner] = ["id-to-be-found", "owner-to-be-found"];
+    await store.create(id, session({ owner }));
+    await store.update(id, session({ version: 2, owner }), 1);
+    expect(filesBelow(store.directory).filter((path) => /to-be-found/.test(path))).toEqual([]);
+  });
+});
+
+describe("fileStore", () => {
+  it("keeps four files for a session with an owner at most, and none once it has ended", async () => {
+    const { store } = watched();
+    await store.create("a", session({ owner: "ada" }));
+    await store.update("a", session({ version: 2, owner: "grace" }), 1);
+    await store.touch("a", Date.now() + 2 * HOUR);
+    await store.update("a", session({ version: 9, owner: "grace" }), 1);
+    await store.create("a", session({ owner: "ada" }));
+    expect(filesBelow(store.directory)).toHaveLength(4);
+    await store.delete("a");
+    // What stays for two minutes is the news of its end, for the other processes.
+    expect(filesBelow(store.directory).filter((path) => !path.includes("/ended/"))).toEqual([]);
+  });
+
+  it("shows where a session's content is", async () => {
+    const { store } = watched();
+    expect(store.locate("a")).toBeUndefined();
+    await store.create("a", session());
+    const first = located(store, "a");
+    expect(readFileSync(first, "latin1")).toMatch(/^SJN1.*\["[^"]+","a"\]data$/s);
+    await store.update("a", session({ version: 2 }), 1);
+    expect(located(store, "a")).not.toBe(first);
+    expect(existsSync(located(store, "a"))).toBe(true);
+    await store.delete("a");
+    expect(store.locate("a")).toBeUndefined();
+  });
+
+  it("writes a session over a file of its own that is out of use", async () => {
+    const { store } = watched();
+    await store.create("a", session({ payload: new Uint8Array(100_000).fill(65) }));
+    const nodes = new Set<number>();
+    for (let version = 2; version < 20; version += 1) {
+      const payload = new Uint8Array(1000 - 40 * version).fill(60 + version);
+      await store.update("a", session({ version, payload }), version - 1);
+      nodes.add(statSync(located(store, "a")).ino);
+      expect(new Uint8Array((await fileStore(store.directory).read("a"))?.payload ?? [])).toEqual(payload);
+    }
+    expect(nodes.size).toBe(2);
+  });
+
+  it("does not need that file: a cleaner may have removed it, or a process without it may write", async () => {
+    const { store } = watched();
+    await store.create("a", session());
+    const first = located(store, "a");
+    await store.update("a", session({ version: 2 }), 1);
+    unlinkSync(first);
+    expect(await store.update("a", session({ version: 3 }), 2)).toBe(true);
+    expect(await fileStore(store.directory).update("a", session({ version: 4 }), 3)).toBe(true);
+    expect(await store.update("a", session({ version: 5 }), 4)).toBe(true);
+    expect((await fileStore(store.directory).read("a"))?.version).toBe(5);
+    later();
+    await store.deleteExpired(1);
+    expect(filesBelow(store.directory)).toHaveLength(2);
+    expect(await store.update("a", session({ version: 6 }), 5)).toBe(true);
+    expect((await fileStore(store.directory).read("a"))?.version).toBe(6);
+  });
+
+  it("tells ids apart that differ in half a surrogate pair", async () => {
+    const { store } = watched();
+    for (const id of ["\ud800", "\ud801", "\ufffd"]) expect(await store.create(id, session())).toBe(true);
+    const ids: string[] = [];
+    for await (const id of store.all()) ids.push(id);
+    expect(ids.toSorted()).toEqual(["\ud800", "\ud801", "\ufffd"].toSorted());
+  });
+
+  it("sees at once what another process has changed", async () => {
+    const directory = fresh();
+    const [one, other] = [fileStore(directory), fileStore(directory)];
+    await one.create("a", session());
+    await other.update("a", session({ version: 2 }), 1);
+    expect((await one.read("a"))?.version).toBe(2);
+    await other.touch("a", Date.now() + 2 * HOUR);
+    expect(await one.update("a", session({ version: 3 }), 2)).toBe(true);
+    expect(await other.update("a", session({ version: 3 }), 2)).toBe(false);
+    await one.delete("a");
+    expect(await other.read("a")).toBeUndefined();
+    expect(await other.touch("a", Date.now() + HOUR)).toBe(false);
+    expect(await other.delete("a")).toBe(false);
+  });
+
+  it("refuses options it doesn't know or can't use", () => {
+    expect(make({ path: base })).toThrow(/no option "path": use any of directory/);
+    for (const bad of ["", { directory: "" }, { directory: 5 }, { clock: 5 }, { onQuarantine: 5 }, null]) {
+      expect(make(bad)).toThrow(TypeError);
+    }
+  });
+
+  it("rejects what the file system refuses, and keeps what was there", async () => {
+    const { store } = watched();
+    await store.create("a", session());
+    const before = filesBelow(store.directory);
+    const shard = dirname(located(store, "a"));
+    renameSync(shard, `${shard}.kept`);
+    writeFileSync(shard, "");
+    await expect(store.update("a", session({ version: 2 }), 1)).rejects.toMatchObject({ code: "ENOTDIR" });
+    unlinkSync(shard);
+    renameSync(`${shard}.kept`, shard);
+    expect((await store.read("a"))?.version).toBe(1);
+    expect(filesBelow(store.directory)).toEqual(before);
+  });
+});
+
+describe("fileStore: damage", () => {
+  const damages: Record<string, (path: string) => void> = {
+    "a torn end": (path) => truncateSync(path, statSync(path).size - 1),
+    "an empty file": (path) => truncateSync(path, 0),
+    "another beginning": (path) => writeFileSync(path, `XXXX${readFileSync(path, "latin1").slice(4)}`, "latin1"),
+    "a directory in its place": (path) => {
+      unlinkSync(path);
+      mkdirSync(path);
+    },
+    "a link to itself in its place": (path) => {
+      unlinkSync(path);
+      symlinkSync(path, path);
+    },
+    "a changed byte": (path) => writeFileSync(path, readFileSync(path, "latin1").replace("data", "dota"), "latin1"),
+  };
+  for (const [name, damage] of Object.entries(damages)) {
+    it(`puts aside a content with ${name}, and counts the session as missing`, async () => {
+      const before = watched().store;
+      await before.create("a", session({ owner: "ada" }));
+      damage(located(before, "a"));
+      const { store, quarantined } = watched({ directory: before.directory });
+      expect(await store.read("a")).toBeUndefined();
+      expect(await store.read("a")).toBeUndefined();
+      expect(quarantined).toHaveLength(1);
+      expect(quarantined[0]).toMatchObject({ id: "a", path: expect.stringContaining(join("quarantine", "")) });
+      expect(lstatSync(quarantined[0]?.path ?? "")).toBeDefined();
+      expect(await store.update("a", session({ version: 2 }), 1)).toBe(false);
+      expect(await store.idsOf("ada")).toEqual([]);
+      expect(await store.create("a", session())).toBe(true);
+    });
+  }
+
+  it("finds an owner's session again whose mark a cleaner of old files has taken", async () => {
+    const { store } = watched();
+    await store.create("a", session({ owner: "ada" }));
+    for (const path of filesBelow(store.directory)) if (path.includes("/owners/")) unlinkSync(path);
+    expect(await store.idsOf("ada")).toEqual([]);
+    await store.touch("a", Date.now() + 2 * HOUR);
+    expect(await store.idsOf("ada")).toEqual(["a"]);
+  });
+
+  it("puts aside a session whose content is missing", async () => {
+    const before = watched().store;
+    await before.create("a", session());
+    unlinkSync(located(before, "a"));
+    const { store, quarantined } = watched({ directory: before.directory });
+    expect(await store.read("a")).toBeUndefined();
+    expect(quarantined).toMatchObject([{ id: "a", reason: "its content is missing" }]);
+  });
+
+  it("puts aside a content that belongs to another session", async () => {
+    const before = watched().store;
+    await before.create("a", session());
+    await before.create("b", session());
+    writeFileSync(located(before, "a"), readFileSync(located(before, "b")));
+    const { store, quarantined } = watched({ directory: before.directory });
+    expect(await store.read("a")).toBeUndefined();
+    expect(await store.read("b")).toBeDefined();
+    expect(quarantined).toMatchObject([{ id: "a", reason: "it was written under another name" }]);
+  });
+
+  it("leaves damaged sessions out of lists", async () => {
+    const before = watched().store;
+    for (const id of ["a", "b"]) await before.create(id, session({ owner: "ada" }));
+    truncateSync(located(before, "a"), 3);
+    const { store, quarantined } = watched({ directory: before.directory });
+    expect(await store.idsOf("ada")).toEqual(["b"]);
+    expect(quarantined).toHaveLength(1);
+    expect(quarantined[0]?.id).toBeUndefined();
+  });
+
+  it("warns where nobody asked to be told", async () => {
+    const warned = vi.spyOn(process, "emitWarning").mockImplementation(() => undefined);
+    const store = fileStore(fresh());
+    await store.create("a", session());
+    truncateSync(located(store, "a"), 3);
+    expect(await fileStore(store.directory).read("a")).toBeUndefined();
+    expect(await store.read("a")).toBeUndefined();
+    expect(warned).toHaveBeenCalledWith(expect.any(String), { code: "SOJOURN_QUARANTINED" });
+    warned.mockRestore();
+  });
+});
+
+async function crashed() {
+  const { store } = watched();
+  await store.create("a", session({ owner: "ada" }));
+  const content = located(store, "a");
+  const orphan = content.replace(/\.[^.]*$/, ".0-0");
+  const reservation = content.replace(/\.[^.]*$/, ".new");
+  for (const path of [orphan, reservation]) writeFileSync(path, "");
+  return { store, content, orphan, reservation };
+}
+
+describe("fileStore: what crashes leave behind", () => {
+  it("is collected when it is old, and the living are not", async () => {
+    const { store, content, orphan, reservation } = await crashed();
+    later();
+    expect(await store.deleteExpired(100)).toBe(0);
+    expect([content, orphan, reservation].map((path) => existsSync(path))).toEqual([true, false, false]);
+    expect(await store.read("a")).toBeDefined();
+  });
+
+  it("is left alone while it may be somebody's work", async () => {
+    const { store, content, orphan, reservation } = await crashed();
+    await store.deleteExpired(100);
+    expect([content, orphan, reservation].map((path) => existsSync(path))).toEqual([true, true, true]);
+  });
+
+  it("does not stand in the way of a new session once it is old", async () => {
+    const { store } = await crashed();
+    await store.delete("a");
+    await expect(store.create("a", session())).rejects.toThrow("never finished");
+    later();
+    expect(await store.create("a", session())).toBe(true);
+  });
+
+  it("does not include the mark of a session that came back to its owner meanwhile", async () => {
+    const { store } = watched();
+    await store.create("a", session({ owner: "ada" }));
+    // What a process does that has just seen the session leave this owner.
+    const marks = ownerMarks(filesIn(store.directory));
+    const mark = { tag: tagOf("ada"), key: keyOf("a") };
+    marks.remove(mark);
+    expect(await store.idsOf("ada")).toEqual([]);
+    marks.restore([mark]);
+    expect(await store.idsOf("ada")).toEqual(["a"]);
+  });
+
+  it("includes owners' marks, which are removed when they are met", async () => {
+    const { store } = await crashed();
+    const [mark] = filesBelow(join(store.directory, "owners"));
+    if (mark === undefined) throw new Error("no mark");
+    await store.delete("a");
+    writeFileSync(mark, "");
+    expect(await store.idsOf("ada")).toEqual([]);
+    expect(existsSync(mark)).toBe(true);
+    later();
+    expect(await store.idsOf("ada")).toEqual([]);
+    expect(existsSync(mark)).toBe(false);
+  });
+});
+
+it("fileStore does not update a session that expires while its new content is written", async () => {
+  let looksBefore = Infinity;
+  const expiresAt = 1_800_000_000_000;
+  const { store } = watched({ clock: () => ((looksBefore -= 1) >= 0 ? expiresAt - 1 : expiresAt) });
+  await store.create("a", session({ expiresAt }));
+  looksBefore = 1;
+  expect(await store.update("a", session({ version: 2, expiresAt: expiresAt + HOUR }), 1)).toBe(false);
+  expect(await store.read("a")).toBeUndefined();
+});
+
+describe("fileStore: deleteExpired", () => {
+  it("removes every file of an expired session, in calls of any size", async () => {
+    const time = { now: 1_800_000_000_000 };
+    const { store } = watched({ clock: () => time.now });
+    for (let n = 0; n < 300; n += 1) {
+      const expiresAt = time.now + (n % 3 === 0 ? HOUR : 1000 + n);
+      await store.create(`s${n}`, session({ expiresAt, ...(n % 2 === 0 ? { owner: `o${n % 20}` } : {}) }));
+    }
+    time.now += 2000;
+    let forgotten = 0;
+    for (let count = 7; count === 7; forgotten += count) count = await store.deleteExpired(7);
+    expect(forgotten).toBe(200);
+    expect(filesBelow(store.directory)).toHaveLength(100 * 2 + 50);
+    expect((await store.idsOf("o0")).length).toBe(5);
+  });
+
+  it("removes leftovers again soon after a clock that was ahead is set right", async () => {
+    vi.useFakeTimers({ toFake: ["Date", "performance"] });
+    const rightly = Date.now();
+    const { store } = watched();
+    await store.create("a", session());
+    vi.setSystemTime(rightly + HOUR / 2);
+    await store.deleteExpired(10);
+    vi.setSystemTime(rightly);
+    const leftover = `${located(store, "a")}z`;
+    writeFileSync(leftover, "");
+    vi.advanceTimersByTime(HOUR / 4);
+    await store.deleteExpired(10);
+    expect(existsSync(leftover)).toBe(false);
+    expect(await store.read("a")).toBeDefined();
+  });
+
+  it("lets the event loop go on", async () => {
+    const time = { now: 1_800_000_000_000 };
+    const { store } = watched({ clock: () => time.now });
+    for (let n = 0; n < 2000; n += 1) await store.create(`s${n}`, session({ expiresAt: time.now + 1 }));
+    time.now += 1;
+    let turns = 0;
+    let next = setImmediate(function count() {
+      turns += 1;
+      next = setImmediate(count);
+    });
+    expect(await store.deleteExpired(5000)).toBe(2000);
+    clearImmediate(next);
+    expect(turns).toBeGreaterThan(1);
+  });
+});
+
+it.skipIf(!hasModes || isRoot)(
+  "fileStore rejects with the engine's error where permission is lost (not as root)",
+  async () => {
+    const { store } = watched();
+    await store.create("a", session());
+    chmodSync(store.directory, 0);
+    await expect(store.read("a")).rejects.toMatchObject({ code: "EACCES" });
+    chmodSync(store.directory, 0o700);
+    expect(lstatSync(store.directory).isDirectory()).toBe(true);
+  },
+);

@@ -1,0 +1,235 @@
+import { EventEmitter } from "node:events";
+import type { PGlite } from "@electric-sql/pglite";
+import type { Client, Pool } from "pg";
+import type { Sql } from "postgres";
+import { describe, expect, expectTypeOf, it } from "vitest";
+import { failureOf } from "../../../test/support/failures.ts";
+import { decodeText, encodeText, keyOf, LONGEST_KEY } from "./text.ts";
+import { type PostgresClient, postgresSchema, postgresStore } from "./store.ts";
+
+/** A PGlite, to look at, whose server says what it is told to. */
+function answering(answer: () => unknown[][]): PostgresClient & { asked: string[] } {
+  const asked: string[] = [];
+  return {
+    asked,
+    async query(text: string) {
+      asked.push(text);
+      return { rows: answer() };
+    },
+    exec: async () => [],
+    listen: async () => async () => {},
+  };
+}
+
+const failing = (code: string): Error => Object.assign(new Error(`code ${code}`), { code });
+
+describe("postgresStore", () => {
+  it("takes the clients that there are, by their own types", () => {
+    expectTypeOf<Pool>().toExtend<PostgresClient>();
+    expectTypeOf<Client>().toExtend<PostgresClient>();
+    expectTypeOf<Sql>().toExtend<PostgresClient>();
+    expectTypeOf<PGlite>().toExtend<PostgresClient>();
+    expectTypeOf<string>().not.toExtend<PostgresClient>();
+  });
+
+  it("refuses what is no client", () => {
+    for (const client of ["postgres://localhost", undefined, null, {}, { query() {} }]) {
+      expect(() => postgresStore(client as never)).toThrow(/Pool of pg, the sql function of postgres.js, or a PGlite/);
+    }
+    const listen = "postgres://localhost" as never;
+    expect(() =>
+      postgresStore(
+        answering(() => []),
+        { listen },
+      ),
+    ).toThrow(/listen takes a Pool of pg/);
+  });
+
+  it("refuses options that it doesn't know or can't use", () => {
+    const given = (options: object) =>
+      failureOf(() =>
+        postgresStore(
+          answering(() => []),
+          options,
+        ),
+      );
+    expect(given({ tabel: "x" })).toMatchObject({ message: expect.stringMatching(/no option "tabel".*table/) });
+    expect(given({ clock: 5 })).toBeInstanceOf(TypeError);
+    expect(given({ prepare: "auto" })).toMatchObject({
+      message: expect.stringMatching(/prepare must be true or false/),
+    });
+    expect(given({ announceChanges: 1 })).toBeInstanceOf(TypeError);
+  });
+
+  it("refuses to listen where the pool would have no connection left to ask through", async () => {
+    const pool = (max?: number) =>
+      Object.assign(new EventEmitter(), {
+        totalCount: 0,
+        options: { max },
+        query: async () => ({ rows: [] }),
+        connect: () => new Promise<never>(() => {}),
+      }) as PostgresClient;
+    const subscribe = (client: PostgresClient, listen?: PostgresClient) =>
+      postgresStore(client, { listen }).subscribe({});
+
+    expect(() => subscribe(pool(1))).toThrow(TypeError);
+    expect(() => subscribe(pool(1))).toThrow(/max: 1; with 1 of them it needs at least 2: raise max.*option listen/);
+
+    const two = pool(2);
+    const end = subscribe(two);
+    expect(() => subscribe(two)).toThrow(/max: 2; with 2 of them it needs at least 3/);
+    end();
+    end();
+    subscribe(two)();
+
+    let direct = pool(1);
+    const endDirect = subscribe(pool(1), direct);
+    expect(() => subscribe(pool(1), direct)).toThrow(/with 2 of them it needs at least 2/);
+    expect(() => postgresStore(direct)).toThrow(/with 1 of them it needs at least 2/);
+    endDirect();
+    direct = pool(1);
+    const closing = postgresStore(pool(1), { listen: direct });
+    closing.subscribe({});
+    await closing.close();
+    subscribe(pool(1), direct)();
+
+    const unknown = pool();
+    for (let stores = 0; stores < 20; stores += 1) subscribe(unknown);
+  });
+
+  it("refuses table names that it would have to trust", () => {
+    for (const table of ["", 'a"b', "a b", "a;b", "a.b.c", "1a", "é", "x".repeat(51), `${"s".repeat(64)}.t`, 5, null]) {
+      const failure = failureOf(() => postgresSchema({ table: table as never }));
+      expect(failure).toBeInstanceOf(TypeError);
+      expect(failure).toMatchObject({ message: expect.stringMatching(/table must be a name/) });
+    }
+    expect(postgresSchema({ table: "Shop.Sessions" })).toContain('"Shop"."Sessions"');
+  });
+
+  it("repeats what the server has taken back, and nothing else", async () => {
+    for (const code of ["40001", "40P01"]) {
+      let left = 3;
+      const client = answering(() => {
+        left -= 1;
+        if (left > 0) throw failing(code);
+        return [["x"]];
+      });
+      expect(await postgresStore(client).touch("x", 1)).toBe(true);
+      expect(client.asked).toHaveLength(3);
+    }
+    for (const code of ["57P01", "08006", "ECONNRESET", "57014", "55P03", "25006", "53300"]) {
+      const client = answering(() => {
+        throw failing(code);
+      });
+      await expect(postgresStore(client).touch("x", 1)).rejects.toThrow(`code ${code}`);
+      expect(client.asked).toHaveLength(1);
+    }
+  });
+
+  it("gives up repeating in the end, with the server's error", async () => {
+    const client = answering(() => {
+      throw failing("40001");
+    });
+    await expect(postgresStore(client).touch("x", 1)).rejects.toThrow("code 40001");
+    expect(client.asked.length).toBeLessThan(30);
+  });
+
+  it("goes on without prepared statements where a pooler has lost one", async () => {
+    for (const code of ["26000", "42P05", "0A000"]) {
+      const names: (string | undefined)[] = [];
+      const pool = {
+        totalCount: 0,
+        options: {},
+        on() {},
+        connect: async () => ({}),
+        async query({ name }: { name?: string }) {
+          names.push(name);
+          if (name !== undefined && names.length > 1) throw failing(code);
+          return { rows: [] };
+        },
+      };
+      const store = postgresStore(pool as never);
+      for (let calls = 0; calls < 3; calls += 1) await store.read("x");
+      expect(names.map((name) => name !== undefined)).toEqual([true, true, false, false]);
+    }
+  });
+
+  it("believes no reply that names another session or owner", async () => {
+    const store = postgresStore(answering(() => [["live", "y"]]));
+    const given = { payload: new Uint8Array(1), version: 2, expiresAt: Date.now() + 1000 };
+    const asked = [
+      store.read("x"),
+      store.create("x", given),
+      store.update("x", given, 1),
+      store.touch("x", 1),
+      store.delete("x"),
+      store.idsOf("x"),
+    ];
+    for (const each of asked) await expect(each).rejects.toThrow(/reply to another statement.*a client of its own/);
+    expect(await store.delete("y")).toBe(true);
+  });
+
+  it("finds no session in a version that none can have, without asking", async () => {
+    const client = answering(() => [["x"]]);
+    const store = postgresStore(client);
+    const stored = { payload: new Uint8Array(1), version: 2, expiresAt: Date.now() + 1000 };
+    for (const version of [Number.NaN, 1.5, Infinity, 2 ** 53, undefined as never]) {
+      expect(await store.update("x", stored, version)).toBe(false);
+    }
+    expect(client.asked).toEqual([]);
+    expect(await store.update("x", stored, 1)).toBe(true);
+    await store.close();
+    await expect(store.update("x", stored, Number.NaN)).rejects.toThrow(/closed/);
+  });
+
+  it("never lets go of an operation that began before it was closed as if it had not", async () => {
+    const store = postgresStore(answering(() => [["x"]]));
+    const begun = store.touch("x", 1);
+    await store.close();
+    await store.close();
+    await expect(store.touch("x", 1)).rejects.toThrow(/closed/);
+    expect(() => store.subscribe({})).toThrow(/closed/);
+    await begun.catch(() => {});
+  });
+});
+
+describe("encodeText", () => {
+  const TEXTS = [
+    "",
+    "ada",
+    "ada ",
+    "a\\b",
+    "\\u0000",
+    "\0",
+    "\n",
+    "é",
+    "e\u0301",
+    "🦁",
+    "\ud800",
+    "\udc00\ud800",
+    "\"'",
+  ];
+
+  it("gives printable ASCII, from which each text comes back", () => {
+    for (const text of TEXTS) {
+      expect(encodeText(text)).toMatch(/^[ -~]*$/);
+      expect(decodeText(encodeText(text))).toBe(text);
+    }
+    expect(new Set(TEXTS.map(encodeText)).size).toBe(TEXTS.length);
+  });
+
+  it("leaves ordinary ids and owners readable", () => {
+    for (const text of ["V7Zq0c-x_1dJm3n4b5v6cA", "ada@example.org", "user:42"]) expect(encodeText(text)).toBe(text);
+  });
+});
+
+describe("keyOf", () => {
+  it("is short for every id, and different", () => {
+    const ids = ["x".repeat(LONGEST_KEY), "x".repeat(LONGEST_KEY + 1), "x".repeat(9000), "é".repeat(60)];
+    const keys = ids.map((id) => keyOf(id).key);
+    for (const key of keys) expect(key.length).toBeLessThanOrEqual(LONGEST_KEY);
+    expect(new Set(keys).size).toBe(ids.length);
+    expect(keyOf(keys[2]!).key).not.toBe(keys[2]);
+    expect(decodeText(keyOf(ids[3]!).longId ?? "")).toBe(ids[3]);
+  });
+});

@@ -1,0 +1,50 @@
+import type { StoredSession } from "../../store.ts";
+
+const MAX_TIME = 8.64e15;
+
+/** Refuses what no engine could keep: a NaN here would otherwise put an order, or a file's name, out of joint. */
+export function checkStored(stored: StoredSession): void {
+  if (!(stored.payload instanceof Uint8Array)) {
+    throw new TypeError("payload must be a Uint8Array: encode text with TextEncoder first");
+  }
+  if (!Number.isSafeInteger(stored.version) || stored.version < 1) {
+    throw new TypeError(`version must be a positive integer, 1 at creation, not ${String(stored.version)}`);
+  }
+  if (stored.owner !== undefined && typeof stored.owner !== "string") {
+    throw new TypeError("owner must be a string: turn a numeric user id into one with String(id)");
+  }
+  checkTime(stored.expiresAt);
+}
+
+/** An instant that every engine can keep: whole epoch milliseconds. */
+export function checkTime(expiresAt: number): void {
+  if (!Number.isInteger(expiresAt) || expiresAt < 0 || expiresAt > MAX_TIME) {
+    throw new TypeError(`expiresAt must be whole epoch milliseconds, as Date.now() gives, not ${String(expiresAt)}`);
+  }
+}
+
+/** An option that nobody reads would silently do nothing: name it, and those that exist. */
+export function checkOptions(maker: string, options: unknown, known: readonly string[]): void {
+  if (typeof options !== "object" || options === null) {
+    throw new TypeError(`${maker} takes an object with any of ${known.join(", ")}, not ${String(options)}`);
+  }
+  for (const name of Object.keys(options)) {
+    if (!known.includes(name)) {
+      throw new TypeError(`${maker} has no option "${name}": use any of ${known.join(", ")}, or remove it`);
+    }
+  }
+}
+
+/** A clock that can be called, or the system's. */
+export function checkClock(maker: string, clock: unknown): void {
+  if (clock !== undefined && typeof clock !== "function") {
+    throw new TypeError(`${maker}: clock must be a function that returns epoch milliseconds, such as Date.now`);
+  }
+}
+
+/** How many sessions a call of `deleteExpired` may forget. */
+export function checkLimit(limit: number): void {
+  if (!Number.isInteger(limit) || limit < 1) {
+    throw new TypeError(`deleteExpired takes a positive whole number of sessions, not ${String(limit)}`);
+  }
+}

@@ -1,0 +1,118 @@
+import { describe, expect, it, onTestFinished } from "vitest";
+import { jumpingClock } from "../../../test/support/clock.ts";
+import { turns } from "./turns.ts";
+
+const busy = () => Object.assign(new Error("database is locked"), { code: "SQLITE_BUSY_SNAPSHOT" });
+const db = (given: object = {}) => ({ prepare: () => never(), exec: never, ...given });
+
+describe("turns", () => {
+  it("does work at once where the database is free", async () => {
+    const done: string[] = [];
+    const { take } = turns(db(), 1000);
+    const first = take(() => done.push("first"));
+    done.push("after");
+    await first;
+    expect(done).toEqual(["first", "after"]);
+  });
+
+  it("keeps the order of arrival while the database is busy", async () => {
+    onTestFinished(jumpingClock());
+    let locked = true;
+    const done: number[] = [];
+    const { take } = turns(db(), 10_000);
+    const work = (n: number) => () => {
+      if (locked) throw busy();
+      done.push(n);
+      return n;
+    };
+    const all = [1, 2, 3].map((n) => take(work(n)));
+    setTimeout(() => {
+      locked = false;
+      all.push(take(work(4)));
+    }, 30);
+    await new Promise((resolve) => setTimeout(resolve, 40));
+    expect(await Promise.all(all)).toEqual([1, 2, 3, 4]);
+    expect(done).toEqual([1, 2, 3, 4]);
+  });
+
+  it("rejects each with the engine's error when its own time is up, and no other", async () => {
+    onTestFinished(jumpingClock());
+    let locked = true;
+    const work = () => {
+      if (locked) throw busy();
+      return "done";
+    };
+    const { take } = turns(db(), 60);
+    const early = take(work);
+    const late = new Promise((resolve) => setTimeout(resolve, 40)).then(() => take(work));
+    await expect(early).rejects.toMatchObject({ code: "SQLITE_BUSY_SNAPSHOT" });
+    locked = false;
+    expect(await late).toBe("done");
+  });
+
+  it("takes another fault for what it is, and does what comes after it", async () => {
+    let locked = true;
+    const { take } = turns(db(), 10_000);
+    await expect(take(() => fail())).rejects.toThrow("disk image is malformed");
+    const waiting = take(() => {
+      if (locked) throw Object.assign(new Error("locked"), { errcode: 517 });
+      return fail();
+    });
+    const next = take(() => "done");
+    locked = false;
+    await expect(waiting).rejects.toThrow("disk image is malformed");
+    expect(await next).toBe("done");
+  });
+
+  it("lets the event loop turn while a crowd is served", async () => {
+    let locked = true;
+    const { take } = turns(db(), 10_000);
+    const spin = () => {
+      if (locked) throw busy();
+      const until = performance.now() + 1;
+      while (performance.now() < until);
+    };
+    const all = Array.from({ length: 40 }, () => take(spin));
+    let between = 0;
+    const count = () => {
+      between += 1;
+      counting = setImmediate(count);
+    };
+    let counting = setImmediate(count);
+    locked = false;
+    await Promise.all(all);
+    clearImmediate(counting);
+    expect(between).toBeGreaterThan(5);
+  });
+
+  it("waits for the end of a transaction of the application's, whatever the driver calls it", async () => {
+    onTestFinished(jumpingClock());
+    for (const name of ["inTransaction", "isTransaction"]) {
+      const connection = db({ [name]: true });
+      const { take } = turns(connection, 10_000);
+      let done = false;
+      const work = take(() => (done = true));
+      await new Promise((resolve) => setTimeout(resolve, 10));
+      expect(done).toBe(false);
+      Object.assign(connection, { [name]: false });
+      expect(await work).toBe(true);
+    }
+  });
+
+  it("rejects what waits at its end", async () => {
+    const { take, close } = turns(db(), 10_000);
+    const waiting = take(() => {
+      throw busy();
+    });
+    close(new Error("closed"));
+    await expect(waiting).rejects.toThrow("closed");
+  });
+});
+
+function fail(): never {
+  throw Object.assign(new Error("database disk image is malformed"), { code: "SQLITE_CORRUPT" });
+}
+
+function never(): never {
+  throw new Error("no statement is made here");
+}

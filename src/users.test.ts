@@ -1,0 +1,458 @@
+import { describe, expect, it, vi } from "vitest";
+import { KEYS, gated, site, START, type Site } from "../test/support/stores.ts";
+import { createSessions } from "./sessions.ts";
+import { memoryStore } from "./stores/memory.ts";
+
+const HOUR = 3_600_000;
+
+async function signIn(shop: Site<Record<string, unknown>>, owner: string, note?: string) {
+  const browser = shop.browser();
+  let id = "";
+  await browser.visit((session) => {
+    session.signIn(owner, { note });
+    id = session.id;
+  });
+  return { browser, id };
+}
+
+describe("sessions.list", () => {
+  it("tells where an owner is signed in, the latest first, and which session is the caller's", async () => {
+    const shop = site({
+      client: (request) => ({ userAgent: (request as Request).headers.get("user-agent") ?? "none" }),
+    });
+    const first = await signIn(shop, "ada", "by password");
+    shop.time.now += HOUR;
+    const second = await signIn(shop, "ada");
+    await signIn(shop, "grace");
+    shop.time.now += HOUR;
+    await first.browser.visit((session) => (session.data["seen"] = true));
+    expect(await shop.sessions.list("ada", { current: first.id })).toEqual([
+      {
+        id: second.id,
+        owner: "ada",
+        createdAt: START + HOUR,
+        signedInAt: START + HOUR,
+        lastSeenAt: START + HOUR,
+        expiresAt: START + 25 * HOUR,
+        note: undefined,
+        client: { userAgent: "none" },
+        isCurrent: false,
+      },
+      {
+        id: first.id,
+        owner: "ada",
+        createdAt: START,
+        signedInAt: START,
+        lastSeenAt: START + 2 * HOUR,
+        expiresAt: START + 26 * HOUR,
+        note: "by password",
+        client: { userAgent: "none" },
+        isCurrent: true,
+      },
+    ]);
+    expect(await shop.sessions.list("nobody")).toEqual([]);
+  });
+
+  it("does not show what has ended, been taken over by another owner, or expired", async () => {
+    const shop = site();
+    const [out, over, gone] = [await signIn(shop, "ada"), await signIn(shop, "ada"), await signIn(shop, "ada")];
+    await out.browser.visit((session) => session.signOut());
+    await over.browser.visit((session) => session.signIn("grace"));
+    await shop.sessions.revoke(gone.id);
+    expect(await shop.sessions.list("ada")).toEqual([]);
+    await signIn(shop, "ada");
+    shop.time.now += 24 * HOUR;
+    expect(await shop.sessions.list("ada")).toEqual([]);
+  });
+
+  it("takes as long as it takes, where no single answer keeps it waiting", async () => {
+    const shop = site({ storeTimeout: "1s" });
+    for (let n = 0; n < 100; n += 1) await signIn(shop, "ada");
+    const read = shop.store.read.bind(shop.store);
+    let pause = 600;
+    shop.store.read = (id) => new Promise((resolve) => setTimeout(() => resolve(read(id)), pause));
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "performance"] });
+    try {
+      const listed = shop.sessions.list("ada");
+      await vi.runAllTimersAsync();
+      expect(await listed).toHaveLength(100);
+      expect(performance.now()).toBeGreaterThanOrEqual(4 * pause);
+      pause = 1200;
+      const refused = shop.sessions.list("ada").catch((error: unknown) => error);
+      await vi.runAllTimersAsync();
+      expect(await refused).toMatchObject({ code: "ERR_SESSION_STORE" });
+    } finally {
+      vi.useRealTimers();
+    }
+  });
+
+  it("needs a store that knows owners, and says so", async () => {
+    const { idsOf: _without, ...store } = memoryStore();
+    const sessions = createSessions({ secretKey: KEYS[0], store });
+    await expect(sessions.list("ada")).rejects.toThrow("needs a store with idsOf()");
+    expect(() => createSessions({ secretKey: KEYS[0], store, maxPerOwner: 3 })).toThrow("needs a store with idsOf()");
+  });
+});
+
+describe("sessions.revoke", () => {
+  it("ends one session, and tells", async () => {
+    const shop = site();
+    const { browser, id } = await signIn(shop, "ada");
+    const revoked: unknown[] = [];
+    shop.sessions.on("revoked", (event) => revoked.push(event));
+    expect(await shop.sessions.revoke(id)).toBe(true);
+    expect(await shop.sessions.revoke(id)).toBe(false);
+    expect(await browser.owner()).toBeUndefined();
+    expect(revoked).toEqual([{ id, owner: "ada" }]);
+  });
+
+  it("is not undone by a request in flight that writes, touches, or rotates", async () => {
+    for (const act of ["write", "touch", "rotate"] as const) {
+      const shop = site();
+      const { browser, id } = await signIn(shop, "ada");
+      shop.time.now += HOUR;
+      const slow = await browser.begin();
+      if (act === "write") slow.session.data["late"] = true;
+      if (act === "rotate") slow.session.rotate();
+      await shop.sessions.revoke(id);
+      const answer = await slow.end();
+      expect(answer.headers.getSetCookie()).toEqual([]);
+      expect(await browser.owner()).toBeUndefined();
+      expect(await shop.backend.read(id)).toBeUndefined();
+    }
+  });
+});
+
+describe("sessions.revokeAll", () => {
+  it("ends all of an owner's sessions but one", async () => {
+    const shop = site();
+    const mine = await Promise.all([signIn(shop, "ada"), signIn(shop, "ada"), signIn(shop, "ada")]);
+    const other = await signIn(shop, "grace");
+    expect(await shop.sessions.revokeAll("ada", { except: mine[1].id })).toBe(2);
+    expect(await Promise.all(mine.map(({ browser }) => browser.owner()))).toEqual([undefined, "ada", undefined]);
+    expect(await other.browser.owner()).toBe("grace");
+    expect(await shop.sessions.revokeAll("ada")).toBe(1);
+  });
+
+  it("leaves alive nothing that was there when it began, whatever is in flight", async () => {
+    const shop = site({ store: gated(memoryStore({ clock: () => START })), clock: () => START });
+    const all = await Promise.all(Array.from({ length: 10 }, () => signIn(shop, "ada")));
+    const inFlight = await Promise.all(all.map(({ browser }) => browser.begin()));
+    inFlight.forEach(({ session }, i) => {
+      if (i % 3 === 0) session.data["late"] = i;
+      else if (i % 3 === 1) session.rotate();
+    });
+    const [, ...ends] = await Promise.all([
+      shop.sessions.revokeAll("ada"),
+      ...inFlight.map(({ end }) => end().catch(() => {})),
+    ]);
+    expect(ends).toHaveLength(10);
+    for (const { id } of all) expect(await shop.backend.read(id)).toBeUndefined();
+    expect(await shop.sessions.list("ada")).toEqual([]);
+  });
+});
+
+describe("sessions.revokeAll, where the store fails for one", () => {
+  it("ends what it can, and then fails", async () => {
+    let calls = 0;
+    const shop = site({ faults: { delete: () => (++calls === 1 ? "error" : "ok") } });
+    for (let i = 0; i < 3; i++) await signIn(shop, "ada");
+    await expect(shop.sessions.revokeAll("ada")).rejects.toMatchObject({ code: "ERR_SESSION_STORE" });
+    expect(await shop.sessions.list("ada")).toHaveLength(1);
+  });
+});
+
+describe("sessions.revokeEverything", () => {
+  it("ends every session, whoever's it is", async () => {
+    const shop = site();
+    const all = [await signIn(shop, "ada"), await signIn(shop, "grace")];
+    const visitor = shop.browser();
+    await visitor.visit((session) => (session.data["cart"] = ["tea"]));
+    expect(await shop.sessions.revokeEverything()).toBe(3);
+    expect(await Promise.all(all.map(({ browser }) => browser.owner()))).toEqual([undefined, undefined]);
+    expect(await visitor.data()).toEqual({});
+  });
+});
+
+describe("maxPerOwner", () => {
+  it("ends the oldest sign-in when another comes", async () => {
+    const shop = site({ maxPerOwner: 2 });
+    const all = [];
+    for (let i = 0; i < 4; i++) {
+      shop.time.now += 1000;
+      all.push(await signIn(shop, "ada"));
+    }
+    expect(await Promise.all(all.map(({ browser }) => browser.owner()))).toEqual([undefined, undefined, "ada", "ada"]);
+  });
+
+  it("refuses a sign-in that is one too many, and leaves nothing of it", async () => {
+    const shop = site({ maxPerOwner: { sessions: 1, whenFull: "refuse" } });
+    const first = await signIn(shop, "ada");
+    shop.time.now += 1000;
+    await expect(signIn(shop, "ada")).rejects.toMatchObject({ code: "ERR_SESSION_LIMIT", status: 409 });
+    expect((await shop.sessions.list("ada")).map(({ id }) => id)).toEqual([first.id]);
+    await first.browser.visit((session) => session.signOut());
+    await signIn(shop, "ada");
+  });
+
+  it.each(["evict", "refuse"] as const)("holds when many sign in at the same moment (%s)", async (whenFull) => {
+    const shop = site({ maxPerOwner: { sessions: 3, whenFull } });
+    const outcomes = await Promise.allSettled(Array.from({ length: 20 }, () => signIn(shop, "ada")));
+    const left = await shop.sessions.list("ada");
+    expect(left.length).toBeLessThanOrEqual(3);
+    expect(left.length).toBeGreaterThan(0);
+    const alive = await Promise.all(
+      outcomes.map((outcome) =>
+        outcome.status === "fulfilled" ? outcome.value.browser.owner() : Promise.resolve(undefined),
+      ),
+    );
+    expect(alive.filter((owner) => owner === "ada")).toHaveLength(left.length);
+  });
+
+  it("never refuses a sign-in where the oldest is to go, whatever the clocks say", async () => {
+    const shop = site({ maxPerOwner: 1 });
+    for (let i = 0; i < 50; i++) {
+      await signIn(shop, "ada");
+      const latest = await signIn(shop, "ada");
+      expect(await latest.browser.owner()).toBe("ada");
+      expect(await shop.sessions.list("ada")).toHaveLength(1);
+    }
+    shop.time.now -= 5000;
+    const behind = await signIn(shop, "ada");
+    expect(await behind.browser.owner()).toBe("ada");
+  });
+
+  it("leaves a visitor the session that a refused sign-in would have had", async () => {
+    const shop = site({ maxPerOwner: { sessions: 1, whenFull: "refuse" } });
+    await signIn(shop, "ada");
+    const visitor = shop.browser();
+    await visitor.visit((session) => (session.data["cart"] = ["tea"]));
+    await expect(visitor.visit((session) => session.signIn("ada"))).rejects.toMatchObject({
+      code: "ERR_SESSION_LIMIT",
+    });
+    expect(await visitor.data()).toEqual({ cart: ["tea"] });
+  });
+
+  it("takes back a sign-in that another process came before, and leaves the visitor the session", async () => {
+    const shop = site({ maxPerOwner: { sessions: 1, whenFull: "refuse" } });
+    const visitor = shop.browser();
+    await visitor.visit((session) => (session.data["cart"] = ["tea"]));
+    // Between the first look and the second, somebody signs in elsewhere.
+    const elsewhere = site({ store: shop.backend, clock: () => shop.time.now - 1 });
+    const { create } = shop.store;
+    shop.store.create = async (...args) => {
+      shop.store.create = create;
+      await signIn(elsewhere, "ada");
+      return create(...args);
+    };
+    await expect(visitor.visit((session) => session.signIn("ada"))).rejects.toMatchObject({
+      code: "ERR_SESSION_LIMIT",
+    });
+    expect(await visitor.data()).toEqual({ cart: ["tea"] });
+    expect(await shop.sessions.list("ada")).toHaveLength(1);
+  });
+
+  it.each(["evict", "refuse"] as const)(
+    "leaves exactly as many as it allows of sign-ins in several processes at one moment (%s)",
+    async (whenFull) => {
+      for (let round = 0; round < 20; round++) {
+        const backend = gated(memoryStore({ clock: () => START }));
+        const options = { store: backend, clock: () => START, maxPerOwner: { sessions: 1, whenFull } };
+        const processes = [site(options), site(options), site(options)];
+        // All have counted before any stores.
+        const held = processes.map(() => backend.hold("create"));
+        const signingIn = processes.map((one) => signIn(one, "ada"));
+        await Promise.all(held.map(({ arrived }) => arrived));
+        for (const { letGo } of held.toSorted(() => (round % 3) - 1)) letGo();
+        const outcomes = await Promise.allSettled(signingIn);
+        const left = await processes[0]!.sessions.list("ada");
+        expect(left).toHaveLength(1);
+        const ids = outcomes.map((outcome) => (outcome.status === "fulfilled" ? outcome.value.id : undefined));
+        expect(ids).toContain(left[0]!.id);
+      }
+    },
+  );
+
+  it("never ends a sign-in that was answered for one that is stored later, where it refuses", async () => {
+    const backend = gated(memoryStore({ clock: () => START }));
+    const options = { store: backend, clock: () => START, maxPerOwner: { sessions: 1, whenFull: "refuse" } } as const;
+    const [first, late] = [site(options), site(options)];
+    const held = backend.hold("create");
+    const signingIn = signIn(late, "ada").catch((error: unknown) => error);
+    await held.arrived;
+    const { browser } = await signIn(first, "ada");
+    held.letGo();
+    expect(await signingIn).toMatchObject({ code: "ERR_SESSION_LIMIT" });
+    expect(await browser.owner()).toBe("ada");
+    expect(await first.sessions.list("ada")).toHaveLength(1);
+  });
+
+  it.each(["evict", "refuse"] as const)(
+    "counts the session that a sign-in was to take the place of, where that goes on by another token (%s)",
+    async (whenFull) => {
+      const shop = site({ maxPerOwner: { sessions: 1, whenFull } });
+      const { browser } = await signIn(shop, "ada");
+      const tab = await browser.copy().begin();
+      await browser.visit((session) => session.rotate());
+      tab.session.signIn("ada");
+      await tab.end().catch(() => undefined);
+      expect(await shop.sessions.list("ada")).toHaveLength(1);
+    },
+  );
+
+  it("fails a sign-in, and leaves nothing of it, where the store can't tell who else is there any more", async () => {
+    const failing = { on: false };
+    const shop = site({ maxPerOwner: 1, faults: { idsOf: () => (failing.on ? "error" : "ok") } });
+    await signIn(shop, "ada");
+    const { create } = shop.store;
+    shop.store.create = (...args) => {
+      failing.on = true;
+      return create(...args);
+    };
+    await expect(signIn(shop, "ada")).rejects.toMatchObject({ code: "ERR_SESSION_STORE" });
+    failing.on = false;
+    expect(await shop.sessions.list("ada")).toHaveLength(1);
+  });
+
+  it("lets a sign-in on a server whose clock is behind end the elder one, not itself", async () => {
+    const ahead = site({ maxPerOwner: 1 });
+    const behind = site({ store: ahead.backend, clock: () => START - 5 * 60_000, maxPerOwner: 1 });
+    const elder = await signIn(ahead, "ada");
+    const { browser } = await signIn(behind, "ada");
+    expect(await browser.owner()).toBe("ada");
+    expect(await elder.browser.owner()).toBeUndefined();
+  });
+
+  it.each(["evict", "refuse"] as const)(
+    "stores nothing of a sign-in while the store can't tell who is there (%s)",
+    async (whenFull) => {
+      let isDown = true;
+      const shop = site({ maxPerOwner: { sessions: 1, whenFull }, faults: { idsOf: () => (isDown ? "error" : "ok") } });
+      const visitor = shop.browser();
+      await visitor.visit((session) => (session.data["cart"] = ["tea"]));
+      await expect(visitor.visit((session) => session.signIn("ada"))).rejects.toMatchObject({
+        code: "ERR_SESSION_STORE",
+      });
+      await expect(signIn(shop, "ada")).rejects.toMatchObject({ code: "ERR_SESSION_STORE" });
+      isDown = false;
+      expect(await visitor.data()).toEqual({ cart: ["tea"] });
+      expect(await shop.sessions.list("ada")).toEqual([]);
+      await signIn(shop, "ada");
+    },
+  );
+
+  it("is not held up by a session that no key of ours opens", async () => {
+    const before = site({ sealed: true, secretKey: KEYS[1] });
+    await signIn(before, "ada");
+    const after = site({ store: before.backend, clock: () => before.time.now, maxPerOwner: 2 });
+    const faults: unknown[] = [];
+    after.sessions.on("fault", ({ error }) => faults.push(error));
+    const { id } = await signIn(after, "ada");
+    expect((await after.sessions.list("ada")).map((one) => one.id)).toEqual([id]);
+    expect(faults).toContainEqual(expect.objectContaining({ code: "ERR_SESSION_DECODE" }));
+    expect(await after.sessions.revokeAll("ada")).toBe(2);
+  });
+
+  it("does not count a sign-in again by the same session", async () => {
+    const shop = site({ maxPerOwner: { sessions: 1, whenFull: "refuse" } });
+    const { browser } = await signIn(shop, "ada");
+    await browser.visit((session) => session.signIn("ada"));
+    expect(await browser.owner()).toBe("ada");
+  });
+});
+
+describe("signIn's options", () => {
+  it("remembers: both clocks of this one session, and its cookie, are longer", async () => {
+    const shop = site({ idleTimeout: "1h", absoluteTimeout: "8h", cookie: { persistent: false } });
+    const [plain, remembered] = [shop.browser(), shop.browser()];
+    expect((await plain.visit((session) => session.signIn("ada"))).headers.getSetCookie()[0]).not.toContain("Max-Age");
+    const answer = await remembered.visit((session) => session.signIn("ada", { remember: "30d" }));
+    expect(answer.headers.getSetCookie()[0]).toContain("; Max-Age=2592000;");
+    shop.time.now += 29 * 24 * HOUR;
+    expect([await plain.owner(), await remembered.owner()]).toEqual([undefined, "ada"]);
+    await remembered.visit();
+    shop.time.now += 24 * HOUR;
+    expect(await remembered.owner()).toBeUndefined();
+  });
+
+  it("refuses what it does not know", () => {
+    const { session } = { session: site().sessions.of(new Request("http://x/")) };
+    expect(() => session.signIn("ada", { forever: true } as never)).toThrow("no option forever");
+    expect(() => session.signIn("ada", { remember: "500d" })).toThrow("400 days");
+    expect(() => session.signIn("ada", { note: "x".repeat(600) })).toThrow("512 bytes");
+  });
+});
+
+describe("signedInWithin", () => {
+  it("is true for so long after signing in, and again after signing in again", async () => {
+    const shop = site();
+    const { browser } = await signIn(shop, "ada");
+    const fresh = async () => (await browser.begin()).session.signedInWithin("10m");
+    shop.time.now += 600_000;
+    expect(await fresh()).toBe(true);
+    shop.time.now += 1;
+    expect(await fresh()).toBe(false);
+    await browser.visit((session) => session.signIn("ada"));
+    expect(await fresh()).toBe(true);
+    expect((await shop.browser().begin()).session.signedInWithin("10m")).toBe(false);
+  });
+
+  it("goes with both clocks anew: re-authentication outlives the first absolute end", async () => {
+    const shop = site({ idleTimeout: "1h", absoluteTimeout: "2h" });
+    const { browser } = await signIn(shop, "ada");
+    shop.time.now += HOUR - 1;
+    await browser.visit((session) => session.signIn("ada"));
+    shop.time.now += HOUR - 1;
+    await browser.visit();
+    shop.time.now += HOUR - 1;
+    expect(await browser.owner()).toBe("ada");
+  });
+});
+
+describe("passive requests", () => {
+  it("read and even write without extending the session", async () => {
+    const shop = site({ idleTimeout: "30m" });
+    const { browser } = await signIn(shop, "ada");
+    for (let i = 0; i < 2; i++) {
+      shop.time.now += 10 * 60_000;
+      await browser.visit((session) => {
+        session.passive = true;
+        session.data["polled"] = i;
+      });
+    }
+    expect((await browser.begin()).session.expiresAt).toBe(START + 30 * 60_000);
+    shop.time.now += 10 * 60_000;
+    expect(await browser.owner()).toBeUndefined();
+  });
+});
+
+describe("timeouts", () => {
+  it.each([
+    ["aal1", 24 * HOUR, 30 * 24 * HOUR],
+    ["aal2", HOUR, 24 * HOUR],
+    ["aal3", HOUR / 4, 12 * HOUR],
+  ] as const)("keeps to %s: %i ms idle, %i ms overall", async (timeouts, idle, overall) => {
+    const shop = site({ timeouts });
+    const idler = await signIn(shop, "ada");
+    const worker = await signIn(shop, "ada");
+    const began = shop.time.now;
+    shop.time.now = began + idle - 1;
+    expect(await idler.browser.owner()).toBe("ada");
+    await worker.browser.visit();
+    shop.time.now = began + idle;
+    expect(await idler.browser.owner()).toBeUndefined();
+    while (shop.time.now < began + overall - idle / 2) {
+      shop.time.now += idle / 2;
+      await worker.browser.visit();
+    }
+    shop.time.now = began + overall - 1;
+    expect(await worker.browser.owner()).toBe("ada");
+    shop.time.now += 1;
+    expect(await worker.browser.owner()).toBeUndefined();
+  });
+
+  it("is not mixed with timeouts of one's own", () => {
+    expect(() => site({ timeouts: "aal2", idleTimeout: "5m" })).toThrow("leave it out");
+    expect(() => site({ timeouts: "aal9" as never })).toThrow("aal1, aal2, aal3");
+  });
+});

@@ -1,0 +1,110 @@
+import { execFile, spawn, type ChildProcess } from "node:child_process";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { blocksOf, document, ROOT, workshop } from "../support/http/blocks.ts";
+
+const run = promisify(execFile);
+const README = document("README.md");
+const blocks = blocksOf(`${README}\n${document("docs/life-of-a-session.md")}`);
+
+/** What the text around a block has introduced already. */
+const PREAMBLES: Record<string, string> = {
+  "with nothing": "",
+  "with sessions": `
+    import { createSessions } from "sojourn";
+    import { memoryStore } from "sojourn/memory";
+    interface Data { username?: string; visits?: number; cart?: { items: string[] } }
+    const sessions = createSessions<Data>({ secretKey: process.env.SECRET_KEY, store: memoryStore() });
+  `,
+};
+PREAMBLES["with store"] = `
+  import { createSessions } from "sojourn";
+  import { memoryStore } from "sojourn/memory";
+  const store = memoryStore();
+`;
+PREAMBLES["with session"] = `${PREAMBLES["with sessions"]}
+  const session = await sessions.open(new Request("http://localhost/"));
+`;
+
+const { env, file, typeErrors, run: runProgram, clear } = workshop();
+afterAll(clear);
+
+describe("README and the guide", () => {
+  it("says of each block of code how it is run", () => {
+    expect(blocks.length).toBeGreaterThan(5);
+    expect(blocks.filter(({ how }) => how !== "server" && !(how in PREAMBLES))).toEqual([]);
+  });
+
+  it("has under 250 lines", () => {
+    expect(README.split("\n").length).toBeLessThan(250);
+  });
+
+  it("shows no command that nothing here runs", async () => {
+    const commands = Array.from(README.matchAll(/```sh\n(.*?)```/gs), ([, text = ""]) => text.trim());
+    // npm start: examples/login; npm install: .ci/run installs the packed package.
+    expect(commands).toEqual(["npm install sojourn", "npm start"]);
+    expect(README).toContain("`npx sojourn keygen`");
+    const { stdout } = await run(process.execPath, [join(ROOT, "dist/cli/sojourn.js"), "keygen"]);
+    expect(stdout).toMatch(/^[\w-]{43}\n$/);
+  });
+
+  it("shows code whose types are right", async () => {
+    expect(await typeErrors(blocks.map(({ how, code }) => `${PREAMBLES[how] ?? ""}\n${code}`))).toBe("");
+  });
+
+  it.each(blocks.filter(({ how }) => how !== "server").map(({ how, code }, i) => ({ i: i + 1, how, code })))(
+    "shows code that runs: block $i, $how",
+    async ({ how, code }) => {
+      await expect(runProgram(`${PREAMBLES[how]}\n${code}`)).resolves.toMatchObject({ stderr: "" });
+    },
+  );
+});
+
+describe("README's server", () => {
+  const code = blocks.find(({ how }) => how === "server")!.code;
+  let server: ChildProcess;
+  let base: string;
+
+  beforeAll(async () => {
+    // The port that the system chose has to be told to us; nothing else is added.
+    const told = code.replace('"127.0.0.1");', '"127.0.0.1", function () { process.send!(this.address()); });');
+    if (told === code) throw new Error("the README's server listens in another way than this test knows");
+    server = spawn(process.execPath, ["--import", "tsx", file("server.ts", told)], {
+      cwd: ROOT,
+      env,
+      stdio: ["ignore", "inherit", "inherit", "ipc"],
+    });
+    const address = await new Promise<{ port: number }>((resolve, reject) => {
+      server.once("message", (message) => resolve(message as { port: number }));
+      server.once("exit", (status) => reject(new Error(`the server ended with ${status}`)));
+    });
+    base = `http://127.0.0.1:${address.port}`;
+  });
+
+  afterAll(() => void server.kill());
+
+  it("signs in and out as the text says", async () => {
+    const home = async (cookie?: string) => (await fetch(base, { headers: cookie ? { cookie } : {} })).text();
+    expect(await home()).toContain("You are not logged in");
+
+    const body = new URLSearchParams({ username: "admin" });
+    const signedIn = await fetch(`${base}/login`, { method: "POST", body, redirect: "manual" });
+    const setCookie = signedIn.headers.getSetCookie()[0]!;
+    expect(setCookie).toMatch(/^session=1[\w-]{80}; Max-Age=2592000; Path=\/; HttpOnly; SameSite=Lax$/);
+    const cookie = setCookie.split(";")[0]!;
+    expect(await home(cookie)).toContain("The login username is: admin");
+
+    await fetch(`${base}/logout`, { headers: { cookie }, redirect: "manual" });
+    expect(await home(cookie)).toContain("You are not logged in");
+  });
+
+  it("refuses to start without a secret key and says how to get one", async () => {
+    const path = file("keyless.ts", code);
+    const started = run(process.execPath, ["--import", "tsx", path], {
+      cwd: ROOT,
+      env: { ...env, SECRET_KEY: undefined },
+    });
+    await expect(started).rejects.toMatchObject({ stderr: expect.stringContaining("npx sojourn keygen") as string });
+  });
+});

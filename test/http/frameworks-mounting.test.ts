@@ -1,0 +1,217 @@
+import { getRequestListener } from "@hono/node-server";
+import compression from "compression";
+import express from "express";
+import express4 from "express4";
+import Fastify from "fastify";
+import { Hono } from "hono";
+import { createSessions, type Sessions } from "sojourn";
+import { sojourn as onExpress } from "sojourn/express";
+import { sojourn as onFastify } from "sojourn/fastify";
+import { sojourn as onFetch } from "sojourn/fetch";
+import { sojourn as onHono } from "sojourn/hono";
+import { memoryStore } from "sojourn/memory";
+import { faulty, type FaultyStore } from "sojourn/testing";
+import { beforeEach, describe, expect, it } from "vitest";
+import { ask, Client } from "../support/http/client.ts";
+import { originFor, originOf, SECRET_KEY } from "../support/http/servers.ts";
+
+let store: FaultyStore;
+let admin: FaultyStore;
+let sessions: Sessions<{ visits?: number }>;
+let adminSessions: Sessions<{ rights?: string }>;
+
+beforeEach(() => {
+  // A pause, so that every response is held.
+  const slowly = () => ({ delay: 2 });
+  store = faulty(memoryStore(), { create: slowly, update: slowly });
+  admin = faulty(memoryStore(), { create: slowly, update: slowly });
+  sessions = createSessions({ secretKey: SECRET_KEY, store });
+  adminSessions = createSessions({ secretKey: SECRET_KEY, store: admin, cookie: { name: "admin" } });
+});
+
+const count = (n = 0): number => n + 1;
+
+async function expectCounted(client: Client, path = "/"): Promise<void> {
+  expect((await client.get(path)).setCookies).toHaveLength(1);
+  expect(await client.get(path)).toMatchObject({ status: 200, body: "2", setCookies: [] });
+  expect(store.calls).toEqual(expect.objectContaining({ read: 1, create: 1, update: 1 }));
+}
+
+describe.each([
+  ["Express 5", express],
+  ["Express 4", express4],
+])("sojourn for %s", (_name, framework) => {
+  it("does its work once where it is mounted twice", async () => {
+    const app = framework().use(onExpress(sessions)).use(onExpress(sessions));
+    app.get("/", onExpress(sessions), (req, res) => void res.send(String(sessions.of(req).update("visits", count))));
+    await expect(expectCounted(new Client(await originFor(app)))).resolves.toBeUndefined();
+  });
+
+  it("does its work under a path, and leaves the rest alone", async () => {
+    const app = framework().use("/shop", onExpress(sessions));
+    app.get("/shop/cart", (req, res) => void res.send(String(sessions.of(req).update("visits", count))));
+    app.get("/", (req, res) => void res.send(String("session" in req)));
+    const client = new Client(await originFor(app));
+    await expectCounted(client, "/shop/cart");
+    const { body, headers } = await client.get("/");
+    expect([body, headers.vary]).toEqual(["false", undefined]);
+    expect(store.calls.read).toBe(1);
+  });
+
+  it("tells the error handler of the application from within a router", async () => {
+    sessions = createSessions({ secretKey: SECRET_KEY, store: faulty(memoryStore(), { create: ["error"] }) });
+    const router = framework.Router().use(onExpress(sessions));
+    router.get("/cart", (req, res) => {
+      sessions.of(req).data.visits = 1;
+      res.send("a success that must not be seen");
+    });
+    const app = framework().use("/shop", router);
+    app.use(((error, _req, res, _next) => {
+      res.status(error.status).send(error.code);
+    }) as express.ErrorRequestHandler);
+    const answer = await ask(`${await originFor(app)}/shop/cart`);
+    expect(answer).toMatchObject({ status: 503, body: "ERR_SESSION_STORE", setCookies: [] });
+  });
+
+  it("keeps two kinds of sessions apart on one response", async () => {
+    const app = framework().use(onExpress(sessions), onExpress(adminSessions));
+    app.get("/", (req, res) => {
+      const visits = sessions.of(req).update("visits", count);
+      const rights = adminSessions.of(req).update("rights", (own = "") => `${own}r`);
+      res.send(`${visits} ${rights}`);
+    });
+    const client = new Client(await originFor(app));
+    const names = (await client.get("/")).setCookies.map((line) => line.split("=")[0]);
+    expect(names).toHaveLength(2);
+    expect(new Set(names)).toEqual(new Set(["admin", "session"]));
+    expect(await client.get("/")).toMatchObject({ status: 200, body: "2 rr", setCookies: [] });
+  });
+
+  it.each(["before", "after"])("gets along with compression mounted %s it", async (place) => {
+    const text = "tea ".repeat(5000);
+    const squeeze = compression({ threshold: 0 });
+    const mine = onExpress(sessions);
+    const app = framework().use(...(place === "before" ? [squeeze, mine] : [mine, squeeze]));
+    app.get("/", (req, res) => {
+      sessions.of(req).update("visits", count);
+      res.type("text").send(text);
+    });
+    app.get("/stream", (req, res) => {
+      sessions.of(req).update("visits", count);
+      res.type("text");
+      for (let n = 0; n < 100; n += 1) res.write(text);
+      res.end();
+    });
+    const origin = await originFor(app);
+    for (const [path, whole] of [
+      ["/", text],
+      ["/stream", text.repeat(100)],
+    ]) {
+      const answer = await fetch(origin + path!);
+      expect(answer.headers.getSetCookie()).toHaveLength(1);
+      expect(answer.headers.get("content-encoding")).toBe("gzip");
+      expect(answer.headers.get("vary")!.toLowerCase()).toMatch(/accept-encoding.*cookie|cookie.*accept-encoding/);
+      expect((await answer.text()) === whole).toBe(true);
+    }
+  });
+});
+
+describe("sojourn for Hono 4", () => {
+  const originForHono = (app: { fetch: (request: Request) => Response | Promise<Response> }) =>
+    originFor(getRequestListener(app.fetch));
+
+  it("does its work once where it is mounted twice", async () => {
+    const app = new Hono().use(onHono(sessions)).use(onHono(sessions));
+    const inner = app.get("/", onHono(sessions), (c) => c.text(String(c.var.session.update("visits", count))));
+    await expect(expectCounted(new Client(await originForHono(inner)))).resolves.toBeUndefined();
+  });
+
+  it("does its work under a path, and leaves the rest alone", async () => {
+    const shop = new Hono()
+      .use(onHono(sessions))
+      .get("/cart", (c) => c.text(`${c.var.session.update("visits", count)}`));
+    const app = new Hono().route("/shop", shop).get("/", (c) => c.text(String("session" in c.var)));
+    const client = new Client(await originForHono(app));
+    await expectCounted(client, "/shop/cart");
+    const { body, headers } = await client.get("/");
+    expect([body, headers.vary]).toEqual(["false", undefined]);
+  });
+
+  it("keeps two kinds of sessions apart on one response", async () => {
+    const app = new Hono().use(onHono(sessions), onHono(adminSessions)).get("/", (c) => {
+      const visits = sessions.of(c.req.raw).update("visits", count);
+      return c.text(`${visits} ${adminSessions.of(c.req.raw).update("rights", (own = "") => `${own}r`)}`);
+    });
+    const client = new Client(await originForHono(app));
+    const names = (await client.get("/")).setCookies.map((line) => line.split("=")[0]);
+    expect(names).toHaveLength(2);
+    expect(new Set(names)).toEqual(new Set(["admin", "session"]));
+    expect(await client.get("/")).toMatchObject({ status: 200, body: "2 rr", setCookies: [] });
+  });
+
+  it("lets an error handler set headers where the session could not be stored", async () => {
+    sessions = createSessions({ secretKey: SECRET_KEY, store: faulty(memoryStore(), { create: ["error"] }) });
+    const app = new Hono().use(onHono(sessions)).get("/", (c) => {
+      c.var.session.data.visits = 1;
+      return c.text("a success that must not be seen");
+    });
+    app.onError((error, c) => {
+      c.header("x-error-handler", "1");
+      return c.text(error.name, 503);
+    });
+    const answer = await ask(await originForHono(app));
+    expect(answer).toMatchObject({ status: 503, body: "SessionError", headers: { "x-error-handler": "1" } });
+  });
+});
+
+describe("sojourn for Fastify 5", () => {
+  it("does its work under a prefix, and leaves the rest alone", async () => {
+    const app = Fastify({ forceCloseConnections: true });
+    await app.register(
+      async (shop) => {
+        await shop.register(onFastify(sessions));
+        shop.get("/cart", (request) => String(sessions.of(request).update("visits", count)));
+      },
+      { prefix: "/shop" },
+    );
+    app.get("/", (request) => String("session" in request));
+    await app.listen({ port: 0, host: "127.0.0.1" });
+    const client = new Client(originOf(app.server));
+    await expectCounted(client, "/shop/cart");
+    const { body, headers } = await client.get("/");
+    expect([body, headers.vary]).toEqual(["false", undefined]);
+  });
+
+  it("refuses to be registered twice, and says why", async () => {
+    const app = Fastify();
+    await app.register(onFastify(sessions));
+    await expect(app.register(onFastify(adminSessions)).then(() => app.ready())).rejects.toThrow(
+      /request\.session is taken already/,
+    );
+    await app.close();
+  });
+});
+
+// What an application keeps for every response, as it may where there is no body, must not pick up a cookie.
+describe.each(["fetch", "Hono 4"])("sojourn for %s and a response that the application gives again", (name) => {
+  it("gives nobody the cookie of somebody else", async () => {
+    const done = new Response(null, { status: 204 });
+    const serve = {
+      fetch: onFetch(sessions, (request, session) => {
+        if (request.url.endsWith("/begin")) session.data.visits = 1;
+        return done;
+      }),
+      "Hono 4": new Hono()
+        .use(onHono(sessions))
+        .get("/begin", (c) => {
+          c.var.session.data.visits = 1;
+          return done;
+        })
+        .get("/", () => done).fetch,
+    }[name]!;
+    const mine = await serve(new Request("http://localhost/begin"));
+    expect(mine.headers.getSetCookie()).toHaveLength(1);
+    const theirs = await serve(new Request("http://localhost/"));
+    expect(theirs.headers.getSetCookie()).toEqual([]);
+  });
+});

@@ -1,0 +1,105 @@
+import type { ServerResponse } from "node:http";
+import { createSessions, type SessionStore } from "sojourn";
+import { memoryStore } from "sojourn/memory";
+import { describe, expect, it } from "vitest";
+import { Client, raw } from "../support/http/client.ts";
+import { originOf, SECRET_KEY, ways, type Way } from "../support/http/servers.ts";
+import { createStage } from "../support/http/stage.ts";
+
+/** A store that knows whether anybody watches over a session: it is subscribed to as long as somebody does. */
+function watchable(): { store: SessionStore; watching(): boolean; unwatched(): Promise<void> } {
+  const memory = memoryStore();
+  let count = 0;
+  let wake: (() => void)[] = [];
+  const store: SessionStore = {
+    ...memory,
+    subscribe(listener) {
+      count += 1;
+      const end = memory.subscribe(listener);
+      return () => {
+        count -= 1;
+        end();
+        if (count === 0) for (const one of wake.splice(0)) one();
+      };
+    },
+  };
+  return {
+    store,
+    watching: () => count > 0,
+    unwatched: async () => (count === 0 ? undefined : new Promise<void>((resolve) => (wake = [...wake, resolve]))),
+  };
+}
+
+async function serve(way: Way) {
+  const { store, ...watch } = watchable();
+  const sessions = createSessions({ secretKey: SECRET_KEY, store });
+  const stage = createStage();
+  const server = await way.start({ sessions, stage, lazy: false, personal: false, trustProxy: false });
+  const closed = (path: string) =>
+    new Promise<void>((resolve) => {
+      server.on("request", (req: { url: string }, res: ServerResponse) => {
+        if (req.url === path) res.on("close", resolve);
+      });
+    });
+  const origin = originOf(server);
+  const client = new Client(origin);
+  await client.post("/login");
+  return { sessions, stage, client, closed, port: Number(new URL(origin).port), ...watch };
+}
+
+describe.each(ways)("session.signal under $name", (way) => {
+  it("is let go of when the response is done, of 30 requests at once", async () => {
+    const { client, unwatched, watching } = await serve(way);
+    const answers = await Promise.all(Array.from({ length: 30 }, () => client.get("/signal")));
+    expect(new Set(answers.map(({ body }) => body))).toEqual(new Set(["aborted: false"]));
+    await unwatched();
+    expect(watching()).toBe(false);
+  });
+
+  it("is let go of when the response to a HEAD request is done", async () => {
+    const { client, unwatched, watching } = await serve(way);
+    await client.get("/signal", { method: "HEAD" });
+    await unwatched();
+    expect(watching()).toBe(false);
+  });
+
+  // The response's close came and went; nothing would tell of it any more.
+  it("is watched by nobody where the client had left before it was asked for", async () => {
+    const { client, stage, closed, watching } = await serve(way);
+    const path = "/late-signal?gate=a&then=b";
+    const isClosed = closed(path);
+    const controller = new AbortController();
+    const asking = client.get(path, { signal: controller.signal });
+    await stage.gate("a").reached;
+    controller.abort();
+    await expect(asking).rejects.toThrow(/abort/i);
+    await isClosed;
+    stage.gate("a").open();
+    await stage.gate("b").reached;
+    expect(watching()).toBe(false);
+    stage.gate("b").open();
+  });
+
+  it("tells a stream of the session's end, and is let go of then", async () => {
+    const { client, sessions, port, watching, unwatched } = await serve(way);
+    const asking = `GET /signal-stream HTTP/1.1\r\nHost: localhost\r\nCookie: ${client.cookie}\r\nConnection: close\r\n\r\n`;
+    const answer = await raw(port, asking, (received) => {
+      if (received.endsWith("begun\n\r\n")) {
+        expect(watching()).toBe(true);
+        void sessions.revokeAll("ada");
+      }
+      return false;
+    });
+    expect(answer).toContain("ended");
+    await unwatched();
+    expect(watching()).toBe(false);
+  });
+
+  it("is let go of where the client leaves in the middle of a stream", async () => {
+    const { client, port, watching, unwatched } = await serve(way);
+    const asking = `GET /signal-stream HTTP/1.1\r\nHost: localhost\r\nCookie: ${client.cookie}\r\nConnection: close\r\n\r\n`;
+    await raw(port, asking, (received) => received.includes("begun"));
+    await unwatched();
+    expect(watching()).toBe(false);
+  });
+});

@@ -1,0 +1,134 @@
+import { once } from "node:events";
+import { Pool } from "pg";
+import postgresJs from "postgres";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { migratePostgres, type PostgresClient, postgresStore } from "../../src/stores/postgres/store.ts";
+import { storeContract } from "../../src/testing/store-contract.ts";
+import {
+  PGBOUNCER_PATH,
+  type Pgbouncer,
+  type Postgres,
+  POSTGRES_PATH,
+  type PostgresAddress,
+  startPgbouncer,
+  startPostgres,
+} from "../support/postgres.ts";
+
+const CAPABILITIES = ["idsOf", "all", "deleteExpired", "subscribe", "close"] as const;
+
+// An odd name, that would be another one if it were not quoted.
+const TABLE = "Contract$1";
+
+interface ContractOptions {
+  /** Through whom the store listens. */
+  listenTo?: () => Connected;
+  clock?: "injected" | "own";
+  only?: RegExp;
+}
+
+interface Connected {
+  readonly client: PostgresClient;
+  end(): Promise<void>;
+}
+
+function withPg(address: PostgresAddress, max = 10, options = ""): Connected {
+  const pool = new Pool({ ...address, max, options });
+  return { client: pool, end: () => pool.end() };
+}
+
+function withPostgresJs(address: PostgresAddress, max = 10): Connected {
+  const sql = postgresJs({ ...address, max });
+  return { client: sql, end: () => sql.end() };
+}
+
+/** The contract, all cases on one table: no case may mind what others have left. */
+function contract(
+  connect: () => Connected | Promise<Connected>,
+  { listenTo, clock = "injected", only = /^/ }: ContractOptions = {},
+): void {
+  let connected: Connected;
+  let hearing: Connected | undefined;
+  let cases = 0;
+  beforeAll(async () => {
+    connected = await connect();
+    hearing = listenTo?.();
+    await migratePostgres(connected.client, { table: TABLE });
+  });
+  afterAll(async () => {
+    await connected?.end();
+    await hearing?.end();
+  });
+
+  const options = { clock, capabilities: CAPABILITIES, ...(clock === "own" && { lifetime: 1500 }) };
+  const all = storeContract(async (given) => {
+    cases += 1;
+    return postgresStore(connected.client, {
+      table: TABLE,
+      announceChanges: cases % 2 === 0,
+      ...(clock === "injected" && { clock: given.clock }),
+      ...(hearing && { listen: hearing.client }),
+    });
+  }, options);
+  const chosen = all.filter(({ name }) => only.test(name));
+  it.each(chosen)("$name", async ({ run }) => {
+    await expect(run()).resolves.toBeUndefined();
+  });
+}
+
+describe.skipIf(POSTGRES_PATH === undefined)("postgresStore", () => {
+  let postgres: Postgres;
+  beforeAll(async () => {
+    postgres = await startPostgres();
+  });
+  afterAll(async () => {
+    await postgres?.stop();
+  });
+
+  describe("keeps the contract with pg", () => {
+    contract(() => withPg(postgres.address));
+  });
+
+  describe("keeps the contract with postgres.js", () => {
+    contract(() => withPostgresJs(postgres.address));
+  });
+
+  describe("keeps the contract by the server's clock", () => {
+    contract(() => withPg(postgres.address), { clock: "own" });
+  });
+
+  describe.each(["serializable", "repeatable read"])("keeps the contract where transactions are %s", (level) => {
+    const options = `-c default_transaction_isolation=${level.replace(" ", "\\ ")}`;
+    contract(() => withPg(postgres.address, 6, options), { only: /concurrent|many|meets?|forgets/ });
+  });
+
+  describe.skipIf(PGBOUNCER_PATH === undefined)("keeps the contract behind pgbouncer in transaction mode", () => {
+    let pgbouncer: Pgbouncer;
+    beforeAll(async () => {
+      pgbouncer = await startPgbouncer(postgres);
+    });
+    afterAll(async () => {
+      await pgbouncer?.stop();
+    });
+
+    describe("with pg", () => {
+      contract(() => withPg(pgbouncer.address), { listenTo: () => withPg(postgres.address, 2) });
+    });
+
+    describe("with postgres.js", () => {
+      contract(() => withPostgresJs(pgbouncer.address), { listenTo: () => withPostgresJs(postgres.address, 1) });
+    });
+
+    it("never says that it listens where it would hear nothing", async () => {
+      const { client, end } = withPg(pgbouncer.address, 4);
+      const warned = once(process, "warning");
+      const store = postgresStore(client, { table: TABLE });
+      const states: boolean[] = [];
+      store.subscribe({ listening: (is) => states.push(is) });
+      const [warning] = (await warned) as [Error];
+      expect(warning).toMatchObject({ code: "SOJOURN_NOT_HEARD", message: expect.stringMatching(/option listen/) });
+      expect(states).not.toContain(true);
+      await store.close();
+      await end();
+    });
+  });
+});

@@ -1,0 +1,106 @@
+import { Redis as IoRedis } from "ioredis";
+import { Redis as Valkey } from "iovalkey";
+import { createClient } from "redis";
+import { describe, expect, it } from "vitest";
+import { redisStore, type RedisStoreClient } from "../../src/stores/redis/store.ts";
+import { outageCases, type OutageWorld } from "../support/outages.ts";
+import { REDIS_SERVER, startRedis } from "../support/redis.ts";
+import { startProxy } from "../support/throwaway.ts";
+
+type Connect = (port: number) => Promise<{ client: RedisStoreClient; end(): unknown }>;
+
+const clients: Record<string, Connect> = {
+  async "redis, set up as documented"(port) {
+    const client = createClient({
+      url: `redis://127.0.0.1:${port}`,
+      commandOptions: { timeout: 5000 },
+      pingInterval: 5000,
+      socket: { connectTimeout: 2000, socketTimeout: 10_000 },
+    });
+    client.on("error", () => {});
+    await client.connect();
+    return { client, end: () => client.destroy() };
+  },
+  async "redis, as it comes"(port) {
+    const client = createClient({ url: `redis://127.0.0.1:${port}` }).on("error", () => {});
+    await client.connect();
+    return { client, end: () => client.destroy() };
+  },
+  async "ioredis, set up as documented"(port) {
+    const client = new IoRedis(port, "127.0.0.1", {
+      maxRetriesPerRequest: 1,
+      connectTimeout: 2000,
+      socketTimeout: 5000,
+      retryStrategy: (times) => Math.min(50 * times, 1000),
+    });
+    client.on("error", () => {});
+    return { client, end: () => client.disconnect() };
+  },
+  async "ioredis, as it comes"(port) {
+    const client = new IoRedis(port, "127.0.0.1");
+    client.on("error", () => {});
+    return { client, end: () => client.disconnect() };
+  },
+  async "iovalkey, set up as documented"(port) {
+    const client = new Valkey(port, "127.0.0.1", {
+      maxRetriesPerRequest: 1,
+      connectTimeout: 2000,
+      socketTimeout: 5000,
+      retryStrategy: (times) => Math.min(50 * times, 1000),
+    });
+    client.on("error", () => {});
+    return { client, end: () => client.disconnect() };
+  },
+};
+
+async function world(connect: Connect): Promise<OutageWorld> {
+  const server = await startRedis();
+  const proxy = await startProxy({ port: server.port });
+  return {
+    server,
+    proxy,
+    async connect() {
+      const { client, end } = await connect(proxy.port);
+      return { store: redisStore(client), end: async () => void (await end()) };
+    },
+    async connections() {
+      const list = await server.ask("CLIENT", "LIST");
+      return list.split("\n").filter((line) => /\bid=/.test(line) && !/\bcmd=client\|list\b/.test(line)).length;
+    },
+    async stop() {
+      await proxy.stop();
+      await server.end();
+    },
+  };
+}
+
+/** Servers that start all at once are slow for no fault of the store's. */
+function limited(most: number): (run: () => Promise<void>) => Promise<void> {
+  const waiting: (() => void)[] = [];
+  let running = 0;
+  return async (run) => {
+    if (running === most) await new Promise<void>((resolve) => waiting.push(resolve));
+    else running += 1;
+    try {
+      await run();
+    } finally {
+      const next = waiting.shift();
+      if (next) next();
+      else running -= 1;
+    }
+  };
+}
+
+describe.skipIf(!REDIS_SERVER)("redisStore in an outage", () => {
+  const turn = limited(2);
+  for (const [name, connect] of Object.entries(clients)) {
+    describe.concurrent(`with ${name}`, () => {
+      const cases = outageCases(() => world(connect));
+      // What commands meet in queues is told by connections that come and go.
+      const told = name.includes("as it comes") ? cases.filter((each) => each.name.includes("cut again")) : cases;
+      it.each(told)("$name", async ({ run }) => {
+        await expect(turn(run)).resolves.toBeUndefined();
+      });
+    });
+  }
+});

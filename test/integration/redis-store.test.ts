@@ -1,0 +1,470 @@
+import { Buffer } from "node:buffer";
+import { createHash, randomBytes } from "node:crypto";
+import { Cluster as IoCluster, Redis as IoRedis } from "ioredis";
+import { Redis as Valkey } from "iovalkey";
+import { createClient, createClientPool, createCluster, createSentinel } from "redis";
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
+import { createSessions } from "../../src/sessions.ts";
+import type { StoredSession } from "../../src/store.ts";
+import { redisStore, type NodeRedisClient, type RedisStoreClient } from "../../src/stores/redis/store.ts";
+import { instantBytes, ownerKind, ownerSection } from "../../src/stores/redis/value.ts";
+import { INDEX, run, TOUCH, UNINDEX } from "../../src/stores/redis/scripts.ts";
+import { nodeRedis, REDIS_SERVER, type RedisServer, startRedis } from "../support/redis.ts";
+import { Browser, KEYS } from "../support/stores.ts";
+import { until } from "../support/throwaway.ts";
+
+const HOUR = 3_600_000;
+const newId = () => randomBytes(16).toString("base64url");
+const session = (given: Partial<StoredSession> = {}): StoredSession => ({
+  payload: randomBytes(200),
+  version: 1,
+  expiresAt: Date.now() + HOUR,
+  ...given,
+});
+
+describe.skipIf(!REDIS_SERVER)("redisStore", () => {
+  let server: RedisServer;
+  let client: Awaited<ReturnType<typeof nodeRedis>>;
+  beforeAll(async () => {
+    server = await startRedis();
+    client = await nodeRedis(server.port);
+  });
+  afterAll(async () => {
+    client.destroy();
+    await server.end();
+  });
+
+  /** The commands that clients have sent during something, by name; what scripts call is not sent. */
+  async function commands(during: () => Promise<unknown>): Promise<Record<string, number>> {
+    const seen: string[] = [];
+    const monitor = new IoRedis(server.port, "127.0.0.1");
+    const monitoring = await monitor.monitor();
+    const told = (await new Promise<unknown>((resolve) => {
+      monitoring.on("monitor", (_time: string, words: string[], source: string) => {
+        if (source !== "lua") seen.push(words[0]!.toLowerCase());
+        if (words[1] === "begin") resolve(true);
+      });
+      void client.sendCommand(["ECHO", "begin"]);
+    })) as boolean;
+    expect(told).toBe(true);
+    seen.length = 0;
+    await during();
+    await client.sendCommand(["ECHO", "end"]);
+    await until("the monitor has seen the end", () => seen.includes("echo"));
+    monitoring.disconnect();
+    monitor.disconnect();
+    const counts: Record<string, number> = {};
+    for (const name of seen) if (name !== "echo") counts[name] = (counts[name] ?? 0) + 1;
+    return counts;
+  }
+
+  it("reads with one GET, and writes, touches and deletes with one script", async () => {
+    const store = redisStore(client, { prefix: "count" });
+    await store.create(newId(), session());
+    const id = newId();
+    expect(await commands(() => store.create(id, session()))).toEqual({ evalsha: 1 });
+    expect(await commands(() => store.read(id))).toEqual({ get: 1 });
+    await store.touch(id, Date.now() + HOUR + 1);
+    await store.update(id, session({ version: 2 }), 1);
+    expect(await commands(() => store.update(id, session({ version: 3 }), 2))).toEqual({ evalsha: 1 });
+    expect(await commands(() => store.touch(id, Date.now() + 2 * HOUR))).toEqual({ evalsha: 1 });
+    await store.delete(newId());
+    expect(await commands(() => store.delete(id))).toEqual({ evalsha: 1 });
+    expect(await commands(() => store.read(id))).toEqual({ get: 1 });
+  });
+
+  it("asks nothing for visitors, one GET for a reader, and a GET and a script for a writer", async () => {
+    const sessions = createSessions<{ n?: number }>({
+      secretKey: KEYS[0],
+      store: redisStore(client, { prefix: "core" }),
+    });
+    const browser = new Browser(sessions);
+    expect(await commands(() => browser.visit())).toEqual({});
+    await browser.visit((visit) => visit.signIn("ada"));
+    await browser.visit((visit) => (visit.data.n = 1));
+    expect(await commands(() => browser.visit((visit) => visit.data.n))).toEqual({ get: 1 });
+    expect(await commands(() => browser.visit((visit) => (visit.data.n = 2)))).toEqual({ get: 1, evalsha: 1 });
+  });
+
+  it("indexes an owner's session once for many updates and touches, and unindexes it when it ends", async () => {
+    const store = redisStore(client, { prefix: "owned" });
+    const [id, owner] = [newId(), "ada"];
+    await store.create(newId(), session({ owner }));
+    expect(await commands(() => store.create(id, session({ owner })))).toEqual({ evalsha: 2 });
+    const [key] = await client.keys("owned:@*");
+    for (let version = 2; version < 10; version += 1) {
+      const next = session({ owner, version, expiresAt: Date.now() + HOUR + version });
+      expect(await commands(() => store.update(id, next, version - 1))).toEqual({ evalsha: 1 });
+      expect(await commands(() => store.touch(id, Date.now() + HOUR + 1000 * version))).toEqual({ evalsha: 1 });
+    }
+    expect(await commands(() => store.touch(id, Date.now() + 3 * HOUR))).toEqual({ evalsha: 3 });
+    const longer = session({ owner, version: 10, expiresAt: Date.now() + 9 * HOUR });
+    expect(await commands(() => store.update(id, longer, 9))).toEqual({ evalsha: 3 });
+    expect(await client.zCard(key!)).toBe(2);
+    await store.delete(id);
+    await until("the index has let go of it", async () => (await client.zCard(key!)) === 1);
+    expect(await store.idsOf(owner)).not.toContain(id);
+  });
+
+  it("never lets an index expire before the sessions in it", async () => {
+    const store = redisStore(client, { prefix: "outlive" });
+    const expiresAt = Date.now() + 90 * 24 * HOUR;
+    await store.create(newId(), session({ owner: "ada", expiresAt }));
+    await store.create(newId(), session({ owner: "ada", expiresAt: Date.now() + 1000 }));
+    const [key] = await client.keys("outlive:@*");
+    expect(await client.pTTL(key!)).toBeGreaterThan(90 * 24 * HOUR);
+  });
+
+  it("names a session in its owner's index before the session is there, and whatever meets it", async () => {
+    const store = redisStore(client, { prefix: "race" });
+    const id = newId();
+    await store.create(id, session({ owner: "ada" }));
+    let version = 1;
+    const moves = Array.from({ length: 40 }, async (_, turn) => {
+      const owner = turn % 2 ? "ada" : "grace";
+      const found = await store.read(id);
+      if (await store.update(id, session({ owner, version: found!.version + 1 }), found!.version)) version += 1;
+      await store.touch(id, Date.now() + 2 * HOUR + turn * HOUR);
+    });
+    await Promise.all(moves);
+    for (let turn = 0; turn < 20; turn += 1) {
+      const owner = ["ada", "grace"][turn % 2]!;
+      await store.update(id, session({ owner, version: version + 1 }), version);
+      version += 1;
+      expect(await store.idsOf(owner)).toEqual([id]);
+      expect(await store.idsOf(owner === "ada" ? "grace" : "ada")).toEqual([]);
+    }
+  });
+
+  /** The same client, but that something happens before each of its scripts. */
+  function withPause(before: (script: string) => Promise<unknown> | undefined): RedisStoreClient {
+    const paused: NodeRedisClient & { subscribe: unknown } = {
+      async sendCommand(words, options) {
+        await before(String(words[1]));
+        return client.sendCommand([...words], options);
+      },
+      duplicate: (overrides) => client.duplicate(overrides),
+      subscribe: () => {},
+    };
+    return paused;
+  }
+
+  it("leaves a session in the index of an owner that it has come back to", async () => {
+    // Entries get their times from the clock: in one moment they would be the same.
+    const now = Date.now();
+    const clock = vi.spyOn(Date, "now").mockReturnValue(now);
+    const store = redisStore(client, { prefix: "back" });
+    const removals: (() => void)[] = [];
+    const late = redisStore(
+      withPause((script) => (script === UNINDEX.sha ? new Promise<void>((go) => removals.push(go)) : undefined)),
+      { prefix: "back" },
+    );
+    const id = newId();
+    const expiresAt = now + HOUR;
+    await store.create(id, session({ owner: "ada", expiresAt }));
+    await late.update(id, session({ owner: "grace", expiresAt, version: 2 }), 1);
+    await store.update(id, session({ owner: "ada", expiresAt, version: 3 }), 2);
+    clock.mockRestore();
+    expect(removals).toHaveLength(1);
+    for (const go of removals) go();
+    await client.ping();
+    await client.ping();
+    expect(await store.idsOf("ada")).toEqual([id]);
+  });
+
+  it("indexes a session for the owner it has when it is extended", async () => {
+    const store = redisStore(client, { prefix: "extended" });
+    const id = newId();
+    await store.create(id, session({ owner: "ada" }));
+    let changed = false;
+    const slow = redisStore(
+      withPause((script) => {
+        if (script !== INDEX.sha || changed) return undefined;
+        changed = true;
+        return store.update(id, session({ owner: "grace", version: 2 }), 1);
+      }),
+      { prefix: "extended" },
+    );
+    const expiresAt = Date.now() + 50 * HOUR;
+    expect(await slow.touch(id, expiresAt)).toBe(true);
+    expect(await store.read(id)).toMatchObject({ owner: "grace", expiresAt });
+    const scores: number[] = [];
+    for (const key of await client.keys("extended:@*")) scores.push((await client.zScore(key, id)) ?? 0);
+    expect(scores.filter((score) => score >= expiresAt)).toHaveLength(2);
+  });
+
+  it("removes from an index what is gone once its time is over, and never what may still come", async () => {
+    const store = redisStore(client, { prefix: "heal" });
+    const [kept, lost] = [newId(), newId()];
+    await store.create(kept, session({ owner: "ada" }));
+    await store.create(lost, session({ owner: "ada" }));
+    const [key] = await client.keys("heal:@*");
+    await client.del(`heal:${lost}`);
+    expect(await store.idsOf("ada")).toEqual([kept]);
+    // It might be about to be created.
+    expect(await client.zCard(key!)).toBe(2);
+    await client.zAdd(key!, { score: Date.now() - 2 * HOUR, value: lost });
+    await client.zAdd(key!, { score: Date.now() - 2 * HOUR, value: kept });
+    expect(await store.idsOf("ada")).toEqual([kept]);
+    await until("what is gone is removed", async () => (await client.zCard(key!)) === 1);
+    const other = newId();
+    await client.zAdd(key!, { score: Date.now() - 2 * HOUR, value: lost });
+    await store.create(other, session({ owner: "ada" }));
+    await until("a sign-in removes it too", async () => (await client.zScore(key!, lost)) === null);
+    expect((await store.idsOf("ada")).toSorted()).toEqual([kept, other].toSorted());
+  });
+
+  it("finds all of an owner's sessions, however many", async () => {
+    const store = redisStore(client, { prefix: "many" });
+    const ids = Array.from({ length: 700 }, newId);
+    await Promise.all(ids.map((id) => store.create(id, session({ owner: "ada" }))));
+    expect((await store.idsOf("ada")).toSorted()).toEqual(ids.toSorted());
+  });
+
+  it("tells owners apart to the last half of a character", async () => {
+    const store = redisStore(client, { prefix: "owners" });
+    const owners = ["ada", "Ada", "ada ", "\u{1F981}", "\ud83e", "\ud83f", "\ufffd", "x".repeat(70_000), ""];
+    const ids = await Promise.all(
+      owners.map(async (owner) => {
+        const id = newId();
+        await store.create(id, session({ owner }));
+        return id;
+      }),
+    );
+    for (const [index, owner] of owners.entries()) {
+      expect(await store.idsOf(owner)).toEqual([ids[index]]);
+      expect((await store.read(ids[index]!))?.owner).toBe(owner);
+      expect(await store.touch(ids[index]!, Date.now() + 9 * HOUR)).toBe(true);
+      expect(await store.update(ids[index]!, session({ owner, version: 2 }), 1)).toBe(true);
+    }
+  });
+
+  it("keeps versions of any size", async () => {
+    const store = redisStore(client, { prefix: "versions" });
+    for (const version of [1, 255, 256, 65_535, 2 ** 32, Number.MAX_SAFE_INTEGER - 1]) {
+      const id = newId();
+      await store.create(id, session({ version, owner: "ada" }));
+      expect((await store.read(id))?.version).toBe(version);
+      expect(await store.update(id, session({ version: version + 1 }), version - 1)).toBe(false);
+      expect(await store.update(id, session({ version: version + 1, owner: "ada" }), version)).toBe(true);
+      expect((await store.read(id))?.version).toBe(version + 1);
+    }
+  });
+
+  it("leaves expiry to the server, to the millisecond", async () => {
+    const store = redisStore(client, { prefix: "expiry" });
+    const id = newId();
+    const expiresAt = Date.now() + HOUR;
+    await store.create(id, session({ expiresAt }));
+    // A key can be read in the very millisecond of its PXAT, a session can't in that of its expiresAt.
+    expect(await client.pExpireTime(`expiry:${id}`)).toBe(expiresAt - 1);
+    await store.touch(id, expiresAt + 5000);
+    expect(await client.pExpireTime(`expiry:${id}`)).toBe(expiresAt + 4999);
+    await store.update(id, session({ version: 2, expiresAt: expiresAt + 1 }), 1);
+    expect(await client.pExpireTime(`expiry:${id}`)).toBe(expiresAt);
+  });
+
+  it("takes 330 bytes for a session of 171", async () => {
+    const store = redisStore(client, { prefix: "sojourn:" });
+    let id = "";
+    const sessions = createSessions<{ text?: string; username?: string }>({
+      secretKey: KEYS[0],
+      store: { ...store, create: (created, stored) => store.create((id = created), stored) },
+    });
+    const data = { username: "ada", text: "" };
+    data.text = "x".repeat(171 - JSON.stringify(data).length);
+    const browser = new Browser(sessions);
+    await browser.visit((visit) => Object.assign(visit.data, data));
+    expect(JSON.stringify(await browser.data())).toHaveLength(171);
+    expect(await client.memoryUsage(`sojourn:${id}`)).toBeLessThanOrEqual(330);
+    await store.touch(id, Date.now() + 100 * HOUR);
+    expect(await client.memoryUsage(`sojourn:${id}`)).toBeLessThanOrEqual(330);
+  });
+
+  it("sends scripts along that the server has forgotten", async () => {
+    const store = redisStore(client, { prefix: "flush" });
+    const id = newId();
+    for (const step of [
+      () => store.create(id, session()),
+      () => store.update(id, session({ version: 2 }), 1),
+      () => store.touch(id, Date.now() + 2 * HOUR),
+      () => store.delete(id),
+    ]) {
+      await client.scriptFlush();
+      expect(await step()).toBe(true);
+    }
+  });
+
+  it("knows its own write again that a client has sent twice, and nobody else's", async () => {
+    const twice: NodeRedisClient & { subscribe: unknown } = {
+      async sendCommand(words, options) {
+        if (words[0] === "EVALSHA") await client.sendCommand([...words], options as never).catch(() => {});
+        return client.sendCommand([...words], options);
+      },
+      duplicate: (overrides) => client.duplicate(overrides),
+      subscribe: () => {},
+    };
+    const store = redisStore(client, { prefix: "twice" });
+    const doubled = redisStore(twice, { prefix: "twice" });
+    for (const owner of [undefined, "ada"]) {
+      const id = newId();
+      expect(await doubled.create(id, session({ owner }))).toBe(true);
+      const next = session({ version: 2, owner });
+      expect(await doubled.update(id, next, 1)).toBe(true);
+      expect((await store.read(id))?.version).toBe(2);
+      expect(await store.update(id, next, 1)).toBe(false);
+      expect(await store.create(id, next)).toBe(false);
+      expect(await doubled.touch(id, next.expiresAt + HOUR)).toBe(true);
+      expect(await doubled.update(id, session({ version: 3, owner: "grace" }), 2)).toBe(true);
+      expect(await store.idsOf("grace")).toContain(id);
+    }
+  });
+
+  it("lists its own sessions only, whatever else is there and however its prefix looks", async () => {
+    const prefixes = ["list", "list:2", "li*", "li?t", "[l]ist", "list\\", "l^-ist"];
+    const stores = prefixes.map((prefix) => redisStore(client, { prefix }));
+    const ids = await Promise.all(
+      stores.map(async (store) => {
+        const id = newId();
+        await store.create(id, session({ owner: "ada" }));
+        return id;
+      }),
+    );
+    await client.set("list:other:key", "value");
+    for (const [index, store] of stores.entries()) {
+      const found: string[] = [];
+      for await (const id of store.all()) found.push(id);
+      expect(found).toEqual([ids[index]]);
+      expect(await store.idsOf("ada")).toEqual([ids[index]]);
+    }
+  });
+
+  it("tells owners apart whose bytes are the same in UTF-8 and in UTF-16", async () => {
+    const store = redisStore(client, { prefix: "kinds" });
+    const [halves, whole] = ["\ud841\u0080", "A\u0600\0"];
+    expect(Buffer.from(halves, "utf16le")).toEqual(Buffer.from(whole, "utf8"));
+    const id = newId();
+    await store.create(id, session({ owner: whole }));
+    // As an update leaves it that has lost its race.
+    const name = Buffer.from(id);
+    const index = `kinds:@${createHash("sha256").update(halves, "utf16le").digest("base64url").slice(0, 22)}`;
+    await client.zAdd(index, { score: Date.now() + HOUR, value: name });
+    expect(await store.idsOf(halves)).toEqual([]);
+    expect(await store.idsOf(whole)).toEqual([id]);
+    // The owner has changed since a touch has looked.
+    const key = `kinds:${id}`;
+    const later = instantBytes(Date.now() + 9 * HOUR);
+    const touch = (owner: string) =>
+      run({ send: (_key, words) => client.sendCommand([...words]) }, TOUCH, key, [
+        later,
+        `${Date.now() + 9 * HOUR}`,
+        later,
+        ownerSection(owner),
+        `${ownerKind(owner)}`,
+      ]);
+    expect(await touch(halves)).not.toBe(1);
+    expect(await touch(whole)).toBe(1);
+  });
+
+  it("tells each of several listeners, in every process, until they end", async () => {
+    const other = await nodeRedis(server.port);
+    const store = redisStore(client, { prefix: "news" });
+    const changing = redisStore(other, { prefix: "news", announceChanges: true });
+    const heard: string[] = [];
+    const states: boolean[] = [];
+    const listener = {
+      ended: (id: string) => void heard.push(`-${id}`),
+      changed: (id: string) => void heard.push(`+${id}`),
+      listening: (is: boolean) => void states.push(is),
+    };
+    const [first, second] = [store.subscribe(listener), store.subscribe(listener)];
+    expect(states).toEqual([false, false]);
+    await until("both listen", () => states.length === 4);
+    expect(states).toEqual([false, false, true, true]);
+    const id = newId();
+    await changing.create(id, session());
+    await changing.update(id, session({ version: 2 }), 1);
+    await until("both have heard", () => heard.length === 2);
+    first();
+    first();
+    await changing.delete(id);
+    await until("the one left has heard", () => heard.length === 3);
+    expect(heard).toEqual([`+${id}`, `+${id}`, `-${id}`]);
+    second();
+    await until(
+      "the connection is gone",
+      async () => !(await server.ask("PUBSUB", "CHANNELS", "news:*")).includes("news"),
+    );
+    other.destroy();
+  });
+
+  it("keeps the connection of its listeners when one of them throws", async () => {
+    const store = redisStore(client, { prefix: "throws" });
+    const heard: string[] = [];
+    let listens = false;
+    const warned = new Promise((resolve) => process.once("warning", resolve));
+    store.subscribe({
+      ended() {
+        throw new Error("a mistake in the application");
+      },
+    });
+    store.subscribe({ ended: (id) => heard.push(id), listening: (is) => (listens = is) });
+    await until("it listens", () => listens);
+    for (const id of [newId(), newId()]) {
+      await store.create(id, session());
+      await store.delete(id);
+      await until("the other has heard", () => heard.includes(id));
+    }
+    expect(String(await warned)).toContain("a mistake in the application");
+    await store.close();
+  });
+
+  it("takes the clients of all three packages, and says of others what it needs", async () => {
+    const lazy = { lazyConnect: true } as const;
+    const clients: RedisStoreClient[] = [
+      createClient(),
+      createClient({ RESP: 2, commandOptions: { typeMapping: {} } }),
+      createCluster({ rootNodes: [] }),
+      createSentinel({ name: "main", sentinelRootNodes: [] }),
+      new IoRedis(lazy),
+      new IoRedis({ ...lazy, sentinels: [{ host: "127.0.0.1", port: 1 }], name: "main" }),
+      new IoRedis({ ...lazy, replyMapping: "resp3" }),
+      new IoCluster([], lazy),
+      new Valkey(lazy),
+    ];
+    for (const one of clients) expect(() => redisStore(one)).not.toThrow();
+    for (const wrong of [undefined, null, {}, "redis://", new Map(), createClientPool()]) {
+      expect(() => redisStore(wrong as never)).toThrow(/takes a client of redis/);
+    }
+    for (const prefixed of [
+      createClient({ keyPrefix: "app:" }),
+      new IoRedis({ ...lazy, keyPrefix: "app:" }),
+      new IoCluster([], { ...lazy, redisOptions: { keyPrefix: "app:" } }),
+    ]) {
+      expect(() => redisStore(prefixed)).toThrow(/without keyPrefix/);
+    }
+    expect(() => redisStore(new IoCluster([], { ...lazy, scaleReads: "slave" }))).toThrow(/scaleReads/);
+    const texts = { redisOptions: { stringNumbers: true } };
+    expect(() => redisStore(new IoCluster([], { ...lazy, ...texts }))).toThrow(/without stringNumbers/);
+    expect(() => redisStore(new IoCluster([], { ...lazy, enableAutoPipelining: true }))).toThrow(
+      /enableAutoPipelining/,
+    );
+  });
+
+  it("says of an option what is wrong with it", () => {
+    expect(() => redisStore(client, { ttl: 5 } as never)).toThrow(/no option "ttl"/);
+    for (const prefix of ["", "{app}:", "a}", 5]) {
+      expect(() => redisStore(client, { prefix } as never)).toThrow(/prefix/);
+    }
+    expect(() => redisStore(client, { announceChanges: 1 } as never)).toThrow(/announceChanges/);
+    expect(() => redisStore(client, { replicas: { wait: 0 } })).toThrow(/replicas\.wait/);
+    expect(() => redisStore(client, { replicas: { wait: 1, timeout: "soon" } } as never)).toThrow(/replicas\.timeout/);
+  });
+
+  it("refuses a key that it has not written, and an expiry that it can't keep", async () => {
+    const store = redisStore(client, { prefix: "foreign" });
+    await client.set("foreign:text", "some text that is no session");
+    await expect(store.read("text")).rejects.toThrow(/no session/);
+    await expect(store.create(newId(), session({ expiresAt: 2 ** 48 }))).rejects.toThrow(/10889/);
+  });
+});

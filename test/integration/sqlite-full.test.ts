@@ -1,0 +1,119 @@
+import { execFileSync } from "node:child_process";
+import { randomBytes } from "node:crypto";
+import { appendFileSync, existsSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type BetterSqlite3 from "better-sqlite3";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import type { SessionStore } from "../../src/store.ts";
+import { sqliteStore } from "../../src/stores/sqlite/store.ts";
+import { BETTER_SQLITE3, betterSqlite3 } from "../support/sqlite.ts";
+import { HUNG_MS } from "../support/throwaway.ts";
+
+const HOUR = 3_600_000;
+const session = (version = 1) => ({
+  payload: randomBytes(250),
+  version,
+  expiresAt: Date.now() + HOUR,
+  owner: `user-${Math.floor(100 * Math.random())}`,
+});
+
+let folder: string;
+let databases: BetterSqlite3.Database[];
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), "sojourn-sqlite-full-"));
+  databases = [];
+});
+afterEach(() => {
+  for (const database of databases) database.close();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+function opened(where = folder): BetterSqlite3.Database {
+  const database = betterSqlite3(join(where, "sessions.db"));
+  database.pragma("synchronous = NORMAL");
+  databases.push(database);
+  return database;
+}
+
+/** A disk of its own, which only root may have. */
+function smallDisk(megabytes: number): boolean {
+  try {
+    execFileSync("mount", ["-t", "tmpfs", "-o", `size=${megabytes}m`, "tmpfs", folder], { stdio: "ignore" });
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+async function fill(store: SessionStore): Promise<string[]> {
+  const ids: string[] = [];
+  for (;;) {
+    const id = randomBytes(16).toString("base64url");
+    try {
+      await store.create(id, session());
+      ids.push(id);
+    } catch (error) {
+      expect(error).toMatchObject({ code: "SQLITE_FULL" });
+      return ids;
+    }
+  }
+}
+
+describe.skipIf(!BETTER_SQLITE3)("sqliteStore on a full disk", () => {
+  for (const [megabytes, state] of [
+    [6, "before the log has ever begun anew"],
+    [12, "when the log has its usual length"],
+  ] as const) {
+    it(`ends every session, over whichever connection, ${state}, and writes nothing else`, async ({ skip }) => {
+      if (!smallDisk(megabytes)) skip("needs the right to mount a file system");
+      try {
+        const [one, other] = [sqliteStore(opened()), sqliteStore(opened())];
+        const heard: string[] = [];
+        other.subscribe({ ended: (id) => heard.push(id) });
+        const ids = await fill(one);
+        expect(ids.length).toBeGreaterThan(100);
+        const [first, second, ...rest] = ids as [string, string, ...string[]];
+        expect(await one.delete(first)).toBe(true);
+        // Somebody else takes what room there is now.
+        expect(() => {
+          for (;;) appendFileSync(join(folder, "log"), randomBytes(4096));
+        }).toThrow("ENOSPC");
+        for (const store of [one, other]) {
+          await expect(store.create("new", session())).rejects.toThrow(/the disk is full: sessions can end/);
+          await expect(store.update(second, session(2), 1)).rejects.toThrow(/the disk is full: sessions can end/);
+        }
+        for (const [index, id] of rest.entries()) expect(await [one, other][index % 2]!.delete(id)).toBe(true);
+        for (const id of [first, ...rest]) expect(await other.read(id)).toBeUndefined();
+        expect((await other.read(second))?.version).toBe(1);
+        await expect.poll(() => heard.length, { timeout: HUNG_MS }).toBe(ids.length - 1);
+        execFileSync("mount", ["-o", `remount,size=${megabytes + 4}m`, folder]);
+        await expect.poll(() => one.create("new", session()).catch(() => false), { timeout: HUNG_MS }).toBe(true);
+        expect(existsSync(join(folder, "sessions.db-reserve"))).toBe(true);
+      } finally {
+        for (const database of databases.splice(0)) database.close();
+        execFileSync("umount", [folder]);
+      }
+    });
+  }
+
+  it("ends a session in a database that may not grow, where there is no room for the news of it", async () => {
+    const database = opened();
+    const store = sqliteStore(database);
+    await store.create("kept", session());
+    await store.create("ended", session());
+    // The page of the news is full, and no other is free.
+    const tell = database.prepare("INSERT INTO sojourn_sessions_news (id, ended) VALUES (?, 0)");
+    const pages = () => Number(database.pragma("page_count", { simple: true }));
+    const before = pages();
+    while (pages() === before) tell.run("x".repeat(100));
+    database.pragma(`max_page_count = ${pages()}`);
+    expect(() => {
+      for (;;) tell.run("x");
+    }).toThrow(/full/);
+    expect(await store.delete("ended")).toBe(true);
+    expect(await store.read("ended")).toBeUndefined();
+    expect(await store.delete("ended")).toBe(false);
+    expect((await store.read("kept"))?.version).toBe(1);
+  });
+});

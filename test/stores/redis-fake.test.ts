@@ -1,0 +1,111 @@
+import { randomBytes } from "node:crypto";
+import { beforeEach, describe, expect, it } from "vitest";
+import type { StoredSession } from "../../src/store.ts";
+import { type RedisStore, redisStore, type RedisStoreOptions } from "../../src/stores/redis/store.ts";
+import { storeContract } from "../../src/testing/index.ts";
+import { type FakeRedis, fakeRedis } from "../support/fake-redis.ts";
+import { until } from "../support/throwaway.ts";
+
+const HOUR = 3_600_000;
+const session = (given: Partial<StoredSession> = {}): StoredSession => ({
+  payload: randomBytes(300),
+  version: 1,
+  expiresAt: Date.now() + HOUR,
+  ...given,
+});
+
+const kinds: Record<string, RedisStoreOptions> = {
+  "": {},
+  ", under a prefix full of signs, announcing changes": { prefix: "my*[app]?\\^-é", announceChanges: true },
+};
+
+describe.each(Object.entries(kinds))("redisStore on a Redis in this process%s", (_, options) => {
+  let time = Date.now();
+  const now = () => time;
+  const cases = storeContract(() => redisStore(fakeRedis(now), options), {
+    clock: "own",
+    now,
+    advance: async (milliseconds) => void (time += milliseconds),
+    capabilities: ["idsOf", "all", "subscribe", "close"],
+  });
+  it.each(cases)("$name", async ({ run }) => {
+    await expect(run()).resolves.toBeUndefined();
+  });
+});
+
+describe("redisStore on a Redis in this process", () => {
+  let redis: FakeRedis;
+  let store: RedisStore;
+  beforeEach(() => {
+    redis = fakeRedis();
+    store = redisStore(redis);
+  });
+
+  /** The commands that it takes, once the server knows the scripts. */
+  async function commands(act: () => Promise<unknown>): Promise<string[]> {
+    redis.commands.length = 0;
+    await act();
+    return redis.commands.filter((name) => name !== "INFO");
+  }
+
+  it("reads with one GET, and writes a session of nobody's with one script", async () => {
+    const life = async (id: string) => [
+      await commands(() => store.create(id, session())),
+      await commands(() => store.read(id)),
+      await commands(() => store.update(id, session({ version: 2 }), 1)),
+      await commands(() => store.touch(id, Date.now() + 2 * HOUR)),
+      await commands(() => store.delete(id)),
+    ];
+    // The first time it sends the scripts along.
+    await life("first");
+    expect(await life("second")).toEqual([["EVALSHA"], ["GET"], ["EVALSHA"], ["EVALSHA"], ["EVALSHA"]]);
+  });
+
+  it("ends a session at the very millisecond at which it expires", async () => {
+    let now = Date.now();
+    const timed = redisStore(fakeRedis(() => now));
+    const expiresAt = now + 1000;
+    await timed.create("created", session({ expiresAt }));
+    await timed.create("updated", session());
+    await timed.update("updated", session({ version: 2, expiresAt }), 1);
+    await timed.create("touched", session({ expiresAt: now + 500 }));
+    await timed.touch("touched", expiresAt);
+    const live = async () => Promise.all(["created", "updated", "touched"].map(async (id) => !!(await timed.read(id))));
+    now = expiresAt - 1;
+    expect(await live()).toEqual([true, true, true]);
+    now = expiresAt;
+    expect(await live()).toEqual([false, false, false]);
+  });
+
+  it("finds every session of an owner who signs in again and again for some minutes", async () => {
+    const ids = Array.from({ length: 20 }, (_, n) => `short-${n}`);
+    for (const id of ids) await store.create(id, session({ owner: "ada", expiresAt: Date.now() + 600_000 }));
+    expect((await store.idsOf("ada")).toSorted()).toEqual(ids.toSorted());
+  });
+
+  it("goes on listening after its connection is cut, and says so", async () => {
+    const heard: string[] = [];
+    const states: boolean[] = [];
+    store.subscribe({ ended: (id) => heard.push(id), listening: (is) => states.push(is) });
+    await until("it listens", () => states.at(-1) === true);
+    redis.cut();
+    await until("it says that it does not, and listens again", () => states.length >= 4 && states.at(-1) === true);
+    expect(states).toEqual([false, true, false, true]);
+    await store.create("one", session());
+    await store.delete("one");
+    await until("it has heard", () => heard.length > 0);
+    expect(heard).toEqual(["one"]);
+    await store.close();
+  });
+
+  it("finds a session with the owner that it has now, however often that changes and it is touched", async () => {
+    await store.create("mine", session({ owner: "ada" }));
+    for (let version = 2; version < 6; version += 1) {
+      const owner = version % 2 === 0 ? "grace" : "ada";
+      expect(await store.update("mine", session({ owner, version }), version - 1)).toBe(true);
+      expect(await store.touch("mine", Date.now() + version * 9 * HOUR)).toBe(true);
+      expect(await store.idsOf(owner)).toEqual(["mine"]);
+      expect(await store.idsOf(owner === "ada" ? "grace" : "ada")).toEqual([]);
+    }
+  });
+});

@@ -1,0 +1,89 @@
+import { execFile } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import { HUNG_MS } from "../throwaway.ts";
+
+const run = promisify(execFile);
+
+export const ROOT = join(import.meta.dirname, "../../..");
+
+/** A block of code in a document, and how it says that it is to be run. */
+export interface Block {
+  readonly how: string;
+  readonly code: string;
+}
+
+export const document = (path: string): string => readFileSync(join(ROOT, path), "utf8");
+
+export function blocksOf(text: string): Block[] {
+  const found = text.matchAll(/(?:<!-- run: (.*?) -->\n)?```ts\n(.*?)```/gs);
+  return Array.from(found, ([, how = "", code = ""]) => ({ how, code }));
+}
+
+/** A place to try blocks of code in. */
+export interface Workshop {
+  readonly env: NodeJS.ProcessEnv;
+  file(name: string, code: string): string;
+  /** What the compiler has against them; empty where they are right. */
+  typeErrors(programs: readonly string[]): Promise<string>;
+  /** Runs a program, which must end well and complain of nothing. */
+  run(program: string, env?: NodeJS.ProcessEnv): Promise<{ stdout: string; stderr: string }>;
+  clear(): void;
+}
+
+export function workshop(): Workshop {
+  // Inside the package, so that `sojourn` is the package itself.
+  const folder = mkdtempSync(join(ROOT, "test/docs/.blocks-"));
+  const scratch = mkdtempSync(join(tmpdir(), "sojourn-blocks-"));
+  const SECRET_KEY = "SGVyZSdzIGEga2V5IGZvciB0aGUgUkVBRE1FJ3MgdGVzdHM";
+  const env = { ...process.env, SECRET_KEY, TMPDIR: scratch, PORT: "0" };
+  let programs = 0;
+
+  function file(name: string, code: string): string {
+    const path = join(folder, name);
+    writeFileSync(path, code);
+    return path;
+  }
+
+  return {
+    env,
+    file,
+
+    async typeErrors(given) {
+      given.forEach((program, i) => file(`types-${i}.ts`, `${program}\nexport {};\n`));
+      file(
+        "tsconfig.json",
+        JSON.stringify({
+          extends: join(ROOT, "tsconfig.json"),
+          compilerOptions: { noUnusedLocals: false, noUnusedParameters: false },
+          include: ["types-*.ts"],
+          exclude: [],
+        }),
+      );
+      const tsc = [join(ROOT, "node_modules/typescript/bin/tsc"), "-p", folder];
+      return (await run(process.execPath, tsc).catch((error: { stdout: string }) => error)).stdout;
+    },
+
+    run(program, more = {}) {
+      const path = file(`program-${(programs += 1)}.ts`, program);
+      const tsx = join(ROOT, "node_modules/tsx/dist/loader.mjs");
+      return run(process.execPath, ["--import", tsx, path], {
+        cwd: scratch,
+        env: { ...env, ...more },
+        timeout: HUNG_MS,
+      });
+    },
+
+    clear() {
+      for (const path of [folder, scratch]) rmSync(path, { recursive: true, force: true });
+    },
+  };
+}
+
+/** Runs a block to its end: a script closes what it has opened, an application would keep it open for as long as it runs. */
+export function runBlock(place: Workshop, code: string, env?: NodeJS.ProcessEnv) {
+  const end = /^await \w+\.close\(\);$/m.test(code) ? "" : "process.exit();\n";
+  return place.run(`${code}\n${end}`, env);
+}
