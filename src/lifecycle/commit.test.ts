@@ -222,6 +222,21 @@ describe("Sign-out always wins", () => {
     expect(await browser.data()).toEqual({});
   });
 
+  it("over a write that comes between the two steps of a sign-out: it is dropped, and no error", async () => {
+    const { gate, browser, events } = await visited("alice");
+    const elsewhere = browser.copy(site<Data>({ store: gate, clock: () => 1_000_000_000_000 }).sessions);
+    const writer = await browser.begin();
+    writer.session.data.mine = "too late";
+    const held = gate.hold("delete");
+    const leaving = elsewhere.visit((session) => session.signOut());
+    await held.arrived;
+    expect((await writer.end()).headers.getSetCookie()).toEqual([]);
+    expect(events.at(-1)).toMatchObject({ name: "dropped", reason: "ended" });
+    expect(await browser.copy().owner()).toBeUndefined();
+    held.letGo();
+    await leaving;
+  });
+
   it("leaves a request whose session ended with an empty one, and no error for a second commit", async () => {
     const { browser } = await signedIn();
     const slow = await browser.begin();

@@ -16,11 +16,17 @@ interface Source {
  */
 export async function load(host: Source, id: string, patience: Patience): Promise<LoadedRecord | undefined> {
   const stored = await patience.ask("read", () => host.store.read(id));
-  return stored && loadedRecord(host, id, stored);
+  return stored && unlessEnded(loadedRecord(host, id, stored));
 }
 
 /** As {@link load}, past any near cache. */
 export async function loadLatest(host: Source, id: string, patience: Patience): Promise<LoadedRecord | undefined> {
   const stored = await patience.ask("read", () => readLatest(host.store, id));
-  return stored && loadedRecord(host, id, stored);
+  return stored && unlessEnded(loadedRecord(host, id, stored));
+}
+
+/** A session that was ended is deleted in the next moment: until then it counts as gone already. */
+function unlessEnded(loaded: LoadedRecord): LoadedRecord | undefined {
+  const { ended } = loaded.record;
+  return ended && ended.movedTo === undefined ? undefined : loaded;
 }
