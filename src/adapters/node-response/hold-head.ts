@@ -111,9 +111,17 @@ function frozenByProperties(res: Response): Frozen {
     Object.defineProperty(res, name, { ...descriptor, configurable: true });
   }
   // Where HTTP/2 writes, and would send a head of its own making first.
-  const stream = streamOf(res) as { write: unknown; end: unknown } | undefined;
+  const stream = streamOf(res);
   const { write, end } = stream ?? {};
-  if (stream) Object.assign(stream, { write: refuseBypass, end: refuseBypass });
+  if (stream) {
+    const unlessClosed = (method: unknown) => {
+      return function (this: unknown, ...args: unknown[]): unknown {
+        // Node itself ends a stream that the client or somebody here has closed.
+        return stream.closed || stream.destroyed ? (method as Listener).apply(stream, args) : refuseBypass();
+      };
+    };
+    Object.assign(stream, { write: unlessClosed(write), end: unlessClosed(end) });
+  }
   return {
     end: () => void (ended = true),
     thaw() {

@@ -57,6 +57,30 @@ describe("holdResponse over HTTP/2", () => {
     expect((await closed).body.length).toBe(3 * LARGE.length);
   });
 
+  it.each<[string, (res: ServerResponse, client: { close(code: number): void }) => unknown]>([
+    ["the client resets it", (_res, client) => client.close(8)],
+    ["the program destroys it", (res) => res.destroy()],
+    [
+      "the program closes its stream",
+      (res) => (res as unknown as { stream: { close(code: number): void } }).stream.close(8),
+    ],
+  ])("lets go of a held response over HTTP/2 when %s, without an error", async (_, act) => {
+    const gate = testGate();
+    let response!: ServerResponse;
+    const { closed, stream } = await serveHttp2(gate, (res) => {
+      response = res;
+      res.write("held");
+    });
+    await gate.asked;
+    const gone = new Promise((resolve) => response.once("close", resolve));
+    act(response, stream);
+    await gone;
+    gate.open();
+    expect((await closed).body).toBe("");
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(gate.failures).toEqual([]);
+  });
+
   it("gives an error in place of a refused success over HTTP/2", async () => {
     let held: ServerResponse | undefined;
     const gate = testGate({ onFailure: () => void held?.writeHead(503).end("down") });

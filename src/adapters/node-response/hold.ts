@@ -218,6 +218,8 @@ class Hold {
     this.calls = [];
     this.state = "passed";
     this.stepAside();
+    // Over HTTP/1.1 Node ignores what is written to a response that is closed; over HTTP/2 it throws.
+    if (streamOf(res)?.closed) return;
     try {
       res.statusCode = this.status;
       setHeaders?.();
