@@ -93,12 +93,13 @@ export interface Session<Data extends object = SessionData> {
   /** Ends the session on the server and clears the cookie. Afterwards reading is empty and writing is an error. */
   signOut(): void;
 
-  /** Gives the session a new token and kills the old one at once: for a change of privileges. */
+  /** Gives the session a new token and invalidates the old one at once: for a change of privileges. */
   rotate(): void;
 
   /**
-   * Stores the session now instead of with the response. Needed only after the response's head has left, and to
-   * handle a failure oneself.
+   * Stores the session now instead of with the response. Needed only after the response's headers were sent, and to handle
+   * a failure oneself: if you catch its error, the response goes on without these changes, and without a sign-in or
+   * sign-out that was among them. Another call tries all of them again.
    *
    * @throws TypeError for a value that can't be kept.
    * @throws SessionError ERR_SESSION_STORE (503), ERR_SESSION_CONFLICT and ERR_SESSION_SUPERSEDED (409),
