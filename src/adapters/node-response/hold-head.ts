@@ -110,22 +110,9 @@ function frozenByProperties(res: Response): Frozen {
   for (const [name, descriptor] of Object.entries(sent)) {
     Object.defineProperty(res, name, { ...descriptor, configurable: true });
   }
-  // Where HTTP/2 writes, and would send a head of its own making first.
-  const stream = streamOf(res);
-  const { write, end } = stream ?? {};
-  if (stream) {
-    const unlessClosed = (method: unknown) => {
-      return function (this: unknown, ...args: unknown[]): unknown {
-        // Node itself ends a stream that the client or somebody here has closed.
-        return stream.closed || stream.destroyed ? (method as Listener).apply(stream, args) : refuseBypass();
-      };
-    };
-    Object.assign(stream, { write: unlessClosed(write), end: unlessClosed(end) });
-  }
   return {
     end: () => void (ended = true),
     thaw() {
-      if (stream) Object.assign(stream, { write, end });
       for (const [name, descriptor] of before) {
         Reflect.deleteProperty(res, name);
         if (descriptor) Object.defineProperty(res, name, descriptor);
@@ -134,10 +121,30 @@ function frozenByProperties(res: Response): Frozen {
   };
 }
 
+const STREAM_METHODS = ["write", "end", "respond", "respondWithFD", "respondWithFile"] as const;
+
+/**
+ * Refuses what a program does to the stream of an HTTP/2 response instead of the response: it would leave before the session
+ * is stored. Gives the function that ends it.
+ */
+export function guardStream(res: Response): (() => void) | undefined {
+  const stream = streamOf(res) as Record<string, unknown> | undefined;
+  if (!stream) return undefined;
+  const before = STREAM_METHODS.map((name) => [name, stream[name]] as const);
+  for (const [name, method] of before) {
+    // Node itself ends a stream that the client or somebody here has closed.
+    stream[name] = (...args: unknown[]) =>
+      stream["closed"] || stream["destroyed"] ? (method as Listener).apply(stream, args) : refuseBypass();
+  }
+  return () => {
+    for (const [name, method] of before) stream[name] = method;
+  };
+}
+
 function refuseBypass(): never {
   throw new Error(
     "This response waits until its session is stored, and something wrote past that, with a method of " +
-      "ServerResponse.prototype instead of the response's own; call res.write() and res.end()",
+      "ServerResponse.prototype or of the HTTP/2 stream; call res.write() and res.end()",
   );
 }
 

@@ -81,6 +81,25 @@ describe("holdResponse over HTTP/2", () => {
     expect(gate.failures).toEqual([]);
   });
 
+  it.each(["respond", "write", "end"] as const)(
+    "refuses a program that calls %s() of the HTTP/2 stream instead of the response",
+    async (method) => {
+      const gate = testGate({ open: true, cookie: "sid=1" });
+      let refusal: unknown;
+      const { closed } = await serveHttp2(gate, (res) => {
+        const { stream } = res as unknown as { stream: Record<typeof method, (given?: unknown) => void> };
+        try {
+          stream[method](method === "respond" ? { ":status": 200 } : "early");
+        } catch (error) {
+          refusal = error;
+        }
+        res.end("whole");
+      });
+      expect(await closed).toMatchObject({ headers: { "set-cookie": ["sid=1"] }, body: "whole" });
+      expect(refusal).toMatchObject({ message: expect.stringContaining("call res.write() and res.end()") as string });
+    },
+  );
+
   it("gives an error in place of a refused success over HTTP/2", async () => {
     let held: ServerResponse | undefined;
     const gate = testGate({ onFailure: () => void held?.writeHead(503).end("down") });

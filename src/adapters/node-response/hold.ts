@@ -4,6 +4,7 @@ import type { Readable } from "node:stream";
 import {
   copy,
   freeze,
+  guardStream,
   mergeHeaders,
   refuse,
   type Frozen,
@@ -74,6 +75,7 @@ class Hold {
   private status = 200;
   private late: unknown;
   private frozen: Frozen | undefined;
+  private unguardStream: (() => void) | undefined;
 
   constructor(res: ServerResponse, gate: Gate) {
     this.gate = gate;
@@ -96,6 +98,7 @@ class Hold {
     res.write = ours.write;
     res.end = ours.end;
     res.flushHeaders = ours.flushHeaders;
+    this.unguardStream = guardStream(res);
     for (const name of this.namesBefore) this.valuesBefore.push(copy(res.getHeader(name)));
     this.response.on("pipe", (source) => (this.sources ??= []).push(source));
     // compression, mounted before us, sends listeners for 'drain' elsewhere, where res.emit would not reach them.
@@ -200,6 +203,7 @@ class Hold {
   /** Puts back what was there. Assigned, since deleting a property makes V8 treat the whole object as a dictionary. */
   private stepAside(): void {
     const { res, inner, ours } = this;
+    this.unguardStream?.();
     // Whoever listens for the head has heard of it.
     res.writeHead = inner.writeHead;
     if (res.write === ours.write) res.write = inner.write;
@@ -237,6 +241,7 @@ class Hold {
   private fail(error: unknown): void {
     const { res, inner, gate } = this;
     this.frozen?.thaw();
+    this.unguardStream?.();
     this.calls = [];
     this.state = "failed";
     for (const source of this.sources ?? []) source.unpipe?.(this.response);
