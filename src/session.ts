@@ -6,7 +6,8 @@ import { SessionError } from "./errors.ts";
 import { milliseconds, type Duration } from "./lifecycle/timeouts.ts";
 import type { Flash } from "./record/record.ts";
 import { protect } from "./request/shared-handle.ts";
-import type { SignIn, Visit } from "./request/request-session.ts";
+import type { Visit } from "./request/request-session.ts";
+import type { SignIn } from "./request/requested.ts";
 
 /** What may be said of a sign-in. */
 export interface SignInOptions {

@@ -10,7 +10,8 @@ import { storedSession, type LoadedRecord, type SessionRecord } from "../record/
 import { untilDone } from "./retries.ts";
 import { afterStep, type Rotation, type Step } from "./rotation.ts";
 import { hashSecret, nextEpoch, randomPart, tokenFields, type Token } from "../record/token.ts";
-import type { Host, Visit, Wishes } from "../request/request-session.ts";
+import type { Host, Visit } from "../request/request-session.ts";
+import type { Wishes } from "../request/requested.ts";
 import { Patience } from "../waiting.ts";
 
 /** What a commit is for: a call of `save()`, or a response whose head follows, and takes a cookie that is only renewed. */

@@ -2,7 +2,8 @@ import { touchIsDue } from "./timeouts.ts";
 import { plan, type Plan } from "./decisions.ts";
 import { stepOf, type Step } from "./rotation.ts";
 import type { LoadedRecord } from "../record/record.ts";
-import type { Visit, Wishes } from "../request/request-session.ts";
+import type { Visit } from "../request/request-session.ts";
+import type { Wishes } from "../request/requested.ts";
 
 /**
  * What a commit of the visit would do now.

@@ -7,10 +7,10 @@ import { EMPTY, Journal } from "../changes/journal.ts";
 import type { OwnerLimit } from "../users.ts";
 import type { Keyring } from "../record/keyring.ts";
 import { standing, type Standing } from "../lifecycle/decisions.ts";
-import { load, loadLatest } from "../record/load.ts";
+import { loadLatest } from "../record/load.ts";
 import type { Client, LoadedRecord, SessionRecord } from "../record/record.ts";
 import type { LiveHandles, Watching } from "../signals.ts";
-import { match, type Match, type RotationPolicy } from "../lifecycle/rotation.ts";
+import type { Match, RotationPolicy } from "../lifecycle/rotation.ts";
 import {
   cookieHeader,
   hasBody,
@@ -21,8 +21,10 @@ import {
   type AnyRequest,
   type Closing,
 } from "./request.ts";
+import { matchOf, open, opens, presentedIn, type Opened, type Presented } from "./presented.ts";
+import { NO_WISHES, without, type SignIn, type Wishes } from "./requested.ts";
 import type { SessionStore } from "../store.ts";
-import { hashSecret, randomPart, signToken, verifyToken, type Token } from "../record/token.ts";
+import { hashSecret, randomPart, signToken, type Token } from "../record/token.ts";
 import { Patience, type Lanes } from "../waiting.ts";
 
 /** What createSessions made once and every visit shares. */
@@ -46,51 +48,8 @@ export interface Host {
   readonly now: () => number;
 }
 
-/** Who signs in, and what was said of this sign-in. */
-export interface SignIn {
-  readonly owner: string;
-  /** The id that the session will have; another one after an attempt that failed. */
-  id: string;
-  /** The keys of what was there before that come along; all, where it is not given. */
-  readonly keep?: readonly string[] | undefined;
-  readonly note?: string | undefined;
-  /** In milliseconds, where they are not those of the options. */
-  readonly idle?: number | undefined;
-  readonly absolute?: number | undefined;
-}
-
-/** What a handler asked for besides changing data. Each is an object of its own, so that what was done of it is known. */
-export interface Wishes {
-  readonly signIn?: SignIn;
-  readonly rotate?: object;
-  readonly signOut?: object;
-}
-
-export const NO_WISHES: Wishes = {};
-
-function without(wishes: Wishes, done: Wishes): Wishes {
-  const left = Object.entries(wishes).filter(([name, wish]) => done[name as keyof Wishes] !== wish);
-  return left.length > 0 ? Object.fromEntries(left) : NO_WISHES;
-}
-
-/** More tokens of ours in one request than this are somebody's play. */
-const MAX_TOKENS = 4;
 /** Requests that signed in and never ended are forgotten beyond this many. */
 const MAX_MOVES = 1000;
-
-/** A token that the request came with. */
-interface Presented {
-  readonly token: Token;
-  readonly tokenByPreviousKey: boolean;
-}
-
-/** A stored session, and what one of the request's tokens is worth for it. */
-interface Opened extends Presented {
-  readonly loaded: LoadedRecord;
-  readonly standing: Standing;
-}
-
-const BEST_FIRST: readonly Match[] = ["next", "current", "previous", "superseded", "replayed"];
 
 /** One request's dealings with its session, from the cookie that came to the cookie that goes. */
 export class Visit {
@@ -143,17 +102,7 @@ export class Visit {
     this.host = host;
     this.#request = request;
     const header = cookieHeader(request);
-    if (header) this.#presented = this.#verified(header);
-  }
-
-  #verified(header: string): Presented[] | undefined {
-    const verified: Presented[] = [];
-    for (const value of this.host.cookie.values(header, this.secure)) {
-      if (verified.length === MAX_TOKENS) break;
-      const found = verifyToken(this.host.keyring, value);
-      if (found) verified.push({ token: found.token, tokenByPreviousKey: found.byPreviousKey });
-    }
-    return verified.length > 0 ? verified : undefined;
+    if (header) this.#presented = presentedIn(host, header, this.secure);
   }
 
   /** What the handler changes; made when it looks. */
@@ -261,9 +210,8 @@ export class Visit {
   }
 
   /** Which of a record's secrets the visit's token carries. */
-  matchIn(record: SessionRecord, token = this.token!): Match {
-    const hash = hashSecret(token.secret);
-    return match(record, token.epoch, (other) => timingSafeEqual(hash, other), this.host.now(), this.host.rotation);
+  matchIn(record: SessionRecord): Match {
+    return matchOf(this.host, this.token!, record);
   }
 
   /** The id that the request came with. */
@@ -296,15 +244,13 @@ export class Visit {
   }
 
   async #read(presented: readonly Presented[]): Promise<void> {
-    const patience = new Patience(this.host.storeTimeout);
+    const { host } = this;
+    const patience = new Patience(host.storeTimeout);
     const ids = new Set(presented.map(({ token }) => token.id));
     const found: Opened[] = [];
     for (const id of ids) {
-      const opened = await this.#open(
-        id,
-        presented.filter(({ token }) => token.id === id),
-        patience,
-      );
+      const its = presented.filter(({ token }) => token.id === id);
+      const opened = await open(host, id, its, patience, () => this.client);
       if (opened?.standing === "live") found.push(opened);
       else if (opened && this.standing === "anonymous") this.standing = opened.standing;
     }
@@ -318,38 +264,6 @@ export class Visit {
       this.tokenByPreviousKey = one.tokenByPreviousKey;
       this.loaded = one.loaded;
     }
-  }
-
-  /** The session `id` by the best of the tokens that the request has for it: there may be two during a rotation. */
-  async #open(id: string, presented: readonly Presented[], patience: Patience): Promise<Opened | undefined> {
-    const { host } = this;
-    let loaded = await load(host, id, patience);
-    let best = loaded && this.#best(presented, loaded);
-    if (loaded && best?.standing !== "live" && host.store.readLatest) {
-      // A near cache may not have heard of this token yet.
-      loaded = await loadLatest(host, id, patience);
-      best = loaded && this.#best(presented, loaded);
-    }
-    if (!loaded || !best) return undefined;
-    const { owner, client } = loaded.record;
-    if (best.standing === "expired") host.emitter.emit("expired", { id, owner });
-    // Two clients hold tokens of this session, and nobody can say which of them is the thief.
-    if (best.standing === "replayed" && (await patience.ask("delete", () => host.store.delete(id)))) {
-      host.emitter.emit("replayed", { id, owner, client, presentedBy: this.client });
-    }
-    return best;
-  }
-
-  #best(presented: readonly Presented[], loaded: LoadedRecord): Opened {
-    const { now, timeouts } = this.host;
-    const { record, expiresAt } = loaded;
-    const judged = presented.map((one): Opened & { secret: Match } => {
-      const secret = this.matchIn(record, one.token);
-      return { ...one, loaded, secret, standing: standing(record, expiresAt, secret, now(), timeouts) };
-    });
-    const rank = ({ secret, tokenByPreviousKey }: (typeof judged)[number]) =>
-      2 * BEST_FIRST.indexOf(secret) + Number(tokenByPreviousKey);
-    return judged.toSorted((a, b) => rank(a) - rank(b))[0]!;
   }
 
   /** Reads the session anew. What was not stored is forgotten. */
@@ -455,7 +369,7 @@ export class Visit {
     if (this.setCookie === undefined || !token || this.signedOut) return;
     try {
       const loaded = await loadLatest(host, token.id, new Patience(host.storeTimeout));
-      if (loaded && BEST_FIRST.indexOf(this.matchIn(loaded.record)) <= BEST_FIRST.indexOf("previous")) return;
+      if (loaded && opens(this.matchIn(loaded.record))) return;
       this.fallSilent();
     } catch (error) {
       // The session was stored, and that it ended is not known.

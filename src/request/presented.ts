@@ -1,0 +1,87 @@
+import { timingSafeEqual } from "node:crypto";
+import { standing, type Standing } from "../lifecycle/decisions.ts";
+import { match, type Match } from "../lifecycle/rotation.ts";
+import { load, loadLatest } from "../record/load.ts";
+import type { Client, LoadedRecord, SessionRecord } from "../record/record.ts";
+import { hashSecret, verifyToken, type Token } from "../record/token.ts";
+import type { Patience } from "../waiting.ts";
+import type { Host } from "./request-session.ts";
+
+/** More tokens of ours in one request than this are somebody's play. */
+const MAX_TOKENS = 4;
+
+/** A token that the request came with. */
+export interface Presented {
+  readonly token: Token;
+  readonly tokenByPreviousKey: boolean;
+}
+
+/** A stored session, and what one of the request's tokens is worth for it. */
+export interface Opened extends Presented {
+  readonly loaded: LoadedRecord;
+  readonly standing: Standing;
+}
+
+const BEST_FIRST: readonly Match[] = ["next", "current", "previous", "superseded", "replayed"];
+
+/** The tokens of ours in a Cookie header, the most specific cookie first. */
+export function presentedIn({ cookie, keyring }: Host, header: string, isSecure: boolean): Presented[] | undefined {
+  const verified: Presented[] = [];
+  for (const value of cookie.values(header, isSecure)) {
+    if (verified.length === MAX_TOKENS) break;
+    const found = verifyToken(keyring, value);
+    if (found) verified.push({ token: found.token, tokenByPreviousKey: found.byPreviousKey });
+  }
+  return verified.length > 0 ? verified : undefined;
+}
+
+/** Which of a record's secrets a token carries. */
+export function matchOf({ now, rotation }: Host, token: Token, record: SessionRecord): Match {
+  const hash = hashSecret(token.secret);
+  return match(record, token.epoch, (other) => timingSafeEqual(hash, other), now(), rotation);
+}
+
+/** Whether a token with this secret opens its session, while that is live. */
+export function opens(secret: Match): boolean {
+  return BEST_FIRST.indexOf(secret) <= BEST_FIRST.indexOf("previous");
+}
+
+/**
+ * The session `id` by the best of the tokens that the request has for it: there may be two during a rotation.
+ *
+ * @param client - who sent the request, for the event of a replay.
+ */
+export async function open(
+  host: Host,
+  id: string,
+  presented: readonly Presented[],
+  patience: Patience,
+  client: () => Client | undefined,
+): Promise<Opened | undefined> {
+  let loaded = await load(host, id, patience);
+  let opened = loaded && best(host, presented, loaded);
+  if (loaded && opened?.standing !== "live" && host.store.readLatest) {
+    // A near cache may not have heard of this token yet.
+    loaded = await loadLatest(host, id, patience);
+    opened = loaded && best(host, presented, loaded);
+  }
+  if (!loaded || !opened) return undefined;
+  const { owner, client: signedInFrom } = loaded.record;
+  if (opened.standing === "expired") host.emitter.emit("expired", { id, owner });
+  // Two clients hold tokens of this session, and nobody can say which of them is the thief.
+  if (opened.standing === "replayed" && (await patience.ask("delete", () => host.store.delete(id)))) {
+    host.emitter.emit("replayed", { id, owner, client: signedInFrom, presentedBy: client() });
+  }
+  return opened;
+}
+
+function best(host: Host, presented: readonly Presented[], loaded: LoadedRecord): Opened {
+  const { record, expiresAt } = loaded;
+  const judged = presented.map((one): Opened & { secret: Match } => {
+    const secret = matchOf(host, one.token, record);
+    return { ...one, loaded, secret, standing: standing(record, expiresAt, secret, host.now(), host.timeouts) };
+  });
+  const rank = ({ secret, tokenByPreviousKey }: (typeof judged)[number]) =>
+    2 * BEST_FIRST.indexOf(secret) + Number(tokenByPreviousKey);
+  return judged.toSorted((a, b) => rank(a) - rank(b))[0]!;
+}
