@@ -48,7 +48,7 @@ function* pairs(list: readonly unknown[]): Generator<[string, unknown]> {
   for (let i = 0; i < list.length; i += 2) yield [String(list[i]), list[i + 1]];
 }
 
-export function setAll(res: Response, headers: Readonly<Record<string, unknown>>): void {
+function setAll(res: Response, headers: Readonly<Record<string, unknown>>): void {
   for (const [name, value] of Object.entries(headers)) if (name) res.setHeader(name, copy(value));
 }
 
