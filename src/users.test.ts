@@ -158,6 +158,16 @@ describe("sessions.revokeAll, where the store fails for one", () => {
     const shop = site({ faults: { delete: () => (++calls === 1 ? "error" : "ok") } });
     for (let i = 0; i < 3; i++) await signIn(shop, "ada");
     await expect(shop.sessions.revokeAll("ada")).rejects.toMatchObject({ code: "ERR_SESSION_STORE" });
+    // The one that could not be deleted was ended before.
+    expect(await shop.sessions.list("ada")).toEqual([]);
+  });
+
+  it("ends the others, and fails, where one can be neither replaced nor deleted", async () => {
+    let calls = 0;
+    const broken = () => (calls++ < 1 ? "error" : "ok");
+    const shop = site({ faults: { update: broken, delete: () => (calls === 1 ? (calls++, "error") : "ok") } });
+    for (let i = 0; i < 3; i++) await signIn(shop, "ada");
+    await expect(shop.sessions.revokeAll("ada")).rejects.toMatchObject({ code: "ERR_SESSION_STORE" });
     expect(await shop.sessions.list("ada")).toHaveLength(1);
   });
 });

@@ -120,6 +120,8 @@ async function end(
     const { owner, ended } = loaded?.record ?? { owner: stored.owner };
     if (ended) {
       if (ended.movedTo === undefined || ended.owner === undefined || !isMeant(ended.owner)) return false;
+      // A sign-in that fails after all must not put back what is to be revoked.
+      await patience.ask("delete", () => host.store.delete(id));
       id = ended.movedTo;
     } else {
       if (!isMeant(owner)) return false;

@@ -1,5 +1,5 @@
 import type { Commit } from "./commit.ts";
-import { putBack, takeBack } from "./end.ts";
+import { discard, endIfUnchanged, putBack } from "./end.ts";
 import { SessionError } from "../errors.ts";
 import { extendedEnd } from "./timeouts.ts";
 import { isNewOwner } from "./plan.ts";
@@ -60,7 +60,7 @@ async function invalidate(commit: Commit, session: Beginning): Promise<boolean> 
   await untilDone(async () => {
     const { version, expiresAt } = base;
     const moved = { ...base, version: version + 1, record: endedRecord(base.record, session.token.id) };
-    if (expiresAt > host.now() && (await replacedOrPutBack(commit, id, base, moved))) return true;
+    if (expiresAt > host.now() && (await replacedOrPutBack(commit, session, base, moved))) return true;
     const newest = await commit.newest(id);
     const hasMoved = newest?.record.ended?.movedTo !== undefined;
     if (newest?.record.epoch === began.record.epoch) {
@@ -79,17 +79,24 @@ async function invalidate(commit: Commit, session: Beginning): Promise<boolean> 
   return isEnded;
 }
 
-/** Where it is not known that the old session was ended, it has to go on: its client is told that signing in has failed. */
+/** Where the store has failed, the old session has to go on: its client is told that signing in has failed. */
 async function replacedOrPutBack(
   commit: Commit,
-  id: string,
+  session: Beginning,
   base: LoadedRecord,
   moved: LoadedRecord,
 ): Promise<boolean> {
+  const { host, patience, visit } = commit;
+  const { id } = visit.token!;
+  const next = session.token.id;
   try {
     return await commit.replaced(id, base, moved);
   } catch (error) {
-    await takeBack(commit.host, id, commit.patience, (within) => putBack(commit.host, id, base, within));
+    const isBack = await putBack(host, id, base, ({ ended }) => ended?.movedTo === next, patience);
+    // Whoever has ended the new session meanwhile has meant the old one, too.
+    if (isBack && !(await endIfUnchanged(host, next, session.loaded, patience).catch(() => true))) {
+      await discard(host, id, patience);
+    }
     throw error;
   }
 }
@@ -193,7 +200,6 @@ class Beginning {
   /** Nobody has its token; but its owner would see it listed until it expires. */
   #discard(): Promise<void> {
     const { host, patience } = this.#commit;
-    const { id } = this.token;
-    return takeBack(host, id, patience, (within) => within.ask("delete", () => host.store.delete(id)));
+    return discard(host, this.token.id, patience);
   }
 }

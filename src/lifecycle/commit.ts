@@ -1,5 +1,5 @@
 import { begin, move } from "./begin.ts";
-import { endIfUnchanged, putBack, takeBack } from "./end.ts";
+import { endIfUnchanged, putBack } from "./end.ts";
 import { SessionError } from "../errors.ts";
 import { extendedEnd } from "./timeouts.ts";
 import { issuedAt, needsCookie, planOf, stepIn } from "./plan.ts";
@@ -188,7 +188,8 @@ export class Commit {
     try {
       return await this.replaced(id, base, next, visit.passive);
     } catch (error) {
-      if (isNewToken) await takeBack(host, id, this.patience, (within) => putBack(host, id, base, within));
+      const { secretHash } = next.record;
+      if (isNewToken) await putBack(host, id, base, (record) => record.secretHash.equals(secretHash), this.patience);
       throw error;
     }
   }
@@ -212,7 +213,12 @@ export class Commit {
       } else {
         const newest = await this.newest(id);
         // Signed in to meanwhile: neither the session nor the cookie are this request's to end.
-        if (newest && newest.record.epoch !== epoch) return (visit.fallSilent(), true);
+        if (newest && newest.record.epoch !== epoch) {
+          // A sign-in that fails after all must not put back what was to be signed out.
+          if (newest.record.ended) await this.patience.ask("delete", () => host.store.delete(id));
+          visit.fallSilent();
+          return true;
+        }
         base = newest ?? base;
         if (newest) return false;
         // Where it had ended already, the client may have another cookie by now: that one is not ours to clear.

@@ -1,5 +1,6 @@
-import { endedRecord, storedSession, type LoadedRecord } from "../record/record.ts";
+import { endedRecord, loadedRecord, storedSession, type LoadedRecord, type SessionRecord } from "../record/record.ts";
 import type { Host } from "../request/request-session.ts";
+import { readLatest } from "../stores/shared/capabilities.ts";
 import { Patience } from "../waiting.ts";
 
 /**
@@ -18,41 +19,36 @@ export async function endIfUnchanged(host: Host, id: string, base: LoadedRecord,
     return patience.ask("delete", () => store.delete(id));
   }
   if (!isEnded) return false;
+  const remove = (within: Patience) => within.ask("delete", () => store.delete(id));
   try {
-    await patience.ask("delete", () => store.delete(id));
+    await remove(patience);
   } catch (error) {
-    await takeBack(host, id, patience, (within) => putBack(host, id, base, within));
+    // Nothing opens the record that is left; but others have still to be notified.
+    void tryAgain(host, id, remove);
     throw error;
   }
   return true;
 }
 
-/** How long to wait before each further try to take back what a failing store may have done. */
-const PAUSES_MS = [500, 2000, 6000, 20_000];
-
-/**
- * Takes back what may have happened although the store has failed: whoever is told of the failure would otherwise be
- * signed out by it. Returns after the first try; further ones follow in the background, for as long as a short outage takes.
- */
-export async function takeBack(
-  host: Host,
-  id: string,
-  patience: Patience,
-  undo: (within: Patience) => Promise<unknown>,
-): Promise<void> {
+/** Deletes a session that nobody has a token of: now, or as soon as the store can. */
+export async function discard(host: Host, id: string, patience: Patience): Promise<void> {
+  const remove = (within: Patience) => within.ask("delete", () => host.store.delete(id));
   try {
-    await undo(patience);
+    await remove(patience);
   } catch {
-    void tryAgain(host, id, undo);
+    void tryAgain(host, id, remove);
   }
 }
 
-async function tryAgain(host: Host, id: string, undo: (within: Patience) => Promise<unknown>): Promise<void> {
+/** How long to wait before each further try, in the background: as long as a short outage takes. */
+const PAUSES_MS = [500, 2000, 6000, 20_000];
+
+async function tryAgain(host: Host, id: string, act: (within: Patience) => Promise<unknown>): Promise<void> {
   let failure: unknown;
   for (const pause of PAUSES_MS) {
     await new Promise<void>((resolve) => void setTimeout(resolve, pause).unref());
     try {
-      await undo(new Patience(host.storeTimeout));
+      await act(new Patience(host.storeTimeout));
       return;
     } catch (error) {
       failure = error;
@@ -61,9 +57,27 @@ async function tryAgain(host: Host, id: string, undo: (within: Patience) => Prom
   host.emitter.emit("fault", { id, error: failure });
 }
 
-/** Puts a record back, if the one that was to replace it is there. */
-export function putBack(host: Host, id: string, former: LoadedRecord, patience: Patience): Promise<boolean> {
-  const version = former.version + 2;
-  const stored = { ...storedSession(host, id, { ...former, version }), extendOnly: true };
-  return patience.ask("update", () => host.store.update(id, stored, former.version + 1));
+/**
+ * Puts a record back that was replaced although the store has failed: whoever is told of the failure would otherwise be
+ * signed out by it. Only the very record that was to replace it gives way.
+ *
+ * @returns whether it is back; `false` too where the store can't tell.
+ */
+export async function putBack(
+  host: Host,
+  id: string,
+  former: LoadedRecord,
+  isOurs: (record: SessionRecord) => boolean,
+  patience: Patience,
+): Promise<boolean> {
+  const { store } = host;
+  const replaced = former.version + 1;
+  try {
+    const found = await patience.ask("read", () => readLatest(store, id));
+    if (found?.version !== replaced || !isOurs(loadedRecord(host, id, found).record)) return false;
+    const stored = { ...storedSession(host, id, { ...former, version: replaced + 1 }), extendOnly: true };
+    return await patience.ask("update", () => store.update(id, stored, replaced));
+  } catch {
+    return false;
+  }
 }
