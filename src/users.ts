@@ -119,9 +119,10 @@ async function end(
     const loaded = readable(host, id, stored);
     const { owner, ended } = loaded?.record ?? { owner: stored.owner };
     if (ended) {
-      if (ended.movedTo === undefined || ended.owner === undefined || !isMeant(ended.owner)) return false;
-      // A sign-in that fails after all must not put back what is to be revoked.
+      if (!isMeant(ended.owner) || (ended.movedTo !== undefined && ended.owner === undefined)) return false;
+      // A sign-in or sign-out that fails after all must not put back what is to be revoked.
       await patience.ask("delete", () => host.store.delete(id));
+      if (ended.movedTo === undefined) return false;
       id = ended.movedTo;
     } else {
       if (!isMeant(owner)) return false;

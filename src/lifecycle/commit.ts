@@ -221,6 +221,8 @@ export class Commit {
         }
         base = newest ?? base;
         if (newest) return false;
+        // Somebody else may be about to end it, and fail: what is left goes, so that it is not put back.
+        await this.patience.ask("delete", () => host.store.delete(id));
         // Where it had ended already, the client may have another cookie by now: that one is not ours to clear.
       }
       visit.standing = "anonymous";

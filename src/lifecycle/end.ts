@@ -23,12 +23,17 @@ export async function endIfUnchanged(host: Host, id: string, base: LoadedRecord,
   try {
     await remove(patience);
   } catch (error) {
-    // Nothing opens the record that is left; but others have still to be notified.
-    void tryAgain(host, id, remove);
+    // Whoever is told of the failure goes on being signed in, unless somebody else has ended what was left.
+    const isLeft = ({ ended: left }: SessionRecord) => left !== undefined && left.movedTo === undefined;
+    const isBack = await putBack(host, id, base, isLeft, new Patience(Math.min(host.storeTimeout, PUT_BACK_MS)));
+    if (!isBack) void tryAgain(host, id, remove);
     throw error;
   }
   return true;
 }
+
+/** The longest that a failing request is kept waiting for its session to be put back. */
+const PUT_BACK_MS = 1000;
 
 /** Deletes a session that nobody has a token of: now, or as soon as the store can. */
 export async function discard(host: Host, id: string, patience: Patience): Promise<void> {
