@@ -255,6 +255,7 @@ export class Commit {
 
   /** The fields of the record after a step in its rotation. */
   #turned(record: SessionRecord, step: Step): Partial<SessionRecord> {
+    if (step === "none") return {};
     const { visit } = this;
     const seen = hashSecret(visit.token!.secret);
     const successor = () => new Uint8Array(hashSecret(visit.successor(record).secret));
@@ -267,9 +268,8 @@ export class Commit {
   #handOut(step: Step): void {
     const { visit } = this;
     if (!this.#withResponse) return;
-    const secret = visit.matchIn(visit.loaded!.record);
     if (step === "name" || step === "hand out") visit.handOutSuccessor();
-    else if (visit.tokenByPreviousKey && secret === "current") visit.handOut();
+    else if (visit.tokenByPreviousKey && visit.matchIn(visit.loaded!.record) === "current") visit.handOut();
     visit.tokenByPreviousKey = false;
   }
 

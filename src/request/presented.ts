@@ -18,6 +18,7 @@ export interface Presented {
 
 /** A stored session, and what one of the request's tokens is worth for it. */
 export interface Opened extends Presented {
+  readonly secretHash: Buffer;
   readonly loaded: LoadedRecord;
   readonly standing: Standing;
 }
@@ -35,10 +36,9 @@ export function presentedIn({ cookie, keyring }: Host, header: string, isSecure:
   return verified.length > 0 ? verified : undefined;
 }
 
-/** Which of a record's secrets a token carries. */
-export function matchOf({ now, rotation }: Host, token: Token, record: SessionRecord): Match {
-  const hash = hashSecret(token.secret);
-  return match(record, token.epoch, (other) => timingSafeEqual(hash, other), now(), rotation);
+/** Which of a record's secrets a token carries. @param hash - of the token's secret. */
+export function matchOf({ now, rotation }: Host, { epoch }: Token, hash: Buffer, record: SessionRecord): Match {
+  return match(record, epoch, (other) => timingSafeEqual(hash, other), now(), rotation);
 }
 
 /** Whether a token with this secret opens its session, while that is live. */
@@ -77,11 +77,16 @@ export async function open(
 
 function best(host: Host, presented: readonly Presented[], loaded: LoadedRecord): Opened {
   const { record, expiresAt } = loaded;
-  const judged = presented.map((one): Opened & { secret: Match } => {
-    const secret = matchOf(host, one.token, record);
-    return { ...one, loaded, secret, standing: standing(record, expiresAt, secret, host.now(), host.timeouts) };
-  });
-  const rank = ({ secret, tokenByPreviousKey }: (typeof judged)[number]) =>
-    2 * BEST_FIRST.indexOf(secret) + Number(tokenByPreviousKey);
-  return judged.toSorted((a, b) => rank(a) - rank(b))[0]!;
+  let found: Opened | undefined;
+  let foundRank = Infinity;
+  for (const { token, tokenByPreviousKey } of presented) {
+    const secretHash = hashSecret(token.secret);
+    const secret = matchOf(host, token, secretHash, record);
+    const rank = 2 * BEST_FIRST.indexOf(secret) + Number(tokenByPreviousKey);
+    if (rank >= foundRank) continue;
+    foundRank = rank;
+    const now = standing(record, expiresAt, secret, host.now(), host.timeouts);
+    found = { token, tokenByPreviousKey, secretHash, loaded, standing: now };
+  }
+  return found!;
 }

@@ -63,6 +63,8 @@ export class Visit {
   standing: Standing = "anonymous";
   /** The token that opens the session, once it is live. */
   token: Token | undefined;
+  /** The hash of its secret, once it was asked for. */
+  #secretHash: Buffer | undefined;
   /** A previous key signed it: a commit hands it out anew. */
   tokenByPreviousKey = false;
   loaded: LoadedRecord | undefined;
@@ -211,7 +213,8 @@ export class Visit {
 
   /** Which of a record's secrets the visit's token carries. */
   matchIn(record: SessionRecord): Match {
-    return matchOf(this.host, this.token!, record);
+    const token = this.token!;
+    return matchOf(this.host, token, (this.#secretHash ??= hashSecret(token.secret)), record);
   }
 
   /** The id that the request came with. */
@@ -261,6 +264,7 @@ export class Visit {
     else if (one) {
       this.standing = "live";
       this.token = one.token;
+      this.#secretHash = one.secretHash;
       this.tokenByPreviousKey = one.tokenByPreviousKey;
       this.loaded = one.loaded;
     }
@@ -340,6 +344,7 @@ export class Visit {
   /** What was stored is what the visit goes on from. */
   goOn(token: Token, loaded: LoadedRecord): void {
     if (token.id !== this.token?.id) this.#watching?.moveTo(token.id);
+    if (token !== this.token) this.#secretHash = undefined;
     this.token = token;
     this.loaded = loaded;
     this.standing = "live";
