@@ -32,7 +32,9 @@ export async function startMariadb({ args = [], env }: MariadbOptions = {}): Pro
   const data = join(folder, "data");
   const port = await freePort();
   const who = unprivileged();
-  install(data, who);
+  // A server that starts clears away what it takes for leftovers in this one, so that no two may have the same.
+  const temporary = throwawayFolder();
+  install(data, temporary, who);
 
   async function sql(statement: string, database?: string): Promise<unknown[]> {
     const administrator = await createConnection({
@@ -56,6 +58,7 @@ export async function startMariadb({ args = [], env }: MariadbOptions = {}): Pro
     args: [
       "--no-defaults",
       `--datadir=${data}`,
+      `--tmpdir=${temporary}`,
       `--port=${port}`,
       "--bind-address=127.0.0.1",
       `--socket=${join(folder, "socket")}`,
@@ -87,17 +90,19 @@ export async function startMariadb({ args = [], env }: MariadbOptions = {}): Pro
     async stop() {
       await program.stop();
       removeFolder(folder);
+      removeFolder(temporary);
     },
   };
 }
 
-function install(data: string, who: { uid?: number; gid?: number }): void {
+function install(data: string, temporary: string, who: { uid?: number; gid?: number }): void {
   const server = dirname(MARIADB_PATH ?? "");
   const installer = ["", "../bin", "../scripts"]
     .map((folder) => join(server, folder, "mariadb-install-db"))
     .find((path) => existsSync(path));
   if (installer === undefined) throw new Error(`there is no mariadb-install-db near ${MARIADB_PATH}`);
-  const options = ["--no-defaults", `--datadir=${data}`, "--auth-root-authentication-method=normal", "--skip-test-db"];
+  const places = [`--datadir=${data}`, `--tmpdir=${temporary}`];
+  const options = ["--no-defaults", ...places, "--auth-root-authentication-method=normal", "--skip-test-db"];
   const { status, stdout, stderr } = spawnSync(installer, options, { encoding: "utf8", ...who });
   if (status !== 0) throw new Error(`mariadb-install-db failed:\n${stdout}${stderr}`);
 }
