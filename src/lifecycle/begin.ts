@@ -30,8 +30,8 @@ export async function move(commit: Commit): Promise<void> {
   const content = wishes.signIn!.keep ? commit.replayed({ ...began }) : snapshot.content;
   const session = new Beginning(commit, content, changesHands ? host.now() : createdAt);
   await session.store(() => invalidate(commit, session));
-  if (session.isDropped) return commit.drop("ended");
   host.moves.delete(session.token.id);
+  if (session.isDropped) return commit.drop("ended");
   if (changesHands) host.emitter.emit("signedOut", { id: from, owner });
   announce(commit, session, { created: changesHands, from });
 }
