@@ -17,15 +17,15 @@ const open = async (url) => {
   return { store, sessions: createSessions({ secretKey: SECRET, store }) };
 };
 const requestWith = (cookie) => new Request("https://shop.example/", { headers: { cookie } });
-const ownerAt = async (sessions, cookie) => (await sessions.open(requestWith(cookie))).owner;
+const userAt = async (sessions, cookie) => (await sessions.open(requestWith(cookie))).userId;
 
 if (process.send) {
   const { sessions } = await open(process.argv[2]);
   const watch = async (cookie) => {
     // Reads until it is in the cache, says so, and then until it is gone, with a turn of the event loop between reads.
-    for (let reads = 0; reads < 5; reads += 1) await ownerAt(sessions, cookie);
+    for (let reads = 0; reads < 5; reads += 1) await userAt(sessions, cookie);
     process.send({ ready: true });
-    while ((await ownerAt(sessions, cookie)) !== undefined) await new Promise((resolve) => setImmediate(resolve));
+    while ((await userAt(sessions, cookie)) !== undefined) await new Promise((resolve) => setImmediate(resolve));
     process.send({ gone: Date.now() });
   };
   process.on("message", (cookie) => void watch(cookie));

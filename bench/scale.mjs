@@ -1,4 +1,4 @@
-// A million sessions in each server, and ten thousand of one owner.
+// A million sessions in each server, and ten thousand of one user.
 //
 //   npx tsx bench/scale.mjs [sessions] [engine] [owned]
 //
@@ -16,7 +16,7 @@ const OWNED = Number(process.argv[4] ?? 10_000);
 const EXPIRED = SESSIONS / 10;
 const SAMPLE = 5000;
 const SIDE_BY_SIDE = 64;
-/** About what the sealed record of a session of 171 bytes takes: 243 without an owner, 253 with one. */
+/** About what the sealed record of a session of 171 bytes takes: 243 without a user, 253 with one. */
 const PAYLOAD_BYTES = 251;
 const DAY = 86_400_000;
 
@@ -43,7 +43,7 @@ async function measure(name, url) {
     payload: randomBytes(PAYLOAD_BYTES),
     version,
     expiresAt: Date.now() + expiresIn,
-    owner: index % 2 ? `user-${index}` : undefined,
+    userId: index % 2 ? `user-${index}` : undefined,
   });
 
   const filled = await timed(() => each(SIDE_BY_SIDE, ids.length, (n) => store.create(ids[n], stored(1, n))));
@@ -74,13 +74,13 @@ async function measure(name, url) {
 
   const sessions = createSessions({ secretKey: randomBytes(32).toString("hex"), store, storeTimeout: "10m" });
   const signIns = await timed(() => each(SIDE_BY_SIDE, OWNED, () => signIn(sessions)));
-  note(`sign in, one owner, 64 side by side`, (signIns * 1000) / OWNED, "µs");
+  note(`sign in, one user, 64 side by side`, (signIns * 1000) / OWNED, "µs");
   let listed;
-  const listing = await timed(async () => (listed = await sessions.list("one owner")));
-  note(`list ${listed.length.toLocaleString("en")} of one owner`, listing, "ms");
+  const listing = await timed(async () => (listed = await sessions.list("one user")));
+  note(`list ${listed.length.toLocaleString("en")} of one user`, listing, "ms");
   const before = await timed(() => each(1, 200, (n) => store.read(chosen[n % chosen.length])));
   let ended;
-  const revoking = await timed(async () => (ended = await sessions.revokeAll("one owner")));
+  const revoking = await timed(async () => (ended = await sessions.revokeAll("one user")));
   note(`revokeAll of ${ended.toLocaleString("en")}`, revoking, "ms");
   if (listed.length !== OWNED || ended !== OWNED) throw new Error(`${OWNED} were signed in`);
 
@@ -111,7 +111,7 @@ async function measure(name, url) {
 
 async function signIn(sessions) {
   const session = await sessions.open(new Request("https://shop.example/"));
-  session.signIn("one owner");
+  session.signIn("one user");
   await sessions.commit(session, new Response());
 }
 

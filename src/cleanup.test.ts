@@ -22,7 +22,7 @@ function setup(answers: (number | Error | Promise<number>)[], storeTimeout = 500
     },
   };
   const emitter = createEmitter();
-  emitter.on("fault", (event) => faults.push(event));
+  emitter.on("error", (event) => faults.push(event));
   const clocks = { now: () => time.now, elapsed: () => time.elapsed };
   return { time, limits, faults, collector: createCollector({ store, emitter, storeTimeout, ...clocks }) };
 }
@@ -32,28 +32,28 @@ const never = () => new Promise<number>(() => {});
 describe("createCollector", () => {
   it("collects in batches until a round is done", async () => {
     const { limits, collector } = setup([500, 500, 499]);
-    collector.nudge();
+    collector.runIfDue();
     await collector.stop();
     // stop() ends after the batch under way.
     expect(limits).toEqual([500]);
 
     const other = setup([500, 500, 499]);
-    other.collector.nudge();
+    other.collector.runIfDue();
     for (let i = 0; i < 10; i++) await nextTurn();
     expect(other.limits).toEqual([500, 500, 500]);
   });
 
   it("collects once a minute, however often it is nudged", async () => {
     const { time, limits, collector } = setup([]);
-    for (let i = 0; i < 5; i++) collector.nudge();
+    for (let i = 0; i < 5; i++) collector.runIfDue();
     await nextTurn();
     expect(limits).toHaveLength(1);
     time.now += MINUTE - 1;
-    collector.nudge();
+    collector.runIfDue();
     await nextTurn();
     expect(limits).toHaveLength(1);
     time.now += 1;
-    collector.nudge();
+    collector.runIfDue();
     await nextTurn();
     expect(limits).toHaveLength(2);
   });
@@ -61,11 +61,11 @@ describe("createCollector", () => {
   it("does not begin a round while a batch of another is under way", async () => {
     let finish!: (count: number) => void;
     const { time, limits, collector } = setup([500, new Promise<number>((resolve) => (finish = resolve))]);
-    collector.nudge();
+    collector.runIfDue();
     await nextTurn();
     time.now += MINUTE - 1;
     time.elapsed += MINUTE - 1;
-    collector.nudge();
+    collector.runIfDue();
     await nextTurn();
     expect(limits).toHaveLength(2);
     finish(0);
@@ -74,22 +74,22 @@ describe("createCollector", () => {
 
   it("collects again after a call that never ends, and tells of it", async () => {
     const { time, limits, faults, collector } = setup([never()]);
-    collector.nudge();
+    collector.runIfDue();
     await nextTurn();
     time.elapsed += MINUTE;
-    collector.nudge();
+    collector.runIfDue();
     await nextTurn();
     expect(limits).toHaveLength(2);
     expect(faults).toEqual([{ error: expect.objectContaining({ code: "ERR_SESSION_STORE", status: 503 }) }]);
     time.elapsed += MINUTE;
-    collector.nudge();
+    collector.runIfDue();
     expect(limits).toHaveLength(3);
   });
 
   it("asks less and less often while no call ends, an hour apart in the end", async () => {
     const { time, limits, collector } = setup(Array.from({ length: 100 }, never));
     for (let minute = 0; minute < 24 * 60; minute++) {
-      collector.nudge();
+      collector.runIfDue();
       time.elapsed += MINUTE;
     }
     expect(limits.length).toBeLessThan(6 + 24);
@@ -100,9 +100,9 @@ describe("createCollector", () => {
   it("takes nothing from an answer that comes after it was given up", async () => {
     let finish!: (count: number) => void;
     const { time, limits, faults, collector } = setup([new Promise<number>((resolve) => (finish = resolve)), never()]);
-    collector.nudge();
+    collector.runIfDue();
     time.elapsed += MINUTE;
-    collector.nudge();
+    collector.runIfDue();
     expect(limits).toHaveLength(2);
     finish(500);
     await nextTurn();
@@ -112,33 +112,33 @@ describe("createCollector", () => {
 
   it("gives a batch as long as the store may take for anything, where that is longer than a minute", async () => {
     const { time, limits, collector } = setup([never()], 3 * MINUTE);
-    collector.nudge();
+    collector.runIfDue();
     time.elapsed += 3 * MINUTE - 1;
-    collector.nudge();
+    collector.runIfDue();
     expect(limits).toHaveLength(1);
     time.elapsed += 1;
-    collector.nudge();
+    collector.runIfDue();
     await nextTurn();
     expect(limits).toHaveLength(2);
   });
 
   it("stops after the store's timeout where a call never ends, and tells of it", async () => {
     const { faults, collector } = setup([never()], 10);
-    collector.nudge();
+    collector.runIfDue();
     await collector.stop();
     expect(faults).toEqual([{ error: expect.objectContaining({ code: "ERR_SESSION_STORE" }) }]);
   });
 
   it("collects once a minute of real time, although the clock was set back", async () => {
     const { time, limits, collector } = setup([]);
-    collector.nudge();
+    collector.runIfDue();
     await nextTurn();
     time.now -= 24 * 60 * MINUTE;
     time.elapsed += MINUTE - 1;
-    collector.nudge();
+    collector.runIfDue();
     expect(limits).toHaveLength(1);
     time.elapsed += 1;
-    collector.nudge();
+    collector.runIfDue();
     expect(limits).toHaveLength(2);
     await nextTurn();
   });
@@ -146,14 +146,14 @@ describe("createCollector", () => {
   it("tells of a failure, and tries again a minute later", async () => {
     const error = new Error("disk on fire");
     const { time, limits, faults, collector } = setup([error]);
-    collector.nudge();
+    collector.runIfDue();
     await nextTurn();
     expect(faults).toEqual([{ error }]);
-    collector.nudge();
+    collector.runIfDue();
     await nextTurn();
     expect(limits).toHaveLength(1);
     time.now += MINUTE;
-    collector.nudge();
+    collector.runIfDue();
     await nextTurn();
     expect(limits).toHaveLength(2);
   });
@@ -162,7 +162,7 @@ describe("createCollector", () => {
     const { time, limits, collector } = setup([]);
     await collector.stop();
     time.now += MINUTE;
-    collector.nudge();
+    collector.runIfDue();
     expect(limits).toEqual([]);
 
     const { read, create, update, touch, delete: end } = memoryStore();
@@ -172,7 +172,7 @@ describe("createCollector", () => {
       storeTimeout: 5000,
       now: () => START,
     });
-    expect(() => bare.nudge()).not.toThrow();
+    expect(() => bare.runIfDue()).not.toThrow();
     await expect(bare.stop()).resolves.toBeUndefined();
   });
 });

@@ -1,7 +1,7 @@
 import { SessionError } from "./errors.ts";
 import type { Emitter } from "./events.ts";
 import type { SessionStore } from "./store.ts";
-import { Patience } from "./waiting.ts";
+import { Deadline } from "./waiting.ts";
 
 const INTERVAL_MS = 60_000;
 /** A store that fails each time is asked less and less often: a call that never ends may hold a connection. */
@@ -11,7 +11,7 @@ const BATCH = 500;
 /** Has the store forget what has expired, now and then, behind requests that use it: without them there is nothing new. */
 export interface Collector {
   /** Starts a round if one is due. Costs a comparison where none is. */
-  nudge(): void;
+  runIfDue(): void;
   /** Ends after the batch under way, or after `storeTimeout`. */
   stop(): Promise<void>;
 }
@@ -67,7 +67,7 @@ export function createCollector(options: CollectorOptions): Collector {
     } catch (error) {
       if (round !== mine) return;
       failures += 1;
-      emitter.emit("fault", { error });
+      emitter.emit("error", { error });
     }
     if (round === mine) end(moment());
   }
@@ -82,11 +82,11 @@ export function createCollector(options: CollectorOptions): Collector {
     failures += 1;
     end(askedAt);
     const message = `The session store did not forget expired sessions within ${longestBatch} ms`;
-    emitter.emit("fault", { error: new SessionError("ERR_SESSION_STORE", message) });
+    emitter.emit("error", { error: new SessionError("ERR_SESSION_STORE", message) });
   }
 
   return {
-    nudge() {
+    runIfDue() {
       if (!store.deleteExpired || stopped) return;
       if (round) {
         if (!isPast(round.askedAt, longestBatch)) return;
@@ -100,9 +100,9 @@ export function createCollector(options: CollectorOptions): Collector {
       stopped = true;
       const underWay = round?.ended;
       if (!underWay) return;
-      await new Patience(storeTimeout)
-        .ask("collect", () => underWay)
-        .catch((error: unknown) => emitter.emit("fault", { error }));
+      await new Deadline(storeTimeout)
+        .run("collect", () => underWay)
+        .catch((error: unknown) => emitter.emit("error", { error }));
     },
   };
 }

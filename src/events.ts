@@ -3,13 +3,13 @@ import type { Client } from "./record/record.ts";
 /** What happened to a session: its public id, never its token. */
 export interface SessionEvent {
   readonly id: string;
-  readonly owner?: string | undefined;
+  readonly userId?: string | undefined;
 }
 
 export interface SessionEvents {
   /** A session was stored for the first time. */
   created: SessionEvent;
-  /** An owner signed in. `previousId`: the session's id until then, where there was one. */
+  /** A user signed in. `previousId`: the session's id until then, where there was one. */
   signedIn: SessionEvent & { readonly previousId?: string | undefined };
   /** The session's token was replaced by `rotate()`, or by periodic rotation once the client had the new one. */
   rotated: SessionEvent;
@@ -26,7 +26,7 @@ export interface SessionEvents {
   /** A request's changes were dropped, because the session had ended or its token had been replaced meanwhile. */
   dropped: SessionEvent & { readonly reason: "ended" | "superseded" };
   /** Something failed without a request to tell it to: a touch, or the collection of expired sessions. */
-  fault: { readonly id?: string | undefined; readonly error: unknown };
+  error: { readonly id?: string | undefined; readonly error: unknown };
 }
 
 export type SessionListener<Name extends keyof SessionEvents> = (event: SessionEvents[Name]) => void;
@@ -45,7 +45,7 @@ const NAMES: readonly (keyof SessionEvents)[] = [
   "replayed",
   "expired",
   "dropped",
-  "fault",
+  "error",
 ];
 
 /** A copy that no listener can change, with what the application told of clients in it; errors stay what they are. */

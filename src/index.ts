@@ -1,12 +1,12 @@
 export { createSessions, type Sessions } from "./sessions.ts";
-export type { ResponseHead } from "./request/cache-headers.ts";
+export type { ResponseHeaders } from "./request/cache-headers.ts";
 export type { Session, SessionData, SignInOptions } from "./session.ts";
 export type { SessionsOptions } from "./options.ts";
 export type { CookieOptions } from "./request/cookie.ts";
 export type { Duration } from "./lifecycle/timeouts.ts";
 export type { Limits } from "./changes/codec.ts";
 export type { SecretKey } from "./record/keyring.ts";
-export type { OwnerLimit, SessionInfo } from "./users.ts";
+export type { UserLimit, SessionInfo } from "./users.ts";
 export type { Client, Flash } from "./record/record.ts";
 export type { AnyRequest } from "./request/request.ts";
 export type { SessionEvent, SessionEvents, SessionListener } from "./events.ts";

@@ -1,11 +1,11 @@
 import { describe, expect, it } from "vitest";
 import { KEYS } from "../test/support/stores.ts";
-import { settle, type SessionsOptions } from "./options.ts";
+import { resolveOptions, type SessionsOptions } from "./options.ts";
 import { memoryStore } from "./stores/memory.ts";
 
 const good = { secretKey: KEYS[0], store: memoryStore() };
-const settled = (options: object = {}) => settle({ ...good, ...options });
-const refusal = (options: unknown) => () => settle(options as SessionsOptions);
+const settled = (options: object = {}) => resolveOptions({ ...good, ...options });
+const refusal = (options: unknown) => () => resolveOptions(options as SessionsOptions);
 const refusalWith = (options: object) => refusal({ ...good, ...options });
 
 describe("settle", () => {

@@ -2,7 +2,7 @@ import type { Limits } from "./changes/codec.ts";
 import { createCookie, type CookieOptions, type SessionCookie } from "./request/cookie.ts";
 import { ASSURANCE_LEVELS, milliseconds, type Duration, type Timeouts } from "./lifecycle/timeouts.ts";
 import { createKeyring, type Keyring, type SecretKey } from "./record/keyring.ts";
-import { capable, type OwnerLimit } from "./users.ts";
+import { capable, type UserLimit } from "./users.ts";
 import type { Client } from "./record/record.ts";
 import type { AnyRequest } from "./request/request.ts";
 import type { RotationPolicy } from "./lifecycle/rotation.ts";
@@ -36,8 +36,8 @@ export interface SessionsOptions {
    * one was first seen. Default none.
    */
   rotation?: { every: Duration; grace?: Duration };
-  /** How many sessions an owner may have, and what a further sign-in meets: `"evict"` (default) or `"refuse"`. */
-  maxPerOwner?: number | { sessions: number; whenFull?: "evict" | "refuse" };
+  /** How many sessions a user may have, and what a further sign-in meets: `"evict"` (default) or `"refuse"`. */
+  maxPerUser?: number | { sessions: number; whenFull?: "evict" | "refuse" };
   /** What to remember of the client that signs in, for `sessions.list` and the `replayed` event. Default nothing. */
   client?: (request: AnyRequest) => Client | undefined;
   /** How the cookie is set. */
@@ -58,7 +58,7 @@ export interface Settings {
   readonly store: SessionStore;
   readonly timeouts: Timeouts;
   readonly rotation: RotationPolicy | undefined;
-  readonly maxPerOwner: OwnerLimit | undefined;
+  readonly maxPerUser: UserLimit | undefined;
   readonly client: (request: AnyRequest) => Client | undefined;
   readonly cookie: SessionCookie;
   readonly trustProxy: boolean;
@@ -75,7 +75,7 @@ const OPTIONS = [
   "touchInterval",
   "timeouts",
   "rotation",
-  "maxPerOwner",
+  "maxPerUser",
   "client",
   "cookie",
   "trustProxy",
@@ -89,7 +89,7 @@ const STORE_METHODS = ["read", "create", "update", "touch", "delete"] as const;
 const MAX_TIMER_MS = 2 ** 31 - 1;
 
 /** @throws TypeError naming the option and the remedy. */
-export function settle(options: SessionsOptions): Settings {
+export function resolveOptions(options: SessionsOptions): Settings {
   known(options, OPTIONS, "createSessions");
   const {
     secretKey,
@@ -103,7 +103,7 @@ export function settle(options: SessionsOptions): Settings {
   known(cookie, COOKIE_OPTIONS, "cookie");
   known(limits, ["bytes", "depth"], "limits");
 
-  const timeouts = settleTimeouts(options);
+  const timeouts = resolveTimeouts(options);
   const settledCookie = createCookie(cookie, timeouts.absolute);
   const keyring = createKeyring(secretKey, settledCookie.baseName);
 
@@ -126,8 +126,8 @@ export function settle(options: SessionsOptions): Settings {
     keyring,
     store,
     timeouts,
-    rotation: settleRotation(options, timeouts),
-    maxPerOwner: settleLimit(options),
+    rotation: resolveRotation(options, timeouts),
+    maxPerUser: resolveLimit(options),
     client,
     cookie: settledCookie,
     trustProxy,
@@ -137,7 +137,7 @@ export function settle(options: SessionsOptions): Settings {
   };
 }
 
-function settleTimeouts(options: SessionsOptions): Timeouts {
+function resolveTimeouts(options: SessionsOptions): Timeouts {
   const level = options.timeouts === undefined ? undefined : presetOf(options);
   const idle = milliseconds(options.idleTimeout ?? level?.idleTimeout ?? "1d", "idleTimeout");
   const absolute = milliseconds(options.absoluteTimeout ?? level?.absoluteTimeout ?? "30d", "absoluteTimeout");
@@ -167,7 +167,7 @@ function presetOf({ timeouts, idleTimeout, absoluteTimeout }: SessionsOptions): 
   return ASSURANCE_LEVELS[timeouts!];
 }
 
-function settleRotation({ rotation }: SessionsOptions, timeouts: Timeouts): RotationPolicy | undefined {
+function resolveRotation({ rotation }: SessionsOptions, timeouts: Timeouts): RotationPolicy | undefined {
   if (rotation === undefined) return undefined;
   known(rotation, ["every", "grace"], "rotation");
   const every = milliseconds(rotation.every, "rotation.every");
@@ -179,14 +179,14 @@ function settleRotation({ rotation }: SessionsOptions, timeouts: Timeouts): Rota
   return { every, grace };
 }
 
-function settleLimit({ maxPerOwner, store }: SessionsOptions): OwnerLimit | undefined {
-  if (maxPerOwner === undefined) return undefined;
-  const { sessions, whenFull = "evict" } = typeof maxPerOwner === "number" ? { sessions: maxPerOwner } : maxPerOwner;
-  if (typeof maxPerOwner === "object") known(maxPerOwner, ["sessions", "whenFull"], "maxPerOwner");
+function resolveLimit({ maxPerUser, store }: SessionsOptions): UserLimit | undefined {
+  if (maxPerUser === undefined) return undefined;
+  const { sessions, whenFull = "evict" } = typeof maxPerUser === "number" ? { sessions: maxPerUser } : maxPerUser;
+  if (typeof maxPerUser === "object") known(maxPerUser, ["sessions", "whenFull"], "maxPerUser");
   if (whenFull !== "evict" && whenFull !== "refuse")
-    throw new TypeError('maxPerOwner.whenFull must be "evict" or "refuse"');
-  capable(store, "idsOf", "maxPerOwner");
-  return { sessions: count(sessions, "maxPerOwner"), whenFull };
+    throw new TypeError('maxPerUser.whenFull must be "evict" or "refuse"');
+  capable(store, "idsOfUser", "maxPerUser");
+  return { sessions: count(sessions, "maxPerUser"), whenFull };
 }
 
 function known(options: unknown, names: readonly string[], where: string): void {

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { START, site } from "../test/support/stores.ts";
-import { visitOf } from "./session.ts";
+import { requestSessionOf } from "./session.ts";
 
 interface Data {
   name?: string;
@@ -25,7 +25,7 @@ describe("Session", () => {
     expect(session).toMatchObject({
       isNew: true,
       isLoaded: true,
-      owner: undefined,
+      userId: undefined,
       signedInAt: undefined,
       createdAt: START,
     });
@@ -85,25 +85,25 @@ describe("session.flash", () => {
     const { browser } = site<Data>();
     const one = browser();
     await one.visit((session) => session.flash("info", "Saved."));
-    await one.visit((session) => expect(session.flashes("error")).toEqual([]));
-    await one.visit((session) => expect(session.flashes()).toEqual([{ category: "info", message: "Saved." }]));
-    await one.visit((session) => expect(session.flashes()).toEqual([]));
+    await one.visit((session) => expect(session.takeFlashes("error")).toEqual([]));
+    await one.visit((session) => expect(session.takeFlashes()).toEqual([{ category: "info", message: "Saved." }]));
+    await one.visit((session) => expect(session.takeFlashes()).toEqual([]));
   });
 
   it("shown in its own request leaves nothing for the next", async () => {
     const { browser } = await begun();
     await browser.visit((session) => {
       session.flash("info", "now");
-      expect(session.flashes("info")).toHaveLength(1);
+      expect(session.takeFlashes("info")).toHaveLength(1);
     });
-    await browser.visit((session) => expect(session.flashes()).toEqual([]));
+    await browser.visit((session) => expect(session.takeFlashes()).toEqual([]));
   });
 
   it("shown in its own request begins no session for a visitor", async () => {
     const { browser, store } = site<Data>();
     const answer = await browser().visit((session) => {
       session.flash("error", "Wrong password.");
-      session.flashes();
+      session.takeFlashes();
     });
     expect(answer.headers.getSetCookie()).toEqual([]);
     expect(store.calls.total).toBe(0);
@@ -116,15 +116,15 @@ describe("session.flash", () => {
 });
 
 describe("session.signIn", () => {
-  it("takes the owner's id: a string of 1 to 512 bytes", async () => {
+  it("takes the user's id: a string of 1 to 512 bytes", async () => {
     const { session } = await begun();
-    for (const owner of ["", undefined, null, 7, {}, "x".repeat(513), "ü".repeat(257)]) {
-      expect(() => session.signIn(owner as string)).toThrow(/must be the user's id/);
+    for (const userId of ["", undefined, null, 7, {}, "x".repeat(513), "ü".repeat(257)]) {
+      expect(() => session.signIn(userId as string)).toThrow(/takes the user's id/);
     }
-    for (const owner of ["0", "x".repeat(512), "ü".repeat(256), "__proto__", "a\0b", " "]) {
+    for (const userId of ["0", "x".repeat(512), "ü".repeat(256), "__proto__", "a\0b", " "]) {
       const browser = site().browser();
-      await browser.visit((one) => one.signIn(owner));
-      expect(await browser.owner()).toBe(owner);
+      await browser.visit((one) => one.signIn(userId));
+      expect(await browser.userId()).toBe(userId);
     }
   });
 
@@ -139,10 +139,10 @@ describe("session.signOut", () => {
     const { session, browser } = await begun();
     session.flash("info", "x");
     session.signOut();
-    expect(session).toMatchObject({ owner: undefined, signedInAt: undefined });
+    expect(session).toMatchObject({ userId: undefined, signedInAt: undefined });
     expect(Object.keys(session.data)).toEqual([]);
     expect(session.data.name).toBeUndefined();
-    expect(session.flashes()).toEqual([]);
+    expect(session.takeFlashes()).toEqual([]);
     expect(session.pop("name", "nobody")).toBe("nobody");
     const writes: (() => unknown)[] = [
       () => (session.data.name = "x"),
@@ -159,7 +159,7 @@ describe("session.signOut", () => {
     for (const write of writes) expect(write, `with ${String(write)}`).toThrow(TypeError);
     expect(writes[0]).toThrow(/a new one begins with the next request/);
     expect(Object.keys((await site<Data>().browser().begin()).session.data)).toEqual([]);
-    expect(await browser.owner()).toBe("alice");
+    expect(await browser.userId()).toBe("alice");
   });
 
   it("drops what was changed before it", async () => {
@@ -185,10 +185,10 @@ describe("A session that is not loaded", () => {
     for (const act of [
       () => session.data,
       () => session.id,
-      () => session.owner,
+      () => session.userId,
       () => session.isNew,
       () => session.expiresAt,
-      () => session.flashes(),
+      () => session.takeFlashes(),
       () => session.pop("name"),
       () => session.signOut(),
       () => session.rotate(),
@@ -215,7 +215,7 @@ describe("A session that is not loaded", () => {
 describe("visitOf", () => {
   it("refuses what is no session", () => {
     for (const other of [undefined, null, 5, {}, { data: {} }, new Request("https://shop.example/")]) {
-      expect(() => visitOf(other)).toThrow(/not a session/);
+      expect(() => requestSessionOf(other)).toThrow(/not a session/);
     }
   });
 });

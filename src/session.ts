@@ -1,12 +1,12 @@
 import type { Dictionary } from "./changes/codec.ts";
 import { commit } from "./lifecycle/commit.ts";
-import { isNewOwner } from "./lifecycle/plan.ts";
+import { isAnotherUser } from "./lifecycle/plan.ts";
 import { MAX_LIFETIME } from "./request/cookie.ts";
 import { SessionError } from "./errors.ts";
 import { milliseconds, type Duration } from "./lifecycle/timeouts.ts";
 import type { Flash } from "./record/record.ts";
 import { protect } from "./request/shared-handle.ts";
-import type { Visit } from "./request/request-session.ts";
+import type { RequestSession } from "./request/request-session.ts";
 import type { SignIn } from "./request/requested.ts";
 
 /** What may be said of a sign-in. */
@@ -61,14 +61,14 @@ export interface Session<Data extends object = SessionData> {
   flash(category: string, message: unknown): void;
 
   /** The messages not yet shown, of one category or of all, oldest first; they are gone once this request is stored. */
-  flashes(category?: string): Flash[];
+  takeFlashes(category?: string): Flash[];
 
   /** The public name of the session: safe to log, to list and to revoke by. Alone it opens nothing. */
   readonly id: string;
   /** Whether the session has not been stored yet. */
   readonly isNew: boolean;
   /** Who signed in, or `undefined`. */
-  readonly owner: string | undefined;
+  readonly userId: string | undefined;
   /** Epoch milliseconds; of a new session, now. */
   readonly createdAt: number;
   /** Epoch milliseconds, or `undefined` where nobody signed in. */
@@ -77,10 +77,10 @@ export interface Session<Data extends object = SessionData> {
   readonly expiresAt: number;
 
   /**
-   * Binds the session to its owner: gives it a new id and a new token, kills the old one at once, and starts both clocks
+   * Binds the session to its user: gives it a new id and a new token, kills the old one at once, and starts both clocks
    * anew. Where the session belonged to somebody else, it ends, and a new one begins with what this request has set.
    */
-  signIn(owner: string, options?: SignInOptions): void;
+  signIn(userId: string, options?: SignInOptions): void;
 
   /**
    * Whether somebody signed in no longer ago than this: ask before what needs a fresh proof (a change of password, a
@@ -144,36 +144,36 @@ const NO_DATA = new Proxy(Object.freeze(Object.create(null) as Dictionary), {
 });
 
 class SessionHandle implements Session {
-  readonly #visit: Visit;
+  readonly #requestSession: RequestSession;
 
-  constructor(visit: Visit) {
-    this.#visit = visit;
+  constructor(requestSession: RequestSession) {
+    this.#requestSession = requestSession;
   }
 
-  static visitOf(session: unknown): Visit {
-    if (typeof session === "object" && session !== null && #visit in session) return session.#visit;
+  static requestSessionOf(session: unknown): RequestSession {
+    if (typeof session === "object" && session !== null && #requestSession in session) return session.#requestSession;
     throw new TypeError("This is not a session; pass what sessions.open(request) gave");
   }
 
-  get #seen(): Visit {
-    const visit = this.#visit;
-    if (!visit.isLoaded) {
-      if (visit.fault !== undefined) throw visit.fault;
+  get #seen(): RequestSession {
+    const requestSession = this.#requestSession;
+    if (!requestSession.isLoaded) {
+      if (requestSession.loadError !== undefined) throw requestSession.loadError;
       throw new TypeError("The session is not loaded yet: this route is lazy, so await session.load() first");
     }
-    if (!visit.looked) looksFirst(visit);
-    return visit;
+    if (!requestSession.accessed) firstAccess(requestSession);
+    return requestSession;
   }
 
-  get #alive(): Visit {
-    const visit = this.#seen;
-    if (visit.signedOut) refuse();
-    return visit;
+  get #alive(): RequestSession {
+    const requestSession = this.#seen;
+    if (requestSession.signedOut) refuse();
+    return requestSession;
   }
 
   get data(): Dictionary {
-    const visit = this.#seen;
-    return visit.signedOut ? NO_DATA : visit.journal.data;
+    const requestSession = this.#seen;
+    return requestSession.signedOut ? NO_DATA : requestSession.journal.data;
   }
 
   pop(key: string, fallback?: unknown): unknown {
@@ -197,9 +197,9 @@ class SessionHandle implements Session {
     this.#alive.journal.flash({ category, message });
   }
 
-  flashes(category?: string): Flash[] {
-    const visit = this.#seen;
-    return visit.signedOut ? [] : visit.journal.takeFlashes(category);
+  takeFlashes(category?: string): Flash[] {
+    const requestSession = this.#seen;
+    return requestSession.signedOut ? [] : requestSession.journal.takeFlashes(category);
   }
 
   get id(): string {
@@ -210,20 +210,20 @@ class SessionHandle implements Session {
     return this.#seen.loaded === undefined;
   }
 
-  get owner(): string | undefined {
-    const { signedOut, wishes, loaded } = this.#seen;
-    return signedOut ? undefined : (wishes.signIn?.owner ?? loaded?.record.owner);
+  get userId(): string | undefined {
+    const { signedOut, requested, loaded } = this.#seen;
+    return signedOut ? undefined : (requested.signIn?.userId ?? loaded?.record.userId);
   }
 
   get createdAt(): number {
-    const { loaded, host } = this.#seen;
-    return loaded?.record.createdAt ?? host.now();
+    const { loaded, context } = this.#seen;
+    return loaded?.record.createdAt ?? context.now();
   }
 
   get signedInAt(): number | undefined {
-    const { signedOut, wishes, loaded, host } = this.#seen;
+    const { signedOut, requested, loaded, context } = this.#seen;
     if (signedOut) return undefined;
-    return wishes.signIn ? host.now() : loaded?.record.signedInAt;
+    return requested.signIn ? context.now() : loaded?.record.signedInAt;
   }
 
   get expiresAt(): number {
@@ -232,27 +232,34 @@ class SessionHandle implements Session {
 
   signedInWithin(duration: Duration): boolean {
     const since = this.signedInAt;
-    return since !== undefined && this.#visit.host.now() - since <= milliseconds(duration, "signedInWithin");
+    return (
+      since !== undefined && this.#requestSession.context.now() - since <= milliseconds(duration, "signedInWithin")
+    );
   }
 
   get passive(): boolean {
-    return this.#visit.passive;
+    return this.#requestSession.passive;
   }
 
   set passive(passive: boolean) {
-    this.#visit.passive = passive;
+    this.#requestSession.passive = passive;
   }
 
-  signIn(owner: string, options: SignInOptions = {}): void {
-    if (typeof owner !== "string" || owner === "" || Buffer.byteLength(owner) > 512 || /\p{Surrogate}/u.test(owner)) {
-      throw new TypeError("signIn(owner): the owner must be the user's id, a string of 1 to 512 bytes");
+  signIn(userId: string, options: SignInOptions = {}): void {
+    if (
+      typeof userId !== "string" ||
+      userId === "" ||
+      Buffer.byteLength(userId) > 512 ||
+      /\p{Surrogate}/u.test(userId)
+    ) {
+      throw new TypeError("signIn(userId) takes the user's id, a string of 1 to 512 bytes");
     }
-    const visit = this.#withHead("sign in");
-    const asked = settledSignIn(options);
-    // Nothing that the owner before has left may be seen by the next one.
-    const keep = isNewOwner(visit, owner) ? [] : asked.keep;
-    if (keep) visit.journal.restrict(keep);
-    visit.signIn({ owner, ...asked, keep });
+    const requestSession = this.#withHead("sign in");
+    const asked = resolveSignIn(options);
+    // Nothing that the user before has left may be seen by the next one.
+    const keep = isAnotherUser(requestSession, userId) ? [] : asked.keep;
+    if (keep) requestSession.journal.restrict(keep);
+    requestSession.signIn({ userId, ...asked, keep });
   }
 
   signOut(): void {
@@ -263,15 +270,15 @@ class SessionHandle implements Session {
     this.#withHead("rotate").rotate();
   }
 
-  #withHead(what: string): Visit {
-    const visit = this.#alive;
-    if (visit.headSent) {
+  #withHead(what: string): RequestSession {
+    const requestSession = this.#alive;
+    if (requestSession.headersSent) {
       throw new SessionError(
         "ERR_SESSION_HEADERS_SENT",
         `Too late to ${what}: the response's head, and the cookie with it, has left`,
       );
     }
-    return visit;
+    return requestSession;
   }
 
   async save(): Promise<void> {
@@ -280,7 +287,7 @@ class SessionHandle implements Session {
 
   async reload(): Promise<this> {
     await this.#seen.reload();
-    await commit(this.#visit, "save");
+    await commit(this.#requestSession, "save");
     return this;
   }
 
@@ -289,7 +296,7 @@ class SessionHandle implements Session {
   }
 
   get isLoaded(): boolean {
-    return this.#visit.isLoaded;
+    return this.#requestSession.isLoaded;
   }
 
   get [Symbol.toStringTag](): string {
@@ -297,7 +304,7 @@ class SessionHandle implements Session {
   }
 
   async load(): Promise<this> {
-    await this.#visit.load();
+    await this.#requestSession.load();
     return this;
   }
 }
@@ -308,9 +315,9 @@ protect(SessionHandle.prototype);
  * The response may now depend on the cookie, which caches learn from its head. Where that was sent without our knowledge
  * (a hijacked reply) the adapter's response says so; once the last byte is out, nothing can get into it any more.
  */
-function looksFirst(visit: Visit): void {
-  const { response } = visit;
-  const isTooLate = visit.headWritten || (!visit.headSent && response?.headersSent === true);
+function firstAccess(requestSession: RequestSession): void {
+  const { response } = requestSession;
+  const isTooLate = requestSession.headersWritten || (!requestSession.headersSent && response?.headersSent === true);
   if (isTooLate && response?.writableEnded !== true && response?.destroyed !== true) {
     throw new SessionError(
       "ERR_SESSION_HEADERS_SENT",
@@ -318,11 +325,11 @@ function looksFirst(visit: Visit): void {
         "before the first byte, or give the adapter { personal: true }, or a function of the request, for such routes",
     );
   }
-  visit.looked = true;
+  requestSession.accessed = true;
 }
 
 /** @throws TypeError for what can't be said of a sign-in. */
-function settledSignIn({ remember, note, keep, ...unknown }: SignInOptions): Omit<SignIn, "owner" | "id"> {
+function resolveSignIn({ remember, note, keep, ...unknown }: SignInOptions): Omit<SignIn, "userId" | "id"> {
   const [name] = Object.keys(unknown);
   if (name !== undefined) throw new TypeError(`signIn has no option ${name}; there are remember, note and keep`);
   if (keep !== undefined && !(Array.isArray(keep) && keep.every((key) => typeof key === "string"))) {
@@ -340,11 +347,11 @@ function settledSignIn({ remember, note, keep, ...unknown }: SignInOptions): Omi
   return { note, keep, idle, absolute };
 }
 
-export function sessionOf<Data extends object>(visit: Visit): Session<Data> {
-  return new SessionHandle(visit) as unknown as Session<Data>;
+export function sessionOf<Data extends object>(requestSession: RequestSession): Session<Data> {
+  return new SessionHandle(requestSession) as unknown as Session<Data>;
 }
 
 /** @throws TypeError for anything but a session. */
-export function visitOf(session: unknown): Visit {
-  return SessionHandle.visitOf(session);
+export function requestSessionOf(session: unknown): RequestSession {
+  return SessionHandle.requestSessionOf(session);
 }

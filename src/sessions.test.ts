@@ -40,8 +40,8 @@ describe("A visitor", () => {
   it.each<[string, (session: Session<Data>) => unknown]>([
     ["reads a key", (session) => session.data.n],
     ["pops a key", (session) => session.pop("n")],
-    ["shows flashes", (session) => session.flashes()],
-    ["asks who it is", (session) => [session.owner, session.id, session.isNew, session.expiresAt]],
+    ["shows flashes", (session) => session.takeFlashes()],
+    ["asks who it is", (session) => [session.userId, session.id, session.isNew, session.expiresAt]],
     ["signs out", (session) => session.signOut()],
     ["rotates", (session) => session.rotate()],
     ["saves", (session) => session.save()],
@@ -65,7 +65,7 @@ describe("A visitor", () => {
     );
     expect(store.calls).toMatchObject({ create: 1, total: 2 });
     expect(store.calls.deleteExpired).toBe(1);
-    expect(events).toEqual([{ name: "created", id: (await one.begin()).session.id, owner: undefined }]);
+    expect(events).toEqual([{ name: "created", id: (await one.begin()).session.id, userId: undefined }]);
     expect((await one.visit()).headers.getSetCookie()).toEqual([]);
   });
 
@@ -197,8 +197,8 @@ describe("The cookie", () => {
     const one = browser();
     await one.visit(signIn, { url: "http://shop.example/" });
     expect(Array.from(one.jar.keys())).toEqual(["session"]);
-    expect((await one.begin({}, "http://shop.example/")).session.owner).toBe("alice");
-    expect((await one.begin({}, HTTPS)).session.owner).toBeUndefined();
+    expect((await one.begin({}, "http://shop.example/")).session.userId).toBe("alice");
+    expect((await one.begin({}, HTTPS)).session.userId).toBeUndefined();
   });
 
   it("follows a proxy only where it is trusted", async () => {
@@ -228,7 +228,7 @@ describe("The cookie", () => {
     const answer = await browser.visit((session) => session.rotate());
     expect(answer.headers.getSetCookie()[0]).not.toContain("Max-Age");
     time.now += 3_600_000;
-    expect(await browser.owner()).toBeUndefined();
+    expect(await browser.userId()).toBeUndefined();
   });
 });
 
@@ -251,12 +251,12 @@ describe("A store that fails", () => {
   };
 
   /** A browser with a session, on a server whose store does as it is told from now on. */
-  async function failing(operation: "read" | "create" | "update" | "touch" | "delete", fault: Fault | "throw") {
+  async function failing(operation: "read" | "create" | "update" | "touch" | "delete", loadError: Fault | "throw") {
     const healthy = await signedIn({ idleTimeout: "1h" });
     const { backend, time } = healthy;
     const thrown = new Error("thrown");
     const store =
-      fault === "throw"
+      loadError === "throw"
         ? {
             ...backend,
             [operation]: () => {
@@ -264,15 +264,15 @@ describe("A store that fails", () => {
             },
           }
         : backend;
-    const faults = fault === "throw" ? {} : { [operation]: () => fault };
+    const faults = loadError === "throw" ? {} : { [operation]: () => loadError };
     const server = site<Data>({ store, faults, storeTimeout: "20ms", idleTimeout: "1h", clock: () => time.now });
     return { healthy, time, server, browser: healthy.browser.copy(server.sessions) };
   }
 
   it.each(outcomes)(
     "at read (%s) is ERR_SESSION_STORE, the cookie untouched, and nobody is anonymous",
-    async (_, fault) => {
-      const { browser, server, healthy } = await failing("read", fault);
+    async (_, loadError) => {
+      const { browser, server, healthy } = await failing("read", loadError);
       const request = new Request(HTTPS, { headers: { cookie: browser.cookie } });
       await expect(server.sessions.open(request)).rejects.toEqual(storeError());
       // It stays so for this request: a second look gives the same error, and never an empty session.
@@ -280,7 +280,7 @@ describe("A store that fails", () => {
       const session = server.sessions.of(request);
       expect(session.isLoaded).toBe(false);
       expect(() => session.data).toThrow(expect.objectContaining({ code: "ERR_SESSION_STORE" }));
-      expect(() => session.owner).toThrow(expect.objectContaining({ code: "ERR_SESSION_STORE" }));
+      expect(() => session.userId).toThrow(expect.objectContaining({ code: "ERR_SESSION_STORE" }));
       expect(() => session.signIn("bob")).toThrow(expect.objectContaining({ code: "ERR_SESSION_STORE" }));
       expect(() => session.signOut()).toThrow(expect.objectContaining({ code: "ERR_SESSION_STORE" }));
       const answer = await server.sessions.commit(
@@ -289,7 +289,7 @@ describe("A store that fails", () => {
       );
       expect(answer.headers.getSetCookie()).toEqual([]);
       expect(answer.headers.get("cache-control")).toBe("no-store");
-      expect(await healthy.browser.owner()).toBe("alice");
+      expect(await healthy.browser.userId()).toBe("alice");
     },
   );
 
@@ -302,17 +302,17 @@ describe("A store that fails", () => {
       handlers[operation](session);
       const { id } = session;
       await expect(end()).rejects.toEqual(storeError());
-      expect(await healthy.browser.owner()).toBe(operation === "delete" ? undefined : "alice");
+      expect(await healthy.browser.userId()).toBe(operation === "delete" ? undefined : "alice");
       if (operation === "create") expect(await healthy.backend.read(id)).toBeUndefined();
     },
   );
 
   it.each(
     (["create", "update", "delete"] as const).flatMap((operation) =>
-      outcomes.map(([name, fault]) => [operation, name, fault] as const),
+      outcomes.map(([name, loadError]) => [operation, name, loadError] as const),
     ),
-  )("at %s (%s) is ERR_SESSION_STORE, and no cookie is set or cleared", async (operation, _, fault) => {
-    const { browser, server } = await failing(operation, fault);
+  )("at %s (%s) is ERR_SESSION_STORE, and no cookie is set or cleared", async (operation, _, loadError) => {
+    const { browser, server } = await failing(operation, loadError);
     const one = operation === "create" ? server.browser() : browser;
     const { session, end } = await one.begin();
     handlers[operation](session);
@@ -323,12 +323,12 @@ describe("A store that fails", () => {
     expect(server.events).toEqual([]);
   });
 
-  it.each(outcomes)("at touch (%s) is told as a fault, and the response goes on", async (_, fault) => {
-    const { browser, server, time } = await failing("touch", fault);
+  it.each(outcomes)("at touch (%s) is told as a fault, and the response goes on", async (_, loadError) => {
+    const { browser, server, time } = await failing("touch", loadError);
     time.now += 1_000_000;
     const answer = await browser.visit((session) => session.data.n);
     expect(answer.headers.getSetCookie()).toEqual([]);
-    expect(server.events).toMatchObject([{ name: "fault", error: { code: "ERR_SESSION_STORE" } }]);
+    expect(server.events).toMatchObject([{ name: "error", error: { code: "ERR_SESSION_STORE" } }]);
   });
 
   it("leaves no rejection unhandled, however late it comes", async () => {
@@ -387,7 +387,7 @@ describe("After the response's head", () => {
   it("a session can't begin, end or change its token", async () => {
     const { browser } = await signedIn();
     const { session, end } = await browser.begin();
-    expect(session.owner).toBe("alice");
+    expect(session.userId).toBe("alice");
     await end();
     for (const act of [() => session.signIn("bob"), () => session.signOut(), () => session.rotate()]) {
       expect(act).toThrow(late);
@@ -402,7 +402,7 @@ describe("After the response's head", () => {
   it("a session that there is can be changed, if it is saved", async () => {
     const { browser } = await signedIn();
     const { session, end } = await browser.begin();
-    expect(session.owner).toBe("alice");
+    expect(session.userId).toBe("alice");
     await end();
     expect(browser.sessions.unsaved(session)).toBeUndefined();
     session.data.n = 7;
@@ -418,7 +418,7 @@ describe("After the response's head", () => {
       const answer = await end();
       expect(answer.headers.get("vary")).toBeNull();
       expect(() => session.data).toThrow(late);
-      expect(() => session.owner).toThrow(/personal: true/);
+      expect(() => session.userId).toThrow(/personal: true/);
       await expect(session.save()).rejects.toEqual(late);
     }
   });
@@ -426,7 +426,7 @@ describe("After the response's head", () => {
   it("a session is looked at for the first time where it was attached", async () => {
     const { browser } = await signedIn();
     const session = await browser.sessions.attach(new Request(HTTPS, { headers: { cookie: browser.cookie } }));
-    expect(session.owner).toBe("alice");
+    expect(session.userId).toBe("alice");
   });
 });
 
@@ -540,7 +540,7 @@ describe("Secrets", () => {
 });
 
 describe("Events", () => {
-  it("tell what happened, in order, with id and owner", async () => {
+  it("tell what happened, in order, with id and user", async () => {
     const { browser, events } = site<Data>();
     const one = browser();
     await one.visit((session) => (session.data.n = 1));
@@ -550,10 +550,10 @@ describe("Events", () => {
     await one.visit((session) => session.rotate());
     await one.visit((session) => session.signOut());
     expect(events).toEqual([
-      { name: "created", id, owner: undefined },
-      { name: "signedIn", id: nextId, owner: "alice", previousId: id },
-      { name: "rotated", id: nextId, owner: "alice" },
-      { name: "signedOut", id: nextId, owner: "alice" },
+      { name: "created", id, userId: undefined },
+      { name: "signedIn", id: nextId, userId: "alice", previousId: id },
+      { name: "rotated", id: nextId, userId: "alice" },
+      { name: "signedOut", id: nextId, userId: "alice" },
     ]);
   });
 

@@ -1,18 +1,24 @@
 import { createCollector } from "./cleanup.ts";
 import { commit } from "./lifecycle/commit.ts";
-import { forbidCaching, forbidSharing, markPrivate, varyByCookie, type ResponseHead } from "./request/cache-headers.ts";
+import {
+  forbidCaching,
+  forbidSharing,
+  markPrivate,
+  varyByCookie,
+  type ResponseHeaders,
+} from "./request/cache-headers.ts";
 import { SessionError } from "./errors.ts";
 import { createEmitter, type SessionEvents, type SessionListener } from "./events.ts";
 import { answered, hasHead, headToBe, refuseUsed } from "./request/fetch-response.ts";
-import { settle, type SessionsOptions } from "./options.ts";
+import { resolveOptions, type SessionsOptions } from "./options.ts";
 import { createLiveHandles } from "./signals.ts";
 import { checkOrigin } from "./request/origin.ts";
 import { list, revoke, revokeAll, revokeEverything, storedUnder, type SessionInfo } from "./users.ts";
 import type { AnyRequest, Closing } from "./request/request.ts";
 import { innermost } from "./request/request.ts";
-import { sessionOf, visitOf, type Session, type SessionData } from "./session.ts";
-import { Visit, type Host } from "./request/request-session.ts";
-import { createLanes } from "./waiting.ts";
+import { sessionOf, requestSessionOf, type Session, type SessionData } from "./session.ts";
+import { RequestSession, type Context } from "./request/request-session.ts";
+import { createKeyedQueue } from "./waiting.ts";
 
 /** What `createSessions` makes: the one thing of Sojourn that has a state. */
 export interface Sessions<Data extends object = SessionData> {
@@ -33,11 +39,11 @@ export interface Sessions<Data extends object = SessionData> {
   commit(session: Session<Data>, response: Response): Promise<Response>;
 
   /**
-   * Where is this owner signed in? The latest sign-in first. `current` marks the caller's own.
+   * Where is this user signed in? The latest sign-in first. `current` marks the caller's own.
    *
-   * @throws TypeError where the store has no `idsOf`. SessionError ERR_SESSION_STORE.
+   * @throws TypeError where the store has no `idsOfUser`. SessionError ERR_SESSION_STORE.
    */
-  list(owner: string, options?: { current?: string | undefined }): Promise<SessionInfo[]>;
+  list(userId: string, options?: { current?: string | undefined }): Promise<SessionInfo[]>;
 
   /**
    * The session of a request that is taken over by a WebSocket, an event stream or the like: there, changes of data are
@@ -51,8 +57,8 @@ export interface Sessions<Data extends object = SessionData> {
   /** Ends a session by its public id; its next request is anonymous. `true` if it was live. */
   revoke(id: string): Promise<boolean>;
 
-  /** Ends all sessions of an owner, but for the one with the id `except`; says how many. */
-  revokeAll(owner: string, options?: { except?: string | undefined }): Promise<number>;
+  /** Ends all sessions of a user, but for the one with the id `except`; says how many. */
+  revokeAll(userId: string, options?: { except?: string | undefined }): Promise<number>;
 
   /** Ends every session in the store; says how many. */
   revokeEverything(): Promise<number>;
@@ -72,7 +78,7 @@ export interface Sessions<Data extends object = SessionData> {
    *
    * @throws only by the promise: what `session.save()` throws.
    */
-  conclude(session: Session<Data>, head: ResponseHead): Promise<void> | undefined;
+  conclude(session: Session<Data>, head: ResponseHeaders): Promise<void> | undefined;
 
   /** For adapters: whose `close` event says that the response is done with. Then nobody is left to hear `session.signal`. */
   finishesWith(session: Session<Data>, response: Closing): void;
@@ -81,7 +87,7 @@ export interface Sessions<Data extends object = SessionData> {
    * For adapters: writes to the head of an error's response, which stores nothing: the rules for caches, and the cookie of
    * what was stored before.
    */
-  concludeFailure(session: Session<Data>, head: ResponseHead): void;
+  concludeFailure(session: Session<Data>, head: ResponseHeaders): void;
 
   /** For adapters: the error that a response must end with, if its session was changed after its head without `save()`. */
   unsaved(session: Session<Data>): SessionError | undefined;
@@ -94,11 +100,11 @@ export interface Sessions<Data extends object = SessionData> {
  * @throws TypeError for any option that is missing, unknown or contradictory, naming the remedy.
  */
 export function createSessions<Data extends object = SessionData>(options: SessionsOptions): Sessions<Data> {
-  const settings = settle(options);
+  const settings = resolveOptions(options);
   const emitter = createEmitter();
-  const shared = { ...settings, emitter, lanes: createLanes() };
-  const host: Host = { ...shared, live: createLiveHandles(shared), moves: new Map() };
-  const collector = createCollector(host);
+  const shared = { ...settings, emitter, commits: createKeyedQueue() };
+  const context: Context = { ...shared, live: createLiveHandles(shared), moves: new Map() };
+  const collector = createCollector(context);
   /** Where a request keeps its session: a property is cheaper than an entry in a WeakMap, at every garbage collection. */
   const kept = Symbol("sojourn");
   /** For requests that somebody has frozen. */
@@ -108,67 +114,67 @@ export function createSessions<Data extends object = SessionData>(options: Sessi
     const keeper = innermost(request) as { [kept]?: Session<Data> };
     const found = keeper[kept] ?? keptElsewhere.get(keeper);
     if (found) return found;
-    const session = sessionOf<Data>(new Visit(host, request));
+    const session = sessionOf<Data>(new RequestSession(context, request));
     if (Object.isExtensible(keeper)) keeper[kept] = session;
     else keptElsewhere.set(keeper, session);
     return session;
   }
 
-  function conclude(session: Session<Data>, head: ResponseHead): Promise<void> | undefined {
-    const visit = visitOf(session);
-    if (visit.headSent) {
+  function conclude(session: Session<Data>, head: ResponseHeaders): Promise<void> | undefined {
+    const requestSession = requestSessionOf(session);
+    if (requestSession.headersSent) {
       // An event stream, say, has a response all the same.
-      if (visit.attached && !visit.headWritten) writeHead(visit, head);
+      if (requestSession.attached && !requestSession.headersWritten) writeHeaders(requestSession, head);
       return undefined;
     }
-    if (visit.failed || visit.fault !== undefined || visit.isGivenUp) {
-      writeFailureHead(visit, head);
+    if (requestSession.failed || requestSession.loadError !== undefined || requestSession.isSetAside) {
+      writeFailureHeaders(requestSession, head);
       return undefined;
     }
     const failed = (error: unknown) => {
-      visit.failed = true;
-      visit.headSent = false;
+      requestSession.failed = true;
+      requestSession.headersSent = false;
       throw error;
     };
-    visit.leaveOut();
-    const storing = visit.isLoaded && !visit.isUntouched ? concluded(visit) : undefined;
+    requestSession.dropSetAside();
+    const storing = requestSession.isLoaded && !requestSession.isUntouched ? concluded(requestSession) : undefined;
     // From here on the cookie is decided.
-    visit.headSent = true;
+    requestSession.headersSent = true;
     if (!storing) {
-      writeHead(visit, head);
+      writeHeaders(requestSession, head);
       return undefined;
     }
-    collector.nudge();
-    return storing.then(() => writeHead(visit, head)).catch(failed);
+    collector.runIfDue();
+    return storing.then(() => writeHeaders(requestSession, head)).catch(failed);
   }
 
   /** The responses that a session's cookie is in. */
-  const carriers = new WeakMap<Response, Visit>();
+  const carriers = new WeakMap<Response, RequestSession>();
 
   async function commitTo(session: Session<Data>, response: Response): Promise<Response> {
-    const visit = visitOf(session);
+    const requestSession = requestSessionOf(session);
     if (!hasHead(response)) {
-      attachTo(visit);
-      await commit(visit, "save");
+      attachTo(requestSession);
+      await commit(requestSession, "save");
       return response;
     }
     refuseUsed(response);
-    const inIt = carriers.get(response) === visit ? visit.handedOut : undefined;
-    if (visit.headWritten && !visit.attached) {
+    const inIt = carriers.get(response) === requestSession ? requestSession.issuedCookie : undefined;
+    if (requestSession.headersWritten && !requestSession.attached) {
       // Whoever commits once more has a head that has not left.
-      visit.headSent = false;
-      if (inIt === undefined) visit.setCookie ??= visit.handedOut;
+      requestSession.headersSent = false;
+      if (inIt === undefined) requestSession.setCookie ??= requestSession.issuedCookie;
     }
     const head = headToBe(response);
     await conclude(session, head);
     // workerd's WebSocket outlives the response that begins it.
     const isTakenOver = response.status === 101;
-    if (isTakenOver) attachTo(visit);
+    if (isTakenOver) attachTo(requestSession);
     const answer = answered(response, head.writes, {
-      done: isTakenOver ? undefined : visit.untilEndOfBody(),
-      replaces: inIt === visit.handedOut ? undefined : inIt,
+      done: isTakenOver ? undefined : requestSession.untilEndOfBody(),
+      replaces: inIt === requestSession.issuedCookie ? undefined : inIt,
     });
-    carriers.set(answer, visit);
+    carriers.set(answer, requestSession);
     return answer;
   }
 
@@ -185,32 +191,32 @@ export function createSessions<Data extends object = SessionData>(options: Sessi
 
     conclude,
 
-    concludeFailure: (session, head) => writeFailureHead(visitOf(session), head),
+    concludeFailure: (session, head) => writeFailureHeaders(requestSessionOf(session), head),
 
     async attach(request, { origins = [] } = {}) {
-      checkOrigin(request, origins, host.trustProxy);
+      checkOrigin(request, origins, context.trustProxy);
       const session = of(request);
-      attachTo(visitOf(session));
+      attachTo(requestSessionOf(session));
       return session.load();
     },
 
-    async list(owner, { current } = {}) {
-      const sessions = await list(host, owner);
-      const stored = storedUnder(host, current);
+    async list(userId, { current } = {}) {
+      const sessions = await list(context, userId);
+      const stored = storedUnder(context, current);
       return sessions.map((info) => ({ ...info, isCurrent: info.id === stored }));
     },
 
-    revoke: (id) => revoke(host, id),
-    revokeAll: (owner, { except } = {}) => revokeAll(host, owner, except),
-    revokeEverything: () => revokeEverything(host),
+    revoke: (id) => revoke(context, id),
+    revokeAll: (userId, { except } = {}) => revokeAll(context, userId, except),
+    revokeEverything: () => revokeEverything(context),
 
     finishesWith(session, response) {
-      visitOf(session).response = response;
+      requestSessionOf(session).response = response;
     },
 
     unsaved(session) {
-      const visit = visitOf(session);
-      if (!visit.headSent || !visit.isChanged) return undefined;
+      const requestSession = requestSessionOf(session);
+      if (!requestSession.headersSent || !requestSession.isChanged) return undefined;
       return new SessionError(
         "ERR_SESSION_HEADERS_SENT",
         "The session was changed after the response's head had left, and not saved: await session.save() after such a change",
@@ -220,53 +226,55 @@ export function createSessions<Data extends object = SessionData>(options: Sessi
     on: emitter.on,
 
     async close() {
-      host.live.close();
+      context.live.close();
       await collector.stop();
-      await host.store.close?.();
+      await context.store.close?.();
     },
   };
 }
 
 /** Stores what the visit did, as its response is about to leave. */
-function concluded(visit: Visit): Promise<void> | undefined {
-  const waiting = visit.setCookie;
-  const storing = commit(visit, "response");
+function concluded(requestSession: RequestSession): Promise<void> | undefined {
+  const waiting = requestSession.setCookie;
+  const storing = commit(requestSession, "response");
   if (waiting === undefined) return storing;
-  return Promise.resolve(storing).then(() => (visit.setCookie === waiting ? visit.recallCookie() : undefined));
+  return Promise.resolve(storing).then(() =>
+    requestSession.setCookie === waiting ? requestSession.recallCookie() : undefined,
+  );
 }
 
 /**
  * Tells caches to leave the response of a failure alone. What was stored before the failure has its cookie: without it the
  * client would be signed out.
  */
-function writeFailureHead(visit: Visit, head: ResponseHead): void {
-  visit.looked = visit.headSent = visit.headWritten = true;
+function writeFailureHeaders(requestSession: RequestSession, head: ResponseHeaders): void {
+  requestSession.accessed = requestSession.headersSent = requestSession.headersWritten = true;
   forbidCaching(head);
-  const cookie = visit.setCookie ?? visit.handedOut;
-  visit.setCookie = undefined;
+  const cookie = requestSession.setCookie ?? requestSession.issuedCookie;
+  requestSession.setCookie = undefined;
   if (cookie === undefined) return;
-  visit.handedOut = cookie;
+  requestSession.issuedCookie = cookie;
   head.append("Set-Cookie", cookie);
 }
 
 /** There is no response, or none whose head could set a cookie. If there is one, it is personal. */
-function attachTo(visit: Visit): void {
-  visit.attached = visit.headSent = visit.looked = true;
+function attachTo(requestSession: RequestSession): void {
+  requestSession.attached = requestSession.headersSent = requestSession.accessed = true;
 }
 
 /** Tells the client its cookie, and caches what they may do with the response. */
-function writeHead(visit: Visit, head: ResponseHead): void {
-  const { setCookie } = visit;
-  visit.headWritten = true;
-  if (!visit.looked && setCookie === undefined) return;
+function writeHeaders(requestSession: RequestSession, head: ResponseHeaders): void {
+  const { setCookie } = requestSession;
+  requestSession.headersWritten = true;
+  if (!requestSession.accessed && setCookie === undefined) return;
   varyByCookie(head);
   if (setCookie === undefined) {
     // What is not read yet may turn out to be somebody's when the head is long gone.
-    if (visit.personal || !visit.isLoaded) markPrivate(head);
+    if (requestSession.personal || !requestSession.isLoaded) markPrivate(head);
     return;
   }
-  visit.setCookie = undefined;
-  visit.handedOut = setCookie;
+  requestSession.setCookie = undefined;
+  requestSession.issuedCookie = setCookie;
   head.append("Set-Cookie", setCookie);
   forbidSharing(head);
 }

@@ -14,13 +14,13 @@ async function connected(options: Partial<SessionsOptions> = {}) {
   await browser.visit((session) => session.signIn("ada"));
   const upgrade = (headers: Record<string, string> = {}) =>
     new Request("https://shop.example/socket", {
-      headers: { cookie: browser.cookie, host: "shop.example", ...headers },
+      headers: { cookie: browser.cookie, context: "shop.example", ...headers },
     });
   return { shop, browser, upgrade };
 }
 
 describe("session.signal", () => {
-  it("aborts when the session is signed out by another request, revoked, or ended with all of its owner's", async () => {
+  it("aborts when the session is signed out by another request, revoked, or ended with all of its user's", async () => {
     for (const end of ["signOut", "revoke", "revokeAll"] as const) {
       const { shop, browser, upgrade } = await connected();
       const session = await shop.sessions.attach(upgrade());
@@ -247,7 +247,7 @@ describe("session.signal", () => {
     });
     await vi.waitFor(() => expect(signal.aborted).toBe(true));
     expect(own?.aborted).toBe(false);
-    expect((await planted.reload()).owner).toBeUndefined();
+    expect((await planted.reload()).userId).toBeUndefined();
   });
 
   it("is let go of when an adapter says that the response is finished", async () => {
@@ -279,9 +279,9 @@ describe("sessions.attach", () => {
     const { shop, upgrade } = await connected();
     const attach = (origin?: string, origins?: string[]) =>
       shop.sessions.attach(upgrade(origin === undefined ? {} : { origin }), { origins: origins ?? [] });
-    expect((await attach()).owner).toBe("ada");
-    expect((await attach("https://shop.example")).owner).toBe("ada");
-    expect((await attach("https://app.example", ["https://app.example"])).owner).toBe("ada");
+    expect((await attach()).userId).toBe("ada");
+    expect((await attach("https://shop.example")).userId).toBe("ada");
+    expect((await attach("https://app.example", ["https://app.example"])).userId).toBe("ada");
     for (const origin of [
       "https://evil.example",
       "null",
@@ -314,7 +314,7 @@ describe("sessions.attach", () => {
       expect((await socket.reload()).data).toEqual({ round: i });
     }
     await browser.visit((session) => session.signOut());
-    expect((await socket.reload()).owner).toBeUndefined();
+    expect((await socket.reload()).userId).toBeUndefined();
     expect(socket.data).toEqual({});
   });
 
@@ -323,7 +323,7 @@ describe("sessions.attach", () => {
     const socket = await shop.sessions.attach(upgrade());
     for (let i = 0; i < 4; i++) {
       shop.time.now += HOUR / 2;
-      expect((await socket.reload()).owner).toBe("ada");
+      expect((await socket.reload()).userId).toBe("ada");
     }
   });
 });

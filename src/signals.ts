@@ -1,8 +1,8 @@
 import { setMaxListeners } from "node:events";
 import { SessionError } from "./errors.ts";
 import { loadLatest } from "./record/load.ts";
-import type { Host } from "./request/request-session.ts";
-import { forEach, Patience } from "./waiting.ts";
+import type { Context } from "./request/request-session.ts";
+import { forEach, Deadline } from "./waiting.ts";
 
 /** How often sessions are looked at while nothing would be heard of their end, and how often in any case. */
 const POLL_MS = 1000;
@@ -42,8 +42,8 @@ interface Watch {
  * once more when it is back. Expiry, and whatever went unheard, is found by looking: at the beginning, at the end as it was
  * known, and now and then.
  */
-export function createLiveHandles(host: Omit<Host, "live" | "moves">): LiveHandles {
-  const { store, emitter, now } = host;
+export function createLiveHandles(context: Omit<Context, "live" | "moves">): LiveHandles {
+  const { store, emitter, now } = context;
   const watches = new Map<string, Watch>();
   let unsubscribe: (() => void) | undefined;
   let isHearing = false;
@@ -125,7 +125,7 @@ export function createLiveHandles(host: Omit<Host, "live" | "moves">): LiveHandl
   async function look(id: string, watch: Watch): Promise<void> {
     if (watches.get(id) !== watch) return;
     try {
-      const loaded = await loadLatest(host, id, new Patience(host.storeTimeout));
+      const loaded = await loadLatest(context, id, new Deadline(context.storeTimeout));
       if (watches.get(id) !== watch) return;
       if (!loaded || loaded.expiresAt <= now()) {
         end(id, "expired or revoked");
@@ -139,7 +139,7 @@ export function createLiveHandles(host: Omit<Host, "live" | "moves">): LiveHandl
       if (watch.controllers.size === 0) forget(id, watch);
       else wait(id, watch, loaded.expiresAt - now());
     } catch (error) {
-      emitter.emit("fault", { id, error });
+      emitter.emit("error", { id, error });
       if (watches.get(id) === watch) wait(id, watch, RETRY_MS);
       // A record that can't be opened says nothing of the others.
       if (error instanceof SessionError && error.code === "ERR_SESSION_STORE") throw error;

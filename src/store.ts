@@ -13,8 +13,8 @@ export interface StoredSession {
   readonly version: number;
   /** Epoch milliseconds. From this very millisecond on the session is unreadable. */
   readonly expiresAt: number;
-  /** Whom the session belongs to, if anyone: what `idsOf` finds it by. */
-  readonly owner?: string | undefined;
+  /** Whom the session belongs to, if anyone: what `idsOfUser` finds it by. */
+  readonly userId?: string | undefined;
 }
 
 /** What a store puts in the place of a session. */
@@ -55,7 +55,7 @@ export interface SessionStore {
 
   /**
    * Replaces the session under `id` if its version is `expectedVersion`, in one atomic step: payload, version, expiry
-   * (see `extendOnly`) and owner. `false`, without effect, where the version is another or the session is gone or expired. It never
+   * (see `extendOnly`) and user. `false`, without effect, where the version is another or the session is gone or expired. It never
    * creates and never resurrects.
    */
   update(id: string, stored: SessionUpdate, expectedVersion: number): Promise<boolean>;
@@ -69,8 +69,8 @@ export interface SessionStore {
   /** Ends the session under `id`. Idempotent; `true` if it was this call that ended a live session. */
   delete(id: string): Promise<boolean>;
 
-  /** Capability: the ids of `owner`'s live sessions. */
-  idsOf?(owner: string): Promise<string[]>;
+  /** Capability: the ids of `user`'s live sessions. */
+  idsOfUser?(userId: string): Promise<string[]>;
 
   /**
    * Capability of a store whose `read` may answer from a near cache: `read` past it. Sojourn asks it whenever the

@@ -5,18 +5,18 @@ import { memoryStore } from "./stores/memory.ts";
 
 const HOUR = 3_600_000;
 
-async function signIn(shop: Site<Record<string, unknown>>, owner: string, note?: string) {
+async function signIn(shop: Site<Record<string, unknown>>, userId: string, note?: string) {
   const browser = shop.browser();
   let id = "";
   await browser.visit((session) => {
-    session.signIn(owner, { note });
+    session.signIn(userId, { note });
     id = session.id;
   });
   return { browser, id };
 }
 
 describe("sessions.list", () => {
-  it("tells where an owner is signed in, the latest first, and which session is the caller's", async () => {
+  it("tells where a user is signed in, the latest first, and which session is the caller's", async () => {
     const shop = site({
       client: (request) => ({ userAgent: (request as Request).headers.get("user-agent") ?? "none" }),
     });
@@ -29,7 +29,7 @@ describe("sessions.list", () => {
     expect(await shop.sessions.list("ada", { current: first.id })).toEqual([
       {
         id: second.id,
-        owner: "ada",
+        userId: "ada",
         createdAt: START + HOUR,
         signedInAt: START + HOUR,
         lastSeenAt: START + HOUR,
@@ -40,7 +40,7 @@ describe("sessions.list", () => {
       },
       {
         id: first.id,
-        owner: "ada",
+        userId: "ada",
         createdAt: START,
         signedInAt: START,
         lastSeenAt: START + 2 * HOUR,
@@ -53,7 +53,7 @@ describe("sessions.list", () => {
     expect(await shop.sessions.list("nobody")).toEqual([]);
   });
 
-  it("does not show what has ended, been taken over by another owner, or expired", async () => {
+  it("does not show what has ended, been taken over by another user, or expired", async () => {
     const shop = site();
     const [out, over, gone] = [await signIn(shop, "ada"), await signIn(shop, "ada"), await signIn(shop, "ada")];
     await out.browser.visit((session) => session.signOut());
@@ -86,11 +86,13 @@ describe("sessions.list", () => {
     }
   });
 
-  it("needs a store that knows owners, and says so", async () => {
-    const { idsOf: _without, ...store } = memoryStore();
+  it("needs a store that knows users, and says so", async () => {
+    const { idsOfUser: _without, ...store } = memoryStore();
     const sessions = createSessions({ secretKey: KEYS[0], store });
-    await expect(sessions.list("ada")).rejects.toThrow("needs a store with idsOf()");
-    expect(() => createSessions({ secretKey: KEYS[0], store, maxPerOwner: 3 })).toThrow("needs a store with idsOf()");
+    await expect(sessions.list("ada")).rejects.toThrow("needs a store with idsOfUser()");
+    expect(() => createSessions({ secretKey: KEYS[0], store, maxPerUser: 3 })).toThrow(
+      "needs a store with idsOfUser()",
+    );
   });
 });
 
@@ -102,8 +104,8 @@ describe("sessions.revoke", () => {
     shop.sessions.on("revoked", (event) => revoked.push(event));
     expect(await shop.sessions.revoke(id)).toBe(true);
     expect(await shop.sessions.revoke(id)).toBe(false);
-    expect(await browser.owner()).toBeUndefined();
-    expect(revoked).toEqual([{ id, owner: "ada" }]);
+    expect(await browser.userId()).toBeUndefined();
+    expect(revoked).toEqual([{ id, userId: "ada" }]);
   });
 
   it("is not undone by a request in flight that writes, touches, or rotates", async () => {
@@ -117,20 +119,20 @@ describe("sessions.revoke", () => {
       await shop.sessions.revoke(id);
       const answer = await slow.end();
       expect(answer.headers.getSetCookie()).toEqual([]);
-      expect(await browser.owner()).toBeUndefined();
+      expect(await browser.userId()).toBeUndefined();
       expect(await shop.backend.read(id)).toBeUndefined();
     }
   });
 });
 
 describe("sessions.revokeAll", () => {
-  it("ends all of an owner's sessions but one", async () => {
+  it("ends all of a user's sessions but one", async () => {
     const shop = site();
     const mine = await Promise.all([signIn(shop, "ada"), signIn(shop, "ada"), signIn(shop, "ada")]);
     const other = await signIn(shop, "grace");
     expect(await shop.sessions.revokeAll("ada", { except: mine[1].id })).toBe(2);
-    expect(await Promise.all(mine.map(({ browser }) => browser.owner()))).toEqual([undefined, "ada", undefined]);
-    expect(await other.browser.owner()).toBe("grace");
+    expect(await Promise.all(mine.map(({ browser }) => browser.userId()))).toEqual([undefined, "ada", undefined]);
+    expect(await other.browser.userId()).toBe("grace");
     expect(await shop.sessions.revokeAll("ada")).toBe(1);
   });
 
@@ -179,24 +181,24 @@ describe("sessions.revokeEverything", () => {
     const visitor = shop.browser();
     await visitor.visit((session) => (session.data["cart"] = ["tea"]));
     expect(await shop.sessions.revokeEverything()).toBe(3);
-    expect(await Promise.all(all.map(({ browser }) => browser.owner()))).toEqual([undefined, undefined]);
+    expect(await Promise.all(all.map(({ browser }) => browser.userId()))).toEqual([undefined, undefined]);
     expect(await visitor.data()).toEqual({});
   });
 });
 
-describe("maxPerOwner", () => {
+describe("maxPerUser", () => {
   it("ends the oldest sign-in when another comes", async () => {
-    const shop = site({ maxPerOwner: 2 });
+    const shop = site({ maxPerUser: 2 });
     const all = [];
     for (let i = 0; i < 4; i++) {
       shop.time.now += 1000;
       all.push(await signIn(shop, "ada"));
     }
-    expect(await Promise.all(all.map(({ browser }) => browser.owner()))).toEqual([undefined, undefined, "ada", "ada"]);
+    expect(await Promise.all(all.map(({ browser }) => browser.userId()))).toEqual([undefined, undefined, "ada", "ada"]);
   });
 
   it("refuses a sign-in that is one too many, and leaves nothing of it", async () => {
-    const shop = site({ maxPerOwner: { sessions: 1, whenFull: "refuse" } });
+    const shop = site({ maxPerUser: { sessions: 1, whenFull: "refuse" } });
     const first = await signIn(shop, "ada");
     shop.time.now += 1000;
     await expect(signIn(shop, "ada")).rejects.toMatchObject({ code: "ERR_SESSION_LIMIT", status: 409 });
@@ -206,34 +208,34 @@ describe("maxPerOwner", () => {
   });
 
   it.each(["evict", "refuse"] as const)("holds when many sign in at the same moment (%s)", async (whenFull) => {
-    const shop = site({ maxPerOwner: { sessions: 3, whenFull } });
+    const shop = site({ maxPerUser: { sessions: 3, whenFull } });
     const outcomes = await Promise.allSettled(Array.from({ length: 20 }, () => signIn(shop, "ada")));
     const left = await shop.sessions.list("ada");
     expect(left.length).toBeLessThanOrEqual(3);
     expect(left.length).toBeGreaterThan(0);
     const alive = await Promise.all(
       outcomes.map((outcome) =>
-        outcome.status === "fulfilled" ? outcome.value.browser.owner() : Promise.resolve(undefined),
+        outcome.status === "fulfilled" ? outcome.value.browser.userId() : Promise.resolve(undefined),
       ),
     );
-    expect(alive.filter((owner) => owner === "ada")).toHaveLength(left.length);
+    expect(alive.filter((userId) => userId === "ada")).toHaveLength(left.length);
   });
 
   it("never refuses a sign-in where the oldest is to go, whatever the clocks say", async () => {
-    const shop = site({ maxPerOwner: 1 });
+    const shop = site({ maxPerUser: 1 });
     for (let i = 0; i < 50; i++) {
       await signIn(shop, "ada");
       const latest = await signIn(shop, "ada");
-      expect(await latest.browser.owner()).toBe("ada");
+      expect(await latest.browser.userId()).toBe("ada");
       expect(await shop.sessions.list("ada")).toHaveLength(1);
     }
     shop.time.now -= 5000;
     const behind = await signIn(shop, "ada");
-    expect(await behind.browser.owner()).toBe("ada");
+    expect(await behind.browser.userId()).toBe("ada");
   });
 
   it("leaves a visitor the session that a refused sign-in would have had", async () => {
-    const shop = site({ maxPerOwner: { sessions: 1, whenFull: "refuse" } });
+    const shop = site({ maxPerUser: { sessions: 1, whenFull: "refuse" } });
     await signIn(shop, "ada");
     const visitor = shop.browser();
     await visitor.visit((session) => (session.data["cart"] = ["tea"]));
@@ -244,7 +246,7 @@ describe("maxPerOwner", () => {
   });
 
   it("takes back a sign-in that another process came before, and leaves the visitor the session", async () => {
-    const shop = site({ maxPerOwner: { sessions: 1, whenFull: "refuse" } });
+    const shop = site({ maxPerUser: { sessions: 1, whenFull: "refuse" } });
     const visitor = shop.browser();
     await visitor.visit((session) => (session.data["cart"] = ["tea"]));
     // Between the first look and the second, somebody signs in elsewhere.
@@ -267,7 +269,7 @@ describe("maxPerOwner", () => {
     async (whenFull) => {
       for (let round = 0; round < 20; round++) {
         const backend = gated(memoryStore({ clock: () => START }));
-        const options = { store: backend, clock: () => START, maxPerOwner: { sessions: 1, whenFull } };
+        const options = { store: backend, clock: () => START, maxPerUser: { sessions: 1, whenFull } };
         const processes = [site(options), site(options), site(options)];
         // All have counted before any stores.
         const held = processes.map(() => backend.hold("create"));
@@ -285,7 +287,7 @@ describe("maxPerOwner", () => {
 
   it("never ends a sign-in that was answered for one that is stored later, where it refuses", async () => {
     const backend = gated(memoryStore({ clock: () => START }));
-    const options = { store: backend, clock: () => START, maxPerOwner: { sessions: 1, whenFull: "refuse" } } as const;
+    const options = { store: backend, clock: () => START, maxPerUser: { sessions: 1, whenFull: "refuse" } } as const;
     const [first, late] = [site(options), site(options)];
     const held = backend.hold("create");
     const signingIn = signIn(late, "ada").catch((error: unknown) => error);
@@ -293,14 +295,14 @@ describe("maxPerOwner", () => {
     const { browser } = await signIn(first, "ada");
     held.letGo();
     expect(await signingIn).toMatchObject({ code: "ERR_SESSION_LIMIT" });
-    expect(await browser.owner()).toBe("ada");
+    expect(await browser.userId()).toBe("ada");
     expect(await first.sessions.list("ada")).toHaveLength(1);
   });
 
   it.each(["evict", "refuse"] as const)(
     "counts the session that a sign-in was to take the place of, where that goes on by another token (%s)",
     async (whenFull) => {
-      const shop = site({ maxPerOwner: { sessions: 1, whenFull } });
+      const shop = site({ maxPerUser: { sessions: 1, whenFull } });
       const { browser } = await signIn(shop, "ada");
       const tab = await browser.copy().begin();
       await browser.visit((session) => session.rotate());
@@ -312,7 +314,7 @@ describe("maxPerOwner", () => {
 
   it("fails a sign-in, and leaves nothing of it, where the store can't tell who else is there any more", async () => {
     const failing = { on: false };
-    const shop = site({ maxPerOwner: 1, faults: { idsOf: () => (failing.on ? "error" : "ok") } });
+    const shop = site({ maxPerUser: 1, faults: { idsOfUser: () => (failing.on ? "error" : "ok") } });
     await signIn(shop, "ada");
     const { create } = shop.store;
     shop.store.create = (...args) => {
@@ -325,19 +327,22 @@ describe("maxPerOwner", () => {
   });
 
   it("lets a sign-in on a server whose clock is behind end the elder one, not itself", async () => {
-    const ahead = site({ maxPerOwner: 1 });
-    const behind = site({ store: ahead.backend, clock: () => START - 5 * 60_000, maxPerOwner: 1 });
+    const ahead = site({ maxPerUser: 1 });
+    const behind = site({ store: ahead.backend, clock: () => START - 5 * 60_000, maxPerUser: 1 });
     const elder = await signIn(ahead, "ada");
     const { browser } = await signIn(behind, "ada");
-    expect(await browser.owner()).toBe("ada");
-    expect(await elder.browser.owner()).toBeUndefined();
+    expect(await browser.userId()).toBe("ada");
+    expect(await elder.browser.userId()).toBeUndefined();
   });
 
   it.each(["evict", "refuse"] as const)(
     "stores nothing of a sign-in while the store can't tell who is there (%s)",
     async (whenFull) => {
       let isDown = true;
-      const shop = site({ maxPerOwner: { sessions: 1, whenFull }, faults: { idsOf: () => (isDown ? "error" : "ok") } });
+      const shop = site({
+        maxPerUser: { sessions: 1, whenFull },
+        faults: { idsOfUser: () => (isDown ? "error" : "ok") },
+      });
       const visitor = shop.browser();
       await visitor.visit((session) => (session.data["cart"] = ["tea"]));
       await expect(visitor.visit((session) => session.signIn("ada"))).rejects.toMatchObject({
@@ -354,9 +359,9 @@ describe("maxPerOwner", () => {
   it("is not held up by a session that no key of ours opens", async () => {
     const before = site({ sealed: true, secretKey: KEYS[1] });
     await signIn(before, "ada");
-    const after = site({ store: before.backend, clock: () => before.time.now, maxPerOwner: 2 });
+    const after = site({ store: before.backend, clock: () => before.time.now, maxPerUser: 2 });
     const faults: unknown[] = [];
-    after.sessions.on("fault", ({ error }) => faults.push(error));
+    after.sessions.on("error", ({ error }) => faults.push(error));
     const { id } = await signIn(after, "ada");
     expect((await after.sessions.list("ada")).map((one) => one.id)).toEqual([id]);
     expect(faults).toContainEqual(expect.objectContaining({ code: "ERR_SESSION_DECODE" }));
@@ -364,10 +369,10 @@ describe("maxPerOwner", () => {
   });
 
   it("does not count a sign-in again by the same session", async () => {
-    const shop = site({ maxPerOwner: { sessions: 1, whenFull: "refuse" } });
+    const shop = site({ maxPerUser: { sessions: 1, whenFull: "refuse" } });
     const { browser } = await signIn(shop, "ada");
     await browser.visit((session) => session.signIn("ada"));
-    expect(await browser.owner()).toBe("ada");
+    expect(await browser.userId()).toBe("ada");
   });
 });
 
@@ -379,10 +384,10 @@ describe("signIn's options", () => {
     const answer = await remembered.visit((session) => session.signIn("ada", { remember: "30d" }));
     expect(answer.headers.getSetCookie()[0]).toContain("; Max-Age=2592000;");
     shop.time.now += 29 * 24 * HOUR;
-    expect([await plain.owner(), await remembered.owner()]).toEqual([undefined, "ada"]);
+    expect([await plain.userId(), await remembered.userId()]).toEqual([undefined, "ada"]);
     await remembered.visit();
     shop.time.now += 24 * HOUR;
-    expect(await remembered.owner()).toBeUndefined();
+    expect(await remembered.userId()).toBeUndefined();
   });
 
   it("refuses what it does not know", () => {
@@ -415,7 +420,7 @@ describe("signedInWithin", () => {
     shop.time.now += HOUR - 1;
     await browser.visit();
     shop.time.now += HOUR - 1;
-    expect(await browser.owner()).toBe("ada");
+    expect(await browser.userId()).toBe("ada");
   });
 });
 
@@ -432,7 +437,7 @@ describe("passive requests", () => {
     }
     expect((await browser.begin()).session.expiresAt).toBe(START + 30 * 60_000);
     shop.time.now += 10 * 60_000;
-    expect(await browser.owner()).toBeUndefined();
+    expect(await browser.userId()).toBeUndefined();
   });
 });
 
@@ -447,18 +452,18 @@ describe("timeouts", () => {
     const worker = await signIn(shop, "ada");
     const began = shop.time.now;
     shop.time.now = began + idle - 1;
-    expect(await idler.browser.owner()).toBe("ada");
+    expect(await idler.browser.userId()).toBe("ada");
     await worker.browser.visit();
     shop.time.now = began + idle;
-    expect(await idler.browser.owner()).toBeUndefined();
+    expect(await idler.browser.userId()).toBeUndefined();
     while (shop.time.now < began + overall - idle / 2) {
       shop.time.now += idle / 2;
       await worker.browser.visit();
     }
     shop.time.now = began + overall - 1;
-    expect(await worker.browser.owner()).toBe("ada");
+    expect(await worker.browser.userId()).toBe("ada");
     shop.time.now += 1;
-    expect(await worker.browser.owner()).toBeUndefined();
+    expect(await worker.browser.userId()).toBeUndefined();
   });
 
   it("is not mixed with timeouts of one's own", () => {

@@ -4,13 +4,13 @@ import { lastSeenAt } from "./lifecycle/timeouts.ts";
 import { loadedRecord, type Client, type LoadedRecord } from "./record/record.ts";
 import type { SessionStore, StoredSession } from "./store.ts";
 import { readLatest } from "./stores/shared/capabilities.ts";
-import type { Host } from "./request/request-session.ts";
-import { forEach, Patience } from "./waiting.ts";
+import type { Context } from "./request/request-session.ts";
+import { forEach, Deadline } from "./waiting.ts";
 
-/** One of an owner's sessions, as `sessions.list` shows it. */
+/** One of a user's sessions, as `sessions.list` shows it. */
 export interface SessionInfo {
   readonly id: string;
-  readonly owner: string;
+  readonly userId: string;
   /** Epoch milliseconds, like all times here. */
   readonly createdAt: number;
   readonly signedInAt: number;
@@ -25,15 +25,15 @@ export interface SessionInfo {
   readonly isCurrent: boolean;
 }
 
-/** How many sessions an owner may have at once, and what a further sign-in meets. */
-export interface OwnerLimit {
+/** How many sessions a user may have at once, and what a further sign-in meets. */
+export interface UserLimit {
   readonly sessions: number;
-  /** `"evict"` ends the owner's oldest sign-in, `"refuse"` fails the new one with `ERR_SESSION_LIMIT`. */
+  /** `"evict"` ends the user's oldest sign-in, `"refuse"` fails the new one with `ERR_SESSION_LIMIT`. */
   readonly whenFull: "evict" | "refuse";
 }
 
 /** @throws TypeError naming what the store can't do. */
-export function capable<Name extends "idsOf" | "all">(
+export function capable<Name extends "idsOfUser" | "all">(
   store: SessionStore,
   name: Name,
   what: string,
@@ -43,54 +43,54 @@ export function capable<Name extends "idsOf" | "all">(
   return method.bind(store) as NonNullable<SessionStore[Name]>;
 }
 
-/** A session of an owner as it was read. */
-interface Owned {
+/** A session of a user as it was read. */
+interface LiveSession {
   readonly id: string;
   readonly loaded: LoadedRecord;
 }
 
-/** Where an owner is signed in, the latest sign-in first. */
-export async function list(host: Host, owner: string): Promise<SessionInfo[]> {
-  return (await liveSessionsOf(host, owner)).map(({ id, loaded }) => infoOf(host, id, loaded));
+/** Where a user is signed in, the latest sign-in first. */
+export async function list(context: Context, userId: string): Promise<SessionInfo[]> {
+  return (await liveSessionsOf(context, userId)).map(({ id, loaded }) => infoOf(context, id, loaded));
 }
 
 /**
- * The sessions of an owner that are live, the latest sign-in first: as the store knows them, past any near cache. Without a
- * `patience` that bounds the whole, each question to the store has a `storeTimeout` of its own: an owner may have many.
+ * The sessions of a user that are live, the latest sign-in first: as the store knows them, past any near cache. Without a
+ * `deadline` that bounds the whole, each question to the store has a `storeTimeout` of its own: a user may have many.
  */
-async function liveSessionsOf(host: Host, owner: string, patience?: Patience): Promise<Owned[]> {
-  const idsOf = capable(host.store, "idsOf", "listing an owner's sessions");
-  const ask: Patience["ask"] = (what, question) => (patience ?? new Patience(host.storeTimeout)).ask(what, question);
-  const found: Owned[] = [];
-  await forEach(await ask("list", () => idsOf(owner)), async (id) => {
-    const stored = await ask("read", () => readLatest(host.store, id));
-    const loaded = stored && readable(host, id, stored);
+async function liveSessionsOf(context: Context, userId: string, deadline?: Deadline): Promise<LiveSession[]> {
+  const idsOfUser = capable(context.store, "idsOfUser", "listing a user's sessions");
+  const run: Deadline["run"] = (what, question) => (deadline ?? new Deadline(context.storeTimeout)).run(what, question);
+  const found: LiveSession[] = [];
+  await forEach(await run("list", () => idsOfUser(userId)), async (id) => {
+    const stored = await run("read", () => readLatest(context.store, id));
+    const loaded = stored && readable(context, id, stored);
     // The index may name a session that has just ended, or changed hands.
-    if (loaded && loaded.record.owner === owner) found.push({ id, loaded });
+    if (loaded && loaded.record.userId === userId) found.push({ id, loaded });
   });
   return found.toSorted((a, b) => signedInAt(b) - signedInAt(a) || (a.id < b.id ? -1 : 1));
 }
 
-const signedInAt = ({ loaded }: Owned): number => loaded.record.signedInAt!;
+const signedInAt = ({ loaded }: LiveSession): number => loaded.record.signedInAt!;
 
-/** One record that can't be opened must not hide the others, nor keep its owner from signing in. */
-function readable(host: Host, id: string, stored: StoredSession): LoadedRecord | undefined {
+/** One record that can't be opened must not hide the others, nor keep its user from signing in. */
+function readable(context: Context, id: string, stored: StoredSession): LoadedRecord | undefined {
   try {
-    return loadedRecord(host, id, stored);
+    return loadedRecord(context, id, stored);
   } catch (error) {
-    host.emitter.emit("fault", { id, error });
+    context.emitter.emit("error", { id, error });
     return undefined;
   }
 }
 
-function infoOf(host: Host, id: string, { record, expiresAt }: LoadedRecord): SessionInfo {
-  const { owner, createdAt, note, client } = record;
+function infoOf(context: Context, id: string, { record, expiresAt }: LoadedRecord): SessionInfo {
+  const { userId, createdAt, note, client } = record;
   return {
     id,
-    owner: owner!,
+    userId: userId!,
     createdAt,
     signedInAt: record.signedInAt!,
-    lastSeenAt: lastSeenAt(expiresAt, record, host.timeouts),
+    lastSeenAt: lastSeenAt(expiresAt, record, context.timeouts),
     expiresAt,
     note,
     client,
@@ -99,8 +99,8 @@ function infoOf(host: Host, id: string, { record, expiresAt }: LoadedRecord): Se
 }
 
 /** Ends one session. `true` if it was live and this call ended it. */
-export function revoke(host: Host, id: string): Promise<boolean> {
-  return end(host, id, () => true);
+export function revoke(context: Context, id: string): Promise<boolean> {
+  return end(context, id, () => true);
 }
 
 /**
@@ -108,51 +108,51 @@ export function revoke(host: Host, id: string): Promise<boolean> {
  * become.
  */
 async function end(
-  host: Host,
+  context: Context,
   id: string,
-  isMeant: (owner: string | undefined) => boolean,
-  patience = new Patience(host.storeTimeout),
+  isMeant: (userId: string | undefined) => boolean,
+  deadline = new Deadline(context.storeTimeout),
 ): Promise<boolean> {
   for (;;) {
-    const stored = await patience.ask("read", () => readLatest(host.store, id));
+    const stored = await deadline.run("read", () => readLatest(context.store, id));
     if (!stored) return false;
-    const loaded = readable(host, id, stored);
-    const { owner, ended } = loaded?.record ?? { owner: stored.owner };
+    const loaded = readable(context, id, stored);
+    const { userId, ended } = loaded?.record ?? { userId: stored.userId };
     if (ended) {
-      if (!isMeant(ended.owner) || (ended.movedTo !== undefined && ended.owner === undefined)) return false;
+      if (!isMeant(ended.userId) || (ended.movedTo !== undefined && ended.userId === undefined)) return false;
       // A sign-in or sign-out that fails after all must not put back what is to be revoked.
-      await patience.ask("delete", () => host.store.delete(id));
+      await deadline.run("delete", () => context.store.delete(id));
       if (ended.movedTo === undefined) return false;
       id = ended.movedTo;
     } else {
-      if (!isMeant(owner)) return false;
+      if (!isMeant(userId)) return false;
       const isEnded = loaded
-        ? await endIfUnchanged(host, id, loaded, patience)
-        : await patience.ask("delete", () => host.store.delete(id));
-      if (isEnded) host.emitter.emit("revoked", { id, owner });
+        ? await endIfUnchanged(context, id, loaded, deadline)
+        : await deadline.run("delete", () => context.store.delete(id));
+      if (isEnded) context.emitter.emit("revoked", { id, userId });
       if (isEnded || !loaded) return isEnded;
     }
   }
 }
 
 /**
- * Ends all sessions of an owner, but for `except`, and says how many. Every session that was there when it began is
+ * Ends all sessions of a user, but for `except`, and says how many. Every session that was there when it began is
  * ended when it returns: the index names each from before it is visible until after it has ended.
  */
-export async function revokeAll(host: Host, owner: string, except: string | undefined): Promise<number> {
-  const idsOf = capable(host.store, "idsOf", "revoking an owner's sessions");
-  const ids = await new Patience(host.storeTimeout).ask("list", () => idsOf(owner));
-  const spared = [except, storedUnder(host, except)];
+export async function revokeAll(context: Context, userId: string, except: string | undefined): Promise<number> {
+  const idsOfUser = capable(context.store, "idsOfUser", "revoking a user's sessions");
+  const ids = await new Deadline(context.storeTimeout).run("list", () => idsOfUser(userId));
+  const spared = [except, storedUnder(context, except)];
   return revokeThese(
     ids.filter((id) => !spared.includes(id)),
-    // Not even where whoever can write to the store has put another's session under this owner.
-    (id) => end(host, id, (its) => its === owner),
+    // Not even where whoever can write to the store has put another's session under this user.
+    (id) => end(context, id, (its) => its === userId),
   );
 }
 
 /** The id under which a session is stored whose new one was given to a request that has signed in and not ended yet. */
-export function storedUnder(host: Host, id: string | undefined): string | undefined {
-  return id === undefined ? undefined : (host.moves.get(id) ?? id);
+export function storedUnder(context: Context, id: string | undefined): string | undefined {
+  return id === undefined ? undefined : (context.moves.get(id) ?? id);
 }
 
 /** Ends what can be ended, and only then fails for what can't. */
@@ -168,13 +168,13 @@ async function revokeThese(
 }
 
 /** Ends every session in the store, and says how many. */
-export async function revokeEverything(host: Host): Promise<number> {
-  const all = capable(host.store, "all", "revoking everything");
+export async function revokeEverything(context: Context): Promise<number> {
+  const all = capable(context.store, "all", "revoking everything");
   let ended = 0;
   // A session that is renewed during the walk may be passed over: walk until one finds nothing.
   for (let before = -1; before < ended;) {
     before = ended;
-    ended += await revokeThese(all(), (id) => revoke(host, id));
+    ended += await revokeThese(all(), (id) => revoke(context, id));
   }
   return ended;
 }
@@ -190,7 +190,7 @@ interface SigningIn {
 }
 
 /**
- * Signs in within the owner's limit. Sign-ins of one owner go one after the other in a process. Between processes several
+ * Signs in within the user's limit. Sign-ins of one user go one after the other in a process. Between processes several
  * may be stored before any of them counts: then all rank them alike, each itself included, so that just as many stay as the
  * limit allows. Whoever withdraws because of an error leaves it to the caller to take back what was stored.
  *
@@ -198,47 +198,47 @@ interface SigningIn {
  * @throws SessionError ERR_SESSION_LIMIT where the limit is one that refuses.
  */
 export async function withinLimit(
-  host: Host,
-  { owner, id, former }: { owner: string; id: string; former: string | undefined },
-  patience: Patience,
+  context: Context,
+  { userId, id, former }: { userId: string; id: string; former: string | undefined },
+  deadline: Deadline,
   signingIn: SigningIn,
 ): Promise<void> {
-  const limit = host.maxPerOwner;
+  const limit = context.maxPerUser;
   if (!limit) {
     await signingIn.store(0);
     await signingIn.finish();
     return;
   }
-  const counted = async () => (await liveSessionsOf(host, owner, patience)).filter((one) => one.id !== former);
-  return host.lanes.enter(`owner ${owner}`, async () => {
+  const counted = async () => (await liveSessionsOf(context, userId, deadline)).filter((one) => one.id !== former);
+  return context.commits.run(`user ${userId}`, async () => {
     const before = await counted();
     const latest = before[0] ? signedInAt(before[0]) : 0;
     if (limit.whenFull === "refuse") {
       if (before.length >= limit.sessions) throw full(limit);
       await signingIn.store(latest);
-      const isAdmitted = (await outranks(host, await counted(), id, limit, patience)) && (await signingIn.admit());
+      const isAdmitted = (await outranks(context, await counted(), id, limit, deadline)) && (await signingIn.admit());
       if (!isAdmitted) throw full(limit);
     } else {
       await signingIn.store(latest);
-      await evict(host, owner, limit, await counted(), patience);
+      await evict(context, userId, limit, await counted(), deadline);
     }
     if (await signingIn.finish()) return;
     // The former session goes on after all, by a token that somebody else has been given: it counts.
-    const all = await liveSessionsOf(host, owner, patience);
-    if (limit.whenFull === "evict") await evict(host, owner, limit, all, patience);
+    const all = await liveSessionsOf(context, userId, deadline);
+    if (limit.whenFull === "evict") await evict(context, userId, limit, all, deadline);
     else if (all.length > limit.sessions) throw full(limit);
   });
 }
 
 /** Ends the sessions whose sign-in is the longest ago, beyond the limit. */
 async function evict(
-  host: Host,
-  owner: string,
-  limit: OwnerLimit,
-  latestFirst: readonly Owned[],
-  patience: Patience,
+  context: Context,
+  userId: string,
+  limit: UserLimit,
+  latestFirst: readonly LiveSession[],
+  deadline: Deadline,
 ): Promise<void> {
-  for (const { id } of latestFirst.slice(limit.sessions)) await end(host, id, (its) => its === owner, patience);
+  for (const { id } of latestFirst.slice(limit.sessions)) await end(context, id, (its) => its === userId, deadline);
 }
 
 /**
@@ -246,24 +246,24 @@ async function evict(
  * do, and end those beyond them, which may not have looked yet.
  */
 async function outranks(
-  host: Host,
-  latestFirst: readonly Owned[],
+  context: Context,
+  latestFirst: readonly LiveSession[],
   id: string,
-  limit: OwnerLimit,
-  patience: Patience,
+  limit: UserLimit,
+  deadline: Deadline,
 ): Promise<boolean> {
-  const isCounted = ({ loaded }: Owned) => loaded.version > 1;
+  const isCounted = ({ loaded }: LiveSession) => loaded.version > 1;
   const earliestFirst = latestFirst.toReversed();
   const ranked = [...earliestFirst.filter(isCounted), ...earliestFirst.filter((one) => !isCounted(one))];
   if (!ranked.slice(0, limit.sessions).some((one) => one.id === id)) return false;
   for (const beyond of ranked.slice(limit.sessions)) {
-    if (await endIfUnchanged(host, beyond.id, beyond.loaded, patience)) continue;
+    if (await endIfUnchanged(context, beyond.id, beyond.loaded, deadline)) continue;
     // It has been counted in between, or withdrawn.
-    if (await patience.ask("read", () => readLatest(host.store, beyond.id))) return false;
+    if (await deadline.run("read", () => readLatest(context.store, beyond.id))) return false;
   }
   return true;
 }
 
-function full(limit: OwnerLimit): SessionError {
-  return new SessionError("ERR_SESSION_LIMIT", `This owner has ${limit.sessions} sessions already; one must end first`);
+function full(limit: UserLimit): SessionError {
+  return new SessionError("ERR_SESSION_LIMIT", `This user has ${limit.sessions} sessions already; one must end first`);
 }

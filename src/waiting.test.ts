@@ -2,7 +2,7 @@ import { setImmediate as nextTurn } from "node:timers/promises";
 import { beforeEach, describe, expect, it } from "vitest";
 import { storeError } from "../test/support/failures.ts";
 import { jumpingClock } from "../test/support/clock.ts";
-import { createLanes, forEach, Patience } from "./waiting.ts";
+import { createKeyedQueue, forEach, Deadline } from "./waiting.ts";
 
 /** The rejections that nobody has handled while `act` ran. */
 async function unhandledDuring(act: () => Promise<void>): Promise<unknown[]> {
@@ -25,13 +25,13 @@ describe("Patience.ask", () => {
   beforeEach(jumpingClock);
 
   it("gives the store's answer", async () => {
-    expect(await new Patience(1000).ask("read", async () => 7)).toBe(7);
+    expect(await new Deadline(1000).run("read", async () => 7)).toBe(7);
   });
 
   it("turns a rejection into ERR_SESSION_STORE with its cause", async () => {
     const cause = new Error("ECONNREFUSED");
-    await expect(new Patience(1000).ask("read", () => Promise.reject(cause))).rejects.toEqual(storeError(cause));
-    await expect(new Patience(1000).ask("read", () => Promise.reject(cause))).rejects.toThrow(
+    await expect(new Deadline(1000).run("read", () => Promise.reject(cause))).rejects.toEqual(storeError(cause));
+    await expect(new Deadline(1000).run("read", () => Promise.reject(cause))).rejects.toThrow(
       "failed to read a session",
     );
   });
@@ -41,25 +41,25 @@ describe("Patience.ask", () => {
     const throws = () => {
       throw cause;
     };
-    await expect(new Patience(1000).ask("touch", throws)).rejects.toEqual(storeError(cause));
-    await expect(new Patience(1000).ask("touch", () => 5 as unknown as Promise<void>)).rejects.toEqual(storeError());
-    await expect(new Patience(1000).ask("touch", () => undefined as unknown as Promise<void>)).rejects.toEqual(
+    await expect(new Deadline(1000).run("touch", throws)).rejects.toEqual(storeError(cause));
+    await expect(new Deadline(1000).run("touch", () => 5 as unknown as Promise<void>)).rejects.toEqual(storeError());
+    await expect(new Deadline(1000).run("touch", () => undefined as unknown as Promise<void>)).rejects.toEqual(
       storeError(),
     );
   });
 
   it("gives up a store that never answers", async () => {
-    await expect(new Patience(10).ask("read", () => new Promise(() => {}))).rejects.toEqual(storeError());
-    await expect(new Patience(10).ask("read", () => new Promise(() => {}))).rejects.toThrow(
+    await expect(new Deadline(10).run("read", () => new Promise(() => {}))).rejects.toEqual(storeError());
+    await expect(new Deadline(10).run("read", () => new Promise(() => {}))).rejects.toThrow(
       "did not answer within 10 ms",
     );
   });
 
   it("waits for all questions together, not for each", async () => {
-    const patience = new Patience(10);
-    await expect(patience.ask("read", () => new Promise(() => {}))).rejects.toEqual(storeError());
+    const deadline = new Deadline(10);
+    await expect(deadline.run("read", () => new Promise(() => {}))).rejects.toEqual(storeError());
     let asked = false;
-    await expect(patience.ask("read", async () => (asked = true))).rejects.toEqual(storeError());
+    await expect(deadline.run("read", async () => (asked = true))).rejects.toEqual(storeError());
     expect(asked).toBe(false);
   });
 
@@ -67,7 +67,7 @@ describe("Patience.ask", () => {
     const unhandled = await unhandledDuring(async () => {
       let fail!: (reason: Error) => void;
       const question = () => new Promise((_, reject) => (fail = reject));
-      await expect(new Patience(5).ask("read", question)).rejects.toEqual(storeError());
+      await expect(new Deadline(5).run("read", question)).rejects.toEqual(storeError());
       fail(new Error("too late"));
     });
     expect(unhandled).toEqual([]);
@@ -88,20 +88,20 @@ describe("createLanes", () => {
   }
 
   it("runs tasks of one key one after the other, in order", async () => {
-    const lanes = createLanes();
+    const commits = createKeyedQueue();
     const log: string[] = [];
     const tasks = ["a", "b", "c"].map((name) => task(log, name));
-    const runs = tasks.map(({ run }) => lanes.enter("key", run));
+    const runs = tasks.map(({ run }) => commits.run("key", run));
     for (const { finish } of tasks.toReversed()) finish();
     expect(await Promise.all(runs)).toEqual(["a", "b", "c"]);
     expect(log).toEqual(["a begins", "a ends", "b begins", "b ends", "c begins", "c ends"]);
   });
 
   it("runs tasks of different keys side by side", async () => {
-    const lanes = createLanes();
+    const commits = createKeyedQueue();
     const log: string[] = [];
     const [a, b] = [task(log, "a"), task(log, "b")];
-    const runs = [lanes.enter("1", a.run), lanes.enter("2", b.run)];
+    const runs = [commits.run("1", a.run), commits.run("2", b.run)];
     await nextTurn();
     expect(log).toEqual(["a begins", "b begins"]);
     a.finish();
@@ -110,13 +110,13 @@ describe("createLanes", () => {
   });
 
   it("goes on after a task that failed, and tells only the one who asked", async () => {
-    const lanes = createLanes();
+    const commits = createKeyedQueue();
     const unhandled = await unhandledDuring(async () => {
-      const failed = lanes.enter("key", () => Promise.reject(new Error("mine")));
-      const thrown = lanes.enter("key", () => {
+      const failed = commits.run("key", () => Promise.reject(new Error("mine")));
+      const thrown = commits.run("key", () => {
         throw new Error("mine too");
       });
-      const after = lanes.enter("key", async () => "after");
+      const after = commits.run("key", async () => "after");
       await expect(failed).rejects.toThrow("mine");
       await expect(thrown).rejects.toThrow("mine too");
       expect(await after).toBe("after");
@@ -125,12 +125,12 @@ describe("createLanes", () => {
   });
 
   it("is free again after a first task that threw at once", async () => {
-    const lanes = createLanes();
+    const commits = createKeyedQueue();
     const throws = () => {
       throw new Error("at once");
     };
-    await expect(lanes.enter("key", throws)).rejects.toThrow("at once");
-    expect(await lanes.enter("key", async () => 1)).toBe(1);
+    await expect(commits.run("key", throws)).rejects.toThrow("at once");
+    expect(await commits.run("key", async () => 1)).toBe(1);
   });
 });
 

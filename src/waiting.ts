@@ -4,7 +4,7 @@ import { SessionError } from "./errors.ts";
  * The wait for a store, bounded for everything that one open or one commit asks of it, retries and the wait for other
  * commits of the same session included.
  */
-export class Patience {
+export class Deadline {
   readonly #limit: number;
   readonly #end: number;
   #isOver = false;
@@ -20,7 +20,7 @@ export class Patience {
    *
    * @throws SessionError ERR_SESSION_STORE when the store fails, with its error as the cause, and when time is up.
    */
-  ask<T>(what: string, question: () => Promise<T>): Promise<T> {
+  run<T>(what: string, question: () => Promise<T>): Promise<T> {
     const left = this.#end - performance.now();
     return new Promise<T>((resolve, reject) => {
       if (left <= 0 || this.#isOver) return reject(this.#tooLate());
@@ -88,8 +88,8 @@ export async function forEach<Item>(
 }
 
 /** Runs tasks of the same key one after the other, and those of different keys side by side. */
-export interface Lanes {
-  enter<T>(key: string, task: () => Promise<T>): Promise<T>;
+export interface KeyedQueue {
+  run<T>(key: string, task: () => Promise<T>): Promise<T>;
 }
 
 /** A task may throw before it gives a promise. */
@@ -105,10 +105,10 @@ function begun<T>(task: () => Promise<T>): Promise<T> {
  * Commits of one session in one process wait for each other instead of taking turns at losing: only other processes
  * are left to conflict with.
  */
-export function createLanes(): Lanes {
+export function createKeyedQueue(): KeyedQueue {
   const tails = new Map<string, Promise<unknown>>();
   return {
-    enter(key, task) {
+    run(key, task) {
       const before = tails.get(key);
       const run = before ? before.then(task) : begun(task);
       const leave = () => void (tails.get(key) === tail && tails.delete(key));

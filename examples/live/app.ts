@@ -11,7 +11,7 @@ export interface Data {
 
 /**
  * Connections that live long, and end with their session: a WebSocket at `/socket`, server-sent events at `/events`.
- * `POST /login?name=ada` signs in, `POST /logout` signs out, `POST /elsewhere` ends all other sessions of the owner.
+ * `POST /login?name=ada` signs in, `POST /logout` signs out, `POST /elsewhere` ends all other sessions of the user.
  */
 export function createLiveServer(sessions: Sessions<Data>): Server {
   const server = createServer(sojourn(sessions, (req, res, session) => answer(sessions, req, res, session)));
@@ -21,7 +21,7 @@ export function createLiveServer(sessions: Sessions<Data>): Server {
     socket.on("error", () => socket.destroy());
     sessions.attach(req).then(
       (session) => {
-        if (session.owner === undefined) return refuse(socket, 401);
+        if (session.userId === undefined) return refuse(socket, 401);
         sockets.handleUpgrade(req, socket, head, (connection) => talk(connection, session));
       },
       (error: unknown) => refuse(socket, error instanceof SessionError ? error.status : 500),
@@ -41,7 +41,7 @@ function talk(connection: WebSocket, session: Session<Data>): void {
       session.update("messages", (n = 0) => n + 1);
       await session.save();
       await session.reload();
-      connection.send(`${session.owner}: ${session.data.messages}`);
+      connection.send(`${session.userId}: ${session.data.messages}`);
     };
     count().catch(() => connection.close(1011, "the session could not be stored"));
   });
@@ -62,9 +62,9 @@ async function answer(sessions: Sessions<Data>, req: IncomingMessage, res: Serve
     session.signOut();
     return res.end("signed out\n");
   }
-  if (session.owner === undefined) return res.writeHead(401).end();
+  if (session.userId === undefined) return res.writeHead(401).end();
   if (route === "POST /elsewhere") {
-    const ended = await sessions.revokeAll(session.owner, { except: session.id });
+    const ended = await sessions.revokeAll(session.userId, { except: session.id });
     return res.end(`${ended} ended\n`);
   }
   if (route === "GET /events") return stream(res, session);
@@ -74,7 +74,7 @@ async function answer(sessions: Sessions<Data>, req: IncomingMessage, res: Serve
 /** An event stream that ends with the session: the browser comes back, finds 401 and stays away. */
 function stream(res: ServerResponse, session: Session<Data>): void {
   res.writeHead(200, { "content-type": "text/event-stream", "cache-control": "no-store" });
-  res.write(`data: hello ${session.owner}\n\n`);
+  res.write(`data: hello ${session.userId}\n\n`);
   const end = () => res.end("event: signed-out\ndata:\n\n");
   if (session.signal.aborted) end();
   else session.signal.addEventListener("abort", end, { once: true });

@@ -71,7 +71,7 @@ describe("GET /", () => {
     const user = browser();
     await user.post("admin");
     const { text } = await user.fetch("/");
-    const [id] = await store.idsOf!("admin");
+    const [id] = await store.idsOfUser!("admin");
     expect(text).toContain(`<code>${id}</code>`);
     expect(text).toContain(`<code>/sessions/${id}.file</code>`);
     expect(text).toContain("<bdi>admin</bdi>");
@@ -138,7 +138,7 @@ describe("POST /login", () => {
     expect(response.status).toBe(303);
     expect(response.headers.get("location")).toBe("/");
     expect(response.headers.get("set-cookie")).toMatch(/^session=\S+; .*HttpOnly; SameSite=Lax$/);
-    expect(await store.idsOf!("admin")).toHaveLength(1);
+    expect(await store.idsOfUser!("admin")).toHaveLength(1);
   });
 
   it("takes a form of either kind", async () => {
@@ -185,7 +185,7 @@ describe("POST /login", () => {
     await user.post("bob");
     expect((await user.fetch("/")).text).toContain("The login username is: bob");
     expect((await browser(before).fetch("/")).text).toContain("You are not logged in");
-    expect(await store.idsOf!("admin")).toEqual([]);
+    expect(await store.idsOfUser!("admin")).toEqual([]);
   });
 
   it.each([
@@ -284,7 +284,7 @@ describe("GET /logout", () => {
     expect(user.cookie).toBe("");
     expect((await user.fetch("/")).text).toContain("You are not logged in");
     expect((await browser(before).fetch("/")).text).toContain("You are not logged in");
-    expect(await store.idsOf!("admin")).toEqual([]);
+    expect(await store.idsOfUser!("admin")).toEqual([]);
   });
 
   it("asks nothing of the store for a visitor", async () => {

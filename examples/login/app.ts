@@ -53,12 +53,12 @@ export function createApp({ sessions, store }: AppOptions) {
     const { username } = session.data;
     if (username === undefined) return c.html(homePage({ cookieCame: carriesSession(c) }), 200, FRESH);
 
-    const justLoggedIn = session.flashes("logged in").length > 0;
+    const justLoggedIn = session.takeFlashes("logged in").length > 0;
     // Stored now rather than with the response: an update moves the record, and the page says where it lies.
     if (justLoggedIn) await session.save();
-    const { id, owner, createdAt, expiresAt } = session;
-    const visit = { username, justLoggedIn, id, owner, createdAt, expiresAt, record: store.locate?.(id) };
-    return c.html(homePage(visit), 200, FRESH);
+    const { id, userId, createdAt, expiresAt } = session;
+    const requestSession = { username, justLoggedIn, id, userId, createdAt, expiresAt, record: store.locate?.(id) };
+    return c.html(homePage(requestSession), 200, FRESH);
   });
 
   pages.get("/login", (c) => c.html(loginPage({ signedInAs: c.var.session.data.username }), 200, FRESH));

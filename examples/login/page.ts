@@ -96,31 +96,31 @@ export interface SignedIn {
   readonly username: string;
   readonly justLoggedIn: boolean;
   readonly id: string;
-  readonly owner: string | undefined;
+  readonly userId: string | undefined;
   readonly createdAt: number;
   readonly expiresAt: number;
   /** The file that holds the session's record. */
   readonly record: string | undefined;
 }
 
-export function homePage(visit: Visitor | SignedIn): Html {
-  if (visit.username === undefined) {
+export function homePage(requestSession: Visitor | SignedIn): Html {
+  if (requestSession.username === undefined) {
     return layout(
       "Not logged in",
       html`<section>
           <h1>You are not logged in</h1>
           <a class="button" href="/login">Log in</a>
         </section>
-        ${explanation(visit.cookieCame ? STALE : NOTHING)}`,
+        ${explanation(requestSession.cookieCame ? STALE : NOTHING)}`,
     );
   }
   return layout(
     "Logged in",
     html`<section>
-        <h1>The login username is: ${visit.username}</h1>
+        <h1>The login username is: ${requestSession.username}</h1>
         <a class="button" href="/logout">Log out</a>
       </section>
-      ${explanation(visit.justLoggedIn ? BEGUN : RETURNED, facts(visit))}`,
+      ${explanation(requestSession.justLoggedIn ? BEGUN : RETURNED, facts(requestSession))}`,
   );
 }
 
@@ -152,10 +152,10 @@ function explanation(step: Html, details?: Html): Html {
   </aside>`;
 }
 
-function facts({ id, owner, createdAt, expiresAt, record }: SignedIn): Html {
+function facts({ id, userId, createdAt, expiresAt, record }: SignedIn): Html {
   return html`<dl>
     ${fact("Session", html`<code>${id}</code>`, "Its public id: fit for a log, and alone it opens nothing.")}
-    ${fact("Belongs to", html`<bdi>${owner}</bdi>`)} ${fact("Began", time(createdAt))}
+    ${fact("Belongs to", html`<bdi>${userId}</bdi>`)} ${fact("Began", time(createdAt))}
     ${fact("Ends", time(expiresAt), "If nothing more is heard of you: a visit extends it, every few minutes at most.")}
     ${
       record !== undefined &&

@@ -38,7 +38,7 @@ function openStore({ sessionDirectory }: Environment): FileStore {
 function openSessions({ secretKey, trustProxy }: Environment, store: FileStore): Sessions<Data> {
   try {
     const sessions = createSessions<Data>({ secretKey, store, trustProxy });
-    sessions.on("fault", ({ error }) => console.error(error));
+    sessions.on("error", ({ error }) => console.error(error));
     return sessions;
   } catch (error) {
     if (error instanceof TypeError) throw new StartError(error.message, { cause: error });

@@ -1,5 +1,5 @@
 import type { Closing } from "../request/request.ts";
-import { visitOf, type Session } from "../session.ts";
+import { requestSessionOf, type Session } from "../session.ts";
 
 /** What every adapter takes. Of adapters that are mounted within another, for some routes, each one's options hold there. */
 export interface AdapterOptions<Request> {
@@ -23,7 +23,7 @@ export interface AdapterOptions<Request> {
 export type Begin<Request> = (session: Session, request: Request) => Promise<unknown> | undefined;
 
 /** @throws TypeError for an option that no adapter knows. */
-export function settleAdapter<Request>(options: AdapterOptions<Request>, ...more: string[]): Begin<Request> {
+export function resolveAdapterOptions<Request>(options: AdapterOptions<Request>, ...more: string[]): Begin<Request> {
   const known = ["lazy", "passive", "personal", ...more];
   for (const name of Object.keys(options)) {
     if (!known.includes(name)) throw new TypeError(`sojourn has no option ${name}; there is ${known.join(", ")}`);
@@ -34,7 +34,7 @@ export function settleAdapter<Request>(options: AdapterOptions<Request>, ...more
 
   return (session, request) => {
     if (passive) session.passive = passive(request);
-    if (holds(personal, request)) visitOf(session).looked = true;
+    if (holds(personal, request)) requestSessionOf(session).accessed = true;
     if (session.isLoaded || holds(lazy, request)) return undefined;
     return session.load();
   };
@@ -42,9 +42,9 @@ export function settleAdapter<Request>(options: AdapterOptions<Request>, ...more
 
 /** Whether this adapter is the outermost of a request's, and so in charge of its response. */
 export function claim(session: Session): boolean {
-  const visit = visitOf(session);
-  if (visit.claimed) return false;
-  visit.claimed = true;
+  const requestSession = requestSessionOf(session);
+  if (requestSession.claimed) return false;
+  requestSession.claimed = true;
   return true;
 }
 

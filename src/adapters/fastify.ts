@@ -1,9 +1,9 @@
 import type { FastifyInstance, FastifyPluginCallback, FastifyReply, FastifyRequest } from "fastify";
-import type { ResponseHead } from "../request/cache-headers.ts";
+import type { ResponseHeaders } from "../request/cache-headers.ts";
 import { refuseUsed } from "../request/fetch-response.ts";
 import type { Session } from "../session.ts";
 import type { Sessions } from "../sessions.ts";
-import { claim, settleAdapter, tellsOfResponse, type AdapterOptions } from "./adapter.ts";
+import { claim, resolveAdapterOptions, tellsOfResponse, type AdapterOptions } from "./adapter.ts";
 import { cutWhereDestroyed } from "./node-response/cut.ts";
 
 declare module "fastify" {
@@ -22,7 +22,7 @@ export function sojourn<Data extends object>(
   sessions: Sessions<Data>,
   options: AdapterOptions<FastifyRequest> = {},
 ): FastifyPluginCallback {
-  const begin = settleAdapter(options);
+  const begin = resolveAdapterOptions(options);
   const plugin: FastifyPluginCallback = (app, _options, done) => {
     // An instance has what those around it have.
     const instance = app as { [registered]?: unknown };
@@ -94,7 +94,7 @@ function unpacked(reply: FastifyReply, response: Response): unknown {
   return response.body;
 }
 
-function headOf(reply: FastifyReply): ResponseHead {
+function headOf(reply: FastifyReply): ResponseHeaders {
   return {
     get: (name) => reply.getHeader(name)?.toString(),
     keys: () => Object.keys(reply.getHeaders()),

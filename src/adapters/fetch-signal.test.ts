@@ -126,7 +126,7 @@ describe.each(Object.entries(adapters))(
       const body = stream("a");
       const answer = await adapter(
         sessions,
-        (session) => new Response(session.owner === "ada" ? body : null),
+        (session) => new Response(session.userId === "ada" ? body : null),
       )(request());
       expect(answer.body).toBe(body);
     });
@@ -135,7 +135,7 @@ describe.each(Object.entries(adapters))(
       const { sessions, request, watching } = await watched();
       let held: Session | undefined;
       const answer: Answer = (session) => {
-        expect(session.owner).toBe("ada");
+        expect(session.userId).toBe("ada");
         held = session;
         return new Response("a");
       };

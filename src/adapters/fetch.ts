@@ -1,8 +1,8 @@
 import { SessionError } from "../errors.ts";
 import { answered, hasHead, headToBe } from "../request/fetch-response.ts";
-import { visitOf, type Session } from "../session.ts";
+import { requestSessionOf, type Session } from "../session.ts";
 import type { Sessions } from "../sessions.ts";
-import { claim, responseBehind, settleAdapter, type AdapterOptions } from "./adapter.ts";
+import { claim, responseBehind, resolveAdapterOptions, type AdapterOptions } from "./adapter.ts";
 
 /** A handler of any server that speaks Request and Response; what the server passes beside the request follows. */
 export type SessionHandler<Data extends object, Rest extends unknown[]> = (
@@ -25,7 +25,7 @@ export function sojourn<Data extends object, Rest extends unknown[] = []>(
   handler: SessionHandler<Data, Rest>,
   options: FetchOptions = {},
 ): (request: Request, ...rest: Rest) => Promise<Response> {
-  const begin = settleAdapter(options, "onError");
+  const begin = resolveAdapterOptions(options, "onError");
   const { onError = (error: SessionError) => error.getResponse() } = options;
   return async (request, ...rest) => {
     const session = sessions.of(request);
@@ -37,7 +37,7 @@ export function sojourn<Data extends object, Rest extends unknown[] = []>(
       const response = await handler(request, session, ...rest);
       return isOutermost ? await sessions.commit(session, response) : response;
     } catch (error) {
-      visitOf(session).letGo();
+      requestSessionOf(session).letGo();
       if (!(error instanceof SessionError)) throw error;
       const response = await onError(error, request);
       if (!isOutermost || !hasHead(response)) return response;

@@ -1,9 +1,9 @@
 import type { Context, MiddlewareHandler } from "hono";
-import type { ResponseHead } from "../request/cache-headers.ts";
+import type { ResponseHeaders } from "../request/cache-headers.ts";
 import { standsFor } from "../request/request.ts";
 import type { Session } from "../session.ts";
 import type { Sessions } from "../sessions.ts";
-import { claim, responseBehind, settleAdapter, tellsOfResponse, type AdapterOptions } from "./adapter.ts";
+import { claim, responseBehind, resolveAdapterOptions, tellsOfResponse, type AdapterOptions } from "./adapter.ts";
 
 /** What the middleware adds to a context: `c.var.session`, typed by the sessions that it was given. */
 export interface SessionVariables<Data extends object> {
@@ -18,7 +18,7 @@ export function sojourn<Data extends object>(
   sessions: Sessions<Data>,
   options: AdapterOptions<Context> = {},
 ): MiddlewareHandler<SessionVariables<Data>> {
-  const begin = settleAdapter(options);
+  const begin = resolveAdapterOptions(options);
   return async (c, next) => {
     const session = sessions.of(c.req.raw);
     const isOutermost = claim(session);
@@ -77,7 +77,7 @@ function discard(c: Context): void {
   for (const name of names) c.header(name, undefined);
 }
 
-function headOf(c: Context): ResponseHead {
+function headOf(c: Context): ResponseHeaders {
   const { headers } = c.res;
   return {
     get: (name) => headers.get(name),

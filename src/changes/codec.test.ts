@@ -274,10 +274,10 @@ describe("encode refuses what can't be kept, and names its path", () => {
     ["toJSON on an array", { a: Object.assign([1], { toJSON: () => "mine" }) }, 'a property, "toJSON"'],
     [
       "a name on a Map",
-      { a: [Object.assign(new Map(), { owner: 1 })] },
-      'session.data.a[0] can\'t be kept in a session: it is a Map that carries a property, "owner"',
+      { a: [Object.assign(new Map(), { userId: 1 })] },
+      'session.data.a[0] can\'t be kept in a session: it is a Map that carries a property, "userId"',
     ],
-    ["a name on a Set", { a: Object.assign(new Set(), { owner: 1 }) }, 'a Set that carries a property, "owner"'],
+    ["a name on a Set", { a: Object.assign(new Set(), { userId: 1 }) }, 'a Set that carries a property, "userId"'],
     ["a name on a Date", { a: Object.assign(new Date(0), { zone: "UTC" }) }, 'a Date that carries a property, "zone"'],
     ["a name on a URL", { a: Object.assign(new URL("data:,x"), { zone: 1 }) }, 'a URL that carries a property, "zone"'],
     [

@@ -11,7 +11,7 @@ interface Updates {
   readonly after: string | undefined;
 }
 
-/** What is kept under the owner's eyes: the encoded data and the flashes. */
+/** What is kept under the user's eyes: the encoded data and the flashes. */
 export interface Content {
   readonly data: string;
   readonly flashes: readonly StoredFlash[];
@@ -25,7 +25,7 @@ export interface Snapshot {
 }
 
 /** The state of a journal when a call of `save()` failed: the response does not store it after all. */
-interface GivenUp {
+interface SetAside {
   /** Each key's text; the value itself where it has none, because it can't be kept. */
   readonly values: ReadonlyMap<string, unknown>;
   readonly flashes: readonly StoredFlash[];
@@ -55,7 +55,7 @@ export class Journal {
   /** What is being stored just now. */
   #pending: Snapshot | undefined;
   /** How the data stood when storing them failed, and whoever had asked for it was told. */
-  #givenUp: GivenUp | undefined;
+  #setAsideState: SetAside | undefined;
   /** The keys of before that the handler may still see, once somebody has signed in. */
   #keep: readonly string[] | undefined;
   readonly #limits: Limits;
@@ -195,29 +195,29 @@ export class Journal {
     this.#flashes = mergeFlashes(this.#base.flashes, this.#flashes, EMPTY.flashes);
   }
 
-  /** Sets aside what could not be stored: `leaveOut` takes it away, `takeUp` takes it back into account. */
-  giveUp(): void {
-    this.#givenUp = { values: valuesOf(this.data), flashes: this.#flashes, updates: this.#updates };
+  /** Sets aside what could not be stored: `dropSetAside` takes it away, `takeBack` takes it back into account. */
+  setAside(): void {
+    this.#setAsideState = { values: valuesOf(this.data), flashes: this.#flashes, updates: this.#updates };
     this.#updates = undefined;
   }
 
-  /** Whether nothing was changed since `giveUp`. */
-  get isGivenUp(): boolean {
-    if (!this.#givenUp) return false;
-    const { values, flashes } = this.#givenUp;
+  /** Whether nothing was changed since `setAside`. */
+  get isSetAside(): boolean {
+    if (!this.#setAsideState) return false;
+    const { values, flashes } = this.#setAsideState;
     return this.#flashes === flashes && isSameMap(valuesOf(this.data), values);
   }
 
-  takeUp(): void {
-    const { updates } = this.#givenUp ?? {};
-    this.#givenUp = undefined;
+  takeBack(): void {
+    const { updates } = this.#setAsideState ?? {};
+    this.#setAsideState = undefined;
     if (updates) this.#updates = allUpdates(updates, this.#updates);
   }
 
-  /** Goes back to `stored`, but for what was changed since `giveUp`. */
-  leaveOut(stored: Content): void {
-    if (!this.#givenUp) return;
-    const { values, flashes } = this.#givenUp;
+  /** Goes back to `stored`, but for what was changed since `setAside`. */
+  dropSetAside(stored: Content): void {
+    if (!this.#setAsideState) return;
+    const { values, flashes } = this.#setAsideState;
     const { data } = this;
     const now = valuesOf(data);
     const before = decode(stored.data);
@@ -233,7 +233,7 @@ export class Journal {
     order(data, before);
     this.#flashes = mergeFlashes(flashes, this.#flashes, stored.flashes);
     this.#base = stored;
-    this.#seen = this.#givenUp = this.#keep = undefined;
+    this.#seen = this.#setAsideState = this.#keep = undefined;
   }
 }
 

@@ -27,7 +27,7 @@ async function visited(options: Parameters<typeof site<Data>>[0] = {}) {
   return { shop, browser, id: (await browser.begin()).session.id };
 }
 
-const idsOf = async (shop: Site<Data>, owner: string) => (await shop.sessions.list(owner)).map(({ id }) => id);
+const idsOfUser = async (shop: Site<Data>, userId: string) => (await shop.sessions.list(userId)).map(({ id }) => id);
 
 describe("Signing in to a session that there is", () => {
   it("gives it a new id at once, which is the one that is stored", async () => {
@@ -40,8 +40,8 @@ describe("Signing in to a session that there is", () => {
     });
     expect(during).not.toBe(id);
     expect((await browser.begin()).session.id).toBe(during);
-    expect(await idsOf(shop, "ada")).toEqual([during]);
-    expect(shop.events).toMatchObject([{ name: "signedIn", id: during, owner: "ada", previousId: id }]);
+    expect(await idsOfUser(shop, "ada")).toEqual([during]);
+    expect(shop.events).toMatchObject([{ name: "signedIn", id: during, userId: "ada", previousId: id }]);
   });
 
   it("keeps the id that a visitor's session was to have", async () => {
@@ -58,12 +58,12 @@ describe("Signing in to a session that there is", () => {
     const planted = browser.copy();
     await browser.visit((session) => session.signIn("ada"));
     expect(await shop.sessions.revoke(id)).toBe(false);
-    expect(await idsOf(shop, "ada")).not.toContain(id);
+    expect(await idsOfUser(shop, "ada")).not.toContain(id);
     expect(await planted.data()).toEqual({});
     const late = await planted.visit((session) => (session.data.n = 1));
     expect(late.headers.getSetCookie()).toEqual([]);
     expect(shop.events.at(-1)).toMatchObject({ name: "dropped", reason: "superseded" });
-    expect(await browser.owner()).toBe("ada");
+    expect(await browser.userId()).toBe("ada");
   });
 
   it("spares the session itself where its handler then signs out everywhere else", async () => {
@@ -79,8 +79,8 @@ describe("Signing in to a session that there is", () => {
       expect(await shop.sessions.revokeAll("ada", { except: session.id })).toBe(1);
     });
     expect(await browser.data()).toMatchObject({ cart: ["tea"] });
-    expect(await browser.owner()).toBe("ada");
-    expect(await elsewhere.owner()).toBeUndefined();
+    expect(await browser.userId()).toBe("ada");
+    expect(await elsewhere.userId()).toBeUndefined();
   });
 
   it("carries over what another request stores until the very last moment", async () => {
@@ -98,7 +98,7 @@ describe("Signing in to a session that there is", () => {
     held.letGo();
     await ending;
     expect(await browser.data()).toMatchObject({ cart: ["tea"], username: "ada", n: 1 });
-    expect(await elsewhere.owner()).toBeUndefined();
+    expect(await elsewhere.userId()).toBeUndefined();
   });
 
   it("is not extended by a touch of the old token that was under way", async () => {
@@ -118,7 +118,7 @@ describe("Signing in to a session that there is", () => {
     held.letGo();
     await touching;
     time.now += 15 * MINUTE;
-    expect(await browser.owner()).toBeUndefined();
+    expect(await browser.userId()).toBeUndefined();
   });
 
   it("is not ended, and its cookie not cleared, by a sign-out with the old token that was under way", async () => {
@@ -127,7 +127,7 @@ describe("Signing in to a session that there is", () => {
     await browser.visit((session) => session.signIn("ada"));
     leaving.session.signOut();
     expect((await leaving.end()).headers.getSetCookie()).toEqual([]);
-    expect(await browser.owner()).toBe("ada");
+    expect(await browser.userId()).toBe("ada");
   });
 
   it("ends the signal of whoever holds the old token, and goes on with the signal of who signs in", async () => {
@@ -154,7 +154,7 @@ describe("signIn's option keep", () => {
       session.data.username = "ada";
       session.signIn("ada", { keep: ["cart", "language"] });
       expect({ ...session.data }).toEqual({ cart: ["tea"], username: "ada" });
-      expect(session.flashes()).toEqual([]);
+      expect(session.takeFlashes()).toEqual([]);
     });
     expect(await browser.data()).toEqual({ cart: ["tea"], username: "ada" });
   });
@@ -202,9 +202,9 @@ describe("A sign-in of which a step fails", () => {
     });
     failing.on = false;
     const { session } = await browser.begin();
-    expect(session).toMatchObject({ id, owner: undefined });
+    expect(session).toMatchObject({ id, userId: undefined });
     expect(session.data.cart).toEqual(["tea"]);
-    expect(await idsOf(shop, "ada")).toEqual([]);
+    expect(await idsOfUser(shop, "ada")).toEqual([]);
   });
 
   it.each(["create", "update"] as const)("leaves it so where only the reply to %s was lost", async (operation) => {
@@ -219,9 +219,9 @@ describe("A sign-in of which a step fails", () => {
       session.data.n = 1;
     });
     const { session } = await browser.begin();
-    expect(session).toMatchObject({ id, owner: undefined });
+    expect(session).toMatchObject({ id, userId: undefined });
     expect(session.data).toMatchObject({ cart: ["tea"], n: 1 });
-    expect(await idsOf(shop, "ada")).toEqual([]);
+    expect(await idsOfUser(shop, "ada")).toEqual([]);
   });
 
   it("takes back no more than itself where another sign-in ended the old session in the same moment", async () => {
@@ -237,27 +237,27 @@ describe("A sign-in of which a step fails", () => {
     await other.visit((session) => session.signIn("bob"));
     held.letGo();
     await ending;
-    expect(await browser.owner()).toBe("ada");
+    expect(await browser.userId()).toBe("ada");
     expect(await browser.data()).toEqual({ username: "ada" });
-    expect(await other.owner()).toBe("bob");
+    expect(await other.userId()).toBe("bob");
     expect(await other.data()).toMatchObject({ cart: ["tea"] });
   });
 });
 
-describe("A record that names another owner than the store does", () => {
+describe("A record that names another user than the store does", () => {
   /** Whoever can write to the store puts a session under another user. */
-  async function forged(owner: string | undefined) {
+  async function forged(userId: string | undefined) {
     const store = memoryStore({ clock: () => START });
     const shop = site<Data>({ store: { ...store, inProcess: false }, clock: () => START });
     const bob = shop.browser();
     await bob.visit((session) => session.signIn("bob"));
     const { id } = (await bob.begin()).session;
     const stored = (await store.read(id))!;
-    await store.update(id, { ...stored, owner, version: stored.version + 1 }, stored.version);
+    await store.update(id, { ...stored, userId, version: stored.version + 1 }, stored.version);
     return { shop, bob, id, store };
   }
 
-  it("opens nothing, so that a stolen session can't be hidden from its owner's list", async () => {
+  it("opens nothing, so that a stolen session can't be hidden from its user's list", async () => {
     const { bob } = await forged(undefined);
     await expect(bob.begin()).rejects.toMatchObject({ code: "ERR_SESSION_DECODE" });
   });
@@ -270,17 +270,17 @@ describe("A record that names another owner than the store does", () => {
   it("is told as a fault, naming the session", async () => {
     const { shop, id } = await forged("alice");
     await shop.sessions.list("alice");
-    expect(shop.events).toContainEqual(expect.objectContaining({ name: "fault", id }));
+    expect(shop.events).toContainEqual(expect.objectContaining({ name: "error", id }));
   });
 });
 
 describe("A key that is no longer current", () => {
   it("has its token renewed by the response, not by a save() long before it", async () => {
     const before = site<Data>({ secretKey: KEYS[0] });
-    const owner = before.browser();
-    await owner.visit((session) => session.signIn("ada"));
+    const userId = before.browser();
+    await userId.visit((session) => session.signIn("ada"));
     const after = site<Data>({ store: before.backend, secretKey: [KEYS[1], KEYS[0]] });
-    const browser = owner.copy(after.sessions);
+    const browser = userId.copy(after.sessions);
     const slow = await browser.begin();
     slow.session.data.n = 1;
     await slow.session.save();
@@ -288,21 +288,21 @@ describe("A key that is no longer current", () => {
     await browser.visit((session) => session.signIn("ada"));
     const answer = await slow.end();
     expect(answer.headers.getSetCookie()).toEqual([]);
-    expect(await browser.owner()).toBe("ada");
+    expect(await browser.userId()).toBe("ada");
   });
 
   it("has its token renewed by the response that follows a save(), where nobody came in between", async () => {
     const before = site<Data>({ secretKey: KEYS[0] });
-    const owner = before.browser();
-    await owner.visit((session) => session.signIn("ada"));
+    const userId = before.browser();
+    await userId.visit((session) => session.signIn("ada"));
     const after = site<Data>({ store: before.backend, secretKey: [KEYS[1], KEYS[0]] });
-    const browser = owner.copy(after.sessions);
+    const browser = userId.copy(after.sessions);
     await browser.visit(async (session) => {
       session.data.n = 1;
       await session.save();
     });
     const renewed = site<Data>({ store: before.backend, secretKey: KEYS[1] });
-    expect(await browser.copy(renewed.sessions).owner()).toBe("ada");
+    expect(await browser.copy(renewed.sessions).userId()).toBe("ada");
   });
 });
 
@@ -319,7 +319,7 @@ describe("A cookie that waits for its response since save()", () => {
     // The browser, which has not heard of that sign-in, signs in again.
     await browser.visit((session) => session.signIn("ada"));
     expect((await slow.end()).headers.getSetCookie()).toEqual([]);
-    expect(await browser.owner()).toBe("ada");
+    expect(await browser.userId()).toBe("ada");
   });
 
   it("is sent where the store can't tell", async () => {
@@ -366,9 +366,9 @@ describe("What a handler does around a sign-in", () => {
       session.signIn("bob");
     });
     const { session } = await browser.begin();
-    expect(session.owner).toBe("bob");
+    expect(session.userId).toBe("bob");
     expect({ ...session.data }).toEqual({});
-    expect(session.flashes()).toEqual([]);
+    expect(session.takeFlashes()).toEqual([]);
   });
 
   it("brings nothing of another user's along that another process stores while a save is under way", async () => {
@@ -388,7 +388,7 @@ describe("What a handler does around a sign-in", () => {
       held.letGo();
       await saving;
       expect({ ...session.data }).not.toHaveProperty("language");
-      expect(session.flashes()).toEqual([]);
+      expect(session.takeFlashes()).toEqual([]);
     });
     expect(await browser.data()).not.toHaveProperty("language");
     expect(await browser.data()).not.toHaveProperty("planted");
@@ -399,9 +399,9 @@ describe("What a handler does around a sign-in", () => {
     await browser.visit(async (session) => {
       session.signIn("bob");
       await session.reload();
-      expect(session.owner).toBe("ada");
+      expect(session.userId).toBe("ada");
     });
-    expect(await browser.owner()).toBe("ada");
+    expect(await browser.userId()).toBe("ada");
   });
 
   it.each(["rotate", "reload"] as const)("does not carry out a sign-in that failed, after %s()", async (method) => {
@@ -414,7 +414,7 @@ describe("What a handler does around a sign-in", () => {
       await session[method]();
       session.flash("error", "FAILED");
     });
-    expect(await browser.owner()).toBe("ada");
+    expect(await browser.userId()).toBe("ada");
   });
 
   it.each([
@@ -430,8 +430,8 @@ describe("What a handler does around a sign-in", () => {
         act(session);
         await saving;
       });
-      expect(await browser.owner(), `visitor: ${isVisitor}`).toBe("ada");
-      expect(shop.events.map(({ name }) => name)).not.toContain("fault");
+      expect(await browser.userId(), `visitor: ${isVisitor}`).toBe("ada");
+      expect(shop.events.map(({ name }) => name)).not.toContain("error");
     }
   });
 
@@ -444,7 +444,7 @@ describe("What a handler does around a sign-in", () => {
       session.signIn("ada");
       await saving;
     });
-    expect(await visitor.owner()).toBe("ada");
+    expect(await visitor.userId()).toBe("ada");
     expect(await visitor.data()).toEqual({ n: 1 });
   });
 
@@ -459,7 +459,7 @@ describe("What a handler does around a sign-in", () => {
       session.signIn("ada");
       await Promise.all([session.save(), shop.sessions.revokeAll("ada", { except: session.id })]);
     });
-    expect(await browser.owner()).toBe("ada");
+    expect(await browser.userId()).toBe("ada");
     expect(await browser.data()).toMatchObject({ planted: "ada's" });
   });
 
@@ -501,7 +501,7 @@ describe("What a handler does around a sign-in", () => {
     await expect(browser.copy(failing.sessions).visit((session) => session.signIn("ada"))).rejects.toMatchObject(
       failed,
     );
-    expect(await browser.owner()).toBeUndefined();
+    expect(await browser.userId()).toBeUndefined();
     expect(await shop.sessions.list("ada")).toEqual([]);
   });
 
@@ -514,8 +514,8 @@ describe("What a handler does around a sign-in", () => {
     });
     const browser = shop.browser();
     await browser.visit((session) => session.signIn("ada"));
-    expect(await browser.owner()).toBe("ada");
-    expect(shop.events).toContainEqual(expect.objectContaining({ name: "fault", error: mistake }));
+    expect(await browser.userId()).toBe("ada");
+    expect(shop.events).toContainEqual(expect.objectContaining({ name: "error", error: mistake }));
   });
 });
 
@@ -539,7 +539,7 @@ describe("Revoking a session whose user signs in again at that moment", () => {
     await browser.visit((session) => session.signIn("ada"));
     held.letGo();
     expect(Number(await revoking)).toBe(1);
-    expect(await browser.owner()).toBeUndefined();
+    expect(await browser.userId()).toBeUndefined();
     expect(await here.sessions.list("ada")).toEqual([]);
   });
 
@@ -568,7 +568,7 @@ describe("Revoking a session whose user signs in again at that moment", () => {
     held.letGo();
     expect((await ending).headers.getSetCookie()).toEqual([]);
     expect(there.events).toEqual([]);
-    expect(await browser.owner()).toBe("ada");
+    expect(await browser.userId()).toBe("ada");
     expect(await here.sessions.list("ada")).toHaveLength(1);
   });
 });

@@ -2,7 +2,7 @@ import type { Commit } from "./commit.ts";
 import { discard, endIfUnchanged, putBack } from "./end.ts";
 import { SessionError } from "../errors.ts";
 import { extendedEnd } from "./timeouts.ts";
-import { isNewOwner } from "./plan.ts";
+import { isAnotherUser } from "./plan.ts";
 import { EMPTY, type Content } from "../changes/journal.ts";
 import { withinLimit } from "../users.ts";
 import { endedRecord, storedSession, type LoadedRecord, type SessionRecord } from "../record/record.ts";
@@ -11,7 +11,7 @@ import { randomPart, tokenFields, type Token } from "../record/token.ts";
 
 /** Stores a new session with this content: a visitor's first change, or a sign-in to no session. */
 export async function begin(commit: Commit, content: Content): Promise<void> {
-  const session = new Beginning(commit, content, commit.host.now());
+  const session = new Beginning(commit, content, commit.context.now());
   await session.store(async () => true);
   announce(commit, session, { created: true });
 }
@@ -22,28 +22,28 @@ export async function begin(commit: Commit, content: Content): Promise<void> {
  * takes over what others have changed in it until that moment. Nobody has the new token before both are done.
  */
 export async function move(commit: Commit): Promise<void> {
-  const { visit, host, wishes, snapshot } = commit;
-  const from = visit.token!.id;
-  const { owner, createdAt, ...began } = visit.loaded!.record;
-  const changesHands = isNewOwner(visit, wishes.signIn!.owner);
+  const { requestSession, context, requested, snapshot } = commit;
+  const from = requestSession.token!.id;
+  const { userId, createdAt, ...began } = requestSession.loaded!.record;
+  const changesHands = isAnotherUser(requestSession, requested.signIn!.userId);
   // Whatever the handler has seen: what may not come along is left out of what is stored.
-  const content = wishes.signIn!.keep ? commit.replayed({ ...began }) : snapshot.content;
-  const session = new Beginning(commit, content, changesHands ? host.now() : createdAt);
+  const content = requested.signIn!.keep ? commit.replayed({ ...began }) : snapshot.content;
+  const session = new Beginning(commit, content, changesHands ? context.now() : createdAt);
   await session.store(() => invalidate(commit, session));
-  host.moves.delete(session.token.id);
+  context.moves.delete(session.token.id);
   if (session.isDropped) return commit.drop("ended");
-  if (changesHands) host.emitter.emit("signedOut", { id: from, owner });
+  if (changesHands) context.emitter.emit("signedOut", { id: from, userId });
   announce(commit, session, { created: changesHands, from });
 }
 
 function announce(
-  { host, wishes }: Commit,
+  { context, requested }: Commit,
   { token: { id }, loaded }: Beginning,
   { created, from }: { created: boolean; from?: string },
 ): void {
-  const { owner } = loaded.record;
-  if (created) host.emitter.emit("created", { id, owner });
-  if (wishes.signIn) host.emitter.emit("signedIn", { id, owner, previousId: from });
+  const { userId } = loaded.record;
+  if (created) context.emitter.emit("created", { id, userId });
+  if (requested.signIn) context.emitter.emit("signedIn", { id, userId, previousId: from });
 }
 
 /**
@@ -51,25 +51,25 @@ function announce(
  * goes on: somebody else has given it another token.
  */
 async function invalidate(commit: Commit, session: Beginning): Promise<boolean> {
-  const { visit, host, wishes } = commit;
-  const { id } = visit.token!;
-  const began = visit.loaded!;
-  const { owner } = wishes.signIn!;
+  const { requestSession, context, requested } = commit;
+  const { id } = requestSession.token!;
+  const began = requestSession.loaded!;
+  const { userId } = requested.signIn!;
   let base = began;
   let isEnded = true;
   await untilDone(async () => {
     const { version, expiresAt } = base;
     const moved = { ...base, version: version + 1, record: endedRecord(base.record, session.token.id) };
-    if (expiresAt > host.now() && (await replacedOrPutBack(commit, session, base, moved))) return true;
+    if (expiresAt > context.now() && (await replacedOrPutBack(commit, session, base, moved))) return true;
     const newest = await commit.newest(id);
     const hasMoved = newest?.record.ended?.movedTo !== undefined;
     if (newest?.record.epoch === began.record.epoch) {
       base = newest;
-      if (!isNewOwner(visit, owner)) await session.becomes(commit.replayed(newest.record));
+      if (!isAnotherUser(requestSession, userId)) await session.becomes(commit.replayed(newest.record));
       return false;
     }
     // A sign-out or revocation of this very user's session is not undone by proving again who one is.
-    if (!hasMoved && (newest === undefined || newest.record.ended) && began.record.owner === owner)
+    if (!hasMoved && (newest === undefined || newest.record.ended) && began.record.userId === userId)
       await session.drop();
     // Ended, or signed in to by somebody else: only what this request has set is its own.
     else await session.becomes(commit.replayed(EMPTY));
@@ -86,16 +86,16 @@ async function replacedOrPutBack(
   base: LoadedRecord,
   moved: LoadedRecord,
 ): Promise<boolean> {
-  const { host, patience, visit } = commit;
-  const { id } = visit.token!;
+  const { context, deadline, requestSession } = commit;
+  const { id } = requestSession.token!;
   const next = session.token.id;
   try {
     return await commit.replaced(id, base, moved);
   } catch (error) {
-    const isBack = await putBack(host, id, base, ({ ended }) => ended?.movedTo === next, patience);
+    const isBack = await putBack(context, id, base, ({ ended }) => ended?.movedTo === next, deadline);
     // Whoever has ended the new session meanwhile has meant the old one, too.
-    if (isBack && !(await endIfUnchanged(host, next, session.loaded, patience).catch(() => true))) {
-      await discard(host, id, patience);
+    if (isBack && !(await endIfUnchanged(context, next, session.loaded, deadline).catch(() => true))) {
+      await discard(context, id, deadline);
     }
     throw error;
   }
@@ -109,20 +109,20 @@ class Beginning {
   #content: Content;
 
   constructor(commit: Commit, content: Content, createdAt: number) {
-    const { host, visit, wishes } = commit;
-    const { owner, note, idle, absolute } = wishes.signIn ?? {};
+    const { context, requestSession, requested } = commit;
+    const { userId, note, idle, absolute } = requested.signIn ?? {};
     this.#commit = commit;
     this.#content = content;
-    this.token = { id: visit.id, secret: randomPart(), epoch: 1 };
+    this.token = { id: requestSession.id, secret: randomPart(), epoch: 1 };
     this.loaded = this.#loaded(1, {
       ...tokenFields(this.token),
       createdAt,
-      owner,
+      userId,
       note,
       idle,
       absolute,
-      signedInAt: wishes.signIn && host.now(),
-      client: wishes.signIn && visit.client,
+      signedInAt: requested.signIn && context.now(),
+      client: requested.signIn && requestSession.client,
       rotation: commit.freshRotation(),
       data: content.data,
       flashes: content.flashes,
@@ -130,8 +130,8 @@ class Beginning {
   }
 
   #loaded(version: number, record: SessionRecord): LoadedRecord {
-    const { host } = this.#commit;
-    return { record, version, byPreviousKey: false, expiresAt: extendedEnd(host.now(), record, host.timeouts) };
+    const { context } = this.#commit;
+    return { record, version, byPreviousKey: false, expiresAt: extendedEnd(context.now(), record, context.timeouts) };
   }
 
   /** A sign-out or revocation came first. */
@@ -142,15 +142,15 @@ class Beginning {
     return this.#discard();
   }
 
-  /** Stores it, within its owner's limit, and hands out its token. Of what fails nothing is left. */
+  /** Stores it, within its user's limit, and hands out its token. Of what fails nothing is left. */
   async store(finish: () => Promise<boolean>): Promise<void> {
     const commit = this.#commit;
-    const { visit, patience } = commit;
-    const { owner } = this.loaded.record;
+    const { requestSession, deadline } = commit;
+    const { userId } = this.loaded.record;
     try {
-      if (owner === undefined) await this.#create();
+      if (userId === undefined) await this.#create();
       else {
-        await withinLimit(commit.host, { owner, id: this.token.id, former: visit.token?.id }, patience, {
+        await withinLimit(commit.context, { userId, id: this.token.id, former: requestSession.token?.id }, deadline, {
           store: (after) => this.#create(after),
           admit: () => this.#admit(),
           finish,
@@ -158,25 +158,25 @@ class Beginning {
       }
     } catch (error) {
       await this.#discard();
-      visit.renewId(commit.wishes.signIn);
+      requestSession.renewId(commit.requested.signIn);
       throw error;
     }
     if (this.isDropped) return;
-    commit.settle(this.token, this.loaded, this.#content);
-    visit.handOut();
+    commit.applyCommit(this.token, this.loaded, this.#content);
+    requestSession.issueCookie();
   }
 
   /** @param after - a sign-in's moment comes after this one, whatever this server's clock says. */
   async #create(after = 0): Promise<void> {
     const commit = this.#commit;
-    const { host, patience } = commit;
+    const { context, deadline } = commit;
     const { id } = this.token;
     const { record } = this.loaded;
     // As late as can be: of sign-ins at the same moment, moments tell which came first.
-    const signedInAt = record.signedInAt && Math.max(host.now(), after + 1);
+    const signedInAt = record.signedInAt && Math.max(context.now(), after + 1);
     if (signedInAt !== record.signedInAt) this.loaded = this.#loaded(1, { ...record, signedInAt });
-    const stored = storedSession(host, id, this.loaded);
-    if (await patience.ask("create", () => host.store.create(id, stored))) return;
+    const stored = storedSession(context, id, this.loaded);
+    if (await deadline.run("create", () => context.store.create(id, stored))) return;
     throw new SessionError("ERR_SESSION_STORE", "The session store says that a random id exists already");
   }
 
@@ -197,9 +197,9 @@ class Beginning {
     this.#content = content;
   }
 
-  /** Nobody has its token; but its owner would see it listed until it expires. */
+  /** Nobody has its token; but its user would see it listed until it expires. */
   #discard(): Promise<void> {
-    const { host, patience } = this.#commit;
-    return discard(host, this.token.id, patience);
+    const { context, deadline } = this.#commit;
+    return discard(context, this.token.id, deadline);
   }
 }

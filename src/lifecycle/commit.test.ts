@@ -29,7 +29,7 @@ async function signedIn(options: Parameters<typeof site<Data>>[0] = {}) {
 }
 
 /** A server whose store's calls can be held up, and a browser with an anonymous session of one key. */
-async function visited(owner?: string) {
+async function visited(userId?: string) {
   const time = { now: 1_000_000_000_000 };
   const clock = () => time.now;
   const store = gated(memoryStore({ clock }));
@@ -37,7 +37,7 @@ async function visited(owner?: string) {
   const browser = server.browser();
   await browser.visit((session) => {
     session.data.n = 0;
-    if (owner) session.signIn(owner);
+    if (userId) session.signIn(userId);
   });
   server.events.length = 0;
   return { ...server, time, gate: store, browser };
@@ -61,7 +61,7 @@ describe("No update is lost", () => {
     expect(session.data.n).toBe(200);
     for (let i = 0; i < 200; i++) expect(session.data[`k${i}`]).toBe(i);
     // No more than a hundred flashes are kept.
-    expect(session.flashes()).toHaveLength(100);
+    expect(session.takeFlashes()).toHaveLength(100);
   });
 
   it("by two processes on one store that write at the same time", async () => {
@@ -150,10 +150,10 @@ describe("Sign-out always wins", () => {
     const answer = await slow.end();
     expect(answer.headers.getSetCookie()).toEqual([]);
     expect(events).toEqual([
-      { name: "signedOut", id, owner: "alice" },
-      { name: "dropped", id, owner: "alice", reason: "ended" },
+      { name: "signedOut", id, userId: "alice" },
+      { name: "dropped", id, userId: "alice", reason: "ended" },
     ]);
-    expect(await thief.owner()).toBeUndefined();
+    expect(await thief.userId()).toBeUndefined();
     expect(await thief.data()).toEqual({});
   });
 
@@ -167,7 +167,7 @@ describe("Sign-out always wins", () => {
     const answer = await slow.end();
     expect(answer.headers.getSetCookie()).toEqual([]);
     expect(events).toEqual([]);
-    expect(await thief.owner()).toBeUndefined();
+    expect(await thief.userId()).toBeUndefined();
   });
 
   it("at every moment of a write's way through the store", async () => {
@@ -187,7 +187,7 @@ describe("Sign-out always wins", () => {
       await gate.delete(leaving.session.id);
       held.letGo();
       await writing;
-      expect(await thief.owner(), `with ${moment}`).toBeUndefined();
+      expect(await thief.userId(), `with ${moment}`).toBeUndefined();
       if (moment !== "after update") expect(events.at(-1), `with ${moment}`).toMatchObject({ name: "dropped" });
     }
   });
@@ -232,7 +232,7 @@ describe("Sign-out always wins", () => {
     await held.arrived;
     expect((await writer.end()).headers.getSetCookie()).toEqual([]);
     expect(events.at(-1)).toMatchObject({ name: "dropped", reason: "ended" });
-    expect(await browser.copy().owner()).toBeUndefined();
+    expect(await browser.copy().userId()).toBeUndefined();
     held.letGo();
     await leaving;
   });
@@ -244,7 +244,7 @@ describe("Sign-out always wins", () => {
     await browser.visit((session) => session.signOut());
     await slow.session.save();
     expect({ ...slow.session.data }).toEqual({});
-    expect(slow.session.owner).toBeUndefined();
+    expect(slow.session.userId).toBeUndefined();
     slow.session.data.mine = "again";
     expect((await slow.end()).headers.getSetCookie()).toEqual([]);
   });
@@ -260,11 +260,11 @@ describe("Signing in", () => {
     const answer = await browser.visit((session) => session.signIn("alice"));
     expect(answer.headers.getSetCookie()).toHaveLength(1);
     const { session } = await browser.begin();
-    expect(session).toMatchObject({ owner: "alice", isNew: false });
+    expect(session).toMatchObject({ userId: "alice", isNew: false });
     expect(session.id).not.toBe(before);
     expect(session.data.n).toBe(1);
     expect(browser.cookie).not.toBe(planted.cookie);
-    expect(await planted.owner()).toBeUndefined();
+    expect(await planted.userId()).toBeUndefined();
     expect(await planted.data()).toEqual({});
   });
 
@@ -280,7 +280,7 @@ describe("Signing in", () => {
     const answer = await planted.end(new Response("sorry", { status: 409 }));
     expect(answer.headers.getSetCookie()).toEqual([]);
     expect(answer.headers.get("cache-control")).toBe("no-store");
-    expect(await browser.owner()).toBe("alice");
+    expect(await browser.userId()).toBe("alice");
   });
 
   it("lets a request of the old token that only read go on, without a cookie", async () => {
@@ -289,7 +289,7 @@ describe("Signing in", () => {
     const planted = await browser.begin();
     await browser.visit((session) => session.signIn("alice"));
     expect((await planted.end()).headers.getSetCookie()).toEqual([]);
-    expect(await browser.owner()).toBe("alice");
+    expect(await browser.userId()).toBe("alice");
   });
 
   it("of two at once from one anonymous session gives each a session of its own, without merging", async () => {
@@ -302,24 +302,24 @@ describe("Signing in", () => {
     second.session.data.list = [2];
     second.session.signIn("bob");
     await Promise.all([first.end(), second.end()]);
-    expect(await tabA.owner()).toBe("alice");
+    expect(await tabA.userId()).toBe("alice");
     expect(await tabA.data()).toEqual({ n: 0, theirs: "the visitor's", mine: "first" });
-    expect(await tabB.owner()).toBe("bob");
+    expect(await tabB.userId()).toBe("bob");
     expect(await tabB.data()).toEqual({ list: [2] });
     expect((await tabA.begin()).session.id).not.toBe((await tabB.begin()).session.id);
     expect(events.filter(({ name }) => name === "signedIn")).toHaveLength(2);
   });
 
-  it("of the same owner twice at once succeeds twice", async () => {
+  it("of the same user twice at once succeeds twice", async () => {
     const { browser } = await visited();
     const tabs = [browser.copy(), browser.copy()];
     const underway = await Promise.all(tabs.map((tab) => tab.begin()));
     for (const { session } of underway) session.signIn("alice");
     await Promise.all(underway.map(({ end }) => end()));
-    expect(await Promise.all(tabs.map((tab) => tab.owner()))).toEqual(["alice", "alice"]);
+    expect(await Promise.all(tabs.map((tab) => tab.userId()))).toEqual(["alice", "alice"]);
   });
 
-  it("of another owner begins a new session with nothing of the old, and ends the old one", async () => {
+  it("of another user begins a new session with nothing of the old, and ends the old one", async () => {
     const { browser, events } = await signedIn();
     await browser.visit((session) => {
       session.data.theirs = "alice's";
@@ -331,33 +331,33 @@ describe("Signing in", () => {
       session.data.mine = "set by this request";
       session.signIn("bob");
       expect({ ...session.data }).toEqual({ mine: "set by this request" });
-      expect(session.owner).toBe("bob");
+      expect(session.userId).toBe("bob");
     });
     const { session } = await browser.begin();
-    expect(session).toMatchObject({ owner: "bob" });
+    expect(session).toMatchObject({ userId: "bob" });
     expect(session.id).not.toBe(id);
     expect({ ...session.data }).toEqual({ mine: "set by this request" });
-    expect(session.flashes()).toEqual([]);
-    expect(await alice.owner()).toBeUndefined();
+    expect(session.takeFlashes()).toEqual([]);
+    expect(await alice.userId()).toBeUndefined();
     expect(events).toMatchObject([
-      { name: "signedOut", id, owner: "alice" },
-      { name: "created", id: session.id, owner: "bob" },
-      { name: "signedIn", id: session.id, owner: "bob", previousId: id },
+      { name: "signedOut", id, userId: "alice" },
+      { name: "created", id: session.id, userId: "bob" },
+      { name: "signedIn", id: session.id, userId: "bob", previousId: id },
     ]);
   });
 
-  it("of the same owner again gives a new token and starts both clocks anew", async () => {
+  it("of the same user again gives a new token and starts both clocks anew", async () => {
     const { browser, time } = await signedIn({ idleTimeout: "1h", absoluteTimeout: "2h" });
     const old = browser.copy();
     time.now += 3_000_000;
     await browser.visit((session) => session.signIn("alice"));
-    expect(await old.owner()).toBeUndefined();
+    expect(await old.userId()).toBeUndefined();
     expect((await browser.begin()).session.signedInAt).toBe(time.now);
     for (let i = 0; i < 2; i++) {
       time.now += 3_000_000;
       await browser.visit();
     }
-    expect(await browser.owner()).toBe("alice");
+    expect(await browser.userId()).toBe("alice");
   });
 
   it("on a session that ended meanwhile begins a new one with only what the request set", async () => {
@@ -367,7 +367,7 @@ describe("Signing in", () => {
     login.session.data.mine = "mine";
     login.session.signIn("alice");
     await login.end();
-    expect(await browser.owner()).toBe("alice");
+    expect(await browser.userId()).toBe("alice");
     expect(await browser.data()).toEqual({ mine: "mine" });
   });
 });
@@ -381,10 +381,10 @@ describe("Rotating", () => {
     const answer = await browser.visit((session) => session.rotate());
     expect(answer.headers.getSetCookie()).toHaveLength(1);
     const { session } = await browser.begin();
-    expect(session).toMatchObject({ id: before.id, owner: "alice", signedInAt: before.signedInAt });
+    expect(session).toMatchObject({ id: before.id, userId: "alice", signedInAt: before.signedInAt });
     expect(session.data.n).toBe(0);
-    expect(await old.owner()).toBeUndefined();
-    expect(events).toEqual([{ name: "rotated", id: before.id, owner: "alice" }]);
+    expect(await old.userId()).toBeUndefined();
+    expect(events).toEqual([{ name: "rotated", id: before.id, userId: "alice" }]);
   });
 
   it("for a visitor without a session does nothing", async () => {
@@ -470,7 +470,7 @@ describe("session.save", () => {
       await session.save();
     });
     expect(store.calls.update - before).toBe(3);
-    expect(await browser.owner()).toBe("alice");
+    expect(await browser.userId()).toBe("alice");
   });
 
   it("rejects for what can't be kept, and can be called again once that is gone", async () => {
@@ -542,7 +542,7 @@ describe("A late request of a session that ended or was superseded", () => {
     await browser.visit((session) => session.signIn("alice"));
     slow.session.data.mine = "too late";
     expect((await slow.end()).headers.getSetCookie()).toEqual([]);
-    expect(await browser.owner()).toBe("alice");
+    expect(await browser.userId()).toBe("alice");
   });
 
   it.each([false, true])("does not undo a sign-in by renewing an old key's cookie (sealed: %s)", async (sealed) => {
@@ -552,7 +552,7 @@ describe("A late request of a session that ended or was superseded", () => {
     const reader = await browser.begin();
     await browser.visit((session) => session.signIn("alice"));
     await reader.end();
-    expect(await browser.owner()).toBe("alice");
+    expect(await browser.userId()).toBe("alice");
   });
 
   it("that only read is not refused because its record was to be sealed anew", async () => {
@@ -564,7 +564,7 @@ describe("A late request of a session that ended or was superseded", () => {
     await browser.visit((session) => session.signIn("alice"));
     const answer = await reader.end();
     expect(answer.headers.getSetCookie()).toEqual([]);
-    expect(await browser.owner()).toBe("alice");
+    expect(await browser.userId()).toBe("alice");
   });
 });
 
@@ -581,7 +581,7 @@ describe("A passive request", () => {
     poll.session.data.mine = "polled";
     await poll.end();
     time.now += 14 * MINUTE;
-    expect(await browser.owner()).toBe("alice");
+    expect(await browser.userId()).toBe("alice");
   });
 
   it("that only rotates the token does not either", async () => {
@@ -594,7 +594,7 @@ describe("A passive request", () => {
     await browser.visit((session) => session.data.n);
     await poll.end();
     time.now += 14 * MINUTE;
-    expect(await browser.owner()).toBe("alice");
+    expect(await browser.userId()).toBe("alice");
   });
 
   it("extends nothing by writing", async () => {
@@ -605,7 +605,7 @@ describe("A passive request", () => {
       session.data.mine = "polled";
     });
     time.now += 5 * MINUTE;
-    expect(await browser.owner()).toBeUndefined();
+    expect(await browser.userId()).toBeUndefined();
   });
 });
 
@@ -629,15 +629,15 @@ describe("A failure that the handler has dealt with", () => {
       session.flash("error", "FAILED");
     });
     const { session } = await browser.begin();
-    expect(session).toMatchObject({ id, owner: "alice" });
+    expect(session).toMatchObject({ id, userId: "alice" });
     expect({ ...session.data }).toEqual({ n: 0, theirs: "alice's" });
-    expect(session.flashes()).toEqual([{ category: "error", message: "FAILED" }]);
+    expect(session.takeFlashes()).toEqual([{ category: "error", message: "FAILED" }]);
     expect(await sessions.list("bob")).toEqual([]);
-    expect((await backend.idsOf!("alice")).length).toBe(1);
+    expect((await backend.idsOfUser!("alice")).length).toBe(1);
   });
 
   it("of a sign-in beyond the limit does not make the response fail because of a flash", async () => {
-    const server = site<Data>({ maxPerOwner: { sessions: 1, whenFull: "refuse" } });
+    const server = site<Data>({ maxPerUser: { sessions: 1, whenFull: "refuse" } });
     await server.browser().visit((session) => session.signIn("alice"));
     const late = server.browser();
     const answer = await late.visit(
@@ -651,9 +651,9 @@ describe("A failure that the handler has dealt with", () => {
     );
     expect(answer.status).toBe(303);
     const { session } = await late.begin();
-    expect(session.owner).toBeUndefined();
+    expect(session.userId).toBeUndefined();
     expect({ ...session.data }).toEqual({});
-    expect(session.flashes()).toHaveLength(1);
+    expect(session.takeFlashes()).toHaveLength(1);
     expect(await server.sessions.list("alice")).toHaveLength(1);
   });
 
@@ -666,7 +666,7 @@ describe("A failure that the handler has dealt with", () => {
       store.on = false;
     });
     expect(answer.headers.getSetCookie()).toEqual([]);
-    expect(await browser.owner()).toBe("alice");
+    expect(await browser.userId()).toBe("alice");
   });
 
   it("of a sign-out brings nothing back that another sign-out has ended meanwhile", async () => {
@@ -683,7 +683,7 @@ describe("A failure that the handler has dealt with", () => {
     };
     const here = browser.copy(site<Data>({ store: failingStore }).sessions);
     await expect(here.visit((session) => session.signOut())).rejects.toMatchObject({ code: "ERR_SESSION_STORE" });
-    expect(await browser.copy().owner()).toBeUndefined();
+    expect(await browser.copy().userId()).toBeUndefined();
   });
 
   it("of changed data leaves them out, and applies a later update to what is stored", async () => {
@@ -700,7 +700,7 @@ describe("A failure that the handler has dealt with", () => {
     });
     const { session } = await browser.begin();
     expect({ ...session.data }).toEqual({ n: 10, theirs: "kept" });
-    expect(session.flashes()).toEqual([]);
+    expect(session.takeFlashes()).toEqual([]);
   });
 
   it("of a value that can't be kept does not make the response fail", async () => {
@@ -756,7 +756,7 @@ describe("A failure that the handler has dealt with", () => {
       lost.on = false;
       session.flash("error", "FAILED");
     });
-    expect(await browser.owner()).toBeUndefined();
+    expect(await browser.userId()).toBeUndefined();
     expect(await server.sessions.list("alice")).toEqual([]);
   });
 
@@ -783,7 +783,7 @@ describe("A failure that the handler has dealt with", () => {
       await expect(saving).rejects.toMatchObject({ code: "ERR_SESSION_STORE" });
       store.on = false;
     });
-    expect(await browser.owner()).toBe("bob");
+    expect(await browser.userId()).toBe("bob");
   });
 
   it.each(["signIn", "rotate"] as const)(
@@ -799,7 +799,7 @@ describe("A failure that the handler has dealt with", () => {
         store.on = false;
       });
       expect(answer.headers.getSetCookie()).toHaveLength(1);
-      expect(await browser.owner()).toBe("alice");
+      expect(await browser.userId()).toBe("alice");
     },
   );
 
@@ -814,7 +814,7 @@ describe("A failure that the handler has dealt with", () => {
     store.on = false;
     const answer = await end(new Response("sorry", { status: 503 }));
     expect(answer.headers.get("cache-control")).toBe("no-store");
-    expect(await browser.owner()).toBe("alice");
+    expect(await browser.userId()).toBe("alice");
   });
 });
 

@@ -1,20 +1,20 @@
 import { describe, expect, it } from "vitest";
-import { plan, retry, standing, type Doings, type Plan, type Standing } from "./decisions.ts";
+import { plan, retry, tokenStatus, type Changes, type Plan, type TokenStatus } from "./decisions.ts";
 
 const flags = ["signedOut", "signedIn", "rotated", "changed", "outdated", "rotates", "touchDue"] as const;
 
 /** All that a request can have done, in every combination. */
-const everything: Doings[] = Array.from(
+const everything: Changes[] = Array.from(
   { length: 2 ** flags.length },
-  (_, bits) => Object.fromEntries(flags.map((flag, i) => [flag, (bits & (1 << i)) !== 0])) as unknown as Doings,
+  (_, bits) => Object.fromEntries(flags.map((flag, i) => [flag, (bits & (1 << i)) !== 0])) as unknown as Changes,
 );
-const nothing: Doings = everything[0]!;
+const nothing: Changes = everything[0]!;
 
 describe("standing", () => {
   const timeouts = { idle: 100, absolute: 1000, touchInterval: 10 };
   const session = { createdAt: 5000, signedInAt: undefined };
 
-  it.each<[string, Parameters<typeof standing>, Standing]>([
+  it.each<[string, Parameters<typeof tokenStatus>, TokenStatus]>([
     ["before both ends", [session, 5100, "current", 5099, timeouts], "live"],
     ["at the idle end, to the millisecond", [session, 5100, "current", 5100, timeouts], "expired"],
     ["just before the absolute end", [session, 9999, "current", 5999, timeouts], "live"],
@@ -27,14 +27,14 @@ describe("standing", () => {
     ["a secret that was rotated out, of an ended session", [session, 5100, "replayed", 9000, timeouts], "expired"],
     ["the secret before, and the next", [session, 5100, "previous", 5050, timeouts], "live"],
   ])("%s", (_, args, expected) => {
-    expect(standing(...args)).toBe(expected);
+    expect(tokenStatus(...args)).toBe(expected);
   });
 });
 
 describe("plan", () => {
   /** The table of the documentation, said once more in other words. */
-  function expected(token: Standing, doings: Doings): Plan {
-    const { signedOut, signedIn, rotated, changed, outdated, rotates, touchDue } = doings;
+  function expected(token: TokenStatus, changes: Changes): Plan {
+    const { signedOut, signedIn, rotated, changed, outdated, rotates, touchDue } = changes;
     if (token !== "live") {
       if (signedOut) return "nothing";
       if (signedIn) return "create";
@@ -47,12 +47,12 @@ describe("plan", () => {
     return touchDue ? "touch" : "nothing";
   }
 
-  it.each<Standing>(["anonymous", "live", "superseded", "expired", "replayed"])(
+  it.each<TokenStatus>(["anonymous", "live", "superseded", "expired", "replayed"])(
     "follows the table for a token that is %s",
     (token) => {
       expect(everything).toHaveLength(128);
-      for (const doings of everything)
-        expect(plan(token, doings), `with ${JSON.stringify(doings)}`).toBe(expected(token, doings));
+      for (const changes of everything)
+        expect(plan(token, changes), `with ${JSON.stringify(changes)}`).toBe(expected(token, changes));
     },
   );
 
@@ -62,14 +62,14 @@ describe("plan", () => {
 
   it("never touches, updates or deletes a session that the token does not open", () => {
     for (const token of ["anonymous", "superseded", "expired"] as const) {
-      for (const doings of everything) expect(["nothing", "create", "drop"]).toContain(plan(token, doings));
+      for (const changes of everything) expect(["nothing", "create", "drop"]).toContain(plan(token, changes));
     }
   });
 
   it("has signing out win over all else", () => {
-    for (const doings of everything.filter(({ signedOut }) => signedOut)) {
-      expect(plan("live", doings)).toBe("delete");
-      expect(plan("anonymous", doings)).toBe("nothing");
+    for (const changes of everything.filter(({ signedOut }) => signedOut)) {
+      expect(plan("live", changes)).toBe("delete");
+      expect(plan("anonymous", changes)).toBe("nothing");
     }
   });
 });

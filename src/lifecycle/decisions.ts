@@ -6,7 +6,7 @@ import { absoluteEnd, type Beginning, type Timeouts } from "./timeouts.ts";
  */
 
 /** What a request's token turned out to be worth. */
-export type Standing =
+export type TokenStatus =
   /** No token, a bad one, or none that the store knows: a visitor. */
   | "anonymous"
   /** The token opens a session. */
@@ -19,20 +19,20 @@ export type Standing =
   | "replayed";
 
 /** What the token of a session that the store knows is worth now. */
-export function standing(
+export function tokenStatus(
   session: Beginning,
   expiresAt: number,
   secret: Match,
   now: number,
   timeouts: Timeouts,
-): Exclude<Standing, "anonymous"> {
+): Exclude<TokenStatus, "anonymous"> {
   if (secret === "superseded") return "superseded";
   if (now >= expiresAt || now >= absoluteEnd(session, timeouts)) return "expired";
   return secret === "replayed" ? "replayed" : "live";
 }
 
 /** What a request did with its session. */
-export interface Doings {
+export interface Changes {
   readonly signedOut: boolean;
   readonly signedIn: boolean;
   /** `rotate()` was called. */
@@ -58,21 +58,21 @@ export type Plan = "nothing" | "touch" | "create" | "move" | "update" | "delete"
  * A superseded request may not set the cookie, so that it can't undo the token that superseded it; signing in is the
  * exception, since that is how a client whose new token was lost on the way gets another.
  */
-export function plan(token: Standing, doings: Doings): Plan {
+export function plan(token: TokenStatus, changes: Changes): Plan {
   switch (token) {
     case "anonymous":
     case "expired":
-      return !doings.signedOut && (doings.signedIn || doings.changed) ? "create" : "nothing";
+      return !changes.signedOut && (changes.signedIn || changes.changed) ? "create" : "nothing";
     case "superseded":
     case "replayed":
-      if (doings.signedOut) return "nothing";
-      if (doings.signedIn) return "create";
-      return doings.changed ? "drop" : "nothing";
+      if (changes.signedOut) return "nothing";
+      if (changes.signedIn) return "create";
+      return changes.changed ? "drop" : "nothing";
     case "live":
-      if (doings.signedOut) return "delete";
-      if (doings.signedIn) return "move";
-      if (doings.rotated || doings.changed || doings.outdated || doings.rotates) return "update";
-      return doings.touchDue ? "touch" : "nothing";
+      if (changes.signedOut) return "delete";
+      if (changes.signedIn) return "move";
+      if (changes.rotated || changes.changed || changes.outdated || changes.rotates) return "update";
+      return changes.touchDue ? "touch" : "nothing";
   }
 }
 

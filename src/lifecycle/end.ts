@@ -1,32 +1,37 @@
 import { endedRecord, loadedRecord, storedSession, type LoadedRecord, type SessionRecord } from "../record/record.ts";
-import type { Host } from "../request/request-session.ts";
+import type { Context } from "../request/request-session.ts";
 import { readLatest } from "../stores/shared/capabilities.ts";
-import { Patience } from "../waiting.ts";
+import { Deadline } from "../waiting.ts";
 
 /**
  * Ends a session as it was read: `false` where it has changed or is gone. Compare-and-set comes first, or a sign-in that
  * moves the session in this very moment would live on under its new id. Then the store is told to delete it, which is what
  * notifies others.
  */
-export async function endIfUnchanged(host: Host, id: string, base: LoadedRecord, patience: Patience): Promise<boolean> {
-  const { store } = host;
-  const ended = storedSession(host, id, { ...base, version: base.version + 1, record: endedRecord(base.record) });
+export async function endIfUnchanged(
+  context: Context,
+  id: string,
+  base: LoadedRecord,
+  deadline: Deadline,
+): Promise<boolean> {
+  const { store } = context;
+  const ended = storedSession(context, id, { ...base, version: base.version + 1, record: endedRecord(base.record) });
   let isEnded: boolean;
   try {
-    isEnded = await patience.ask("update", () => store.update(id, ended, base.version));
+    isEnded = await deadline.run("update", () => store.update(id, ended, base.version));
   } catch {
     // A full disk may have no room for an update, but for a deletion.
-    return patience.ask("delete", () => store.delete(id));
+    return deadline.run("delete", () => store.delete(id));
   }
   if (!isEnded) return false;
-  const remove = (within: Patience) => within.ask("delete", () => store.delete(id));
+  const remove = (within: Deadline) => within.run("delete", () => store.delete(id));
   try {
-    await remove(patience);
+    await remove(deadline);
   } catch (error) {
     // Whoever is told of the failure goes on being signed in, unless somebody else has ended what was left.
     const isLeft = ({ ended: left }: SessionRecord) => left !== undefined && left.movedTo === undefined;
-    const isBack = await putBack(host, id, base, isLeft, new Patience(Math.min(host.storeTimeout, PUT_BACK_MS)));
-    if (!isBack) void tryAgain(host, id, remove);
+    const isBack = await putBack(context, id, base, isLeft, new Deadline(Math.min(context.storeTimeout, PUT_BACK_MS)));
+    if (!isBack) void tryAgain(context, id, remove);
     throw error;
   }
   return true;
@@ -36,30 +41,30 @@ export async function endIfUnchanged(host: Host, id: string, base: LoadedRecord,
 const PUT_BACK_MS = 1000;
 
 /** Deletes a session that nobody has a token of: now, or as soon as the store can. */
-export async function discard(host: Host, id: string, patience: Patience): Promise<void> {
-  const remove = (within: Patience) => within.ask("delete", () => host.store.delete(id));
+export async function discard(context: Context, id: string, deadline: Deadline): Promise<void> {
+  const remove = (within: Deadline) => within.run("delete", () => context.store.delete(id));
   try {
-    await remove(patience);
+    await remove(deadline);
   } catch {
-    void tryAgain(host, id, remove);
+    void tryAgain(context, id, remove);
   }
 }
 
 /** How long to wait before each further try, in the background: as long as a short outage takes. */
 const PAUSES_MS = [500, 2000, 6000, 20_000];
 
-async function tryAgain(host: Host, id: string, act: (within: Patience) => Promise<unknown>): Promise<void> {
+async function tryAgain(context: Context, id: string, act: (within: Deadline) => Promise<unknown>): Promise<void> {
   let failure: unknown;
   for (const pause of PAUSES_MS) {
     await new Promise<void>((resolve) => void setTimeout(resolve, pause).unref());
     try {
-      await act(new Patience(host.storeTimeout));
+      await act(new Deadline(context.storeTimeout));
       return;
     } catch (error) {
       failure = error;
     }
   }
-  host.emitter.emit("fault", { id, error: failure });
+  context.emitter.emit("error", { id, error: failure });
 }
 
 /**
@@ -69,19 +74,19 @@ async function tryAgain(host: Host, id: string, act: (within: Patience) => Promi
  * @returns whether it is back; `false` too where the store can't tell.
  */
 export async function putBack(
-  host: Host,
+  context: Context,
   id: string,
   former: LoadedRecord,
   isOurs: (record: SessionRecord) => boolean,
-  patience: Patience,
+  deadline: Deadline,
 ): Promise<boolean> {
-  const { store } = host;
+  const { store } = context;
   const replaced = former.version + 1;
   try {
-    const found = await patience.ask("read", () => readLatest(store, id));
-    if (found?.version !== replaced || !isOurs(loadedRecord(host, id, found).record)) return false;
-    const stored = { ...storedSession(host, id, { ...former, version: replaced + 1 }), extendOnly: true };
-    return await patience.ask("update", () => store.update(id, stored, replaced));
+    const found = await deadline.run("read", () => readLatest(store, id));
+    if (found?.version !== replaced || !isOurs(loadedRecord(context, id, found).record)) return false;
+    const stored = { ...storedSession(context, id, { ...former, version: replaced + 1 }), extendOnly: true };
+    return await deadline.run("update", () => store.update(id, stored, replaced));
   } catch {
     return false;
   }

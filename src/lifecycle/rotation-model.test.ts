@@ -64,7 +64,7 @@ async function run(moves: readonly Move[], lost: ReadonlySet<number>, writes: bo
       const tab = browser.copy();
       tab.jar.set(name, request.sent);
       request.underway = await tab.begin();
-      if (request.underway.session.owner !== "ada") return `request ${move.request} is signed out`;
+      if (request.underway.session.userId !== "ada") return `request ${move.request} is signed out`;
     } else if (!request.isCommitted) {
       if (writes) request.underway.session.data[`of${move.request}`] = true;
       const answer = await request.underway.end();
@@ -89,7 +89,7 @@ async function run(moves: readonly Move[], lost: ReadonlySet<number>, writes: bo
       one.jar.set(name, token);
       return one.begin();
     })();
-    const is = session.owner === "ada";
+    const is = session.userId === "ada";
     if (is && isDead(token)) return "a token that was rotated out is good again";
     if (!is && !isDead(token) && alarms.length === 0) return "a token that was handed out opens nothing";
     if (alarms.length > 0) return undefined;
@@ -107,7 +107,7 @@ async function run(moves: readonly Move[], lost: ReadonlySet<number>, writes: bo
   for (const pause of [0, 0, EVERY, 0, 0, EVERY, GRACE, 0]) {
     shop.time.now += pause;
     const underway = await browser.begin();
-    if (underway.session.owner !== "ada") return "the browser is signed out later on";
+    if (underway.session.userId !== "ada") return "the browser is signed out later on";
     await underway.end();
   }
   return alarms.length > 0 ? "a replay was reported that was none" : undefined;

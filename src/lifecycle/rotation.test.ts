@@ -108,7 +108,7 @@ describe("rotation", () => {
     const cookies = new Set(tabs.map((tab) => tab.cookie));
     expect(cookies.size).toBe(1);
     expect(cookies.has(before)).toBe(false);
-    expect(await tabs[0]!.owner()).toBe("ada");
+    expect(await tabs[0]!.userId()).toBe("ada");
   });
 
   it("heals a lost response: the old token hands out the same successor again", async () => {
@@ -119,7 +119,7 @@ describe("rotation", () => {
     shop.time.now += 60 * MINUTE;
     await browser.visit();
     expect(browser.cookie).toBe(lost.cookie);
-    expect(await browser.owner()).toBe("ada");
+    expect(await browser.userId()).toBe("ada");
   });
 
   it("lets the old token live until a grace after the new one was first seen, and gives it the new one", async () => {
@@ -129,7 +129,7 @@ describe("rotation", () => {
     await browser.visit();
     await browser.visit();
     shop.time.now += MINUTE - 1;
-    await slow.visit((session) => expect(session.owner).toBe("ada"));
+    await slow.visit((session) => expect(session.userId).toBe("ada"));
     expect(slow.cookie).toBe(browser.cookie);
   });
 
@@ -142,28 +142,28 @@ describe("rotation", () => {
     shop.time.now += MINUTE;
     const replayed: unknown[] = [];
     shop.sessions.on("replayed", (event) => replayed.push(event));
-    const answer = await thief.visit((session) => expect(session.owner).toBeUndefined());
+    const answer = await thief.visit((session) => expect(session.userId).toBeUndefined());
     expect(answer.headers.getSetCookie()).toEqual([]);
-    expect(await browser.owner()).toBeUndefined();
+    expect(await browser.userId()).toBeUndefined();
     expect(replayed).toEqual([
       {
         id: expect.any(String) as string,
-        owner: "ada",
+        userId: "ada",
         client: { userAgent: "tests" },
         presentedBy: { userAgent: "tests" },
       },
     ]);
   });
 
-  it("catches a thief who was first: the owner's old token is then the replay", async () => {
+  it("catches a thief who was first: the user's old token is then the replay", async () => {
     const { shop, browser } = await signedIn();
     const thief = browser.copy();
     shop.time.now += 15 * MINUTE;
     await thief.visit();
     await thief.visit();
     shop.time.now += MINUTE;
-    expect(await browser.owner()).toBeUndefined();
-    expect(await thief.owner()).toBeUndefined();
+    expect(await browser.userId()).toBeUndefined();
+    expect(await thief.userId()).toBeUndefined();
   });
 
   it("catches a token that is several rotations old", async () => {
@@ -174,8 +174,8 @@ describe("rotation", () => {
       await browser.visit();
       await browser.visit();
     }
-    expect(await thief.owner()).toBeUndefined();
-    expect(await browser.owner()).toBeUndefined();
+    expect(await thief.userId()).toBeUndefined();
+    expect(await browser.userId()).toBeUndefined();
   });
 
   it("goes on over a change of the secret key, even between handing out and first seeing", async () => {
@@ -190,9 +190,9 @@ describe("rotation", () => {
       secretKey: [KEYS[1], KEYS[0]],
     });
     const after = browser.copy(renewed.sessions);
-    await after.visit((session) => expect(session.owner).toBe("ada"));
-    await after.visit((session) => expect(session.owner).toBe("ada"));
-    expect(await lost.copy(renewed.sessions).owner()).toBe("ada");
+    await after.visit((session) => expect(session.userId).toBe("ada"));
+    await after.visit((session) => expect(session.userId).toBe("ada"));
+    expect(await lost.copy(renewed.sessions).userId()).toBe("ada");
   });
 
   it("keeps nothing of a rotation beyond a sign-in: tokens of before are anonymous and end nothing", async () => {
@@ -202,8 +202,8 @@ describe("rotation", () => {
     await browser.visit();
     await browser.visit((session) => session.signIn("ada"));
     shop.time.now += 5 * MINUTE;
-    expect(await old.owner()).toBeUndefined();
-    expect(await browser.owner()).toBe("ada");
+    expect(await old.userId()).toBeUndefined();
+    expect(await browser.userId()).toBe("ada");
   });
 
   it.each([1, 2, 3, 4, 5])("signs out none of 50 tabs while responses are lost at random (seed %i)", async (seed) => {
@@ -219,7 +219,7 @@ describe("rotation", () => {
           for (let turn = Math.floor(random() * 4); turn > 0; turn--) await Promise.resolve();
           const sender: Browser<Record<string, unknown>> = browser.copy();
           const request = await sender.begin();
-          if (request.session.owner !== "ada") signedOut++;
+          if (request.session.userId !== "ada") signedOut++;
           if (random() < 0.3) request.session.data[`tab${tab}`] = round;
           const answer = await request.end();
           const isLost = random() < 0.5 || answer.headers.getSetCookie().length === 0;

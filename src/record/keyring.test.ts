@@ -177,40 +177,40 @@ describe("Keyring.seal and Keyring.open", () => {
   it("open what was sealed, of any length", () => {
     for (const length of [0, 1, 15, 16, 17, 4096, 300_000]) {
       const bytes = randomBytes(length);
-      const opened = keyring.open("id", keyring.seal("id", bytes));
-      expect(opened.plain.equals(bytes)).toBe(true);
-      expect(opened.byPreviousKey).toBe(false);
+      const decrypted = keyring.decrypt("id", keyring.encrypt("id", bytes));
+      expect(decrypted.plain.equals(bytes)).toBe(true);
+      expect(decrypted.byPreviousKey).toBe(false);
     }
   });
 
   it("open bytes that lie within a larger buffer", () => {
-    const sealed = keyring.seal("id", plain);
-    const larger = new Uint8Array(sealed.length + 20);
-    larger.set(sealed, 7);
-    expect(keyring.open("id", larger.subarray(7, 7 + sealed.length)).plain.equals(plain)).toBe(true);
+    const encrypted = keyring.encrypt("id", plain);
+    const larger = new Uint8Array(encrypted.length + 20);
+    larger.set(encrypted, 7);
+    expect(keyring.decrypt("id", larger.subarray(7, 7 + encrypted.length)).plain.equals(plain)).toBe(true);
   });
 
   it("hide what is sealed, and seal the same differently each time", () => {
-    const seals = Array.from({ length: 1000 }, () => keyring.seal("id", plain).toString("latin1"));
-    expect(new Set(seals).size).toBe(1000);
-    for (const sealed of seals.slice(0, 20)) expect(sealed).not.toContain("store");
+    const ciphertexts = Array.from({ length: 1000 }, () => keyring.encrypt("id", plain).toString("latin1"));
+    expect(new Set(ciphertexts).size).toBe(1000);
+    for (const encrypted of ciphertexts.slice(0, 20)) expect(encrypted).not.toContain("store");
   });
 
   it("refuse another id: a row can't be swapped", () => {
-    const sealed = keyring.seal("id-1", plain);
+    const encrypted = keyring.encrypt("id-1", plain);
     for (const other of ["id-2", "", "id-1 ", "ID-1", "id-1\0"]) {
-      expect(failureOf(() => keyring.open(other, sealed))).toEqual(decodeError);
+      expect(failureOf(() => keyring.decrypt(other, encrypted))).toEqual(decodeError);
     }
   });
 
   it("refuse every flipped bit", () => {
-    const sealed = keyring.seal("id", plain);
-    for (let at = 0; at < sealed.length; at++) {
+    const encrypted = keyring.encrypt("id", plain);
+    for (let at = 0; at < encrypted.length; at++) {
       for (let bit = 0; bit < 8; bit++) {
-        const changed = Buffer.from(sealed);
+        const changed = Buffer.from(encrypted);
         changed[at]! ^= 1 << bit;
         expect(
-          failureOf(() => keyring.open("id", changed)),
+          failureOf(() => keyring.decrypt("id", changed)),
           `bit ${bit} of byte ${at}`,
         ).toEqual(decodeError);
       }
@@ -218,49 +218,51 @@ describe("Keyring.seal and Keyring.open", () => {
   });
 
   it("refuse every cut and every extension, at either end", () => {
-    const sealed = keyring.seal("id", plain);
-    for (let length = 0; length < sealed.length; length++) {
-      expect(failureOf(() => keyring.open("id", sealed.subarray(0, length)))).toEqual(decodeError);
-      expect(failureOf(() => keyring.open("id", sealed.subarray(sealed.length - length)))).toEqual(decodeError);
+    const encrypted = keyring.encrypt("id", plain);
+    for (let length = 0; length < encrypted.length; length++) {
+      expect(failureOf(() => keyring.decrypt("id", encrypted.subarray(0, length)))).toEqual(decodeError);
+      expect(failureOf(() => keyring.decrypt("id", encrypted.subarray(encrypted.length - length)))).toEqual(
+        decodeError,
+      );
     }
-    expect(failureOf(() => keyring.open("id", Buffer.concat([sealed, Buffer.of(0)])))).toEqual(decodeError);
-    expect(failureOf(() => keyring.open("id", Buffer.concat([Buffer.of(0), sealed])))).toEqual(decodeError);
+    expect(failureOf(() => keyring.decrypt("id", Buffer.concat([encrypted, Buffer.of(0)])))).toEqual(decodeError);
+    expect(failureOf(() => keyring.decrypt("id", Buffer.concat([Buffer.of(0), encrypted])))).toEqual(decodeError);
   });
 
   it("refuse random bytes", () => {
     for (let length = 0; length < 300; length++) {
       const junk = randomBytes(length);
       if (length > 0) junk[0] = 1;
-      expect(failureOf(() => keyring.open("id", junk))).toEqual(decodeError);
+      expect(failureOf(() => keyring.decrypt("id", junk))).toEqual(decodeError);
     }
   });
 
   it("seal with the current key, open with previous ones, and say so", () => {
     const rotated = createKeyring([B, A], "session");
-    const old = keyring.seal("id", plain);
-    expect(rotated.open("id", old)).toEqual({ plain, byPreviousKey: true });
-    const renewed = rotated.seal("id", plain);
-    expect(createKeyring(B, "session").open("id", renewed)).toEqual({ plain, byPreviousKey: false });
-    expect(failureOf(() => keyring.open("id", renewed))).toEqual(decodeError);
+    const old = keyring.encrypt("id", plain);
+    expect(rotated.decrypt("id", old)).toEqual({ plain, byPreviousKey: true });
+    const renewed = rotated.encrypt("id", plain);
+    expect(createKeyring(B, "session").decrypt("id", renewed)).toEqual({ plain, byPreviousKey: false });
+    expect(failureOf(() => keyring.decrypt("id", renewed))).toEqual(decodeError);
   });
 
   it("refuse what a removed key sealed, and name the remedy", () => {
-    const old = keyring.seal("id", plain);
-    const error = failureOf(() => createKeyring([B, C], "session").open("id", old)) as Error;
+    const old = keyring.encrypt("id", plain);
+    const error = failureOf(() => createKeyring([B, C], "session").decrypt("id", old)) as Error;
     expect(error).toEqual(decodeError);
     expect(error.message).toContain("previous one");
   });
 
   it("refuse what was sealed for another cookie's name", () => {
-    expect(failureOf(() => createKeyring(A, "admin").open("id", keyring.seal("id", plain)))).toEqual(decodeError);
+    expect(failureOf(() => createKeyring(A, "admin").decrypt("id", keyring.encrypt("id", plain)))).toEqual(decodeError);
   });
 
   it("use a key for sealing that is not the one for signing", () => {
     // The signature of an id is an HMAC over it, as the record's key is: they must not be the same bytes.
     const signature = Buffer.from(keyring.sign("id"), "base64url");
-    const sealed = keyring.seal("id", plain);
-    expect(sealed.includes(signature.subarray(0, 8))).toBe(false);
-    expect(sealed.subarray(1, 5).equals(createKeyring(A, "session").seal("x", plain).subarray(1, 5))).toBe(true);
-    expect(A.includes(sealed.subarray(1, 5).toString("hex"))).toBe(false);
+    const encrypted = keyring.encrypt("id", plain);
+    expect(encrypted.includes(signature.subarray(0, 8))).toBe(false);
+    expect(encrypted.subarray(1, 5).equals(createKeyring(A, "session").encrypt("x", plain).subarray(1, 5))).toBe(true);
+    expect(A.includes(encrypted.subarray(1, 5).toString("hex"))).toBe(false);
   });
 });

@@ -22,13 +22,13 @@ export interface Keyring {
   /** The secrets that may follow `secret` in this session: by the current key first, then by the previous ones. */
   successors(id: string, secret: string): string[];
   /** Encrypts and authenticates a record; only under the same id does it open again. */
-  seal(id: string, plain: Uint8Array): Buffer;
+  encrypt(id: string, plain: Uint8Array): Buffer;
   /** The record, and whether a previous key sealed it. */
-  open(id: string, sealed: Uint8Array): { plain: Buffer; byPreviousKey: boolean };
+  decrypt(id: string, encrypted: Uint8Array): { plain: Buffer; byPreviousKey: boolean };
 }
 
 const SIGNATURE_LENGTH = 32;
-const SEALED_FORMAT = 1;
+const ENCRYPTED_FORMAT = 1;
 const KEY_ID_BYTES = 4;
 const NONCE_BYTES = 12;
 const TAG_BYTES = 16;
@@ -87,7 +87,7 @@ function isRegular(bytes: Buffer): boolean {
 interface DerivedKey {
   readonly id: Buffer;
   readonly signing: KeyObject;
-  readonly sealing: KeyObject;
+  readonly encryption: KeyObject;
   readonly rotating: KeyObject;
 }
 
@@ -120,19 +120,19 @@ export function createKeyring(secretKey: SecretKey | undefined, cookieName: stri
 
     successors: (id, secret) => keys.map((key) => successor(key, id, secret)),
 
-    seal(id, plain) {
+    encrypt(id, plain) {
       // With the record in it: a nonce that comes twice under one key would open both records to whoever has them.
       const nonce = freshBytes(NONCE_BYTES, plain);
       const cipher = createCipheriv("aes-256-gcm", recordKey(current, id), nonce, { authTagLength: TAG_BYTES });
       cipher.setAAD(associatedData(id));
       const body = cipher.update(plain);
       cipher.final();
-      return Buffer.concat([Buffer.of(SEALED_FORMAT), current.id, nonce, body, cipher.getAuthTag()]);
+      return Buffer.concat([Buffer.of(ENCRYPTED_FORMAT), current.id, nonce, body, cipher.getAuthTag()]);
     },
 
-    open(id, sealed) {
-      const bytes = Buffer.from(sealed.buffer, sealed.byteOffset, sealed.byteLength);
-      if (bytes.length < HEAD_BYTES + TAG_BYTES || bytes[0] !== SEALED_FORMAT) {
+    decrypt(id, encrypted) {
+      const bytes = Buffer.from(encrypted.buffer, encrypted.byteOffset, encrypted.byteLength);
+      if (bytes.length < HEAD_BYTES + TAG_BYTES || bytes[0] !== ENCRYPTED_FORMAT) {
         throw undecodable("it is not a sealed record of a format this version knows");
       }
       const keyId = bytes.subarray(1, 1 + KEY_ID_BYTES);
@@ -164,7 +164,7 @@ function derive(secret: Buffer, cookieName: string): DerivedKey {
   return {
     id: key("key id", KEY_ID_BYTES),
     signing: createSecretKey(key("token signature", 32)),
-    sealing: createSecretKey(key("record seal", 32)),
+    encryption: createSecretKey(key("record seal", 32)),
     rotating: createSecretKey(key("secret rotation", 32)),
   };
 }
@@ -182,9 +182,9 @@ function successor(key: DerivedKey, id: string, secret: string): string {
  * that NIST SP 800-38D allows under one key, however busy the site.
  */
 function recordKey(key: DerivedKey, id: string): Buffer {
-  return createHmac("sha256", key.sealing).update(id).digest();
+  return createHmac("sha256", key.encryption).update(id).digest();
 }
 
 function associatedData(id: string): Buffer {
-  return Buffer.from(`sojourn record ${SEALED_FORMAT}\0${id}`);
+  return Buffer.from(`sojourn record ${ENCRYPTED_FORMAT}\0${id}`);
 }

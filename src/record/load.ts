@@ -2,7 +2,7 @@ import type { Keyring } from "./keyring.ts";
 import { loadedRecord, type LoadedRecord } from "./record.ts";
 import type { SessionStore } from "../store.ts";
 import { readLatest } from "../stores/shared/capabilities.ts";
-import type { Patience } from "../waiting.ts";
+import type { Deadline } from "../waiting.ts";
 
 interface Source {
   readonly store: SessionStore;
@@ -14,15 +14,15 @@ interface Source {
  *
  * @throws SessionError ERR_SESSION_STORE, or ERR_SESSION_DECODE where the record can't be opened.
  */
-export async function load(host: Source, id: string, patience: Patience): Promise<LoadedRecord | undefined> {
-  const stored = await patience.ask("read", () => host.store.read(id));
-  return stored && unlessEnded(loadedRecord(host, id, stored));
+export async function load(context: Source, id: string, deadline: Deadline): Promise<LoadedRecord | undefined> {
+  const stored = await deadline.run("read", () => context.store.read(id));
+  return stored && unlessEnded(loadedRecord(context, id, stored));
 }
 
 /** As {@link load}, past any near cache. */
-export async function loadLatest(host: Source, id: string, patience: Patience): Promise<LoadedRecord | undefined> {
-  const stored = await patience.ask("read", () => readLatest(host.store, id));
-  return stored && unlessEnded(loadedRecord(host, id, stored));
+export async function loadLatest(context: Source, id: string, deadline: Deadline): Promise<LoadedRecord | undefined> {
+  const stored = await deadline.run("read", () => readLatest(context.store, id));
+  return stored && unlessEnded(loadedRecord(context, id, stored));
 }
 
 /** A session that was ended is deleted in the next moment: until then it counts as gone already. */

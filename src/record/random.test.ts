@@ -42,8 +42,8 @@ describe("Keyring.seal", () => {
     cloned.is = true;
     vi.spyOn(process.hrtime, "bigint").mockReturnValue(1n);
     vi.spyOn(Date, "now").mockReturnValue(2);
-    const { seal } = createKeyring(KEYS[0], "session");
-    const nonceOf = (text: string) => seal("id", Buffer.from(text)).toString("hex", 5, 17);
+    const { encrypt } = createKeyring(KEYS[0], "session");
+    const nonceOf = (text: string) => encrypt("id", Buffer.from(text)).toString("hex", 5, 17);
     expect(nonceOf("one")).toBe(nonceOf("one"));
     expect(nonceOf("one")).not.toBe(nonceOf("two"));
   });

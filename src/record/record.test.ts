@@ -17,7 +17,7 @@ const record: SessionRecord = {
   epoch: 3,
   createdAt: START,
   signedInAt: START + 5,
-  owner: "user-7",
+  userId: "user-7",
   flashes: [{ category: "info", message: { at: new Date(0) }, key: "k" }],
   data: '{"name":"Zoë 😀"}',
 };
@@ -32,11 +32,11 @@ const decodeError = expect.objectContaining({ code: "ERR_SESSION_DECODE" });
 describe.each([
   ["sealed", outside],
   ["in process", inProcess],
-])("storedSession and loadedRecord, %s", (_, host) => {
+])("storedSession and loadedRecord, %s", (_, context) => {
   it.each<[string, Partial<SessionRecord>]>([
     ["all of it", {}],
-    ["a visitor's", { owner: undefined, signedInAt: undefined, flashes: [], data: "{}" }],
-    ["the longest owner", { owner: "ü".repeat(256) }],
+    ["a visitor's", { userId: undefined, signedInAt: undefined, flashes: [], data: "{}" }],
+    ["the longest user", { userId: "ü".repeat(256) }],
     ["a large one", { data: JSON.stringify({ a: "x".repeat(300_000) }) }],
     [
       "many flashes",
@@ -45,26 +45,26 @@ describe.each([
     ["the largest numbers", { epoch: 2 ** 32 - 1, createdAt: 2 ** 48 - 1, signedInAt: 2 ** 48 - 1 }],
     ["the beginning of time", { createdAt: 0 }],
   ])("give back %s", (_name, given) => {
-    const stored = storedSession(host, "id", loaded(given));
+    const stored = storedSession(context, "id", loaded(given));
     expect(stored).toMatchObject({ version: 4, expiresAt: START + 100 });
-    const back = loadedRecord(host, "id", stored);
+    const back = loadedRecord(context, "id", stored);
     expect({ ...back, record: { ...back.record, secretHash: Buffer.from(back.record.secretHash) } }).toEqual(
       loaded(given),
     );
   });
 
-  it("show the store the owner, the version and the end, and nothing else in the clear", () => {
-    const stored = storedSession(host, "id", loaded());
-    expect(Object.keys(stored).toSorted()).toEqual(["expiresAt", "owner", "payload", "version"]);
-    expect(stored.owner).toBe("user-7");
+  it("show the store the user, the version and the end, and nothing else in the clear", () => {
+    const stored = storedSession(context, "id", loaded());
+    expect(Object.keys(stored).toSorted()).toEqual(["expiresAt", "payload", "userId", "version"]);
+    expect(stored.userId).toBe("user-7");
     const text = Buffer.from(stored.payload).toString("latin1");
-    expect(text.includes("user-7")).toBe(host === inProcess);
-    expect(text.includes('"name"')).toBe(host === inProcess);
+    expect(text.includes("user-7")).toBe(context === inProcess);
+    expect(text.includes('"name"')).toBe(context === inProcess);
     expect(text).not.toContain("secret");
   });
 
   it("give back a sign-in at the epoch's first millisecond, as an injected clock may have it", () => {
-    const back = loadedRecord(host, "id", storedSession(host, "id", loaded({ signedInAt: 0 })));
+    const back = loadedRecord(context, "id", storedSession(context, "id", loaded({ signedInAt: 0 })));
     expect(back.record.signedInAt).toBe(0);
   });
 });
@@ -78,12 +78,12 @@ describe("storedSession", () => {
 });
 
 describe("loadedRecord", () => {
-  const load = (host: typeof outside, payload: Uint8Array, id = "id") =>
-    loadedRecord(host, id, {
+  const load = (context: typeof outside, payload: Uint8Array, id = "id") =>
+    loadedRecord(context, id, {
       payload,
       version: 1,
       expiresAt: START + 100,
-      owner: record.owner,
+      userId: record.userId,
     } satisfies StoredSession);
 
   it("refuses another session's record where it is sealed", () => {
@@ -91,39 +91,39 @@ describe("loadedRecord", () => {
     expect(failureOf(() => load(outside, payload, "other"))).toEqual(decodeError);
   });
 
-  it("refuses a record that was put under another owner, or under none, where it is sealed", () => {
+  it("refuses a record that was put under another user, or under none, where it is sealed", () => {
     const stored = storedSession(outside, "id", loaded());
-    for (const owner of ["somebody else", undefined]) {
-      expect(failureOf(() => loadedRecord(outside, "id", { ...stored, owner }))).toEqual(decodeError);
+    for (const userId of ["somebody else", undefined]) {
+      expect(failureOf(() => loadedRecord(outside, "id", { ...stored, userId }))).toEqual(decodeError);
     }
-    const nobodys = storedSession(outside, "id", loaded({ owner: undefined }));
-    expect(failureOf(() => loadedRecord(outside, "id", { ...nobodys, owner: "somebody" }))).toEqual(decodeError);
+    const nobodys = storedSession(outside, "id", loaded({ userId: undefined }));
+    expect(failureOf(() => loadedRecord(outside, "id", { ...nobodys, userId: "somebody" }))).toEqual(decodeError);
   });
 
   it("refuses a record of a store in this process that was cut off, and one of another format", () => {
-    const host = { ...inProcess, store: { ...inProcess.store, inProcess: true } };
+    const context = { ...inProcess, store: { ...inProcess.store, inProcess: true } };
     const { payload } = storedSession(inProcess, "id", loaded({ data: "" }));
     for (let length = 0; length < payload.length; length++) {
       expect(
-        failureOf(() => load(host, payload.subarray(0, length))),
+        failureOf(() => load(context, payload.subarray(0, length))),
         `${length} bytes`,
       ).toEqual(decodeError);
     }
     const other = Buffer.from(payload);
     other[0] = 2;
-    expect(failureOf(() => load(host, other))).toEqual(decodeError);
+    expect(failureOf(() => load(context, other))).toEqual(decodeError);
   });
 
   it("makes a record or ERR_SESSION_DECODE of 20,000 damaged ones, and never anything else", () => {
     const random = seededRandom(31);
-    const host = { ...inProcess, store: { ...inProcess.store, inProcess: true } };
+    const context = { ...inProcess, store: { ...inProcess.store, inProcess: true } };
     const { payload } = storedSession(inProcess, "id", loaded());
     const others: unknown[] = [];
     for (let i = 0; i < 20_000; i++) {
       const damaged = Buffer.from(payload).subarray(0, 1 + Math.floor(random() * payload.length));
       for (let n = Math.floor(random() * 4); n > 0; n--)
         damaged[Math.floor(random() * damaged.length)] = Math.floor(random() * 256);
-      const failure = failureOf(() => load(host, damaged));
+      const failure = failureOf(() => load(context, damaged));
       if (failure !== "nothing was thrown" && (failure as { code?: unknown }).code !== "ERR_SESSION_DECODE")
         others.push(failure);
     }

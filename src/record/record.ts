@@ -40,7 +40,7 @@ interface Rarities {
 interface Ended {
   readonly movedTo?: string | undefined;
   /** Whose it was. */
-  readonly owner?: string | undefined;
+  readonly userId?: string | undefined;
 }
 
 /** What is kept of a session, but for the end that touching moves: that the store holds in the clear. */
@@ -50,7 +50,7 @@ export interface SessionRecord extends Rarities {
   readonly epoch: number;
   readonly createdAt: number;
   readonly signedInAt: number | undefined;
-  readonly owner: string | undefined;
+  readonly userId: string | undefined;
   readonly flashes: readonly StoredFlash[];
   /** The encoded data: decoded only for a handler that looks. */
   readonly data: string;
@@ -71,21 +71,21 @@ const HEAD = 1 + HASH + 4 + 6 + 6 + 2 + 4;
 /** A bit beside the format: somebody has signed in. */
 const SIGNED_IN = 0x80;
 
-/** format, secretHash, epoch, createdAt, signedInAt, lengths of owner and rarities; then owner, rarities and data. */
+/** format, secretHash, epoch, createdAt, signedInAt, lengths of user and rarities; then user, rarities and data. */
 function encodeRecord(record: SessionRecord): Buffer {
-  const { owner = "", data } = record;
+  const { userId = "", data } = record;
   const rarities = encodeRarities(record);
-  const ownerLength = Buffer.byteLength(owner);
+  const userLength = Buffer.byteLength(userId);
   const raritiesLength = Buffer.byteLength(rarities);
-  const bytes = Buffer.allocUnsafe(HEAD + ownerLength + raritiesLength + Buffer.byteLength(data));
+  const bytes = Buffer.allocUnsafe(HEAD + userLength + raritiesLength + Buffer.byteLength(data));
   bytes[0] = record.signedInAt === undefined ? FORMAT : FORMAT | SIGNED_IN;
   record.secretHash.copy(bytes, 1);
   let at = bytes.writeUInt32BE(record.epoch, 1 + HASH);
   at = bytes.writeUIntBE(record.createdAt, at, 6);
   at = bytes.writeUIntBE(record.signedInAt ?? 0, at, 6);
-  at = bytes.writeUInt16BE(ownerLength, at);
+  at = bytes.writeUInt16BE(userLength, at);
   at = bytes.writeUInt32BE(raritiesLength, at);
-  at += bytes.write(owner, at);
+  at += bytes.write(userId, at);
   at += bytes.write(rarities, at);
   bytes.write(data, at);
   return bytes;
@@ -102,61 +102,61 @@ function encodeRarities({ flashes, idle, absolute, client, note, rotation, ended
 function decodeRecord(bytes: Buffer): SessionRecord {
   if (bytes.length < HEAD || (bytes[0]! & ~SIGNED_IN) !== FORMAT)
     throw undecodable("its format is not one this version knows");
-  const ownerEnd = HEAD + bytes.readUInt16BE(17 + HASH);
-  const raritiesEnd = ownerEnd + bytes.readUInt32BE(19 + HASH);
+  const userEnd = HEAD + bytes.readUInt16BE(17 + HASH);
+  const raritiesEnd = userEnd + bytes.readUInt32BE(19 + HASH);
   if (raritiesEnd > bytes.length) throw undecodable("it is cut off");
   return {
     secretHash: bytes.subarray(1, 1 + HASH),
     epoch: bytes.readUInt32BE(1 + HASH),
     createdAt: bytes.readUIntBE(5 + HASH, 6),
     signedInAt: bytes[0]! & SIGNED_IN ? bytes.readUIntBE(11 + HASH, 6) : undefined,
-    owner: ownerEnd > HEAD ? bytes.toString("utf8", HEAD, ownerEnd) : undefined,
+    userId: userEnd > HEAD ? bytes.toString("utf8", HEAD, userEnd) : undefined,
     flashes: [],
-    ...(raritiesEnd > ownerEnd ? (decodeValue(bytes.toString("utf8", ownerEnd, raritiesEnd)) as Rarities) : undefined),
+    ...(raritiesEnd > userEnd ? (decodeValue(bytes.toString("utf8", userEnd, raritiesEnd)) as Rarities) : undefined),
     data: bytes.toString("utf8", raritiesEnd),
   };
 }
 
 /** The form a store keeps a record in: sealed, unless it never leaves this process's memory. */
 export function storedSession(
-  host: { store: SessionStore; keyring: Keyring },
+  context: { store: SessionStore; keyring: Keyring },
   id: string,
   { record, version, expiresAt }: Omit<LoadedRecord, "byPreviousKey">,
 ): StoredSession {
   const plain = encodeRecord(record);
-  const payload = host.store.inProcess ? plain : host.keyring.seal(id, plain);
-  return { payload, version, expiresAt, owner: record.owner };
+  const payload = context.store.inProcess ? plain : context.keyring.encrypt(id, plain);
+  return { payload, version, expiresAt, userId: record.userId };
 }
 
 /**
- * The record that stays under a session's id when it was ended, or moved by signing in. It has no secret, no owner and no
+ * The record that stays under a session's id when it was ended, or moved by signing in. It has no secret, no user and no
  * data, and tells a late request that its token was invalidated.
  */
-export function endedRecord({ createdAt, epoch, owner }: SessionRecord, movedTo?: string): SessionRecord {
+export function endedRecord({ createdAt, epoch, userId }: SessionRecord, movedTo?: string): SessionRecord {
   const secretHash = Buffer.alloc(HASH);
-  const nobody = { signedInAt: undefined, owner: undefined, flashes: [], data: "{}" };
-  return { ...nobody, secretHash, epoch: nextEpoch(epoch), createdAt, ended: { movedTo, owner } };
+  const nobody = { signedInAt: undefined, userId: undefined, flashes: [], data: "{}" };
+  return { ...nobody, secretHash, epoch: nextEpoch(epoch), createdAt, ended: { movedTo, userId } };
 }
 
 /**
- * @throws SessionError ERR_SESSION_DECODE for a record that was changed, swapped, put under another owner, or sealed by an
+ * @throws SessionError ERR_SESSION_DECODE for a record that was changed, swapped, put under another user, or sealed by an
  * unknown key.
  */
 export function loadedRecord(
-  host: { store: SessionStore; keyring: Keyring },
+  context: { store: SessionStore; keyring: Keyring },
   id: string,
   stored: StoredSession,
 ): LoadedRecord {
   const { payload, version, expiresAt } = stored;
-  if (host.store.inProcess) {
+  if (context.store.inProcess) {
     const plain = Buffer.isBuffer(payload)
       ? payload
       : Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength);
     return { record: decodeRecord(plain), version, expiresAt, byPreviousKey: false };
   }
-  const { plain, byPreviousKey } = host.keyring.open(id, payload);
+  const { plain, byPreviousKey } = context.keyring.decrypt(id, payload);
   const record = decodeRecord(plain);
-  // Whoever can write to the store could otherwise hide a session from its owner's list and "sign out everywhere".
-  if (record.owner !== stored.owner) throw undecodable("the store names another owner than the record");
+  // Whoever can write to the store could otherwise hide a session from its user's list and "sign out everywhere".
+  if (record.userId !== stored.userId) throw undecodable("the store names another user than the record");
   return { record, version, expiresAt, byPreviousKey };
 }

@@ -1,7 +1,7 @@
 import { parts } from "./header-list.ts";
 
 /** The headers of a response, as far as a session writes to them; only Set-Cookie is appended. A `Headers` object is one. */
-export interface ResponseHead {
+export interface ResponseHeaders {
   get(name: string): string | null | undefined;
   set(name: string, value: string): void;
   append(name: string, value: string): void;
@@ -10,27 +10,27 @@ export interface ResponseHead {
 }
 
 /** Says that the response depends on the cookie. */
-export function varyByCookie(head: ResponseHead): void {
+export function varyByCookie(head: ResponseHeaders): void {
   const vary = head.get("vary");
   if (!vary) head.set("Vary", "Cookie");
   else if (!says(vary, "*", "cookie")) head.set("Vary", `${vary}, Cookie`);
 }
 
 /** Says that nobody may store the response. */
-export function forbidCaching(head: ResponseHead): void {
+export function forbidCaching(head: ResponseHeaders): void {
   varyByCookie(head);
   head.set("Cache-Control", "no-store");
   overrideTargeted(head);
 }
 
 /** Says that no shared cache may store the response, if the application has not said so already. */
-export function forbidSharing(head: ResponseHead): void {
+export function forbidSharing(head: ResponseHeaders): void {
   if (!says(head.get("cache-control") ?? "", "no-store", "private")) head.set("Cache-Control", "no-store");
   overrideTargeted(head);
 }
 
 /** Says that the response is made for one client, unless the application has said anything about storing it. */
-export function markPrivate(head: ResponseHead): void {
+export function markPrivate(head: ResponseHeaders): void {
   if (!head.get("cache-control")) head.set("Cache-Control", "private");
 }
 
@@ -38,7 +38,7 @@ export function markPrivate(head: ResponseHead): void {
  * Headers that are for one kind of cache go before Cache-Control there (RFC 9213, section 2.2): `CDN-Cache-Control`, and
  * those of products, whose names end in it by convention.
  */
-function overrideTargeted(head: ResponseHead): void {
+function overrideTargeted(head: ResponseHeaders): void {
   for (const name of Array.from(head.keys())) {
     const lower = name.toLowerCase();
     // For nginx, 0 is what forbids storing.

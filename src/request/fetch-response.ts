@@ -1,4 +1,4 @@
-import type { ResponseHead } from "./cache-headers.ts";
+import type { ResponseHeaders } from "./cache-headers.ts";
 
 type Body = ConstructorParameters<typeof Response>[0];
 
@@ -6,7 +6,7 @@ type Body = ConstructorParameters<typeof Response>[0];
 export type Writes = readonly (readonly [name: string, value: string])[];
 
 /** The head of a response that is not ours to write to: it is read at once, and a copy is written to later. */
-export function headToBe(response: Response): ResponseHead & { readonly writes: [name: string, value: string][] } {
+export function headToBe(response: Response): ResponseHeaders & { readonly writes: [name: string, value: string][] } {
   const writes: [name: string, value: string][] = [];
   const write = (name: string, value: string) => void writes.push([name, value]);
   const { headers } = response;

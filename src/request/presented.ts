@@ -1,11 +1,11 @@
 import { timingSafeEqual } from "node:crypto";
-import { standing, type Standing } from "../lifecycle/decisions.ts";
+import { tokenStatus, type TokenStatus } from "../lifecycle/decisions.ts";
 import { match, type Match } from "../lifecycle/rotation.ts";
 import { load, loadLatest } from "../record/load.ts";
 import type { Client, LoadedRecord, SessionRecord } from "../record/record.ts";
 import { hashSecret, verifyToken, type Token } from "../record/token.ts";
-import type { Patience } from "../waiting.ts";
-import type { Host } from "./request-session.ts";
+import type { Deadline } from "../waiting.ts";
+import type { Context } from "./request-session.ts";
 
 /** More tokens of ours in one request than this are somebody's play. */
 const MAX_TOKENS = 4;
@@ -20,13 +20,13 @@ export interface Presented {
 export interface Opened extends Presented {
   readonly secretHash: Buffer;
   readonly loaded: LoadedRecord;
-  readonly standing: Standing;
+  readonly tokenStatus: TokenStatus;
 }
 
 const BEST_FIRST: readonly Match[] = ["next", "current", "previous", "superseded", "replayed"];
 
 /** The tokens of ours in a Cookie header, the most specific cookie first. */
-export function presentedIn({ cookie, keyring }: Host, header: string, isSecure: boolean): Presented[] | undefined {
+export function presentedIn({ cookie, keyring }: Context, header: string, isSecure: boolean): Presented[] | undefined {
   const verified: Presented[] = [];
   for (const value of cookie.values(header, isSecure)) {
     if (verified.length === MAX_TOKENS) break;
@@ -37,7 +37,7 @@ export function presentedIn({ cookie, keyring }: Host, header: string, isSecure:
 }
 
 /** Which of a record's secrets a token carries. @param hash - of the token's secret. */
-export function matchOf({ now, rotation }: Host, { epoch }: Token, hash: Buffer, record: SessionRecord): Match {
+export function matchOf({ now, rotation }: Context, { epoch }: Token, hash: Buffer, record: SessionRecord): Match {
   return match(record, epoch, (other) => timingSafeEqual(hash, other), now(), rotation);
 }
 
@@ -52,41 +52,41 @@ export function opens(secret: Match): boolean {
  * @param client - who sent the request, for the event of a replay.
  */
 export async function open(
-  host: Host,
+  context: Context,
   id: string,
   presented: readonly Presented[],
-  patience: Patience,
+  deadline: Deadline,
   client: () => Client | undefined,
 ): Promise<Opened | undefined> {
-  let loaded = await load(host, id, patience);
-  let opened = loaded && best(host, presented, loaded);
-  if (loaded && opened?.standing !== "live" && host.store.readLatest) {
+  let loaded = await load(context, id, deadline);
+  let opened = loaded && best(context, presented, loaded);
+  if (loaded && opened?.tokenStatus !== "live" && context.store.readLatest) {
     // A near cache may not have heard of this token yet.
-    loaded = await loadLatest(host, id, patience);
-    opened = loaded && best(host, presented, loaded);
+    loaded = await loadLatest(context, id, deadline);
+    opened = loaded && best(context, presented, loaded);
   }
   if (!loaded || !opened) return undefined;
-  const { owner, client: signedInFrom } = loaded.record;
-  if (opened.standing === "expired") host.emitter.emit("expired", { id, owner });
+  const { userId, client: signedInFrom } = loaded.record;
+  if (opened.tokenStatus === "expired") context.emitter.emit("expired", { id, userId });
   // Two clients hold tokens of this session, and nobody can say which of them is the thief.
-  if (opened.standing === "replayed" && (await patience.ask("delete", () => host.store.delete(id)))) {
-    host.emitter.emit("replayed", { id, owner, client: signedInFrom, presentedBy: client() });
+  if (opened.tokenStatus === "replayed" && (await deadline.run("delete", () => context.store.delete(id)))) {
+    context.emitter.emit("replayed", { id, userId, client: signedInFrom, presentedBy: client() });
   }
   return opened;
 }
 
-function best(host: Host, presented: readonly Presented[], loaded: LoadedRecord): Opened {
+function best(context: Context, presented: readonly Presented[], loaded: LoadedRecord): Opened {
   const { record, expiresAt } = loaded;
   let found: Opened | undefined;
   let foundRank = Infinity;
   for (const { token, tokenByPreviousKey } of presented) {
     const secretHash = hashSecret(token.secret);
-    const secret = matchOf(host, token, secretHash, record);
+    const secret = matchOf(context, token, secretHash, record);
     const rank = 2 * BEST_FIRST.indexOf(secret) + Number(tokenByPreviousKey);
     if (rank >= foundRank) continue;
     foundRank = rank;
-    const now = standing(record, expiresAt, secret, host.now(), host.timeouts);
-    found = { token, tokenByPreviousKey, secretHash, loaded, standing: now };
+    const now = tokenStatus(record, expiresAt, secret, context.now(), context.timeouts);
+    found = { token, tokenByPreviousKey, secretHash, loaded, tokenStatus: now };
   }
   return found!;
 }

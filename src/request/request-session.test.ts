@@ -18,9 +18,9 @@ async function signedIn(options: Parameters<typeof site<Data>>[0] = {}) {
     session.signIn("alice");
   });
   const token = browser.jar.get("__Host-session")!;
-  const ownerOf = async (cookie: string) =>
-    (await server.sessions.open(new Request(HTTPS, { headers: { cookie } }))).owner;
-  return { ...server, browser, token, ownerOf };
+  const signedInAs = async (cookie: string) =>
+    (await server.sessions.open(new Request(HTTPS, { headers: { cookie } }))).userId;
+  return { ...server, browser, token, signedInAs };
 }
 
 /** A request as a server would have it before any check of its headers: fetch's own refuses some of these bytes. */
@@ -75,7 +75,7 @@ describe("A cookie that Sojourn did not make", () => {
       const header = below(3) ? `__Host-session=${cut()}; ${junk}` : `${junk}__Host-session=${cut()}${junk}`;
       if (header.includes(`__Host-session=${token};`)) continue;
       const session = await sessions.open(raw(header));
-      if (!session.isNew || session.owner !== undefined || Object.keys(session.data).length > 0) wrong.push(header);
+      if (!session.isNew || session.userId !== undefined || Object.keys(session.data).length > 0) wrong.push(header);
     }
     expect(wrong).toEqual([]);
     expect(store.calls.total).toBe(calls);
@@ -87,7 +87,7 @@ describe("A cookie that Sojourn did not make", () => {
     for (let at = 0; at < token.length; at++) {
       const other = token.slice(0, at) + (token[at] === "A" ? "B" : "A") + token.slice(at + 1);
       const session = await sessions.open(raw(`__Host-session=${other}`));
-      expect(session.owner, `with ${at}`).toBeUndefined();
+      expect(session.userId, `with ${at}`).toBeUndefined();
       const answer = await sessions.commit(session, new Response());
       expect(Array.from(answer.headers)).toEqual([["vary", "Cookie"]]);
     }
@@ -103,7 +103,7 @@ describe("A cookie that Sojourn did not make", () => {
       `__Host-session=${token}`.repeat(10_000),
       "; ".repeat(500_000),
     ]) {
-      expect((await sessions.open(raw(header))).owner).toBeUndefined();
+      expect((await sessions.open(raw(header))).userId).toBeUndefined();
     }
   });
 
@@ -121,9 +121,9 @@ describe("A cookie that Sojourn did not make", () => {
     const guessed = await sessions.open(
       raw(`__Host-session=${signToken(keyring, { id, secret: randomPart(), epoch: 1 })}`),
     );
-    expect(guessed).toMatchObject({ isNew: true, owner: undefined });
+    expect(guessed).toMatchObject({ isNew: true, userId: undefined });
     expect(guessed.id).not.toBe(id);
-    expect(await browser.owner()).toBe("alice");
+    expect(await browser.userId()).toBe("alice");
   });
 
   it("is not believed from a URL, another header, or the wrong name", async () => {
@@ -137,30 +137,30 @@ describe("A cookie that Sojourn did not make", () => {
       new Request(HTTPS, { headers: { cookie: `__Secure-session=${token}` } }),
       new Request("http://shop.example/", { headers: { cookie: `__Host-session=${token}` } }),
     ]) {
-      expect((await sessions.open(request)).owner).toBeUndefined();
+      expect((await sessions.open(request)).userId).toBeUndefined();
     }
   });
 });
 
 describe("Several cookies of one name", () => {
   it("are the real one and junk, in any order: the real one is taken", async () => {
-    const { token, ownerOf } = await signedIn();
+    const { token, signedInAs } = await signedIn();
     const junk = ["", "x", "A".repeat(81), token.slice(1), `"${token}"`];
     for (const one of junk) {
-      expect(await ownerOf(`__Host-session=${one}; __Host-session=${token}`), `with ${one}`).toBe("alice");
-      expect(await ownerOf(`__Host-session=${token}; __Host-session=${one}`), `with ${one}`).toBe("alice");
+      expect(await signedInAs(`__Host-session=${one}; __Host-session=${token}`), `with ${one}`).toBe("alice");
+      expect(await signedInAs(`__Host-session=${token}; __Host-session=${one}`), `with ${one}`).toBe("alice");
     }
-    expect(await ownerOf(`__Host-session=${token}; __Host-session=${token}`)).toBe("alice");
+    expect(await signedInAs(`__Host-session=${token}; __Host-session=${token}`)).toBe("alice");
   });
 
   it("are the real one behind many of junk: the real one is taken", async () => {
-    const { token, ownerOf } = await signedIn();
+    const { token, signedInAs } = await signedIn();
     const junk = Array.from({ length: 8 }, (_, i) => `__Host-session=${i}; `).join("");
-    expect(await ownerOf(`${junk}__Host-session=${token}`)).toBe("alice");
+    expect(await signedInAs(`${junk}__Host-session=${token}`)).toBe("alice");
   });
 
   it("are two live ones: neither is believed, and neither session is changed", async () => {
-    const { token, ownerOf, browser, sessions } = await signedIn();
+    const { token, signedInAs, browser, sessions } = await signedIn();
     const planted = browser.copy();
     planted.jar.clear();
     await planted.visit((session) => session.signIn("mallory"));
@@ -170,21 +170,21 @@ describe("Several cookies of one name", () => {
       `__Host-session=${token}; __Host-session=${other}`,
     ]) {
       const session = await sessions.open(new Request(HTTPS, { headers: { cookie } }));
-      expect(session).toMatchObject({ owner: undefined, isNew: true });
+      expect(session).toMatchObject({ userId: undefined, isNew: true });
       expect({ ...session.data }).toEqual({});
       session.signOut();
       expect((await sessions.commit(session, new Response())).headers.getSetCookie()).toEqual([]);
     }
-    expect(await ownerOf(`__Host-session=${token}`)).toBe("alice");
-    expect(await ownerOf(`__Host-session=${other}`)).toBe("mallory");
+    expect(await signedInAs(`__Host-session=${token}`)).toBe("alice");
+    expect(await signedInAs(`__Host-session=${other}`)).toBe("mallory");
   });
 
   it("are a live one and one that is dead: the live one is taken", async () => {
-    const { browser, ownerOf } = await signedIn();
+    const { browser, signedInAs } = await signedIn();
     const dead = browser.copy().cookie;
     await browser.visit((session) => session.rotate());
-    expect(await ownerOf(`${dead}; ${browser.cookie}`)).toBe("alice");
-    expect(await ownerOf(`${browser.cookie}; ${dead}`)).toBe("alice");
+    expect(await signedInAs(`${dead}; ${browser.cookie}`)).toBe("alice");
+    expect(await signedInAs(`${browser.cookie}; ${dead}`)).toBe("alice");
   });
 });
 
@@ -206,19 +206,19 @@ describe("Two tokens of one session in one request", () => {
   }
 
   it("count as the one session that they are, while the old token is in its grace", async () => {
-    const { old, token, ownerOf } = await rotated();
+    const { old, token, signedInAs } = await rotated();
     expect(old).not.toBe(token);
-    for (const cookie of both(old, token)) expect(await ownerOf(cookie)).toBe("alice");
+    for (const cookie of both(old, token)) expect(await signedInAs(cookie)).toBe("alice");
   });
 
   it("are no theft where one of them is rotated out and the other is current", async () => {
-    const { old, token, ownerOf, time, sessions } = await rotated();
+    const { old, token, signedInAs, time, sessions } = await rotated();
     const alarms: unknown[] = [];
     sessions.on("replayed", (event) => alarms.push(event));
     time.now += 60_000;
-    for (const cookie of both(old, token)) expect(await ownerOf(cookie)).toBe("alice");
+    for (const cookie of both(old, token)) expect(await signedInAs(cookie)).toBe("alice");
     expect(alarms).toEqual([]);
-    expect(await ownerOf(`__Host-session=${old}`)).toBeUndefined();
+    expect(await signedInAs(`__Host-session=${old}`)).toBeUndefined();
     expect(alarms).toHaveLength(1);
   });
 
@@ -244,7 +244,7 @@ describe("Two tokens of one session in one request", () => {
     expect(fresh).not.toBe(token);
     for (const cookie of both(token, fresh)) {
       const session = await after.sessions.open(new Request(HTTPS, { headers: { cookie } }));
-      expect(session.owner).toBe("alice");
+      expect(session.userId).toBe("alice");
       // The better one was taken: there is nothing to renew.
       expect((await after.sessions.commit(session, new Response())).headers.getSetCookie()).toEqual([]);
     }
@@ -279,7 +279,7 @@ describe("A token that was superseded", () => {
     const old = browser.copy();
     await browser.visit((session) => session.signIn("alice"));
     await old.visit((session) => session.signIn("alice"));
-    expect(await old.owner()).toBe("alice");
+    expect(await old.userId()).toBe("alice");
     expect(await old.data()).toEqual({});
     expect((await old.begin()).session.id).not.toBe((await browser.begin()).session.id);
   });
@@ -289,9 +289,9 @@ describe("Timeouts", () => {
   it("end an idle session at the exact millisecond, whatever the cookie says", async () => {
     const { browser, time } = await signedIn({ idleTimeout: "10m", absoluteTimeout: "1d" });
     time.now += 600_000 - 1;
-    expect(await browser.owner()).toBe("alice");
+    expect(await browser.userId()).toBe("alice");
     time.now += 1;
-    expect(await browser.owner()).toBeUndefined();
+    expect(await browser.userId()).toBeUndefined();
   });
 
   it("end a busy session at its absolute end, to the millisecond", async () => {
@@ -299,13 +299,13 @@ describe("Timeouts", () => {
     for (let i = 0; i < 11; i++) {
       time.now += 300_000;
       await browser.visit();
-      expect(await browser.owner()).toBe("alice");
+      expect(await browser.userId()).toBe("alice");
     }
     time.now += 300_000 - 1;
-    expect(await browser.owner()).toBe("alice");
+    expect(await browser.userId()).toBe("alice");
     await browser.visit((session) => (session.data.n = 2));
     time.now += 1;
-    expect(await browser.owner()).toBeUndefined();
+    expect(await browser.userId()).toBeUndefined();
   });
 
   it("hold where the store hands out what has expired, or was told of a later end", async () => {
@@ -317,10 +317,10 @@ describe("Timeouts", () => {
     const lax = site<Data>({ store: forever, idleTimeout: "10m", absoluteTimeout: "1h", clock: () => time.now });
     const there = browser.copy(lax.sessions);
     time.now += 3_600_000 - 1;
-    expect(await there.owner()).toBe("alice");
+    expect(await there.userId()).toBe("alice");
     time.now += 1;
-    expect(await there.owner()).toBeUndefined();
-    expect(lax.events).toEqual([{ name: "expired", id, owner: "alice" }]);
+    expect(await there.userId()).toBeUndefined();
+    expect(lax.events).toEqual([{ name: "expired", id, userId: "alice" }]);
     expect(events.some(({ name }) => name === "expired")).toBe(false);
     // What is written then begins anew.
     const late = await there.begin();
@@ -350,7 +350,7 @@ describe("Timeouts", () => {
       time.now += 500_000;
       await browser.visit((session) => (session.data.n = i + 100));
     }
-    expect(await browser.owner()).toBe("alice");
+    expect(await browser.userId()).toBe("alice");
     expect(store.calls.touch).toBe(0);
   });
 
@@ -387,14 +387,14 @@ describe("A change of the secret key", () => {
 
     // With the old key gone, the renewed cookie opens the renewed record, and the old cookie is nothing.
     const after = site<Data>({ store: before.backend, secretKey: KEYS[1] });
-    expect(await browser.copy(after.sessions).owner()).toBe("alice");
+    expect(await browser.copy(after.sessions).userId()).toBe("alice");
     const calls = after.store.calls.total;
-    expect(await before.browser.copy(after.sessions).owner()).toBeUndefined();
+    expect(await before.browser.copy(after.sessions).userId()).toBeUndefined();
     expect(after.store.calls.total).toBe(calls);
 
     // What the new key signed means nothing to a server that has only the old one.
     const behind = site<Data>({ store: before.backend });
-    expect(await browser.copy(behind.sessions).owner()).toBeUndefined();
+    expect(await browser.copy(behind.sessions).userId()).toBeUndefined();
   });
 
   it("fails with ERR_SESSION_DECODE for a record of a removed key, and leaves the cookie alone", async () => {

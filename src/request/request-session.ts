@@ -4,9 +4,9 @@ import type { SessionCookie } from "./cookie.ts";
 import type { Emitter } from "../events.ts";
 import { absoluteEnd, extendedEnd, type Timeouts } from "../lifecycle/timeouts.ts";
 import { EMPTY, Journal } from "../changes/journal.ts";
-import type { OwnerLimit } from "../users.ts";
+import type { UserLimit } from "../users.ts";
 import type { Keyring } from "../record/keyring.ts";
-import { standing, type Standing } from "../lifecycle/decisions.ts";
+import { tokenStatus, type TokenStatus } from "../lifecycle/decisions.ts";
 import { loadLatest } from "../record/load.ts";
 import type { Client, LoadedRecord, SessionRecord } from "../record/record.ts";
 import type { LiveHandles, Watching } from "../signals.ts";
@@ -22,26 +22,26 @@ import {
   type Closing,
 } from "./request.ts";
 import { matchOf, open, opens, presentedIn, type Opened, type Presented } from "./presented.ts";
-import { NO_WISHES, without, type SignIn, type Wishes } from "./requested.ts";
+import { NOTHING_REQUESTED, without, type SignIn, type Requested } from "./requested.ts";
 import type { SessionStore } from "../store.ts";
 import { hashSecret, randomPart, signToken, type Token } from "../record/token.ts";
-import { Patience, type Lanes } from "../waiting.ts";
+import { Deadline, type KeyedQueue } from "../waiting.ts";
 
 /** What createSessions made once and every visit shares. */
-export interface Host {
+export interface Context {
   readonly store: SessionStore;
   readonly keyring: Keyring;
   readonly cookie: SessionCookie;
   readonly timeouts: Timeouts;
   readonly rotation: RotationPolicy | undefined;
-  readonly maxPerOwner: OwnerLimit | undefined;
+  readonly maxPerUser: UserLimit | undefined;
   /** What the application knows of a request's client. */
   readonly client: (request: AnyRequest) => Client | undefined;
   readonly limits: Limits;
   readonly storeTimeout: number;
   readonly trustProxy: boolean;
   readonly emitter: Emitter;
-  readonly lanes: Lanes;
+  readonly commits: KeyedQueue;
   readonly live: LiveHandles;
   /** By the id that a sign-in under way will give to a session: the id that the session has until then. */
   readonly moves: Map<string, string>;
@@ -52,15 +52,15 @@ export interface Host {
 const MAX_MOVES = 1000;
 
 /** One request's dealings with its session, from the cookie that came to the cookie that goes. */
-export class Visit {
-  readonly host: Host;
+export class RequestSession {
+  readonly context: Context;
   readonly #request: AnyRequest;
   #presented: Presented[] | undefined;
   #loading: Promise<void> | undefined;
   #presentedId: string | undefined;
   #freshId: string | undefined;
 
-  standing: Standing = "anonymous";
+  tokenStatus: TokenStatus = "anonymous";
   /** The token that opens the session, once it is live. */
   token: Token | undefined;
   /** The hash of its secret, once it was asked for. */
@@ -68,92 +68,92 @@ export class Visit {
   /** A previous key signed it: a commit hands it out anew. */
   tokenByPreviousKey = false;
   loaded: LoadedRecord | undefined;
-  /** The request came with a live session: the response may be made for its owner alone. */
+  /** The request came with a live session: the response may be made for its user alone. */
   personal = false;
   #journal: Journal | undefined;
   #watching: Watching | undefined;
   /** Whose closing says that the response is done with, where an adapter has told. */
   response: Closing | undefined;
-  wishes = NO_WISHES;
+  requested = NOTHING_REQUESTED;
   /** The request is no sign of life: polling, say. */
   passive = false;
   #hasSignedOut = false;
 
   /** The handler looked at the session: the response may depend on the cookie. */
-  looked = false;
+  accessed = false;
   /** A Set-Cookie value that waits for the head of the response. */
   setCookie: string | undefined;
-  headSent = false;
+  headersSent = false;
   /** The head says what caches must know: it is too late for a first look. */
-  headWritten = false;
+  headersWritten = false;
   /** The Set-Cookie value that was written to a head last. */
-  handedOut: string | undefined;
+  issuedCookie: string | undefined;
   /** A WebSocket or the like has taken the connection over: there is no head. */
   attached = false;
   /** An adapter is in charge of the response: one that is mounted within it leaves that to it. */
   claimed = false;
   /** The store could not be read: nothing is known of the session, and nothing may be done to it. */
-  fault: unknown;
+  loadError: unknown;
   /** A commit failed: the error's response is not the place for another. */
   failed = false;
   /** What a call of save() had failed to do: whoever called it has dealt with that, and with nothing else. */
-  #aside: Wishes | undefined;
+  #setAsideChanges: Requested | undefined;
   committing: Promise<void> | undefined;
 
-  constructor(host: Host, request: AnyRequest) {
-    this.host = host;
+  constructor(context: Context, request: AnyRequest) {
+    this.context = context;
     this.#request = request;
     const header = cookieHeader(request);
-    if (header) this.#presented = presentedIn(host, header, this.secure);
+    if (header) this.#presented = presentedIn(context, header, this.secure);
   }
 
   /** What the handler changes; made when it looks. */
   get journal(): Journal {
-    return (this.#journal ??= new Journal(this.loaded?.record ?? EMPTY, this.host.limits));
+    return (this.#journal ??= new Journal(this.loaded?.record ?? EMPTY, this.context.limits));
   }
 
   get signedOut(): boolean {
-    return this.#hasSignedOut || this.wishes.signOut !== undefined;
+    return this.#hasSignedOut || this.requested.signOut !== undefined;
   }
 
   /** These were carried out. Others may have come since. */
-  carriedOut(wishes: Wishes): void {
-    this.wishes = without(this.wishes, wishes);
-    if (wishes.signOut) this.#hasSignedOut = true;
+  markDone(requested: Requested): void {
+    this.requested = without(this.requested, requested);
+    if (requested.signOut) this.#hasSignedOut = true;
   }
 
   /** A call of save() has failed to carry these out: the response leaves without them, and without what it was to store. */
-  giveUp(wishes: Wishes): void {
-    this.#aside = { ...this.#aside, ...wishes };
-    this.wishes = without(this.wishes, wishes);
-    this.journal.giveUp();
+  setAside(requested: Requested): void {
+    this.#setAsideChanges = { ...this.#setAsideChanges, ...requested };
+    this.requested = without(this.requested, requested);
+    this.journal.setAside();
   }
 
   /** save() is called again: what had failed is to be stored after all. */
-  takeUp(): void {
-    if (!this.#aside) return;
-    this.wishes = { ...this.#aside, ...this.wishes };
-    this.#aside = undefined;
-    this.journal.takeUp();
+  takeBack(): void {
+    if (!this.#setAsideChanges) return;
+    this.requested = { ...this.#setAsideChanges, ...this.requested };
+    this.#setAsideChanges = undefined;
+    this.journal.takeBack();
   }
 
   /** Whether the last call of save() failed, and nothing was asked for since. */
-  get isGivenUp(): boolean {
-    return this.#aside !== undefined && this.wishes === NO_WISHES && this.journal.isGivenUp;
+  get isSetAside(): boolean {
+    return this.#setAsideChanges !== undefined && this.requested === NOTHING_REQUESTED && this.journal.isSetAside;
   }
 
   /** Before the response: what save() failed to store is not tried again, and what was asked for since is left. */
-  leaveOut(): void {
-    if (!this.#aside) return;
-    this.#aside = undefined;
-    this.journal.leaveOut(this.loaded?.record ?? EMPTY);
-    const keep = this.wishes.signIn?.keep;
+  dropSetAside(): void {
+    if (!this.#setAsideChanges) return;
+    this.#setAsideChanges = undefined;
+    this.journal.dropSetAside(this.loaded?.record ?? EMPTY);
+    const keep = this.requested.signIn?.keep;
     if (keep) this.journal.restrict(keep);
   }
 
   /** A visitor's request that never looked: there is nothing to decide. */
   get isUntouched(): boolean {
-    return !this.looked && this.token === undefined;
+    return !this.accessed && this.token === undefined;
   }
 
   get isChanged(): boolean {
@@ -161,16 +161,16 @@ export class Visit {
   }
 
   get secure(): boolean {
-    return isSecure(this.#request, this.host.trustProxy);
+    return isSecure(this.#request, this.context.trustProxy);
   }
 
   get isLoaded(): boolean {
-    return this.#presented === undefined && this.fault === undefined;
+    return this.#presented === undefined && this.loadError === undefined;
   }
 
   /** The id of the live session, or the one that a new session will have. */
   get id(): string {
-    return this.wishes.signIn?.id ?? this.storedId;
+    return this.requested.signIn?.id ?? this.storedId;
   }
 
   /** The id under which the store has the session, or will have a new one. */
@@ -183,30 +183,30 @@ export class Visit {
     // A session that is being stored just now may have the other id already.
     const isThere = this.token !== undefined || this.committing !== undefined;
     const id = isThere ? randomPart() : this.id;
-    this.wishes = { ...this.wishes, signIn: { ...asked, id } };
+    this.requested = { ...this.requested, signIn: { ...asked, id } };
     this.#announceMove(id);
   }
 
   #announceMove(id: string): void {
     if (!this.token) return;
-    const { moves } = this.host;
+    const { moves } = this.context;
     moves.set(id, this.token.id);
     if (moves.size > MAX_MOVES) for (const oldest of moves.keys()) return void moves.delete(oldest);
   }
 
   rotate(): void {
-    this.wishes = { ...this.wishes, rotate: {} };
+    this.requested = { ...this.requested, rotate: {} };
   }
 
   signOut(): void {
-    this.wishes = { ...this.wishes, signOut: {} };
+    this.requested = { ...this.requested, signOut: {} };
   }
 
   /** A session may be there under the id that a failed commit tried: the next one takes another. */
   renewId(signIn: SignIn | undefined): void {
     if (!this.token) this.#freshId = randomPart();
     if (!signIn) return;
-    this.host.moves.delete(signIn.id);
+    this.context.moves.delete(signIn.id);
     signIn.id = this.token ? randomPart() : this.storedId;
     this.#announceMove(signIn.id);
   }
@@ -214,7 +214,7 @@ export class Visit {
   /** Which of a record's secrets the visit's token carries. */
   matchIn(record: SessionRecord): Match {
     const token = this.token!;
-    return matchOf(this.host, token, (this.#secretHash ??= hashSecret(token.secret)), record);
+    return matchOf(this.context, token, (this.#secretHash ??= hashSecret(token.secret)), record);
   }
 
   /** The id that the request came with. */
@@ -224,13 +224,13 @@ export class Visit {
 
   get expiresAt(): number {
     if (this.loaded) return this.loaded.expiresAt;
-    const now = this.host.now();
-    return extendedEnd(now, { createdAt: now, signedInAt: undefined }, this.host.timeouts);
+    const now = this.context.now();
+    return extendedEnd(now, { createdAt: now, signedInAt: undefined }, this.context.timeouts);
   }
 
   /** @throws SessionError ERR_SESSION_STORE, ERR_SESSION_DECODE */
   async load(): Promise<void> {
-    if (this.fault !== undefined) throw this.fault;
+    if (this.loadError !== undefined) throw this.loadError;
     // Several layers of an application may ask at once: the session is read once.
     if (this.#presented) await (this.#loading ??= this.#load(this.#presented));
   }
@@ -241,28 +241,28 @@ export class Visit {
       await this.#read(presented);
       this.#presented = undefined;
     } catch (error) {
-      this.fault = error;
+      this.loadError = error;
       throw error;
     }
   }
 
   async #read(presented: readonly Presented[]): Promise<void> {
-    const { host } = this;
-    const patience = new Patience(host.storeTimeout);
+    const { context } = this;
+    const deadline = new Deadline(context.storeTimeout);
     const ids = new Set(presented.map(({ token }) => token.id));
     const found: Opened[] = [];
     for (const id of ids) {
       const its = presented.filter(({ token }) => token.id === id);
-      const opened = await open(host, id, its, patience, () => this.client);
-      if (opened?.standing === "live") found.push(opened);
-      else if (opened && this.standing === "anonymous") this.standing = opened.standing;
+      const opened = await open(context, id, its, deadline, () => this.client);
+      if (opened?.tokenStatus === "live") found.push(opened);
+      else if (opened && this.tokenStatus === "anonymous") this.tokenStatus = opened.tokenStatus;
     }
     this.personal = found.length > 0;
     const [one, another] = found;
     // Two live sessions in one request: somebody planted one. Neither is believed.
-    if (another) this.standing = "anonymous";
+    if (another) this.tokenStatus = "anonymous";
     else if (one) {
-      this.standing = "live";
+      this.tokenStatus = "live";
       this.token = one.token;
       this.#secretHash = one.secretHash;
       this.tokenByPreviousKey = one.tokenByPreviousKey;
@@ -273,16 +273,19 @@ export class Visit {
   /** Reads the session anew. What was not stored is forgotten. */
   async reload(): Promise<void> {
     await this.committing?.catch(() => {});
-    const { host, token } = this;
-    this.wishes = NO_WISHES;
-    this.#aside = this.#journal = undefined;
+    const { context, token } = this;
+    this.requested = NOTHING_REQUESTED;
+    this.#setAsideChanges = this.#journal = undefined;
     if (!token) return;
-    const loaded = await loadLatest(host, token.id, new Patience(host.storeTimeout));
+    const loaded = await loadLatest(context, token.id, new Deadline(context.storeTimeout));
     // A connection may outlive its token's rotation, but not a sign-in that killed the token.
     const isSame = loaded?.record.epoch === token.epoch;
-    if (!isSame || standing(loaded.record, loaded.expiresAt, "current", host.now(), host.timeouts) !== "live") {
-      this.fallSilent();
-      host.live.recheck(token.id);
+    if (
+      !isSame ||
+      tokenStatus(loaded.record, loaded.expiresAt, "current", context.now(), context.timeouts) !== "live"
+    ) {
+      this.detach();
+      context.live.recheck(token.id);
       return;
     }
     this.loaded = loaded;
@@ -298,12 +301,12 @@ export class Visit {
     if (!this.token) return new AbortController().signal;
     // Nobody is left to hear it.
     if (isDone(this.#request, this.response)) return new AbortController().signal;
-    if (this.headWritten && !this.attached && !tellsOfEnd(this.#request, this.response)) {
+    if (this.headersWritten && !this.attached && !tellsOfEnd(this.#request, this.response)) {
       throw new TypeError(
         "session.signal was asked for after the response was returned, and nothing tells when that ends: ask for it before",
       );
     }
-    this.#watching = this.host.live.watch(this.token.id, () => this.token?.epoch);
+    this.#watching = this.context.live.watch(this.token.id, () => this.token?.epoch);
     onDone(this.#request, this.response, this.#watching.release);
     return this.#watching.signal;
   }
@@ -324,10 +327,10 @@ export class Visit {
   /** What the application knows of the client that sent this request. */
   get client(): Client | undefined {
     try {
-      return this.host.client(this.#request);
+      return this.context.client(this.#request);
     } catch (error) {
       // The application's mistake must not keep anybody from signing in, nor a replay from being told.
-      this.host.emitter.emit("fault", { id: this.id, error });
+      this.context.emitter.emit("error", { id: this.id, error });
       return undefined;
     }
   }
@@ -336,18 +339,18 @@ export class Visit {
    * The session has ended behind this request's back, or its token was replaced: what the request did is forgotten,
    * and it may not touch the cookie, unless somebody signs in.
    */
-  fallSilent(): void {
-    this.standing = "superseded";
+  detach(): void {
+    this.tokenStatus = "superseded";
     this.token = this.loaded = this.#journal = this.setCookie = undefined;
   }
 
   /** What was stored is what the visit goes on from. */
-  goOn(token: Token, loaded: LoadedRecord): void {
+  continueFrom(token: Token, loaded: LoadedRecord): void {
     if (token.id !== this.token?.id) this.#watching?.moveTo(token.id);
     if (token !== this.token) this.#secretHash = undefined;
     this.token = token;
     this.loaded = loaded;
-    this.standing = "live";
+    this.tokenStatus = "live";
   }
 
   /** The token that comes after this visit's, if it has been settled; the one that would come, if it has not. */
@@ -355,14 +358,14 @@ export class Visit {
     const { id, secret, epoch } = this.token!;
     const { secretHash, rotation } = record;
     const settled = this.matchIn(record) === "previous" ? secretHash : rotation?.next;
-    const possible = this.host.keyring.successors(id, secret);
+    const possible = this.context.keyring.successors(id, secret);
     const next = settled && possible.find((one) => timingSafeEqual(hashSecret(one), settled));
     return { id, secret: next ?? possible[0]!, epoch };
   }
 
   /** Puts a cookie with the successor of the token on its way. */
   handOutSuccessor(): void {
-    this.handOut(this.successor(this.loaded!.record));
+    this.issueCookie(this.successor(this.loaded!.record));
   }
 
   /**
@@ -370,21 +373,21 @@ export class Visit {
    * one must not undo.
    */
   async recallCookie(): Promise<void> {
-    const { host, token } = this;
+    const { context, token } = this;
     if (this.setCookie === undefined || !token || this.signedOut) return;
     try {
-      const loaded = await loadLatest(host, token.id, new Patience(host.storeTimeout));
+      const loaded = await loadLatest(context, token.id, new Deadline(context.storeTimeout));
       if (loaded && opens(this.matchIn(loaded.record))) return;
-      this.fallSilent();
+      this.detach();
     } catch (error) {
       // The session was stored, and that it ended is not known.
-      host.emitter.emit("fault", { id: token.id, error });
+      context.emitter.emit("error", { id: token.id, error });
     }
   }
 
   /** Puts a cookie with the token, signed by the current key, on its way. */
-  handOut(token = this.token!): void {
-    const { cookie, keyring, timeouts, now } = this.host;
+  issueCookie(token = this.token!): void {
+    const { cookie, keyring, timeouts, now } = this.context;
     const lifetime = absoluteEnd(this.loaded!.record, timeouts) - now();
     const remembered = this.loaded!.record.absolute !== undefined;
     this.setCookie = cookie.set(signToken(keyring, token), lifetime, this.secure, remembered);

@@ -1,6 +1,6 @@
 /** Who signs in, and what was said of this sign-in. */
 export interface SignIn {
-  readonly owner: string;
+  readonly userId: string;
   /** The id that the session will have; another one after an attempt that failed. */
   id: string;
   /** The keys of what was there before that come along; all, where it is not given. */
@@ -12,15 +12,15 @@ export interface SignIn {
 }
 
 /** What a handler asked for besides changing data. Each is an object of its own, so that what was done of it is known. */
-export interface Wishes {
+export interface Requested {
   readonly signIn?: SignIn;
   readonly rotate?: object;
   readonly signOut?: object;
 }
 
-export const NO_WISHES: Wishes = {};
+export const NOTHING_REQUESTED: Requested = {};
 
-export function without(wishes: Wishes, done: Wishes): Wishes {
-  const left = Object.entries(wishes).filter(([name, wish]) => done[name as keyof Wishes] !== wish);
-  return left.length > 0 ? Object.fromEntries(left) : NO_WISHES;
+export function without(requested: Requested, done: Requested): Requested {
+  const left = Object.entries(requested).filter(([name, wish]) => done[name as keyof Requested] !== wish);
+  return left.length > 0 ? Object.fromEntries(left) : NOTHING_REQUESTED;
 }

@@ -8,8 +8,8 @@ const sloppy = (code: string): ((session: object) => unknown) =>
   // oxlint-disable-next-line typescript/no-implied-eval -- modules are always strict
   new Function("session", code) as (session: object) => unknown;
 
-const METHODS = ["pop", "update", "flash", "flashes", "signIn", "signedInWithin", "signOut", "rotate", "save"];
-const GETTERS = ["data", "id", "isNew", "owner", "createdAt", "signedInAt", "expiresAt", "signal", "isLoaded"];
+const METHODS = ["pop", "update", "flash", "takeFlashes", "signIn", "signedInWithin", "signOut", "rotate", "save"];
+const GETTERS = ["data", "id", "isNew", "userId", "createdAt", "signedInAt", "expiresAt", "signal", "isLoaded"];
 
 async function twoVisitors() {
   const shop = site();
@@ -27,7 +27,7 @@ describe("a session", () => {
     expect(() => connectFlash(alice)).toThrow(/session\.flash is a method: session\.flash\("info"/);
     expect(() => sloppy(`session.flash.info = ["SECRET"]`)(alice)).toThrow(/session\.flash\(category, message\)/);
     expect((bob.flash as unknown as { info?: unknown }).info).toBeUndefined();
-    expect(bob.flashes()).toEqual([]);
+    expect(bob.takeFlashes()).toEqual([]);
   });
 
   it.each([...METHODS, ...GETTERS, "load", "reload"])("refuses to have its %s replaced", async (name) => {
@@ -79,7 +79,7 @@ describe("a session", () => {
     const { alice } = await twoVisitors();
     expect(alice.flash.name).toBe("flash");
     alice.flash.call(alice, "info", "called");
-    expect(alice.flashes.apply(alice, [])).toEqual([{ category: "info", message: "called" }]);
+    expect(alice.takeFlashes.apply(alice, [])).toEqual([{ category: "info", message: "called" }]);
     expect(inspect(alice)).toContain("Session");
     expect(Object.prototype.toString.call(alice)).toBe("[object Session]");
     expect(await Promise.resolve(alice)).toBe(alice);
@@ -107,14 +107,14 @@ describe("what createSessions is given, and gives", () => {
     expect(await browser.data()).toEqual({ text: "x".repeat(100) });
   });
 
-  it("lists an owner's sessions in objects of the caller's own", async () => {
+  it("lists a user's sessions in objects of the caller's own", async () => {
     const client = { userAgent: "Firefox" };
     const shop = site({ client: () => client });
     await shop.browser().visit((session) => session.signIn("ada"));
     const [mine] = await shop.sessions.list("ada");
-    Object.assign(mine!, { owner: "changed" });
+    Object.assign(mine!, { userId: "changed" });
     Object.assign(mine!.client!, { userAgent: "changed" });
-    expect(await shop.sessions.list("ada")).toMatchObject([{ owner: "ada", client: { userAgent: "Firefox" } }]);
+    expect(await shop.sessions.list("ada")).toMatchObject([{ userId: "ada", client: { userAgent: "Firefox" } }]);
     expect(client).toEqual({ userAgent: "Firefox" });
   });
 
@@ -126,8 +126,8 @@ describe("what createSessions is given, and gives", () => {
     });
     const [one, other] = [await browser.begin(), await browser.begin()];
     (one.session.data["cart"] as { items: string[] }).items.push("milk");
-    (one.session.flashes()[0]!.message as { text: string }).text = "changed";
+    (one.session.takeFlashes()[0]!.message as { text: string }).text = "changed";
     expect(other.session.data).toEqual({ cart: { items: ["tea"] } });
-    expect(other.session.flashes()).toEqual([{ category: "info", message: { text: "Saved." } }]);
+    expect(other.session.takeFlashes()).toEqual([{ category: "info", message: { text: "Saved." } }]);
   });
 });

@@ -27,7 +27,7 @@ function protectedMember(name: string, { value, get, set }: PropertyDescriptor):
 
 const NOT_REPLACED: Readonly<Record<string, string>> = {
   data: "session.data can be changed and not replaced: set its keys one by one, or Object.assign(session.data, …)",
-  flash: 'session.flash is a method: session.flash("info", "Saved.") keeps a message, session.flashes() shows it',
+  flash: 'session.flash is a method: session.flash("info", "Saved.") keeps a message, session.takeFlashes() shows it',
 };
 
 /** A function has properties of its own, which every request would share. */

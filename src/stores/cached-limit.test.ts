@@ -16,7 +16,7 @@ function processes() {
       return () => {};
     },
   };
-  const over = (store: SessionStore) => createSessions({ secretKey: KEYS[0], store, clock, maxPerOwner: 1 });
+  const over = (store: SessionStore) => createSessions({ secretKey: KEYS[0], store, clock, maxPerUser: 1 });
   return { here: over(cached(deaf, { clock })), there: over(cached(memory, { clock })), past: over(memory) };
 }
 

@@ -8,7 +8,7 @@ import { Browser, gated, KEYS, START } from "../../test/support/stores.ts";
 import { cached, type CachedOptions } from "./cached.ts";
 import { memoryStore } from "./memory.ts";
 
-const ALL = ["readLatest", "idsOf", "all", "deleteExpired", "subscribe", "close"] as const;
+const ALL = ["readLatest", "idsOfUser", "all", "deleteExpired", "subscribe", "close"] as const;
 
 /** What processes share, and a wire to each whose news the test delivers, or cuts. */
 function engine(clock: () => number) {
@@ -362,7 +362,7 @@ describe("sessions over cached stores", () => {
     expect(await elsewhere.data()).toEqual({ cart: [] });
     await one.visit((visited) => visited.signIn("ada"));
     // The news is still on its way.
-    expect(await one.copy(elsewhere.sessions).owner()).toBe("ada");
+    expect(await one.copy(elsewhere.sessions).userId()).toBe("ada");
   });
 
   it("lose no update that another process has not been told of yet", async () => {

@@ -7,7 +7,7 @@ import { checkClock, checkOptions } from "./shared/stored.ts";
 /** How {@link cached} behaves. */
 export interface CachedOptions {
   /**
-   * How much it holds at most, in bytes: what each session's payload and owner take, and 512 more for keeping it.
+   * How much it holds at most, in bytes: what each session's payload and user take, and 512 more for keeping it.
    * Default 33 554 432 (32 MiB, some 40 000 sessions of the usual size). The least recently read leave first.
    */
   maxBytes?: number | undefined;
@@ -142,7 +142,7 @@ export function cached(store: SessionStore, options: CachedOptions = {}): Cached
 
   function keep(id: string, stored: StoredSession, readAt: Moment): void {
     drop(id);
-    const weight = stored.payload.byteLength + 2 * (stored.owner?.length ?? 0) + OVERHEAD;
+    const weight = stored.payload.byteLength + 2 * (stored.userId?.length ?? 0) + OVERHEAD;
     if (weight > maxBytes) return;
     entries.set(id, { stored: { ...stored, payload: new Uint8Array(stored.payload) }, readAt, weight });
     bytes += weight;

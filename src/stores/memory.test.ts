@@ -19,7 +19,7 @@ function storeAt(options: MemoryStoreOptions = {}) {
 }
 
 /** Everything that a store can have. */
-const ALL = ["idsOf", "all", "deleteExpired", "subscribe", "close"] as const;
+const ALL = ["idsOfUser", "all", "deleteExpired", "subscribe", "close"] as const;
 
 describe("memoryStore and the store contract", () => {
   it.each(storeContract((given) => memoryStore(given), { capabilities: ALL }))("$name", async ({ run }) => {
@@ -89,19 +89,19 @@ describe("memoryStore", () => {
     expect(turns).toBeGreaterThan(0);
   });
 
-  it("keeps sessions of an owner apart as they come and go", async () => {
+  it("keeps sessions of a user apart as they come and go", async () => {
     const { store, time } = storeAt();
-    await store.create("a", session(2000, { owner: "ada" }));
-    await store.create("b", session(9000, { owner: "ada" }));
-    await store.create("c", session(9000, { owner: "ada" }));
-    expect((await store.idsOf("ada")).toSorted()).toEqual(["a", "b", "c"]);
+    await store.create("a", session(2000, { userId: "ada" }));
+    await store.create("b", session(9000, { userId: "ada" }));
+    await store.create("c", session(9000, { userId: "ada" }));
+    expect((await store.idsOfUser("ada")).toSorted()).toEqual(["a", "b", "c"]);
     time.now = 2000;
-    expect((await store.idsOf("ada")).toSorted()).toEqual(["b", "c"]);
-    await store.update("b", session(9000, { version: 2, owner: "grace" }), 1);
+    expect((await store.idsOfUser("ada")).toSorted()).toEqual(["b", "c"]);
+    await store.update("b", session(9000, { version: 2, userId: "grace" }), 1);
     await store.delete("c");
     await store.deleteExpired(10);
-    expect(await store.idsOf("ada")).toEqual([]);
-    expect(await store.idsOf("grace")).toEqual(["b"]);
+    expect(await store.idsOfUser("ada")).toEqual([]);
+    expect(await store.idsOfUser("grace")).toEqual(["b"]);
   });
 
   it("refuses options it doesn't know or can't use", () => {

@@ -2,7 +2,7 @@ import { Buffer } from "node:buffer";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import type { SessionStore, StoredSession, StoreListener } from "../store.ts";
 import { expiryHeap, type Expiring } from "./shared/expiry-heap.ts";
-import { tellAll } from "./shared/listeners.ts";
+import { notifyAll } from "./shared/listeners.ts";
 import { checkClock, checkLimit, checkOptions, checkStored, checkTime } from "./shared/stored.ts";
 
 /** How {@link memoryStore} behaves. */
@@ -26,7 +26,7 @@ export interface MemoryStore extends SessionStore {
   readonly inProcess: true;
   readonly announcesChanges: true;
   subscribe(listener: StoreListener): () => void;
-  idsOf(owner: string): Promise<string[]>;
+  idsOfUser(userId: string): Promise<string[]>;
   all(): AsyncIterable<string>;
   deleteExpired(limit: number): Promise<number>;
   close(): Promise<void>;
@@ -37,7 +37,7 @@ interface Entry extends Expiring {
   /** The bytes as a one-byte string: a typed array costs 200 bytes of heap before it holds anything. */
   payload: string;
   version: number;
-  owner: string | undefined;
+  userId: string | undefined;
 }
 
 const LARGEST_MAP = 16_000_000;
@@ -67,8 +67,8 @@ export function memoryStore(options: MemoryStoreOptions = {}): MemoryStore {
   }
 
   const sessions = new Map<string, Entry>();
-  // Most owners have one session: a Set for each would cost half as much again as the session.
-  const owners = new Map<string, Entry | Set<Entry>>();
+  // Most users have one session: a Set for each would cost half as much again as the session.
+  const userIds = new Map<string, Entry | Set<Entry>>();
   const heap = expiryHeap<Entry>();
   const listeners = new Set<StoreListener>();
   let closed = false;
@@ -83,28 +83,28 @@ export function memoryStore(options: MemoryStoreOptions = {}): MemoryStore {
     return entry !== undefined && entry.expiresAt > clock() ? entry : undefined;
   }
 
-  function disown(entry: Entry): void {
-    if (entry.owner === undefined) return;
-    const owned = owners.get(entry.owner);
+  function removeFromIndex(entry: Entry): void {
+    if (entry.userId === undefined) return;
+    const owned = userIds.get(entry.userId);
     if (owned instanceof Set) owned.delete(entry);
-    if (owned === entry || (owned instanceof Set && owned.size === 0)) owners.delete(entry.owner);
-    entry.owner = undefined;
+    if (owned === entry || (owned instanceof Set && owned.size === 0)) userIds.delete(entry.userId);
+    entry.userId = undefined;
   }
 
-  function own(entry: Entry, owner: string | undefined): void {
-    if (entry.owner === owner) return;
-    disown(entry);
-    if (owner === undefined) return;
-    const owned = owners.get(owner);
-    entry.owner = flat(owner);
+  function addToIndex(entry: Entry, userId: string | undefined): void {
+    if (entry.userId === userId) return;
+    removeFromIndex(entry);
+    if (userId === undefined) return;
+    const owned = userIds.get(userId);
+    entry.userId = flat(userId);
     if (owned instanceof Set) owned.add(entry);
-    else owners.set(entry.owner, owned === undefined ? entry : new Set([owned, entry]));
+    else userIds.set(entry.userId, owned === undefined ? entry : new Set([owned, entry]));
   }
 
   function drop(entry: Entry): void {
     sessions.delete(entry.id);
     heap.remove(entry);
-    disown(entry);
+    removeFromIndex(entry);
   }
 
   function dropExpired(limit: number, now: number): number {
@@ -124,8 +124,8 @@ export function memoryStore(options: MemoryStoreOptions = {}): MemoryStore {
     async read(id) {
       const entry = live(id);
       if (entry === undefined) return undefined;
-      const { payload, version, expiresAt, owner } = entry;
-      return { payload: Buffer.from(payload, "latin1"), version, expiresAt, owner };
+      const { payload, version, expiresAt, userId } = entry;
+      return { payload: Buffer.from(payload, "latin1"), version, expiresAt, userId };
     },
 
     async create(id, stored) {
@@ -148,18 +148,18 @@ export function memoryStore(options: MemoryStoreOptions = {}): MemoryStore {
         }
         drop(heap.first()!);
       }
-      const { payload, version, expiresAt, owner } = stored;
+      const { payload, version, expiresAt, userId } = stored;
       const entry: Entry = {
         id: flat(id),
         payload: text(payload),
         version,
-        owner: undefined,
+        userId: undefined,
         expiresAt,
         position: 0,
       };
       sessions.set(entry.id, entry);
       heap.add(entry);
-      own(entry, owner);
+      addToIndex(entry, userId);
       return true;
     },
 
@@ -171,8 +171,8 @@ export function memoryStore(options: MemoryStoreOptions = {}): MemoryStore {
       entry.payload = text(stored.payload);
       entry.version = stored.version;
       heap.move(entry, stored.extendOnly ? Math.max(entry.expiresAt, stored.expiresAt) : stored.expiresAt);
-      own(entry, stored.owner);
-      tellAll(listeners, (listener) => listener.changed?.(entry.id));
+      addToIndex(entry, stored.userId);
+      notifyAll(listeners, (listener) => listener.changed?.(entry.id));
       return true;
     },
 
@@ -191,7 +191,7 @@ export function memoryStore(options: MemoryStoreOptions = {}): MemoryStore {
       if (entry === undefined) return false;
       const wasLive = entry.expiresAt > clock();
       drop(entry);
-      if (wasLive) tellAll(listeners, (listener) => listener.ended?.(entry.id));
+      if (wasLive) notifyAll(listeners, (listener) => listener.ended?.(entry.id));
       return wasLive;
     },
 
@@ -202,11 +202,11 @@ export function memoryStore(options: MemoryStoreOptions = {}): MemoryStore {
       return () => void listeners.delete(listener);
     },
 
-    async idsOf(owner) {
+    async idsOfUser(userId) {
       open();
       const now = clock();
       const ids: string[] = [];
-      const owned = owners.get(owner) ?? [];
+      const owned = userIds.get(userId) ?? [];
       for (const entry of "id" in owned ? [owned] : owned) if (entry.expiresAt > now) ids.push(entry.id);
       return ids;
     },
@@ -243,7 +243,7 @@ export function memoryStore(options: MemoryStoreOptions = {}): MemoryStore {
       closed = true;
       listeners.clear();
       sessions.clear();
-      owners.clear();
+      userIds.clear();
       heap.clear();
     },
   };

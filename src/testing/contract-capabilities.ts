@@ -17,60 +17,60 @@ export function capabilityCases(capabilities: readonly Capability[]): Rule[] {
 }
 
 const CASES: Record<Capability, readonly Rule[]> = {
-  idsOf: [
+  idsOfUser: [
     [
-      "finds an owner's sessions, and nobody else's",
+      "finds a user's sessions, and nobody else's",
       async (bench) => {
         const { store } = bench;
         const [ada, grace] = [uniqueId(), uniqueId()];
         const ids = [uniqueId(), uniqueId()];
-        for (const id of ids) await store.create(id, sessionFor(bench, { owner: ada }));
+        for (const id of ids) await store.create(id, sessionFor(bench, { userId: ada }));
         const other = uniqueId();
-        await store.create(other, sessionFor(bench, { owner: grace }));
+        await store.create(other, sessionFor(bench, { userId: grace }));
         await store.create(uniqueId(), sessionFor(bench));
-        assert.deepEqual(await ownedBy(store, ada), ids.toSorted(), "idsOf must find all of an owner's sessions");
-        assert.deepEqual(await ownedBy(store, grace), [other], "idsOf must find nobody else's sessions");
-        assert.deepEqual(await ownedBy(store, uniqueId()), [], "an owner without sessions has none");
+        assert.deepEqual(await idsOf(store, ada), ids.toSorted(), "idsOfUser must find all of a user's sessions");
+        assert.deepEqual(await idsOf(store, grace), [other], "idsOfUser must find nobody else's sessions");
+        assert.deepEqual(await idsOf(store, uniqueId()), [], "a user without sessions has none");
         for (const tricky of ["", "*", "__proto__", "%"]) {
-          const found = await ownedBy(store, tricky);
-          assert.ok(!found.includes(other), `idsOf(${JSON.stringify(tricky)}) must not match another owner`);
+          const found = await idsOf(store, tricky);
+          assert.ok(!found.includes(other), `idsOfUser(${JSON.stringify(tricky)}) must not match another user`);
         }
       },
     ],
     [
-      "follows a session to another owner, and to none",
+      "follows a session to another user, and to none",
       async (bench) => {
         const { store } = bench;
         const [ada, grace] = [uniqueId(), uniqueId()];
         const id = uniqueId();
         await store.create(id, sessionFor(bench));
-        await store.update(id, sessionFor(bench, { version: 2, owner: ada }), 1);
-        assert.deepEqual(await ownedBy(store, ada), [id], "a session must be found by an owner that an update gave it");
-        await store.update(id, sessionFor(bench, { version: 3, owner: grace }), 2);
-        assert.deepEqual(await ownedBy(store, ada), [], "a session must not be found by its former owner");
-        assert.deepEqual(await ownedBy(store, grace), [id], "a session must be found by its new owner");
-        await store.update(id, sessionFor(bench, { version: 4, owner: ada }), 2);
-        assert.deepEqual(await ownedBy(store, grace), [id], "a refused update must not change the owner");
+        await store.update(id, sessionFor(bench, { version: 2, userId: ada }), 1);
+        assert.deepEqual(await idsOf(store, ada), [id], "a session must be found by a user that an update gave it");
+        await store.update(id, sessionFor(bench, { version: 3, userId: grace }), 2);
+        assert.deepEqual(await idsOf(store, ada), [], "a session must not be found by its former user");
+        assert.deepEqual(await idsOf(store, grace), [id], "a session must be found by its new user");
+        await store.update(id, sessionFor(bench, { version: 4, userId: ada }), 2);
+        assert.deepEqual(await idsOf(store, grace), [id], "a refused update must not change the user");
         await store.touch(id, bench.now() + 7_200_000);
-        await store.update(id, sessionFor(bench, { version: 4, owner: grace }), 3);
-        assert.deepEqual(await ownedBy(store, grace), [id], "a session must stay its owner's through touch and update");
+        await store.update(id, sessionFor(bench, { version: 4, userId: grace }), 3);
+        assert.deepEqual(await idsOf(store, grace), [id], "a session must stay its user's through touch and update");
         await store.update(id, sessionFor(bench, { version: 5 }), 4);
-        assert.deepEqual(await ownedBy(store, grace), [], "a session without an owner is nobody's");
+        assert.deepEqual(await idsOf(store, grace), [], "a session without a user is nobody's");
       },
     ],
     [
-      "forgets an owner's ended sessions",
+      "forgets a user's ended sessions",
       async (bench) => {
         const { store } = bench;
         const ada = uniqueId();
         const [deleted, expired] = [uniqueId(), uniqueId()];
-        await store.create(deleted, sessionFor(bench, { owner: ada }));
-        await store.create(expired, sessionFor(bench, { owner: ada, expiresIn: bench.lifetime }));
+        await store.create(deleted, sessionFor(bench, { userId: ada }));
+        await store.create(expired, sessionFor(bench, { userId: ada, expiresIn: bench.lifetime }));
         await store.delete(deleted);
         await bench.advance(bench.lifetime + 1);
-        assert.deepEqual(await ownedBy(store, ada), [], "idsOf must leave out what was deleted or has expired");
+        assert.deepEqual(await idsOf(store, ada), [], "idsOfUser must leave out what was deleted or has expired");
         await store.create(deleted, sessionFor(bench));
-        assert.deepEqual(await ownedBy(store, ada), [], "a session created anew must not inherit an owner");
+        assert.deepEqual(await idsOf(store, ada), [], "a session created anew must not inherit a user");
       },
     ],
   ],
@@ -130,7 +130,7 @@ const CASES: Record<Capability, readonly Rule[]> = {
         for (const id of [kept, ended]) await store.create(id, sessionFor(bench));
         await store.create(expired, sessionFor(bench, { expiresIn: bench.lifetime }));
         for (const id of [kept, ended, expired]) await store.read(id);
-        const newer = sessionFor(bench, { text: "newer", version: 2, owner: "ada" });
+        const newer = sessionFor(bench, { text: "newer", version: 2, userId: "ada" });
         await store.update(kept, newer, 1);
         await store.delete(ended);
         await bench.advance(bench.lifetime);
@@ -241,7 +241,7 @@ const CASES: Record<Capability, readonly Rule[]> = {
       async (bench) => {
         const { store } = bench;
         const id = uniqueId();
-        await store.create(id, sessionFor(bench, { owner: "ada" }));
+        await store.create(id, sessionFor(bench, { userId: "ada" }));
         await store.close?.();
         await store.close?.();
         const calls: Record<string, (() => Promise<unknown>) | undefined> = {
@@ -250,7 +250,7 @@ const CASES: Record<Capability, readonly Rule[]> = {
           update: () => store.update(id, sessionFor(bench, { version: 2 }), 1),
           touch: () => store.touch(id, bench.now() + 7_200_000),
           delete: () => store.delete(id),
-          idsOf: store.idsOf === undefined ? undefined : async () => store.idsOf?.("ada"),
+          idsOfUser: store.idsOfUser === undefined ? undefined : async () => store.idsOfUser?.("ada"),
           all: store.all === undefined ? undefined : () => everyId(store),
           deleteExpired: store.deleteExpired === undefined ? undefined : async () => store.deleteExpired?.(1),
         };
@@ -289,8 +289,8 @@ async function untilHeard(heard: readonly string[], count: number): Promise<void
   await delay(20);
 }
 
-async function ownedBy(store: SessionStore, owner: string): Promise<string[]> {
-  return ((await store.idsOf?.(owner)) ?? []).toSorted();
+async function idsOf(store: SessionStore, userId: string): Promise<string[]> {
+  return ((await store.idsOfUser?.(userId)) ?? []).toSorted();
 }
 
 async function everyId(store: SessionStore): Promise<string[]> {

@@ -42,7 +42,7 @@ export function expiryCases(exact: boolean): readonly Rule[] {
       "creates again after the expiry",
       async (bench) => {
         const id = await expired(bench);
-        const again = sessionFor(bench, { text: "again", owner: "grace" });
+        const again = sessionFor(bench, { text: "again", userId: "grace" });
         assert.equal(await bench.store.create(id, again), true, "create over an expired session must say true");
         sameSession(await bench.store.read(id), again, "the new session must be the one created last");
       },
@@ -141,7 +141,7 @@ const exactCases: readonly Rule[] = [
 
 async function expired(bench: Bench): Promise<string> {
   const id = uniqueId();
-  await bench.store.create(id, sessionFor(bench, { expiresIn: bench.lifetime, owner: "ada" }));
+  await bench.store.create(id, sessionFor(bench, { expiresIn: bench.lifetime, userId: "ada" }));
   await bench.advance(bench.lifetime + 1);
   return id;
 }

@@ -8,14 +8,14 @@ export const uniqueId = (): string => randomUUID().replaceAll("-", "");
 export const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
 export const textOf = (stored: StoredSession | undefined): string => new TextDecoder().decode(stored?.payload);
 
-/** A session to store: version 1, an hour's lifetime and no owner, unless told otherwise. */
+/** A session to store: version 1, an hour's lifetime and no user, unless told otherwise. */
 export function sessionFor(
   bench: { now(): number },
-  given: { text?: string; version?: number; owner?: string; expiresIn?: number; payload?: Uint8Array } = {},
+  given: { text?: string; version?: number; userId?: string; expiresIn?: number; payload?: Uint8Array } = {},
 ): StoredSession {
-  const { text = "payload", version = 1, owner, expiresIn = 3_600_000, payload = bytes(text) } = given;
+  const { text = "payload", version = 1, userId, expiresIn = 3_600_000, payload = bytes(text) } = given;
   const stored = { payload, version, expiresAt: bench.now() + expiresIn };
-  return owner === undefined ? stored : { ...stored, owner };
+  return userId === undefined ? stored : { ...stored, userId };
 }
 
 export function sameSession(found: StoredSession | undefined, wanted: StoredSession, rule: string): void {
@@ -24,7 +24,7 @@ export function sameSession(found: StoredSession | undefined, wanted: StoredSess
   assert.ok(sameBytes(found.payload, wanted.payload), `${rule}: its payload is another`);
   assert.equal(found.version, wanted.version, `${rule}: its version is another`);
   assert.equal(found.expiresAt, wanted.expiresAt, `${rule}: its expiry is another`);
-  assert.equal(found.owner, wanted.owner, `${rule}: its owner is another`);
+  assert.equal(found.userId, wanted.userId, `${rule}: its user is another`);
 }
 
 function sameBytes(one: Uint8Array, other: Uint8Array): boolean {

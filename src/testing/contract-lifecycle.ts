@@ -8,7 +8,7 @@ export const lifecycleCases: readonly Rule[] = [
     "gives back what was created",
     async (bench) => {
       const id = uniqueId();
-      const stored = sessionFor(bench, { text: "hello", owner: "ada" });
+      const stored = sessionFor(bench, { text: "hello", userId: "ada" });
       assert.equal(await bench.store.create(id, stored), true, "create of a new id must say true");
       sameSession(await bench.store.read(id), stored, "read must give back what was created");
     },
@@ -25,7 +25,7 @@ export const lifecycleCases: readonly Rule[] = [
       const id = uniqueId();
       const first = sessionFor(bench, { text: "first" });
       await bench.store.create(id, first);
-      const second = sessionFor(bench, { text: "second", expiresIn: 5, version: 7, owner: "eve" });
+      const second = sessionFor(bench, { text: "second", expiresIn: 5, version: 7, userId: "eve" });
       assert.equal(await bench.store.create(id, second), false, "create over a live session must say false");
       sameSession(await bench.store.read(id), first, "a refused create must change nothing");
     },
@@ -42,11 +42,11 @@ export const lifecycleCases: readonly Rule[] = [
     },
   ],
   [
-    "replaces payload, version, expiry and owner at an update",
+    "replaces payload, version, expiry and user at an update",
     async (bench) => {
       const id = uniqueId();
-      await bench.store.create(id, sessionFor(bench, { text: "before", owner: "ada" }));
-      const next = sessionFor(bench, { text: "after", version: 2, owner: "grace", expiresIn: 120_000 });
+      await bench.store.create(id, sessionFor(bench, { text: "before", userId: "ada" }));
+      const next = sessionFor(bench, { text: "after", version: 2, userId: "grace", expiresIn: 120_000 });
       assert.equal(await bench.store.update(id, next, 1), true, "update with the right version must say true");
       sameSession(await bench.store.read(id), next, "update must replace everything");
     },
@@ -62,12 +62,12 @@ export const lifecycleCases: readonly Rule[] = [
     },
   ],
   [
-    "takes an owner away at an update without one",
+    "takes a user away at an update without one",
     async (bench) => {
       const id = uniqueId();
-      await bench.store.create(id, sessionFor(bench, { owner: "ada" }));
+      await bench.store.create(id, sessionFor(bench, { userId: "ada" }));
       await bench.store.update(id, sessionFor(bench, { version: 2 }), 1);
-      assert.equal((await bench.store.read(id))?.owner, undefined, "the owner must be gone");
+      assert.equal((await bench.store.read(id))?.userId, undefined, "the user must be gone");
     },
   ],
   [
@@ -78,7 +78,7 @@ export const lifecycleCases: readonly Rule[] = [
       const second = sessionFor(bench, { text: "second", version: 2 });
       await bench.store.update(id, second, 1);
       for (const expected of [1, 3]) {
-        const wrong = sessionFor(bench, { text: "wrong", version: expected + 1, owner: "eve" });
+        const wrong = sessionFor(bench, { text: "wrong", version: expected + 1, userId: "eve" });
         const outcome = await bench.store.update(id, wrong, expected);
         assert.equal(outcome, false, `update must say false where version 2 is kept and ${expected} is expected`);
       }
@@ -120,7 +120,7 @@ export const lifecycleCases: readonly Rule[] = [
     "extends a session at a touch, and leaves all else alone",
     async (bench) => {
       const id = uniqueId();
-      const stored = sessionFor(bench, { text: "kept", owner: "ada", expiresIn: 60_000 });
+      const stored = sessionFor(bench, { text: "kept", userId: "ada", expiresIn: 60_000 });
       await bench.store.create(id, stored);
       const expiresAt = stored.expiresAt + 60_000;
       assert.equal(await bench.store.touch(id, expiresAt), true, "touch of a live session must say true");
@@ -142,20 +142,20 @@ export const lifecycleCases: readonly Rule[] = [
   [
     "keeps the later expiry at an update that may only extend",
     async (bench) => {
-      for (const ownership of [{}, { owner: "ada" }]) {
+      for (const indexed of [{}, { userId: "ada" }]) {
         const id = uniqueId();
-        const first = sessionFor(bench, { ...ownership, expiresIn: 60_000 });
+        const first = sessionFor(bench, { ...indexed, expiresIn: 60_000 });
         await bench.store.create(id, first);
         const touched = bench.now() + 3_600_000;
         await bench.store.touch(id, touched);
-        const second = sessionFor(bench, { ...ownership, version: 2, expiresIn: 60_000 });
+        const second = sessionFor(bench, { ...indexed, version: 2, expiresIn: 60_000 });
         assert.equal(await bench.store.update(id, { ...second, extendOnly: true }, 1), true, "update must say true");
         const kept = { ...second, expiresAt: touched };
         sameSession(await bench.store.read(id), kept, "an update that may only extend must keep a later expiry");
-        const third = sessionFor(bench, { ...ownership, version: 3, expiresIn: 7_200_000 });
+        const third = sessionFor(bench, { ...indexed, version: 3, expiresIn: 7_200_000 });
         await bench.store.update(id, { ...third, extendOnly: true }, 2);
         sameSession(await bench.store.read(id), third, "an update that may only extend must extend");
-        const fourth = sessionFor(bench, { owner: "grace", version: 4, expiresIn: 60_000 });
+        const fourth = sessionFor(bench, { userId: "grace", version: 4, expiresIn: 60_000 });
         await bench.store.update(id, { ...fourth, extendOnly: true }, 3);
         const owned = { ...fourth, expiresAt: third.expiresAt };
         sameSession(await bench.store.read(id), owned, "an update that may only extend must replace all else");

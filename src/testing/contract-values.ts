@@ -51,10 +51,10 @@ export const valueCases: readonly Rule[] = [
       await bench.store.create(id, sessionFor(bench, { text: "kept" }));
       const first = await bench.store.read(id);
       first?.payload.fill(0x58);
-      if (first !== undefined) Object.assign(first, { version: 9, expiresAt: 0, owner: "eve" });
+      if (first !== undefined) Object.assign(first, { version: 9, expiresAt: 0, userId: "eve" });
       const second = await bench.store.read(id);
       assert.equal(textOf(second), "kept", "changing what was read changed the store");
-      assert.deepEqual([second?.version, second?.owner], [1, undefined], "changing what was read changed the store");
+      assert.deepEqual([second?.version, second?.userId], [1, undefined], "changing what was read changed the store");
     },
   ],
   [
@@ -85,9 +85,9 @@ export const valueCases: readonly Rule[] = [
     },
   ],
   [
-    "keeps an owner of any characters",
+    "keeps a user of any characters",
     async (bench) => {
-      for (const owner of [
+      for (const userId of [
         "",
         "ada@example.org",
         "../../etc/passwd",
@@ -97,9 +97,9 @@ export const valueCases: readonly Rule[] = [
         "'; --",
       ]) {
         const id = uniqueId();
-        const stored = sessionFor(bench, { owner });
+        const stored = sessionFor(bench, { userId });
         await bench.store.create(id, stored);
-        sameSession(await bench.store.read(id), stored, `the owner ${JSON.stringify(owner)} must come back`);
+        sameSession(await bench.store.read(id), stored, `the user ${JSON.stringify(userId)} must come back`);
       }
     },
   ],

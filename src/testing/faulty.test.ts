@@ -29,8 +29,8 @@ describe("faulty", () => {
     await store.read("a").catch(() => undefined);
     await store.read("a");
     await store.create("a", session());
-    await store.idsOf?.("ada");
-    expect(store.calls).toMatchObject({ read: 2, create: 1, idsOf: 1, update: 0, total: 4 });
+    await store.idsOfUser?.("ada");
+    expect(store.calls).toMatchObject({ read: 2, create: 1, idsOfUser: 1, update: 0, total: 4 });
   });
 
   it("takes faults in order, and is well after the last", async () => {
@@ -93,10 +93,10 @@ describe("faulty", () => {
   it("has the capabilities of the store it wraps, and no others", () => {
     const { read, create, update, touch, delete: end } = memoryStore();
     const plain = faulty({ read, create, update, touch, delete: end });
-    for (const name of ["idsOf", "all", "deleteExpired", "subscribe", "close", "inProcess"])
+    for (const name of ["idsOfUser", "all", "deleteExpired", "subscribe", "close", "inProcess"])
       expect(name in plain).toBe(false);
     const full = faulty(memoryStore());
-    for (const name of ["idsOf", "all", "deleteExpired", "subscribe", "close"]) expect(name in full).toBe(true);
+    for (const name of ["idsOfUser", "all", "deleteExpired", "subscribe", "close"]) expect(name in full).toBe(true);
     expect(full.inProcess).toBe(true);
   });
 

@@ -2,7 +2,7 @@ import type { SessionStore } from "../store.ts";
 import { capabilitiesOf } from "../stores/shared/capabilities.ts";
 
 /** An operation of a store that {@link faulty} can interfere with. */
-export type StoreOperation = "read" | "create" | "update" | "touch" | "delete" | "idsOf" | "all" | "deleteExpired";
+export type StoreOperation = "read" | "create" | "update" | "touch" | "delete" | "idsOfUser" | "all" | "deleteExpired";
 
 /**
  * What happens to one call:
@@ -40,7 +40,7 @@ const OPERATIONS: readonly StoreOperation[] = [
   "update",
   "touch",
   "delete",
-  "idsOf",
+  "idsOfUser",
   "all",
   "deleteExpired",
 ];
@@ -63,7 +63,17 @@ export function faulty(store: SessionStore, plan: FaultPlan = {}): FaultyStore {
       throw new TypeError(`faulty can't plan "${name}": use any of ${OPERATIONS.join(", ")}`);
     }
   }
-  const calls = { read: 0, create: 0, update: 0, touch: 0, delete: 0, idsOf: 0, all: 0, deleteExpired: 0, total: 0 };
+  const calls = {
+    read: 0,
+    create: 0,
+    update: 0,
+    touch: 0,
+    delete: 0,
+    idsOfUser: 0,
+    all: 0,
+    deleteExpired: 0,
+    total: 0,
+  };
 
   function next(operation: StoreOperation): Fault {
     calls.total += 1;
@@ -85,8 +95,8 @@ export function faulty(store: SessionStore, plan: FaultPlan = {}): FaultyStore {
   if (store.readLatest !== undefined) {
     wrapped.readLatest = (id) => meet("read", next("read"), () => store.readLatest!(id));
   }
-  if (store.idsOf !== undefined) {
-    wrapped.idsOf = (owner) => meet("idsOf", next("idsOf"), () => store.idsOf!(owner));
+  if (store.idsOfUser !== undefined) {
+    wrapped.idsOfUser = (userId) => meet("idsOfUser", next("idsOfUser"), () => store.idsOfUser!(userId));
   }
   if (store.all !== undefined) {
     wrapped.all = async function* () {

@@ -134,9 +134,11 @@ const mistakes: Record<string, [rule: RegExp, MakeStore]> = {
       create: (id, stored) => store.create(id.split("\0")[0] ?? "", stored),
     })),
   ],
-  "finds an owner by prefix": [
-    /an owner's sessions, and nobody else's/,
-    broken((store) => ({ idsOf: async (owner) => (owner === "" ? everything(store) : (store.idsOf?.(owner) ?? [])) })),
+  "finds a user by prefix": [
+    /a user's sessions, and nobody else's/,
+    broken((store) => ({
+      idsOfUser: async (userId) => (userId === "" ? everything(store) : (store.idsOfUser?.(userId) ?? [])),
+    })),
   ],
   "forgets more than its limit": [
     /forgets expired sessions, as many as it is told/,
@@ -202,7 +204,7 @@ describe("storeContract", () => {
 
   it("finds a store that lacks a capability it declares, or has one it does not", async () => {
     const rule = expect.stringMatching(/has the capabilities it declares/) as string;
-    expect(await failures(plainStore, { capabilities: ["idsOf"] })).toContainEqual(rule);
+    expect(await failures(plainStore, { capabilities: ["idsOfUser"] })).toContainEqual(rule);
     expect(await failures(({ clock }) => memoryStore({ clock }), { capabilities: [] })).toContainEqual(rule);
   });
 

@@ -11,7 +11,7 @@ import { valueCases } from "./contract-values.ts";
 export type MakeStore = (given: { readonly clock: () => number }) => SessionStore | Promise<SessionStore>;
 
 /** What a store may offer beyond the five operations. */
-export type Capability = "readLatest" | "idsOf" | "all" | "deleteExpired" | "subscribe" | "close";
+export type Capability = "readLatest" | "idsOfUser" | "all" | "deleteExpired" | "subscribe" | "close";
 
 /** What the suite can control, and what it expects. */
 export interface StoreContractOptions {
@@ -54,7 +54,7 @@ export interface Bench {
 export type Rule = readonly [name: string, check: (bench: Bench) => Promise<void>];
 
 const DAY = 86_400_000;
-const CAPABILITIES: readonly Capability[] = ["readLatest", "idsOf", "all", "deleteExpired", "subscribe", "close"];
+const CAPABILITIES: readonly Capability[] = ["readLatest", "idsOfUser", "all", "deleteExpired", "subscribe", "close"];
 const OPTIONS = new Set(["clock", "advance", "now", "lifetime", "capabilities"]);
 
 /**

@@ -46,7 +46,7 @@ describe("sojourn for Hono and a request that middleware replaces", () => {
       const same = [sessions.of(c), sessions.of(c.req), sessions.of(c.req.raw), c.get("session" as never)];
       return c.json({ username, isSame: same.every((one) => one === (opened as unknown)) });
     });
-    app.get("/", (c) => c.json([sessions.of(c).owner, sessions.of(c).data]));
+    app.get("/", (c) => c.json([sessions.of(c).userId, sessions.of(c).data]));
     const origin = await originFor(getRequestListener(app.fetch));
     const { status, setCookies, body } = await postChunked(`${origin}/login`);
     expect([status, JSON.parse(body)]).toEqual([200, { isSame: true }]);

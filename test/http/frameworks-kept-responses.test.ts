@@ -177,7 +177,7 @@ describe.each(Object.entries(makes))("sojourn for %s and a response", (_name, ma
 describe("sojourn for fetch, where a connection was taken over", () => {
   const upgraded = (response: unknown) =>
     onFetch(newSessions(), (_request, session) => {
-      expect(session.owner).toBeUndefined();
+      expect(session.userId).toBeUndefined();
       return response as Response;
     })(new Request("http://localhost/"));
 

@@ -128,7 +128,7 @@ describe("sojourn and a session first looked at when the response is over", () =
       reply.hijack();
       reply.raw.write("begun\n");
       try {
-        outcome = request.session.owner;
+        outcome = request.session.userId;
       } catch (error) {
         outcome = error;
       }
@@ -145,7 +145,7 @@ describe("sojourn and a session first looked at when the response is over", () =
     app.get("/events", (req, res, next) => {
       const stream = (session: Session) => {
         res.type("text/event-stream").write("data: hello\n\n");
-        res.end(`data: ${session.owner}\n\n`);
+        res.end(`data: ${session.userId}\n\n`);
       };
       sessions.attach(req).then(stream, next);
     });

@@ -34,7 +34,7 @@ const expressNest =
       };
       req.session.load().then(signIn, next);
     });
-    for (const path of ["/", "/poll"]) app.get(path, (req, res) => void res.send(req.session.owner ?? "nobody"));
+    for (const path of ["/", "/poll"]) app.get(path, (req, res) => void res.send(req.session.userId ?? "nobody"));
     return originFor(app);
   };
 
@@ -48,7 +48,7 @@ const nests: Readonly<Record<string, Nest>> = {
       (await c.var.session.load()).signIn("ada");
       return c.text("in");
     });
-    for (const path of ["/", "/poll"]) app.get(path, (c) => c.text(c.var.session.owner ?? "nobody"));
+    for (const path of ["/", "/poll"]) app.get(path, (c) => c.text(c.var.session.userId ?? "nobody"));
     return originFor(getRequestListener(app.fetch));
   },
 
@@ -61,23 +61,23 @@ const nests: Readonly<Record<string, Nest>> = {
         return "in";
       }),
     );
-    app.get("/", (request, reply) => reply.send(request.session.owner ?? "nobody"));
+    app.get("/", (request, reply) => reply.send(request.session.userId ?? "nobody"));
     await app.register(async (child) => {
       await child.register(onFastify(sessions, inner));
-      child.get("/poll", (request, reply) => reply.send(request.session.owner ?? "nobody"));
+      child.get("/poll", (request, reply) => reply.send(request.session.userId ?? "nobody"));
     });
     await app.listen({ port: 0, host: "127.0.0.1" });
     return originOf(app.server);
   },
 
   fetch: (sessions, outer, inner) => {
-    const poll = onFetch(sessions, (_request, session) => new Response(session.owner ?? "nobody"), inner);
+    const poll = onFetch(sessions, (_request, session) => new Response(session.userId ?? "nobody"), inner);
     const app = onFetch(
       sessions,
       async (request, session) => {
         const { pathname } = new URL(request.url);
         if (pathname === "/poll") return poll(request);
-        if (pathname === "/") return new Response(session.owner ?? "nobody");
+        if (pathname === "/") return new Response(session.userId ?? "nobody");
         (await session.load()).signIn("ada");
         return new Response("in");
       },
@@ -87,12 +87,12 @@ const nests: Readonly<Record<string, Nest>> = {
   },
 
   "node:http": (sessions, outer, inner) => {
-    const poll = onNode(sessions, (_req, res, session) => res.end(session.owner ?? "nobody"), inner);
+    const poll = onNode(sessions, (_req, res, session) => res.end(session.userId ?? "nobody"), inner);
     const app = onNode(
       sessions,
       async (req, res, session) => {
         if (req.url === "/poll") return poll(req, res);
-        if (req.url === "/") return res.end(session.owner ?? "nobody");
+        if (req.url === "/") return res.end(session.userId ?? "nobody");
         (await session.load()).signIn("ada");
         return res.end("in");
       },
@@ -190,7 +190,7 @@ describe("the options of an adapter", () => {
     options.passive = () => {
       throw new Error("never asked");
     };
-    app.get("/", (req, res) => void res.send(req.session.owner ?? "nobody"));
+    app.get("/", (req, res) => void res.send(req.session.userId ?? "nobody"));
     app.post("/login", (req, res) => {
       req.session.signIn("ada");
       res.end();

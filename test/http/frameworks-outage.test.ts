@@ -85,7 +85,7 @@ describe.each(ways)("sojourn for $name when the store is out of order", (way: Wa
     const { signedIn, faults, clock, sessions, calls } = await serve(way, { options: PATIENCE });
     const client = await signedIn();
     const heard: unknown[] = [];
-    sessions.on("fault", ({ error }) => heard.push(error));
+    sessions.on("error", ({ error }) => heard.push(error));
     clock.ahead = HOUR;
     faults.touch = fault;
     expect(await client.get("/")).toMatchObject({ status: 200, body: "signed in as ada", setCookies: [] });

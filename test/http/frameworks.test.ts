@@ -45,7 +45,7 @@ describe.each(combinations)("sojourn for $way.name with $store", ({ way, store }
     await client.get("/logout");
     stage.gate("a").open();
     expect(await slow).toMatchObject({ status: 200, body: "slow", setCookies: [] });
-    expect(dropped).toMatchObject([{ owner: "ada", reason: "ended" }]);
+    expect(dropped).toMatchObject([{ userId: "ada", reason: "ended" }]);
     expect(await thief.get("/")).toMatchObject({ body: "anonymous", setCookies: [] });
   });
 

@@ -41,12 +41,12 @@ describe.each(announcing)("cached before $name, in two processes", ({ isHere, st
       const other = one.copy(there.sessions);
       await until("the cache is on", async () => {
         const before = there.reads();
-        expect(await other.owner()).toBe("ada");
+        expect(await other.userId()).toBe("ada");
         return there.reads() === before;
       });
 
       const before = there.reads();
-      for (let visits = 0; visits < 50; visits++) expect(await other.owner()).toBe("ada");
+      for (let visits = 0; visits < 50; visits++) expect(await other.userId()).toBe("ada");
       expect(there.reads()).toBe(before);
 
       for (let visits = 1; visits <= 10; visits++) {
@@ -57,11 +57,11 @@ describe.each(announcing)("cached before $name, in two processes", ({ isHere, st
       // The news may be on its way: a new token is believed at once all the same.
       await one.visit((session) => session.signIn("ada"));
       const renewed = one.copy(there.sessions);
-      expect(await renewed.owner()).toBe("ada");
-      await until("the old token is dead there too", async () => (await other.owner()) === undefined);
+      expect(await renewed.userId()).toBe("ada");
+      await until("the old token is dead there too", async () => (await other.userId()) === undefined);
 
       await here.sessions.revokeAll("ada");
-      await until("it has heard of the revocation", async () => (await renewed.owner()) === undefined);
+      await until("it has heard of the revocation", async () => (await renewed.userId()) === undefined);
     } finally {
       await here.end();
       await there.end();
@@ -79,13 +79,13 @@ describe.skipIf(REDIS_SERVER === "")("cached, while the engine is away", () => {
       await one.visit((session) => session.signIn("ada"));
       const isCached = async () => {
         const before = here.reads();
-        const owner = await one.owner().catch(() => "nobody knows");
-        return here.reads() === before && owner === "ada";
+        const userId = await one.userId().catch(() => "nobody knows");
+        return here.reads() === before && userId === "ada";
       };
       await until("the cache is on", isCached);
       await redis.kill();
       await until("the cache is off", async () => !(await isCached()));
-      await expect(one.owner()).rejects.toMatchObject({ code: "ERR_SESSION_STORE" });
+      await expect(one.userId()).rejects.toMatchObject({ code: "ERR_SESSION_STORE" });
       await redis.restart();
       await until("the cache is on again", isCached);
     } finally {

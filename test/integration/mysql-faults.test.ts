@@ -91,7 +91,7 @@ describe.skipIf(!MARIADB_PATH)("mysqlStore, when something is wrong with the ser
       const { create, read, update, touch, delete: remove } = store();
       await create("a", session({ expiresAt: Date.now() + 700 }));
       const holder = await lock("a");
-      if (end === "commit") await holder.query("UPDATE sojourn_sessions SET owner = 'ada' WHERE id = 'a'");
+      if (end === "commit") await holder.query("UPDATE sojourn_sessions SET user_id = 'ada' WHERE id = 'a'");
       const late = [update("a", session({ version: 2 }), 1), touch("a", Date.now() + HOUR)];
       await until("it has expired", async () => (await read("a")) === undefined);
       await holder[end]();
@@ -228,9 +228,9 @@ describe.skipIf(!MARIADB_PATH)("mysqlStore, when something is wrong with the ser
 
   it("refuses to read where it would see an old state, in which a session that has been revoked lives on", async () => {
     const { create, delete: end, read: readElsewhere } = store();
-    await create("a", session({ owner: "ada" }));
+    await create("a", session({ userId: "ada" }));
     const pool = connect({ connectionLimit: 1 });
-    const { read, idsOf, all } = store({}, pool);
+    const { read, idsOfUser, all } = store({}, pool);
     const forget = async () => {
       const forgetful = await pool.getConnection();
       await forgetful.beginTransaction();
@@ -242,9 +242,9 @@ describe.skipIf(!MARIADB_PATH)("mysqlStore, when something is wrong with the ser
     await expect(read("a")).rejects.toThrow(/end a transaction before you release/);
     expect(await read("a")).toBeUndefined();
     await forget();
-    await create("a", session({ owner: "ada" }));
-    await expect(idsOf("ada")).rejects.toThrow(/end a transaction before you release/);
-    expect(await idsOf("ada")).toEqual(["a"]);
+    await create("a", session({ userId: "ada" }));
+    await expect(idsOfUser("ada")).rejects.toThrow(/end a transaction before you release/);
+    expect(await idsOfUser("ada")).toEqual(["a"]);
     await forget();
     await expect(all()[Symbol.asyncIterator]().next()).rejects.toThrow(/end a transaction before you release/);
     expect(await readElsewhere("a")).toBeDefined();

@@ -6,7 +6,7 @@ import { migrateMysql, mysqlSchema, mysqlStore } from "../../src/stores/mysql/st
 import { storeContract } from "../../src/testing/index.ts";
 import { type Mariadb, MARIADB_PATH, startMariadb } from "../support/mariadb.ts";
 
-const CAPABILITIES = ["idsOf", "all", "deleteExpired", "close"] as const;
+const CAPABILITIES = ["idsOfUser", "all", "deleteExpired", "close"] as const;
 const HOUR = 3_600_000;
 // The clock goes back from 3:00 to 2:00, as in Berlin; written out, it needs no files of time zones.
 const ZONE = "CET-1CEST,M3.5.0,M10.5.0/3";
@@ -77,7 +77,7 @@ describe.skipIf(!MARIADB_PATH)("mysqlStore, on a server", () => {
       const nested = mysql.createPool({ ...server.client, rowsAsArray: true, nestTables });
       await migrateMysql(nested);
       const store = mysqlStore(nested);
-      const stored = { payload: Buffer.of(1, 2), version: 7, expiresAt: Date.now() + HOUR, owner: "nested" };
+      const stored = { payload: Buffer.of(1, 2), version: 7, expiresAt: Date.now() + HOUR, userId: "nested" };
       await store.create(`nested-${nestTables}`, stored);
       expect(await store.read(`nested-${nestTables}`)).toEqual(stored);
       await store.delete(`nested-${nestTables}`);
@@ -109,8 +109,8 @@ describe.skipIf(!MARIADB_PATH)("mysqlStore, on a server", () => {
   it("gives an id away from the very millisecond that its session expires, whole", async () => {
     let time = Date.now();
     const store = mysqlStore(pool, { clock: () => time });
-    const first = session({ expiresAt: time + 1000, owner: "ada" });
-    const second = session({ payload: new Uint8Array(9), version: 3, expiresAt: time + 5000, owner: "grace" });
+    const first = session({ expiresAt: time + 1000, userId: "ada" });
+    const second = session({ payload: new Uint8Array(9), version: 3, expiresAt: time + 5000, userId: "grace" });
     await store.create("again", first);
     time += 999;
     expect(await store.create("again", second)).toBe(false);
@@ -125,23 +125,23 @@ describe.skipIf(!MARIADB_PATH)("mysqlStore, on a server", () => {
     lax.pool.on("connection", (connection) => void connection.query("SET sql_mode = ''"));
     try {
       const store = mysqlStore(lax);
-      const owner = "o".repeat(70_000);
-      const stored = session({ payload: new Uint8Array(1 << 24).fill(7).subarray(0, 15_000_000), owner });
+      const userId = "o".repeat(70_000);
+      const stored = session({ payload: new Uint8Array(1 << 24).fill(7).subarray(0, 15_000_000), userId });
       expect(await store.create("large", stored)).toBe(true);
       const found = await store.read("large");
-      expect(found?.owner).toBe(owner);
+      expect(found?.userId).toBe(userId);
       expect(Buffer.compare(Buffer.from(found?.payload ?? []), Buffer.from(stored.payload))).toBe(0);
-      expect(await store.idsOf(owner)).toEqual(["large"]);
-      expect(await store.idsOf(`${owner}o`)).toEqual([]);
+      expect(await store.idsOfUser(userId)).toEqual(["large"]);
+      expect(await store.idsOfUser(`${userId}o`)).toEqual([]);
     } finally {
       await lax.end();
     }
   });
 
-  it("keeps owners apart who differ by case, blanks at the end, or past any length", async () => {
+  it("keeps users apart who differ by case, blanks at the end, or past any length", async () => {
     const store = mysqlStore(pool);
     const long = "x".repeat(5000);
-    const owners = [
+    const userIds = [
       "ada",
       "Ada",
       "ada ",
@@ -155,10 +155,10 @@ describe.skipIf(!MARIADB_PATH)("mysqlStore, on a server", () => {
       `${long}y`,
       `${long} `,
     ];
-    for (const [index, owner] of owners.entries()) await store.create(`of-${index}`, session({ owner }));
-    for (const [index, owner] of owners.entries()) {
-      expect(await store.idsOf(owner)).toEqual([`of-${index}`]);
-      expect((await store.read(`of-${index}`))?.owner).toBe(owner);
+    for (const [index, userId] of userIds.entries()) await store.create(`of-${index}`, session({ userId }));
+    for (const [index, userId] of userIds.entries()) {
+      expect(await store.idsOfUser(userId)).toEqual([`of-${index}`]);
+      expect((await store.read(`of-${index}`))?.userId).toBe(userId);
     }
   });
 
@@ -169,7 +169,7 @@ describe.skipIf(!MARIADB_PATH)("mysqlStore, on a server", () => {
     };
     const from = "FROM sojourn_sessions WHERE";
     expect(await explain(`SELECT payload ${from} id = ?`, [Buffer.from("of-1")])).toBe("PRIMARY");
-    expect(await explain(`SELECT id ${from} owner = ?`, [Buffer.from("ada")])).toBe("owner");
+    expect(await explain(`SELECT id ${from} user_id = ?`, [Buffer.from("ada")])).toBe("user_id");
     expect(await explain(`SELECT id ${from} expires_at <= ? ORDER BY expires_at LIMIT 100`, [5])).toBe("expires_at");
   });
 

@@ -30,7 +30,7 @@ const PROGRAM = `
   const stored = { payload: new Uint8Array([1, 2, 3]), version: 1, expiresAt: Date.now() + 60_000, owner: "ada" };
   const created = await store.create("an-id-of-twenty-two-ch", stored);
   const found = await store.read("an-id-of-twenty-two-ch");
-  console.log(created, found?.version, (await store.idsOf("ada")).join());
+  console.log(created, found?.version, (await store.idsOfUser("ada")).join());
   await store.close();
 `;
 

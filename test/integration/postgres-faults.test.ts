@@ -94,7 +94,7 @@ describe.skipIf(POSTGRES_PATH === undefined)("postgresStore", () => {
   });
 
   it("refuses to migrate a table of another's", async () => {
-    await postgres.sql("CREATE TABLE anothers (id int PRIMARY KEY, expires_at int, owner text)");
+    await postgres.sql("CREATE TABLE anothers (id int PRIMARY KEY, expires_at int, user_id text)");
     await postgres.sql("ALTER TABLE anothers OWNER TO app");
     await expect(migratePostgres(pool(), { table: "anothers" })).rejects.toThrow(/not one of postgresStore's.*table/);
   });
@@ -127,16 +127,16 @@ describe.skipIf(POSTGRES_PATH === undefined)("postgresStore", () => {
     const asked = vi.spyOn(client as { query(query: string | { name?: string }): unknown }, "query");
     const store = postgresStore(client, { table: "changing" });
     const id = newId();
-    await store.create(id, { ...stored(), owner: "ada" });
+    await store.create(id, { ...stored(), userId: "ada" });
     for (const change of [
       "ADD COLUMN more text",
-      "ALTER COLUMN owner TYPE varchar(500)",
+      "ALTER COLUMN user_id TYPE varchar(500)",
       "ALTER COLUMN long_id TYPE varchar(9000)",
       "DROP COLUMN more",
     ]) {
       for (let turn = 0; turn < 2; turn += 1) {
-        expect((await store.read(id))?.owner).toBe("ada");
-        expect(await store.idsOf("ada")).toEqual([id]);
+        expect((await store.read(id))?.userId).toBe("ada");
+        expect(await store.idsOfUser("ada")).toEqual([id]);
         expect(await store.touch(id, Date.now() + 60_000)).toBe(true);
       }
       await client.query(`ALTER TABLE changing ${change}`);
@@ -156,11 +156,11 @@ describe.skipIf(POSTGRES_PATH === undefined)("postgresStore", () => {
       const sql = postgresJs({ ...postgres.address, max: 2, transform: each });
       const store = postgresStore(sql);
       const id = newId();
-      const given = { ...stored(), owner: "snake_case" };
+      const given = { ...stored(), userId: "snake_case" };
       expect(await store.create(id, given)).toBe(true);
-      expect(await store.read(id)).toMatchObject({ version: 1, owner: "snake_case" });
+      expect(await store.read(id)).toMatchObject({ version: 1, userId: "snake_case" });
       expect(await store.update(id, { ...given, version: 2 }, 1)).toBe(true);
-      expect(await store.idsOf("snake_case")).toEqual([id]);
+      expect(await store.idsOfUser("snake_case")).toEqual([id]);
       expect(await store.delete(id)).toBe(true);
       await sql.end({ timeout: 5 });
     }
@@ -172,10 +172,10 @@ describe.skipIf(POSTGRES_PATH === undefined)("postgresStore", () => {
     await migratePostgres(sql, { table: "cut_off" });
     const store = postgresStore(sql, { table: "cut_off", prepare: false });
     const id = newId();
-    await store.create(id, { ...stored(), owner: "ada" });
+    await store.create(id, { ...stored(), userId: "ada" });
     for (const ask of [
       async () => expect((await store.read(id))?.version).toBe(1),
-      async () => expect(await store.idsOf("ada")).toEqual([id]),
+      async () => expect(await store.idsOfUser("ada")).toEqual([id]),
       async () => expect(await store.create(id, stored())).toBe(false),
       async () => expect(await store.read("another")).toBeUndefined(),
       async () => expect(await store.deleteExpired(1)).toBe(0),
@@ -245,7 +245,7 @@ describe.skipIf(POSTGRES_PATH === undefined)("postgresStore", () => {
     });
     const store = postgresStore(sql);
     const id = newId();
-    const session = { ...stored(), owner: "ada" };
+    const session = { ...stored(), userId: "ada" };
     expect(await store.create(id, session)).toBe(true);
     expect(await store.read(id)).toEqual({ ...session, payload: Buffer.from(session.payload) });
     await sql.end();

@@ -14,7 +14,7 @@ import {
   startPostgres,
 } from "../support/postgres.ts";
 
-const CAPABILITIES = ["idsOf", "all", "deleteExpired", "subscribe", "close"] as const;
+const CAPABILITIES = ["idsOfUser", "all", "deleteExpired", "subscribe", "close"] as const;
 
 // An odd name, that would be another one if it were not quoted.
 const TABLE = "Contract$1";

@@ -16,11 +16,11 @@ import { until } from "../support/throwaway.ts";
 
 const HOUR = 3_600_000;
 const PREFIX = "sojourn:";
-const session = (version = 1, owner?: string) => ({
+const session = (version = 1, userId?: string) => ({
   payload: randomBytes(200),
   version,
   expiresAt: Date.now() + HOUR,
-  owner,
+  userId,
 });
 
 /** An id whose key has a slot that is wanted. */

@@ -69,7 +69,7 @@ function holds(connect: Connect, port: () => number, options: RedisStoreOptions)
   const cases = storeContract(() => redisStore(connected.client, { ...options, prefix: own() }), {
     clock: "own",
     lifetime: 1500,
-    capabilities: ["idsOf", "all", "subscribe", "close"],
+    capabilities: ["idsOfUser", "all", "subscribe", "close"],
   });
   it.each(cases)("$name", async ({ run }) => {
     await expect(run()).resolves.toBeUndefined();

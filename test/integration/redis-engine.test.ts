@@ -60,14 +60,14 @@ describe.skipIf(!REDIS_SERVER)("redisStore", () => {
     play([], async (server, stores) => {
       for (const store of stores) {
         const [id, other] = [newId(), newId()];
-        const stored = session({ owner: "ada" });
+        const stored = session({ userId: "ada" });
         await store.create(id, stored);
         await store.create(other, stored);
         await server.ask("CONFIG", "SET", "maxmemory", "1");
         await expect(store.create(newId(), session())).rejects.toThrow(/OOM/);
         await expect(store.update(id, session({ version: 2 }), 1)).rejects.toThrow(/OOM/);
         expect((await store.read(id))?.version).toBe(1);
-        expect((await store.idsOf!("ada")).toSorted()).toEqual([id, other].toSorted());
+        expect((await store.idsOfUser!("ada")).toSorted()).toEqual([id, other].toSorted());
         expect(await store.delete(other)).toBe(true);
         await server.ask("CONFIG", "SET", "maxmemory", "0");
         expect(await store.update(id, session({ version: 2 }), 1)).toBe(true);
@@ -155,10 +155,10 @@ describe.skipIf(!REDIS_SERVER)("redisStore", () => {
       const end = store.subscribe({ ended: (id) => heard.push(id), listening: (is) => (listens = is) });
       await until("it listens", () => listens);
       const id = newId();
-      await store.create(id, session({ owner: "ada" }));
-      await store.update(id, session({ version: 2, owner: "grace" }), 1);
+      await store.create(id, session({ userId: "ada" }));
+      await store.update(id, session({ version: 2, userId: "grace" }), 1);
       await store.touch(id, Date.now() + 9 * HOUR);
-      expect(await store.idsOf("grace")).toEqual([id]);
+      expect(await store.idsOfUser("grace")).toEqual([id]);
       for await (const found of store.all()) expect(found).toBe(id);
       await server.ask("ACL", "SETUSER", "web", "-info");
       await expect(store.all()[Symbol.asyncIterator]().next()).rejects.toThrow("+info");

@@ -32,14 +32,14 @@ async function crowd(client: RedisStoreClient, options: RedisStoreOptions) {
   const early = redisStore(client, { ...options, replicas });
   const patient = createSessions<Data>({ secretKey: KEYS[0], store: early, storeTimeout: "60s" });
   const visitors = Array.from({ length: 12 }, (_, index) => ({
-    owner: `owner-${index}`,
+    userId: `user-${index}`,
     browser: new Browser(sessions),
     acknowledged: 0,
     tried: 0,
   }));
   for (const visitor of visitors) {
     const browser = new Browser(patient);
-    await browser.visit((visit) => visit.signIn(visitor.owner));
+    await browser.visit((visit) => visit.signIn(visitor.userId));
     visitor.browser = browser.copy(sessions);
   }
   const strange: string[] = [];
@@ -49,7 +49,7 @@ async function crowd(client: RedisStoreClient, options: RedisStoreOptions) {
       visitor.tried += 1;
       try {
         await visitor.browser.visit((visit) => {
-          if (visit.owner !== visitor.owner) strange.push(`${visitor.owner} was signed out`);
+          if (visit.userId !== visitor.userId) strange.push(`${visitor.userId} was signed out`);
           visit.update("count", (count = 0) => count + 1);
         });
         visitor.acknowledged += 1;
@@ -81,9 +81,9 @@ async function crowd(client: RedisStoreClient, options: RedisStoreOptions) {
         storeTimeout: "60s",
       });
       let gone = 0;
-      for (const { browser, owner, acknowledged, tried } of visitors) {
+      for (const { browser, userId, acknowledged, tried } of visitors) {
         const copy = browser.copy(again);
-        expect(await copy.owner()).toBe(owner);
+        expect(await copy.userId()).toBe(userId);
         const { count = 0 } = await copy.data();
         gone += Math.max(0, acknowledged - count);
         expect(count).toBeLessThanOrEqual(tried);
@@ -153,7 +153,7 @@ describe.skipIf(!REDIS_SERVER)("redisStore behind Sentinels", () => {
           ),
         );
         for (const visitor of load.visitors) {
-          await until(`${visitor.owner} is served`, async () => visitor.browser.owner().catch(() => false));
+          await until(`${visitor.userId} is served`, async () => visitor.browser.userId().catch(() => false));
         }
         await load.halt();
         expect(await load.lostAt(client)).toBe(0);
@@ -210,8 +210,8 @@ describe.skipIf(!REDIS_SERVER)("redisStore in a cluster", () => {
   beforeAll(async () => (cluster = await startCluster()));
   afterAll(() => cluster.end());
 
-  it("signs an owner in who has sessions already, over connections that are only just made", async () => {
-    const stored = { payload: new Uint8Array(9), version: 1, expiresAt: Date.now() + 600_000, owner: "ada" };
+  it("signs a user in who has sessions already, over connections that are only just made", async () => {
+    const stored = { payload: new Uint8Array(9), version: 1, expiresAt: Date.now() + 600_000, userId: "ada" };
     for (let turn = 0; turn < 3; turn += 1) {
       const fresh = new IoCluster([{ host: "127.0.0.1", port: cluster.nodes[turn]!.port }], { lazyConnect: true });
       fresh.on("error", () => {});
@@ -253,8 +253,8 @@ describe.skipIf(!REDIS_SERVER)("redisStore in a cluster", () => {
       // Without a replica of its own it can confirm nothing, and still serves everybody.
       for (const [index, load] of loads.entries()) {
         const alone = redisStore([node, io][index]!, { prefix: ["node", "io"][index] });
-        for (const { owner } of load.visitors) {
-          const found = await until(`${owner} is served`, () => alone.idsOf(owner).catch(() => false as const));
+        for (const { userId } of load.visitors) {
+          const found = await until(`${userId} is served`, () => alone.idsOfUser(userId).catch(() => false as const));
           expect(found).toHaveLength(1);
         }
       }
@@ -272,8 +272,8 @@ describe.skipIf(!REDIS_SERVER)("redisStore in a cluster", () => {
       expect(await loads[0]!.store.delete(ended)).toBe(true);
       await until("it has heard", () => heard[0]!.includes(ended));
       for (const load of loads) {
-        for (const { owner, browser } of load.visitors.slice(1)) {
-          expect(await load.store.idsOf(owner)).toEqual([(await browser.begin()).session.id]);
+        for (const { userId, browser } of load.visitors.slice(1)) {
+          expect(await load.store.idsOfUser(userId)).toEqual([(await browser.begin()).session.id]);
         }
       }
     } finally {

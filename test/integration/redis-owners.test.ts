@@ -19,7 +19,7 @@ const session = (given: Partial<StoredSession> = {}): StoredSession => ({
   payload: randomBytes(20),
   version: 1,
   expiresAt: Date.now() + HOUR,
-  owner: "ada",
+  userId: "ada",
   ...given,
 });
 
@@ -34,7 +34,7 @@ const missing = (ids: readonly string[], found: readonly string[]): string[] => 
   return ids.filter((id) => !named.has(id));
 };
 
-/** A client of ioredis, and what happens to the servers once they have begun to tell of the owner's index. */
+/** A client of ioredis, and what happens to the servers once they have begun to tell of the user's index. */
 function withTrouble(client: IoRedis | IoCluster, trouble: () => Promise<void>): RedisStoreClient {
   let isOver = false;
   return new Proxy(client, {
@@ -53,8 +53,8 @@ function withTrouble(client: IoRedis | IoCluster, trouble: () => Promise<void>):
   });
 }
 
-describe.skipIf(!REDIS_SERVER)("redisStore's idsOf", () => {
-  it("names every session of an owner whose index moves to another node of the cluster meanwhile", async () => {
+describe.skipIf(!REDIS_SERVER)("redisStore's idsOfUser", () => {
+  it("names every session of a user whose index moves to another node of the cluster meanwhile", async () => {
     const cluster = await startCluster();
     const seeds = cluster.nodes.map(({ port }) => ({ host: "127.0.0.1", port }));
     const client = new IoCluster(seeds).on("error", () => {});
@@ -64,7 +64,7 @@ describe.skipIf(!REDIS_SERVER)("redisStore's idsOf", () => {
       const home = slot < 5461 ? 0 : slot < 10_923 ? 1 : 2;
       const [source, target] = [cluster.nodes[home]!, cluster.nodes[(home + 1) % 3]!];
       const store = redisStore(withTrouble(client, () => migrateSlot(cluster.nodes, slot, source, target)));
-      expect(missing(ids, await store.idsOf("ada"))).toEqual([]);
+      expect(missing(ids, await store.idsOfUser("ada"))).toEqual([]);
       // Also while the keys of the sessions themselves are on their way.
       const moved = slotOf(`sojourn:${ids[0]}`);
       const [from, to] = moved < 5461 ? ([0, 1] as const) : moved < 10_923 ? ([1, 2] as const) : ([2, 0] as const);
@@ -73,27 +73,27 @@ describe.skipIf(!REDIS_SERVER)("redisStore's idsOf", () => {
       );
       const sessions = createSessions({ secretKey: KEYS[0], store: again, storeTimeout: "30s" });
       expect(await sessions.revokeAll("ada")).toBe(MANY);
-      expect(await again.idsOf("ada")).toEqual([]);
+      expect(await again.idsOfUser("ada")).toEqual([]);
     } finally {
       client.disconnect();
       await cluster.end();
     }
   });
 
-  it("names every session of an owner when the server restarts meanwhile", async () => {
+  it("names every session of a user when the server restarts meanwhile", async () => {
     const server = await startRedis();
     const client = new IoRedis(server.port, "127.0.0.1").on("error", () => {});
     try {
       const ids = await signedIn(redisStore(client));
       const store = redisStore(withTrouble(client, () => server.restart()));
-      expect(missing(ids, await store.idsOf("ada"))).toEqual([]);
+      expect(missing(ids, await store.idsOfUser("ada"))).toEqual([]);
     } finally {
       client.disconnect();
       await server.end();
     }
   });
 
-  it("names every session of an owner when a replica takes over meanwhile", async () => {
+  it("names every session of a user when a replica takes over meanwhile", async () => {
     const primary = await startRedis();
     const replica = await startRedis(["--replicaof", "127.0.0.1", `${primary.port}`]);
     const target = { port: primary.port };
@@ -108,7 +108,7 @@ describe.skipIf(!REDIS_SERVER)("redisStore's idsOf", () => {
         name.cut();
       };
       const store = redisStore(withTrouble(client, failover));
-      expect(missing(ids, await store.idsOf("ada"))).toEqual([]);
+      expect(missing(ids, await store.idsOfUser("ada"))).toEqual([]);
     } finally {
       client.disconnect();
       await name.stop();
@@ -132,7 +132,7 @@ describe.skipIf(!REDIS_SERVER)("redisStore's idsOf", () => {
         await Promise.all([...extended, ...ended, signedIn(busy, 300)]);
       };
       for (let round = 0; round < 3; round += 1) {
-        expect(missing(staying, await redisStore(withTrouble(client, churn)).idsOf("ada"))).toEqual([]);
+        expect(missing(staying, await redisStore(withTrouble(client, churn)).idsOfUser("ada"))).toEqual([]);
       }
     } finally {
       client.disconnect();
@@ -147,10 +147,10 @@ describe.skipIf(!REDIS_SERVER)("redisStore's idsOf", () => {
       const store = redisStore(client);
       const [id] = await signedIn(store, 1);
       await server.ask("CONFIG", "SET", "min-replicas-to-write", "1");
-      await expect(store.idsOf("ada")).rejects.toThrow("NOREPLICAS");
-      await expect(store.idsOf("grace")).rejects.toThrow("NOREPLICAS");
+      await expect(store.idsOfUser("ada")).rejects.toThrow("NOREPLICAS");
+      await expect(store.idsOfUser("grace")).rejects.toThrow("NOREPLICAS");
       await server.ask("CONFIG", "SET", "min-replicas-to-write", "0");
-      expect(await store.idsOf("ada")).toEqual([id]);
+      expect(await store.idsOfUser("ada")).toEqual([id]);
       await server.ask("REPLICAOF", "127.0.0.1", `${other.port}`);
       const sessions = createSessions({ secretKey: KEYS[0], store });
       await expect(sessions.revokeAll("ada")).rejects.toMatchObject({

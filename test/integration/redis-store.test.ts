@@ -7,7 +7,7 @@ import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { createSessions } from "../../src/sessions.ts";
 import type { StoredSession } from "../../src/store.ts";
 import { redisStore, type NodeRedisClient, type RedisStoreClient } from "../../src/stores/redis/store.ts";
-import { instantBytes, ownerKind, ownerSection } from "../../src/stores/redis/value.ts";
+import { instantBytes, userKind, userSection } from "../../src/stores/redis/value.ts";
 import { INDEX, run, TOUCH, UNINDEX } from "../../src/stores/redis/scripts.ts";
 import { nodeRedis, REDIS_SERVER, type RedisServer, startRedis } from "../support/redis.ts";
 import { Browser, KEYS } from "../support/stores.ts";
@@ -86,53 +86,53 @@ describe.skipIf(!REDIS_SERVER)("redisStore", () => {
     expect(await commands(() => browser.visit((visit) => (visit.data.n = 2)))).toEqual({ get: 1, evalsha: 1 });
   });
 
-  it("indexes an owner's session once for many updates and touches, and unindexes it when it ends", async () => {
+  it("indexes a user's session once for many updates and touches, and unindexes it when it ends", async () => {
     const store = redisStore(client, { prefix: "owned" });
-    const [id, owner] = [newId(), "ada"];
-    await store.create(newId(), session({ owner }));
-    expect(await commands(() => store.create(id, session({ owner })))).toEqual({ evalsha: 2 });
+    const [id, userId] = [newId(), "ada"];
+    await store.create(newId(), session({ userId }));
+    expect(await commands(() => store.create(id, session({ userId })))).toEqual({ evalsha: 2 });
     const [key] = await client.keys("owned:@*");
     for (let version = 2; version < 10; version += 1) {
-      const next = session({ owner, version, expiresAt: Date.now() + HOUR + version });
+      const next = session({ userId, version, expiresAt: Date.now() + HOUR + version });
       expect(await commands(() => store.update(id, next, version - 1))).toEqual({ evalsha: 1 });
       expect(await commands(() => store.touch(id, Date.now() + HOUR + 1000 * version))).toEqual({ evalsha: 1 });
     }
     expect(await commands(() => store.touch(id, Date.now() + 3 * HOUR))).toEqual({ evalsha: 3 });
-    const longer = session({ owner, version: 10, expiresAt: Date.now() + 9 * HOUR });
+    const longer = session({ userId, version: 10, expiresAt: Date.now() + 9 * HOUR });
     expect(await commands(() => store.update(id, longer, 9))).toEqual({ evalsha: 3 });
     expect(await client.zCard(key!)).toBe(2);
     await store.delete(id);
     await until("the index has let go of it", async () => (await client.zCard(key!)) === 1);
-    expect(await store.idsOf(owner)).not.toContain(id);
+    expect(await store.idsOfUser(userId)).not.toContain(id);
   });
 
   it("never lets an index expire before the sessions in it", async () => {
     const store = redisStore(client, { prefix: "outlive" });
     const expiresAt = Date.now() + 90 * 24 * HOUR;
-    await store.create(newId(), session({ owner: "ada", expiresAt }));
-    await store.create(newId(), session({ owner: "ada", expiresAt: Date.now() + 1000 }));
+    await store.create(newId(), session({ userId: "ada", expiresAt }));
+    await store.create(newId(), session({ userId: "ada", expiresAt: Date.now() + 1000 }));
     const [key] = await client.keys("outlive:@*");
     expect(await client.pTTL(key!)).toBeGreaterThan(90 * 24 * HOUR);
   });
 
-  it("names a session in its owner's index before the session is there, and whatever meets it", async () => {
+  it("names a session in its user's index before the session is there, and whatever meets it", async () => {
     const store = redisStore(client, { prefix: "race" });
     const id = newId();
-    await store.create(id, session({ owner: "ada" }));
+    await store.create(id, session({ userId: "ada" }));
     let version = 1;
     const moves = Array.from({ length: 40 }, async (_, turn) => {
-      const owner = turn % 2 ? "ada" : "grace";
+      const userId = turn % 2 ? "ada" : "grace";
       const found = await store.read(id);
-      if (await store.update(id, session({ owner, version: found!.version + 1 }), found!.version)) version += 1;
+      if (await store.update(id, session({ userId, version: found!.version + 1 }), found!.version)) version += 1;
       await store.touch(id, Date.now() + 2 * HOUR + turn * HOUR);
     });
     await Promise.all(moves);
     for (let turn = 0; turn < 20; turn += 1) {
-      const owner = ["ada", "grace"][turn % 2]!;
-      await store.update(id, session({ owner, version: version + 1 }), version);
+      const userId = ["ada", "grace"][turn % 2]!;
+      await store.update(id, session({ userId, version: version + 1 }), version);
       version += 1;
-      expect(await store.idsOf(owner)).toEqual([id]);
-      expect(await store.idsOf(owner === "ada" ? "grace" : "ada")).toEqual([]);
+      expect(await store.idsOfUser(userId)).toEqual([id]);
+      expect(await store.idsOfUser(userId === "ada" ? "grace" : "ada")).toEqual([]);
     }
   });
 
@@ -149,7 +149,7 @@ describe.skipIf(!REDIS_SERVER)("redisStore", () => {
     return paused;
   }
 
-  it("leaves a session in the index of an owner that it has come back to", async () => {
+  it("leaves a session in the index of a user that it has come back to", async () => {
     // Entries get their times from the clock: in one moment they would be the same.
     const now = Date.now();
     const clock = vi.spyOn(Date, "now").mockReturnValue(now);
@@ -161,33 +161,33 @@ describe.skipIf(!REDIS_SERVER)("redisStore", () => {
     );
     const id = newId();
     const expiresAt = now + HOUR;
-    await store.create(id, session({ owner: "ada", expiresAt }));
-    await late.update(id, session({ owner: "grace", expiresAt, version: 2 }), 1);
-    await store.update(id, session({ owner: "ada", expiresAt, version: 3 }), 2);
+    await store.create(id, session({ userId: "ada", expiresAt }));
+    await late.update(id, session({ userId: "grace", expiresAt, version: 2 }), 1);
+    await store.update(id, session({ userId: "ada", expiresAt, version: 3 }), 2);
     clock.mockRestore();
     expect(removals).toHaveLength(1);
     for (const go of removals) go();
     await client.ping();
     await client.ping();
-    expect(await store.idsOf("ada")).toEqual([id]);
+    expect(await store.idsOfUser("ada")).toEqual([id]);
   });
 
-  it("indexes a session for the owner it has when it is extended", async () => {
+  it("indexes a session for the user it has when it is extended", async () => {
     const store = redisStore(client, { prefix: "extended" });
     const id = newId();
-    await store.create(id, session({ owner: "ada" }));
+    await store.create(id, session({ userId: "ada" }));
     let changed = false;
     const slow = redisStore(
       withPause((script) => {
         if (script !== INDEX.sha || changed) return undefined;
         changed = true;
-        return store.update(id, session({ owner: "grace", version: 2 }), 1);
+        return store.update(id, session({ userId: "grace", version: 2 }), 1);
       }),
       { prefix: "extended" },
     );
     const expiresAt = Date.now() + 50 * HOUR;
     expect(await slow.touch(id, expiresAt)).toBe(true);
-    expect(await store.read(id)).toMatchObject({ owner: "grace", expiresAt });
+    expect(await store.read(id)).toMatchObject({ userId: "grace", expiresAt });
     const scores: number[] = [];
     for (const key of await client.keys("extended:@*")) scores.push((await client.zScore(key, id)) ?? 0);
     expect(scores.filter((score) => score >= expiresAt)).toHaveLength(2);
@@ -196,46 +196,46 @@ describe.skipIf(!REDIS_SERVER)("redisStore", () => {
   it("removes from an index what is gone once its time is over, and never what may still come", async () => {
     const store = redisStore(client, { prefix: "heal" });
     const [kept, lost] = [newId(), newId()];
-    await store.create(kept, session({ owner: "ada" }));
-    await store.create(lost, session({ owner: "ada" }));
+    await store.create(kept, session({ userId: "ada" }));
+    await store.create(lost, session({ userId: "ada" }));
     const [key] = await client.keys("heal:@*");
     await client.del(`heal:${lost}`);
-    expect(await store.idsOf("ada")).toEqual([kept]);
+    expect(await store.idsOfUser("ada")).toEqual([kept]);
     // It might be about to be created.
     expect(await client.zCard(key!)).toBe(2);
     await client.zAdd(key!, { score: Date.now() - 2 * HOUR, value: lost });
     await client.zAdd(key!, { score: Date.now() - 2 * HOUR, value: kept });
-    expect(await store.idsOf("ada")).toEqual([kept]);
+    expect(await store.idsOfUser("ada")).toEqual([kept]);
     await until("what is gone is removed", async () => (await client.zCard(key!)) === 1);
     const other = newId();
     await client.zAdd(key!, { score: Date.now() - 2 * HOUR, value: lost });
-    await store.create(other, session({ owner: "ada" }));
+    await store.create(other, session({ userId: "ada" }));
     await until("a sign-in removes it too", async () => (await client.zScore(key!, lost)) === null);
-    expect((await store.idsOf("ada")).toSorted()).toEqual([kept, other].toSorted());
+    expect((await store.idsOfUser("ada")).toSorted()).toEqual([kept, other].toSorted());
   });
 
-  it("finds all of an owner's sessions, however many", async () => {
+  it("finds all of a user's sessions, however many", async () => {
     const store = redisStore(client, { prefix: "many" });
     const ids = Array.from({ length: 700 }, newId);
-    await Promise.all(ids.map((id) => store.create(id, session({ owner: "ada" }))));
-    expect((await store.idsOf("ada")).toSorted()).toEqual(ids.toSorted());
+    await Promise.all(ids.map((id) => store.create(id, session({ userId: "ada" }))));
+    expect((await store.idsOfUser("ada")).toSorted()).toEqual(ids.toSorted());
   });
 
-  it("tells owners apart to the last half of a character", async () => {
-    const store = redisStore(client, { prefix: "owners" });
-    const owners = ["ada", "Ada", "ada ", "\u{1F981}", "\ud83e", "\ud83f", "\ufffd", "x".repeat(70_000), ""];
+  it("tells users apart to the last half of a character", async () => {
+    const store = redisStore(client, { prefix: "users" });
+    const userIds = ["ada", "Ada", "ada ", "\u{1F981}", "\ud83e", "\ud83f", "\ufffd", "x".repeat(70_000), ""];
     const ids = await Promise.all(
-      owners.map(async (owner) => {
+      userIds.map(async (userId) => {
         const id = newId();
-        await store.create(id, session({ owner }));
+        await store.create(id, session({ userId }));
         return id;
       }),
     );
-    for (const [index, owner] of owners.entries()) {
-      expect(await store.idsOf(owner)).toEqual([ids[index]]);
-      expect((await store.read(ids[index]!))?.owner).toBe(owner);
+    for (const [index, userId] of userIds.entries()) {
+      expect(await store.idsOfUser(userId)).toEqual([ids[index]]);
+      expect((await store.read(ids[index]!))?.userId).toBe(userId);
       expect(await store.touch(ids[index]!, Date.now() + 9 * HOUR)).toBe(true);
-      expect(await store.update(ids[index]!, session({ owner, version: 2 }), 1)).toBe(true);
+      expect(await store.update(ids[index]!, session({ userId, version: 2 }), 1)).toBe(true);
     }
   });
 
@@ -243,10 +243,10 @@ describe.skipIf(!REDIS_SERVER)("redisStore", () => {
     const store = redisStore(client, { prefix: "versions" });
     for (const version of [1, 255, 256, 65_535, 2 ** 32, Number.MAX_SAFE_INTEGER - 1]) {
       const id = newId();
-      await store.create(id, session({ version, owner: "ada" }));
+      await store.create(id, session({ version, userId: "ada" }));
       expect((await store.read(id))?.version).toBe(version);
       expect(await store.update(id, session({ version: version + 1 }), version - 1)).toBe(false);
-      expect(await store.update(id, session({ version: version + 1, owner: "ada" }), version)).toBe(true);
+      expect(await store.update(id, session({ version: version + 1, userId: "ada" }), version)).toBe(true);
       expect((await store.read(id))?.version).toBe(version + 1);
     }
   });
@@ -306,17 +306,17 @@ describe.skipIf(!REDIS_SERVER)("redisStore", () => {
     };
     const store = redisStore(client, { prefix: "twice" });
     const doubled = redisStore(twice, { prefix: "twice" });
-    for (const owner of [undefined, "ada"]) {
+    for (const userId of [undefined, "ada"]) {
       const id = newId();
-      expect(await doubled.create(id, session({ owner }))).toBe(true);
-      const next = session({ version: 2, owner });
+      expect(await doubled.create(id, session({ userId }))).toBe(true);
+      const next = session({ version: 2, userId });
       expect(await doubled.update(id, next, 1)).toBe(true);
       expect((await store.read(id))?.version).toBe(2);
       expect(await store.update(id, next, 1)).toBe(false);
       expect(await store.create(id, next)).toBe(false);
       expect(await doubled.touch(id, next.expiresAt + HOUR)).toBe(true);
-      expect(await doubled.update(id, session({ version: 3, owner: "grace" }), 2)).toBe(true);
-      expect(await store.idsOf("grace")).toContain(id);
+      expect(await doubled.update(id, session({ version: 3, userId: "grace" }), 2)).toBe(true);
+      expect(await store.idsOfUser("grace")).toContain(id);
     }
   });
 
@@ -326,7 +326,7 @@ describe.skipIf(!REDIS_SERVER)("redisStore", () => {
     const ids = await Promise.all(
       stores.map(async (store) => {
         const id = newId();
-        await store.create(id, session({ owner: "ada" }));
+        await store.create(id, session({ userId: "ada" }));
         return id;
       }),
     );
@@ -335,32 +335,32 @@ describe.skipIf(!REDIS_SERVER)("redisStore", () => {
       const found: string[] = [];
       for await (const id of store.all()) found.push(id);
       expect(found).toEqual([ids[index]]);
-      expect(await store.idsOf("ada")).toEqual([ids[index]]);
+      expect(await store.idsOfUser("ada")).toEqual([ids[index]]);
     }
   });
 
-  it("tells owners apart whose bytes are the same in UTF-8 and in UTF-16", async () => {
+  it("tells users apart whose bytes are the same in UTF-8 and in UTF-16", async () => {
     const store = redisStore(client, { prefix: "kinds" });
     const [halves, whole] = ["\ud841\u0080", "A\u0600\0"];
     expect(Buffer.from(halves, "utf16le")).toEqual(Buffer.from(whole, "utf8"));
     const id = newId();
-    await store.create(id, session({ owner: whole }));
+    await store.create(id, session({ userId: whole }));
     // As an update leaves it that has lost its race.
     const name = Buffer.from(id);
     const index = `kinds:@${createHash("sha256").update(halves, "utf16le").digest("base64url").slice(0, 22)}`;
     await client.zAdd(index, { score: Date.now() + HOUR, value: name });
-    expect(await store.idsOf(halves)).toEqual([]);
-    expect(await store.idsOf(whole)).toEqual([id]);
-    // The owner has changed since a touch has looked.
+    expect(await store.idsOfUser(halves)).toEqual([]);
+    expect(await store.idsOfUser(whole)).toEqual([id]);
+    // The user has changed since a touch has looked.
     const key = `kinds:${id}`;
     const later = instantBytes(Date.now() + 9 * HOUR);
-    const touch = (owner: string) =>
+    const touch = (userId: string) =>
       run({ send: (_key, words) => client.sendCommand([...words]) }, TOUCH, key, [
         later,
         `${Date.now() + 9 * HOUR}`,
         later,
-        ownerSection(owner),
-        `${ownerKind(owner)}`,
+        userSection(userId),
+        `${userKind(userId)}`,
       ]);
     expect(await touch(halves)).not.toBe(1);
     expect(await touch(whole)).toBe(1);

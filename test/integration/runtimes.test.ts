@@ -15,7 +15,7 @@ const neverMade = (): never => {
   throw new Error("only the names of the cases are asked for");
 };
 const contract = storeContract(neverMade, {
-  capabilities: ["idsOf", "all", "deleteExpired", "subscribe", "close"],
+  capabilities: ["idsOfUser", "all", "deleteExpired", "subscribe", "close"],
 }).map(({ name }) => name);
 const announcing = { table: "Order", announceChanges: true };
 

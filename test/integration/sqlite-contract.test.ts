@@ -6,7 +6,7 @@ import { BETTER_SQLITE3, betterSqlite3 } from "../support/sqlite.ts";
 import { sqliteCases } from "../support/sqlite-cases.ts";
 import { removeFolder, throwawayFolder } from "../support/throwaway.ts";
 
-const capabilities = ["idsOf", "all", "deleteExpired", "subscribe", "close"] as const;
+const capabilities = ["idsOfUser", "all", "deleteExpired", "subscribe", "close"] as const;
 
 const kinds: Record<string, SqliteStoreOptions> = {
   "": {},

@@ -15,7 +15,7 @@ const session = (version = 1) => ({
   payload: randomBytes(250),
   version,
   expiresAt: Date.now() + HOUR,
-  owner: `user-${Math.floor(100 * Math.random())}`,
+  userId: `user-${Math.floor(100 * Math.random())}`,
 });
 
 let folder: string;

@@ -22,11 +22,11 @@ afterEach(() => {
   db.close();
 });
 
-const session = (given: { version?: number; owner?: string; size?: number } = {}) => ({
+const session = (given: { version?: number; userId?: string; size?: number } = {}) => ({
   payload: new Uint8Array(given.size ?? 3),
   version: given.version ?? 1,
   expiresAt: Date.now() + 3_600_000,
-  owner: given.owner,
+  userId: given.userId,
 });
 
 /** Every operation, and what becomes of it. */
@@ -37,7 +37,7 @@ async function outcomes(store: SqliteStore): Promise<Record<string, unknown>> {
     update: () => store.update("kept", session({ version: 2 }), 1),
     touch: () => store.touch("kept", Date.now() + 7_200_000),
     delete: () => store.delete("kept"),
-    idsOf: () => store.idsOf("ada"),
+    idsOfUser: () => store.idsOfUser("ada"),
     all: () => store.all()[Symbol.asyncIterator]().next(),
     deleteExpired: () => store.deleteExpired(1),
   };
@@ -57,7 +57,7 @@ const every = (outcome: unknown, reads: unknown = outcome) => ({
   update: outcome,
   touch: outcome,
   delete: outcome,
-  idsOf: reads,
+  idsOfUser: reads,
   all: reads,
   deleteExpired: outcome,
 });
@@ -187,7 +187,7 @@ describe.skipIf(!BETTER_SQLITE3)("sqliteStore, on a connection in a transaction 
 describe.skipIf(!BETTER_SQLITE3)("sqliteStore, whose disk is full", () => {
   it("rejects what needs room, goes on reading and ending, and recovers", async () => {
     const store = sqliteStore(db);
-    await store.create("kept", session({ owner: "ada" }));
+    await store.create("kept", session({ userId: "ada" }));
     db.pragma(`max_page_count = ${Number(db.pragma("page_count", { simple: true })) + 10}`);
     const filling = async () => {
       for (let n = 0; n < 100; n += 1) await store.create(`big-${n}`, session({ size: 5000 }));
@@ -195,7 +195,7 @@ describe.skipIf(!BETTER_SQLITE3)("sqliteStore, whose disk is full", () => {
     await expect(filling()).rejects.toMatchObject({ code: "SQLITE_FULL" });
     await expect(store.update("kept", session({ version: 2, size: 90_000 }), 1)).rejects.toThrow(/full/);
     expect((await store.read("kept"))?.version).toBe(1);
-    expect(await store.idsOf("ada")).toEqual(["kept"]);
+    expect(await store.idsOfUser("ada")).toEqual(["kept"]);
     expect(await store.delete("big-0")).toBe(true);
     // The room of what has ended is used again.
     expect(await store.create("again", session({ size: 3000 }))).toBe(true);

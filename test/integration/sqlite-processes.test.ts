@@ -189,7 +189,7 @@ describe.skipIf(!BETTER_SQLITE3)("sqliteStore, whose process is killed", () => {
       expect([acknowledged.get(id) ?? 0, last]).toContain(version);
       if (found === undefined) continue;
       expect(textOf(found.payload).replaceAll(`${id}:${version}:`, "")).toBe("");
-      if (found.owner !== undefined) expect(await store.idsOf(found.owner)).toContain(id);
+      if (found.userId !== undefined) expect(await store.idsOfUser(found.userId)).toContain(id);
     }
   }
 });

@@ -25,12 +25,12 @@ describe.each(engines)("four processes on $name", ({ isHere, start }) => {
 
   it.skipIf(!isHere).each([1, 40])("lose none of 1000 parallel updates to %i sessions", async (count) => {
     const { url } = engine!;
-    const owner = `owner of ${count}`;
+    const userId = `user of ${count}`;
     const store = await openStore(url, { migrate: true });
     try {
       const sessions = createSessions<Data>({ secretKey: KEYS[0], store, storeTimeout: "60s" });
       const browsers = Array.from({ length: count }, () => new Browser<Data>(sessions));
-      for (const browser of browsers) await browser.visit((session) => session.signIn(owner));
+      for (const browser of browsers) await browser.visit((session) => session.signIn(userId));
       const args = [updates, url, KEYS[0], String(UPDATES), ...browsers.map(({ cookie }) => cookie)];
       const answers = await Promise.all(
         Array.from({ length: PROCESSES }, () => promisify(execFile)(process.execPath, args)),
@@ -40,9 +40,9 @@ describe.each(engines)("four processes on $name", ({ isHere, start }) => {
       let sum = 0;
       for (const browser of browsers) sum += (await browser.data()).count ?? 0;
       expect(sum).toBe(PROCESSES * UPDATES);
-      expect(await sessions.list(owner)).toHaveLength(count);
-      expect(await sessions.revokeAll(owner)).toBe(count);
-      for (const browser of browsers) expect(await browser.owner()).toBeUndefined();
+      expect(await sessions.list(userId)).toHaveLength(count);
+      expect(await sessions.revokeAll(userId)).toBe(count);
+      for (const browser of browsers) expect(await browser.userId()).toBeUndefined();
     } finally {
       await store.close();
     }

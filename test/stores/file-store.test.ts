@@ -156,7 +156,7 @@ describe("fileStore, whose process is killed", () => {
       expect([acknowledged.get(id) ?? 0, last]).toContain(version);
       if (found === undefined) continue;
       expect(textOf(found.payload).replaceAll(`${id}:${version}:`, "")).toBe("");
-      if (found.owner !== undefined) expect(await store.idsOf(found.owner)).toContain(id);
+      if (found.userId !== undefined) expect(await store.idsOfUser(found.userId)).toContain(id);
     }
   }
 
@@ -165,7 +165,7 @@ describe("fileStore, whose process is killed", () => {
     vi.useFakeTimers({ toFake: ["Date"], now: Date.now() + HOUR / 4 });
     const reopened = fileStore(directory);
     await reopened.deleteExpired(10);
-    for (const owner of ["owner-1", "owner-2"]) await reopened.idsOf(owner);
+    for (const userId of ["user-1", "user-2"]) await reopened.idsOfUser(userId);
     return reopened;
   }
 
@@ -173,7 +173,7 @@ describe("fileStore, whose process is killed", () => {
     expect(collected).toBe(directory);
     const pointers = pathsIn("pointers");
     expect(pathsIn("contents").length).toBe(pointers.length);
-    expect(pathsIn("owners").length).toBe(pointers.filter((path) => /\.[0-9a-f]{24}$/.test(path)).length);
+    expect(pathsIn("users").length).toBe(pointers.filter((path) => /\.[0-9a-f]{24}$/.test(path)).length);
   }
 
   function pathsIn(tree: string): string[] {

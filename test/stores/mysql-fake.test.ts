@@ -10,7 +10,7 @@ describe("mysqlStore on MySQL's dialect in this process", () => {
 
   // All cases on one table: no case may mind what others have left.
   const cases = storeContract(({ clock }) => mysqlStore(pool, { clock }), {
-    capabilities: ["idsOf", "all", "deleteExpired", "close"],
+    capabilities: ["idsOfUser", "all", "deleteExpired", "close"],
   });
   it.each(cases)("$name", async ({ run }) => {
     await expect(run()).resolves.toBeUndefined();
@@ -19,7 +19,7 @@ describe("mysqlStore on MySQL's dialect in this process", () => {
   it("lists and forgets more sessions than one statement finds", async () => {
     let now = 1_800_000_000_000;
     const store = mysqlStore(pool, { clock: () => now });
-    const stored = { payload: new Uint8Array(9), version: 1, owner: "ada" };
+    const stored = { payload: new Uint8Array(9), version: 1, userId: "ada" };
     for (let n = 0; n < 1200; n += 1) {
       await store.create(`many-${n}`, { ...stored, expiresAt: now + (n % 2 === 0 ? 1000 : 5000) });
     }
@@ -28,10 +28,10 @@ describe("mysqlStore on MySQL's dialect in this process", () => {
     for await (const id of store.all()) if (id.startsWith("many-")) listed.push(id);
     expect(new Set(listed).size).toBe(600);
     expect(listed).toHaveLength(600);
-    expect(await store.idsOf("ada")).toHaveLength(600);
+    expect(await store.idsOfUser("ada")).toHaveLength(600);
     expect(await store.deleteExpired(250)).toBe(250);
     expect(await store.deleteExpired(10_000)).toBeGreaterThanOrEqual(350);
     expect(await store.deleteExpired(10_000)).toBe(0);
-    expect(await store.idsOf("ada")).toHaveLength(600);
+    expect(await store.idsOfUser("ada")).toHaveLength(600);
   });
 });

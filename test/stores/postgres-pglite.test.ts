@@ -20,7 +20,7 @@ describe("postgresStore in PGlite", () => {
   let cases = 0;
   const contract = storeContract(
     ({ clock }) => postgresStore(database, { table: TABLE, announceChanges: (cases += 1) % 2 === 0, clock }),
-    { capabilities: ["idsOf", "all", "deleteExpired", "subscribe", "close"] },
+    { capabilities: ["idsOfUser", "all", "deleteExpired", "subscribe", "close"] },
   );
   it.each(contract.filter(({ name }) => name !== TOO_LONG))("$name", async ({ run }) => {
     await expect(run()).resolves.toBeUndefined();

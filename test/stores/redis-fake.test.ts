@@ -26,7 +26,7 @@ describe.each(Object.entries(kinds))("redisStore on a Redis in this process%s", 
     clock: "own",
     now,
     advance: async (milliseconds) => void (time += milliseconds),
-    capabilities: ["idsOf", "all", "subscribe", "close"],
+    capabilities: ["idsOfUser", "all", "subscribe", "close"],
   });
   it.each(cases)("$name", async ({ run }) => {
     await expect(run()).resolves.toBeUndefined();
@@ -77,10 +77,10 @@ describe("redisStore on a Redis in this process", () => {
     expect(await live()).toEqual([false, false, false]);
   });
 
-  it("finds every session of an owner who signs in again and again for some minutes", async () => {
+  it("finds every session of a user who signs in again and again for some minutes", async () => {
     const ids = Array.from({ length: 20 }, (_, n) => `short-${n}`);
-    for (const id of ids) await store.create(id, session({ owner: "ada", expiresAt: Date.now() + 600_000 }));
-    expect((await store.idsOf("ada")).toSorted()).toEqual(ids.toSorted());
+    for (const id of ids) await store.create(id, session({ userId: "ada", expiresAt: Date.now() + 600_000 }));
+    expect((await store.idsOfUser("ada")).toSorted()).toEqual(ids.toSorted());
   });
 
   it("goes on listening after its connection is cut, and says so", async () => {
@@ -98,14 +98,14 @@ describe("redisStore on a Redis in this process", () => {
     await store.close();
   });
 
-  it("finds a session with the owner that it has now, however often that changes and it is touched", async () => {
-    await store.create("mine", session({ owner: "ada" }));
+  it("finds a session with the user that it has now, however often that changes and it is touched", async () => {
+    await store.create("mine", session({ userId: "ada" }));
     for (let version = 2; version < 6; version += 1) {
-      const owner = version % 2 === 0 ? "grace" : "ada";
-      expect(await store.update("mine", session({ owner, version }), version - 1)).toBe(true);
+      const userId = version % 2 === 0 ? "grace" : "ada";
+      expect(await store.update("mine", session({ userId, version }), version - 1)).toBe(true);
       expect(await store.touch("mine", Date.now() + version * 9 * HOUR)).toBe(true);
-      expect(await store.idsOf(owner)).toEqual(["mine"]);
-      expect(await store.idsOf(owner === "ada" ? "grace" : "ada")).toEqual([]);
+      expect(await store.idsOfUser(userId)).toEqual(["mine"]);
+      expect(await store.idsOfUser(userId === "ada" ? "grace" : "ada")).toEqual([]);
     }
   });
 });

@@ -19,7 +19,7 @@ for (const [kind, options] of Object.entries(kinds)) {
         databases.push(db);
         return sqliteStore(db, { ...options, clock });
       },
-      { capabilities: ["idsOf", "all", "deleteExpired", "subscribe", "close"] },
+      { capabilities: ["idsOfUser", "all", "deleteExpired", "subscribe", "close"] },
     );
     it.each(cases)("$name", async ({ run }) => {
       await expect(run()).resolves.toBeUndefined();

@@ -114,6 +114,6 @@ const kept = (stored: StoredSession) => ({
   expiresAt: stored.expiresAt,
 });
 
-/** Payload and owner: what a write puts in another's place. */
-export const textOf = ({ payload, owner }: StoredSession): string =>
-  `${new TextDecoder().decode(payload)} ${String(owner)}`;
+/** Payload and user: what a write puts in another's place. */
+export const textOf = ({ payload, userId }: StoredSession): string =>
+  `${new TextDecoder().decode(payload)} ${String(userId)}`;

@@ -58,7 +58,7 @@ export interface MovingReport {
 interface Browser {
   readonly n: string;
   readonly cookie: string;
-  readonly owner: string;
+  readonly userId: string;
   readonly kind: "writer" | "reader" | "passing" | "absent";
 }
 
@@ -259,33 +259,33 @@ export async function moveUnderLoad(given: MovingLoad): Promise<MovingReport> {
     const store = await openStore(given.from);
     const all = createSessions({ secretKey: SECRET_KEY, store, idleTimeout: "1h" });
     for (let n = 0; n < sessions; n += 1) {
-      const owner = `owner ${n % 40}`;
+      const userId = `user ${n % 40}`;
       const session = await all.open(new Request("http://shop.example/"));
-      session.signIn(owner);
+      session.signIn(userId);
       const response = await all.commit(session, new Response("ok"));
       const cookie = response.headers.getSetCookie()[0]!.split(";", 1)[0]!;
-      meet({ n: `first-${n}`, cookie, owner, kind: (["writer", "reader", "absent"] as const)[n % 3]! });
+      meet({ n: `first-${n}`, cookie, userId, kind: (["writer", "reader", "absent"] as const)[n % 3]! });
     }
     await all.close();
   }
 
   /** With the new store alone. */
   async function verify(): Promise<Pick<MovingReport, "lostUpdates" | "resurrected" | "innocents">> {
-    const isGuilty = ({ n, owner }: Browser) => mayBeOver.has(n) || revoked.has(owner);
+    const isGuilty = ({ n, userId }: Browser) => mayBeOver.has(n) || revoked.has(userId);
     const innocent = new Set(anonymous.filter((n) => !isGuilty(browsers.get(n)!)));
     let [lostUpdates, resurrected] = [0, 0];
     const store = await openStore(given.to);
     const all = createSessions({ secretKey: SECRET_KEY, store, idleTimeout: "1h" });
-    all.on("fault", ({ error }) => errors.push(String(error)));
+    all.on("error", ({ error }) => errors.push(String(error)));
     for (const browser of browsers.values()) {
-      const { n, cookie, owner } = browser;
+      const { n, cookie, userId } = browser;
       const session = await all.open(new Request("http://shop.example/", { headers: { cookie } }));
-      if (session.owner === undefined) {
+      if (session.userId === undefined) {
         if (!isGuilty(browser)) innocent.add(n);
         continue;
       }
       if (over.has(n)) resurrected += 1;
-      if (session.owner !== owner) bad.mistaken += 1;
+      if (session.userId !== userId) bad.mistaken += 1;
       for (const [key, most] of tried) {
         const [name, whose] = key.split(" ");
         if (whose !== n) continue;

@@ -33,7 +33,7 @@ interface Actor {
 interface Listing {
   readonly who: string;
   /** `undefined`: of all sessions. */
-  readonly owner: string | undefined;
+  readonly userId: string | undefined;
   readonly began: number;
   readonly ended: number;
   readonly endedAt: number;
@@ -91,7 +91,7 @@ export async function runMove(seed: number, makeMoving: MakeMoving = movingStore
         call(`update ${id} ${version} → ${shown(stored)}`, () => store.update(id, stored, version)),
       touch: (id, expiresAt) => call(`touch ${id} ${expiresAt - START}`, () => store.touch(id, expiresAt)),
       delete: (id) => call(`delete ${id}`, () => store.delete(id)),
-      idsOf: (owner) => call(`idsOf ${owner}`, () => store.idsOf!(owner)),
+      idsOfUser: (userId) => call(`idsOfUser ${userId}`, () => store.idsOfUser!(userId)),
       async *all() {
         const ids: string[] = [];
         for await (const id of store.all!()) ids.push(id);
@@ -137,11 +137,11 @@ export async function runMove(seed: number, makeMoving: MakeMoving = movingStore
     }
   }
 
-  const fresh = (version: number, owner: string | undefined): StoredSession => ({
+  const fresh = (version: number, userId: string | undefined): StoredSession => ({
     payload: new TextEncoder().encode(`w${++written}`),
     version,
     expiresAt: time.now + SECOND * (1 + below(6)),
-    owner,
+    userId,
   });
 
   async function create(actor: Actor, store: SessionStore): Promise<void> {
@@ -159,7 +159,7 @@ export async function runMove(seed: number, makeMoving: MakeMoving = movingStore
     if (choice < 0.25) return;
     if (choice < 0.6) {
       const expected = found?.version ?? 1 + below(3);
-      const stored = fresh(expected + 1, random() < 0.6 ? found?.owner : pick(OWNERS));
+      const stored = fresh(expected + 1, random() < 0.6 ? found?.userId : pick(OWNERS));
       await ask(actor, id, { call: "update", stored, expected }, () => store.update(id, stored, expected));
     } else if (choice < 0.8) {
       const expiresAt = time.now + SECOND * (1 + below(8));
@@ -168,17 +168,17 @@ export async function runMove(seed: number, makeMoving: MakeMoving = movingStore
   }
 
   async function list(actor: Actor, store: SessionStore): Promise<void> {
-    const owner = random() < 0.7 ? "ada" : undefined;
+    const userId = random() < 0.7 ? "ada" : undefined;
     const began = ++step;
     const ids: string[] = [];
     try {
-      if (owner !== undefined) ids.push(...(await store.idsOf!(owner)));
+      if (userId !== undefined) ids.push(...(await store.idsOfUser!(userId)));
       else for await (const id of store.all!()) ids.push(id);
     } catch {
       return;
     }
-    listings.push({ who: actor.name, owner, began, ended: ++step, endedAt: time.now, ids });
-    log.push(`${actor.name} lists ${String(owner)}: ${ids.join(" ")}`);
+    listings.push({ who: actor.name, userId, began, ended: ++step, endedAt: time.now, ids });
+    log.push(`${actor.name} lists ${String(userId)}: ${ids.join(" ")}`);
   }
 
   async function work(
@@ -337,13 +337,13 @@ function sessionsOnly(store: SessionStore): SessionStore {
 }
 
 /** What a listing missed that was there all the while, and what it named that was not. */
-function wrongIn({ who, owner, began, ended, endedAt, ids }: Listing, histories: Map<string, Entry[]>): string[] {
+function wrongIn({ who, userId, began, ended, endedAt, ids }: Listing, histories: Map<string, Entry[]>): string[] {
   const wrong: string[] = [];
-  const of = owner === undefined ? "all" : `of ${owner}`;
+  const of = userId === undefined ? "all" : `of ${userId}`;
   if (ids.includes(CONTROL_ID)) wrong.push(`${who}: listed the record of the move`);
   for (const [id, entries] of histories) {
     const writes = entries.filter(({ asked }) => asked.call === "create" || asked.call === "update");
-    const isOwned = ({ asked }: Entry) => "stored" in asked && (owner === undefined || asked.stored.owner === owner);
+    const isOwned = ({ asked }: Entry) => "stored" in asked && (userId === undefined || asked.stored.userId === userId);
     const ends = entries.filter(({ asked }) => asked.call === "delete");
     if (ids.includes(id)) {
       if (ends.some((end) => end.answer === true && end.ended < began)) wrong.push(`${who}: listed ${of}: ended ${id}`);

@@ -141,9 +141,9 @@ const CASES: Record<string, (stage: Stage) => Promise<void>> = {
     await stage.check();
     const arrived = arriving.copy(patient);
     await arrived.visit((session) => session.signIn("late"));
-    assert.equal(await arrived.owner(), "late");
+    assert.equal(await arrived.userId(), "late");
     await leaving!.patiently((browser) => browser.visit((session) => session.signOut()));
-    assert.equal(await leaving!.patiently((browser) => browser.owner()), undefined);
+    assert.equal(await leaving!.patiently((browser) => browser.userId()), undefined);
   },
 
   "says when it can't hear, and hears again of revocations once the server is back": async (stage) => {
@@ -213,7 +213,7 @@ async function setStage(world: OutageWorld): Promise<Stage> {
   const [sessions, patient] = [PATIENCE_MS, LONG_MS].map((milliseconds) =>
     createSessions<Data>({ secretKey: KEYS[0], store, storeTimeout: `${milliseconds}ms` }),
   ) as [Sessions<Data>, Sessions<Data>];
-  const crowd = Array.from({ length: CROWD }, (_, index) => new Visitor(sessions, patient, `owner-${index}`));
+  const crowd = Array.from({ length: CROWD }, (_, index) => new Visitor(sessions, patient, `user-${index}`));
   for (const visitor of crowd) await visitor.signIn();
   let ended = false;
 
@@ -271,20 +271,20 @@ async function setStage(world: OutageWorld): Promise<Stage> {
 class Visitor {
   browser: Browser<Data>;
   readonly #patient: Sessions<Data>;
-  readonly #owner: string;
+  readonly #userId: string;
   acknowledged = 0;
   #doubtful = 0;
   #cookie = "";
 
-  constructor(sessions: Sessions<Data>, patient: Sessions<Data>, owner: string) {
+  constructor(sessions: Sessions<Data>, patient: Sessions<Data>, userId: string) {
     this.browser = new Browser(sessions);
     this.#patient = patient;
-    this.#owner = owner;
+    this.#userId = userId;
   }
 
   async signIn(): Promise<void> {
     const signedIn = new Browser(this.#patient);
-    await signedIn.visit((session) => session.signIn(this.#owner));
+    await signedIn.visit((session) => session.signIn(this.#userId));
     this.browser = signedIn.copy(this.browser.sessions);
     this.#cookie = this.browser.cookie;
   }
@@ -309,14 +309,14 @@ class Visitor {
 
   read(): Promise<boolean> {
     return this.#attempt(async () => {
-      assert.equal(await this.browser.owner(), this.#owner, "somebody was signed out");
+      assert.equal(await this.browser.userId(), this.#userId, "somebody was signed out");
     });
   }
 
   async write(browser = this.browser): Promise<boolean> {
     const served = await this.#attempt(() =>
       browser.visit((session) => {
-        assert.equal(session.owner, this.#owner, "somebody was signed out");
+        assert.equal(session.userId, this.#userId, "somebody was signed out");
         session.update("count", (count = 0) => count + 1);
       }),
     );
@@ -327,7 +327,7 @@ class Visitor {
 
   async check(): Promise<void> {
     const { count = 0 } = await this.patiently((browser) => browser.data());
-    assert.equal(await this.patiently((browser) => browser.owner()), this.#owner, "somebody was signed out");
+    assert.equal(await this.patiently((browser) => browser.userId()), this.#userId, "somebody was signed out");
     assert.ok(count >= this.acknowledged, `${this.acknowledged} writes were acknowledged, ${count} are left`);
     const most = this.acknowledged + this.#doubtful;
     assert.ok(count <= most, `${most} writes were tried, and ${count} are counted`);

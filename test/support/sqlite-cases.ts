@@ -4,7 +4,7 @@ import { until } from "./throwaway.ts";
 
 /** What sqliteStore does with every driver, beside the contract. `openDatabase` gives an empty database in memory. */
 export function sqliteCases(openDatabase: () => SqliteDatabase & { close(): unknown }): void {
-  it("keeps any id and any owner apart, to the last half of a character", async () => {
+  it("keeps any id and any user apart, to the last half of a character", async () => {
     const db = openDatabase();
     const store = sqliteStore(db);
     const texts = [
@@ -24,12 +24,12 @@ export function sqliteCases(openDatabase: () => SqliteDatabase & { close(): unkn
     // The bytes that another one is kept as.
     texts.push(Buffer.from("\ud800", "utf16le").toString("latin1"));
     for (const text of texts) {
-      const stored = { payload: new Uint8Array(0), version: 1, expiresAt: Date.now() + 60_000, owner: text };
+      const stored = { payload: new Uint8Array(0), version: 1, expiresAt: Date.now() + 60_000, userId: text };
       expect(await store.create(text, stored)).toBe(true);
     }
     for (const text of texts) {
-      expect((await store.read(text))?.owner).toBe(text);
-      expect(await store.idsOf(text)).toEqual([text]);
+      expect((await store.read(text))?.userId).toBe(text);
+      expect(await store.idsOfUser(text)).toEqual([text]);
     }
     const listed = [];
     for await (const id of store.all()) listed.push(id);
@@ -37,16 +37,16 @@ export function sqliteCases(openDatabase: () => SqliteDatabase & { close(): unkn
     db.close();
   });
 
-  it("lists owners' and all sessions over many pages, each once, while others come and go", async () => {
+  it("lists users' and all sessions over many pages, each once, while others come and go", async () => {
     const db = openDatabase();
     const store = sqliteStore(db);
     const ids = Array.from({ length: 1000 }, (_, n) => `kept-${n}`);
-    const stored = { payload: new Uint8Array(10), version: 1, expiresAt: Date.now() + 60_000, owner: "ada" };
+    const stored = { payload: new Uint8Array(10), version: 1, expiresAt: Date.now() + 60_000, userId: "ada" };
     for (const id of ids) {
       await store.create(id, stored);
       await store.create(`gone-${id}`, stored);
     }
-    const owned = await store.idsOf("ada");
+    const owned = await store.idsOfUser("ada");
     expect(owned.length).toBe(2000);
     for (const id of ids.slice(0, 300)) await store.delete(`gone-${id}`);
     const listed: string[] = [];
@@ -57,7 +57,7 @@ export function sqliteCases(openDatabase: () => SqliteDatabase & { close(): unkn
     }
     expect(new Set(listed).size).toBe(listed.length);
     expect(listed.filter((id) => id.startsWith("kept-")).toSorted()).toEqual(ids.toSorted());
-    expect((await store.idsOf("ada")).filter((id) => id.startsWith("gone"))).toEqual([]);
+    expect((await store.idsOfUser("ada")).filter((id) => id.startsWith("gone"))).toEqual([]);
     db.close();
   });
 

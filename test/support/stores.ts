@@ -98,7 +98,7 @@ export function site<Data extends object = Record<string, unknown>>({
   const store = faulty(backend, faults);
   const sessions = createSessions<Data>({ secretKey: KEYS[0], clock, ...options, store });
   const events: Happened[] = [];
-  const names = ["created", "signedIn", "rotated", "signedOut", "expired", "dropped", "fault"] as const;
+  const names = ["created", "signedIn", "rotated", "signedOut", "expired", "dropped", "error"] as const;
   for (const name of names) sessions.on(name, (event) => events.push({ name, ...event } as Happened));
   return { time, store, backend, sessions, events, browser: () => new Browser(sessions) };
 }
@@ -164,7 +164,7 @@ export class Browser<Data extends object> {
     return { ...(await this.begin()).session.data };
   }
 
-  async owner(): Promise<string | undefined> {
-    return (await this.begin()).session.owner;
+  async userId(): Promise<string | undefined> {
+    return (await this.begin()).session.userId;
   }
 }

@@ -135,7 +135,7 @@ function lateLook(session: Session): ReadableStream<Uint8Array> {
   return new ReadableStream({
     async pull(controller) {
       await nextTurn();
-      if ((n += 1) > 1) throw new Error(`never seen: ${session.owner}`);
+      if ((n += 1) > 1) throw new Error(`never seen: ${session.userId}`);
       controller.enqueue(new TextEncoder().encode("begun\n"));
     },
   });

@@ -1,5 +1,5 @@
 import type { ServerResponse } from "node:http";
-import type { ResponseHead } from "../../request/cache-headers.ts";
+import type { ResponseHeaders } from "../../request/cache-headers.ts";
 import type { SessionError } from "../../errors.ts";
 import type { Session } from "../../session.ts";
 import type { Sessions } from "../../sessions.ts";
@@ -31,7 +31,7 @@ export function tieFailure<Data extends object>(
 }
 
 /** A class, since every request makes one: a closure for each method would cost more than the rest of it. */
-class Tie<Data extends object> implements Gate, ResponseHead {
+class Tie<Data extends object> implements Gate, ResponseHeaders {
   readonly #sessions: Sessions<Data>;
   readonly #session: Session<Data>;
   readonly #res: ServerResponse;

@@ -107,21 +107,21 @@ export function isOld(changedAt: number | undefined, age = LEFTOVER_AGE): boolea
 type Marked = Pick<Pointer, "tag" | "key">;
 
 /**
- * The marks by which an owner's sessions are found: one empty file for each.
+ * The marks by which a user's sessions are found: one empty file for each.
  *
- * A mark is set before a session becomes visible with that owner and removed after it has ceased to be. When one
- * process removes it while another brings the session back to that owner, either the remover sees the session and sets
+ * A mark is set before a session becomes visible with that user and removed after it has ceased to be. When one
+ * process removes it while another brings the session back to that user, either the remover sees the session and sets
  * the mark again, or the other finds its mark missing and does: each looks after it has acted.
  */
-export function ownerMarks(files: Files) {
+export function userMarkers(files: Files) {
   const set = (tag: string, key: string): void => {
-    if (tag !== "") files.reserve("owners", markerName(tag, key));
+    if (tag !== "") files.reserve("users", markerName(tag, key));
   };
   return {
     set,
 
     remove({ tag, key }: Marked): void {
-      if (tag !== "") files.remove("owners", markerName(tag, key));
+      if (tag !== "") files.remove("users", markerName(tag, key));
     },
 
     /** Sets again, of marks removed, all of one shard, those whose session is back. */
@@ -135,11 +135,11 @@ export function ownerMarks(files: Files) {
       }
     },
 
-    /** The keys under an owner's marks, and whether each mark is old enough to be removed if it turns out stale. */
+    /** The keys under a user's marks, and whether each mark is old enough to be removed if it turns out stale. */
     *of(tag: string): Generator<{ key: string; old: boolean }> {
-      for (const name of files.list(`owners/${shardOf(tag)}`)) {
+      for (const name of files.list(`users/${shardOf(tag)}`)) {
         if (!name.startsWith(`${tag}.`)) continue;
-        yield { key: name.slice(tag.length + 1), old: isOld(files.changedAt("owners", name)) };
+        yield { key: name.slice(tag.length + 1), old: isOld(files.changedAt("users", name)) };
       }
     },
   };

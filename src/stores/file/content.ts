@@ -8,7 +8,7 @@ import { crc32 } from "node:zlib";
  *          4–7   CRC-32 of everything after it
  *          8–11  length of the head
  *         12–15  length of the payload
- *         16–    the head, JSON: [nonce, id] or [nonce, id, owner]; then the payload
+ *         16–    the head, JSON: [nonce, id] or [nonce, id, user]; then the payload
  *
  * Numbers are unsigned, big-endian. The checksum finds what a disk or a power cut tore, and the nonce, which is in the
  * file's name too, what an earlier use of the file left; who may read a record, and whether it was tampered with, is
@@ -21,12 +21,12 @@ const HEADER = 16;
 export interface Content {
   readonly nonce: string;
   readonly id: string;
-  readonly owner: string | undefined;
+  readonly userId: string | undefined;
   readonly payload: Uint8Array;
 }
 
-export function encodeContent({ nonce, id, owner, payload }: Content): Buffer {
-  const head = JSON.stringify(owner === undefined ? [nonce, id] : [nonce, id, owner]);
+export function encodeContent({ nonce, id, userId, payload }: Content): Buffer {
+  const head = JSON.stringify(userId === undefined ? [nonce, id] : [nonce, id, userId]);
   const length = Buffer.byteLength(head);
   const file = Buffer.allocUnsafe(HEADER + length + payload.byteLength);
   file.writeUInt32BE(MAGIC, 0);
@@ -46,10 +46,10 @@ export function decodeContent(file: Buffer, nonce: string): Content | string {
   const length = payloadAt + file.readUInt32BE(12);
   if (length !== file.byteLength) return `it is ${file.byteLength} bytes long, not ${length}`;
   if (crc32(file.subarray(8)) !== file.readUInt32BE(4)) return "its checksum is wrong";
-  const [written, id, owner] = parseHead(file.toString("utf8", HEADER, payloadAt));
+  const [written, id, userId] = parseHead(file.toString("utf8", HEADER, payloadAt));
   if (written !== nonce) return "it was written under another name";
-  if (typeof id !== "string" || !(owner === undefined || typeof owner === "string")) return "its head is wrong";
-  return { nonce, id, owner, payload: file.subarray(payloadAt) };
+  if (typeof id !== "string" || !(userId === undefined || typeof userId === "string")) return "its head is wrong";
+  return { nonce, id, userId, payload: file.subarray(payloadAt) };
 }
 
 function parseHead(text: string): unknown[] {

@@ -48,9 +48,9 @@ export function fileHints() {
     },
 
     /** Keeps a copy of a content, if it is small; says nothing about a pointer. */
-    keep(key: string, { nonce, id, owner, payload }: Content): void {
+    keep(key: string, { nonce, id, userId, payload }: Content): void {
       const small = payload.byteLength <= LARGEST_CONTENT;
-      at(key).content = small ? { nonce, id, owner, payload: Buffer.from(payload) } : undefined;
+      at(key).content = small ? { nonce, id, userId, payload: Buffer.from(payload) } : undefined;
     },
 
     /** The nonce of a content file that is out of use, for one taker. */

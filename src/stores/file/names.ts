@@ -1,17 +1,17 @@
 import { hash, randomBytes } from "node:crypto";
 
 /*
- * What the file store calls its files. Nothing a client sends gets into a path: an id and an owner appear as hashes
+ * What the file store calls its files. Nothing a client sends gets into a path: an id and a user appear as hashes
  * only, and the rest is digits.
  *
  *   pointers/3f2/3f2…c1.7.k2x9-1.1767225600000.88ab…    empty; the state of one session is this name
  *   contents/3f2/3f2…c1.k2x9-1                          the bytes that belong to it
  *   contents/3f2/3f2…c1.new                             a reservation: somebody is creating the session
- *   owners/88a/88ab….3f2…c1                             empty; found by whom the session belongs to
+ *   users/88a/88ab….3f2…c1                             empty; found by whom the session belongs to
  */
 
 /** The directories below the store's own. */
-export type Tree = "pointers" | "contents" | "owners";
+export type Tree = "pointers" | "contents" | "users";
 
 /** A session's state, as the name of its pointer tells it. */
 export interface Pointer {
@@ -21,7 +21,7 @@ export interface Pointer {
   /** Names the content: fresh for every one ever written, so that no name ever comes back. */
   readonly nonce: string;
   readonly expiresAt: number;
-  /** The owner's tag, or "" where it has none. */
+  /** The user's tag, or "" where it has none. */
   readonly tag: string;
 }
 
@@ -34,9 +34,9 @@ const TAG_LENGTH = 24;
 // As JSON, because two ids that differ in half a surrogate pair only would be the same in UTF-8.
 export const keyOf = (id: string): string => hash("sha256", JSON.stringify(id), "hex").slice(0, KEY_LENGTH);
 
-/** What stands for an owner in names. */
-export function tagOf(owner: string | undefined): string {
-  return owner === undefined ? "" : hash("sha256", JSON.stringify(owner), "hex").slice(0, TAG_LENGTH);
+/** What stands for a user in names. */
+export function tagOf(userId: string | undefined): string {
+  return userId === undefined ? "" : hash("sha256", JSON.stringify(userId), "hex").slice(0, TAG_LENGTH);
 }
 
 /** At a million sessions a listing is some 250 names, and takes a tenth of a millisecond. */

@@ -22,7 +22,7 @@ import { basename, dirname, join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { StoredSession } from "../../store.ts";
 import { storeContract } from "../../testing/index.ts";
-import { ownerMarks } from "./cleanup.ts";
+import { userMarkers } from "./cleanup.ts";
 import { keyOf, tagOf } from "./names.ts";
 import { filesIn } from "./files.ts";
 import { fileStore, type FileStoreOptions, type Quarantined } from "./store.ts";
@@ -75,7 +75,7 @@ function located(store: { locate(id: string): string | undefined }, id: string):
 }
 
 /** Everything that a store can have. */
-const ALL = ["idsOf", "all", "deleteExpired", "subscribe", "close"] as const;
+const ALL = ["idsOfUser", "all", "deleteExpired", "subscribe", "close"] as const;
 
 describe("fileStore and the store contract", () => {
   it.each(storeContract((given) => fileStore({ directory: fresh(), ...given }), { capabilities: ALL }))(
@@ -98,7 +98,7 @@ describe("fileStore and the store contract, over two stores on one directory", (
       update: (id, stored, expected) => next().update(id, stored, expected),
       touch: (id, expiresAt) => next().touch(id, expiresAt),
       delete: (id) => next().delete(id),
-      idsOf: (owner) => next().idsOf(owner),
+      idsOfUser: (userId) => next().idsOfUser(userId),
       all: () => next().all(),
       deleteExpired: (limit) => one.deleteExpired(limit),
       close: async () => void (await Promise.all([one.close(), other.close()])),
@@ -128,7 +128,7 @@ describe("fileStore: its directory", () => {
 
   it.skipIf(!hasModes)("and all in it is open to this user alone", async () => {
     const { store } = watched();
-    await store.create("a", session({ owner: "ada" }));
+    await store.create("a", session({ userId: "ada" }));
     expect(statSync(store.directory).mode & 0o777).toBe(0o700);
     for (const entry of readdirSync(store.directory, { recursive: true, withFileTypes: true })) {
       const { mode } = statSync(join(entry.parentPath, entry.name));
@@ -256,7 +256,7 @@ describe("fileStore: its directory", () => {
       () => store.update("a", session({ version: 2 }), 1),
       () => store.touch("a", Date.now() + 2 * HOUR),
       () => store.delete("a"),
-      () => store.idsOf("ada"),
+      () => store.idsOfUser("ada"),
       () => store.deleteExpired(1),
     ]) {
       await expect(call()).rejects.toMatchObject({ code: "ENOENT" });
@@ -275,9 +275,9 @@ describe("fileStore: its directory", () => {
 
   it("may hold files that are nobody's", async () => {
     const { store, quarantined } = watched();
-    await store.create("a", session({ owner: "ada" }));
+    await store.create("a", session({ userId: "ada" }));
     const key = keyOf("a");
-    for (const tree of ["pointers", "contents", "owners"]) {
+    for (const tree of ["pointers", "contents", "users"]) {
       mkdirSync(join(store.directory, tree, "zzz"));
       writeFileSync(join(store.directory, tree, "README"), "");
       for (const shard of readdirSync(join(store.directory, tree))) {
@@ -290,7 +290,7 @@ describe("fileStore: its directory", () => {
     later();
     const reopened = fileStore(store.directory);
     expect(await reopened.read("a")).toBeDefined();
-    expect(await reopened.idsOf("ada")).toEqual(["a"]);
+    expect(await reopened.idsOfUser("ada")).toEqual(["a"]);
     expect(await reopened.deleteExpired(100)).toBe(0);
     const ids: string[] = [];
     for await (const id of reopened.all()) ids.push(id);
@@ -299,23 +299,23 @@ describe("fileStore: its directory", () => {
     expect(quarantined).toEqual([]);
   });
 
-  it("has no id and no owner in its names", async () => {
+  it("has no id and no user in its names", async () => {
     const { store } = watched();
-    const [id, owner] = ["id-to-be-found", "owner-to-be-found"];
-    await store.create(id, session({ owner }));
-    await store.update(id, session({ version: 2, owner }), 1);
+    const [id, userId] = ["id-to-be-found", "user-to-be-found"];
+    await store.create(id, session({ userId }));
+    await store.update(id, session({ version: 2, userId }), 1);
     expect(filesBelow(store.directory).filter((path) => /to-be-found/.test(path))).toEqual([]);
   });
 });
 
 describe("fileStore", () => {
-  it("keeps four files for a session with an owner at most, and none once it has ended", async () => {
+  it("keeps four files for a session with a user at most, and none once it has ended", async () => {
     const { store } = watched();
-    await store.create("a", session({ owner: "ada" }));
-    await store.update("a", session({ version: 2, owner: "grace" }), 1);
+    await store.create("a", session({ userId: "ada" }));
+    await store.update("a", session({ version: 2, userId: "grace" }), 1);
     await store.touch("a", Date.now() + 2 * HOUR);
-    await store.update("a", session({ version: 9, owner: "grace" }), 1);
-    await store.create("a", session({ owner: "ada" }));
+    await store.update("a", session({ version: 9, userId: "grace" }), 1);
+    await store.create("a", session({ userId: "ada" }));
     expect(filesBelow(store.directory)).toHaveLength(4);
     await store.delete("a");
     // What stays for two minutes is the news of its end, for the other processes.
@@ -428,7 +428,7 @@ describe("fileStore: damage", () => {
   for (const [name, damage] of Object.entries(damages)) {
     it(`puts aside a content with ${name}, and counts the session as missing`, async () => {
       const before = watched().store;
-      await before.create("a", session({ owner: "ada" }));
+      await before.create("a", session({ userId: "ada" }));
       damage(located(before, "a"));
       const { store, quarantined } = watched({ directory: before.directory });
       expect(await store.read("a")).toBeUndefined();
@@ -437,18 +437,18 @@ describe("fileStore: damage", () => {
       expect(quarantined[0]).toMatchObject({ id: "a", path: expect.stringContaining(join("quarantine", "")) });
       expect(lstatSync(quarantined[0]?.path ?? "")).toBeDefined();
       expect(await store.update("a", session({ version: 2 }), 1)).toBe(false);
-      expect(await store.idsOf("ada")).toEqual([]);
+      expect(await store.idsOfUser("ada")).toEqual([]);
       expect(await store.create("a", session())).toBe(true);
     });
   }
 
-  it("finds an owner's session again whose mark a cleaner of old files has taken", async () => {
+  it("finds a user's session again whose mark a cleaner of old files has taken", async () => {
     const { store } = watched();
-    await store.create("a", session({ owner: "ada" }));
-    for (const path of filesBelow(store.directory)) if (path.includes("/owners/")) unlinkSync(path);
-    expect(await store.idsOf("ada")).toEqual([]);
+    await store.create("a", session({ userId: "ada" }));
+    for (const path of filesBelow(store.directory)) if (path.includes("/users/")) unlinkSync(path);
+    expect(await store.idsOfUser("ada")).toEqual([]);
     await store.touch("a", Date.now() + 2 * HOUR);
-    expect(await store.idsOf("ada")).toEqual(["a"]);
+    expect(await store.idsOfUser("ada")).toEqual(["a"]);
   });
 
   it("puts aside a session whose content is missing", async () => {
@@ -473,10 +473,10 @@ describe("fileStore: damage", () => {
 
   it("leaves damaged sessions out of lists", async () => {
     const before = watched().store;
-    for (const id of ["a", "b"]) await before.create(id, session({ owner: "ada" }));
+    for (const id of ["a", "b"]) await before.create(id, session({ userId: "ada" }));
     truncateSync(located(before, "a"), 3);
     const { store, quarantined } = watched({ directory: before.directory });
-    expect(await store.idsOf("ada")).toEqual(["b"]);
+    expect(await store.idsOfUser("ada")).toEqual(["b"]);
     expect(quarantined).toHaveLength(1);
     expect(quarantined[0]?.id).toBeUndefined();
   });
@@ -495,7 +495,7 @@ describe("fileStore: damage", () => {
 
 async function crashed() {
   const { store } = watched();
-  await store.create("a", session({ owner: "ada" }));
+  await store.create("a", session({ userId: "ada" }));
   const content = located(store, "a");
   const orphan = content.replace(/\.[^.]*$/, ".0-0");
   const reservation = content.replace(/\.[^.]*$/, ".new");
@@ -526,28 +526,28 @@ describe("fileStore: what crashes leave behind", () => {
     expect(await store.create("a", session())).toBe(true);
   });
 
-  it("does not include the mark of a session that came back to its owner meanwhile", async () => {
+  it("does not include the mark of a session that came back to its user meanwhile", async () => {
     const { store } = watched();
-    await store.create("a", session({ owner: "ada" }));
-    // What a process does that has just seen the session leave this owner.
-    const marks = ownerMarks(filesIn(store.directory));
+    await store.create("a", session({ userId: "ada" }));
+    // What a process does that has just seen the session leave this user.
+    const marks = userMarkers(filesIn(store.directory));
     const mark = { tag: tagOf("ada"), key: keyOf("a") };
     marks.remove(mark);
-    expect(await store.idsOf("ada")).toEqual([]);
+    expect(await store.idsOfUser("ada")).toEqual([]);
     marks.restore([mark]);
-    expect(await store.idsOf("ada")).toEqual(["a"]);
+    expect(await store.idsOfUser("ada")).toEqual(["a"]);
   });
 
-  it("includes owners' marks, which are removed when they are met", async () => {
+  it("includes users' marks, which are removed when they are met", async () => {
     const { store } = await crashed();
-    const [mark] = filesBelow(join(store.directory, "owners"));
+    const [mark] = filesBelow(join(store.directory, "users"));
     if (mark === undefined) throw new Error("no mark");
     await store.delete("a");
     writeFileSync(mark, "");
-    expect(await store.idsOf("ada")).toEqual([]);
+    expect(await store.idsOfUser("ada")).toEqual([]);
     expect(existsSync(mark)).toBe(true);
     later();
-    expect(await store.idsOf("ada")).toEqual([]);
+    expect(await store.idsOfUser("ada")).toEqual([]);
     expect(existsSync(mark)).toBe(false);
   });
 });
@@ -568,14 +568,14 @@ describe("fileStore: deleteExpired", () => {
     const { store } = watched({ clock: () => time.now });
     for (let n = 0; n < 300; n += 1) {
       const expiresAt = time.now + (n % 3 === 0 ? HOUR : 1000 + n);
-      await store.create(`s${n}`, session({ expiresAt, ...(n % 2 === 0 ? { owner: `o${n % 20}` } : {}) }));
+      await store.create(`s${n}`, session({ expiresAt, ...(n % 2 === 0 ? { userId: `o${n % 20}` } : {}) }));
     }
     time.now += 2000;
     let forgotten = 0;
     for (let count = 7; count === 7; forgotten += count) count = await store.deleteExpired(7);
     expect(forgotten).toBe(200);
     expect(filesBelow(store.directory)).toHaveLength(100 * 2 + 50);
-    expect((await store.idsOf("o0")).length).toBe(5);
+    expect((await store.idsOfUser("o0")).length).toBe(5);
   });
 
   it("removes leftovers again soon after a clock that was ahead is set right", async () => {

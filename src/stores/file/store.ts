@@ -1,10 +1,10 @@
 import { Buffer } from "node:buffer";
 import { setTimeout as delay } from "node:timers/promises";
 import type { SessionStore, StoredSession, StoreListener } from "../../store.ts";
-import { collector, isOld, ownerMarks } from "./cleanup.ts";
+import { collector, isOld, userMarkers } from "./cleanup.ts";
 import { type Content, decodeContent, encodeContent } from "./content.ts";
 import { openDirectory } from "./directory.ts";
-import { fileFeed } from "./subscription.ts";
+import { fileSubscription } from "./subscription.ts";
 import {
   contentName,
   keyIn,
@@ -52,7 +52,7 @@ export interface FileStore extends SessionStore {
   /** The file that holds the session's content at this moment; each update writes another. */
   locate(id: string): string | undefined;
   subscribe(listener: StoreListener): () => void;
-  idsOf(owner: string): Promise<string[]>;
+  idsOfUser(userId: string): Promise<string[]>;
   all(): AsyncIterable<string>;
   deleteExpired(limit: number): Promise<number>;
   close(): Promise<void>;
@@ -84,8 +84,8 @@ export function fileStore(options: FileStoreOptions | string = {}): FileStore {
 
   const directory = openDirectory(given.directory);
   const files = filesIn(directory);
-  const marks = ownerMarks(files);
-  const feed = fileFeed(directory);
+  const marks = userMarkers(files);
+  const feed = fileSubscription(directory);
   const nonce = nonces();
   // What they say counts once the file system has confirmed it, by a rename that succeeds or by the pointer being
   // there, and every "no" comes from a listing.
@@ -200,7 +200,7 @@ export function fileStore(options: FileStoreOptions | string = {}): FileStore {
       if (found === undefined) return undefined;
       const { pointer, content } = found;
       const payload = Buffer.from(content.payload);
-      return { payload, version: pointer.version, expiresAt: pointer.expiresAt, owner: content.owner };
+      return { payload, version: pointer.version, expiresAt: pointer.expiresAt, userId: content.userId };
     },
 
     // The reservation, a name that can be made once only, becomes the pointer: so no two processes create one session.
@@ -209,7 +209,7 @@ export function fileStore(options: FileStoreOptions | string = {}): FileStore {
       checkStored(stored);
       const key = keyOf(id);
       if (!(await reserve(key))) return false;
-      const next = pointerOf(key, stored.version, nonce(), stored.expiresAt, tagOf(stored.owner));
+      const next = pointerOf(key, stored.version, nonce(), stored.expiresAt, tagOf(stored.userId));
       let written = false;
       let done = false;
       try {
@@ -230,7 +230,7 @@ export function fileStore(options: FileStoreOptions | string = {}): FileStore {
       }
       quietly(() => marks.set(next.tag, key));
       hints.saw(next);
-      hints.keep(key, { id, nonce: next.nonce, owner: stored.owner, payload: stored.payload });
+      hints.keep(key, { id, nonce: next.nonce, userId: stored.userId, payload: stored.payload });
       return true;
     },
 
@@ -241,7 +241,7 @@ export function fileStore(options: FileStoreOptions | string = {}): FileStore {
       checkStored(stored);
       const key = keyOf(id);
       const { extendOnly, expiresAt } = stored;
-      let next = pointerOf(key, stored.version, nonce(), expiresAt, tagOf(stored.owner));
+      let next = pointerOf(key, stored.version, nonce(), expiresAt, tagOf(stored.userId));
       let written = false;
       let marked = false;
       let done = false;
@@ -274,7 +274,7 @@ export function fileStore(options: FileStoreOptions | string = {}): FileStore {
             continue;
           }
           hints.saw(next);
-          hints.keep(key, { id, nonce: next.nonce, owner: stored.owner, payload: stored.payload });
+          hints.keep(key, { id, nonce: next.nonce, userId: stored.userId, payload: stored.payload });
           retire(key, old.nonce);
           if (old.tag !== next.tag) unmark(old);
         }
@@ -297,7 +297,7 @@ export function fileStore(options: FileStoreOptions | string = {}): FileStore {
           const next = pointerOf(key, old.version, old.nonce, expiresAt, old.tag);
           if (files.rename("pointers", old.name, "pointers", next.name)) {
             hints.saw(next);
-            // An owner's mark is a file that nobody else touches: a cleaner of old files may have taken it.
+            // A user's mark is a file that nobody else touches: a cleaner of old files may have taken it.
             quietly(() => marks.set(next.tag, key));
             return true;
           }
@@ -325,14 +325,14 @@ export function fileStore(options: FileStoreOptions | string = {}): FileStore {
       return feed.subscribe(listener);
     },
 
-    async idsOf(owner) {
+    async idsOfUser(userId) {
       open();
-      const tag = tagOf(owner);
+      const tag = tagOf(userId);
       const pause = slices();
       const ids: string[] = [];
       for (const { key, old } of marks.of(tag)) {
         const found = load(key);
-        if (found?.content.owner === owner) ids.push(found.content.id);
+        if (found?.content.userId === userId) ids.push(found.content.id);
         // A young mark may belong to a session that is just about to appear.
         else if (old) unmark({ tag, key });
         await pause();
@@ -369,8 +369,8 @@ export function fileStore(options: FileStoreOptions | string = {}): FileStore {
     },
   };
 
-  function writeContent(next: Pointer, id: string, { owner, payload }: StoredSession, spare?: string): void {
-    const bytes = encodeContent({ id, nonce: next.nonce, owner, payload });
+  function writeContent(next: Pointer, id: string, { userId, payload }: StoredSession, spare?: string): void {
+    const bytes = encodeContent({ id, nonce: next.nonce, userId, payload });
     const over = spare === undefined ? undefined : contentName(next.key, spare);
     files.write("contents", contentName(next.key, next.nonce), bytes, over);
   }

@@ -11,7 +11,7 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { fileFeed } from "./subscription.ts";
+import { fileSubscription } from "./subscription.ts";
 
 const MINUTE = 60_000;
 const START = 1_000_000 * MINUTE;
@@ -34,13 +34,13 @@ describe("fileFeed", () => {
   function listening() {
     const heard: string[] = [];
     const states: boolean[] = [];
-    const feed = fileFeed(directory);
+    const feed = fileSubscription(directory);
     const end = feed.subscribe({ ended: (id) => heard.push(id), listening: (is) => states.push(is) });
     return { heard, states, end, feed };
   }
 
   it("tells of what ends in another process, once, over turns of the minute", async () => {
-    const other = fileFeed(directory);
+    const other = fileSubscription(directory);
     other.tell("before");
     const { heard, states } = listening();
     for (let minute = 0; minute < 4; minute += 1) {
@@ -56,7 +56,7 @@ describe("fileFeed", () => {
   });
 
   it("says that it may have missed something when it has not looked for longer than news are kept", async () => {
-    const other = fileFeed(directory);
+    const other = fileSubscription(directory);
     const { heard, states } = listening();
     await lookOn();
     // Stopped, or asleep: others go on, and clear away what it has not read.
@@ -75,7 +75,7 @@ describe("fileFeed", () => {
     ["ahead", 60 * MINUTE],
     ["back", -60 * MINUTE],
   ])("hears what was told before the clock was set %s, and says that it may have missed something", async (_, by) => {
-    const other = fileFeed(directory);
+    const other = fileSubscription(directory);
     const { heard, states } = listening();
     other.tell("before");
     vi.setSystemTime(Date.now() + by);
@@ -95,7 +95,7 @@ describe("fileFeed", () => {
       },
       () => rmSync(join(directory, "ended"), { recursive: true }),
     ]) {
-      const other = fileFeed(directory);
+      const other = fileSubscription(directory);
       other.tell("earlier");
       const { heard, states, end } = listening();
       trouble();
@@ -109,7 +109,7 @@ describe("fileFeed", () => {
   });
 
   it("says that it can't hear while it can't read, and tells then what it finds", async () => {
-    const other = fileFeed(directory);
+    const other = fileSubscription(directory);
     mkdirSync(fileNow(), { recursive: true });
     const { heard, states } = listening();
     await lookOn();
@@ -132,7 +132,7 @@ describe("fileFeed", () => {
   });
 
   it("hears what comes after a line that a full disk has cut off, or a writer that died", async () => {
-    const other = fileFeed(directory);
+    const other = fileSubscription(directory);
     const { heard } = listening();
     other.tell("first");
     appendFileSync(fileNow(), "dG9y");

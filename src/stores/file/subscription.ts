@@ -1,7 +1,7 @@
 import { appendFileSync, closeSync, fstatSync, mkdirSync, openSync, readdirSync, readSync, unlinkSync } from "node:fs";
 import type { StoreListener } from "../../store.ts";
 import { orMissing, quietly } from "./files.ts";
-import { tellAll } from "../shared/listeners.ts";
+import { notifyAll } from "../shared/listeners.ts";
 
 /** How often the other processes' news are looked for, while anybody listens. */
 const POLL_MS = 100;
@@ -22,7 +22,7 @@ interface Followed {
  * Appending a line is atomic on a local file system. There is no watching by the kernel: it is told differently on every
  * system, and a look at a file's length ten times a second costs next to nothing.
  */
-export function fileFeed(directory: string) {
+export function fileSubscription(directory: string) {
   const folder = `${directory}/ended`;
   const listeners = new Set<StoreListener>();
   const followed = new Map<string, Followed>();
@@ -42,7 +42,7 @@ export function fileFeed(directory: string) {
   function nowListening(is: boolean): void {
     if (isListening === is) return;
     isListening = is;
-    tellAll(listeners, (listener) => listener.listening?.(is));
+    notifyAll(listeners, (listener) => listener.listening?.(is));
   }
 
   function append(lines: string): void {
@@ -125,7 +125,7 @@ export function fileFeed(directory: string) {
   }
 
   function look(): void {
-    for (const id of news()) tellAll(listeners, (listener) => listener.ended?.(id));
+    for (const id of news()) notifyAll(listeners, (listener) => listener.ended?.(id));
   }
 
   function stop(): void {

@@ -14,7 +14,7 @@ const session = (n: number): StoredSession => ({
   payload: Uint8Array.from({ length: n % 300 }, (_, index) => (index * n) % 256),
   version: 1 + n,
   expiresAt: START + HOUR + n,
-  owner: n % 3 === 0 ? undefined : `owner ${n % 7}\uD800`,
+  userId: n % 3 === 0 ? undefined : `user ${n % 7}\uD800`,
 });
 
 async function filled(count: number): Promise<ReturnType<typeof memory>> {
@@ -40,9 +40,9 @@ describe("copySessions", () => {
       expect(after.get(id)).toMatchObject(rest);
       expect(Buffer.from(after.get(id)!.payload)).toEqual(Buffer.from(payload));
     }
-    for (const owner of new Set([...before.values()].flatMap((one) => one.owner ?? []))) {
-      const theirs = [...before].filter(([, one]) => one.owner === owner).map(([id]) => id);
-      expect((await to.idsOf(owner)).toSorted()).toEqual(theirs.toSorted());
+    for (const userId of new Set([...before.values()].flatMap((one) => one.userId ?? []))) {
+      const theirs = [...before].filter(([, one]) => one.userId === userId).map(([id]) => id);
+      expect((await to.idsOfUser(userId)).toSorted()).toEqual(theirs.toSorted());
     }
     for (const [id, left] of await contents(from)) {
       if (id !== CONTROL_ID) expect(formOf(left)).toBe("marker");

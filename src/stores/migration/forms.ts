@@ -5,7 +5,7 @@ import type { SessionStore, StoredSession } from "../../store.ts";
 /*
  * What a move writes into the two stores beside sessions, each under the id of the session it stands for:
  *
- *   in `to`    staged:  the session as it was read, with its version and owner inside, so that it opens for nobody yet
+ *   in `to`    staged:  the session as it was read, with its version and user inside, so that it opens for nobody yet
  *   in `from`  marker:  "handed over": from now on `to` says what the session is
  *
  * Both carry the number of the handover where a session has its version, and every handover draws another. So a marker
@@ -36,10 +36,10 @@ export function formOf(stored: StoredSession | undefined): Form {
 
 export const drawNumber = (): number => randomInt(FIRST_NUMBER, LAST_NUMBER);
 
-/** The session in a wrapping: without an owner to be found by. */
-export function staged({ payload, version, expiresAt, owner }: StoredSession, number: number): StoredSession {
+/** The session in a wrapping: without a user to be found by. */
+export function staged({ payload, version, expiresAt, userId }: StoredSession, number: number): StoredSession {
   // As JSON, which keeps half a surrogate pair as it is.
-  const head = Buffer.from(JSON.stringify(owner === undefined ? [version] : [version, owner]));
+  const head = Buffer.from(JSON.stringify(userId === undefined ? [version] : [version, userId]));
   const length = Buffer.alloc(4);
   length.writeUInt32BE(head.length);
   return { payload: Buffer.concat([STAGED, length, head, payload]), version: number, expiresAt };
@@ -49,13 +49,13 @@ export function staged({ payload, version, expiresAt, owner }: StoredSession, nu
 export function unstaged({ payload, expiresAt }: StoredSession): StoredSession {
   const bytes = Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength);
   const headEnd = HEAD_AT + bytes.readUInt32BE(STAGED.length);
-  const [version, owner] = JSON.parse(bytes.toString("utf8", HEAD_AT, headEnd)) as [number, string?];
-  return { payload: bytes.subarray(headEnd), version, expiresAt, owner };
+  const [version, userId] = JSON.parse(bytes.toString("utf8", HEAD_AT, headEnd)) as [number, string?];
+  return { payload: bytes.subarray(headEnd), version, expiresAt, userId };
 }
 
-/** Takes the session's place: the owner's index goes on naming it, and it leaves by itself when the session would. */
-export function marker({ expiresAt, owner }: StoredSession, number: number): StoredSession {
-  return { payload: MARKER, version: number, expiresAt, owner };
+/** Takes the session's place: the user's index goes on naming it, and it leaves by itself when the session would. */
+export function marker({ expiresAt, userId }: StoredSession, number: number): StoredSession {
+  return { payload: MARKER, version: number, expiresAt, userId };
 }
 
 export function control(expiresAt: number): StoredSession {

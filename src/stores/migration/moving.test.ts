@@ -35,7 +35,7 @@ describe("movingStore, before a copy", () => {
   it("keeps everything in the old store, where others may still use that alone", async () => {
     const [from, to] = [memory(), memory()];
     const store = movingStore({ from, to });
-    await store.create("a", session("1", { owner: "ada" }));
+    await store.create("a", session("1", { userId: "ada" }));
     expect(textOf(await from.read("a"))).toBe("1");
     await store.update("a", session("2", { version: 2 }), 1);
     await from.update("a", session("3", { version: 3 }), 2);
@@ -49,12 +49,12 @@ describe("movingStore, before a copy", () => {
     const [from, to] = [memory(), memory()];
     const store = movingStore({ from, to });
     await to.close();
-    await store.create("a", session("1", { owner: "ada" }));
+    await store.create("a", session("1", { userId: "ada" }));
     expect(await store.update("a", session("2", { version: 2 }), 7)).toBe(false);
     expect(await store.touch("a", START + 2 * HOUR)).toBe(true);
     expect(await store.read("b")).toBeUndefined();
     expect(await store.touch("b", START + 2 * HOUR)).toBe(false);
-    expect(await store.idsOf!("ada")).toEqual(["a"]);
+    expect(await store.idsOfUser!("ada")).toEqual(["a"]);
     expect(await idsIn(store)).toEqual(["a"]);
     expect([await store.delete("a"), await store.delete("b")]).toEqual([true, false]);
   });
@@ -133,16 +133,16 @@ describe("movingStore, once a copy has begun", () => {
     expect(await idsIn(store)).toEqual(["new", "old"]);
   });
 
-  it("finds an owner's sessions wherever they are, and whoever they belong to by now", async () => {
+  it("finds a user's sessions wherever they are, and whoever they belong to by now", async () => {
     const [from, to] = [memory(), memory()];
     const store = movingStore({ from, to });
-    for (const id of ["moved", "left", "given"]) await store.create(id, session("", { owner: "ada" }));
+    for (const id of ["moved", "left", "given"]) await store.create(id, session("", { userId: "ada" }));
     await copySessions({ ...from, all: async function* () {} }, to);
-    await store.create("new", session("", { owner: "ada" }));
+    await store.create("new", session("", { userId: "ada" }));
     await store.touch("moved", START + 2 * HOUR);
-    await store.update("given", session("", { version: 2, owner: "grace" }), 1);
-    expect((await store.idsOf!("ada")).toSorted()).toEqual(["left", "moved", "new"]);
-    expect(await store.idsOf!("grace")).toEqual(["given"]);
+    await store.update("given", session("", { version: 2, userId: "grace" }), 1);
+    expect((await store.idsOfUser!("ada")).toSorted()).toEqual(["left", "moved", "new"]);
+    expect(await store.idsOfUser!("grace")).toEqual(["given"]);
   });
 
   it("says that one id stands for two sessions, rather than choose", async () => {
@@ -224,7 +224,7 @@ describe("movingStore", () => {
       await browsers[1]!.copy(during).visit((s) => s.update("n", (n = 0) => n + 100));
       const after = createSessions<{ n: number }>({ secretKey: KEYS[0], clock, store: to });
       for (const [n, browser] of browsers.entries()) {
-        expect(await browser.copy(after).owner()).toBe(`user ${n}`);
+        expect(await browser.copy(after).userId()).toBe(`user ${n}`);
         expect((await browser.copy(after).data()).n! % 100).toBe(n);
       }
     }
@@ -243,8 +243,8 @@ describe("movingStore", () => {
     late.data["late"] = true;
     await expect(end()).rejects.toMatchObject({ code: "ERR_SESSION_DECODE" });
     const moved = createSessions({ secretKey: KEYS[0], clock, store: to });
-    expect(await new Browser(moved).owner()).toBeUndefined();
-    expect(await ada.copy(moved).owner()).toBe("somebody");
+    expect(await new Browser(moved).userId()).toBeUndefined();
+    expect(await ada.copy(moved).userId()).toBe("somebody");
     expect(sessions).not.toBe(moved);
   });
 
@@ -265,14 +265,14 @@ describe("movingStore", () => {
     const now = () => time.now;
     const [from, to] = [memoryStore({ clock: now }), memoryStore({ clock: now })];
     const store = movingStore({ from, to });
-    await store.create("a", session("kept", { owner: "ada" }));
+    await store.create("a", session("kept", { userId: "ada" }));
     await copySessions(from, to);
     await store.read("a");
     await store.touch("a", START + 3 * HOUR);
     time.now += 2 * HOUR;
     expect(await from.read("a")).toBeUndefined();
     expect(textOf(await movingStore({ from, to }).read("a"))).toBe("kept");
-    expect(await store.idsOf!("ada")).toEqual(["a"]);
+    expect(await store.idsOfUser!("ada")).toEqual(["a"]);
     expect(await idsIn(store)).toEqual(["a"]);
     expect(await store.deleteExpired!(10)).toBe(1);
     expect(await store.delete("a")).toBe(true);
@@ -307,11 +307,13 @@ describe("movingStore", () => {
 
   it("can do what both stores can, and forgets what has expired in either", async () => {
     const both = movingStore({ from: memory(), to: memory() });
-    expect(Object.keys(both)).toEqual(expect.arrayContaining(["idsOf", "all", "subscribe", "deleteExpired", "close"]));
+    expect(Object.keys(both)).toEqual(
+      expect.arrayContaining(["idsOfUser", "all", "subscribe", "deleteExpired", "close"]),
+    );
     const { deleteExpired } = memory();
     const one = movingStore({ from: { ...five(memory()), deleteExpired }, to: memory() });
-    expect(Object.keys(one)).not.toEqual(expect.arrayContaining(["idsOf"]));
-    expect([one.idsOf, one.all, one.subscribe]).toEqual([undefined, undefined, undefined]);
+    expect(Object.keys(one)).not.toEqual(expect.arrayContaining(["idsOfUser"]));
+    expect([one.idsOfUser, one.all, one.subscribe]).toEqual([undefined, undefined, undefined]);
     expect(await one.deleteExpired!(5)).toBe(0);
     expect(movingStore({ from: five(memory()), to: five(memory()) }).deleteExpired).toBeUndefined();
     expect(both.announcesChanges).toBe(true);

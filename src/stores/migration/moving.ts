@@ -97,15 +97,15 @@ export function movingStore(options: MovingStoreOptions): SessionStore {
     },
   };
 
-  if (from.idsOf && to.idsOf) {
-    store.idsOf = async (owner) => {
+  if (from.idsOfUser && to.idsOfUser) {
+    store.idsOfUser = async (userId) => {
       open();
-      // In this order: what leaves the one meanwhile has left its marker, with the owner.
-      const ids = new Set(await from.idsOf!(owner));
+      // In this order: what leaves the one meanwhile has left its marker, with the user.
+      const ids = new Set(await from.idsOfUser!(userId));
       if (!(await underWay())) return [...ids];
-      for (const id of await to.idsOf!(owner)) ids.add(id);
+      for (const id of await to.idsOfUser!(userId)) ids.add(id);
       const owned: string[] = [];
-      for (const id of ids) if ((await read(id))?.owner === owner) owned.push(id);
+      for (const id of ids) if ((await read(id))?.userId === userId) owned.push(id);
       return owned;
     };
   }

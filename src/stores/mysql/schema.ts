@@ -43,10 +43,10 @@ export function mysqlSchema(options: MysqlSchemaOptions = {}): string {
   payload LONGBLOB NOT NULL,
   version BIGINT NOT NULL,
   expires_at BIGINT NOT NULL,
-  owner LONGBLOB NULL,
+  user_id LONGBLOB NULL,
   PRIMARY KEY (id),
   KEY expires_at (expires_at),
-  KEY owner (owner(255))
+  KEY user_id (user_id(255))
 ) ENGINE = InnoDB`;
 }
 

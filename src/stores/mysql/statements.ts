@@ -56,19 +56,19 @@ export function statementsFor(table: string, hasClock: boolean, timeout: number)
   const replaced = (column: string) => `${column} = IF(expires_at <= ${now}, VALUES(${column}), ${column})`;
 
   return {
-    read: told(`SELECT payload, version, expires_at, owner FROM ${table} WHERE id = ? AND expires_at > ${now}`, 4),
+    read: told(`SELECT payload, version, expires_at, user_id FROM ${table} WHERE id = ? AND expires_at > ${now}`, 4),
 
     // Assignments see those before them: the expiry, by which they decide, comes last.
-    create: `INSERT INTO ${table} (id, long_id, payload, version, owner, expires_at) VALUES (?, ?, ?, ?, ?, ?)
+    create: `INSERT INTO ${table} (id, long_id, payload, version, user_id, expires_at) VALUES (?, ?, ?, ?, ?, ?)
 ON DUPLICATE KEY UPDATE
   version = IF(LAST_INSERT_ID(IF(expires_at <= ${now}, ${EXPIRED_REPLACED}, ${LIVE_KEPT})) = ${EXPIRED_REPLACED},
     VALUES(version), version),
-  ${replaced("payload")}, ${replaced("owner")}, ${replaced("expires_at")}`,
+  ${replaced("payload")}, ${replaced("user_id")}, ${replaced("expires_at")}`,
     /** How often the time is compared with when creating. */
     createTimes: 4,
 
     // The expiry, by which the others decide, comes last.
-    update: `UPDATE ${table} SET ${unlessNear("payload")}, ${unlessNear("owner")}, version = IF(${said} = ${NEAR_END}, version, ?),
+    update: `UPDATE ${table} SET ${unlessNear("payload")}, ${unlessNear("user_id")}, version = IF(${said} = ${NEAR_END}, version, ?),
   ${unlessNear("expires_at", LATER)} WHERE id = ? AND version = ? AND expires_at > ${now}`,
 
     touch: `UPDATE ${table} SET version = IF(${said} > 0, version, version),
@@ -77,7 +77,7 @@ ON DUPLICATE KEY UPDATE
     held: {
       lock: `SELECT id FROM ${table} WHERE id = ? FOR UPDATE`,
 
-      update: `UPDATE ${table} SET payload = ?, owner = ?, expires_at = ${LATER}, version = IF(LAST_INSERT_ID(version) > 0, ?, version)
+      update: `UPDATE ${table} SET payload = ?, user_id = ?, expires_at = ${LATER}, version = IF(LAST_INSERT_ID(version) > 0, ?, version)
 WHERE id = ? AND version = ? AND expires_at > ${now}`,
 
       touch: `UPDATE ${table} SET version = LAST_INSERT_ID(version), expires_at = GREATEST(expires_at, CAST(? AS SIGNED))
@@ -86,13 +86,13 @@ WHERE id = ? AND expires_at > ${now}`,
 
     delete: `DELETE FROM ${table} WHERE id = ? AND expires_at > ${now}`,
 
-    idsOf: told(`SELECT id, long_id FROM ${table} WHERE owner = ? AND expires_at > ${now}`, 2),
+    idsOfUser: told(`SELECT id, long_id FROM ${table} WHERE user_id = ? AND expires_at > ${now}`, 2),
 
     firstPage: told(`(SELECT id, long_id, expires_at > ${now} FROM ${table} ORDER BY id LIMIT ${PAGE})`, 3),
     nextPage: told(`(SELECT id, long_id, expires_at > ${now} FROM ${table} WHERE id > ? ORDER BY id LIMIT ${PAGE})`, 3),
 
     /** Nothing but an error, if the table is another's. */
-    columns: told(`(SELECT id, long_id, payload, version, expires_at, owner FROM ${table} LIMIT 0)`, 6),
+    columns: told(`(SELECT id, long_id, payload, version, expires_at, user_id FROM ${table} LIMIT 0)`, 6),
 
     expired: told(`(SELECT id FROM ${table} WHERE expires_at <= ${now} ORDER BY expires_at LIMIT ${BATCH})`, 1),
 

@@ -87,7 +87,7 @@ describe("mysqlStore", () => {
     await store.update("a", stored, 1);
     await store.touch("a", 6000);
     await store.delete("a");
-    await store.idsOf("ada");
+    await store.idsOfUser("ada");
     expect(seen).toMatchObject({ lent: 6, released: 6, destroyed: 0 });
     for (const { sql, values } of seen.statements) {
       expect(sql).toContain(" `app`.`web` ");
@@ -103,7 +103,7 @@ describe("mysqlStore", () => {
     await store.update("a", stored, 1);
     await store.touch("a", 6000);
     await store.delete("a");
-    await store.idsOf("ada");
+    await store.idsOfUser("ada");
     await store.deleteExpired(5);
     for await (const id of store.all()) expect(id).toBe("none");
     for (const { sql, values } of seen.statements) {
@@ -263,9 +263,9 @@ describe("mysqlStore", () => {
   });
 
   it.each([
-    ["objects", { payload: Buffer.of(1), version: 1, expires_at: 5000, owner: null }],
+    ["objects", { payload: Buffer.of(1), version: 1, expires_at: 5000, userId: null }],
     ["arrays", [Buffer.of(1), 1, 5000, null]],
-    ["nested", { sojourn_sessions: { payload: Buffer.of(1), version: 1, expires_at: 5000, owner: null } }],
+    ["nested", { sojourn_sessions: { payload: Buffer.of(1), version: 1, expires_at: 5000, userId: null } }],
     [
       "with tables in their names, and long numbers as strings",
       { s_a: Buffer.of(1), s_b: "1", s_c: "5000", s_d: null },
@@ -276,7 +276,7 @@ describe("mysqlStore", () => {
   });
 
   it("says what to do about a pool that turns bytes into text", async () => {
-    const { pool } = fakePool(() => [{ payload: "x", version: 1, expires_at: 5000, owner: null }, { payload: "1" }]);
+    const { pool } = fakePool(() => [{ payload: "x", version: 1, expires_at: 5000, userId: null }, { payload: "1" }]);
     await expect(mysqlStore(pool).read("a")).rejects.toThrow(/have it return next\(\) for BLOB and VARBINARY/);
   });
 

@@ -26,7 +26,7 @@ export interface MysqlStoreOptions extends MysqlSchemaOptions {
 
 /** A {@link SessionStore} in MySQL or MariaDB. */
 export interface MysqlStore extends SessionStore {
-  idsOf(owner: string): Promise<string[]>;
+  idsOfUser(userId: string): Promise<string[]>;
   all(): AsyncIterable<string>;
   deleteExpired(limit: number): Promise<number>;
   close(): Promise<void>;
@@ -67,17 +67,17 @@ export function mysqlStore(pool: MysqlPool | MysqlPromisePool, options: MysqlSto
       open();
       const [row] = await asking.rows(statements.read, [keyOf(id).key, ...now()]);
       if (row === undefined) return undefined;
-      const [payload, version, expiresAt, owner] = row as [Buffer, unknown, unknown, Buffer | null];
+      const [payload, version, expiresAt, userId] = row as [Buffer, unknown, unknown, Buffer | null];
       const found = { payload, version: numberIn(version), expiresAt: numberIn(expiresAt) };
-      return owner === null ? found : { ...found, owner: textOf(owner) };
+      return userId === null ? found : { ...found, userId: textOf(userId) };
     },
 
     async create(id, stored) {
       open();
       checkStored(stored);
       const { key, longId } = keyOf(id);
-      const { payload, owner } = blobsOf(stored);
-      const values = [key, longId, payload, stored.version, owner, stored.expiresAt];
+      const { payload, userId } = blobsOf(stored);
+      const values = [key, longId, payload, stored.version, userId, stored.expiresAt];
       const { insertId } = await asking.write(statements.create, [...values, ...now(statements.createTimes)]);
       return insertId !== LIVE_KEPT;
     },
@@ -85,17 +85,17 @@ export function mysqlStore(pool: MysqlPool | MysqlPromisePool, options: MysqlSto
     async update(id, stored, expectedVersion) {
       open();
       checkStored(stored);
-      const { payload, owner } = blobsOf(stored);
+      const { payload, userId } = blobsOf(stored);
       const { version } = stored;
       const ending = [stored.expiresAt, Number(stored.extendOnly === true)];
       const { key } = keyOf(id);
       const at = now();
       const whose = [key, expectedVersion];
-      const values = [...at, payload, ...at, owner, ...at, version, ...at, ...ending, ...whose, ...at];
+      const values = [...at, payload, ...at, userId, ...at, version, ...at, ...ending, ...whose, ...at];
       const { insertId } = await asking.write(statements.update, values, {
         lock: { sql: statements.held.lock, values: [key] },
         sql: statements.held.update,
-        values: () => [payload, owner, ...ending, version, ...whose, ...now()],
+        values: () => [payload, userId, ...ending, version, ...whose, ...now()],
       });
       return insertId > 0;
     },
@@ -119,9 +119,9 @@ export function mysqlStore(pool: MysqlPool | MysqlPromisePool, options: MysqlSto
       return affectedRows > 0;
     },
 
-    async idsOf(owner) {
+    async idsOfUser(userId) {
       open();
-      const rows = await asking.rows(statements.idsOf, [bytesOf(owner), ...now()]);
+      const rows = await asking.rows(statements.idsOfUser, [bytesOf(userId), ...now()]);
       return rows.map(idIn);
     },
 
@@ -170,8 +170,8 @@ export function mysqlStore(pool: MysqlPool | MysqlPromisePool, options: MysqlSto
 }
 
 // A copy: it may be a while before a connection is free.
-function blobsOf({ payload, owner }: StoredSession): { payload: Buffer; owner: Buffer | null } {
-  return { payload: Buffer.from(payload), owner: owner === undefined ? null : bytesOf(owner) };
+function blobsOf({ payload, userId }: StoredSession): { payload: Buffer; userId: Buffer | null } {
+  return { payload: Buffer.from(payload), userId: userId === undefined ? null : bytesOf(userId) };
 }
 
 function idIn([key, longId]: unknown[]): string {

@@ -2,7 +2,7 @@ import { Buffer } from "node:buffer";
 import { createHash } from "node:crypto";
 
 /*
- * Ids and owners are kept as bytes, which no collation folds: UTF-8, so that they can be read in the table, or, for a
+ * Ids and users are kept as bytes, which no collation folds: UTF-8, so that they can be read in the table, or, for a
  * string with half a surrogate pair, 0xFF and UTF-16. No UTF-8 has a byte 0xFF or 0xFE.
  */
 const UTF16 = Buffer.of(0xff);

@@ -50,18 +50,18 @@ export function postgresSchema(options: PostgresSchemaOptions = {}): string {
   return schemaOf(tableNames("postgresSchema", options.table));
 }
 
-// The index on owners is on their beginning: an owner may be longer than an entry of an index.
+// The index on users is on their beginning: a user may be longer than an entry of an index.
 function schemaOf({ quoted, table }: TableNames): string {
   return `CREATE TABLE IF NOT EXISTS ${quoted} (
   id text COLLATE "C" PRIMARY KEY,
   version bigint NOT NULL,
   expires_at bigint NOT NULL,
-  owner text COLLATE "C",
+  user_id text COLLATE "C",
   long_id text COLLATE "C",
   payload bytea NOT NULL
 );
 CREATE INDEX IF NOT EXISTS "${table}_expires_at" ON ${quoted} (expires_at);
-CREATE INDEX IF NOT EXISTS "${table}_owner" ON ${quoted} (left(owner, 255)) WHERE owner IS NOT NULL;
+CREATE INDEX IF NOT EXISTS "${table}_user" ON ${quoted} (left(user_id, 255)) WHERE user_id IS NOT NULL;
 `;
 }
 
@@ -82,7 +82,7 @@ SELECT pg_advisory_xact_lock(${LOCK}, hashtext('${names.quoted}'));
 ${schemaOf(names)}`);
   try {
     await connection.script(
-      `SELECT id, version, expires_at, owner, long_id, payload FROM ${names.quoted} WHERE id = '' LIMIT 0`,
+      `SELECT id, version, expires_at, user_id, long_id, payload FROM ${names.quoted} WHERE id = '' LIMIT 0`,
     );
   } catch (cause) {
     const advice = "give postgresStore and migratePostgres another name as their table option";

@@ -42,17 +42,17 @@ SELECT id, expires_at FROM ${quoted} WHERE id = $2::text${more} AND expires_at >
   const isHeld = `FROM held WHERE kept.id = held.id AND held.expires_at > ${now}`;
   // An expiry with a + may only extend.
   const update = `UPDATE ${quoted} AS kept
-SET version = $3::text::bigint, owner = $5::text, payload = decode($6::text, 'base64'),
+SET version = $3::text::bigint, user_id = $5::text, payload = decode($6::text, 'base64'),
 expires_at = greatest($4::text::bigint, CASE WHEN left($4::text, 1) = '+' THEN held.expires_at END)
 ${isHeld} RETURNING ${text("kept.id")} AS id`;
 
   return {
-    read: statement(`SELECT version::text, expires_at::text, ${text("owner")}, encode(payload, 'base64'), ${text("id")}
+    read: statement(`SELECT version::text, expires_at::text, ${text("user_id")}, encode(payload, 'base64'), ${text("id")}
 FROM ${quoted} WHERE id = $2::text AND expires_at > ${now}`),
 
-    create: statement(`INSERT INTO ${quoted} AS kept (id, version, expires_at, owner, payload, long_id)
+    create: statement(`INSERT INTO ${quoted} AS kept (id, version, expires_at, user_id, payload, long_id)
 VALUES ($2::text, $3::text::bigint, $4::text::bigint, $5::text, decode($6::text, 'base64'), $7::text)
-ON CONFLICT (id) DO UPDATE SET version = excluded.version, expires_at = excluded.expires_at, owner = excluded.owner,
+ON CONFLICT (id) DO UPDATE SET version = excluded.version, expires_at = excluded.expires_at, user_id = excluded.user_id,
 payload = excluded.payload WHERE kept.expires_at <= ${now} RETURNING ${text("kept.id")}`),
 
     // $8: what to announce, or NULL.
@@ -70,8 +70,8 @@ DELETE FROM ${quoted} WHERE id = $2::text
 RETURNING CASE WHEN expires_at > ${now} THEN 'live' ELSE 'expired' END AS state, ${text("id")} AS id
 ) SELECT state, CASE WHEN state = 'live' AND $3::text IS NOT NULL THEN ${announce}$3::text) END::text, id FROM ended`),
 
-    idsOf: statement(`SELECT ${text("coalesce(long_id, id)")}, ${text("owner")} FROM ${quoted}
-WHERE left(owner, 255) = left($2::text, 255) AND owner = $2::text AND expires_at > ${now}`),
+    idsOfUser: statement(`SELECT ${text("coalesce(long_id, id)")}, ${text("user_id")} FROM ${quoted}
+WHERE left(user_id, 255) = left($2::text, 255) AND user_id = $2::text AND expires_at > ${now}`),
 
     // $2: where the batch begins. Ordered by the column that the index is on, and not by what the result calls so.
     all: statement(`SELECT ${text("id")}, ${text("coalesce(long_id, id)")} FROM ${quoted} AS kept

@@ -154,7 +154,7 @@ describe("postgresStore", () => {
     }
   });
 
-  it("believes no reply that names another session or owner", async () => {
+  it("believes no reply that names another session or user", async () => {
     const store = postgresStore(answering(() => [["live", "y"]]));
     const given = { payload: new Uint8Array(1), version: 2, expiresAt: Date.now() + 1000 };
     const asked = [
@@ -163,7 +163,7 @@ describe("postgresStore", () => {
       store.update("x", given, 1),
       store.touch("x", 1),
       store.delete("x"),
-      store.idsOf("x"),
+      store.idsOfUser("x"),
     ];
     for (const each of asked) await expect(each).rejects.toThrow(/reply to another statement.*a client of its own/);
     expect(await store.delete("y")).toBe(true);
@@ -218,7 +218,7 @@ describe("encodeText", () => {
     expect(new Set(TEXTS.map(encodeText)).size).toBe(TEXTS.length);
   });
 
-  it("leaves ordinary ids and owners readable", () => {
+  it("leaves ordinary ids and users readable", () => {
     for (const text of ["V7Zq0c-x_1dJm3n4b5v6cA", "ada@example.org", "user:42"]) expect(encodeText(text)).toBe(text);
   });
 });

@@ -2,7 +2,7 @@ import { Buffer } from "node:buffer";
 import { setTimeout as delay } from "node:timers/promises";
 import type { SessionStore, SessionUpdate, StoreListener } from "../../store.ts";
 import { type PostgresClient, postgresConnection, type Row } from "./client.ts";
-import { type Feed, postgresFeed } from "./subscription.ts";
+import { type Feed, postgresSubscription } from "./subscription.ts";
 import { tableNames } from "./schema.ts";
 import { CHANGED, ENDED, LONGEST_ANNOUNCED, type Statement, statementsFor } from "./statements.ts";
 import { decodeText, encodeText, keyOf } from "./text.ts";
@@ -46,7 +46,7 @@ export interface PostgresStoreOptions {
 export interface PostgresStore extends SessionStore {
   readonly announcesChanges: boolean;
   subscribe(listener: StoreListener): () => void;
-  idsOf(owner: string): Promise<string[]>;
+  idsOfUser(userId: string): Promise<string[]>;
   all(): AsyncIterable<string>;
   deleteExpired(limit: number): Promise<number>;
   close(): Promise<void>;
@@ -128,7 +128,7 @@ export function postgresStore(client: PostgresClient, options: PostgresStoreOpti
   const ask = (statement: Statement, ...values: (string | null)[]): Promise<readonly Row[]> =>
     run(statement, [time(), ...values]);
 
-  /** Asks about the rows of one session or one owner, which the first value names. */
+  /** Asks about the rows of one session or one user, which the first value names. */
   async function askOf(statement: Statement, whose: string, ...values: (string | null)[]): Promise<readonly Row[]> {
     const rows = await ask(statement, whose, ...values);
     for (const row of rows) if (row.at(-1) !== whose) throw new Error(MIXED_UP);
@@ -151,12 +151,12 @@ export function postgresStore(client: PostgresClient, options: PostgresStoreOpti
     async read(id) {
       const [row] = await askOf(statements.read, keyOf(id).key);
       if (row === undefined) return undefined;
-      const [version, expiresAt, owner, payload] = row;
+      const [version, expiresAt, userId, payload] = row;
       return {
         payload: Buffer.from(payload ?? "", "base64"),
         version: Number(version),
         expiresAt: Number(expiresAt),
-        owner: typeof owner === "string" ? decodeText(owner) : undefined,
+        userId: typeof userId === "string" ? decodeText(userId) : undefined,
       };
     },
 
@@ -188,7 +188,7 @@ export function postgresStore(client: PostgresClient, options: PostgresStoreOpti
 
     subscribe(listener) {
       open();
-      feed ??= postgresFeed({
+      feed ??= postgresSubscription({
         channel: names.channel,
         connection: hearing,
         announce: (text) => run(statements.echo, [text]),
@@ -196,8 +196,8 @@ export function postgresStore(client: PostgresClient, options: PostgresStoreOpti
       return feed.subscribe(listener);
     },
 
-    async idsOf(owner) {
-      const rows = await askOf(statements.idsOf, encodeText(owner));
+    async idsOfUser(userId) {
+      const rows = await askOf(statements.idsOfUser, encodeText(userId));
       return rows.map(([id]) => decodeText(id ?? ""));
     },
 
@@ -222,10 +222,10 @@ export function postgresStore(client: PostgresClient, options: PostgresStoreOpti
   };
 }
 
-function columnsOf({ version, expiresAt, extendOnly, owner, payload }: SessionUpdate): (string | null)[] {
+function columnsOf({ version, expiresAt, extendOnly, userId, payload }: SessionUpdate): (string | null)[] {
   const bytes = Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength);
   const ending = (extendOnly ? "+" : "") + String(expiresAt);
-  return [String(version), ending, owner === undefined ? null : encodeText(owner), bytes.toString("base64")];
+  return [String(version), ending, userId === undefined ? null : encodeText(userId), bytes.toString("base64")];
 }
 
 function announcement(kind: string, id: string): string | null {

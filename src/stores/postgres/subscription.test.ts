@@ -3,7 +3,7 @@ import { runInNewContext } from "node:vm";
 import { describe, expect, it, vi } from "vitest";
 import { until } from "../../../test/support/throwaway.ts";
 import type { Ears, Listening } from "./client.ts";
-import { postgresFeed } from "./subscription.ts";
+import { postgresSubscription } from "./subscription.ts";
 
 setFlagsFromString("--expose-gc");
 
@@ -39,7 +39,7 @@ function stage({ heals = false, pings = true } = {}) {
     state.announced += 1;
     if (!state.deaf) state.ears?.heard(text);
   };
-  const feed = postgresFeed({ channel: "c", connection, announce, interval: 30 });
+  const feed = postgresSubscription({ channel: "c", connection, announce, interval: 30 });
   const states: boolean[] = [];
   return { state, feed, states, listening: (is: boolean) => void states.push(is) };
 }
@@ -194,7 +194,7 @@ describe("postgresFeed", () => {
     const gc = runInNewContext("gc") as () => void;
     let ears: Ears | undefined;
     const looks: WeakRef<object>[] = [];
-    const feed = postgresFeed({
+    const feed = postgresSubscription({
       channel: "c",
       interval: 1,
       connection: {

@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { setTimeout as delay } from "node:timers/promises";
 import type { StoreListener } from "../../store.ts";
-import { tellAll } from "../shared/listeners.ts";
+import { notifyAll } from "../shared/listeners.ts";
 import type { Listening, PostgresConnection } from "./client.ts";
 import { CHANGED, ECHO, ENDED } from "./statements.ts";
 import { decodeText } from "./text.ts";
@@ -39,7 +39,7 @@ const LONGEST_PAUSE = 5000;
 const LONGEST_ENDING = 1000;
 
 /** Listens while anybody wants to hear, on one connection for all, and gets another when that is lost. */
-export function postgresFeed({ channel, connection, announce, interval = INTERVAL }: FeedOptions): Feed {
+export function postgresSubscription({ channel, connection, announce, interval = INTERVAL }: FeedOptions): Feed {
   const listeners = new Set<StoreListener>();
   let turn: Turn | undefined;
   let unreserve: (() => void) | undefined;
@@ -51,14 +51,14 @@ export function postgresFeed({ channel, connection, announce, interval = INTERVA
   function nowListening(is: boolean): void {
     if (isListening === is) return;
     isListening = is;
-    tellAll(listeners, (listener) => listener.listening?.(is));
+    notifyAll(listeners, (listener) => listener.listening?.(is));
   }
 
   function hear(payload: string): void {
     if (payload === turn?.echo) turn.echoed();
     const id = decodeText(payload.slice(1));
-    if (payload.startsWith(ENDED)) tellAll(listeners, (listener) => listener.ended?.(id));
-    if (payload.startsWith(CHANGED)) tellAll(listeners, (listener) => listener.changed?.(id));
+    if (payload.startsWith(ENDED)) notifyAll(listeners, (listener) => listener.ended?.(id));
+    if (payload.startsWith(CHANGED)) notifyAll(listeners, (listener) => listener.changed?.(id));
   }
 
   async function keepListening(mine: Turn): Promise<void> {
@@ -163,7 +163,7 @@ export function postgresFeed({ channel, connection, announce, interval = INTERVA
         listening: (is) => given.listening?.(is),
       };
       listeners.add(listener);
-      tellAll([listener], () => listener.listening?.(isListening));
+      notifyAll([listener], () => listener.listening?.(isListening));
       if (turn === undefined) {
         turn = newTurn();
         void keepListening(turn);

@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 
 /*
- * Ids and owners are kept as printable ASCII: themselves where they are that, and else with \uXXXX for each UTF-16 unit
+ * Ids and users are kept as printable ASCII: themselves where they are that, and else with \uXXXX for each UTF-16 unit
  * that is not. So a database of any encoding can hold them, NUL and half a surrogate pair with them, and no collation
  * folds two into one.
  */

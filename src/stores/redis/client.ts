@@ -165,7 +165,7 @@ function nodeRedisCluster(cluster: NodeRedisCluster): RedisClient {
     primaries: (name) =>
       clusterPrimaries(
         {
-          ownerOf: (slot) => cluster.slots[slot]?.master,
+          nodeOf: (slot) => cluster.slots[slot]?.master,
           sendTo: async (slot) => sender(await cluster.nodeClient(cluster.slots[slot]!.master as never)),
           visit: (key) => send(key, ["GET", key]),
         },
@@ -221,7 +221,7 @@ function ioRedisCluster(cluster: IoRedisCluster): RedisClient {
     primaries: (name) =>
       clusterPrimaries(
         {
-          ownerOf: (slot) => cluster.slots[slot]?.[0],
+          nodeOf: (slot) => cluster.slots[slot]?.[0],
           async sendTo(slot) {
             const node = nodeAt(slot);
             return node && ioRedisSend(node);

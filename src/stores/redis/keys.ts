@@ -5,7 +5,7 @@ import { groupOf, groupTags } from "./channels.ts";
 // Sessions and indexes are told apart by what follows the prefix, a character that none of the others begins with:
 //   sojourn:<id>            a session, under an id as Sojourn makes them
 //   sojourn:~<id>           one under any other id, in UTF-16 as base64url
-//   sojourn:@<hash>         the index of an owner's sessions
+//   sojourn:@<hash>         the index of a user's sessions
 //   sojourn:@@changes       the channel
 //   sojourn:@@changes{<n>}  one for a group of a cluster's slots
 
@@ -23,8 +23,8 @@ export interface RedisKeys {
   /** Matches every session's key, among others. */
   readonly pattern: string;
   session(id: string): string;
-  /** The key of the index of an owner's sessions. */
-  index(owner: string): string;
+  /** The key of the index of a user's sessions. */
+  index(userId: string): string;
   /** A session's id as keys, indexes and messages have it. */
   name(id: string): string;
   /** The id of such a name. */
@@ -49,7 +49,7 @@ export function redisKeys(given: string): RedisKeys {
     shardChannelOf: (key) => `${prefix}@@changes{${groupTags()[groupOf(key)]!}}`,
     pattern: `${prefix.replaceAll(/[\\*?[\]^-]/g, "\\$&")}*`,
     session: (id) => prefix + name(id),
-    index: (owner) => `${prefix}@${hashOf(owner)}`,
+    index: (userId) => `${prefix}@${hashOf(userId)}`,
     name,
     idOf,
     idIn(key) {
@@ -60,7 +60,7 @@ export function redisKeys(given: string): RedisKeys {
   };
 }
 
-/** Of fixed length, and tells nothing of the owner. What shares a hash shares an index, which is verified anyway. */
-function hashOf(owner: string): string {
-  return createHash("sha256").update(owner, "utf16le").digest("base64url").slice(0, 22);
+/** Of fixed length, and tells nothing of the user. What shares a hash shares an index, which is verified anyway. */
+function hashOf(userId: string): string {
+  return createHash("sha256").update(userId, "utf16le").digest("base64url").slice(0, 22);
 }

@@ -17,7 +17,7 @@ export interface Primaries {
 
 /** What a cluster's client knows of it. */
 interface KnownCluster {
-  ownerOf(slot: number): unknown;
+  nodeOf(slot: number): unknown;
   /** Fulfilled with `undefined` while it has no connection there. */
   sendTo(slot: number): Promise<Send | undefined>;
   /** Asks for a key: so the client learns where its slot is now, and connects. */
@@ -42,7 +42,7 @@ export async function clusterPrimaries(cluster: KnownCluster, name: string): Pro
   for (let look = 0; look < LOOKS; look += 1) {
     // One after the other: the first visit mostly teaches the client all.
     for (const slot of unknown) await cluster.visit(`${name}{${tagIn(slot)}}`);
-    const mine = boundsOf((slot) => cluster.ownerOf(slot));
+    const mine = boundsOf((slot) => cluster.nodeOf(slot));
     const gap = mine.find(([, owner]) => owner === undefined);
     const sends = new Map<unknown, Send>();
     const unreached = new Map<unknown, number>();
@@ -66,10 +66,10 @@ export async function clusterPrimaries(cluster: KnownCluster, name: string): Pro
   throw new Error("not every primary of the cluster is known at the moment");
 }
 
-function boundsOf(ownerOf: (slot: number) => unknown): Bounds {
+function boundsOf(nodeOf: (slot: number) => unknown): Bounds {
   const bounds: [number, unknown][] = [];
   for (let slot = 0; slot < SLOTS; slot += 1) {
-    const owner = ownerOf(slot);
+    const owner = nodeOf(slot);
     if (slot === 0 || owner !== bounds.at(-1)![1]) bounds.push([slot, owner]);
   }
   return bounds;
@@ -77,11 +77,11 @@ function boundsOf(ownerOf: (slot: number) => unknown): Bounds {
 
 /** The reply to CLUSTER SLOTS: from, to, the primary with its address and id, its replicas. */
 function slotsIn(reply: unknown): Bounds {
-  const owners: (string | undefined)[] = [];
+  const users: (string | undefined)[] = [];
   for (const [from, to, [, , id]] of reply as [unknown, unknown, (number | string | Buffer | null)[]][]) {
-    for (let slot = Number(from); slot <= Number(to); slot += 1) owners[slot] = String(id);
+    for (let slot = Number(from); slot <= Number(to); slot += 1) users[slot] = String(id);
   }
-  return boundsOf((slot) => owners[slot]);
+  return boundsOf((slot) => users[slot]);
 }
 
 /** A client may have other names for the servers: so it is compared which slots belong together. */

@@ -16,13 +16,13 @@ function script(text: string): Script {
 export const DONE = 1;
 /** A reply: there is no such session, or it has another version. */
 export const REFUSED = 0;
-/** A reply: nothing was done, the owner's index must name the session first. */
+/** A reply: nothing was done, the user's index must name the session first. */
 export const NOT_INDEXED = -1;
 
 // Each script touches one key, the session's. They judge by what the server has: a key that has expired is not there.
 // The bytes of a value are described in redis-record.ts; Lua counts from 1.
 
-// `at`: where the ownership begins. `first`: the beginning of a value, enough for the owner.
+// `at`: where the ownership begins. `first`: the beginning of a value, enough for the user.
 // `repeated`: a client may send a command again after it lost its connection; the value then is there already, but for
 // the times that touching moves. Writing a byte of it anew lets WAIT count it as a write of this connection too.
 // `gone`: there is no such key here. On a replica, which may be behind, to delete it is an error, and no quiet "no".
@@ -89,7 +89,7 @@ local function replied(reply)
 end
 `;
 
-// What nearly every update is: the same owner as before, or none, indexed for long enough, and nobody to tell. It comes
+// What nearly every update is: the same user as before, or none, indexed for long enough, and nobody to tell. It comes
 // before the helpers, which the server makes anew for every run: an update takes half its time this way.
 const USUAL = `
 local flags = string.byte(ARGV[1], 7)
@@ -129,11 +129,11 @@ return 0
 `);
 
 /**
- * ARGV: the value, its end, the version expected, the length of the owner at the end of the value's head, whether the
+ * ARGV: the value, its end, the version expected, the length of the user at the end of the value's head, whether the
  * index names the session until indexedUntil of the value ('1' or '0'; with '+' behind it the session's end is not moved
  * closer); the plain channel, a message and the shard's channel, or nothing.
  *
- * Where the owner is another than before, replies with the beginning of the value before.
+ * Where the user is another than before, replies with the beginning of the value before.
  */
 export const UPDATE = script(`${USUAL}${HELPERS}${NEWS}
 local head = first(KEYS[1])
@@ -189,7 +189,7 @@ return 1
 
 /**
  * ARGV: the plain channel, a message, and in a cluster the shard's channel. Replies with the beginning of the value of a
- * session that had an owner.
+ * session that had a user.
  */
 export const DELETE = script(`${HELPERS}${NEWS}
 local head = first(KEYS[1])
@@ -208,7 +208,7 @@ return 1
 `);
 
 /**
- * An owner's index: a sorted set of names with the instant until which each is sure to be in it. A score never comes
+ * A user's index: a sorted set of names with the instant until which each is sure to be in it. A score never comes
  * twice, so that whoever removes an entry removes the one it has seen, and not a newer one.
  *
  * ARGV: a name, until when, an instant safely past, what the key outlives its entries by. Replies with the score, and a

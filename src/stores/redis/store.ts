@@ -2,18 +2,18 @@ import { Buffer } from "node:buffer";
 import { type Duration, milliseconds } from "../../lifecycle/timeouts.ts";
 import type { SessionStore, StoredSession, StoreListener } from "../../store.ts";
 import { adaptClient, type RedisStoreClient, type Words } from "./client.ts";
-import { redisFeed } from "./subscription.ts";
+import { redisSubscription } from "./subscription.ts";
 import { redisKeys } from "./keys.ts";
 import { CHANGED, ENDED, runAndTell } from "./notifications.ts";
-import { ownerIndex } from "./users.ts";
+import { userIndex } from "./users.ts";
 import {
   decodeRecord,
   encodeRecord,
   instantBytes,
   LATEST,
-  ownerKind,
-  ownerSection,
-  ownershipOf,
+  userKind,
+  userSection,
+  indexedUserOf,
   versionBytes,
 } from "./value.ts";
 import { CREATE, DELETE, DONE, MARK, NOT_INDEXED, REFUSED, run, type Script, TOUCH, UPDATE } from "./scripts.ts";
@@ -54,14 +54,14 @@ export interface ReplicaOptions {
 export interface RedisStore extends SessionStore {
   readonly announcesChanges: boolean;
   subscribe(listener: StoreListener): () => void;
-  idsOf(owner: string): Promise<string[]>;
+  idsOfUser(userId: string): Promise<string[]>;
   /** Each session at least once; one may come twice while the server resizes its table. */
   all(): AsyncIterable<string>;
   close(): Promise<void>;
 }
 
 const SCAN_COUNT = 1000;
-const MOST_OWNERS = 5;
+const MOST_USERS = 5;
 
 /**
  * Keeps sessions in Redis 6.2 or later, or in Valkey: one server, one behind Sentinels, or a cluster.
@@ -79,8 +79,8 @@ export function redisStore(client: RedisStoreClient, options: RedisStoreOptions 
   if (typeof announceChanges !== "boolean") throw new TypeError("redisStore: announceChanges must be true or false");
   const adapted = adaptClient(client);
   const keys = redisKeys(prefix);
-  const owners = ownerIndex({ client: adapted, keys, write });
-  const feed = redisFeed(adapted, keys);
+  const users = userIndex({ client: adapted, keys, write });
+  const feed = redisSubscription(adapted, keys);
   const warned = warnOfEviction(adapted, keys);
   const confirmed = replicas && replicaWait(adapted, waitOf(replicas), patienceOf(replicas));
   let closed = false;
@@ -108,9 +108,9 @@ export function redisStore(client: RedisStoreClient, options: RedisStoreOptions 
   }
 
   /** Whose session it was is known from the reply, the beginning of its value. */
-  function disown(id: string, reply: unknown): void {
-    const ownership = Buffer.isBuffer(reply) ? ownershipOf(reply) : undefined;
-    if (ownership) owners.forget(id, ownership);
+  function removeFromIndex(id: string, reply: unknown): void {
+    const indexed = Buffer.isBuffer(reply) ? indexedUserOf(reply) : undefined;
+    if (indexed) users.forget(id, indexed);
   }
 
   return {
@@ -127,8 +127,8 @@ export function redisStore(client: RedisStoreClient, options: RedisStoreOptions 
       open();
       checkRecord(stored);
       warned();
-      const { owner, expiresAt } = stored;
-      const indexedUntil = owner === undefined ? 0 : await owners.add(owner, id, expiresAt);
+      const { userId, expiresAt } = stored;
+      const indexedUntil = userId === undefined ? 0 : await users.add(userId, id, expiresAt);
       const words = [encodeRecord(stored, indexedUntil), endOf(expiresAt)];
       return (await write(CREATE, keys.session(id), words)) === DONE;
     },
@@ -136,8 +136,8 @@ export function redisStore(client: RedisStoreClient, options: RedisStoreOptions 
     async update(id, stored, expectedVersion) {
       open();
       checkRecord(stored);
-      const { owner, expiresAt, extendOnly } = stored;
-      const length = owner === undefined ? 0 : ownerSection(owner).length;
+      const { userId, expiresAt, extendOnly } = stored;
+      const length = userId === undefined ? 0 : userSection(userId).length;
       const message = announceChanges ? CHANGED + keys.name(id) : undefined;
       const attempt = (indexedUntil: number) => {
         const record = encodeRecord(stored, indexedUntil);
@@ -149,12 +149,12 @@ export function redisStore(client: RedisStoreClient, options: RedisStoreOptions 
       if (reply === NOT_INDEXED && extendOnly) {
         // The end that the session keeps may be later than the one given, and move while it is looked at.
         for (let turns = 0; reply === NOT_INDEXED; turns += 1) {
-          if (turns === MOST_OWNERS) throw new Error("the session is extended faster than it can be indexed");
+          if (turns === MOST_USERS) throw new Error("the session is extended faster than it can be indexed");
           const found = await this.read(id);
-          reply = await attempt(await owners.add(owner!, id, Math.max(expiresAt, found?.expiresAt ?? 0)));
+          reply = await attempt(await users.add(userId!, id, Math.max(expiresAt, found?.expiresAt ?? 0)));
         }
-      } else if (reply === NOT_INDEXED) reply = await attempt(await owners.add(owner!, id, expiresAt));
-      disown(id, reply);
+      } else if (reply === NOT_INDEXED) reply = await attempt(await users.add(userId!, id, expiresAt));
+      removeFromIndex(id, reply);
       return reply !== REFUSED;
     },
 
@@ -164,12 +164,12 @@ export function redisStore(client: RedisStoreClient, options: RedisStoreOptions 
       const key = keys.session(id);
       const words: Words = [instantBytes(expiresAt), endOf(expiresAt)];
       let reply = await write(TOUCH, key, words);
-      // Each turn means that the session has got another owner since the last one.
+      // Each turn means that the session has got another user since the last one.
       for (let turns = 0; Buffer.isBuffer(reply); turns += 1) {
-        if (turns === MOST_OWNERS) throw new Error("the session changes its owner faster than it can be indexed");
-        const { owner } = ownershipOf(reply)!;
-        const until = await owners.add(owner, id, expiresAt);
-        reply = await write(TOUCH, key, [...words, instantBytes(until), ownerSection(owner), `${ownerKind(owner)}`]);
+        if (turns === MOST_USERS) throw new Error("the session changes its user faster than it can be indexed");
+        const { userId } = indexedUserOf(reply)!;
+        const until = await users.add(userId, id, expiresAt);
+        reply = await write(TOUCH, key, [...words, instantBytes(until), userSection(userId), `${userKind(userId)}`]);
       }
       return reply !== REFUSED;
     },
@@ -177,13 +177,13 @@ export function redisStore(client: RedisStoreClient, options: RedisStoreOptions 
     async delete(id) {
       open();
       const reply = await write(DELETE, keys.session(id), [], ENDED + keys.name(id));
-      disown(id, reply);
+      removeFromIndex(id, reply);
       return reply !== REFUSED;
     },
 
-    async idsOf(owner) {
+    async idsOfUser(userId) {
       open();
-      return owners.idsOf(owner);
+      return users.idsOfUser(userId);
     },
 
     subscribe(listener) {

@@ -1,6 +1,6 @@
 import { setTimeout as delay } from "node:timers/promises";
 import type { StoreListener } from "../../store.ts";
-import { tellAll } from "../shared/listeners.ts";
+import { notifyAll } from "../shared/listeners.ts";
 import type { RedisClient } from "./client.ts";
 import type { RedisKeys } from "./keys.ts";
 import { CHANGED, ENDED } from "./notifications.ts";
@@ -17,7 +17,7 @@ const LONGEST_PAUSE_MS = 2000;
  * to each primary. When one shows any trouble all are given up, and opened anew: so there is one way to be connected,
  * whichever the client.
  */
-export function redisFeed(client: Pick<RedisClient, "listen" | "isCluster">, keys: RedisKeys) {
+export function redisSubscription(client: Pick<RedisClient, "listen" | "isCluster">, keys: RedisKeys) {
   const listeners = new Set<StoreListener>();
   let isListening = false;
   /** Ends the connection that is there, or about to be. */
@@ -26,13 +26,13 @@ export function redisFeed(client: Pick<RedisClient, "listen" | "isCluster">, key
   function turn(is: boolean): void {
     if (isListening === is) return;
     isListening = is;
-    tellAll(listeners, (listener) => listener.listening?.(is));
+    notifyAll(listeners, (listener) => listener.listening?.(is));
   }
 
   function heard(message: string): void {
     const id = keys.idOf(message.slice(1));
-    if (message.startsWith(ENDED)) tellAll(listeners, (listener) => listener.ended?.(id));
-    else if (message.startsWith(CHANGED)) tellAll(listeners, (listener) => listener.changed?.(id));
+    if (message.startsWith(ENDED)) notifyAll(listeners, (listener) => listener.ended?.(id));
+    else if (message.startsWith(CHANGED)) notifyAll(listeners, (listener) => listener.changed?.(id));
   }
 
   /** One connection, from its opening to its end. Says whether it ever heard. */

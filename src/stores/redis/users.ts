@@ -1,7 +1,7 @@
 import { Buffer } from "node:buffer";
 import type { RedisClient, Words } from "./client.ts";
 import type { RedisKeys } from "./keys.ts";
-import { headLength, isOwnedBy, LATEST, ownerKind, ownerSection, type Ownership } from "./value.ts";
+import { headLength, isOwnedBy, LATEST, userKind, userSection, type IndexedUser } from "./value.ts";
 import { INDEX, NAMES, run, type Script, UNINDEX } from "./scripts.ts";
 
 /** What clocks of servers and processes may differ by. An index outlives its entries by it, and entries their time. */
@@ -14,12 +14,12 @@ interface Entry {
 }
 
 /**
- * The index of owners' sessions. An index and a session lie on different nodes of a cluster, so no script can write
- * both: a session is indexed before it is an owner's, for twice the time it is to live, and an entry goes when its
+ * The index of users' sessions. An index and a session lie on different nodes of a cluster, so no script can write
+ * both: a session is indexed before it is a user's, for twice the time it is to live, and an entry goes when its
  * session has been ended, or once its time is over and the session is seen to be gone. So an index names each live
  * session, and some others: whoever reads it looks at the sessions.
  */
-export function ownerIndex(given: {
+export function userIndex(given: {
   client: Pick<RedisClient, "send">;
   keys: RedisKeys;
   write: (script: Script, key: string, words: Words) => Promise<unknown>;
@@ -27,10 +27,10 @@ export function ownerIndex(given: {
   const { client, keys, write } = given;
 
   /** Nobody waits for it: what stays is found by its time. */
-  function remove(owner: string, entries: readonly Entry[]): void {
+  function remove(userId: string, entries: readonly Entry[]): void {
     if (entries.length === 0) return;
     const words = entries.flatMap(({ name, score }) => [name, score]);
-    write(UNINDEX, keys.index(owner), words).catch(() => {});
+    write(UNINDEX, keys.index(userId), words).catch(() => {});
   }
 
   function beginning(name: string, length: number): Promise<unknown> {
@@ -39,47 +39,47 @@ export function ownerIndex(given: {
   }
 
   /** Removes entries whose time is over, if their sessions are gone. */
-  async function tidy(owner: string, entries: readonly Entry[]): Promise<void> {
+  async function tidy(userId: string, entries: readonly Entry[]): Promise<void> {
     const heads = await Promise.all(entries.map(({ name }) => beginning(name, 1)));
     remove(
-      owner,
+      userId,
       entries.filter((_, index) => (heads[index] as Buffer).length === 0),
     );
   }
 
   /** The entries are asked for with their scores only here: those are what makes a long index slow to read. */
-  async function tidyPast(owner: string): Promise<void> {
-    const key = keys.index(owner);
+  async function tidyPast(userId: string): Promise<void> {
+    const key = keys.index(userId);
     const words = ["ZRANGEBYSCORE", key, "-inf", `${Date.now() - CLOCKS}`, "WITHSCORES", "LIMIT", "0", `${PAGE}`];
-    await tidy(owner, entriesIn(texts(await client.send(key, words))));
+    await tidy(userId, entriesIn(texts(await client.send(key, words))));
   }
 
   return {
-    /** Names a session in the index, before it is the owner's, and says until when it is sure to be there. */
-    async add(owner: string, id: string, expiresAt: number): Promise<number> {
+    /** Names a session in the index, before it is the user's, and says until when it is sure to be there. */
+    async add(userId: string, id: string, expiresAt: number): Promise<number> {
       const now = Date.now();
       const wanted = Math.min(LATEST - 1, expiresAt + Math.max(0, expiresAt - now));
       const words = [keys.name(id), `${wanted}`, `${now - CLOCKS}`, `${CLOCKS}`];
-      const [score, ...past] = texts(await write(INDEX, keys.index(owner), words));
-      if (past.length > 0) tidy(owner, entriesIn(past)).catch(() => {});
+      const [score, ...past] = texts(await write(INDEX, keys.index(userId), words));
+      if (past.length > 0) tidy(userId, entriesIn(past)).catch(() => {});
       return Math.min(LATEST, Number(score));
     },
 
     /** The session has ended, or is somebody else's. */
-    forget(id: string, { owner, indexedUntil }: Ownership): void {
-      remove(owner, [{ name: keys.name(id), score: `${indexedUntil}` }]);
+    forget(id: string, { userId, indexedUntil }: IndexedUser): void {
+      remove(userId, [{ name: keys.name(id), score: `${indexedUntil}` }]);
     },
 
     /**
-     * The ids of the owner's live sessions. A session that cannot be looked at fails the whole: it may be live.
+     * The ids of the user's live sessions. A session that cannot be looked at fails the whole: it may be live.
      *
      * One script names them all. In parts they could come from several servers, after a restart, a failover or the move
      * of a slot, and no position in the index means the same on each of them.
      */
-    async idsOf(owner: string): Promise<string[]> {
-      const key = keys.index(owner);
-      const length = headLength(owner);
-      const wanted = { kind: ownerKind(owner), section: ownerSection(owner) };
+    async idsOfUser(userId: string): Promise<string[]> {
+      const key = keys.index(userId);
+      const length = headLength(userId);
+      const wanted = { kind: userKind(userId), section: userSection(userId) };
       const names = texts(await run(client, NAMES, key, []));
       const ids: string[] = [];
       for (let from = 0; from < names.length; from += PAGE) {
@@ -89,7 +89,7 @@ export function ownerIndex(given: {
           if (isOwnedBy(heads[index] as Buffer, wanted)) ids.push(keys.idOf(name));
         }
       }
-      if (ids.length < names.length) tidyPast(owner).catch(() => {});
+      if (ids.length < names.length) tidyPast(userId).catch(() => {});
       return ids;
     },
   };

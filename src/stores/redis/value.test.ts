@@ -1,20 +1,20 @@
 import { Buffer } from "node:buffer";
 import { describe, expect, it } from "vitest";
-import { decodeRecord, encodeRecord, LATEST, ownershipOf, versionBytes } from "./value.ts";
+import { decodeRecord, encodeRecord, LATEST, indexedUserOf, versionBytes } from "./value.ts";
 
 const payload = Uint8Array.from({ length: 300 }, (_, index) => index);
 
 describe("encodeRecord", () => {
   it.each([1, 255, 256, 65_536, 2 ** 40, Number.MAX_SAFE_INTEGER])("keeps version %d", (version) => {
-    for (const owner of [undefined, "", "ada", "\u{1F981}", "\ud83e", "x".repeat(1000)]) {
-      const record = encodeRecord({ payload, version, expiresAt: LATEST, owner }, 123_456_789);
+    for (const userId of [undefined, "", "ada", "\u{1F981}", "\ud83e", "x".repeat(1000)]) {
+      const record = encodeRecord({ payload, version, expiresAt: LATEST, userId }, 123_456_789);
       const found = decodeRecord(record);
-      expect(found).toEqual({ payload: Buffer.from(payload), version, expiresAt: LATEST, owner });
-      expect(ownershipOf(record)).toEqual(owner === undefined ? undefined : { owner, indexedUntil: 123_456_789 });
+      expect(found).toEqual({ payload: Buffer.from(payload), version, expiresAt: LATEST, userId });
+      expect(indexedUserOf(record)).toEqual(userId === undefined ? undefined : { userId, indexedUntil: 123_456_789 });
     }
   });
 
-  it("spends 9 bytes on a session without an owner", () => {
+  it("spends 9 bytes on a session without a user", () => {
     expect(encodeRecord({ payload, version: 255, expiresAt: 0 }, 0)).toHaveLength(309);
   });
 

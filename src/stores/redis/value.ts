@@ -6,12 +6,12 @@ import type { StoredSession } from "../../store.ts";
 // a value, 256 bytes for a usual session: every byte of the head counts. The scripts read and patch it in place.
 //
 //   0  6  expiresAt
-//   6  1  format (3 bits), how the owner is written (2 bits), bytes of the version less 1 (3 bits)
+//   6  1  format (3 bits), how the user is written (2 bits), bytes of the version less 1 (3 bits)
 //   7  1  write: counts this process's writes, so that a write can tell itself from another with the same content
 //   8  1…7  version
-//   and with an owner:
-//   6  indexedUntil: until when the index of the owner's sessions is sure to name this one
-//   4  length of the owner, then the owner
+//   and with a user:
+//   6  indexedUntil: until when the index of the user's sessions is sure to name this one
+//   4  length of the user, then the user
 //
 // All numbers are big-endian.
 
@@ -19,7 +19,7 @@ const FORMAT = 1;
 /** Where the version begins. */
 const VERSION = 8;
 const FLAGS = 6;
-const NO_OWNER = 0;
+const NO_USER = 0;
 const UTF8 = 1;
 const UTF16 = 2;
 
@@ -27,29 +27,29 @@ const UTF16 = 2;
 export const LATEST = 2 ** 48 - 1;
 
 /** Who owns a session, and until when it is indexed as theirs. */
-export interface Ownership {
-  readonly owner: string;
+export interface IndexedUser {
+  readonly userId: string;
   readonly indexedUntil: number;
 }
 
 let writes = randomInt(256);
 
-/** A session's value. `indexedUntil` of a session without an owner is not kept. */
+/** A session's value. `indexedUntil` of a session without a user is not kept. */
 export function encodeRecord(stored: StoredSession, indexedUntil: number): Buffer {
   const { payload, version, expiresAt } = stored;
-  const owner = ownerBytes(stored.owner);
+  const userId = userBytes(stored.userId);
   const length = bytesOf(version);
-  const ownership = owner === undefined ? 0 : 6 + owner.section.length;
-  const record = Buffer.allocUnsafe(VERSION + length + ownership + payload.byteLength);
+  const indexed = userId === undefined ? 0 : 6 + userId.section.length;
+  const record = Buffer.allocUnsafe(VERSION + length + indexed + payload.byteLength);
   record.writeUIntBE(expiresAt, 0, 6);
-  record[FLAGS] = (FORMAT << 5) | ((owner?.kind ?? NO_OWNER) << 3) | (length - 1);
+  record[FLAGS] = (FORMAT << 5) | ((userId?.kind ?? NO_USER) << 3) | (length - 1);
   writes = (writes + 1) & 0xff;
   record[FLAGS + 1] = writes;
   writeNumber(record, version, VERSION, length);
   let at = VERSION + length;
-  if (owner !== undefined) {
+  if (userId !== undefined) {
     at = record.writeUIntBE(indexedUntil, at, 6);
-    at += owner.section.copy(record, at);
+    at += userId.section.copy(record, at);
   }
   record.set(payload, at);
   return record;
@@ -57,48 +57,48 @@ export function encodeRecord(stored: StoredSession, indexedUntil: number): Buffe
 
 /** What a value says. @throws {Error} for one that this version did not write. */
 export function decodeRecord(record: Buffer): StoredSession {
-  const { ownership, end } = decodeHead(record);
+  const { indexed, end } = decodeHead(record);
   const length = (record[FLAGS]! & 7) + 1;
   return {
     payload: record.subarray(end),
     version: readNumber(record, VERSION, length),
     expiresAt: record.readUIntBE(0, 6),
-    owner: ownership?.owner,
+    userId: indexed?.userId,
   };
 }
 
 /** Whose session a value is, of the beginning of which this is. */
-export function ownershipOf(head: Buffer): Ownership | undefined {
-  return decodeHead(head).ownership;
+export function indexedUserOf(head: Buffer): IndexedUser | undefined {
+  return decodeHead(head).indexed;
 }
 
-function decodeHead(head: Buffer): { ownership: Ownership | undefined; end: number } {
+function decodeHead(head: Buffer): { indexed: IndexedUser | undefined; end: number } {
   const flags = head[FLAGS] ?? 0;
   if (flags >> 5 !== FORMAT) throw new Error("this key holds no session that this version of Sojourn has written");
   const at = VERSION + (flags & 7) + 1;
   const kind = (flags >> 3) & 3;
-  if (kind === NO_OWNER) return { ownership: undefined, end: at };
+  if (kind === NO_USER) return { indexed: undefined, end: at };
   const end = at + 10 + head.readUInt32BE(at + 6);
-  const owner = head.toString(kind === UTF8 ? "utf8" : "utf16le", at + 10, end);
-  return { ownership: { owner, indexedUntil: head.readUIntBE(at, 6) }, end };
+  const userId = head.toString(kind === UTF8 ? "utf8" : "utf16le", at + 10, end);
+  return { indexed: { userId, indexedUntil: head.readUIntBE(at, 6) }, end };
 }
 
-/** How many bytes of a value are enough to tell whether it is this owner's. */
-export function headLength(owner: string): number {
-  return VERSION + 7 + 6 + (ownerBytes(owner)?.section.length ?? 0);
+/** How many bytes of a value are enough to tell whether it is this user's. */
+export function headLength(userId: string): number {
+  return VERSION + 7 + 6 + (userBytes(userId)?.section.length ?? 0);
 }
 
-/** The owner as a value holds it: for scripts to compare. */
-export function ownerSection(owner: string): Buffer {
-  return ownerBytes(owner)!.section;
+/** The user as a value holds it: for scripts to compare. */
+export function userSection(userId: string): Buffer {
+  return userBytes(userId)!.section;
 }
 
-/** How the owner is written: the same bytes may be two owners. */
-export function ownerKind(owner: string): number {
-  return ownerBytes(owner)!.kind;
+/** How the user is written: the same bytes may be two users. */
+export function userKind(userId: string): number {
+  return userBytes(userId)!.kind;
 }
 
-/** Whether a value, of the beginning of which this is, is one of that owner. */
+/** Whether a value, of the beginning of which this is, is one of that user. */
 export function isOwnedBy(head: Buffer, { kind, section }: { kind: number; section: Buffer }): boolean {
   const at = VERSION + (head[FLAGS]! & 7) + 1 + 6;
   return ((head[FLAGS]! >> 3) & 3) === kind && head.subarray(at, at + section.length).equals(section);
@@ -120,13 +120,13 @@ export function instantBytes(instant: number): Buffer {
   return bytes;
 }
 
-function ownerBytes(owner: string | undefined): { kind: number; section: Buffer } | undefined {
-  if (owner === undefined) return undefined;
-  let text = Buffer.from(owner, "utf8");
+function userBytes(userId: string | undefined): { kind: number; section: Buffer } | undefined {
+  if (userId === undefined) return undefined;
+  let text = Buffer.from(userId, "utf8");
   let kind = UTF8;
-  // Half a surrogate pair has no UTF-8: two such owners would become one.
-  if (text.toString("utf8") !== owner) {
-    text = Buffer.from(owner, "utf16le");
+  // Half a surrogate pair has no UTF-8: two such users would become one.
+  if (text.toString("utf8") !== userId) {
+    text = Buffer.from(userId, "utf16le");
     kind = UTF16;
   }
   const section = Buffer.allocUnsafe(4 + text.length);

@@ -12,7 +12,7 @@ export function warnOfEviction(client: Pick<RedisClient, "primaries">, keys: Red
       const limit = /^maxmemory:(\d+)/m.exec(info)?.[1];
       if (policy === undefined || policy === "noeviction" || limit === undefined || limit === "0") continue;
       process.emitWarning(
-        `Redis evicts keys when its memory is full (maxmemory-policy ${policy}): sessions would vanish, and owners' ` +
+        `Redis evicts keys when its memory is full (maxmemory-policy ${policy}): sessions would vanish, and users' ` +
           'indexes with them, so that revokeAll misses sessions. Set maxmemory-policy to "noeviction".',
         { code: "SOJOURN_REDIS_EVICTION" },
       );

@@ -1,6 +1,6 @@
 import type { SessionStore, StoredSession } from "../../store.ts";
 
-const METHODS = ["readLatest", "idsOf", "all", "deleteExpired", "subscribe", "close"] as const;
+const METHODS = ["readLatest", "idsOfUser", "all", "deleteExpired", "subscribe", "close"] as const;
 
 /** What a store can do beyond the five operations, for another that stands before it: bound, and only what is there. */
 export function capabilitiesOf(

@@ -1,7 +1,7 @@
 import type { StoreListener } from "../../store.ts";
 
 /** Tells every listener. One that throws keeps neither the others from hearing nor the store from going on. */
-export function tellAll(listeners: Iterable<StoreListener>, how: (listener: StoreListener) => void): void {
+export function notifyAll(listeners: Iterable<StoreListener>, how: (listener: StoreListener) => void): void {
   for (const listener of listeners) {
     try {
       how(listener);

@@ -10,8 +10,8 @@ export function checkStored(stored: StoredSession): void {
   if (!Number.isSafeInteger(stored.version) || stored.version < 1) {
     throw new TypeError(`version must be a positive integer, 1 at creation, not ${String(stored.version)}`);
   }
-  if (stored.owner !== undefined && typeof stored.owner !== "string") {
-    throw new TypeError("owner must be a string: turn a numeric user id into one with String(id)");
+  if (stored.userId !== undefined && typeof stored.userId !== "string") {
+    throw new TypeError("user must be a string: turn a numeric user id into one with String(id)");
   }
   checkTime(stored.expiresAt);
 }

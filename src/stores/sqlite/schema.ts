@@ -40,12 +40,12 @@ const NEWS_SECONDS = 10;
 
 /**
  * Makes the tables where they are missing, and compiles the statements. Several processes may do so at once: each waits,
- * as the program is only starting, up to `patience` milliseconds for the others.
+ * as the program is only starting, up to `deadline` milliseconds for the others.
  */
-export function setUp(db: SqliteDatabase, table: string, announceChanges: boolean, patience: number): Ready {
+export function setUp(db: SqliteDatabase, table: string, announceChanges: boolean, deadline: number): Ready {
   try {
     const unblocked = withoutWaiting(db);
-    const until = performance.now() + patience;
+    const until = performance.now() + deadline;
     if (inTransaction(db)) throw new Error("a transaction is open on the connection; make the store outside of it");
     untilFree(until, () => unblocked(() => useWal(db)));
     untilFree(until, () => unblocked(() => makeTables(db, table)));
@@ -80,7 +80,7 @@ function fileOf(db: SqliteDatabase): string {
 function makeTables(db: SqliteDatabase, table: string): void {
   const made = prepare(db, "SELECT count(*) FROM main.sqlite_master WHERE name IN (?, ?, ?, ?)");
   // Asked first, because making takes the lock even where there is nothing to make.
-  if (firstValue(made, table, `${table}_expiry`, `${table}_owner`, `${table}_news`) === 4) return;
+  if (firstValue(made, table, `${table}_expiry`, `${table}_user`, `${table}_news`) === 4) return;
   db.exec("BEGIN IMMEDIATE");
   try {
     db.exec(`
@@ -89,11 +89,11 @@ function makeTables(db: SqliteDatabase, table: string): void {
         id TEXT NOT NULL UNIQUE,
         version INTEGER NOT NULL,
         expires_at INTEGER NOT NULL,
-        owner TEXT,
+        user_id TEXT,
         payload BLOB NOT NULL
       );
       CREATE INDEX IF NOT EXISTS main."${table}_expiry" ON "${table}" (expires_at);
-      CREATE INDEX IF NOT EXISTS main."${table}_owner" ON "${table}" (owner) WHERE owner IS NOT NULL;
+      CREATE INDEX IF NOT EXISTS main."${table}_user" ON "${table}" (user_id) WHERE user_id IS NOT NULL;
       CREATE TABLE IF NOT EXISTS main."${table}_news" (
         n INTEGER PRIMARY KEY AUTOINCREMENT,
         id TEXT NOT NULL,
@@ -137,17 +137,17 @@ function statements(db: SqliteDatabase, table: string): Statements {
   const sessions = `main."${table}"`;
   const news = `main."${table}_news"`;
   return {
-    read: prepare(db, `SELECT payload, version, expires_at, owner FROM ${sessions} WHERE id = ? AND expires_at > ?`),
+    read: prepare(db, `SELECT payload, version, expires_at, user_id FROM ${sessions} WHERE id = ? AND expires_at > ?`),
     create: prepare(
       db,
-      `INSERT INTO ${sessions} (id, version, expires_at, owner, payload) VALUES (?, ?, ?, ?, ?)
+      `INSERT INTO ${sessions} (id, version, expires_at, user_id, payload) VALUES (?, ?, ?, ?, ?)
       ON CONFLICT (id) DO UPDATE SET
-        version = excluded.version, expires_at = excluded.expires_at, owner = excluded.owner, payload = excluded.payload
+        version = excluded.version, expires_at = excluded.expires_at, user_id = excluded.user_id, payload = excluded.payload
       WHERE expires_at <= ?`,
     ),
     update: prepare(
       db,
-      `UPDATE ${sessions} SET version = ?, expires_at = max(?, CASE WHEN ? THEN expires_at ELSE 0 END), owner = ?, payload = ?
+      `UPDATE ${sessions} SET version = ?, expires_at = max(?, CASE WHEN ? THEN expires_at ELSE 0 END), user_id = ?, payload = ?
       WHERE id = ? AND version = ? AND expires_at > ?`,
     ),
     touch: prepare(db, `UPDATE ${sessions} SET expires_at = max(expires_at, ?) WHERE id = ? AND expires_at > ?`),
@@ -156,7 +156,7 @@ function statements(db: SqliteDatabase, table: string): Statements {
     // Where there is no room for the news: the one makes room for the other.
     endUntold: prepare(db, `DELETE FROM ${sessions} WHERE id = ? AND expires_at > ?`),
     tellEnded: prepare(db, `INSERT INTO ${news} (id, ended) VALUES (?, 1)`),
-    owned: prepare(db, `SELECT n, id, expires_at FROM ${sessions} WHERE owner = ? AND n > ? ORDER BY n LIMIT ?`),
+    owned: prepare(db, `SELECT n, id, expires_at FROM ${sessions} WHERE user_id = ? AND n > ? ORDER BY n LIMIT ?`),
     page: prepare(db, `SELECT n, id, expires_at FROM ${sessions} WHERE n > ? ORDER BY n LIMIT ?`),
     forgetExpired: prepare(
       db,

@@ -3,7 +3,7 @@ import { setImmediate as nextTurn, setTimeout as delay } from "node:timers/promi
 import { type Duration, milliseconds } from "../../lifecycle/timeouts.ts";
 import type { SessionStore, StoredSession, StoreListener } from "../../store.ts";
 import { inTransaction, isFull, type SqliteDatabase, textOf, textValue } from "./database.ts";
-import { sqliteFeed } from "./subscription.ts";
+import { sqliteSubscription } from "./subscription.ts";
 import { NO_RESERVE, reserveBeside } from "./reserve.ts";
 import { setUp } from "./schema.ts";
 import { turns } from "./turns.ts";
@@ -31,7 +31,7 @@ export interface SqliteStoreOptions {
 export interface SqliteStore extends SessionStore {
   readonly announcesChanges: boolean;
   subscribe(listener: StoreListener): () => void;
-  idsOf(owner: string): Promise<string[]>;
+  idsOfUser(userId: string): Promise<string[]>;
   all(): AsyncIterable<string>;
   deleteExpired(limit: number): Promise<number>;
   close(): Promise<void>;
@@ -41,7 +41,7 @@ interface SessionRow {
   readonly payload: Uint8Array;
   readonly version: number;
   readonly expires_at: number;
-  readonly owner: string | Uint8Array | null;
+  readonly user_id: string | Uint8Array | null;
 }
 
 interface ListedRow {
@@ -79,13 +79,13 @@ export function sqliteStore(db: SqliteDatabase, options: SqliteStoreOptions = {}
     throw new TypeError("sqliteStore: table must be a name of letters, digits and _, such as sojourn_sessions");
   }
   if (typeof announceChanges !== "boolean") throw new TypeError("sqliteStore: announceChanges must be true or false");
-  const patience = milliseconds(busyTimeout, "busyTimeout");
+  const deadline = milliseconds(busyTimeout, "busyTimeout");
 
-  const { statements, unblocked, file } = setUp(db, table, announceChanges, patience);
+  const { statements, unblocked, file } = setUp(db, table, announceChanges, deadline);
   // Who reads need not wait for who writes.
-  const readers = turns(db, patience);
-  const writers = turns(db, patience);
-  const feed = sqliteFeed(statements, () => inTransaction(db));
+  const readers = turns(db, deadline);
+  const writers = turns(db, deadline);
+  const feed = sqliteSubscription(statements, () => inTransaction(db));
   const reserve = file === "" ? NO_RESERVE : reserveBeside(file);
   let closed = false;
 
@@ -179,8 +179,8 @@ export function sqliteStore(db: SqliteDatabase, options: SqliteStoreOptions = {}
         () => statements.read.get(textValue(id), clock()) as SessionRow | null | undefined,
       );
       if (!row) return undefined;
-      const { payload, version, expires_at: expiresAt, owner } = row;
-      return { payload, version, expiresAt, owner: owner === null ? undefined : textOf(owner) };
+      const { payload, version, expires_at: expiresAt, user_id: userId } = row;
+      return { payload, version, expiresAt, userId: userId === null ? undefined : textOf(userId) };
     },
 
     async create(id, stored) {
@@ -214,9 +214,9 @@ export function sqliteStore(db: SqliteDatabase, options: SqliteStoreOptions = {}
       return feed.subscribe(listener);
     },
 
-    async idsOf(owner) {
+    async idsOfUser(userId) {
       const ids: string[] = [];
-      for await (const page of pages((after) => statements.owned.all(textValue(owner), after, PAGE))) {
+      for await (const page of pages((after) => statements.owned.all(textValue(userId), after, PAGE))) {
         ids.push(...page);
       }
       return ids;
@@ -249,6 +249,6 @@ export function sqliteStore(db: SqliteDatabase, options: SqliteStoreOptions = {}
 const closing = (): Error => new Error("the SQLite store is closed: make a new one with sqliteStore()");
 
 /** The bytes are copied: they may have to wait, and are the caller's. */
-function columns({ version, expiresAt, owner, payload }: StoredSession) {
-  return [version, expiresAt, owner === undefined ? null : textValue(owner), Buffer.from(payload)] as const;
+function columns({ version, expiresAt, userId, payload }: StoredSession) {
+  return [version, expiresAt, userId === undefined ? null : textValue(userId), Buffer.from(payload)] as const;
 }

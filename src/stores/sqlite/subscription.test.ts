@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { StoreListener } from "../../store.ts";
 import type { SqliteStatement } from "./database.ts";
-import { sqliteFeed } from "./subscription.ts";
+import { sqliteSubscription } from "./subscription.ts";
 
 /** The news of a database that can be out of order. */
 function newsTable() {
@@ -38,7 +38,7 @@ function newsTable() {
       },
     }),
   };
-  const feed = sqliteFeed(statements, () => table.inTransaction);
+  const feed = sqliteSubscription(statements, () => table.inTransaction);
   return { table, feed };
 }
 

@@ -1,6 +1,6 @@
 import type { StoreListener } from "../../store.ts";
 import { firstValue, textOf } from "./database.ts";
-import { tellAll } from "../shared/listeners.ts";
+import { notifyAll } from "../shared/listeners.ts";
 import type { Statements } from "./schema.ts";
 
 /** How often the table is looked at while anybody listens. Where nothing is new, a look costs some microseconds. */
@@ -20,7 +20,10 @@ interface News {
  *
  * @param isInTransaction - whether the application has one open on the connection, which then shows an old state.
  */
-export function sqliteFeed({ lastNews, news }: Pick<Statements, "lastNews" | "news">, isInTransaction: () => boolean) {
+export function sqliteSubscription(
+  { lastNews, news }: Pick<Statements, "lastNews" | "news">,
+  isInTransaction: () => boolean,
+) {
   const listeners = new Set<StoreListener>();
   let timer: NodeJS.Timeout | undefined;
   let heard = 0;
@@ -29,7 +32,7 @@ export function sqliteFeed({ lastNews, news }: Pick<Statements, "lastNews" | "ne
   function nowListening(isListening: boolean): void {
     if (listening === isListening) return;
     listening = isListening;
-    tellAll(listeners, (listener) => listener.listening?.(isListening));
+    notifyAll(listeners, (listener) => listener.listening?.(isListening));
   }
 
   const last = (): number => Number(firstValue(lastNews) ?? 0);
@@ -51,7 +54,7 @@ export function sqliteFeed({ lastNews, news }: Pick<Statements, "lastNews" | "ne
     }
     nowListening(true);
     for (const { id, ended } of found) {
-      tellAll(listeners, (listener) => (ended ? listener.ended?.(textOf(id)) : listener.changed?.(textOf(id))));
+      notifyAll(listeners, (listener) => (ended ? listener.ended?.(textOf(id)) : listener.changed?.(textOf(id))));
     }
     if (found.length === AT_ONCE) setImmediate(look).unref();
   }

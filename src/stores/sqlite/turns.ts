@@ -19,8 +19,8 @@ const IMMEDIATE_TRIES = 3;
 const LONGEST_PAUSE = 16;
 const LONGEST_SLICE = 3;
 
-/** @param patience - how many milliseconds work may wait for its turn. */
-export function turns(db: SqliteDatabase, patience: number): Turns {
+/** @param deadline - how many milliseconds work may wait for its turn. */
+export function turns(db: SqliteDatabase, deadline: number): Turns {
   const waiting: Waiting[] = [];
   let tries = 0;
 
@@ -75,7 +75,7 @@ export function turns(db: SqliteDatabase, patience: number): Turns {
             }
           },
           reject,
-          until: performance.now() + patience,
+          until: performance.now() + deadline,
         });
         if (waiting.length === 1) {
           tries = 0;

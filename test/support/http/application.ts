@@ -45,7 +45,7 @@ export const routes: Readonly<Record<string, Route>> = {
     return { redirect: "/" };
   },
 
-  "/": ({ session }) => ({ body: session.owner === undefined ? "anonymous" : `signed in as ${session.owner}` }),
+  "/": ({ session }) => ({ body: session.userId === undefined ? "anonymous" : `signed in as ${session.userId}` }),
   "/data": ({ session }) => json(Object.entries(session.data)),
 
   "/logout": ({ session }) => {
@@ -74,7 +74,7 @@ export const routes: Readonly<Record<string, Route>> = {
 
   "/slowread": async ({ session, query, stage }) => {
     await stage.gate(query.get("gate")!).pass();
-    return { body: `${session.owner} reads late` };
+    return { body: `${session.userId} reads late` };
   },
 
   "/late-signal": async ({ session, query, stage }) => {
@@ -174,7 +174,7 @@ export const routes: Readonly<Record<string, Route>> = {
       yield "begun\n";
       try {
         await session.load();
-        yield session.owner ?? "anonymous";
+        yield session.userId ?? "anonymous";
       } catch (error) {
         yield (error as { code: string }).code;
       }
@@ -183,18 +183,18 @@ export const routes: Readonly<Record<string, Route>> = {
 
   "/lazy": async ({ session }) => {
     await session.load();
-    return { body: session.owner ?? "anonymous" };
+    return { body: session.userId ?? "anonymous" };
   },
 
-  "/public": ({ session }) => ({ headers: [["cache-control", "public, max-age=60"]], body: session.owner ?? "-" }),
+  "/public": ({ session }) => ({ headers: [["cache-control", "public, max-age=60"]], body: session.userId ?? "-" }),
   "/targeted": ({ session, query }) => {
     if (query.has("write")) session.data.n = 1;
-    return { headers: TARGETED, body: session.owner ?? "-" };
+    return { headers: TARGETED, body: session.userId ?? "-" };
   },
-  "/vary": ({ session }) => ({ headers: [["vary", "Accept-Encoding"]], body: session.owner ?? "-" }),
+  "/vary": ({ session }) => ({ headers: [["vary", "Accept-Encoding"]], body: session.userId ?? "-" }),
 
   "/etag": ({ session, header }) => {
-    const etag = `"${session.owner ?? "anonymous"}"`;
+    const etag = `"${session.userId ?? "anonymous"}"`;
     const headers = [["etag", etag]] as const;
     return header("if-none-match") === etag ? { status: 304, headers } : { headers, body: etag };
   },

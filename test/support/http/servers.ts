@@ -42,7 +42,7 @@ export interface Scene {
   readonly seen: unknown[];
   readonly dropped: (SessionEvent & { reason: string })[];
   visitor(): Client;
-  signedIn(owner?: string): Promise<Client>;
+  signedIn(userId?: string): Promise<Client>;
 }
 
 export interface Staging extends Partial<Pick<Serving, "lazy" | "personal" | "trustProxy">> {
@@ -149,9 +149,9 @@ export async function serve(way: Way, staging: Staging = {}): Promise<Scene> {
     seen,
     dropped,
     visitor,
-    async signedIn(owner = "ada") {
+    async signedIn(userId = "ada") {
       const client = visitor();
-      await client.post(`/login?username=${owner}`);
+      await client.post(`/login?username=${userId}`);
       return client;
     },
   };
