@@ -66,22 +66,22 @@ export async function clusterPrimaries(cluster: KnownCluster, name: string): Pro
   throw new Error("not every primary of the cluster is known at the moment");
 }
 
-function boundsOf(nodeOf: (slot: number) => unknown): Bounds {
+function boundsOf(nodeOfSlot: (slot: number) => unknown): Bounds {
   const bounds: [number, unknown][] = [];
   for (let slot = 0; slot < SLOTS; slot += 1) {
-    const owner = nodeOf(slot);
-    if (slot === 0 || owner !== bounds.at(-1)![1]) bounds.push([slot, owner]);
+    const node = nodeOfSlot(slot);
+    if (slot === 0 || node !== bounds.at(-1)![1]) bounds.push([slot, node]);
   }
   return bounds;
 }
 
 /** The reply to CLUSTER SLOTS: from, to, the primary with its address and id, its replicas. */
 function slotsIn(reply: unknown): Bounds {
-  const users: (string | undefined)[] = [];
+  const nodes: (string | undefined)[] = [];
   for (const [from, to, [, , id]] of reply as [unknown, unknown, (number | string | Buffer | null)[]][]) {
-    for (let slot = Number(from); slot <= Number(to); slot += 1) users[slot] = String(id);
+    for (let slot = Number(from); slot <= Number(to); slot += 1) nodes[slot] = String(id);
   }
-  return boundsOf((slot) => users[slot]);
+  return boundsOf((slot) => nodes[slot]);
 }
 
 /** A client may have other names for the servers: so it is compared which slots belong together. */
