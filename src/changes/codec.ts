@@ -200,7 +200,7 @@ function explained(value: unknown, walk: Walk): TypeError | undefined {
   return undefined;
 }
 
-function kindOf(value: object): "array" | "object" | "collection" | "leaf" | undefined {
+export function kindOf(value: object): "array" | "object" | "collection" | "leaf" | undefined {
   switch (Object.getPrototypeOf(value)) {
     case Object.prototype:
     case null:
@@ -308,7 +308,7 @@ function carrying(value: object, name: string): string {
   return `${kind === "Array" ? "an" : "a"} ${kind} that carries a property, ${JSON.stringify(name)}`;
 }
 
-function pathOf(name: string, path: readonly (string | number)[]): string {
+export function pathOf(name: string, path: readonly (string | number)[]): string {
   return path.reduce<string>((text, key) => {
     if (typeof key === "number") return `${text}[${key}]`;
     return /^[A-Za-z_$][\w$]*$/.test(key) ? `${text}.${key}` : `${text}[${JSON.stringify(key)}]`;

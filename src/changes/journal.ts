@@ -1,63 +1,48 @@
 import { BOUNDLESS, decode, decodeValue, encode, encodeValue, type Dictionary, type Limits } from "./codec.ts";
+import { copyOf, objectsIn, textOf } from "./containers.ts";
+import { areSameFlashes, MAX_FLASHES, mergeFlashes } from "./flashes.ts";
+import { putInto, separated, type Placed } from "./place.ts";
 import { randomPart } from "../record/token.ts";
 import type { Flash, StoredFlash } from "../record/record.ts";
+import { EMPTY, pathIn, type Content, type SeenObjects, type Snapshot } from "./replay.ts";
+import { followedBy, joined, momentOf, NO_VALUE, replaySteps, WHOLE } from "./steps.ts";
+import type { Changes, Moment, Step, Updater } from "./steps.ts";
+import { without } from "./strip.ts";
+import { Tracker } from "./tracker.ts";
 
-type Updater = (value: unknown) => unknown;
-
-/** The update functions applied to one key, and the key's text on both sides of them. */
-interface Updates {
-  readonly before: string | undefined;
-  readonly apply: readonly Updater[];
-  readonly after: string | undefined;
-}
-
-/** What is kept under the user's eyes: the encoded data and the flashes. */
-export interface Content {
-  readonly data: string;
-  readonly flashes: readonly StoredFlash[];
-}
-
-/** What a request had changed at one moment: enough to apply it to another content than the one it began with. */
-export interface Snapshot {
-  readonly base: Content;
-  readonly content: Content;
-  readonly updates: ReadonlyMap<string, Updates>;
-}
+export { EMPTY, only, replay, type Content, type Snapshot } from "./replay.ts";
 
 /** The state of a journal when a call of `save()` failed: the response does not store it after all. */
 interface SetAside {
-  /** Each key's text; the value itself where it has none, because it can't be kept. */
-  readonly values: ReadonlyMap<string, unknown>;
+  readonly values: Values;
   readonly flashes: readonly StoredFlash[];
-  readonly updates: ReadonlyMap<string, Updates> | undefined;
+  readonly changes: Changes;
+  readonly from: SeenObjects;
 }
 
-export const EMPTY: Content = { data: "{}", flashes: [] };
-
-/** Flashes that nobody has come to see are forgotten, the oldest first, beyond this many. */
-const MAX_FLASHES = 100;
+/** Each key's text; the value itself where it has none, because it can't be kept. */
+type Values = ReadonlyMap<string, unknown>;
 
 /**
  * What one request changes in a session's data, in a form that can be applied again to a newer record.
  *
- * `data` is an ordinary dictionary. Changes to it are found by comparing texts, key by key, when it is asked for them;
- * only `update` needs to be told, since a function can be applied again where a value can only be written over.
+ * That there are changes is found by comparing texts. Which they are is only asked after a conflict: a tracker knows what
+ * was assigned, deleted and updated, and comparing the moments in between tells what was changed in place.
  */
 export class Journal {
   #base: Content;
-  #data: Dictionary | undefined;
-  /** What was there before the request, to tell it from what the request has put in its place. */
-  #original: readonly unknown[] = [];
-  #updates: Map<string, Updates> | undefined;
+  #tracker: Tracker | undefined;
   #flashes: readonly StoredFlash[];
   /** What `isChanged` has found: encoding is most of what a commit costs, and a commit asks first and stores then. */
-  #seen: Content | undefined;
+  #found: Content | undefined;
   /** What is being stored just now. */
   #pending: Snapshot | undefined;
   /** How the data stood when storing them failed, and whoever had asked for it was told. */
   #setAsideState: SetAside | undefined;
   /** The keys of before that the handler may still see, once somebody has signed in. */
   #keep: readonly string[] | undefined;
+  /** They were not hidden yet when the pending snapshot was made: it belongs to the session of before. */
+  #isHiddenSince = false;
   readonly #limits: Limits;
 
   constructor(base: Content, limits: Limits) {
@@ -67,23 +52,20 @@ export class Journal {
   }
 
   get data(): Dictionary {
-    if (!this.#data) {
-      this.#data = decode(this.#base.data);
-      this.#original = Object.values(this.#data);
-    }
-    return this.#data;
+    return this.#tracked.proxy;
+  }
+
+  get #tracked(): Tracker {
+    return (this.#tracker ??= new Tracker(decode(this.#base.data)));
+  }
+
+  /** A deep copy of the data, without a proxy: for JSON.stringify and structuredClone. */
+  toJSON(): Dictionary {
+    return copyOf(this.#tracked.raw) as Dictionary;
   }
 
   update(key: string, apply: Updater): unknown {
-    const before = textOf(this.data, key);
-    const value = apply(this.data[key]);
-    // Refused here and now where it can't be kept.
-    const after = value === undefined ? undefined : encodeValue(value, `session.data.${key}`, this.#limits);
-    if (value === undefined) delete this.data[key];
-    else this.data[key] = value;
-    this.#updates ??= new Map();
-    this.#updates.set(key, followed(this.#updates.get(key), { before, apply: [apply], after }));
-    return value;
+    return this.#tracked.update(key, apply, this.#limits);
   }
 
   flash(flash: Flash): void {
@@ -107,37 +89,48 @@ export class Journal {
 
   /** The content as this request leaves it; the very `base` if nothing is different. */
   content(): Content {
-    const data = this.#data ? encode(this.#data, this.#limits) : this.#base.data;
+    const data = this.#tracker ? encode(this.#tracker.raw, this.#limits) : this.#base.data;
     const content = { data, flashes: this.#flashes };
     return isSame(content, this.#base) ? this.#base : content;
   }
 
   /** Whether there is anything new that is not being stored already. */
   isChanged(): boolean {
-    this.#seen = this.content();
-    return !isSame(this.#seen, this.#pending?.content ?? this.#base);
+    this.#found = this.content();
+    return !isSame(this.#found, this.#pending?.content ?? this.#base);
   }
 
   /** Begins to store what `isChanged` has found just now. What comes after it is told apart. */
   snapshot(): Snapshot {
-    const content = this.#seen ?? this.content();
-    this.#seen = undefined;
-    this.#pending = { base: this.#base, content, updates: this.#updates ?? new Map() };
-    this.#updates = undefined;
+    this.takeBack();
+    const content = this.#found ?? this.content();
+    this.#found = undefined;
+    const { changes = new Map(), seen = new Map() } = this.#tracker ?? {};
+    const isSeenStill = content === this.#base && changes.size === 0;
+    const end = isSeenStill || !this.#tracker ? seen : objectsOf(this.#tracker.raw, this.#tracker.keys());
+    this.#pending = { base: this.#base, content, changes, from: seen, end };
+    this.#tracker?.restart(end);
+    this.#isHiddenSince = false;
     return this.#pending;
   }
 
   /**
-   * Goes on from what was stored of a snapshot. What the handler has changed since then stays changed; values that are
-   * the same stay the same objects, so that whoever holds a part of the data goes on holding a live one.
+   * Goes on from what was stored of a snapshot: it is put into the very objects that the handler holds. What the handler
+   * has changed since then stays changed.
+   *
+   * @returns the paths of changes since then that are dropped, because others had removed what they were made in.
    */
-  stored(snapshot: Snapshot, stored: Content): void {
+  stored(snapshot: Snapshot, stored: Content): readonly string[] {
     this.#pending = undefined;
-    if (this.#data && snapshot.content.data !== stored.data) this.#merge(this.#data, snapshot, stored);
+    const dropped: string[] = [];
+    if (this.#tracker && snapshot.content.data !== stored.data) {
+      this.#goOn(this.#tracker, textsOf(decode(snapshot.content.data)), stored, dropped);
+    }
     const seen = new Set(snapshot.content.flashes.map(({ key }) => key));
     const others = this.#keep ? stored.flashes.filter(({ key }) => seen.has(key)) : stored.flashes;
     this.#flashes = mergeFlashes(snapshot.content.flashes, this.#flashes, others);
     this.#base = stored;
+    return dropped;
   }
 
   /** Whoever signed in sees the session as it is stored from now on. */
@@ -145,29 +138,75 @@ export class Journal {
     this.#keep = undefined;
   }
 
-  #merge(data: Dictionary, snapshot: Snapshot, stored: Content): void {
-    const before = decode(snapshot.content.data);
-    const after = decode(stored.data);
-    for (const key of keysOf(before, after)) {
-      const was = textOf(before, key);
-      const is = textOf(after, key);
-      if (was === is) continue;
-      if (this.#keep && !this.#keep.includes(key) && !Object.hasOwn(data, key)) continue;
-      const later = this.#updates?.get(key);
-      if (later && later.before === was && later.after === textOf(data, key)) {
-        for (const apply of later.apply) applyTo(after, key, apply);
-        if (Object.hasOwn(after, key)) data[key] = after[key];
-        else delete data[key];
-        this.#updates!.set(key, { ...later, before: is, after: textOf(after, key) });
-      } else if (textOf(data, key) === was) write(data, key, is);
+  /** Goes on from `stored`, where the handler had gone on from `start`. */
+  #goOn({ raw, changes, seen }: Tracker, start: Values, stored: Content, dropped: string[]): void {
+    const target = decode(stored.data);
+    const now = valuesOf(raw);
+    const objects = new Set<object>();
+    const isInPlace = (key: string) => changes.get(key) !== WHOLE;
+    // An object that is in several places stays in the one where it was read.
+    for (const key of [...now.keys()].toSorted((a, b) => Number(isInPlace(b)) - Number(isInPlace(a))))
+      if (typeof now.get(key) === "string") raw[key] = separated(raw[key], objects);
+
+    for (const key of new Set([...start.keys(), ...now.keys(), ...Object.keys(target)])) {
+      if (changes.get(key) === WHOLE || this.#isHidden(key)) continue;
+      const [was, is] = [start.get(key), now.get(key)];
+      const steps = changes.get(key) as readonly Step[] | undefined;
+      if (was === textIn(target, key)) continue;
+      if (was === is && !steps) {
+        this.#place(key, is, target, seen);
+        continue;
+      }
+      if (!isText(was) || !isText(is)) {
+        // It can't be kept, and can't be merged either.
+        changes.set(key, WHOLE);
+        continue;
+      }
+      const from: Moment = was === undefined ? NO_VALUE : { text: was, objects: seen.get(key) ?? [] };
+      const end: Moment = is === undefined ? NO_VALUE : { text: is, objects: objectsIn(raw[key]) };
+      const began = objectsIn(target[key]);
+      const done = replaySteps(steps ?? [], from, end, target, key, (path) => dropped.push(pathIn(path)));
+      const placed = this.#place(key, is, target, seen);
+      const held = (list: readonly object[]) => list.map((object) => placed.get(object) ?? object);
+      seen.set(key, held(began));
+      if (steps)
+        changes.set(
+          key,
+          done.map((step) => heldStep(step, held)),
+        );
     }
-    order(data, after);
+    order(raw, target);
+  }
+
+  /** Whether the handler may not see what is stored of a key. */
+  #isHidden(key: string): boolean {
+    if (this.#keep === undefined || this.#keep.includes(key)) return false;
+    return this.#isHiddenSince || !Object.hasOwn(this.#tracked.raw, key);
+  }
+
+  /** Puts a key's value, or that there is none, where the handler sees it. */
+  #place(key: string, is: unknown, target: Dictionary, seen: SeenObjects): Placed {
+    const { raw } = this.#tracked;
+    const placed: Placed = new Map();
+    if (!Object.hasOwn(target, key)) delete raw[key];
+    // A value that has no text can't be compared.
+    else raw[key] = typeof is === "string" ? putInto(raw[key], target[key], placed) : target[key];
+    seen.set(key, objectsIn(raw[key]));
+    return placed;
   }
 
   /** A snapshot could not be stored: what was in it is still to be stored. */
-  restore(snapshot: Snapshot): void {
+  restore({ from, end, changes }: Snapshot): void {
     this.#pending = undefined;
-    this.#updates = allUpdates(snapshot.updates, this.#updates);
+    if (this.#tracker) this.#resume(this.#tracker, changes, from, end);
+  }
+
+  /** Goes back to changes that are to be stored after all, and the others that came after them. */
+  #resume(tracker: Tracker, changes: Changes, from: SeenObjects, end: SeenObjects): void {
+    // A key first looked at since then had not been changed before.
+    for (const [key, objects] of end) if (!from.has(key) && !changes.has(key)) from.set(key, objects);
+    tracker.changes = joined(changes, tracker.changes);
+    tracker.seen = from;
   }
 
   /**
@@ -175,145 +214,112 @@ export class Journal {
    * stored then is up to whoever stores it; this is what the handler sees until then, others' changes included.
    */
   restrict(keep: readonly string[]): void {
-    const { data } = this;
+    const { raw, changes, seen } = this.#tracked;
     this.#keep = keep;
-    const before = decode(this.#base.data);
-    for (const key of Object.keys(data)) {
-      if (keep.includes(key)) continue;
-      const value = data[key];
-      const isOld = typeof value === "object" && value !== null && this.#original.includes(value);
-      const update = this.#updates?.get(key);
-      if (isOld || (update === undefined && Object.hasOwn(before, key) && textOf(before, key) === textOf(data, key))) {
-        delete data[key];
-      } else if (update !== undefined && update.after === textOf(data, key)) {
-        // As if there had been nothing before.
-        delete data[key];
-        this.#updates!.delete(key);
-        for (const apply of update.apply) this.update(key, apply);
-      }
+    this.#isHiddenSince = this.#pending !== undefined;
+    const former = this.#setAsideState ?? this.#pending;
+    const hidden = new Set<object>();
+    const isBefore = (key: string) => !former || former.from.has(key) || !former.changes.has(key);
+    for (const [key, objects] of [...seen, ...(former?.from ?? [])])
+      if (!keep.includes(key) && (former?.from.get(key) === objects || isBefore(key)))
+        for (const object of objects) hidden.add(object);
+
+    for (const key of new Set([...Object.keys(raw), ...changes.keys()])) {
+      const own = followedBy(former?.changes.get(key), changes.get(key));
+      if (own === undefined && !keep.includes(key)) delete raw[key];
+      else if (keep.includes(key) || own === WHOLE || own?.[0]?.kind === "create") put(raw, key, raw[key], hidden);
+      else put(raw, key, anew(own!, raw, key, hidden), hidden);
+      // There is nothing in the new session that it could be merged with.
+      if (own === undefined || keep.includes(key)) continue;
+      const its = this.#setAsideState && !changes.has(key) ? this.#setAsideState.changes : changes;
+      its.set(key, WHOLE);
     }
     this.#flashes = mergeFlashes(this.#base.flashes, this.#flashes, EMPTY.flashes);
   }
 
   /** Sets aside what could not be stored: `dropSetAside` takes it away, `takeBack` takes it back into account. */
   setAside(): void {
-    this.#setAsideState = { values: valuesOf(this.data), flashes: this.#flashes, updates: this.#updates };
-    this.#updates = undefined;
+    this.takeBack();
+    const tracker = this.#tracked;
+    const values = valuesOf(tracker.raw);
+    this.#setAsideState = { values, flashes: this.#flashes, changes: tracker.changes, from: tracker.seen };
+    const keys = [...tracker.keys()].filter((key) => typeof values.get(key) === "string");
+    tracker.restart(objectsOf(tracker.raw, keys));
   }
 
   /** Whether nothing was changed since `setAside`. */
   get isSetAside(): boolean {
     if (!this.#setAsideState) return false;
     const { values, flashes } = this.#setAsideState;
-    return this.#flashes === flashes && isSameMap(valuesOf(this.data), values);
+    return this.#flashes === flashes && isSameMap(valuesOf(this.#tracked.raw), values);
   }
 
   takeBack(): void {
-    const { updates } = this.#setAsideState ?? {};
+    if (!this.#setAsideState) return;
+    const { changes, from } = this.#setAsideState;
     this.#setAsideState = undefined;
-    if (updates) this.#updates = allUpdates(updates, this.#updates);
+    const tracker = this.#tracked;
+    this.#resume(tracker, changes, from, tracker.seen);
   }
 
   /** Goes back to `stored`, but for what was changed since `setAside`. */
   dropSetAside(stored: Content): void {
     if (!this.#setAsideState) return;
     const { values, flashes } = this.#setAsideState;
-    const { data } = this;
-    const now = valuesOf(data);
-    const before = decode(stored.data);
-    const updates = this.#updates;
-    this.#updates = undefined;
-    for (const key of new Set([...values.keys(), ...now.keys(), ...Object.keys(before)])) {
-      const later = updates?.get(key);
-      const isUpdated = later !== undefined && later.before === values.get(key) && later.after === now.get(key);
-      if (now.get(key) !== values.get(key) && !isUpdated) continue;
-      write(data, key, textOf(before, key));
-      for (const apply of isUpdated ? later.apply : []) this.update(key, apply);
-    }
-    order(data, before);
+    this.#found = this.#setAsideState = this.#keep = undefined;
+    this.#goOn(this.#tracked, values, stored, []);
     this.#flashes = mergeFlashes(flashes, this.#flashes, stored.flashes);
     this.#base = stored;
-    this.#seen = this.#setAsideState = this.#keep = undefined;
   }
 }
 
-/** What a snapshot changed, applied to another content than the one it began with. */
-export function replay({ base, content, updates }: Snapshot, newest: Content, limits: Limits): Content {
-  const before = decode(base.data);
-  const mine = decode(content.data);
-  const merged = decode(newest.data);
-  for (const key of new Set([...keysOf(before, mine), ...updates.keys()])) {
-    const now = textOf(mine, key);
-    const update = updates.get(key);
-    if (!update) {
-      if (now !== textOf(before, key)) write(merged, key, now);
-      continue;
-    }
-    if (update.before !== textOf(before, key)) write(merged, key, update.before);
-    for (const apply of update.apply) applyTo(merged, key, apply);
-    if (now !== update.after) write(merged, key, now);
-  }
-  return { data: encode(merged, limits), flashes: mergeFlashes(base.flashes, content.flashes, newest.flashes) };
+/** The value that the updates of a key give where there was nothing before. */
+function anew(steps: readonly Step[], raw: Dictionary, key: string, hidden: ReadonlySet<object>): unknown {
+  const data: Dictionary = {};
+  const own = steps.map((step): Step => {
+    if (step.kind === "create") return step;
+    return { ...step, apply: step.apply.map((apply) => (value) => without(apply(value), hidden)) };
+  });
+  replaySteps(own, NO_VALUE, momentOf(raw, key), data, key, () => {});
+  return data[key];
 }
 
-/** One run of updates after another; where something else was written in between, only the later counts. */
-function followed(earlier: Updates | undefined, later: Updates): Updates {
-  if (earlier?.after !== later.before || !earlier) return later;
-  return { before: earlier.before, apply: [...earlier.apply, ...later.apply], after: later.after };
+/** Puts what is not hidden of a value. */
+function put(raw: Dictionary, key: string, value: unknown, hidden: ReadonlySet<object>): void {
+  const shown = without(value, hidden);
+  if (shown === undefined && (value !== undefined || !Object.hasOwn(raw, key))) delete raw[key];
+  else raw[key] = shown;
 }
 
-function allUpdates(
-  earlier: ReadonlyMap<string, Updates>,
-  later: ReadonlyMap<string, Updates> | undefined,
-): Map<string, Updates> {
-  const all = new Map(earlier);
-  for (const [key, updates] of later ?? []) all.set(key, followed(all.get(key), updates));
-  return all;
+function heldStep(step: Step, held: (list: readonly object[]) => object[]): Step {
+  const after = { ...step.after, objects: held(step.after.objects) };
+  if (step.kind === "create") return { ...step, after };
+  return { ...step, before: { ...step.before, objects: held(step.before.objects) }, after };
 }
 
-/** A content with the keys of `keep` and no others. Flashes are no data, and never kept. */
-export function only(content: Content, keep: readonly string[]): Content {
-  if (keep.length === 0) return EMPTY;
-  const data = decode(content.data);
-  for (const key of Object.keys(data)) if (!keep.includes(key)) delete data[key];
-  return { data: encode(data, BOUNDLESS), flashes: [] };
-}
-
-/** What was added to and taken from `base` to make `mine`, done to `newest`. */
-function mergeFlashes(
-  base: readonly StoredFlash[],
-  mine: readonly StoredFlash[],
-  newest: readonly StoredFlash[],
-): readonly StoredFlash[] {
-  if (mine === base) return newest;
-  const before = new Set(base.map(({ key }) => key));
-  const kept = new Set(mine.map(({ key }) => key));
-  return newest
-    .filter(({ key }) => !before.has(key) || kept.has(key))
-    .concat(mine.filter(({ key }) => !before.has(key)))
-    .slice(-MAX_FLASHES);
+function objectsOf(raw: Dictionary, keys: Iterable<string>): SeenObjects {
+  const objects: SeenObjects = new Map();
+  for (const key of keys) if (Object.hasOwn(raw, key)) objects.set(key, objectsIn(raw[key]));
+  return objects;
 }
 
 function isSame(a: Content, b: Content): boolean {
-  if (a.data !== b.data) return false;
-  return a.flashes.length === b.flashes.length && a.flashes.every(({ key }, i) => key === b.flashes[i]!.key);
+  return a.data === b.data && areSameFlashes(a.flashes, b.flashes);
 }
 
-function keysOf(...dictionaries: Dictionary[]): Set<string> {
-  return new Set(dictionaries.flatMap((dictionary) => Object.keys(dictionary)));
-}
+const textIn = (data: Dictionary, key: string): string | undefined =>
+  Object.hasOwn(data, key) ? textOf(data[key]) : undefined;
 
-/** The text of a key's value, which has been within its bounds before. */
-function textOf(data: Dictionary, key: string): string | undefined {
-  return Object.hasOwn(data, key) ? encodeValue(data[key], `session.data.${key}`, BOUNDLESS) : undefined;
-}
+const textsOf = (data: Dictionary): Values => new Map(Object.keys(data).map((key) => [key, textOf(data[key])]));
+
+const isText = (value: unknown): value is string | undefined => value === undefined || typeof value === "string";
 
 /** Each key's text, or its value where that can't be kept. */
 function valuesOf(data: Dictionary): Map<string, unknown> {
   const values = new Map<string, unknown>();
   for (const key of Object.keys(data)) {
     try {
-      values.set(key, textOf(data, key));
+      values.set(key, textOf(data[key]));
     } catch {
       values.set(key, data[key]);
     }
@@ -325,11 +331,6 @@ function isSameMap(a: ReadonlyMap<string, unknown>, b: ReadonlyMap<string, unkno
   return a.size === b.size && [...a].every(([key, value]) => b.has(key) && b.get(key) === value);
 }
 
-function write(data: Dictionary, key: string, text: string | undefined): void {
-  if (text === undefined) delete data[key];
-  else data[key] = decodeValue(text);
-}
-
 /** Puts keys in the order of what is stored, or the same data would read like another text. */
 function order(data: Dictionary, stored: Dictionary): void {
   for (const key of Object.keys(stored)) {
@@ -338,10 +339,4 @@ function order(data: Dictionary, stored: Dictionary): void {
     delete data[key];
     data[key] = value;
   }
-}
-
-function applyTo(data: Dictionary, key: string, apply: Updater): void {
-  const value = apply(data[key]);
-  if (value === undefined) delete data[key];
-  else data[key] = value;
 }
