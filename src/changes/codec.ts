@@ -22,19 +22,20 @@ export type Dictionary = Record<string, unknown>;
 /**
  * The text of a dictionary.
  *
+ * @param objects - takes all objects in it, in the order of the text.
  * @throws TypeError naming the path of a value that can't be kept: a function, a symbol, a class instance, a cycle,
  * or one nested deeper or larger than the limits.
  */
-export function encode(data: Dictionary, limits: Limits): string {
-  const text = encodeValue(data, "session.data", limits);
+export function encode(data: Dictionary, limits: Limits, objects?: object[]): string {
+  const text = encodeValue(data, "session.data", limits, objects);
   // A UTF-16 unit is at most three bytes: most sessions need no counting.
   if (text.length * 3 > limits.bytes && Buffer.byteLength(text) > limits.bytes) throw tooLarge(data, limits);
   return text;
 }
 
 /** The text of one value; `name` begins the path in an error. */
-export function encodeValue(value: unknown, name: string, limits: Limits): string {
-  switch (scan(value, limits.depth)) {
+export function encodeValue(value: unknown, name: string, limits: Limits, objects?: object[]): string {
+  switch (scan(value, limits.depth, objects)) {
     case Scan.json:
       return JSON.stringify(value);
     case Scan.tagged:
@@ -74,7 +75,7 @@ const Scan = { json: 0, tagged: 1, refused: 2 } as const;
 type Scan = (typeof Scan)[keyof typeof Scan];
 
 /** Looks through a value once, as fast as can be, since every request does; `depth` levels are left. */
-function scan(value: unknown, depth: number): Scan {
+function scan(value: unknown, depth: number, objects?: object[]): Scan {
   switch (typeof value) {
     case "string":
     case "boolean":
@@ -85,13 +86,14 @@ function scan(value: unknown, depth: number): Scan {
     case "undefined":
       return Scan.tagged;
     case "object":
-      return value === null ? Scan.json : scanObject(value, depth);
+      return value === null ? Scan.json : scanObject(value, depth, objects);
     default:
       return Scan.refused;
   }
 }
 
-function scanObject(value: object, depth: number): Scan {
+function scanObject(value: object, depth: number, objects?: object[]): Scan {
+  objects?.push(value);
   const kind = kindOf(value);
   if (kind === undefined) return Scan.refused;
   if (kind === "leaf") return hasNames(value) ? Scan.refused : Scan.tagged;
@@ -102,7 +104,7 @@ function scanObject(value: object, depth: number): Scan {
     if (Object.getOwnPropertySymbols(value).length > 0 || hasHidden(value, keys)) return Scan.refused;
     if (looksTagged(keys)) worst = Scan.tagged;
     for (let i = 0; i < keys.length; i += 1) {
-      const found = scan((value as Dictionary)[keys[i]!], depth - 1);
+      const found = scan((value as Dictionary)[keys[i]!], depth - 1, objects);
       if (found > worst) worst = found;
     }
   } else if (kind === "array") {
@@ -113,7 +115,7 @@ function scanObject(value: object, depth: number): Scan {
       const child = array[i];
       // Beside an object, the look at the array's own names costs little.
       if (typeof child === "object") isShort = true;
-      const found = scan(child, depth - 1);
+      const found = scan(child, depth - 1, objects);
       if (found > worst) worst = found;
     }
     if (isShort && namesOn(array) !== undefined) return Scan.refused;
@@ -121,7 +123,7 @@ function scanObject(value: object, depth: number): Scan {
     if (hasNames(value)) return Scan.refused;
     worst = Scan.tagged;
     for (const child of value as Iterable<unknown>) {
-      const found = scan(child, depth - 1);
+      const found = scan(child, depth - 1, objects);
       if (found > worst) worst = found;
     }
   }

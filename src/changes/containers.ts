@@ -6,8 +6,8 @@ const EMPTY_DEPTH = 16;
 export const isObject = (value: unknown): value is object => typeof value === "object" && value !== null;
 
 /**
- * All objects in a value, in the order of its text. Two values of the same text give lists that correspond, which is how
- * an object of one is found in the other.
+ * All objects in a value, in the order of its text, as the codec gives them too. Two values of the same text give lists
+ * that correspond, which is how an object of one is found in the other.
  */
 export function objectsIn(value: unknown, found: object[] = []): object[] {
   if (isObject(value)) collect(value, found);
@@ -16,24 +16,27 @@ export function objectsIn(value: unknown, found: object[] = []): object[] {
 
 function collect(value: object, found: object[]): void {
   found.push(value);
-  if (Array.isArray(value)) {
-    for (let i = 0; i < value.length; i += 1) {
-      const child: unknown = value[i];
-      if (typeof child === "object" && child !== null) collect(child, found);
+  switch (kindOf(value)) {
+    case "array": {
+      const array = value as unknown[];
+      for (let i = 0; i < array.length; i += 1) {
+        const child = array[i];
+        if (typeof child === "object" && child !== null) collect(child, found);
+      }
+      return;
     }
-  } else if (value instanceof Map) {
-    for (const [key, child] of value) {
-      objectsIn(key, found);
-      objectsIn(child, found);
-    }
-  } else if (value instanceof Set) {
-    for (const member of value) objectsIn(member, found);
-  } else if (kindOf(value) === "object") {
-    const keys = Object.keys(value);
-    for (let i = 0; i < keys.length; i += 1) {
-      const child = (value as Dictionary)[keys[i]!];
-      if (typeof child === "object" && child !== null) collect(child, found);
-    }
+    case "object":
+      // Quicker than Object.keys for objects that JSON.parse has just made.
+      for (const name in value) {
+        const child = (value as Dictionary)[name];
+        if (typeof child === "object" && child !== null && Object.hasOwn(value, name)) collect(child, found);
+      }
+      return;
+    case "collection":
+      for (const child of value as Iterable<unknown>) objectsIn(child, found);
+      return;
+    case "leaf":
+    case undefined:
   }
 }
 

@@ -1,8 +1,8 @@
 import { BOUNDLESS, decode, encode, pathOf, type Dictionary, type Limits } from "./codec.ts";
-import { textOf } from "./containers.ts";
+import { objectsIn, textOf } from "./containers.ts";
 import { mergeFlashes } from "./flashes.ts";
 import type { StoredFlash } from "../record/record.ts";
-import { NO_VALUE, replaySteps, WHOLE, type Changes, type Moment } from "./steps.ts";
+import { NO_VALUE, replaySteps, WHOLE, type KeyChanges, type Moment } from "./steps.ts";
 
 /** What is kept under the user's eyes: the encoded data and the flashes. */
 export interface Content {
@@ -12,14 +12,33 @@ export interface Content {
   readonly dropped?: readonly string[];
 }
 
-/** By key: the objects that a handler held for its value, in the order of the value's text. */
-export type SeenObjects = Map<string, readonly object[]>;
+/** Objects that a handler holds, each list in the order of the text. */
+export interface SeenObjects {
+  /** Those of the whole dictionary. */
+  readonly all?: readonly object[];
+  /** Those of one key's value, once the handler has asked for it. */
+  readonly byKey?: Map<string, readonly object[]>;
+}
+
+/** The objects by key; `data` are decoded from the text of that moment. */
+export function objectsByKey({ all, byKey }: SeenObjects, data: Dictionary): Map<string, readonly object[]> {
+  if (!all) return byKey ?? new Map();
+  const found = new Map<string, readonly object[]>();
+  // The first is the dictionary itself.
+  let from = 1;
+  for (const key of Object.keys(data)) {
+    const { length } = objectsIn(data[key]);
+    found.set(key, all.slice(from, from + length));
+    from += length;
+  }
+  return found;
+}
 
 /** What a request had changed at one moment: enough to apply it to another content than the one it began with. */
 export interface Snapshot {
   readonly base: Content;
   readonly content: Content;
-  readonly changes: Changes;
+  readonly changes: ReadonlyMap<string, KeyChanges>;
   /** The objects at the beginning of the changes, and at their end. */
   readonly from: SeenObjects;
   readonly end: SeenObjects;
@@ -32,12 +51,13 @@ export function replay({ base, content, changes, from, end }: Snapshot, newest: 
   const before = decode(base.data);
   const mine = decode(content.data);
   const merged = decode(newest.data);
+  const [seen, seenLast] = [objectsByKey(from, before), objectsByKey(end, mine)];
   const dropped: string[] = [];
-  for (const key of new Set([...end.keys(), ...changes.keys()])) {
+  for (const key of new Set([...seen.keys(), ...changes.keys()])) {
     const steps = changes.get(key) ?? [];
     if (steps !== WHOLE) {
-      const began = momentIn(before, key, from);
-      replaySteps(steps, began, momentIn(mine, key, end), merged, key, (path) => dropped.push(pathIn(path)));
+      const [began, ended] = [momentIn(before, key, seen), momentIn(mine, key, seenLast)];
+      replaySteps(steps, began, ended, merged, key, (path) => dropped.push(pathIn(path)));
     } else if (Object.hasOwn(mine, key)) merged[key] = mine[key];
     else delete merged[key];
   }
@@ -54,7 +74,7 @@ export function only(content: Content, keep: readonly string[]): Content {
   return { data: encode(data, BOUNDLESS), flashes: [] };
 }
 
-export function momentIn(data: Dictionary, key: string, seen: SeenObjects): Moment {
+function momentIn(data: Dictionary, key: string, seen: ReadonlyMap<string, readonly object[]>): Moment {
   if (!Object.hasOwn(data, key)) return NO_VALUE;
   return { text: textOf(data[key]), objects: seen.get(key) ?? [] };
 }

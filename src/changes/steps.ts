@@ -24,6 +24,7 @@ export const WHOLE = "whole";
 export type KeyChanges = typeof WHOLE | readonly Step[];
 
 export type Changes = Map<string, KeyChanges>;
+export type ReadonlyChanges = ReadonlyMap<string, KeyChanges>;
 
 export const NO_VALUE: Moment = { text: undefined, objects: [] };
 
@@ -39,7 +40,7 @@ export function followedBy(earlier: KeyChanges | undefined, later: KeyChanges | 
   return earlier === WHOLE || later === WHOLE ? WHOLE : [...earlier, ...later];
 }
 
-export function joined(earlier: ReadonlyMap<string, KeyChanges>, later: ReadonlyMap<string, KeyChanges>): Changes {
+export function joined(earlier: ReadonlyChanges, later: ReadonlyChanges): Changes {
   const all = new Map(earlier);
   for (const [key, changes] of later) all.set(key, followedBy(all.get(key), changes)!);
   return all;

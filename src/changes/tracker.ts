@@ -1,3 +1,4 @@
+import type { SeenObjects } from "./replay.ts";
 import { encodeValue, type Dictionary, type Limits } from "./codec.ts";
 import { isEmptyContainer, isObject, objectsIn } from "./containers.ts";
 import { momentOf, NO_VALUE, WHOLE, type Changes, type KeyChanges, type Step, type Updater } from "./steps.ts";
@@ -10,34 +11,44 @@ import { momentOf, NO_VALUE, WHOLE, type Changes, type KeyChanges, type Step, ty
 export class Tracker implements ProxyHandler<Dictionary> {
   readonly raw: Dictionary;
   readonly proxy: Dictionary;
-  changes: Changes = new Map();
-  /** By key: the objects in its value at that moment, in the order of the text, once the handler could reach them. */
-  seen = new Map<string, readonly object[]>();
+  #changes: Changes | undefined;
+  #seen: SeenObjects = {};
 
   constructor(raw: Dictionary) {
     this.raw = raw;
     this.proxy = new Proxy(raw, this);
   }
 
-  /** What is done from now on is told apart. */
-  restart(seen: Map<string, readonly object[]>): void {
-    this.seen = seen;
-    this.changes = new Map();
+  get changes(): ReadonlyMap<string, KeyChanges> {
+    return this.#changes ?? UNCHANGED;
   }
 
-  /** All keys whose values may differ from those of the moment. */
-  keys(): Set<string> {
-    return new Set([...this.seen.keys(), ...this.changes.keys()]);
+  /** The objects at the moment from which on changes are told. */
+  get seen(): SeenObjects {
+    return this.#seen;
   }
 
-  see(key: string, value: unknown): void {
-    if (isObject(value) && !this.seen.has(key) && !this.changes.has(key)) this.seen.set(key, objectsIn(value));
+  /** Changes are told from another moment on. */
+  restart(seen: SeenObjects, changes?: Changes): void {
+    this.#seen = seen;
+    this.#changes = changes;
+  }
+
+  note(key: string, changes: KeyChanges): void {
+    (this.#changes ??= new Map()).set(key, changes);
+  }
+
+  #see(key: string, value: unknown): void {
+    const { all, byKey } = this.#seen;
+    if (all || byKey?.has(key) || !isObject(value) || this.#changes?.has(key)) return;
+    if (byKey) byKey.set(key, objectsIn(value));
+    else this.#seen = { byKey: new Map([[key, objectsIn(value)]]) };
   }
 
   /** Applies an update; `limits` hold for what it gives. */
   update(key: string, apply: Updater, limits: Limits): unknown {
     const { raw } = this;
-    this.see(key, raw[key]);
+    this.#see(key, raw[key]);
     const isWhole = this.changes.get(key) === WHOLE;
     const before = isWhole ? NO_VALUE : momentOf(raw, key);
     const value = apply(raw[key]);
@@ -48,13 +59,13 @@ export class Tracker implements ProxyHandler<Dictionary> {
     const changes = this.changes.get(key);
     if (changes === WHOLE) return value;
     const step: Step = { kind: "update", before, apply: [apply], after: { text, objects: objectsIn(value) } };
-    this.changes.set(key, withUpdate(changes, step));
+    this.note(key, withUpdate(changes, step));
     return value;
   }
 
   get(raw: Dictionary, key: string | symbol): unknown {
     const value = raw[key as string];
-    if (typeof value === "object" && value !== null && !this.seen.has(key as string)) this.see(key as string, value);
+    if (typeof value === "object" && value !== null) this.#see(key as string, value);
     return value;
   }
 
@@ -79,23 +90,25 @@ export class Tracker implements ProxyHandler<Dictionary> {
   deleteProperty(raw: Dictionary, key: string | symbol): boolean {
     if (!Object.hasOwn(raw, key)) return true;
     if (!Reflect.deleteProperty(raw, key)) return false;
-    if (typeof key === "string") this.changes.set(key, WHOLE);
+    if (typeof key === "string") this.note(key, WHOLE);
     return true;
   }
 
   getOwnPropertyDescriptor(raw: Dictionary, key: string | symbol): PropertyDescriptor | undefined {
     const descriptor = Reflect.getOwnPropertyDescriptor(raw, key);
-    if (descriptor && typeof key === "string") this.see(key, descriptor.value);
+    if (descriptor && typeof key === "string") this.#see(key, descriptor.value);
     return descriptor;
   }
 
   #assigned(key: string, value: unknown, isNew: boolean): void {
     const earlier = this.changes.get(key);
     if (isNew && earlier !== WHOLE && isEmptyContainer(value))
-      this.changes.set(key, [...(earlier ?? []), { kind: "create", after: momentOf(this.raw, key) }]);
-    else this.changes.set(key, WHOLE);
+      this.note(key, [...(earlier ?? []), { kind: "create", after: momentOf(this.raw, key) }]);
+    else this.note(key, WHOLE);
   }
 }
+
+const UNCHANGED: Changes = new Map();
 
 /** One update after another is one step, unless something else was written in between. */
 function withUpdate(changes: Exclude<KeyChanges, string> | undefined, step: Step): readonly Step[] {
