@@ -7,7 +7,7 @@ import { milliseconds, type Duration } from "./lifecycle/timeouts.ts";
 import type { Flash } from "./record/record.ts";
 import { protect } from "./request/shared-handle.ts";
 import type { RequestSession } from "./request/request-session.ts";
-import type { SignIn } from "./request/requested.ts";
+import type { SignIn } from "./request/pending-changes.ts";
 
 /** What may be said of a sign-in. */
 export interface SignInOptions {
@@ -161,19 +161,19 @@ class SessionHandle implements Session {
       if (requestSession.loadError !== undefined) throw requestSession.loadError;
       throw new TypeError("The session is not loaded yet: this route is lazy, so await session.load() first");
     }
-    if (!requestSession.accessed) firstAccess(requestSession);
+    requestSession.access();
     return requestSession;
   }
 
   get #alive(): RequestSession {
     const requestSession = this.#seen;
-    if (requestSession.signedOut) refuse();
+    if (requestSession.isSignedOut) refuse();
     return requestSession;
   }
 
   get data(): Dictionary {
     const requestSession = this.#seen;
-    return requestSession.signedOut ? NO_DATA : requestSession.journal.data;
+    return requestSession.isSignedOut ? NO_DATA : requestSession.changes.journal.data;
   }
 
   pop(key: string, fallback?: unknown): unknown {
@@ -185,7 +185,7 @@ class SessionHandle implements Session {
   }
 
   update(key: string, apply: (value: unknown) => unknown): unknown {
-    return this.#alive.journal.update(key, (value) => {
+    return this.#alive.changes.journal.update(key, (value) => {
       const changed = apply(value);
       if (changed instanceof Promise) throw new TypeError(`update("${key}", …) needs a synchronous function`);
       return changed;
@@ -194,12 +194,12 @@ class SessionHandle implements Session {
 
   flash(category: string, message: unknown): void {
     if (typeof category !== "string") throw new TypeError("flash(category, message): the category must be a string");
-    this.#alive.journal.flash({ category, message });
+    this.#alive.changes.journal.flash({ category, message });
   }
 
   takeFlashes(category?: string): Flash[] {
     const requestSession = this.#seen;
-    return requestSession.signedOut ? [] : requestSession.journal.takeFlashes(category);
+    return requestSession.isSignedOut ? [] : requestSession.changes.journal.takeFlashes(category);
   }
 
   get id(): string {
@@ -211,8 +211,8 @@ class SessionHandle implements Session {
   }
 
   get userId(): string | undefined {
-    const { signedOut, requested, loaded } = this.#seen;
-    return signedOut ? undefined : (requested.signIn?.userId ?? loaded?.record.userId);
+    const { isSignedOut, changes, loaded } = this.#seen;
+    return isSignedOut ? undefined : (changes.requested.signIn?.userId ?? loaded?.record.userId);
   }
 
   get createdAt(): number {
@@ -221,9 +221,9 @@ class SessionHandle implements Session {
   }
 
   get signedInAt(): number | undefined {
-    const { signedOut, requested, loaded, context } = this.#seen;
-    if (signedOut) return undefined;
-    return requested.signIn ? context.now() : loaded?.record.signedInAt;
+    const { isSignedOut, changes, loaded, context } = this.#seen;
+    if (isSignedOut) return undefined;
+    return changes.requested.signIn ? context.now() : loaded?.record.signedInAt;
   }
 
   get expiresAt(): number {
@@ -254,28 +254,28 @@ class SessionHandle implements Session {
     ) {
       throw new TypeError("signIn(userId) takes the user's id, a string of 1 to 512 bytes");
     }
-    const requestSession = this.#withHead("sign in");
+    const requestSession = this.#withCookie("sign in");
     const asked = resolveSignIn(options);
     // Nothing that the user before has left may be seen by the next one.
     const keep = isAnotherUser(requestSession, userId) ? [] : asked.keep;
-    if (keep) requestSession.journal.restrict(keep);
+    if (keep) requestSession.changes.journal.restrict(keep);
     requestSession.signIn({ userId, ...asked, keep });
   }
 
   signOut(): void {
-    this.#withHead("sign out").signOut();
+    this.#withCookie("sign out").changes.request({ signOut: {} });
   }
 
   rotate(): void {
-    this.#withHead("rotate").rotate();
+    this.#withCookie("rotate").changes.request({ rotate: {} });
   }
 
-  #withHead(what: string): RequestSession {
+  #withCookie(what: string): RequestSession {
     const requestSession = this.#alive;
-    if (requestSession.headersSent) {
+    if (!requestSession.canSetCookie) {
       throw new SessionError(
         "ERR_SESSION_HEADERS_SENT",
-        `Too late to ${what}: the response's head, and the cookie with it, has left`,
+        `Too late to ${what}: the response's headers, and the cookie with them, were sent`,
       );
     }
     return requestSession;
@@ -310,23 +310,6 @@ class SessionHandle implements Session {
 }
 
 protect(SessionHandle.prototype);
-
-/**
- * The response may now depend on the cookie, which caches learn from its head. Where that was sent without our knowledge
- * (a hijacked reply) the adapter's response says so; once the last byte is out, nothing can get into it any more.
- */
-function firstAccess(requestSession: RequestSession): void {
-  const { response } = requestSession;
-  const isTooLate = requestSession.headersWritten || (!requestSession.headersSent && response?.headersSent === true);
-  if (isTooLate && response?.writableEnded !== true && response?.destroyed !== true) {
-    throw new SessionError(
-      "ERR_SESSION_HEADERS_SENT",
-      "The session was first looked at after the response's headers were sent, so that caches were not told of it: look " +
-        "before the first byte, or give the adapter { personal: true }, or a function of the request, for such routes",
-    );
-  }
-  requestSession.accessed = true;
-}
 
 /** @throws TypeError for what can't be said of a sign-in. */
 function resolveSignIn({ remember, note, keep, ...unknown }: SignInOptions): Omit<SignIn, "userId" | "id"> {

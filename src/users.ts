@@ -4,7 +4,7 @@ import { lastSeenAt } from "./lifecycle/timeouts.ts";
 import { loadedRecord, type Client, type LoadedRecord } from "./record/record.ts";
 import type { SessionStore, StoredSession } from "./store.ts";
 import { readLatest } from "./stores/shared/capabilities.ts";
-import type { Context } from "./request/request-session.ts";
+import type { Context } from "./context.ts";
 import { forEach, Deadline } from "./waiting.ts";
 
 /** One of a user's sessions, as `sessions.list` shows it. */

@@ -10,15 +10,16 @@ import { storedSession, type LoadedRecord, type SessionRecord } from "../record/
 import { untilDone } from "./retries.ts";
 import { afterStep, type Rotation, type Step } from "./rotation.ts";
 import { hashSecret, nextEpoch, randomPart, tokenFields, type Token } from "../record/token.ts";
-import type { Context, RequestSession } from "../request/request-session.ts";
-import type { Requested } from "../request/requested.ts";
+import type { Context } from "../context.ts";
+import type { Requested } from "../request/pending-changes.ts";
+import type { RequestSession } from "../request/request-session.ts";
 import { Deadline } from "../waiting.ts";
 
-/** What a commit is for: a call of `save()`, or a response whose head follows, and takes a cookie that is only renewed. */
+/** The reason for a commit: a call of `save()`, or a response whose headers follow and can carry a renewed cookie. */
 type Occasion = "save" | "response";
 
 /**
- * Stores what the visit did with its session. `undefined`, at once, where there is nothing to store.
+ * Stores the changes of a request. `undefined`, at once, where there is nothing to store.
  *
  * @throws only by the promise. TypeError for a value that can't be kept.
  * SessionError ERR_SESSION_STORE, ERR_SESSION_CONFLICT, ERR_SESSION_SUPERSEDED, ERR_SESSION_HEADERS_SENT
@@ -26,50 +27,46 @@ type Occasion = "save" | "response";
 export function commit(
   requestSession: RequestSession,
   occasion: Occasion,
-  hasHead = !requestSession.headersSent,
+  canSetCookie = requestSession.canSetCookie,
 ): Promise<void> | undefined {
   if (requestSession.committing) {
-    const again = () => commit(requestSession, occasion, hasHead);
+    const again = () => commit(requestSession, occasion, canSetCookie);
     return requestSession.committing.then(again, again);
   }
+  const { changes, context } = requestSession;
   const isSave = occasion === "save";
   let next: Plan;
   let attempt: Commit;
   try {
-    if (isSave) requestSession.takeBack();
+    if (isSave) changes.takeBack();
     next = planOf(requestSession, !isSave);
     if (next === "nothing") return undefined;
-    if (!hasHead && needsCookie(next, requestSession.requested)) throw headersSent();
+    if (!canSetCookie && needsCookie(next, changes.requested)) throw headersSent();
     attempt = new Commit(requestSession, !isSave);
   } catch (error) {
-    if (isSave) requestSession.setAside(requestSession.requested);
+    if (isSave) changes.setAside(changes.requested);
     return Promise.reject(error);
   }
-  requestSession.committing = requestSession.context.commits
-    .run(requestSession.storedId, () => attempt.carryOut(next))
-    .then(
-      () => {
-        requestSession.committing = undefined;
-      },
-      (error: unknown) => {
-        requestSession.committing = undefined;
+  return requestSession.runCommit(() =>
+    context.commits
+      .run(requestSession.storedId, () => attempt.carryOut(next))
+      .catch((error: unknown) => {
         attempt.undo();
-        // Whoever saves deals with the failure too: the response does not try the same again.
-        if (isSave) requestSession.setAside(attempt.requested);
+        // The caller of save() deals with the failure: the response does not try the same again.
+        if (isSave) changes.setAside(attempt.requested);
         throw error;
-      },
-    );
-  return requestSession.committing;
+      }),
+  );
 }
 
 function headersSent(): SessionError {
   return new SessionError(
     "ERR_SESSION_HEADERS_SENT",
-    "The response's head has left: a session can no longer begin, end or change its token; do it before the first byte",
+    "The response's headers were sent: a session can no longer begin, end or change its token; do it before the first byte",
   );
 }
 
-/** One commit: what it takes from the visit it takes at its beginning. */
+/** One commit. It takes the request's changes at its beginning. */
 export class Commit {
   readonly requestSession: RequestSession;
   readonly context: Context;
@@ -81,15 +78,15 @@ export class Commit {
   constructor(requestSession: RequestSession, withResponse: boolean) {
     this.requestSession = requestSession;
     this.context = requestSession.context;
-    this.requested = requestSession.requested;
-    this.snapshot = requestSession.journal.snapshot();
+    this.requested = requestSession.changes.requested;
+    this.snapshot = requestSession.changes.journal.snapshot();
     this.deadline = new Deadline(requestSession.context.storeTimeout);
     this.#withResponse = withResponse;
   }
 
   /** Nothing of it was stored: all of it is still to be stored. */
   undo(): void {
-    this.requestSession.journal.restore(this.snapshot);
+    this.requestSession.changes.journal.restore(this.snapshot);
   }
 
   async carryOut(next: Plan): Promise<void> {
@@ -119,7 +116,7 @@ export class Commit {
     const expiresAt = extendedEnd(context.now(), loaded.record, context.timeouts);
     try {
       if (await this.deadline.run("touch", () => context.store.touch(id, expiresAt)))
-        requestSession.loaded = { ...loaded, expiresAt };
+        requestSession.extended(expiresAt);
     } catch (error) {
       context.emitter.emit("error", { id, error });
     }
@@ -155,7 +152,7 @@ export class Commit {
       const step = token ? "none" : stepIn(requestSession, base, this.#withResponse);
       const next = this.#next(base, {
         ...base.record,
-        ...(token ? { ...tokenFields(token), rotation: this.freshRotation() } : this.#turned(base.record, step)),
+        ...(token ? { ...tokenFields(token), rotation: this.freshRotation() } : this.#rotatedFields(base.record, step)),
         data: content.data,
         flashes: content.flashes,
       });
@@ -214,7 +211,7 @@ export class Commit {
     let base = requestSession.loaded!;
     await untilDone(async () => {
       if (await endIfUnchanged(context, id, base, this.deadline)) {
-        requestSession.setCookie = context.cookie.clear(requestSession.secure);
+        requestSession.cookie.clear(requestSession.isSecure);
         context.emitter.emit("signedOut", { id, userId });
       } else {
         const newest = await this.newest(id);
@@ -231,8 +228,7 @@ export class Commit {
         await this.deadline.run("delete", () => context.store.delete(id));
         // Where it had ended already, the client may have another cookie by now: that one is not ours to clear.
       }
-      requestSession.tokenStatus = "anonymous";
-      requestSession.markDone(this.requested);
+      requestSession.signedOut(this.requested);
       return true;
     });
   }
@@ -264,7 +260,7 @@ export class Commit {
   }
 
   /** The fields of the record after a step in its rotation. */
-  #turned(record: SessionRecord, step: Step): Partial<SessionRecord> {
+  #rotatedFields(record: SessionRecord, step: Step): Partial<SessionRecord> {
     if (step === "none") return {};
     const { requestSession } = this;
     const seen = hashSecret(requestSession.token!.secret);
@@ -278,10 +274,11 @@ export class Commit {
   #issueCookie(step: Step): void {
     const { requestSession } = this;
     if (!this.#withResponse) return;
-    if (step === "name" || step === "hand out") requestSession.handOutSuccessor();
-    else if (requestSession.tokenByPreviousKey && requestSession.matchIn(requestSession.loaded!.record) === "current")
+    if (step === "name" || step === "hand out")
+      requestSession.issueCookie(requestSession.successor(requestSession.loaded!.record));
+    else if (requestSession.isTokenByPreviousKey && requestSession.matchIn(requestSession.loaded!.record) === "current")
       requestSession.issueCookie();
-    requestSession.tokenByPreviousKey = false;
+    requestSession.renewedToken();
   }
 
   #next(base: LoadedRecord, record: SessionRecord): LoadedRecord {
@@ -290,12 +287,13 @@ export class Commit {
     return { record, version: base.version + 1, expiresAt, byPreviousKey: false };
   }
 
-  /** What was stored is what the visit goes on from. */
+  /** The request goes on from what was stored. */
   applyCommit(token: Token, loaded: LoadedRecord, content: Content): void {
     const { requestSession } = this;
     requestSession.continueFrom(token, loaded);
-    requestSession.journal.stored(this.snapshot, content);
-    requestSession.markDone(this.requested);
-    if (!requestSession.requested.signIn) requestSession.journal.unrestrict();
+    const { changes } = requestSession;
+    changes.journal.stored(this.snapshot, content);
+    changes.markDone(this.requested);
+    if (!changes.requested.signIn) changes.journal.unrestrict();
   }
 }

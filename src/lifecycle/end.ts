@@ -1,5 +1,5 @@
 import { endedRecord, loadedRecord, storedSession, type LoadedRecord, type SessionRecord } from "../record/record.ts";
-import type { Context } from "../request/request-session.ts";
+import type { Context } from "../context.ts";
 import { readLatest } from "../stores/shared/capabilities.ts";
 import { Deadline } from "../waiting.ts";
 

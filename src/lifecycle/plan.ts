@@ -2,8 +2,8 @@ import { touchIsDue } from "./timeouts.ts";
 import { plan, type Plan } from "./decisions.ts";
 import { stepOf, type Step } from "./rotation.ts";
 import type { LoadedRecord } from "../record/record.ts";
+import type { Requested } from "../request/pending-changes.ts";
 import type { RequestSession } from "../request/request-session.ts";
-import type { Requested } from "../request/requested.ts";
 
 /**
  * What a commit of the visit would do now.
@@ -12,13 +12,14 @@ import type { Requested } from "../request/requested.ts";
  * for a response could undo what another request does meanwhile.
  */
 export function planOf(requestSession: RequestSession, withResponse: boolean): Plan {
-  const { requested, loaded, context, tokenStatus } = requestSession;
+  const { changes, loaded, context, tokenStatus } = requestSession;
+  const { requested } = changes;
   return plan(tokenStatus, {
-    signedOut: requestSession.signedOut,
+    signedOut: requestSession.isSignedOut,
     signedIn: requested.signIn !== undefined,
     rotated: requested.rotate !== undefined,
-    changed: requestSession.isChanged,
-    outdated: loaded !== undefined && (loaded.byPreviousKey || (withResponse && requestSession.tokenByPreviousKey)),
+    changed: changes.hasDataChanges,
+    outdated: loaded !== undefined && (loaded.byPreviousKey || (withResponse && requestSession.isTokenByPreviousKey)),
     rotates: loaded !== undefined && stepIn(requestSession, loaded, withResponse) !== "none",
     touchDue:
       loaded !== undefined &&

@@ -5,7 +5,7 @@ import { load, loadLatest } from "../record/load.ts";
 import type { Client, LoadedRecord, SessionRecord } from "../record/record.ts";
 import { hashSecret, verifyToken, type Token } from "../record/token.ts";
 import type { Deadline } from "../waiting.ts";
-import type { Context } from "./request-session.ts";
+import type { Context } from "../context.ts";
 
 /** More tokens of ours in one request than this are somebody's play. */
 const MAX_TOKENS = 4;
