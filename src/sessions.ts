@@ -10,7 +10,7 @@ import { innermost, type AnyRequest, type Closing } from "./request/request.ts";
 import { commitToResponse, concludeResponse, unsavedChanges, writeFailureHeaders } from "./request/respond.ts";
 import { sessionOf, requestSessionOf, type Session, type SessionData } from "./session.ts";
 import { createLiveHandles } from "./signals.ts";
-import { list, revoke, revokeAll, revokeEverything, storedUnder, type SessionInfo } from "./users.ts";
+import { list, revoke, revokeAll, revokeEverything, storedIdOf, type SessionInfo } from "./users.ts";
 import { createKeyedQueue } from "./waiting.ts";
 
 /** What `createSessions` makes: the one thing of Sojourn that has a state. */
@@ -137,7 +137,7 @@ export function createSessions<Data extends object = SessionData>(options: Sessi
 
     async list(userId, { current } = {}) {
       const sessions = await list(context, userId);
-      const stored = storedUnder(context, current);
+      const stored = storedIdOf(context, current);
       return sessions.map((info) => ({ ...info, isCurrent: info.id === stored }));
     },
 

@@ -142,7 +142,7 @@ async function end(
 export async function revokeAll(context: Context, userId: string, except: string | undefined): Promise<number> {
   const idsOfUser = capable(context.store, "idsOfUser", "revoking a user's sessions");
   const ids = await new Deadline(context.storeTimeout).run("list", () => idsOfUser(userId));
-  const spared = [except, storedUnder(context, except)];
+  const spared = [except, storedIdOf(context, except)];
   return revokeThese(
     ids.filter((id) => !spared.includes(id)),
     // Not even where whoever can write to the store has put another's session under this user.
@@ -151,7 +151,7 @@ export async function revokeAll(context: Context, userId: string, except: string
 }
 
 /** The id under which a session is stored whose new one was given to a request that has signed in and not ended yet. */
-export function storedUnder(context: Context, id: string | undefined): string | undefined {
+export function storedIdOf(context: Context, id: string | undefined): string | undefined {
   return id === undefined ? undefined : (context.moves.get(id) ?? id);
 }
 

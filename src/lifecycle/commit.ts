@@ -1,4 +1,4 @@
-import { begin, move } from "./begin.ts";
+import { createSession, moveSession } from "./new-session.ts";
 import { endIfUnchanged, putBack } from "./end.ts";
 import { SessionError } from "../errors.ts";
 import { extendedEnd } from "./timeouts.ts";
@@ -7,7 +7,7 @@ import { only, replay, type Content, type Snapshot } from "../changes/journal.ts
 import { retry, type Plan } from "./decisions.ts";
 import { loadLatest } from "../record/load.ts";
 import { storedSession, type LoadedRecord, type SessionRecord } from "../record/record.ts";
-import { untilDone } from "./retries.ts";
+import { retryUntilDone } from "./retries.ts";
 import { afterStep, type Rotation, type Step } from "./rotation.ts";
 import { hashSecret, nextEpoch, randomPart, tokenFields, type Token } from "../record/token.ts";
 import type { Context } from "../context.ts";
@@ -49,7 +49,7 @@ export function commit(
   }
   return requestSession.runCommit(() =>
     context.commits
-      .run(requestSession.storedId, () => attempt.carryOut(next))
+      .run(requestSession.storedId, () => attempt.execute(next))
       .catch((error: unknown) => {
         attempt.undo();
         // The caller of save() deals with the failure: the response does not try the same again.
@@ -84,21 +84,21 @@ export class Commit {
     this.#withResponse = withResponse;
   }
 
-  /** Nothing of it was stored: all of it is still to be stored. */
+  /** Nothing was stored: the changes are pending again. */
   undo(): void {
     this.requestSession.changes.journal.restore(this.snapshot);
   }
 
-  async carryOut(next: Plan): Promise<void> {
+  async execute(next: Plan): Promise<void> {
     switch (next) {
       case "nothing":
         return;
       case "touch":
         return this.#touch();
       case "create":
-        return begin(this, this.snapshot.content);
+        return createSession(this, this.snapshot.content);
       case "move":
-        return move(this);
+        return moveSession(this);
       case "update":
         return this.#changes ? this.#update() : this.#renew();
       case "delete":
@@ -108,7 +108,7 @@ export class Commit {
     }
   }
 
-  /** Extending is no change: if it fails the response goes on, and the next request tries again. */
+  /** A failed touch does not fail the response. The next request tries again. */
   async #touch(): Promise<void> {
     const { context, requestSession } = this;
     const { id } = requestSession.token!;
@@ -123,12 +123,12 @@ export class Commit {
     this.undo();
   }
 
-  /** Whether there is more to store than a renewed token or seal. */
+  /** Whether the commit stores more than a renewed token or a renewed encryption. */
   get #changes(): boolean {
     return this.requested.rotate !== undefined || this.snapshot.content !== this.snapshot.base;
   }
 
-  /** Renewing is no change either. */
+  /** A failed renewal does not fail the response either. */
   async #renew(): Promise<void> {
     try {
       await this.#update();
@@ -148,7 +148,7 @@ export class Commit {
 
     let base = began;
     let { content } = this.snapshot;
-    await untilDone(async () => {
+    await retryUntilDone(async () => {
       const step = token ? "none" : stepIn(requestSession, base, this.#withResponse);
       const next = this.#next(base, {
         ...base.record,
@@ -169,7 +169,7 @@ export class Commit {
         case "drop":
           this.drop("ended");
           return true;
-        case "let go":
+        case "detach":
           requestSession.detach();
           return true;
         case "refuse":
@@ -179,17 +179,17 @@ export class Commit {
           );
         case "again":
           base = newest!;
-          content = this.replayed(base.record);
+          content = this.replayOn(base.record);
           return false;
       }
     });
   }
 
-  /** Where a new token is not known to be stored, the old one has to go on opening the session. */
+  /** If a new token may not be stored, the old one has to stay valid. */
   async #replacedToken(id: string, base: LoadedRecord, next: LoadedRecord, isNewToken: boolean): Promise<boolean> {
     const { context, requestSession } = this;
     try {
-      return await this.replaced(id, base, next, requestSession.passive);
+      return await this.replaceRecord(id, base, next, requestSession.passive);
     } catch (error) {
       const { secretHash } = next.record;
       if (isNewToken) await putBack(context, id, base, (record) => record.secretHash.equals(secretHash), this.deadline);
@@ -197,8 +197,8 @@ export class Commit {
     }
   }
 
-  /** Puts one record in the place of another, if that is still there. @param extendOnly - keeps a later expiry. */
-  replaced(id: string, base: LoadedRecord, next: LoadedRecord, extendOnly = false): Promise<boolean> {
+  /** Compare-and-set of a record. @param extendOnly - keeps a later expiry. */
+  replaceRecord(id: string, base: LoadedRecord, next: LoadedRecord, extendOnly = false): Promise<boolean> {
     const { store } = this.context;
     const stored = { ...storedSession(this.context, id, next), extendOnly };
     return this.deadline.run("update", () => store.update(id, stored, base.version));
@@ -209,24 +209,24 @@ export class Commit {
     const { id } = requestSession.token!;
     const { epoch, userId } = requestSession.loaded!.record;
     let base = requestSession.loaded!;
-    await untilDone(async () => {
+    await retryUntilDone(async () => {
       if (await endIfUnchanged(context, id, base, this.deadline)) {
         requestSession.cookie.clear(requestSession.isSecure);
         context.emitter.emit("signedOut", { id, userId });
       } else {
         const newest = await this.newest(id);
-        // Signed in to meanwhile: neither the session nor the cookie are this request's to end.
+        // Another request has signed in meanwhile: its session and its cookie must stay.
         if (newest && newest.record.epoch !== epoch) {
-          // A sign-in that fails after all must not put back what was to be signed out.
+          // If that sign-in fails after all, it must not put the signed-out session back.
           if (newest.record.ended) await this.deadline.run("delete", () => context.store.delete(id));
           requestSession.detach();
           return true;
         }
         base = newest ?? base;
         if (newest) return false;
-        // Somebody else may be about to end it, and fail: what is left goes, so that it is not put back.
+        // Another request may be ending it and fail. It is deleted here, so that it is not put back.
         await this.deadline.run("delete", () => context.store.delete(id));
-        // Where it had ended already, the client may have another cookie by now: that one is not ours to clear.
+        // It had ended already: the client may have another cookie by now, which must stay.
       }
       requestSession.signedOut(this.requested);
       return true;
@@ -248,13 +248,13 @@ export class Commit {
     return loaded && loaded.expiresAt > this.context.now() ? loaded : undefined;
   }
 
-  /** The changes of this request, applied to what others have stored meanwhile. */
-  replayed(newest: Content): Content {
+  /** Applies the changes of this request to newer content. */
+  replayOn(newest: Content): Content {
     const keep = this.requested.signIn?.keep;
     return replay(this.snapshot, keep ? only(newest, keep) : newest, this.context.limits);
   }
 
-  /** A new secret has its whole time before it. */
+  /** The rotation of a session whose secret is new. */
   freshRotation(): Rotation | undefined {
     return this.context.rotation && { since: this.context.now() };
   }
@@ -270,11 +270,11 @@ export class Commit {
     return step === "confirm" ? { secretHash: seen, rotation } : { rotation };
   }
 
-  /** Cookies leave only after the record was compared and set: a sign-in that came first is not undone by them. */
+  /** Called after the compare-and-set: a cookie must not undo a sign-in that came first. */
   #issueCookie(step: Step): void {
     const { requestSession } = this;
     if (!this.#withResponse) return;
-    if (step === "name" || step === "hand out")
+    if (step === "name" || step === "reissue")
       requestSession.issueCookie(requestSession.successor(requestSession.loaded!.record));
     else if (requestSession.isTokenByPreviousKey && requestSession.matchIn(requestSession.loaded!.record) === "current")
       requestSession.issueCookie();

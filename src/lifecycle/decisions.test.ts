@@ -78,9 +78,9 @@ describe("retry", () => {
   it.each([
     ["alive", false, "again"],
     ["alive", true, "again"],
-    ["ended", false, "let go"],
+    ["ended", false, "detach"],
     ["ended", true, "drop"],
-    ["superseded", false, "let go"],
+    ["superseded", false, "detach"],
     ["superseded", true, "refuse"],
   ])("with the newest record %s, and changes: %s, decides for %s", (newest, changes, expected) => {
     expect(retry({ ended: newest === "ended", superseded: newest === "superseded" }, changes)).toBe(expected);

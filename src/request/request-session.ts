@@ -12,7 +12,7 @@ import type { Watching } from "../signals.ts";
 import { Deadline } from "../waiting.ts";
 import { OutgoingCookie } from "./outgoing-cookie.ts";
 import { PendingChanges, type Requested, type SignIn } from "./pending-changes.ts";
-import { matchOf, open, opens, presentedIn, type Opened, type Presented } from "./presented.ts";
+import { matchOf, openSession, isAccepted, presentedIn, type OpenedSession, type Presented } from "./presented.ts";
 import {
   cookieHeader,
   hasBody,
@@ -141,11 +141,11 @@ export class RequestSession {
   async #read(presented: readonly Presented[]): Promise<SessionState> {
     const deadline = new Deadline(this.context.storeTimeout);
     const ids = new Set(presented.map(({ token }) => token.id));
-    const live: Opened[] = [];
+    const live: OpenedSession[] = [];
     let status: Exclude<TokenStatus, "live"> = "anonymous";
     for (const id of ids) {
       const own = presented.filter(({ token }) => token.id === id);
-      const opened = await open(this.context, id, own, deadline, () => this.client);
+      const opened = await openSession(this.context, id, own, deadline, () => this.client);
       if (opened?.tokenStatus === "live") live.push(opened);
       else if (opened && status === "anonymous") status = opened.tokenStatus;
     }
@@ -274,7 +274,7 @@ export class RequestSession {
     if (this.cookie.pending === undefined || !token || this.isSignedOut) return;
     try {
       const loaded = await loadLatest(context, token.id, new Deadline(context.storeTimeout));
-      if (loaded && opens(this.matchIn(loaded.record))) return;
+      if (loaded && isAccepted(this.matchIn(loaded.record))) return;
       this.detach();
     } catch (error) {
       // The session was stored. Nothing says that it has ended.
@@ -438,6 +438,6 @@ export class RequestSession {
   }
 }
 
-function liveState({ token, secretHash, tokenByPreviousKey, loaded }: Opened): LiveState {
+function liveState({ token, secretHash, tokenByPreviousKey, loaded }: OpenedSession): LiveState {
   return { kind: "live", token, secretHash, isTokenByPreviousKey: tokenByPreviousKey, loaded };
 }
