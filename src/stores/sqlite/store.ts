@@ -1,6 +1,6 @@
 import { Buffer } from "node:buffer";
 import { setImmediate as nextTurn, setTimeout as delay } from "node:timers/promises";
-import { type Duration, milliseconds } from "../../lifecycle/timeouts.ts";
+import { type Duration, milliseconds } from "../../duration.ts";
 import type { SessionStore, StoredSession, StoreListener } from "../../store.ts";
 import { inTransaction, isFull, type SqliteDatabase, textOf, textValue } from "./database.ts";
 import { sqliteSubscription } from "./subscription.ts";
