@@ -3,7 +3,8 @@ import { createCookie, type CookieOptions, type SessionCookie } from "./request/
 import { milliseconds, type Duration } from "./duration.ts";
 import { ASSURANCE_LEVELS, type Timeouts } from "./lifecycle/timeouts.ts";
 import { createKeyring, type Keyring, type SecretKey } from "./record/keyring.ts";
-import { capable, type UserLimit } from "./users.ts";
+import { capable } from "./capabilities.ts";
+import type { UserLimit } from "./users.ts";
 import type { Client } from "./record/record.ts";
 import type { AnyRequest } from "./request/request.ts";
 import type { RotationPolicy } from "./lifecycle/rotation.ts";

@@ -7,7 +7,8 @@ import { EMPTY, type Content } from "../changes/journal.ts";
 import { withinLimit } from "../users.ts";
 import { endedRecord, storedSession, type LoadedRecord, type SessionRecord } from "../record/record.ts";
 import { untilDone } from "./retries.ts";
-import { randomPart, tokenFields, type Token } from "../record/token.ts";
+import { randomPart } from "../random.ts";
+import { tokenFields, type Token } from "../record/token.ts";
 
 /** Stores a new session with this content: a visitor's first change, or a sign-in to no session. */
 export async function begin(commit: Commit, content: Content): Promise<void> {

@@ -1,6 +1,6 @@
 import { endedRecord, loadedRecord, storedSession, type LoadedRecord, type SessionRecord } from "../record/record.ts";
 import type { Context } from "../request/request-session.ts";
-import { readLatest } from "../stores/shared/capabilities.ts";
+import { readLatest } from "../capabilities.ts";
 import { Deadline } from "../waiting.ts";
 
 /**

@@ -1,7 +1,7 @@
 import type { Keyring } from "./keyring.ts";
 import { loadedRecord, type LoadedRecord } from "./record.ts";
 import type { SessionStore } from "../store.ts";
-import { readLatest } from "../stores/shared/capabilities.ts";
+import { readLatest } from "../capabilities.ts";
 import type { Deadline } from "../waiting.ts";
 
 interface Source {

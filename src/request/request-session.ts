@@ -24,7 +24,8 @@ import {
 import { matchOf, open, opens, presentedIn, type Opened, type Presented } from "./presented.ts";
 import { NOTHING_REQUESTED, without, type SignIn, type Requested } from "./requested.ts";
 import type { SessionStore } from "../store.ts";
-import { hashSecret, randomPart, signToken, type Token } from "../record/token.ts";
+import { randomPart } from "../random.ts";
+import { hashSecret, signToken, type Token } from "../record/token.ts";
 import { Deadline, type KeyedQueue } from "../waiting.ts";
 
 /** What createSessions made once and every visit shares. */

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from "node:timers/promises";
 import type { SessionStore } from "../../store.ts";
 import { type Bounds, forEach } from "../../waiting.ts";
-import { readLatest } from "../shared/capabilities.ts";
+import { readLatest } from "../../capabilities.ts";
 import { checkPair, control, CONTROL_ID, formOf } from "./forms.ts";
 import { handover } from "./handover.ts";
 import { checkClock, checkOptions } from "../shared/stored.ts";
