@@ -7,7 +7,7 @@ import { sqliteSubscription } from "./subscription.ts";
 import { NO_RESERVE, reserveBeside } from "./reserve.ts";
 import { setUp } from "./schema.ts";
 import { turns } from "./turns.ts";
-import { quietly } from "../file/files.ts";
+import { quietly } from "../shared/quietly.ts";
 import { checkClock, checkLimit, checkOptions, checkStored, checkTime } from "../shared/stored.ts";
 
 export type { SqliteDatabase, SqliteStatement, SqliteValue } from "./database.ts";
