@@ -18,7 +18,7 @@ import type { AnyRequest, Closing } from "./request/request.ts";
 import { innermost } from "./request/request.ts";
 import { sessionOf, requestSessionOf, type Session, type SessionData } from "./session.ts";
 import { RequestSession, type Context } from "./request/request-session.ts";
-import { createKeyedQueue } from "./waiting.ts";
+import { createKeyedQueue } from "./keyed-queue.ts";
 
 /** What `createSessions` makes: the one thing of Sojourn that has a state. */
 export interface Sessions<Data extends object = SessionData> {

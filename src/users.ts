@@ -5,7 +5,8 @@ import { loadedRecord, type Client, type LoadedRecord } from "./record/record.ts
 import type { StoredSession } from "./store.ts";
 import { capable, readLatest } from "./capabilities.ts";
 import type { Context } from "./request/request-session.ts";
-import { forEach, Deadline } from "./waiting.ts";
+import { forEach } from "./concurrency.ts";
+import { Deadline } from "./deadline.ts";
 
 /** One of a user's sessions, as `sessions.list` shows it. */
 export interface SessionInfo {

@@ -13,7 +13,7 @@ import { randomPart } from "../random.ts";
 import { hashSecret, nextEpoch, tokenFields, type Token } from "../record/token.ts";
 import type { Context, RequestSession } from "../request/request-session.ts";
 import type { Requested } from "../request/requested.ts";
-import { Deadline } from "../waiting.ts";
+import { Deadline } from "../deadline.ts";
 
 /** What a commit is for: a call of `save()`, or a response whose head follows, and takes a cookie that is only renewed. */
 type Occasion = "save" | "response";

@@ -1,7 +1,7 @@
 import { endedRecord, loadedRecord, storedSession, type LoadedRecord, type SessionRecord } from "../record/record.ts";
 import type { Context } from "../request/request-session.ts";
 import { readLatest } from "../capabilities.ts";
-import { Deadline } from "../waiting.ts";
+import { Deadline } from "../deadline.ts";
 
 /**
  * Ends a session as it was read: `false` where it has changed or is gone. Compare-and-set comes first, or a sign-in that

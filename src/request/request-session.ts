@@ -26,7 +26,8 @@ import { NOTHING_REQUESTED, without, type SignIn, type Requested } from "./reque
 import type { SessionStore } from "../store.ts";
 import { randomPart } from "../random.ts";
 import { hashSecret, signToken, type Token } from "../record/token.ts";
-import { Deadline, type KeyedQueue } from "../waiting.ts";
+import { Deadline } from "../deadline.ts";
+import type { KeyedQueue } from "../keyed-queue.ts";
 
 /** What createSessions made once and every visit shares. */
 export interface Context {
