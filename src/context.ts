@@ -10,7 +10,7 @@ import type { AnyRequest } from "./request/request.ts";
 import type { LiveHandles } from "./signals.ts";
 import type { SessionStore } from "./store.ts";
 import type { UserLimit } from "./users.ts";
-import type { KeyedQueue } from "./waiting.ts";
+import type { KeyedQueue } from "./keyed-queue.ts";
 
 /** The settings and services that all requests of one `createSessions` share. */
 export interface Context {

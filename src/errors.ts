@@ -55,3 +55,8 @@ export class SessionError extends Error {
     return new Response(`${body}\n`, { status: this.status, headers: this.headers });
   }
 }
+
+/** A record of the store, or a part of it, that does not decode. */
+export function undecodable(why: string, cause?: unknown): SessionError {
+  return new SessionError("ERR_SESSION_DECODE", `The store's record can't be read: ${why}`, { cause });
+}

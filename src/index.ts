@@ -3,7 +3,7 @@ export type { ResponseHeaders } from "./request/cache-headers.ts";
 export type { Session, SessionData, SignInOptions } from "./session.ts";
 export type { SessionsOptions } from "./options.ts";
 export type { CookieOptions } from "./request/cookie.ts";
-export type { Duration } from "./lifecycle/timeouts.ts";
+export type { Duration } from "./duration.ts";
 export type { Limits } from "./changes/codec.ts";
 export type { SecretKey } from "./record/keyring.ts";
 export type { UserLimit, SessionInfo } from "./users.ts";

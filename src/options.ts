@@ -1,8 +1,10 @@
 import type { Limits } from "./changes/codec.ts";
 import { createCookie, type CookieOptions, type SessionCookie } from "./request/cookie.ts";
-import { ASSURANCE_LEVELS, milliseconds, type Duration, type Timeouts } from "./lifecycle/timeouts.ts";
+import { milliseconds, type Duration } from "./duration.ts";
+import { ASSURANCE_LEVELS, type Timeouts } from "./lifecycle/timeouts.ts";
 import { createKeyring, type Keyring, type SecretKey } from "./record/keyring.ts";
-import { capable, type UserLimit } from "./users.ts";
+import { capable } from "./capabilities.ts";
+import type { UserLimit } from "./users.ts";
 import type { Client } from "./record/record.ts";
 import type { AnyRequest } from "./request/request.ts";
 import type { RotationPolicy } from "./lifecycle/rotation.ts";

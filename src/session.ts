@@ -3,7 +3,7 @@ import { commit } from "./lifecycle/commit.ts";
 import { isAnotherUser } from "./lifecycle/plan.ts";
 import { MAX_LIFETIME } from "./request/cookie.ts";
 import { SessionError } from "./errors.ts";
-import { milliseconds, type Duration } from "./lifecycle/timeouts.ts";
+import { milliseconds, type Duration } from "./duration.ts";
 import type { Flash } from "./record/record.ts";
 import { protect } from "./request/shared-handle.ts";
 import type { RequestSession } from "./request/request-session.ts";

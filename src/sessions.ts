@@ -11,7 +11,7 @@ import { commitToResponse, concludeResponse, unsavedChanges, writeFailureHeaders
 import { sessionOf, requestSessionOf, type Session, type SessionData } from "./session.ts";
 import { createLiveHandles } from "./signals.ts";
 import { list, revoke, revokeAll, revokeEverything, storedIdOf, type SessionInfo } from "./users.ts";
-import { createKeyedQueue } from "./waiting.ts";
+import { createKeyedQueue } from "./keyed-queue.ts";
 
 /** What `createSessions` makes: the one thing of Sojourn that has a state. */
 export interface Sessions<Data extends object = SessionData> {

@@ -2,7 +2,8 @@ import { setMaxListeners } from "node:events";
 import { SessionError } from "./errors.ts";
 import { loadLatest } from "./record/load.ts";
 import type { Context } from "./context.ts";
-import { forEach, Deadline } from "./waiting.ts";
+import { forEach } from "./concurrency.ts";
+import { Deadline } from "./deadline.ts";
 
 /** How often sessions are looked at while nothing would be heard of their end, and how often in any case. */
 const POLL_MS = 1000;

@@ -3,9 +3,10 @@ import { endIfUnchanged } from "./lifecycle/end.ts";
 import { lastSeenAt } from "./lifecycle/timeouts.ts";
 import { loadedRecord, type Client, type LoadedRecord } from "./record/record.ts";
 import type { SessionStore, StoredSession } from "./store.ts";
-import { readLatest } from "./stores/shared/capabilities.ts";
+import { capable, readLatest } from "./capabilities.ts";
 import type { Context } from "./context.ts";
-import { forEach, Deadline } from "./waiting.ts";
+import { forEach } from "./concurrency.ts";
+import { Deadline } from "./deadline.ts";
 
 /** One of a user's sessions, as `sessions.list` shows it. */
 export interface SessionInfo {
@@ -30,17 +31,6 @@ export interface UserLimit {
   readonly sessions: number;
   /** `"evict"` ends the user's oldest sign-in, `"refuse"` fails the new one with `ERR_SESSION_LIMIT`. */
   readonly whenFull: "evict" | "refuse";
-}
-
-/** @throws TypeError naming what the store can't do. */
-export function capable<Name extends "idsOfUser" | "all">(
-  store: SessionStore,
-  name: Name,
-  what: string,
-): NonNullable<SessionStore[Name]> {
-  const method = store[name];
-  if (!method) throw new TypeError(`${what} needs a store with ${name}(); this one has none`);
-  return method.bind(store) as NonNullable<SessionStore[Name]>;
 }
 
 /** A session of a user as it was read. */

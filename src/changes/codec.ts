@@ -1,4 +1,4 @@
-import { undecodable } from "../record/keyring.ts";
+import { undecodable } from "../errors.ts";
 
 /**
  * How data is written: JSON, and where a value is not JSON's, an object with a single key that begins with `$`:

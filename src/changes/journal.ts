@@ -1,5 +1,5 @@
 import { BOUNDLESS, decode, decodeValue, encode, encodeValue, type Dictionary, type Limits } from "./codec.ts";
-import { randomPart } from "../record/token.ts";
+import { randomPart } from "../random.ts";
 import type { Flash, StoredFlash } from "../record/record.ts";
 
 type Updater = (value: unknown) => unknown;

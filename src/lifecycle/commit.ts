@@ -9,11 +9,12 @@ import { loadLatest } from "../record/load.ts";
 import { storedSession, type LoadedRecord, type SessionRecord } from "../record/record.ts";
 import { retryUntilDone } from "./retries.ts";
 import { afterStep, type Rotation, type Step } from "./rotation.ts";
-import { hashSecret, nextEpoch, randomPart, tokenFields, type Token } from "../record/token.ts";
+import { hashSecret, nextEpoch, tokenFields, type Token } from "../record/token.ts";
+import { randomPart } from "../random.ts";
 import type { Context } from "../context.ts";
 import type { Requested } from "../request/pending-changes.ts";
 import type { RequestSession } from "../request/request-session.ts";
-import { Deadline } from "../waiting.ts";
+import { Deadline } from "../deadline.ts";
 
 /** The reason for a commit: a call of `save()`, or a response whose headers follow and can carry a renewed cookie. */
 type Occasion = "save" | "response";

@@ -1,7 +1,7 @@
 import { endedRecord, loadedRecord, storedSession, type LoadedRecord, type SessionRecord } from "../record/record.ts";
 import type { Context } from "../context.ts";
-import { readLatest } from "../stores/shared/capabilities.ts";
-import { Deadline } from "../waiting.ts";
+import { readLatest } from "../capabilities.ts";
+import { Deadline } from "../deadline.ts";
 
 /**
  * Ends a session if it is unchanged. `false` where it has changed or is gone. Compare-and-set comes first: otherwise a

@@ -7,7 +7,8 @@ import { EMPTY, type Content } from "../changes/journal.ts";
 import { withinLimit } from "../users.ts";
 import { endedRecord, storedSession, type LoadedRecord, type SessionRecord } from "../record/record.ts";
 import { retryUntilDone } from "./retries.ts";
-import { randomPart, tokenFields, type Token } from "../record/token.ts";
+import { randomPart } from "../random.ts";
+import { tokenFields, type Token } from "../record/token.ts";
 
 /** Stores a new session: for a visitor's first change, or for a sign-in without a session. */
 export async function createSession(commit: Commit, content: Content): Promise<void> {

@@ -7,8 +7,8 @@ import {
   timingSafeEqual,
   type KeyObject,
 } from "node:crypto";
-import { SessionError } from "../errors.ts";
-import { freshBytes } from "./random.ts";
+import { undecodable } from "../errors.ts";
+import { freshBytes } from "../random.ts";
 
 /** One secret key, or the current one followed by the previous ones that are still accepted. */
 export type SecretKey = string | Uint8Array | readonly (string | Uint8Array)[];
@@ -152,10 +152,6 @@ export function createKeyring(secretKey: SecretKey | undefined, cookieName: stri
       return { plain, byPreviousKey: key !== current };
     },
   };
-}
-
-export function undecodable(why: string, cause?: unknown): SessionError {
-  return new SessionError("ERR_SESSION_DECODE", `The store's record can't be read: ${why}`, { cause });
 }
 
 function derive(secret: Buffer, cookieName: string): DerivedKey {

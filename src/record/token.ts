@@ -1,6 +1,5 @@
 import { hash } from "node:crypto";
 import type { Keyring } from "./keyring.ts";
-import { freshBytes } from "./random.ts";
 
 /**
  * What the client's cookie carries: `1<id><secret><epoch><signature>`, 81 characters.
@@ -29,11 +28,6 @@ const EPOCHS = 2 ** 24;
 
 export function nextEpoch(epoch: number): number {
   return (epoch + 1) % EPOCHS;
-}
-
-/** 128 random bits as 22 characters. */
-export function randomPart(): string {
-  return freshBytes(16).toString("base64url");
 }
 
 export function signToken(keyring: Keyring, { id, secret, epoch }: Token): string {

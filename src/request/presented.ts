@@ -4,7 +4,7 @@ import { match, type Match } from "../lifecycle/rotation.ts";
 import { load, loadLatest } from "../record/load.ts";
 import type { Client, LoadedRecord, SessionRecord } from "../record/record.ts";
 import { hashSecret, verifyToken, type Token } from "../record/token.ts";
-import type { Deadline } from "../waiting.ts";
+import type { Deadline } from "../deadline.ts";
 import type { Context } from "../context.ts";
 
 /** Maximum number of valid tokens that are read from one request. */

@@ -1,7 +1,7 @@
 import { Buffer } from "node:buffer";
-import { milliseconds, type Duration } from "../lifecycle/timeouts.ts";
+import { milliseconds, type Duration } from "../duration.ts";
 import type { SessionStore, StoredSession, StoreListener } from "../store.ts";
-import { capabilitiesOf, readLatest } from "./shared/capabilities.ts";
+import { capabilitiesOf, readLatest } from "../capabilities.ts";
 import { checkClock, checkOptions } from "./shared/stored.ts";
 
 /** How {@link cached} behaves. */

@@ -1,5 +1,5 @@
 import type { SessionStore } from "../store.ts";
-import { capabilitiesOf } from "../stores/shared/capabilities.ts";
+import { capabilitiesOf } from "../capabilities.ts";
 
 /** An operation of a store that {@link faulty} can interfere with. */
 export type StoreOperation = "read" | "create" | "update" | "touch" | "delete" | "idsOfUser" | "all" | "deleteExpired";

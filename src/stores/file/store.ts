@@ -18,7 +18,8 @@ import {
   tagOf,
 } from "./names.ts";
 import { fileHints } from "./hints.ts";
-import { filesIn, quietly, RESERVATION_AGE, slices } from "./files.ts";
+import { filesIn, RESERVATION_AGE, slices } from "./files.ts";
+import { quietly } from "../shared/quietly.ts";
 import { checkClock, checkLimit, checkOptions, checkStored, checkTime } from "../shared/stored.ts";
 
 /** A session whose file could not be believed, and where it was put. */

@@ -1,6 +1,7 @@
 import { appendFileSync, closeSync, fstatSync, mkdirSync, openSync, readdirSync, readSync, unlinkSync } from "node:fs";
 import type { StoreListener } from "../../store.ts";
-import { orMissing, quietly } from "./files.ts";
+import { orMissing } from "./files.ts";
+import { quietly } from "../shared/quietly.ts";
 import { notifyAll } from "../shared/listeners.ts";
 
 /** How often the other processes' news are looked for, while anybody listens. */

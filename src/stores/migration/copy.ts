@@ -1,7 +1,7 @@
 import { setTimeout as delay } from "node:timers/promises";
 import type { SessionStore } from "../../store.ts";
-import { type Bounds, forEach } from "../../waiting.ts";
-import { readLatest } from "../shared/capabilities.ts";
+import { type ConcurrencyOptions, forEach } from "../../concurrency.ts";
+import { readLatest } from "../../capabilities.ts";
 import { checkPair, control, CONTROL_ID, formOf } from "./forms.ts";
 import { handover } from "./handover.ts";
 import { checkClock, checkOptions } from "../shared/stored.ts";
@@ -76,7 +76,7 @@ export async function copySessions(
   }
   signal?.throwIfAborted();
   const { settle } = handover(from, to);
-  const bounds = { sideBySide: concurrency, mostFailures: 1, signal };
+  const bounds = { concurrency, maxFailures: 1, signal };
 
   await begin(from, to, clock());
   let copied = 0;
@@ -124,7 +124,7 @@ async function begin(from: SessionStore, to: SessionStore, now: number): Promise
 }
 
 /** Clears what killed processes have staged for nothing, so that `to` holds sessions only. */
-async function sweep(from: SessionStore, to: SessionStore, bounds: Bounds): Promise<number> {
+async function sweep(from: SessionStore, to: SessionStore, bounds: ConcurrencyOptions): Promise<number> {
   if (to.all === undefined) return 0;
   const { settle } = handover(from, to);
   let swept = 0;

@@ -1,5 +1,5 @@
 import type { SessionStore, StoreListener } from "../../store.ts";
-import { readLatest } from "../shared/capabilities.ts";
+import { readLatest } from "../../capabilities.ts";
 import { checkPair, CONTROL_ID, formOf } from "./forms.ts";
 import { handover } from "./handover.ts";
 import { checkLimit, checkOptions, checkStored, checkTime } from "../shared/stored.ts";

@@ -1,5 +1,5 @@
 import { Buffer } from "node:buffer";
-import { type Duration, milliseconds } from "../../lifecycle/timeouts.ts";
+import { type Duration, milliseconds } from "../../duration.ts";
 import type { SessionStore, StoredSession } from "../../store.ts";
 import { askThrough, callbackPool, numberIn, type MysqlPool, type MysqlPromisePool } from "./pool.ts";
 import { type MysqlSchemaOptions, quotedTable } from "./schema.ts";

@@ -1,5 +1,5 @@
 import { Buffer } from "node:buffer";
-import { type Duration, milliseconds } from "../../lifecycle/timeouts.ts";
+import { type Duration, milliseconds } from "../../duration.ts";
 import type { SessionStore, StoredSession, StoreListener } from "../../store.ts";
 import { adaptClient, type RedisStoreClient, type Words } from "./client.ts";
 import { redisSubscription } from "./subscription.ts";

@@ -1,13 +1,13 @@
 import { Buffer } from "node:buffer";
 import { setImmediate as nextTurn, setTimeout as delay } from "node:timers/promises";
-import { type Duration, milliseconds } from "../../lifecycle/timeouts.ts";
+import { type Duration, milliseconds } from "../../duration.ts";
 import type { SessionStore, StoredSession, StoreListener } from "../../store.ts";
 import { inTransaction, isFull, type SqliteDatabase, textOf, textValue } from "./database.ts";
 import { sqliteSubscription } from "./subscription.ts";
 import { NO_RESERVE, reserveBeside } from "./reserve.ts";
 import { setUp } from "./schema.ts";
 import { turns } from "./turns.ts";
-import { quietly } from "../file/files.ts";
+import { quietly } from "../shared/quietly.ts";
 import { checkClock, checkLimit, checkOptions, checkStored, checkTime } from "../shared/stored.ts";
 
 export type { SqliteDatabase, SqliteStatement, SqliteValue } from "./database.ts";
