@@ -2,7 +2,7 @@ import { SessionError } from "./errors.ts";
 import { endIfUnchanged } from "./lifecycle/end.ts";
 import { lastSeenAt } from "./lifecycle/timeouts.ts";
 import { loadedRecord, type Client, type LoadedRecord } from "./record/record.ts";
-import type { SessionStore, StoredSession } from "./store.ts";
+import type { StoredSession } from "./store.ts";
 import { capable, readLatest } from "./capabilities.ts";
 import type { Context } from "./context.ts";
 import { forEach } from "./concurrency.ts";
