@@ -130,19 +130,6 @@ export interface Session<Data extends object = SessionData> {
   readonly isLoaded: boolean;
 }
 
-const SIGNED_OUT =
-  "The session was signed out: nothing can be written to it any more; a new one begins with the next request";
-
-function refuse(): never {
-  throw new TypeError(SIGNED_OUT);
-}
-
-const NO_DATA = new Proxy(Object.freeze(Object.create(null) as Dictionary), {
-  set: refuse,
-  defineProperty: refuse,
-  deleteProperty: refuse,
-});
-
 class SessionHandle implements Session {
   readonly #requestSession: RequestSession;
 
@@ -165,15 +152,8 @@ class SessionHandle implements Session {
     return requestSession;
   }
 
-  get #alive(): RequestSession {
-    const requestSession = this.#seen;
-    if (requestSession.isSignedOut) refuse();
-    return requestSession;
-  }
-
   get data(): Dictionary {
-    const requestSession = this.#seen;
-    return requestSession.isSignedOut ? NO_DATA : requestSession.changes.journal.data;
+    return this.#seen.changes.journal.data;
   }
 
   pop(key: string, fallback?: unknown): unknown {
@@ -185,7 +165,7 @@ class SessionHandle implements Session {
   }
 
   update(key: string, apply: (value: unknown) => unknown): unknown {
-    return this.#alive.changes.journal.update(key, (value) => {
+    return this.#seen.changes.journal.update(key, (value) => {
       const changed = apply(value);
       if (changed instanceof Promise) throw new TypeError(`update("${key}", …) needs a synchronous function`);
       return changed;
@@ -194,12 +174,11 @@ class SessionHandle implements Session {
 
   flash(category: string, message: unknown): void {
     if (typeof category !== "string") throw new TypeError("flash(category, message): the category must be a string");
-    this.#alive.changes.journal.flash({ category, message });
+    this.#seen.changes.journal.flash({ category, message });
   }
 
   takeFlashes(category?: string): Flash[] {
-    const requestSession = this.#seen;
-    return requestSession.isSignedOut ? [] : requestSession.changes.journal.takeFlashes(category);
+    return this.#seen.changes.journal.takeFlashes(category);
   }
 
   get id(): string {
@@ -207,23 +186,22 @@ class SessionHandle implements Session {
   }
 
   get isNew(): boolean {
-    return this.#seen.loaded === undefined;
+    return this.#seen.visibleRecord === undefined;
   }
 
   get userId(): string | undefined {
-    const { isSignedOut, changes, loaded } = this.#seen;
-    return isSignedOut ? undefined : (changes.requested.signIn?.userId ?? loaded?.record.userId);
+    const { changes, visibleRecord } = this.#seen;
+    return changes.requested.signIn?.userId ?? visibleRecord?.userId;
   }
 
   get createdAt(): number {
-    const { loaded, context } = this.#seen;
-    return loaded?.record.createdAt ?? context.now();
+    const { visibleRecord, context } = this.#seen;
+    return visibleRecord?.createdAt ?? context.now();
   }
 
   get signedInAt(): number | undefined {
-    const { isSignedOut, changes, loaded, context } = this.#seen;
-    if (isSignedOut) return undefined;
-    return changes.requested.signIn ? context.now() : loaded?.record.signedInAt;
+    const { changes, visibleRecord, context } = this.#seen;
+    return changes.requested.signIn ? context.now() : visibleRecord?.signedInAt;
   }
 
   get expiresAt(): number {
@@ -263,7 +241,9 @@ class SessionHandle implements Session {
   }
 
   signOut(): void {
-    this.#withCookie("sign out").changes.request({ signOut: {} });
+    const { token, changes } = this.#seen;
+    if (token || changes.requested.signIn) this.#withCookie("sign out");
+    this.#requestSession.signOut();
   }
 
   rotate(): void {
@@ -271,7 +251,7 @@ class SessionHandle implements Session {
   }
 
   #withCookie(what: string): RequestSession {
-    const requestSession = this.#alive;
+    const requestSession = this.#seen;
     if (!requestSession.canSetCookie) {
       throw new SessionError(
         "ERR_SESSION_HEADERS_SENT",

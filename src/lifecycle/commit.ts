@@ -3,7 +3,7 @@ import { endIfUnchanged, putBack } from "./end.ts";
 import { SessionError } from "../errors.ts";
 import { extendedEnd } from "./timeouts.ts";
 import { issuedAt, needsCookie, planOf, stepIn } from "./plan.ts";
-import { only, replay, type Content, type Snapshot } from "../changes/journal.ts";
+import { only, replay, type Content, type Journal, type Snapshot } from "../changes/journal.ts";
 import { retry, type Plan } from "./decisions.ts";
 import { loadLatest } from "../record/load.ts";
 import { storedSession, type LoadedRecord, type SessionRecord } from "../record/record.ts";
@@ -73,6 +73,8 @@ export class Commit {
   readonly context: Context;
   readonly requested: Requested;
   readonly snapshot: Snapshot;
+  /** The journal of the snapshot. A sign-out meanwhile gives the request another one. */
+  readonly #journal: Journal;
   readonly deadline: Deadline;
   readonly #withResponse: boolean;
 
@@ -80,14 +82,15 @@ export class Commit {
     this.requestSession = requestSession;
     this.context = requestSession.context;
     this.requested = requestSession.changes.requested;
-    this.snapshot = requestSession.changes.journal.snapshot();
+    this.#journal = requestSession.changes.journal;
+    this.snapshot = this.#journal.snapshot();
     this.deadline = new Deadline(requestSession.context.storeTimeout);
     this.#withResponse = withResponse;
   }
 
   /** Nothing was stored: the changes are pending again. */
   undo(): void {
-    this.requestSession.changes.journal.restore(this.snapshot);
+    this.#journal.restore(this.snapshot);
   }
 
   async execute(next: Plan): Promise<void> {
@@ -103,7 +106,8 @@ export class Commit {
       case "update":
         return this.#changes ? this.#update() : this.#renew();
       case "delete":
-        return this.#delete();
+        await this.#delete();
+        return this.#startAnew();
       case "drop":
         return this.drop("superseded");
     }
@@ -234,6 +238,13 @@ export class Commit {
     });
   }
 
+  /** Stores the changes that the handler made after its sign-out. */
+  async #startAnew(): Promise<void> {
+    if (!this.requested.signIn && !this.#changes) return;
+    if (this.requestSession.tokenStatus === "superseded" && !this.requested.signIn) this.drop("superseded");
+    else await createSession(this, this.snapshot.content);
+  }
+
   drop(reason: "ended" | "superseded"): void {
     const { requestSession } = this;
     this.context.emitter.emit("dropped", {
@@ -293,8 +304,8 @@ export class Commit {
     const { requestSession } = this;
     requestSession.continueFrom(token, loaded);
     const { changes } = requestSession;
-    changes.journal.stored(this.snapshot, content);
+    this.#journal.stored(this.snapshot, content);
     changes.markDone(this.requested);
-    if (!changes.requested.signIn) changes.journal.unrestrict();
+    if (!changes.requested.signIn) this.#journal.unrestrict();
   }
 }

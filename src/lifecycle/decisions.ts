@@ -49,11 +49,13 @@ export interface Changes {
 export type Plan = "nothing" | "touch" | "create" | "move" | "update" | "delete" | "drop";
 
 /**
- * | standing             | signed out | signed in | changed | nothing new          |
+ * | token status         | signed out | signed in | changed | nothing new          |
  * | -------------------- | ---------- | --------- | ------- | -------------------- |
- * | anonymous, expired   | nothing    | create    | create  | nothing              |
- * | superseded, replayed | nothing    | create    | drop    | nothing              |
+ * | anonymous, expired   | –          | create    | create  | nothing              |
+ * | superseded, replayed | –          | create    | drop    | nothing              |
  * | live                 | delete     | move      | update  | update, touch or not |
+ *
+ * A sign-out ends the live session. Changes that the handler makes after it are stored by a "create" that follows.
  *
  * A superseded request may not set the cookie: that would undo the token that superseded it. Signing in is the exception,
  * because a client whose new token was lost on the way gets another one by it.
@@ -62,10 +64,9 @@ export function plan(token: TokenStatus, changes: Changes): Plan {
   switch (token) {
     case "anonymous":
     case "expired":
-      return !changes.signedOut && (changes.signedIn || changes.changed) ? "create" : "nothing";
+      return changes.signedIn || changes.changed ? "create" : "nothing";
     case "superseded":
     case "replayed":
-      if (changes.signedOut) return "nothing";
       if (changes.signedIn) return "create";
       return changes.changed ? "drop" : "nothing";
     case "live":

@@ -47,7 +47,7 @@ export function issuedAt(record: LoadedRecord["record"]): number {
 
 /** Whether another user signs in to a user's session. */
 export function isAnotherUser(requestSession: RequestSession, userId: string): boolean {
-  const before = requestSession.loaded?.record.userId;
+  const before = requestSession.visibleRecord?.userId;
   return before !== undefined && before !== userId;
 }
 

@@ -1,5 +1,5 @@
 import type { Limits } from "../changes/codec.ts";
-import { Journal, type Content } from "../changes/journal.ts";
+import { EMPTY, Journal, type Content } from "../changes/journal.ts";
 
 /** A requested sign-in. */
 export interface SignIn {
@@ -30,16 +30,16 @@ function without(requested: Requested, done: Requested): Requested {
 
 /** Everything that a handler has asked of its session and that is not stored yet. */
 export class PendingChanges {
-  readonly #base: () => Content;
+  readonly #stored: () => Content;
   readonly #limits: Limits;
   #requested = NOTHING;
   /** The calls that a failed `save()` was to carry out. Its caller has dealt with that failure. */
   #setAside: Requested | undefined;
   #journal: Journal | undefined;
 
-  /** @param base - gives the stored content that changes are compared with. */
-  constructor(base: () => Content, limits: Limits) {
-    this.#base = base;
+  /** @param stored - gives the stored content that changes are compared with. */
+  constructor(stored: () => Content, limits: Limits) {
+    this.#stored = stored;
     this.#limits = limits;
   }
 
@@ -49,15 +49,26 @@ export class PendingChanges {
 
   /** The changes of data. The journal is made at the first access. */
   get journal(): Journal {
-    return (this.#journal ??= new Journal(this.#base(), this.#limits));
+    return (this.#journal ??= new Journal(this.#base, this.#limits));
   }
 
   get hasDataChanges(): boolean {
     return this.#journal?.isChanged() === true;
   }
 
+  /** After a sign-out changes belong to a new session. */
+  get #base(): Content {
+    return this.#requested.signOut ? EMPTY : this.#stored();
+  }
+
   request(call: Requested): void {
     this.#requested = { ...this.#requested, ...call };
+  }
+
+  /** Signs out. Earlier changes of this request go with the session. */
+  signOut(): void {
+    this.forget();
+    this.#requested = { signOut: {} };
   }
 
   /** Removes the calls that were carried out. Later ones stay. */
@@ -98,7 +109,7 @@ export class PendingChanges {
   dropSetAside(): void {
     if (!this.#setAside) return;
     this.#setAside = undefined;
-    this.journal.dropSetAside(this.#base());
+    this.journal.dropSetAside(this.#base);
     const keep = this.#requested.signIn?.keep;
     if (keep) this.journal.restrict(keep);
   }

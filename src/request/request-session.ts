@@ -80,35 +80,46 @@ export class RequestSession {
     return this.#state.kind === "unreadable" ? this.#state.error : undefined;
   }
 
-  /** The token of the live session, or of the one that this request has signed out. */
+  get #live(): LiveState | undefined {
+    return this.#state.kind === "live" ? this.#state : undefined;
+  }
+
+  /** The token of the live session. */
   get token(): Token | undefined {
-    return this.#opened?.token;
+    return this.#live?.token;
   }
 
   get loaded(): LoadedRecord | undefined {
-    return this.#opened?.loaded;
-  }
-
-  get #opened(): Extract<SessionState, { token: Token }> | undefined {
-    return "token" in this.#state ? this.#state : undefined;
+    return this.#live?.loaded;
   }
 
   get isTokenByPreviousKey(): boolean {
-    return this.#state.kind === "live" && this.#state.isTokenByPreviousKey;
+    return this.#live?.isTokenByPreviousKey === true;
   }
 
+  /** The handler has signed out: from then on it has a new session, which is stored if it changes. */
   get isSignedOut(): boolean {
     return this.#state.kind === "signedOut" || this.changes.requested.signOut !== undefined;
   }
 
+  /** The record that the handler sees. */
+  get visibleRecord(): SessionRecord | undefined {
+    return this.changes.requested.signOut ? undefined : this.loaded?.record;
+  }
+
   /** The id of the live session, or the one that a new session will have. */
   get id(): string {
-    return this.changes.requested.signIn?.id ?? this.storedId;
+    const { signIn, signOut } = this.changes.requested;
+    return signIn?.id ?? (signOut ? this.#idOfNew : this.storedId);
   }
 
   /** The id under which the store has the session, or will have a new one. */
   get storedId(): string {
-    return this.token?.id ?? (this.#newId ??= randomPart());
+    return this.token?.id ?? this.#idOfNew;
+  }
+
+  get #idOfNew(): string {
+    return (this.#newId ??= randomPart());
   }
 
   /** The id that the request came with. */
@@ -117,9 +128,10 @@ export class RequestSession {
   }
 
   get expiresAt(): number {
-    if (this.loaded) return this.loaded.expiresAt;
+    const { signIn } = this.changes.requested;
+    if (this.visibleRecord && !signIn) return this.loaded!.expiresAt;
     const now = this.context.now();
-    return extendedEnd(now, { createdAt: now, signedInAt: undefined }, this.context.timeouts);
+    return extendedEnd(now, { createdAt: now, ...signIn, signedInAt: signIn && now }, this.context.timeouts);
   }
 
   /** Reads the session. Several layers of an application may call it: the store is asked once. */
@@ -178,7 +190,7 @@ export class RequestSession {
   /** The session was stored like this. */
   continueFrom(token: Token, loaded: LoadedRecord): void {
     if (token.id !== this.token?.id) this.#watching?.moveTo(token.id);
-    const before: Partial<LiveState> = this.#state.kind === "live" && token === this.token ? this.#state : {};
+    const before = token === this.token ? this.#live : undefined;
     this.#state = { kind: "live", isTokenByPreviousKey: false, ...before, token, loaded };
   }
 
@@ -188,20 +200,18 @@ export class RequestSession {
   }
 
   #updateLoaded(loaded: LoadedRecord): void {
-    const opened = this.#opened;
-    if (opened) this.#state = { ...opened, loaded };
+    if (this.#live) this.#state = { ...this.#live, loaded };
   }
 
   /** The response issues the token anew, by the current key. */
   renewedToken(): void {
-    if (this.#state.kind === "live") this.#state = { ...this.#state, isTokenByPreviousKey: false };
+    if (this.#live) this.#state = { ...this.#live, isTokenByPreviousKey: false };
   }
 
   /** The sign-out was carried out. */
-  signedOut(requested: Requested): void {
-    const { token, loaded } = this.#opened!;
-    this.#state = { kind: "signedOut", token, loaded };
-    this.changes.markDone(requested);
+  signedOut({ signOut }: Requested): void {
+    this.#state = { kind: "signedOut" };
+    if (signOut) this.changes.markDone({ signOut });
   }
 
   /**
@@ -210,6 +220,8 @@ export class RequestSession {
    */
   detach(): void {
     this.#state = { kind: "none", tokenStatus: "superseded" };
+    const { signOut } = this.changes.requested;
+    if (signOut) this.changes.markDone({ signOut });
     this.changes.forgetData();
     this.cookie.withdraw();
   }
@@ -219,14 +231,25 @@ export class RequestSession {
   /** Signs in at the next commit. The session has its new id at once, so that the handler can use it. */
   signIn(asked: Omit<SignIn, "id">): void {
     // A commit under way may be storing the session under the other id already.
-    const isStored = this.token !== undefined || this.#committing !== undefined;
+    const isStored = this.#moves || this.#committing !== undefined;
     const id = isStored ? randomPart() : this.id;
     this.changes.request({ signIn: { ...asked, id } });
     this.#announceMove(id);
   }
 
+  /** Signs out at the next commit. Without a live session only this request's changes are forgotten. */
+  signOut(): void {
+    if (this.token) this.changes.signOut();
+    else this.changes.forget();
+  }
+
+  /** A sign-in moves the live session to another id, unless it is signed out first. */
+  get #moves(): boolean {
+    return this.token !== undefined && !this.changes.requested.signOut;
+  }
+
   #announceMove(id: string): void {
-    if (!this.token) return;
+    if (!this.#moves || !this.token) return;
     const { moves } = this.context;
     moves.set(id, this.token.id);
     if (moves.size > MAX_MOVES) for (const oldest of moves.keys()) return void moves.delete(oldest);
@@ -237,7 +260,7 @@ export class RequestSession {
     if (!this.token) this.#newId = randomPart();
     if (!signIn) return;
     this.context.moves.delete(signIn.id);
-    signIn.id = this.token ? randomPart() : this.storedId;
+    signIn.id = this.#moves ? randomPart() : this.id;
     this.#announceMove(signIn.id);
   }
 
@@ -245,11 +268,10 @@ export class RequestSession {
 
   /** Tells which of a record's secrets the token carries. */
   matchIn(record: SessionRecord): Match {
-    const opened = this.#opened!;
-    const known = "secretHash" in opened ? opened.secretHash : undefined;
-    const secretHash = known ?? hashSecret(opened.token.secret);
-    if (!known && opened.kind === "live") this.#state = { ...opened, secretHash };
-    return matchOf(this.context, opened.token, secretHash, record);
+    const live = this.#live!;
+    const secretHash = live.secretHash ?? hashSecret(live.token.secret);
+    if (!live.secretHash) this.#state = { ...live, secretHash };
+    return matchOf(this.context, live.token, secretHash, record);
   }
 
   /** The successor of the token: the one that the record names, or the one to be named next. */

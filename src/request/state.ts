@@ -6,7 +6,7 @@ import type { Presented } from "./presented.ts";
 /**
  * The states of one request. RequestSession holds one of each kind and makes all transitions.
  *
- *     unread ──→ live ──→ signedOut
+ *     unread ──→ live ──→ signedOut ──→ live (created)
  *       │  └───→ none ──→ live (created)
  *       └──────→ unreadable
  *
@@ -24,8 +24,8 @@ export type SessionState =
   /** There is no live session. */
   | { readonly kind: "none"; readonly tokenStatus: Exclude<TokenStatus, "live"> }
   | LiveState
-  /** This request has signed the session out. */
-  | { readonly kind: "signedOut"; readonly token: Token; readonly loaded: LoadedRecord };
+  /** This request has signed the session out, and goes on like a visitor's. */
+  | { readonly kind: "signedOut" };
 
 /** The token opens a live session. */
 export interface LiveState {
