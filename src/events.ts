@@ -1,3 +1,4 @@
+import { namesOf } from "./checks.ts";
 import type { Client } from "./record/record.ts";
 
 /** What happened to a session: its public id, never its token. */
@@ -36,17 +37,17 @@ export interface Emitter {
   emit<Name extends keyof SessionEvents>(name: Name, event: SessionEvents[Name]): void;
 }
 
-const NAMES: readonly (keyof SessionEvents)[] = [
-  "created",
-  "signedIn",
-  "rotated",
-  "signedOut",
-  "revoked",
-  "replayed",
-  "expired",
-  "dropped",
-  "error",
-];
+const NAMES = namesOf<keyof SessionEvents>({
+  created: true,
+  signedIn: true,
+  rotated: true,
+  signedOut: true,
+  revoked: true,
+  replayed: true,
+  expired: true,
+  dropped: true,
+  error: true,
+});
 
 /** A copy that no listener can change, with what the application told of clients in it; errors stay what they are. */
 function frozen<Event extends object>(event: Event): Event {

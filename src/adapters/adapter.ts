@@ -1,3 +1,4 @@
+import { checkOptions, type OptionNames } from "../checks.ts";
 import type { Closing } from "../request/request.ts";
 import { requestSessionOf, type Session } from "../session.ts";
 
@@ -22,12 +23,15 @@ export interface AdapterOptions<Request> {
 /** Prepares the session of a request; the promise of its being read, where it has to be. */
 export type Begin<Request> = (session: Session, request: Request) => Promise<unknown> | undefined;
 
-/** @throws TypeError for an option that no adapter knows. */
-export function resolveAdapterOptions<Request>(options: AdapterOptions<Request>, ...more: string[]): Begin<Request> {
-  const known = ["lazy", "passive", "personal", ...more];
-  for (const name of Object.keys(options)) {
-    if (!known.includes(name)) throw new TypeError(`sojourn has no option ${name}; there is ${known.join(", ")}`);
-  }
+/** The options that every adapter takes; an adapter adds its own. */
+export const ADAPTER_OPTIONS: OptionNames<AdapterOptions<never>> = { lazy: true, passive: true, personal: true };
+
+/** @throws TypeError for an option that the adapter doesn't know. */
+export function resolveAdapterOptions<Request, Options extends object>(
+  options: AdapterOptions<Request> & Options,
+  names: OptionNames<Options>,
+): Begin<Request> {
+  checkOptions<Options>("sojourn", options, names);
   const { lazy = false, passive, personal = false } = options;
   const holds = (option: boolean | ((request: Request) => boolean), request: Request) =>
     typeof option === "function" ? option(request) : option;

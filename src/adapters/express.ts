@@ -2,7 +2,7 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Session } from "../session.ts";
 import type { Sessions } from "../sessions.ts";
 import { tie, tieFailure } from "./node-response/tie.ts";
-import { claim, resolveAdapterOptions, type AdapterOptions } from "./adapter.ts";
+import { ADAPTER_OPTIONS, claim, resolveAdapterOptions, type AdapterOptions } from "./adapter.ts";
 
 declare global {
   // oxlint-disable-next-line typescript/no-namespace -- the place that Express gives for this
@@ -25,7 +25,7 @@ export function sojourn<Data extends object, Request extends IncomingMessage = I
   sessions: Sessions<Data>,
   options: AdapterOptions<Request> = {},
 ): (req: Request, res: ServerResponse, next: Next) => void {
-  const begin = resolveAdapterOptions(options);
+  const begin = resolveAdapterOptions(options, ADAPTER_OPTIONS);
   return (req, res, next) => {
     const session = sessions.of(req);
     (req as { session?: unknown }).session = session;

@@ -3,7 +3,7 @@ import type { ResponseHeaders } from "../request/cache-headers.ts";
 import { refuseUsed } from "../request/fetch-response.ts";
 import type { Session } from "../session.ts";
 import type { Sessions } from "../sessions.ts";
-import { claim, resolveAdapterOptions, tellsOfResponse, type AdapterOptions } from "./adapter.ts";
+import { ADAPTER_OPTIONS, claim, resolveAdapterOptions, tellsOfResponse, type AdapterOptions } from "./adapter.ts";
 import { cutWhereDestroyed } from "./node-response/cut.ts";
 
 declare module "fastify" {
@@ -22,7 +22,7 @@ export function sojourn<Data extends object>(
   sessions: Sessions<Data>,
   options: AdapterOptions<FastifyRequest> = {},
 ): FastifyPluginCallback {
-  const begin = resolveAdapterOptions(options);
+  const begin = resolveAdapterOptions(options, ADAPTER_OPTIONS);
   const plugin: FastifyPluginCallback = (app, _options, done) => {
     // An instance has what those around it have.
     const instance = app as { [registered]?: unknown };

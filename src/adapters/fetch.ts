@@ -2,7 +2,7 @@ import { SessionError } from "../errors.ts";
 import { answered, hasHead, headToBe } from "../request/fetch-response.ts";
 import { requestSessionOf, type Session } from "../session.ts";
 import type { Sessions } from "../sessions.ts";
-import { claim, responseBehind, resolveAdapterOptions, type AdapterOptions } from "./adapter.ts";
+import { ADAPTER_OPTIONS, claim, responseBehind, resolveAdapterOptions, type AdapterOptions } from "./adapter.ts";
 
 /** A handler of any server that speaks Request and Response; what the server passes beside the request follows. */
 export type SessionHandler<Data extends object, Rest extends unknown[]> = (
@@ -25,7 +25,7 @@ export function sojourn<Data extends object, Rest extends unknown[] = []>(
   handler: SessionHandler<Data, Rest>,
   options: FetchOptions = {},
 ): (request: Request, ...rest: Rest) => Promise<Response> {
-  const begin = resolveAdapterOptions(options, "onError");
+  const begin = resolveAdapterOptions(options, { ...ADAPTER_OPTIONS, onError: true });
   const { onError = (error: SessionError) => error.getResponse() } = options;
   return async (request, ...rest) => {
     const session = sessions.of(request);

@@ -3,7 +3,14 @@ import type { ResponseHeaders } from "../request/cache-headers.ts";
 import { standsFor } from "../request/request.ts";
 import type { Session } from "../session.ts";
 import type { Sessions } from "../sessions.ts";
-import { claim, responseBehind, resolveAdapterOptions, tellsOfResponse, type AdapterOptions } from "./adapter.ts";
+import {
+  ADAPTER_OPTIONS,
+  claim,
+  responseBehind,
+  resolveAdapterOptions,
+  tellsOfResponse,
+  type AdapterOptions,
+} from "./adapter.ts";
 
 /** What the middleware adds to a context: `c.var.session`, typed by the sessions that it was given. */
 export interface SessionVariables<Data extends object> {
@@ -18,7 +25,7 @@ export function sojourn<Data extends object>(
   sessions: Sessions<Data>,
   options: AdapterOptions<Context> = {},
 ): MiddlewareHandler<SessionVariables<Data>> {
-  const begin = resolveAdapterOptions(options);
+  const begin = resolveAdapterOptions(options, ADAPTER_OPTIONS);
   return async (c, next) => {
     const session = sessions.of(c.req.raw);
     const isOutermost = claim(session);

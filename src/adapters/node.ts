@@ -3,7 +3,7 @@ import { SessionError } from "../errors.ts";
 import type { Session } from "../session.ts";
 import type { Sessions } from "../sessions.ts";
 import { tie, tieFailure } from "./node-response/tie.ts";
-import { claim, resolveAdapterOptions, type AdapterOptions } from "./adapter.ts";
+import { ADAPTER_OPTIONS, claim, resolveAdapterOptions, type AdapterOptions } from "./adapter.ts";
 import { cut } from "./node-response/cut.ts";
 
 export interface NodeOptions extends AdapterOptions<IncomingMessage> {
@@ -23,7 +23,7 @@ export function sojourn<Data extends object>(
   handler: (req: IncomingMessage, res: ServerResponse, session: Session<Data>) => unknown,
   options: NodeOptions = {},
 ): RequestListener {
-  const begin = resolveAdapterOptions(options, "onError");
+  const begin = resolveAdapterOptions(options, { ...ADAPTER_OPTIONS, onError: true });
   const { onError = answer } = options;
 
   async function serve(req: IncomingMessage, res: ServerResponse): Promise<void> {

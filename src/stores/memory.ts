@@ -3,7 +3,8 @@ import { setImmediate as nextTurn } from "node:timers/promises";
 import type { SessionStore, StoredSession, StoreListener } from "../store.ts";
 import { expiryHeap, type Expiring } from "./shared/expiry-heap.ts";
 import { notifyAll } from "./shared/listeners.ts";
-import { checkClock, checkLimit, checkOptions, checkStored, checkTime } from "./shared/stored.ts";
+import { checkClock, checkOptions, checkPositiveInteger } from "../checks.ts";
+import { checkStored, checkTime } from "./shared/stored.ts";
 
 /** How {@link memoryStore} behaves. */
 export interface MemoryStoreOptions {
@@ -56,12 +57,10 @@ const LONGEST_SLICE = 3;
  * @throws {TypeError} at an option it doesn't know or can't use. When full (see `whenFull`), `create` rejects.
  */
 export function memoryStore(options: MemoryStoreOptions = {}): MemoryStore {
-  checkOptions("memoryStore", options, ["maxSessions", "whenFull", "clock"]);
-  checkClock("memoryStore", options.clock);
+  checkOptions("memoryStore", options, { maxSessions: true, whenFull: true, clock: true });
+  checkClock("memoryStore: clock", options.clock);
   const { maxSessions = 100_000, whenFull = "error", clock = Date.now } = options;
-  if (!Number.isInteger(maxSessions) || maxSessions < 1 || maxSessions > LARGEST_MAP) {
-    throw new TypeError(`memoryStore: maxSessions must be a whole number from 1 to ${LARGEST_MAP}`);
-  }
+  checkPositiveInteger("memoryStore: maxSessions", maxSessions, LARGEST_MAP);
   if (whenFull !== "error" && whenFull !== "evict") {
     throw new TypeError('memoryStore: whenFull must be "error" (refuse new sessions) or "evict" (end the oldest)');
   }
@@ -223,7 +222,7 @@ export function memoryStore(options: MemoryStoreOptions = {}): MemoryStore {
 
     async deleteExpired(limit) {
       open();
-      checkLimit(limit);
+      checkPositiveInteger("deleteExpired: limit", limit);
       let forgotten = 0;
       let began = performance.now();
       for (;;) {

@@ -93,7 +93,7 @@ describe("the types of a session", () => {
 
   it("refuse options that there are not, as the program does", () => {
     // @ts-expect-error -- it is called lazy
-    expect(() => onExpress(sessions, { lazily: true })).toThrow("no option lazily; there is lazy");
+    expect(() => onExpress(sessions, { lazily: true })).toThrow('no option "lazily": use any of lazy');
     // @ts-expect-error -- it is called lazy
     expect(() => onHono(sessions, { lazily: true })).toThrow(TypeError);
     // @ts-expect-error -- it is called lazy
