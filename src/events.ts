@@ -59,19 +59,21 @@ function frozen<Event extends object>(event: Event): Event {
 }
 
 export function createEmitter(): Emitter {
-  const listeners = new Map<string, Set<(event: never) => void>>();
+  // Wrapped: a listener may be there twice.
+  const listeners = new Map<string, Set<{ readonly listener: (event: never) => void }>>();
   return {
     on(name, listener) {
       if (!NAMES.includes(name)) throw new TypeError(`No event is called ${name}; there are ${NAMES.join(", ")}`);
       if (typeof listener !== "function") throw new TypeError("A listener must be a function");
       const set = listeners.get(name) ?? new Set();
-      listeners.set(name, set.add(listener));
-      return () => void set.delete(listener);
+      const subscription = { listener };
+      listeners.set(name, set.add(subscription));
+      return () => void set.delete(subscription);
     },
     emit(name, given) {
       // Several listeners are given the same.
       const event = frozen(given);
-      for (const listener of listeners.get(name) ?? []) {
+      for (const { listener } of listeners.get(name) ?? []) {
         // A listener's mistake must not fail the request that it listens to, nor go unheard.
         const failed = (error: unknown) => {
           const told = error instanceof Error ? (error.stack ?? error.message) : String(error);

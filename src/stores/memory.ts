@@ -2,7 +2,7 @@ import { Buffer } from "node:buffer";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import type { SessionStore, StoredSession, StoreListener } from "../store.ts";
 import { expiryHeap, type Expiring } from "./shared/expiry-heap.ts";
-import { notifyAll } from "./shared/listeners.ts";
+import { createSubscribers } from "./shared/subscribers.ts";
 import { checkClock, checkOptions, checkPositiveInteger } from "../checks.ts";
 import { checkStored, checkTime } from "./shared/stored.ts";
 
@@ -69,7 +69,8 @@ export function memoryStore(options: MemoryStoreOptions = {}): MemoryStore {
   // Most users have one session: a Set for each would cost half as much again as the session.
   const userIds = new Map<string, Entry | Set<Entry>>();
   const heap = expiryHeap<Entry>();
-  const listeners = new Set<StoreListener>();
+  // What happens here is always heard.
+  const subscribers = createSubscribers({ start: () => subscribers.listening(true), stop() {} });
   let closed = false;
 
   function open(): void {
@@ -171,7 +172,7 @@ export function memoryStore(options: MemoryStoreOptions = {}): MemoryStore {
       entry.version = stored.version;
       heap.move(entry, stored.extendOnly ? Math.max(entry.expiresAt, stored.expiresAt) : stored.expiresAt);
       addToIndex(entry, stored.userId);
-      notifyAll(listeners, (listener) => listener.changed?.(entry.id));
+      subscribers.changed(entry.id);
       return true;
     },
 
@@ -190,15 +191,13 @@ export function memoryStore(options: MemoryStoreOptions = {}): MemoryStore {
       if (entry === undefined) return false;
       const wasLive = entry.expiresAt > clock();
       drop(entry);
-      if (wasLive) notifyAll(listeners, (listener) => listener.ended?.(entry.id));
+      if (wasLive) subscribers.ended(entry.id);
       return wasLive;
     },
 
     subscribe(listener) {
       open();
-      listeners.add(listener);
-      listener.listening?.(true);
-      return () => void listeners.delete(listener);
+      return subscribers.subscribe(listener);
     },
 
     async idsOfUser(userId) {
@@ -240,7 +239,7 @@ export function memoryStore(options: MemoryStoreOptions = {}): MemoryStore {
 
     async close() {
       closed = true;
-      listeners.clear();
+      subscribers.close();
       sessions.clear();
       userIds.clear();
       heap.clear();
