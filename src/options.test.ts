@@ -68,12 +68,14 @@ describe("settle", () => {
     ["half a level", { limits: { depth: 1.5 } }, /limits\.depth must be a positive/],
     ["limits without end", { limits: { bytes: Infinity } }, /limits\.bytes must be a positive/],
     ["a limit in words", { limits: { bytes: "1mb" } }, /limits\.bytes must be a positive/],
-    ["an unknown option", { maxAge: 1 }, /createSessions has no option maxAge; there are secretKey, store/],
-    ["an unknown option of the cookie", { cookie: { maxAge: 1 } }, /cookie has no option maxAge/],
-    ["httpOnly, which can't be had otherwise", { cookie: { httpOnly: false } }, /cookie has no option httpOnly/],
-    ["an unknown limit", { limits: { size: 1 } }, /limits has no option size/],
-    ["a cookie that is none", { cookie: null }, /cookie needs an object/],
-    ["limits that are none", { limits: 5 }, /limits needs an object/],
+    ["an unknown option", { maxAge: 1 }, /createSessions has no option "maxAge": use any of secretKey, store/],
+    ["an unknown option of the cookie", { cookie: { maxAge: 1 } }, /cookie has no option "maxAge"/],
+    ["httpOnly, which can't be had otherwise", { cookie: { httpOnly: false } }, /cookie has no option "httpOnly"/],
+    ["an unknown limit", { limits: { size: 1 } }, /limits has no option "size"/],
+    ["a limit of a user's sessions that is none", { maxPerUser: null }, /maxPerUser takes an object/],
+    ["an unknown option of it", { maxPerUser: { session: 1 } }, /maxPerUser has no option "session"/],
+    ["a cookie that is none", { cookie: null }, /cookie takes an object/],
+    ["limits that are none", { limits: 5 }, /limits takes an object/],
     ["no store", { store: undefined }, /store is missing.*fileStore/],
     ["null for a store", { store: null }, /store is missing/],
     ["a store's function", { store: memoryStore }, /store is missing/],
@@ -84,7 +86,7 @@ describe("settle", () => {
   });
 
   it("refuses to begin without options", () => {
-    for (const none of [undefined, null, 5]) expect(refusal(none)).toThrow(/createSessions needs an object/);
+    for (const none of [undefined, null, 5]) expect(refusal(none)).toThrow(/createSessions takes an object/);
   });
 
   it("names every method that a store lacks", () => {

@@ -61,7 +61,10 @@ export function testGate(options: { open?: boolean; cookie?: string; onFailure?:
       gate.failures.push(error);
       options.onFailure?.(error);
     },
-    beforeEnd: () => gate.lastLook?.(),
+    beforeEnd(): Promise<void> | undefined {
+      const error = gate.lastLook?.();
+      return error && Promise.reject(error);
+    },
   };
   return gate satisfies Gate;
 }

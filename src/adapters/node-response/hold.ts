@@ -30,10 +30,10 @@ export interface Gate {
    */
   beforeHead(res: ServerResponse): Promise<(() => void) | void> | undefined;
   /**
-   * Asked once, synchronously, when the response ends by another call than the one that sent its head: a last look for
-   * changes that came too late to be stored. An error keeps the response from looking complete.
+   * Called when the response ends by another call than the one that sent its headers. The last byte waits for the promise.
+   * A failure keeps the response from looking complete.
    */
-  beforeEnd?(): Error | undefined;
+  beforeEnd?(): Promise<void> | undefined;
   /** Sets the headers of an error response, on the clean one, before `onFailure`. */
   beforeFailure?(): void;
   /**
@@ -73,7 +73,9 @@ class Hold {
   private full = false;
   private ended = false;
   private status = 200;
-  private late: unknown;
+  private ending = false;
+  /** While the response was held, a later call than the one for its headers has ended it. */
+  private endsLate = false;
   private frozen: Frozen | undefined;
   private unguardStream: (() => void) | undefined;
 
@@ -132,6 +134,7 @@ class Hold {
   private write(args: unknown[]): unknown {
     const { res, inner } = this;
     const state = this.state === "open" ? this.announce() : this.state;
+    if (this.ending) return false;
     if (state === "passed") return inner.write.apply(res, args);
     // Failed: what a compressor mounted after us still has in hand. Let it run dry.
     if (state === "failed") return true;
@@ -144,16 +147,36 @@ class Hold {
     const { res, inner } = this;
     const wasOpen = this.state === "open";
     const state = wasOpen ? this.announce() : this.state;
-    if (!wasOpen && !this.ended && state !== "failed") this.late = lastLook(this.gate);
+    if (this.ending) return res;
     this.ended = true;
+    if (state === "passed") return wasOpen ? inner.end.apply(res, args) : this.finish(args);
     if (state === "held") {
       this.frozen?.end();
+      this.endsLate = !wasOpen;
       this.calls.push(() => inner.end.apply(res, args));
     }
-    if (state !== "passed") return res;
-    if (this.late === undefined) return inner.end.apply(res, args);
-    this.fail(this.late);
     return res;
+  }
+
+  /** Ends a response whose headers were sent before. */
+  private finish(args: unknown[]): unknown {
+    const { res, inner } = this;
+    const storing = res.writableEnded ? undefined : this.storeLateChanges();
+    if (!storing) return inner.end.apply(res, args);
+    this.ending = true;
+    storing.then(
+      () => void inner.end.apply(res, args),
+      (error: unknown) => this.fail(error),
+    );
+    return res;
+  }
+
+  private storeLateChanges(): Promise<void> | undefined {
+    try {
+      return this.gate.beforeEnd?.();
+    } catch (error) {
+      return Promise.reject(error);
+    }
   }
 
   private flushHeaders(): void {
@@ -213,8 +236,13 @@ class Hold {
 
   private release(setHeaders: (() => void) | void): void {
     const { res, calls } = this;
-    if (this.late !== undefined) {
-      this.fail(this.late);
+    const storing = this.endsLate ? this.storeLateChanges() : undefined;
+    if (storing) {
+      this.endsLate = false;
+      storing.then(
+        () => this.release(setHeaders),
+        (error: unknown) => this.fail(error),
+      );
       return;
     }
     this.frozen?.thaw();
@@ -281,15 +309,6 @@ class Hold {
     if (res.req.httpVersionMajor < 2) res.statusMessage = "";
     // A pipeline that was cut fails once this response is closed, and Express then destroys the connection.
     if (sources) res.shouldKeepAlive = false;
-  }
-}
-
-/** A mistake in the last look is as good as what it looks for. */
-function lastLook(gate: Gate): unknown {
-  try {
-    return gate.beforeEnd?.();
-  } catch (error) {
-    return error ?? new Error("The gate failed.");
   }
 }
 

@@ -1,72 +1,60 @@
 import type { ServerResponse } from "node:http";
+import { concludeResponse, finishResponse, writeFailureHeaders as writeHeaders } from "../../request/respond.ts";
 import type { ResponseHeaders } from "../../request/cache-headers.ts";
-import type { SessionError } from "../../errors.ts";
-import type { Session } from "../../session.ts";
-import type { Sessions } from "../../sessions.ts";
+import type { RequestSession } from "../../request/request-session.ts";
+import { requestSessionOf, type Session } from "../../session.ts";
 import { cutWhereDestroyed } from "./cut.ts";
 import { holdResponse, type Gate } from "./hold.ts";
 
 /**
- * Ties a session to a response of node:http: the head does not leave before the session is stored, and what fails goes
- * to `onFailure`.
+ * Commits a session before the headers of a response of node:http leave.
+ *
+ * @param onFailure - takes the error of a commit.
  */
-export function tie<Data extends object>(
-  sessions: Sessions<Data>,
+export function commitBeforeHeaders<Data extends object>(
   session: Session<Data>,
   res: ServerResponse,
   onFailure: (error: unknown) => void,
 ): void {
-  sessions.finishesWith(session, res);
   cutWhereDestroyed(res);
-  holdResponse(res, new Tie(sessions, session, res, onFailure));
+  holdResponse(res, new SessionGate(requestSessionOf(session), res, onFailure));
 }
 
 /** The session could not be read: its rules for caches go to the error's response. */
-export function tieFailure<Data extends object>(
-  sessions: Sessions<Data>,
-  session: Session<Data>,
-  res: ServerResponse,
-): void {
-  new Tie(sessions, session, res, () => {}).beforeFailure();
+export function writeFailureHeaders<Data extends object>(session: Session<Data>, res: ServerResponse): void {
+  new SessionGate(requestSessionOf(session), res, () => {}).beforeFailure();
 }
 
 /** A class, since every request makes one: a closure for each method would cost more than the rest of it. */
-class Tie<Data extends object> implements Gate, ResponseHeaders {
-  readonly #sessions: Sessions<Data>;
-  readonly #session: Session<Data>;
+class SessionGate implements Gate, ResponseHeaders {
+  readonly #requestSession: RequestSession;
   readonly #res: ServerResponse;
   readonly onFailure: (error: unknown) => void;
-  /** What the session writes to the head: a held response takes no headers until it is released. */
+  /** The session's headers. A held response takes no headers until it is released. */
   #writes: [name: string, value: string][] | undefined;
 
-  constructor(
-    sessions: Sessions<Data>,
-    session: Session<Data>,
-    res: ServerResponse,
-    onFailure: (error: unknown) => void,
-  ) {
-    this.#sessions = sessions;
-    this.#session = session;
+  constructor(requestSession: RequestSession, res: ServerResponse, onFailure: (error: unknown) => void) {
+    this.#requestSession = requestSession;
     this.#res = res;
     this.onFailure = onFailure;
   }
 
   beforeHead(): Promise<() => void> | undefined {
-    const stored = this.#sessions.conclude(this.#session, this);
-    if (stored) return stored.then(() => () => this.#apply());
+    const storing = concludeResponse(this.#requestSession, this);
+    if (storing) return storing.then(() => () => this.#apply());
     this.#apply();
     return undefined;
   }
 
-  /** Beside what middleware before us has set, and caches would go by. */
+  /** Beside the headers of middleware before us, which caches would go by. */
   beforeFailure(): void {
     this.#writes = undefined;
-    this.#sessions.concludeFailure(this.#session, this);
+    writeHeaders(this.#requestSession, this);
     this.#apply();
   }
 
-  beforeEnd(): SessionError | undefined {
-    return this.#sessions.unsaved(this.#session);
+  beforeEnd(): Promise<void> | undefined {
+    return finishResponse(this.#requestSession);
   }
 
   get(name: string): string | undefined {
