@@ -172,8 +172,15 @@ function subscribeBoth(from: SessionStore, to: SessionStore, listener: StoreList
     },
   });
 
-  const ends = [from.subscribe!(on("from")), to.subscribe!(on("to"))];
-  return () => {
-    for (const end of ends) end();
+  const ends = [from.subscribe!(on("from"))];
+  const end = () => {
+    for (const endOne of ends) endOne();
   };
+  try {
+    ends.push(to.subscribe!(on("to")));
+  } catch (error) {
+    end();
+    throw error;
+  }
+  return end;
 }

@@ -1,6 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { setTimeout as delay } from "node:timers/promises";
 import type { StoreListener } from "../../store.ts";
+import { withTimeout } from "../../deadline.ts";
 import { createSubscribers } from "../shared/subscribers.ts";
 import type { Listening, PostgresConnection } from "./client.ts";
 import { CHANGED, ECHO, ENDED } from "./statements.ts";
@@ -89,7 +90,7 @@ export function postgresSubscription({ channel, connection, announce, interval =
         mine.listening = listening;
       }),
     );
-    return within(interval, opening).catch((error: unknown) => {
+    return withTimeout(() => opening, interval, { keepAlive: false }).catch((error: unknown) => {
       isLate = true;
       throw error;
     });
@@ -155,7 +156,7 @@ export function postgresSubscription({ channel, connection, announce, interval =
     subscribe: subscribers.subscribe,
     async close() {
       subscribers.close();
-      await within(LONGEST_ENDING, Promise.all(endings), true).catch(() => {});
+      await withTimeout(() => Promise.all(endings), LONGEST_ENDING).catch(() => {});
     },
   };
 }
@@ -173,8 +174,8 @@ function newTurn(): Turn {
 }
 
 /**
- * Waits for something, at most so long, or just so long; rejects at a loss. There is one place for who waits: a promise
- * that rejects some day would keep all who ever have.
+ * Waits for something, at most so long, or just so long. Unlike a plain timeout it rejects when the connection is lost.
+ * There is one place for who waits: a promise that rejects some day would keep all who ever have.
  */
 function unlessLost(turn: Turn, milliseconds: number, awaited?: Promise<unknown>): Promise<unknown> {
   return new Promise((resolve, reject) => {
@@ -192,15 +193,6 @@ function unlessLost(turn: Turn, milliseconds: number, awaited?: Promise<unknown>
 
 class Silence extends Error {
   override message = "no answer in time";
-}
-
-/** What comes in time; rejects where nothing does. Only one that is `staying` keeps the process alive until then. */
-function within<T>(milliseconds: number, awaited: Promise<T>, staying = false): Promise<T> {
-  return new Promise<T>((resolve, reject) => {
-    const timer = setTimeout(() => reject(new Silence()), milliseconds);
-    if (!staying) timer.unref();
-    awaited.then(resolve, reject).finally(() => clearTimeout(timer));
-  });
 }
 
 // It keeps no process alive.

@@ -1,4 +1,5 @@
 import { setTimeout as delay } from "node:timers/promises";
+import { withTimeout } from "../../deadline.ts";
 import { createSubscribers } from "../shared/subscribers.ts";
 import type { RedisClient } from "./client.ts";
 import type { RedisKeys } from "./keys.ts";
@@ -75,14 +76,6 @@ export function redisSubscription(client: Pick<RedisClient, "listen" | "isCluste
   return { subscribe: subscribers.subscribe, close: subscribers.close };
 }
 
-async function answered<T>(promise: Promise<T>, milliseconds: number): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`no answer within ${milliseconds} ms`)), milliseconds).unref();
-  });
-  try {
-    return await Promise.race([promise, late]);
-  } finally {
-    clearTimeout(timer);
-  }
-}
+/** An answer that is waited for without keeping the process alive. */
+const answered = <T>(promise: Promise<T>, milliseconds: number): Promise<T> =>
+  withTimeout(() => promise, milliseconds, { keepAlive: false });

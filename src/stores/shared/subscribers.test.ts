@@ -87,6 +87,14 @@ describe("createSubscribers", () => {
     expect(stops).toBe(0);
   });
 
+  it("takes nothing for heard that a source says after its last subscriber has left", () => {
+    const { log, subscribers, listener } = site();
+    subscribers.subscribe(listener("a"))();
+    subscribers.listening(true);
+    subscribers.subscribe(listener("b"));
+    expect(log).toEqual(["start", "a: false", "stop", "start", "b: false"]);
+  });
+
   it("ends every subscription when it is closed", () => {
     const { log, subscribers, listener } = site();
     const end = subscribers.subscribe(listener("a"));

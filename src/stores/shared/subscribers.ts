@@ -41,19 +41,18 @@ export function createSubscribers({ start, stop }: Source): Subscribers {
     for (const subscription of before) if (subscriptions.has(subscription)) notify(subscription, how);
   }
 
-  function end(): void {
-    isListening = false;
-    stop();
-  }
-
   return {
     subscribe(listener) {
-      if (subscriptions.size === 0) start();
+      if (subscriptions.size === 0) {
+        // A source that was stopped may have said something since.
+        isListening = false;
+        start();
+      }
       const subscription = { listener };
       subscriptions.add(subscription);
       notify(subscription, () => listener.listening?.(isListening));
       return () => {
-        if (subscriptions.delete(subscription) && subscriptions.size === 0) end();
+        if (subscriptions.delete(subscription) && subscriptions.size === 0) stop();
       };
     },
 
@@ -69,7 +68,7 @@ export function createSubscribers({ start, stop }: Source): Subscribers {
     close() {
       if (subscriptions.size === 0) return;
       subscriptions.clear();
-      end();
+      stop();
     },
   };
 }
