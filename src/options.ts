@@ -2,7 +2,7 @@ import type { Limits } from "./changes/codec.ts";
 import { createCookie, type CookieOptions, type SessionCookie } from "./request/cookie.ts";
 import { ASSURANCE_LEVELS, milliseconds, type Duration, type Timeouts } from "./lifecycle/timeouts.ts";
 import { createKeyring, type Keyring, type SecretKey } from "./record/keyring.ts";
-import { capable, type UserLimit } from "./users.ts";
+import { requireCapability, type UserLimit } from "./users.ts";
 import type { Client } from "./record/record.ts";
 import type { AnyRequest } from "./request/request.ts";
 import type { RotationPolicy } from "./lifecycle/rotation.ts";
@@ -86,11 +86,11 @@ const OPTIONS = [
 const COOKIE_OPTIONS = ["name", "domain", "path", "sameSite", "secure", "partitioned", "persistent"];
 const STORE_METHODS = ["read", "create", "update", "touch", "delete"] as const;
 /** The longest wait that a timer can hold. */
-const MAX_TIMER_MS = 2 ** 31 - 1;
+const LONGEST_TIMER_MS = 2 ** 31 - 1;
 
 /** @throws TypeError naming the option and the remedy. */
 export function resolveOptions(options: SessionsOptions): Settings {
-  known(options, OPTIONS, "createSessions");
+  checkNames(options, OPTIONS, "createSessions");
   const {
     secretKey,
     store,
@@ -100,12 +100,12 @@ export function resolveOptions(options: SessionsOptions): Settings {
     clock = Date.now,
     client = () => undefined,
   } = options;
-  known(cookie, COOKIE_OPTIONS, "cookie");
-  known(limits, ["bytes", "depth"], "limits");
+  checkNames(cookie, COOKIE_OPTIONS, "cookie");
+  checkNames(limits, ["bytes", "depth"], "limits");
 
   const timeouts = resolveTimeouts(options);
-  const settledCookie = createCookie(cookie, timeouts.absolute);
-  const keyring = createKeyring(secretKey, settledCookie.baseName);
+  const sessionCookie = createCookie(cookie, timeouts.absolute);
+  const keyring = createKeyring(secretKey, sessionCookie.baseName);
 
   if (typeof store !== "object" || store === null) {
     throw new TypeError(
@@ -120,7 +120,7 @@ export function resolveOptions(options: SessionsOptions): Settings {
   if (typeof client !== "function") throw new TypeError("client must be a function that tells of a request's client");
 
   const storeTimeout = milliseconds(options.storeTimeout ?? "5s", "storeTimeout");
-  if (storeTimeout > MAX_TIMER_MS) throw new TypeError("storeTimeout is longer than a timer can wait (24 days)");
+  if (storeTimeout > LONGEST_TIMER_MS) throw new TypeError("storeTimeout is longer than a timer can wait (24 days)");
 
   return {
     keyring,
@@ -129,10 +129,13 @@ export function resolveOptions(options: SessionsOptions): Settings {
     rotation: resolveRotation(options, timeouts),
     maxPerUser: resolveLimit(options),
     client,
-    cookie: settledCookie,
+    cookie: sessionCookie,
     trustProxy,
     storeTimeout,
-    limits: { bytes: count(limits.bytes ?? 262_144, "limits.bytes"), depth: count(limits.depth ?? 32, "limits.depth") },
+    limits: {
+      bytes: checkCount(limits.bytes ?? 262_144, "limits.bytes"),
+      depth: checkCount(limits.depth ?? 32, "limits.depth"),
+    },
     now: clock,
   };
 }
@@ -169,7 +172,7 @@ function presetOf({ timeouts, idleTimeout, absoluteTimeout }: SessionsOptions): 
 
 function resolveRotation({ rotation }: SessionsOptions, timeouts: Timeouts): RotationPolicy | undefined {
   if (rotation === undefined) return undefined;
-  known(rotation, ["every", "grace"], "rotation");
+  checkNames(rotation, ["every", "grace"], "rotation");
   const every = milliseconds(rotation.every, "rotation.every");
   const grace = milliseconds(rotation.grace ?? "30s", "rotation.grace");
   if (grace >= every)
@@ -182,21 +185,21 @@ function resolveRotation({ rotation }: SessionsOptions, timeouts: Timeouts): Rot
 function resolveLimit({ maxPerUser, store }: SessionsOptions): UserLimit | undefined {
   if (maxPerUser === undefined) return undefined;
   const { sessions, whenFull = "evict" } = typeof maxPerUser === "number" ? { sessions: maxPerUser } : maxPerUser;
-  if (typeof maxPerUser === "object") known(maxPerUser, ["sessions", "whenFull"], "maxPerUser");
+  if (typeof maxPerUser === "object") checkNames(maxPerUser, ["sessions", "whenFull"], "maxPerUser");
   if (whenFull !== "evict" && whenFull !== "refuse")
     throw new TypeError('maxPerUser.whenFull must be "evict" or "refuse"');
-  capable(store, "idsOfUser", "maxPerUser");
-  return { sessions: count(sessions, "maxPerUser"), whenFull };
+  requireCapability(store, "idsOfUser", "maxPerUser");
+  return { sessions: checkCount(sessions, "maxPerUser"), whenFull };
 }
 
-function known(options: unknown, names: readonly string[], where: string): void {
+function checkNames(options: unknown, names: readonly string[], where: string): void {
   if (typeof options !== "object" || options === null) throw new TypeError(`${where} needs an object of options`);
   for (const name of Object.keys(options)) {
     if (!names.includes(name)) throw new TypeError(`${where} has no option ${name}; there are ${names.join(", ")}`);
   }
 }
 
-function count(value: unknown, option: string): number {
+function checkCount(value: unknown, option: string): number {
   if (!Number.isSafeInteger(value) || (value as number) < 1)
     throw new TypeError(`${option} must be a positive whole number`);
   return value as number;

@@ -20,28 +20,28 @@ export interface AdapterOptions<Request> {
 }
 
 /** Prepares the session of a request; the promise of its being read, where it has to be. */
-export type Begin<Request> = (session: Session, request: Request) => Promise<unknown> | undefined;
+export type Prepare<Request> = (session: Session, request: Request) => Promise<unknown> | undefined;
 
 /** @throws TypeError for an option that no adapter knows. */
-export function resolveAdapterOptions<Request>(options: AdapterOptions<Request>, ...more: string[]): Begin<Request> {
+export function resolveAdapterOptions<Request>(options: AdapterOptions<Request>, ...more: string[]): Prepare<Request> {
   const known = ["lazy", "passive", "personal", ...more];
   for (const name of Object.keys(options)) {
     if (!known.includes(name)) throw new TypeError(`sojourn has no option ${name}; there is ${known.join(", ")}`);
   }
   const { lazy = false, passive, personal = false } = options;
-  const holds = (option: boolean | ((request: Request) => boolean), request: Request) =>
+  const isTrueFor = (option: boolean | ((request: Request) => boolean), request: Request) =>
     typeof option === "function" ? option(request) : option;
 
   return (session, request) => {
     if (passive) session.passive = passive(request);
-    if (holds(personal, request)) requestSessionOf(session).accessed = true;
-    if (session.isLoaded || holds(lazy, request)) return undefined;
+    if (isTrueFor(personal, request)) requestSessionOf(session).accessed = true;
+    if (session.isLoaded || isTrueFor(lazy, request)) return undefined;
     return session.load();
   };
 }
 
 /** Whether this adapter is the outermost of a request's, and so in charge of its response. */
-export function claim(session: Session): boolean {
+export function claimResponse(session: Session): boolean {
   const requestSession = requestSessionOf(session);
   if (requestSession.claimed) return false;
   requestSession.claimed = true;
@@ -52,14 +52,14 @@ export function claim(session: Session): boolean {
  * What tells of a response's end, where a server of fetch handlers passes it beside the request: @hono/node-server has
  * the response of node:http, Deno a promise.
  */
-export function responseBehind(beside: unknown): Closing | undefined {
-  const { outgoing, completed } = (beside ?? {}) as { outgoing?: Partial<Closing>; completed?: unknown };
+export function findResponse(serverArgument: unknown): Closing | undefined {
+  const { outgoing, completed } = (serverArgument ?? {}) as { outgoing?: Partial<Closing>; completed?: unknown };
   if (typeof outgoing?.once === "function") return outgoing as Closing;
   if (!(completed instanceof Promise)) return undefined;
   return { once: (_event, listener) => void completed.then(listener, listener) };
 }
 
 /** What tells of a response that could not be given, and must not get into the error's. */
-export function tellsOfResponse(header: string): boolean {
+export function isBoundToResponse(header: string): boolean {
   return /^(content-.*|etag|expires|last-modified|link|location|refresh|set-cookie)$/.test(header);
 }

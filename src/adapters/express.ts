@@ -1,8 +1,8 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Session } from "../session.ts";
 import type { Sessions } from "../sessions.ts";
-import { tie, tieFailure } from "./node-response/tie.ts";
-import { claim, resolveAdapterOptions, type AdapterOptions } from "./adapter.ts";
+import { storeBeforeHeaders, setFailureHeaders } from "./node-response/store-before-headers.ts";
+import { claimResponse, resolveAdapterOptions, type AdapterOptions } from "./adapter.ts";
 
 declare global {
   // oxlint-disable-next-line typescript/no-namespace -- the place that Express gives for this
@@ -25,19 +25,19 @@ export function sojourn<Data extends object, Request extends IncomingMessage = I
   sessions: Sessions<Data>,
   options: AdapterOptions<Request> = {},
 ): (req: Request, res: ServerResponse, next: Next) => void {
-  const begin = resolveAdapterOptions(options);
+  const prepare = resolveAdapterOptions(options);
   return (req, res, next) => {
     const session = sessions.of(req);
     (req as { session?: unknown }).session = session;
-    const isOutermost = claim(session);
-    const go = () => {
-      if (isOutermost) tie(sessions, session, res, next);
+    const isOutermost = claimResponse(session);
+    const proceed = () => {
+      if (isOutermost) storeBeforeHeaders(sessions, session, res, next);
       next();
     };
-    const reading = begin(session, req);
-    if (!reading) return go();
-    reading.then(go, (error: unknown) => {
-      tieFailure(sessions, session, res);
+    const reading = prepare(session, req);
+    if (!reading) return proceed();
+    reading.then(proceed, (error: unknown) => {
+      setFailureHeaders(sessions, session, res);
       next(error);
     });
   };

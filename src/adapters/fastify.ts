@@ -3,8 +3,8 @@ import type { ResponseHeaders } from "../request/cache-headers.ts";
 import { refuseUsed } from "../request/fetch-response.ts";
 import type { Session } from "../session.ts";
 import type { Sessions } from "../sessions.ts";
-import { claim, resolveAdapterOptions, tellsOfResponse, type AdapterOptions } from "./adapter.ts";
-import { cutWhereDestroyed } from "./node-response/cut.ts";
+import { claimResponse, resolveAdapterOptions, isBoundToResponse, type AdapterOptions } from "./adapter.ts";
+import { abortOnDestroy } from "./node-response/abort.ts";
 
 declare module "fastify" {
   interface FastifyRequest {
@@ -22,20 +22,20 @@ export function sojourn<Data extends object>(
   sessions: Sessions<Data>,
   options: AdapterOptions<FastifyRequest> = {},
 ): FastifyPluginCallback {
-  const begin = resolveAdapterOptions(options);
+  const prepare = resolveAdapterOptions(options);
   const plugin: FastifyPluginCallback = (app, _options, done) => {
     // An instance has what those around it have.
-    const instance = app as { [registered]?: unknown };
-    const isOutermost = instance[registered] === undefined;
-    if (isOutermost ? app.hasRequestDecorator("session") : instance[registered] !== sessions) {
+    const instance = app as { [REGISTERED]?: unknown };
+    const isOutermost = instance[REGISTERED] === undefined;
+    if (isOutermost ? app.hasRequestDecorator("session") : instance[REGISTERED] !== sessions) {
       done(new TypeError("request.session is taken already; register the plugin of one createSessions on an instance"));
       return;
     }
-    instance[registered] = sessions;
+    instance[REGISTERED] = sessions;
     app.addHook("onRequest", (request, reply, next) => {
       const session = sessions.of(request);
-      if (claim(session)) sessions.finishesWith(session, reply.raw);
-      const reading = begin(session, request);
+      if (claimResponse(session)) sessions.finishesWith(session, reply.raw);
+      const reading = prepare(session, request);
       if (!reading) return next();
       reading.then(() => next(), next);
     });
@@ -51,7 +51,7 @@ export function sojourn<Data extends object>(
 }
 
 /** The sessions that an instance's requests have. */
-const registered = Symbol("sojourn.registered");
+const REGISTERED = Symbol("sojourn.registered");
 
 function decorate<Data extends object>(app: FastifyInstance, sessions: Sessions<Data>): void {
   app.decorateRequest("session", {
@@ -63,19 +63,19 @@ function decorate<Data extends object>(app: FastifyInstance, sessions: Sessions<
     },
   });
   app.addHook("onSend", (request, reply, payload, next) => {
-    cutWhereDestroyed(reply.raw);
+    abortOnDestroy(reply.raw);
     let body = payload;
     try {
-      if (isResponse(payload)) body = unpacked(reply, payload);
+      if (isResponse(payload)) body = unpackResponse(reply, payload);
     } catch (error) {
       return next(error as Error);
     }
-    const stored = sessions.conclude(sessions.of(request), headOf(reply));
-    if (!stored) return next(null, body);
-    stored.then(
+    const storing = sessions.conclude(sessions.of(request), headersOf(reply));
+    if (!storing) return next(null, body);
+    storing.then(
       () => next(null, body),
       (error: Error) => {
-        for (const name of Object.keys(reply.getHeaders())) if (tellsOfResponse(name)) reply.removeHeader(name);
+        for (const name of Object.keys(reply.getHeaders())) if (isBoundToResponse(name)) reply.removeHeader(name);
         next(error);
       },
     );
@@ -87,14 +87,14 @@ function isResponse(payload: unknown): payload is Response {
 }
 
 /** As Fastify does it after all hooks, which would put the application's Cache-Control and Vary over ours. */
-function unpacked(reply: FastifyReply, response: Response): unknown {
+function unpackResponse(reply: FastifyReply, response: Response): unknown {
   refuseUsed(response);
   void reply.code(response.status);
   for (const [name, value] of response.headers) void reply.header(name, value);
   return response.body;
 }
 
-function headOf(reply: FastifyReply): ResponseHeaders {
+function headersOf(reply: FastifyReply): ResponseHeaders {
   return {
     get: (name) => reply.getHeader(name)?.toString(),
     keys: () => Object.keys(reply.getHeaders()),

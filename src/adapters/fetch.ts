@@ -2,7 +2,7 @@ import { SessionError } from "../errors.ts";
 import { answered, hasHead, headToBe } from "../request/fetch-response.ts";
 import { requestSessionOf, type Session } from "../session.ts";
 import type { Sessions } from "../sessions.ts";
-import { claim, responseBehind, resolveAdapterOptions, type AdapterOptions } from "./adapter.ts";
+import { claimResponse, findResponse, resolveAdapterOptions, type AdapterOptions } from "./adapter.ts";
 
 /** A handler of any server that speaks Request and Response; what the server passes beside the request follows. */
 export type SessionHandler<Data extends object, Rest extends unknown[]> = (
@@ -25,15 +25,15 @@ export function sojourn<Data extends object, Rest extends unknown[] = []>(
   handler: SessionHandler<Data, Rest>,
   options: FetchOptions = {},
 ): (request: Request, ...rest: Rest) => Promise<Response> {
-  const begin = resolveAdapterOptions(options, "onError");
+  const prepare = resolveAdapterOptions(options, "onError");
   const { onError = (error: SessionError) => error.getResponse() } = options;
   return async (request, ...rest) => {
     const session = sessions.of(request);
-    const isOutermost = claim(session);
-    const behind = responseBehind(rest[0]);
-    if (isOutermost && behind) sessions.finishesWith(session, behind);
+    const isOutermost = claimResponse(session);
+    const serverResponse = findResponse(rest[0]);
+    if (isOutermost && serverResponse) sessions.finishesWith(session, serverResponse);
     try {
-      await begin(session, request);
+      await prepare(session, request);
       const response = await handler(request, session, ...rest);
       return isOutermost ? await sessions.commit(session, response) : response;
     } catch (error) {

@@ -1,9 +1,15 @@
 import type { Context, MiddlewareHandler } from "hono";
 import type { ResponseHeaders } from "../request/cache-headers.ts";
-import { standsFor } from "../request/request.ts";
+import { linkReplacement } from "../request/request.ts";
 import type { Session } from "../session.ts";
 import type { Sessions } from "../sessions.ts";
-import { claim, responseBehind, resolveAdapterOptions, tellsOfResponse, type AdapterOptions } from "./adapter.ts";
+import {
+  claimResponse,
+  findResponse,
+  resolveAdapterOptions,
+  isBoundToResponse,
+  type AdapterOptions,
+} from "./adapter.ts";
 
 /** What the middleware adds to a context: `c.var.session`, typed by the sessions that it was given. */
 export interface SessionVariables<Data extends object> {
@@ -18,20 +24,20 @@ export function sojourn<Data extends object>(
   sessions: Sessions<Data>,
   options: AdapterOptions<Context> = {},
 ): MiddlewareHandler<SessionVariables<Data>> {
-  const begin = resolveAdapterOptions(options);
+  const prepare = resolveAdapterOptions(options);
   return async (c, next) => {
     const session = sessions.of(c.req.raw);
-    const isOutermost = claim(session);
+    const isOutermost = claimResponse(session);
     c.set("session", session);
     if (isOutermost) {
       followReplacements(c);
-      const behind = responseBehind(c.env);
-      if (behind) sessions.finishesWith(session, behind);
+      const serverResponse = findResponse(c.env);
+      if (serverResponse) sessions.finishesWith(session, serverResponse);
     }
     try {
-      await begin(session, c);
+      await prepare(session, c);
     } catch (error) {
-      sessions.concludeFailure(session, headOf(c));
+      sessions.concludeFailure(session, headersOf(c));
       throw error;
     }
     await next();
@@ -40,8 +46,8 @@ export function sojourn<Data extends object>(
     try {
       response = await sessions.commit(session, c.res);
     } catch (error) {
-      discard(c);
-      sessions.concludeFailure(session, headOf(c));
+      resetResponse(c);
+      sessions.concludeFailure(session, headersOf(c));
       throw error;
     }
     if (response === c.res) return;
@@ -62,22 +68,22 @@ function followReplacements(c: Context): void {
     enumerable: true,
     get: () => current,
     set(replacement: Request) {
-      standsFor(replacement, first);
+      linkReplacement(replacement, first);
       current = replacement;
     },
   });
 }
 
 /** Makes way for the error's response, and leaves it what middleware before has set (CORS, the request's id). */
-function discard(c: Context): void {
+function resetResponse(c: Context): void {
   // Hono would carry them over.
-  const names = [...c.res.headers.keys()].filter(tellsOfResponse);
+  const names = [...c.res.headers.keys()].filter(isBoundToResponse);
   c.res = undefined;
   c.finalized = false;
   for (const name of names) c.header(name, undefined);
 }
 
-function headOf(c: Context): ResponseHeaders {
+function headersOf(c: Context): ResponseHeaders {
   const { headers } = c.res;
   return {
     get: (name) => headers.get(name),

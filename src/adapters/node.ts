@@ -2,9 +2,9 @@ import { STATUS_CODES, type IncomingMessage, type RequestListener, type ServerRe
 import { SessionError } from "../errors.ts";
 import type { Session } from "../session.ts";
 import type { Sessions } from "../sessions.ts";
-import { tie, tieFailure } from "./node-response/tie.ts";
-import { claim, resolveAdapterOptions, type AdapterOptions } from "./adapter.ts";
-import { cut } from "./node-response/cut.ts";
+import { storeBeforeHeaders, setFailureHeaders } from "./node-response/store-before-headers.ts";
+import { claimResponse, resolveAdapterOptions, type AdapterOptions } from "./adapter.ts";
+import { abortResponse } from "./node-response/abort.ts";
 
 export interface NodeOptions extends AdapterOptions<IncomingMessage> {
   /**
@@ -23,19 +23,19 @@ export function sojourn<Data extends object>(
   handler: (req: IncomingMessage, res: ServerResponse, session: Session<Data>) => unknown,
   options: NodeOptions = {},
 ): RequestListener {
-  const begin = resolveAdapterOptions(options, "onError");
-  const { onError = answer } = options;
+  const prepare = resolveAdapterOptions(options, "onError");
+  const { onError = respondWithError } = options;
 
   async function serve(req: IncomingMessage, res: ServerResponse): Promise<void> {
     const session = sessions.of(req);
-    const isOutermost = claim(session);
+    const isOutermost = claimResponse(session);
     try {
-      await begin(session, req);
+      await prepare(session, req);
     } catch (error) {
-      tieFailure(sessions, session, res);
+      setFailureHeaders(sessions, session, res);
       throw error;
     }
-    if (isOutermost) tie(sessions, session, res, (error) => onError(error, req, res));
+    if (isOutermost) storeBeforeHeaders(sessions, session, res, (error) => onError(error, req, res));
     await handler(req, res, session);
   }
 
@@ -44,10 +44,10 @@ export function sojourn<Data extends object>(
   };
 }
 
-function answer(error: unknown, _req: IncomingMessage, res: ServerResponse): void {
+function respondWithError(error: unknown, _req: IncomingMessage, res: ServerResponse): void {
   if (!(error instanceof SessionError)) console.error(error);
   if (res.headersSent) {
-    cut(res);
+    abortResponse(res);
     return;
   }
   const status = error instanceof SessionError ? error.status : 500;

@@ -45,14 +45,14 @@ export function answered(
   if (writes.length === 0 && !done) return response;
   const kept = keptBody(response);
   const body = kept === undefined ? response.body : kept;
-  const copy = copied(response, done && body instanceof ReadableStream ? watched(body, done) : body);
-  if (replaces !== undefined) withoutCookie(copy.headers, replaces);
+  const copy = copyResponse(response, done && body instanceof ReadableStream ? observeEnd(body, done) : body);
+  if (replaces !== undefined) removeCookie(copy.headers, replaces);
   for (const [name, value] of writes) copy.headers[name === "Set-Cookie" ? "append" : "set"](name, value);
   if (!(body instanceof ReadableStream)) done?.();
   return copy;
 }
 
-function copied(response: Response, body: Body): Response {
+function copyResponse(response: Response, body: Body): Response {
   const copy = new Response(body, response);
   const prototype = Object.getPrototypeOf(response) as object;
   // Of a class of the application's own, which others may ask for.
@@ -72,7 +72,7 @@ function keptBody(response: Response): Body {
 }
 
 /** The same chunks at the same pace, and word of their end, be it by the reader's cancelling. */
-function watched(body: ReadableStream<Uint8Array>, done: () => void): ReadableStream<Uint8Array> {
+function observeEnd(body: ReadableStream<Uint8Array>, done: () => void): ReadableStream<Uint8Array> {
   const reader = body.getReader();
   return new ReadableStream(
     {
@@ -95,7 +95,7 @@ function watched(body: ReadableStream<Uint8Array>, done: () => void): ReadableSt
   );
 }
 
-function withoutCookie(headers: Headers, cookie: string): void {
+function removeCookie(headers: Headers, cookie: string): void {
   const others = headers.getSetCookie().filter((line) => line !== cookie);
   headers.delete("set-cookie");
   for (const line of others) headers.append("set-cookie", line);

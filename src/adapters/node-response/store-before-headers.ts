@@ -3,35 +3,35 @@ import type { ResponseHeaders } from "../../request/cache-headers.ts";
 import type { SessionError } from "../../errors.ts";
 import type { Session } from "../../session.ts";
 import type { Sessions } from "../../sessions.ts";
-import { cutWhereDestroyed } from "./cut.ts";
-import { holdResponse, type Gate } from "./hold.ts";
+import { abortOnDestroy } from "./abort.ts";
+import { delayResponse, type ResponseHooks } from "./delayed-response.ts";
 
 /**
  * Ties a session to a response of node:http: the head does not leave before the session is stored, and what fails goes
  * to `onFailure`.
  */
-export function tie<Data extends object>(
+export function storeBeforeHeaders<Data extends object>(
   sessions: Sessions<Data>,
   session: Session<Data>,
   res: ServerResponse,
   onFailure: (error: unknown) => void,
 ): void {
   sessions.finishesWith(session, res);
-  cutWhereDestroyed(res);
-  holdResponse(res, new Tie(sessions, session, res, onFailure));
+  abortOnDestroy(res);
+  delayResponse(res, new SessionHooks(sessions, session, res, onFailure));
 }
 
 /** The session could not be read: its rules for caches go to the error's response. */
-export function tieFailure<Data extends object>(
+export function setFailureHeaders<Data extends object>(
   sessions: Sessions<Data>,
   session: Session<Data>,
   res: ServerResponse,
 ): void {
-  new Tie(sessions, session, res, () => {}).beforeFailure();
+  new SessionHooks(sessions, session, res, () => {}).beforeFailure();
 }
 
 /** A class, since every request makes one: a closure for each method would cost more than the rest of it. */
-class Tie<Data extends object> implements Gate, ResponseHeaders {
+class SessionHooks<Data extends object> implements ResponseHooks, ResponseHeaders {
   readonly #sessions: Sessions<Data>;
   readonly #session: Session<Data>;
   readonly #res: ServerResponse;
@@ -51,7 +51,7 @@ class Tie<Data extends object> implements Gate, ResponseHeaders {
     this.onFailure = onFailure;
   }
 
-  beforeHead(): Promise<() => void> | undefined {
+  beforeHeaders(): Promise<() => void> | undefined {
     const stored = this.#sessions.conclude(this.#session, this);
     if (stored) return stored.then(() => () => this.#apply());
     this.#apply();
