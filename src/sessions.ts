@@ -125,9 +125,9 @@ export function createSessions<Data extends object = SessionData>(options: Sessi
     },
 
     async list(userId, { current } = {}) {
-      const sessions = await list(context, userId);
+      const all = await list(context, userId);
       const stored = storedIdOf(context, current);
-      return sessions.map((info) => ({ ...info, isCurrent: info.id === stored }));
+      return all.map((info) => ({ ...info, isCurrent: info.id === stored }));
     },
 
     revoke: (id) => revoke(context, id),

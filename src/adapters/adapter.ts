@@ -45,13 +45,13 @@ export function resolveAdapterOptions<Request, Options extends AdapterOptions<Re
 ): Prepare<Request> {
   checkOptions(adapter, options, names);
   const { lazy = false, passive, personal = false } = options;
-  const holds = (option: boolean | ((request: Request) => boolean), request: Request) =>
+  const isTrueFor = (option: boolean | ((request: Request) => boolean), request: Request) =>
     typeof option === "function" ? option(request) : option;
 
   return (session, request) => {
     if (passive) session.passive = passive(request);
-    if (holds(personal, request)) requestSessionOf(session).markAccessed();
-    if (session.isLoaded || holds(lazy, request)) return undefined;
+    if (isTrueFor(personal, request)) requestSessionOf(session).markAccessed();
+    if (session.isLoaded || isTrueFor(lazy, request)) return undefined;
     return session.load();
   };
 }
@@ -105,8 +105,8 @@ export function releaseSession<Data extends object>(session: Session<Data>): voi
  * Finds the object that tells of a response's end, where a server of fetch handlers passes it beside the request:
  * @hono/node-server has the response of node:http, Deno a promise.
  */
-export function responseBehind(beside: unknown): Closing | undefined {
-  const { outgoing, completed } = (beside ?? {}) as { outgoing?: Partial<Closing>; completed?: unknown };
+export function findResponse(serverArgument: unknown): Closing | undefined {
+  const { outgoing, completed } = (serverArgument ?? {}) as { outgoing?: Partial<Closing>; completed?: unknown };
   if (typeof outgoing?.once === "function") return outgoing as Closing;
   if (!(completed instanceof Promise)) return undefined;
   return { once: (_event, listener) => void completed.then(listener, listener) };

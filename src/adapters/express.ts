@@ -8,7 +8,7 @@ import {
   sessionFactory,
   type AdapterOptions,
 } from "./adapter.ts";
-import { commitBeforeHeaders, writeFailureHeaders } from "./node-response/tie.ts";
+import { storeBeforeHeaders, setFailureHeaders } from "./node-response/store-before-headers.ts";
 
 type Next = (error?: unknown) => void;
 
@@ -42,13 +42,13 @@ export function sessionMiddleware<Data extends object, Request extends IncomingM
     (req as { session?: unknown }).session = session;
     const isOutermost = claimResponse(session, res);
     const proceed = () => {
-      if (isOutermost) commitBeforeHeaders(session, res, next);
+      if (isOutermost) storeBeforeHeaders(session, res, next);
       next();
     };
     const reading = prepare(session, req);
     if (!reading) return proceed();
     reading.then(proceed, (error: unknown) => {
-      writeFailureHeaders(session, res);
+      setFailureHeaders(session, res);
       next(error);
     });
   };

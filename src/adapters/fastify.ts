@@ -14,7 +14,7 @@ import {
   type AdapterOptions,
 } from "./adapter.ts";
 import { finishBeforeEnd } from "./node-response/finish.ts";
-import { cutWhereDestroyed } from "./node-response/cut.ts";
+import { abortOnDestroy } from "./node-response/abort.ts";
 
 declare module "fastify" {
   interface FastifyRequest {
@@ -47,13 +47,13 @@ export function sessionPlugin<Data extends object>(
   const plugin: FastifyPluginCallback = (app, _options, done) => {
     expectFramework("fastify", "sessionPlugin", app);
     // An instance has the properties of those around it.
-    const instance = app as { [registered]?: unknown };
-    const isOutermost = instance[registered] === undefined;
-    if (isOutermost ? app.hasRequestDecorator("session") : instance[registered] !== sessions) {
+    const instance = app as { [REGISTERED]?: unknown };
+    const isOutermost = instance[REGISTERED] === undefined;
+    if (isOutermost ? app.hasRequestDecorator("session") : instance[REGISTERED] !== sessions) {
       done(new TypeError("request.session is taken already; register the plugin of one createSessions on an instance"));
       return;
     }
-    instance[registered] = sessions;
+    instance[REGISTERED] = sessions;
     app.addHook("onRequest", (request, reply, next) => {
       const session = beginSession(request);
       claimResponse(session, reply.raw);
@@ -73,7 +73,7 @@ export function sessionPlugin<Data extends object>(
 }
 
 /** The sessions that an instance's requests have. */
-const registered = Symbol("sojourn.registered");
+const REGISTERED = Symbol("sojourn.registered");
 
 function decorate<Data extends object>(
   app: FastifyInstance,
@@ -88,16 +88,16 @@ function decorate<Data extends object>(
     },
   });
   app.addHook("onSend", (request, reply, payload, next) => {
-    cutWhereDestroyed(reply.raw);
+    abortOnDestroy(reply.raw);
     let body = payload;
     try {
-      if (isResponse(payload)) body = unpacked(reply, payload);
+      if (isResponse(payload)) body = unpackResponse(reply, payload);
     } catch (error) {
       return next(error as Error);
     }
     const session = beginSession(request);
     if (isStream(body)) finishBeforeEnd(session, reply.raw);
-    const stored = concludeSession(session, headOf(reply));
+    const stored = concludeSession(session, headersOf(reply));
     if (!stored) return next(null, body);
     stored.then(
       () => next(null, body),
@@ -119,14 +119,14 @@ function isResponse(payload: unknown): payload is Response {
 }
 
 /** As Fastify does it after all hooks, which would put the application's Cache-Control and Vary over ours. */
-function unpacked(reply: FastifyReply, response: Response): unknown {
+function unpackResponse(reply: FastifyReply, response: Response): unknown {
   refuseUsed(response);
   void reply.code(response.status);
   for (const [name, value] of response.headers) void reply.header(name, value);
   return response.body;
 }
 
-function headOf(reply: FastifyReply): ResponseHeaders {
+function headersOf(reply: FastifyReply): ResponseHeaders {
   return {
     get: (name) => reply.getHeader(name)?.toString(),
     keys: () => Object.keys(reply.getHeaders()),

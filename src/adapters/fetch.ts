@@ -8,7 +8,7 @@ import {
   failSession,
   releaseSession,
   resolveAdapterOptions,
-  responseBehind,
+  findResponse,
   sessionFactory,
   type AdapterOptions,
 } from "./adapter.ts";
@@ -50,10 +50,10 @@ export function withSession<Data extends object, Rest extends unknown[] = []>(
     ...ADAPTER_OPTIONS,
     onError: true,
   });
-  const { onError = answer } = options;
+  const { onError = respondWithError } = options;
   return async (request, ...rest) => {
     const session = beginSession(request);
-    const isOutermost = claimResponse(session, responseBehind(rest[0]));
+    const isOutermost = claimResponse(session, findResponse(rest[0]));
     try {
       await prepare(session, request);
       const response = await handler(request, session, ...rest);
@@ -70,7 +70,7 @@ export function withSession<Data extends object, Rest extends unknown[] = []>(
   };
 }
 
-function answer(error: SessionError): Response {
+function respondWithError(error: SessionError): Response {
   logSessionError(error);
   return error.getResponse();
 }

@@ -1,7 +1,7 @@
 import type { Context, MiddlewareHandler } from "hono";
 import type { ResponseHeaders } from "../request/cache-headers.ts";
 import { expectFramework } from "../request/frameworks.ts";
-import { standsFor } from "../request/request.ts";
+import { linkReplacement } from "../request/request.ts";
 import type { Session } from "../session.ts";
 import type { Sessions } from "../sessions.ts";
 import {
@@ -10,7 +10,7 @@ import {
   describesResponse,
   failSession,
   resolveAdapterOptions,
-  responseBehind,
+  findResponse,
   sessionFactory,
   type AdapterOptions,
 } from "./adapter.ts";
@@ -43,13 +43,13 @@ export function sessionMiddleware<Data extends object>(
   return async (c, next) => {
     if (typeof c.set !== "function" || !c.req?.raw) expectFramework("hono", "sessionMiddleware", c);
     const session = beginSession(c.req.raw);
-    const isOutermost = claimResponse(session, responseBehind(c.env));
+    const isOutermost = claimResponse(session, findResponse(c.env));
     c.set("session", session);
     if (isOutermost) followReplacements(c);
     try {
       await prepare(session, c);
     } catch (error) {
-      failSession(session, headOf(c));
+      failSession(session, headersOf(c));
       throw error;
     }
     await next();
@@ -58,8 +58,8 @@ export function sessionMiddleware<Data extends object>(
     try {
       response = await sessions.commit(session, c.res);
     } catch (error) {
-      discard(c);
-      failSession(session, headOf(c));
+      resetResponse(c);
+      failSession(session, headersOf(c));
       throw error;
     }
     if (response === c.res) return;
@@ -80,14 +80,14 @@ function followReplacements(c: Context): void {
     enumerable: true,
     get: () => current,
     set(replacement: Request) {
-      standsFor(replacement, first);
+      linkReplacement(replacement, first);
       current = replacement;
     },
   });
 }
 
 /** Makes way for the error's response, and leaves it what middleware before has set (CORS, the request's id). */
-function discard(c: Context): void {
+function resetResponse(c: Context): void {
   // Hono would carry them over.
   const names = [...c.res.headers.keys()].filter(describesResponse);
   c.res = undefined;
@@ -95,7 +95,7 @@ function discard(c: Context): void {
   for (const name of names) c.header(name, undefined);
 }
 
-function headOf(c: Context): ResponseHeaders {
+function headersOf(c: Context): ResponseHeaders {
   const { headers } = c.res;
   return {
     get: (name) => headers.get(name),

@@ -10,8 +10,8 @@ import {
   type AdapterOptions,
 } from "./adapter.ts";
 import { logSessionError } from "./log.ts";
-import { cut } from "./node-response/cut.ts";
-import { commitBeforeHeaders, writeFailureHeaders } from "./node-response/tie.ts";
+import { abortResponse } from "./node-response/abort.ts";
+import { storeBeforeHeaders, setFailureHeaders } from "./node-response/store-before-headers.ts";
 
 export interface NodeOptions extends AdapterOptions<IncomingMessage> {
   /**
@@ -43,7 +43,7 @@ export function withSession<Data extends object>(
     ...ADAPTER_OPTIONS,
     onError: true,
   });
-  const { onError = answer } = options;
+  const { onError = respondWithError } = options;
 
   async function serve(req: IncomingMessage, res: ServerResponse): Promise<void> {
     const session = beginSession(req);
@@ -51,10 +51,10 @@ export function withSession<Data extends object>(
     try {
       await prepare(session, req);
     } catch (error) {
-      writeFailureHeaders(session, res);
+      setFailureHeaders(session, res);
       throw error;
     }
-    if (isOutermost) commitBeforeHeaders(session, res, (error) => onError(error, req, res));
+    if (isOutermost) storeBeforeHeaders(session, res, (error) => onError(error, req, res));
     await handler(req, res, session);
   }
 
@@ -63,10 +63,10 @@ export function withSession<Data extends object>(
   };
 }
 
-function answer(error: unknown, _req: IncomingMessage, res: ServerResponse): void {
+function respondWithError(error: unknown, _req: IncomingMessage, res: ServerResponse): void {
   logSessionError(error);
   if (res.headersSent) {
-    cut(res);
+    abortResponse(res);
     return;
   }
   const status = error instanceof SessionError ? error.status : 500;

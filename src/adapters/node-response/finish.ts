@@ -1,7 +1,7 @@
 import type { ServerResponse } from "node:http";
 import { finishResponse } from "../../request/respond.ts";
 import { requestSessionOf, type Session } from "../../session.ts";
-import { cut } from "./cut.ts";
+import { abortResponse } from "./abort.ts";
 
 /** Stores late changes of a session before the last byte of a streamed response, or cuts the response off. */
 export function finishBeforeEnd<Data extends object>(session: Session<Data>, res: ServerResponse): void {
@@ -14,7 +14,7 @@ export function finishBeforeEnd<Data extends object>(session: Session<Data>, res
     if (!storing) return end.apply(res, args);
     storing.then(
       () => void end.apply(res, args),
-      () => cut(res),
+      () => abortResponse(res),
     );
     return res;
   }) as ServerResponse["end"];

@@ -1,32 +1,32 @@
 import type { ServerResponse } from "node:http";
-import { concludeResponse, finishResponse, writeFailureHeaders as writeHeaders } from "../../request/respond.ts";
+import { concludeResponse, finishResponse, writeFailureHeaders } from "../../request/respond.ts";
 import type { ResponseHeaders } from "../../request/cache-headers.ts";
 import type { RequestSession } from "../../request/request-session.ts";
 import { requestSessionOf, type Session } from "../../session.ts";
-import { cutWhereDestroyed } from "./cut.ts";
-import { holdResponse, type Gate } from "./hold.ts";
+import { abortOnDestroy } from "./abort.ts";
+import { delayResponse, type ResponseHooks } from "./delayed-response.ts";
 
 /**
  * Commits a session before the headers of a response of node:http leave.
  *
  * @param onFailure - takes the error of a commit.
  */
-export function commitBeforeHeaders<Data extends object>(
+export function storeBeforeHeaders<Data extends object>(
   session: Session<Data>,
   res: ServerResponse,
   onFailure: (error: unknown) => void,
 ): void {
-  cutWhereDestroyed(res);
-  holdResponse(res, new SessionGate(requestSessionOf(session), res, onFailure));
+  abortOnDestroy(res);
+  delayResponse(res, new SessionHooks(requestSessionOf(session), res, onFailure));
 }
 
 /** The session could not be read: its rules for caches go to the error's response. */
-export function writeFailureHeaders<Data extends object>(session: Session<Data>, res: ServerResponse): void {
-  new SessionGate(requestSessionOf(session), res, () => {}).beforeFailure();
+export function setFailureHeaders<Data extends object>(session: Session<Data>, res: ServerResponse): void {
+  new SessionHooks(requestSessionOf(session), res, () => {}).beforeFailure();
 }
 
 /** A class, since every request makes one: a closure for each method would cost more than the rest of it. */
-class SessionGate implements Gate, ResponseHeaders {
+class SessionHooks implements ResponseHooks, ResponseHeaders {
   readonly #requestSession: RequestSession;
   readonly #res: ServerResponse;
   readonly onFailure: (error: unknown) => void;
@@ -39,7 +39,7 @@ class SessionGate implements Gate, ResponseHeaders {
     this.onFailure = onFailure;
   }
 
-  beforeHead(): Promise<() => void> | undefined {
+  beforeHeaders(): Promise<() => void> | undefined {
     const storing = concludeResponse(this.#requestSession, this);
     if (storing) return storing.then(() => () => this.#apply());
     this.#apply();
@@ -49,7 +49,7 @@ class SessionGate implements Gate, ResponseHeaders {
   /** Beside the headers of middleware before us, which caches would go by. */
   beforeFailure(): void {
     this.#writes = undefined;
-    writeHeaders(this.#requestSession, this);
+    writeFailureHeaders(this.#requestSession, this);
     this.#apply();
   }
 

@@ -2,21 +2,21 @@ import { EventEmitter } from "node:events";
 import type { ServerResponse } from "node:http";
 import type { Readable } from "node:stream";
 import {
-  copy,
-  freeze,
-  guardStream,
+  copyValue,
+  lockHeaders,
+  refuseStreamWrites,
   mergeHeaders,
-  refuse,
-  type Frozen,
-  type Head,
+  throwHeadersSent,
+  type HeaderLock,
+  type WriteHeadArguments,
   type Listener,
   type Methods,
-  type Response,
-} from "./hold-head.ts";
-import { cut, streamOf } from "./cut.ts";
+  type NodeResponse,
+} from "./delayed-headers.ts";
+import { abortResponse, http2StreamOf } from "./abort.ts";
 
-/** What {@link holdResponse} asks about one response. */
-export interface Gate {
+/** What {@link delayResponse} asks about one response. */
+export interface ResponseHooks {
   /**
    * Asked once, synchronously, when the response is about to send its head. The headers that the program gave to
    * `writeHead` are on `res` already, so what is added here adds to them.
@@ -28,7 +28,7 @@ export interface Gate {
    * Add a cookie with `setHeader` and a new array: `appendHeader` would push it into an array that the program owns
    * and may share between responses.
    */
-  beforeHead(res: ServerResponse): Promise<(() => void) | void> | undefined;
+  beforeHeaders(res: ServerResponse): Promise<(() => void) | void> | undefined;
   /**
    * Called when the response ends by another call than the one that sent its headers. The last byte waits for the promise.
    * A failure keeps the response from looking complete.
@@ -45,127 +45,127 @@ export interface Gate {
 }
 
 /**
- * Lets no byte of a response leave before `gate` agrees, and gets out of the way as soon as it has.
+ * Lets no byte of a response leave before `hooks` agrees, and gets out of the way as soon as it has.
  *
  * While the response is held it looks sent to the program (`headersSent`, `writableEnded`), and `write` returns false.
  */
-export function holdResponse(res: ServerResponse, gate: Gate): void {
-  new Hold(res, gate).install();
+export function delayResponse(res: ServerResponse, hooks: ResponseHooks): void {
+  new DelayedResponse(res, hooks).install();
 }
 
-class Hold {
-  private state: "open" | "held" | "passed" | "failed" = "open";
-  private readonly gate: Gate;
+class DelayedResponse {
+  private state: "open" | "waiting" | "released" | "failed" = "open";
+  private readonly hooks: ResponseHooks;
   /** One object, seen in two ways. */
   private readonly response: ServerResponse;
-  private readonly res: Response;
+  private readonly res: NodeResponse;
   /** What was on the response before us: Node's own methods, or those of middleware mounted before us. */
-  private readonly inner: Methods;
+  private readonly originals: Methods;
   /** What we put there. Middleware mounted after us keeps these and may call them at any time. */
-  private readonly ours: Omit<Methods, "on">;
-  private readonly namesBefore: string[];
-  private readonly valuesBefore: unknown[] = [];
+  private readonly replacements: Omit<Methods, "on">;
+  private readonly initialNames: string[];
+  private readonly initialValues: unknown[] = [];
   private sources: Readable[] | undefined;
   private drainListeners: Listener[] | undefined;
-  private calls: (() => unknown)[] = [];
-  private announcing = false;
-  private stalled = false;
-  private full = false;
-  private ended = false;
+  private delayedCalls: (() => unknown)[] = [];
+  private isCallingWriteHead = false;
+  private hasReturnedFalse = false;
+  private isSocketFull = false;
+  private isEnded = false;
   private status = 200;
-  private ending = false;
+  private isEnding = false;
   /** While the response was held, a later call than the one for its headers has ended it. */
   private endsLate = false;
-  private frozen: Frozen | undefined;
-  private unguardStream: (() => void) | undefined;
+  private lock: HeaderLock | undefined;
+  private allowStreamWrites: (() => void) | undefined;
 
-  constructor(res: ServerResponse, gate: Gate) {
-    this.gate = gate;
+  constructor(res: ServerResponse, hooks: ResponseHooks) {
+    this.hooks = hooks;
     this.response = res;
     this.res = res;
     const { writeHead, write, end, flushHeaders, on } = this.res;
-    this.inner = { writeHead, write, end, flushHeaders, on };
-    this.ours = {
+    this.originals = { writeHead, write, end, flushHeaders, on };
+    this.replacements = {
       writeHead: (...head) => this.writeHead(head),
       write: (...args) => this.write(args),
       end: (...args) => this.end(args),
       flushHeaders: () => this.flushHeaders(),
     };
-    this.namesBefore = res.getHeaderNames();
+    this.initialNames = res.getHeaderNames();
   }
 
   install(): void {
-    const { res, inner, ours } = this;
-    res.writeHead = ours.writeHead;
-    res.write = ours.write;
-    res.end = ours.end;
-    res.flushHeaders = ours.flushHeaders;
-    this.unguardStream = guardStream(res);
-    for (const name of this.namesBefore) this.valuesBefore.push(copy(res.getHeader(name)));
+    const { res, originals, replacements } = this;
+    res.writeHead = replacements.writeHead;
+    res.write = replacements.write;
+    res.end = replacements.end;
+    res.flushHeaders = replacements.flushHeaders;
+    this.allowStreamWrites = refuseStreamWrites(res);
+    for (const name of this.initialNames) this.initialValues.push(copyValue(res.getHeader(name)));
     this.response.on("pipe", (source) => (this.sources ??= []).push(source));
     // compression, mounted before us, sends listeners for 'drain' elsewhere, where res.emit would not reach them.
-    if (inner.on !== EventEmitter.prototype.on) {
+    if (originals.on !== EventEmitter.prototype.on) {
       const listeners: Listener[] = (this.drainListeners = []);
       res.on = (event, listener) => {
-        if (event === "drain" && (this.state === "open" || this.state === "held")) listeners.push(listener);
-        return inner.on.call(res, event, listener);
+        if (event === "drain" && (this.state === "open" || this.state === "waiting")) listeners.push(listener);
+        return originals.on.call(res, event, listener);
       };
     }
   }
 
-  private writeHead(args: Head): unknown {
-    const { res, inner } = this;
+  private writeHead(args: WriteHeadArguments): unknown {
+    const { res, originals } = this;
     if (this.state === "open") {
       const head = args.length > 1 ? mergeHeaders(res, args) : args;
       res.statusCode = args[0];
-      const state = this.ask();
-      if (this.announcing) return res;
-      if (state === "passed") return inner.writeHead.apply(res, head);
-      this.calls.push(() => inner.writeHead.apply(res, head));
-    } else if (this.state === "passed") {
-      return inner.writeHead.apply(res, args);
-    } else if (this.state === "held" && (args.length > 1 || args[0] !== this.status)) {
+      const state = this.callBeforeHeaders();
+      if (this.isCallingWriteHead) return res;
+      if (state === "released") return originals.writeHead.apply(res, head);
+      this.delayedCalls.push(() => originals.writeHead.apply(res, head));
+    } else if (this.state === "released") {
+      return originals.writeHead.apply(res, args);
+    } else if (this.state === "waiting" && (args.length > 1 || args[0] !== this.status)) {
       // The same head again without headers is fine: some look at res._header to learn whether it was sent.
-      refuse();
+      throwHeadersSent();
     }
     return res;
   }
 
   private write(args: unknown[]): unknown {
-    const { res, inner } = this;
-    const state = this.state === "open" ? this.announce() : this.state;
-    if (this.ending) return false;
-    if (state === "passed") return inner.write.apply(res, args);
+    const { res, originals } = this;
+    const state = this.state === "open" ? this.callWriteHead() : this.state;
+    if (this.isEnding) return false;
+    if (state === "released") return originals.write.apply(res, args);
     // Failed: what a compressor mounted after us still has in hand. Let it run dry.
     if (state === "failed") return true;
-    this.calls.push(() => (this.full = inner.write.apply(res, args) === false));
-    this.stalled = true;
+    this.delayedCalls.push(() => (this.isSocketFull = originals.write.apply(res, args) === false));
+    this.hasReturnedFalse = true;
     return false;
   }
 
   private end(args: unknown[]): unknown {
-    const { res, inner } = this;
+    const { res, originals } = this;
     const wasOpen = this.state === "open";
-    const state = wasOpen ? this.announce() : this.state;
-    if (this.ending) return res;
-    this.ended = true;
-    if (state === "passed") return wasOpen ? inner.end.apply(res, args) : this.finish(args);
-    if (state === "held") {
-      this.frozen?.end();
+    const state = wasOpen ? this.callWriteHead() : this.state;
+    if (this.isEnding) return res;
+    this.isEnded = true;
+    if (state === "released") return wasOpen ? originals.end.apply(res, args) : this.finish(args);
+    if (state === "waiting") {
+      this.lock?.end();
       this.endsLate = !wasOpen;
-      this.calls.push(() => inner.end.apply(res, args));
+      this.delayedCalls.push(() => originals.end.apply(res, args));
     }
     return res;
   }
 
   /** Ends a response whose headers were sent before. */
   private finish(args: unknown[]): unknown {
-    const { res, inner } = this;
+    const { res, originals } = this;
     const storing = res.writableEnded ? undefined : this.storeLateChanges();
-    if (!storing) return inner.end.apply(res, args);
-    this.ending = true;
+    if (!storing) return originals.end.apply(res, args);
+    this.isEnding = true;
     storing.then(
-      () => void inner.end.apply(res, args),
+      () => void originals.end.apply(res, args),
       (error: unknown) => this.fail(error),
     );
     return res;
@@ -173,48 +173,48 @@ class Hold {
 
   private storeLateChanges(): Promise<void> | undefined {
     try {
-      return this.gate.beforeEnd?.();
+      return this.hooks.beforeEnd?.();
     } catch (error) {
       return Promise.reject(error);
     }
   }
 
   private flushHeaders(): void {
-    const { res, inner } = this;
-    const state = this.state === "open" ? this.announce() : this.state;
-    if (state === "passed") inner.flushHeaders.call(res);
-    if (state === "held") this.calls.push(() => inner.flushHeaders.call(res));
+    const { res, originals } = this;
+    const state = this.state === "open" ? this.callWriteHead() : this.state;
+    if (state === "released") originals.flushHeaders.call(res);
+    if (state === "waiting") this.delayedCalls.push(() => originals.flushHeaders.call(res));
   }
 
   /** The head is about to be sent without a call of writeHead: those who listen for one, mounted after us, go first. */
-  private announce(): Hold["state"] {
-    const { res, ours } = this;
-    if (res.writeHead !== ours.writeHead) {
-      this.announcing = true;
+  private callWriteHead(): DelayedResponse["state"] {
+    const { res, replacements } = this;
+    if (res.writeHead !== replacements.writeHead) {
+      this.isCallingWriteHead = true;
       try {
         res.writeHead(res.statusCode);
       } finally {
-        this.announcing = false;
+        this.isCallingWriteHead = false;
       }
     }
-    return this.state === "open" ? this.ask() : this.state;
+    return this.state === "open" ? this.callBeforeHeaders() : this.state;
   }
 
-  private ask(): Hold["state"] {
-    const { res, gate } = this;
+  private callBeforeHeaders(): DelayedResponse["state"] {
+    const { res, hooks } = this;
     let stored: Promise<(() => void) | void> | undefined;
     try {
-      stored = gate.beforeHead(this.response);
+      stored = hooks.beforeHeaders(this.response);
     } catch (error) {
       stored = Promise.reject(error);
     }
     if (stored === undefined) {
-      this.state = "passed";
-      this.stepAside();
+      this.state = "released";
+      this.restoreMethods();
     } else {
-      this.state = "held";
+      this.state = "waiting";
       this.status = res.statusCode;
-      this.frozen = freeze(res);
+      this.lock = lockHeaders(res);
       void stored.then(
         (setHeaders) => this.release(setHeaders),
         (error: unknown) => this.fail(error),
@@ -224,18 +224,18 @@ class Hold {
   }
 
   /** Puts back what was there. Assigned, since deleting a property makes V8 treat the whole object as a dictionary. */
-  private stepAside(): void {
-    const { res, inner, ours } = this;
-    this.unguardStream?.();
+  private restoreMethods(): void {
+    const { res, originals, replacements } = this;
+    this.allowStreamWrites?.();
     // Whoever listens for the head has heard of it.
-    res.writeHead = inner.writeHead;
-    if (res.write === ours.write) res.write = inner.write;
-    if (res.flushHeaders === ours.flushHeaders) res.flushHeaders = inner.flushHeaders;
-    if (res.end === ours.end && !this.gate.beforeEnd) res.end = inner.end;
+    res.writeHead = originals.writeHead;
+    if (res.write === replacements.write) res.write = originals.write;
+    if (res.flushHeaders === replacements.flushHeaders) res.flushHeaders = originals.flushHeaders;
+    if (res.end === replacements.end && !this.hooks.beforeEnd) res.end = originals.end;
   }
 
   private release(setHeaders: (() => void) | void): void {
-    const { res, calls } = this;
+    const { res, delayedCalls } = this;
     const storing = this.endsLate ? this.storeLateChanges() : undefined;
     if (storing) {
       this.endsLate = false;
@@ -245,65 +245,66 @@ class Hold {
       );
       return;
     }
-    this.frozen?.thaw();
-    this.frozen = undefined;
-    this.calls = [];
-    this.state = "passed";
-    this.stepAside();
+    this.lock?.unlock();
+    this.lock = undefined;
+    this.delayedCalls = [];
+    this.state = "released";
+    this.restoreMethods();
     // Over HTTP/1.1 Node ignores what is written to a response that is closed; over HTTP/2 it throws.
-    if (streamOf(res)?.closed) return;
+    if (http2StreamOf(res)?.closed) return;
     try {
       res.statusCode = this.status;
       setHeaders?.();
-      for (const call of calls) call();
+      for (const call of delayedCalls) call();
     } catch (error) {
       this.fail(error);
       return;
     }
     // We said false to somebody. Where the socket says so too, its own 'drain' will come.
-    if (!this.stalled || this.full || this.ended || res.destroyed) return;
+    if (!this.hasReturnedFalse || this.isSocketFull || this.isEnded || res.destroyed) return;
     if (this.drainListeners) for (const listener of this.drainListeners.splice(0)) listener.call(res);
     else res.emit("drain");
   }
 
   private fail(error: unknown): void {
-    const { res, inner, gate } = this;
-    this.frozen?.thaw();
-    this.unguardStream?.();
-    this.calls = [];
+    const { res, originals, hooks } = this;
+    this.lock?.unlock();
+    this.allowStreamWrites?.();
+    this.delayedCalls = [];
     this.state = "failed";
     for (const source of this.sources ?? []) source.unpipe?.(this.response);
     if (res.headersSent) {
       // The first to end an HTTP/2 stream decides how it ends, and error handlers destroy it as if it were complete.
-      if (streamOf(res)) cut(this.response);
+      if (http2StreamOf(res)) abortResponse(this.response);
       try {
-        gate.onFailure(error);
+        hooks.onFailure(error);
       } finally {
-        cut(this.response);
+        abortResponse(this.response);
       }
       return;
     }
-    this.clean();
+    this.resetForError();
     // Those mounted after us believe that this response is under way, so the error response passes them by.
-    const { writeHead, write, end, flushHeaders, on } = inner;
-    let taken = false;
-    const blank = look(res);
+    const { writeHead, write, end, flushHeaders, on } = originals;
+    let isHandedOver = false;
+    const blank = summaryOf(res);
     // A program that had not ended may go on writing. What comes before the error path has touched the response is its.
-    const isLeftover = () => res.writableEnded || (taken && !this.ended && !res.headersSent && look(res) === blank);
+    const isLeftover = () =>
+      res.writableEnded || (isHandedOver && !this.isEnded && !res.headersSent && summaryOf(res) === blank);
     Object.assign(res, { writeHead, flushHeaders, on });
     res.write = (...args) => (isLeftover() ? false : write.apply(res, args));
     res.end = (...args) => (isLeftover() ? res : end.apply(res, args));
-    gate.onFailure(error);
-    taken = true;
+    hooks.onFailure(error);
+    isHandedOver = true;
   }
 
   /** Leaves the headers that were there before us (CORS, security, the request's id) and a status that is no success. */
-  private clean(): void {
-    const { res, gate, sources, namesBefore, valuesBefore } = this;
+  private resetForError(): void {
+    const { res, hooks, sources, initialNames, initialValues } = this;
     const { sendDate } = res;
     for (const name of res.getHeaderNames()) res.removeHeader(name);
-    namesBefore.forEach((name, i) => res.setHeader(name, valuesBefore[i]));
-    gate.beforeFailure?.();
+    initialNames.forEach((name, i) => res.setHeader(name, initialValues[i]));
+    hooks.beforeFailure?.();
     res.sendDate = sendDate;
     res.statusCode = 500;
     if (res.req.httpVersionMajor < 2) res.statusMessage = "";
@@ -312,6 +313,6 @@ class Hold {
   }
 }
 
-function look(res: Response): string {
+function summaryOf(res: NodeResponse): string {
   return `${res.statusCode} ${res.listenerCount("unpipe")} ${res.getHeaderNames().join()}`;
 }
