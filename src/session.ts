@@ -7,7 +7,7 @@ import { milliseconds, type Duration } from "./duration.ts";
 import type { Flash } from "./record/record.ts";
 import { protect } from "./request/shared-handle.ts";
 import type { RequestSession } from "./request/request-session.ts";
-import type { SignIn } from "./request/requested.ts";
+import type { SignIn } from "./request/pending-changes.ts";
 
 /** What may be said of a sign-in. */
 export interface SignInOptions {
@@ -130,19 +130,6 @@ export interface Session<Data extends object = SessionData> {
   readonly isLoaded: boolean;
 }
 
-const SIGNED_OUT =
-  "The session was signed out: nothing can be written to it any more; a new one begins with the next request";
-
-function refuse(): never {
-  throw new TypeError(SIGNED_OUT);
-}
-
-const NO_DATA = new Proxy(Object.freeze(Object.create(null) as Dictionary), {
-  set: refuse,
-  defineProperty: refuse,
-  deleteProperty: refuse,
-});
-
 class SessionHandle implements Session {
   readonly #requestSession: RequestSession;
 
@@ -161,19 +148,12 @@ class SessionHandle implements Session {
       if (requestSession.loadError !== undefined) throw requestSession.loadError;
       throw new TypeError("The session is not loaded yet: this route is lazy, so await session.load() first");
     }
-    if (!requestSession.accessed) firstAccess(requestSession);
-    return requestSession;
-  }
-
-  get #alive(): RequestSession {
-    const requestSession = this.#seen;
-    if (requestSession.signedOut) refuse();
+    requestSession.access();
     return requestSession;
   }
 
   get data(): Dictionary {
-    const requestSession = this.#seen;
-    return requestSession.signedOut ? NO_DATA : requestSession.journal.data;
+    return this.#seen.changes.journal.data;
   }
 
   pop(key: string, fallback?: unknown): unknown {
@@ -185,7 +165,7 @@ class SessionHandle implements Session {
   }
 
   update(key: string, apply: (value: unknown) => unknown): unknown {
-    return this.#alive.journal.update(key, (value) => {
+    return this.#seen.changes.journal.update(key, (value) => {
       const changed = apply(value);
       if (changed instanceof Promise) throw new TypeError(`update("${key}", …) needs a synchronous function`);
       return changed;
@@ -194,12 +174,11 @@ class SessionHandle implements Session {
 
   flash(category: string, message: unknown): void {
     if (typeof category !== "string") throw new TypeError("flash(category, message): the category must be a string");
-    this.#alive.journal.flash({ category, message });
+    this.#seen.changes.journal.flash({ category, message });
   }
 
   takeFlashes(category?: string): Flash[] {
-    const requestSession = this.#seen;
-    return requestSession.signedOut ? [] : requestSession.journal.takeFlashes(category);
+    return this.#seen.changes.journal.takeFlashes(category);
   }
 
   get id(): string {
@@ -207,23 +186,22 @@ class SessionHandle implements Session {
   }
 
   get isNew(): boolean {
-    return this.#seen.loaded === undefined;
+    return this.#seen.visibleRecord === undefined;
   }
 
   get userId(): string | undefined {
-    const { signedOut, requested, loaded } = this.#seen;
-    return signedOut ? undefined : (requested.signIn?.userId ?? loaded?.record.userId);
+    const { changes, visibleRecord } = this.#seen;
+    return changes.requested.signIn?.userId ?? visibleRecord?.userId;
   }
 
   get createdAt(): number {
-    const { loaded, context } = this.#seen;
-    return loaded?.record.createdAt ?? context.now();
+    const { visibleRecord, context } = this.#seen;
+    return visibleRecord?.createdAt ?? context.now();
   }
 
   get signedInAt(): number | undefined {
-    const { signedOut, requested, loaded, context } = this.#seen;
-    if (signedOut) return undefined;
-    return requested.signIn ? context.now() : loaded?.record.signedInAt;
+    const { changes, visibleRecord, context } = this.#seen;
+    return changes.requested.signIn ? context.now() : visibleRecord?.signedInAt;
   }
 
   get expiresAt(): number {
@@ -254,28 +232,30 @@ class SessionHandle implements Session {
     ) {
       throw new TypeError("signIn(userId) takes the user's id, a string of 1 to 512 bytes");
     }
-    const requestSession = this.#withHead("sign in");
+    const requestSession = this.#withCookie("sign in");
     const asked = resolveSignIn(options);
     // Nothing that the user before has left may be seen by the next one.
     const keep = isAnotherUser(requestSession, userId) ? [] : asked.keep;
-    if (keep) requestSession.journal.restrict(keep);
+    if (keep) requestSession.changes.journal.restrict(keep);
     requestSession.signIn({ userId, ...asked, keep });
   }
 
   signOut(): void {
-    this.#withHead("sign out").signOut();
+    const { token, changes } = this.#seen;
+    if (token || changes.requested.signIn) this.#withCookie("sign out");
+    this.#requestSession.signOut();
   }
 
   rotate(): void {
-    this.#withHead("rotate").rotate();
+    this.#withCookie("rotate").changes.request({ rotate: {} });
   }
 
-  #withHead(what: string): RequestSession {
-    const requestSession = this.#alive;
-    if (requestSession.headersSent) {
+  #withCookie(what: string): RequestSession {
+    const requestSession = this.#seen;
+    if (!requestSession.canSetCookie) {
       throw new SessionError(
         "ERR_SESSION_HEADERS_SENT",
-        `Too late to ${what}: the response's head, and the cookie with it, has left`,
+        `Too late to ${what}: the response's headers, and the cookie with them, were sent`,
       );
     }
     return requestSession;
@@ -310,23 +290,6 @@ class SessionHandle implements Session {
 }
 
 protect(SessionHandle.prototype);
-
-/**
- * The response may now depend on the cookie, which caches learn from its head. Where that was sent without our knowledge
- * (a hijacked reply) the adapter's response says so; once the last byte is out, nothing can get into it any more.
- */
-function firstAccess(requestSession: RequestSession): void {
-  const { response } = requestSession;
-  const isTooLate = requestSession.headersWritten || (!requestSession.headersSent && response?.headersSent === true);
-  if (isTooLate && response?.writableEnded !== true && response?.destroyed !== true) {
-    throw new SessionError(
-      "ERR_SESSION_HEADERS_SENT",
-      "The session was first looked at after the response's headers were sent, so that caches were not told of it: look " +
-        "before the first byte, or give the adapter { personal: true }, or a function of the request, for such routes",
-    );
-  }
-  requestSession.accessed = true;
-}
 
 /** @throws TypeError for what can't be said of a sign-in. */
 function resolveSignIn({ remember, note, keep, ...unknown }: SignInOptions): Omit<SignIn, "userId" | "id"> {

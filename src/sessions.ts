@@ -1,23 +1,16 @@
+import type { Context } from "./context.ts";
 import { createCollector } from "./cleanup.ts";
-import { commit } from "./lifecycle/commit.ts";
-import {
-  forbidCaching,
-  forbidSharing,
-  markPrivate,
-  varyByCookie,
-  type ResponseHeaders,
-} from "./request/cache-headers.ts";
-import { SessionError } from "./errors.ts";
+import type { SessionError } from "./errors.ts";
 import { createEmitter, type SessionEvents, type SessionListener } from "./events.ts";
-import { answered, hasHead, headToBe, refuseUsed } from "./request/fetch-response.ts";
 import { resolveOptions, type SessionsOptions } from "./options.ts";
-import { createLiveHandles } from "./signals.ts";
+import type { ResponseHeaders } from "./request/cache-headers.ts";
 import { checkOrigin } from "./request/origin.ts";
-import { list, revoke, revokeAll, revokeEverything, storedUnder, type SessionInfo } from "./users.ts";
-import type { AnyRequest, Closing } from "./request/request.ts";
-import { innermost } from "./request/request.ts";
+import { RequestSession } from "./request/request-session.ts";
+import { innermost, type AnyRequest, type Closing } from "./request/request.ts";
+import { commitToResponse, concludeResponse, unsavedChanges, writeFailureHeaders } from "./request/respond.ts";
 import { sessionOf, requestSessionOf, type Session, type SessionData } from "./session.ts";
-import { RequestSession, type Context } from "./request/request-session.ts";
+import { createLiveHandles } from "./signals.ts";
+import { list, revoke, revokeAll, revokeEverything, storedIdOf, type SessionInfo } from "./users.ts";
 import { createKeyedQueue } from "./keyed-queue.ts";
 
 /** What `createSessions` makes: the one thing of Sojourn that has a state. */
@@ -103,8 +96,8 @@ export function createSessions<Data extends object = SessionData>(options: Sessi
   const settings = resolveOptions(options);
   const emitter = createEmitter();
   const shared = { ...settings, emitter, commits: createKeyedQueue() };
-  const context: Context = { ...shared, live: createLiveHandles(shared), moves: new Map() };
-  const collector = createCollector(context);
+  const collector = createCollector(shared);
+  const context: Context = { ...shared, collector, live: createLiveHandles(shared), moves: new Map() };
   /** Where a request keeps its session: a property is cheaper than an entry in a WeakMap, at every garbage collection. */
   const kept = Symbol("sojourn");
   /** For requests that somebody has frozen. */
@@ -120,64 +113,6 @@ export function createSessions<Data extends object = SessionData>(options: Sessi
     return session;
   }
 
-  function conclude(session: Session<Data>, head: ResponseHeaders): Promise<void> | undefined {
-    const requestSession = requestSessionOf(session);
-    if (requestSession.headersSent) {
-      // An event stream, say, has a response all the same.
-      if (requestSession.attached && !requestSession.headersWritten) writeHeaders(requestSession, head);
-      return undefined;
-    }
-    if (requestSession.failed || requestSession.loadError !== undefined || requestSession.isSetAside) {
-      writeFailureHeaders(requestSession, head);
-      return undefined;
-    }
-    const failed = (error: unknown) => {
-      requestSession.failed = true;
-      requestSession.headersSent = false;
-      throw error;
-    };
-    requestSession.dropSetAside();
-    const storing = requestSession.isLoaded && !requestSession.isUntouched ? concluded(requestSession) : undefined;
-    // From here on the cookie is decided.
-    requestSession.headersSent = true;
-    if (!storing) {
-      writeHeaders(requestSession, head);
-      return undefined;
-    }
-    collector.runIfDue();
-    return storing.then(() => writeHeaders(requestSession, head)).catch(failed);
-  }
-
-  /** The responses that a session's cookie is in. */
-  const carriers = new WeakMap<Response, RequestSession>();
-
-  async function commitTo(session: Session<Data>, response: Response): Promise<Response> {
-    const requestSession = requestSessionOf(session);
-    if (!hasHead(response)) {
-      attachTo(requestSession);
-      await commit(requestSession, "save");
-      return response;
-    }
-    refuseUsed(response);
-    const inIt = carriers.get(response) === requestSession ? requestSession.issuedCookie : undefined;
-    if (requestSession.headersWritten && !requestSession.attached) {
-      // Whoever commits once more has a head that has not left.
-      requestSession.headersSent = false;
-      if (inIt === undefined) requestSession.setCookie ??= requestSession.issuedCookie;
-    }
-    const head = headToBe(response);
-    await conclude(session, head);
-    // workerd's WebSocket outlives the response that begins it.
-    const isTakenOver = response.status === 101;
-    if (isTakenOver) attachTo(requestSession);
-    const answer = answered(response, head.writes, {
-      done: isTakenOver ? undefined : requestSession.untilEndOfBody(),
-      replaces: inIt === requestSession.issuedCookie ? undefined : inIt,
-    });
-    carriers.set(answer, requestSession);
-    return answer;
-  }
-
   return {
     of,
 
@@ -187,22 +122,22 @@ export function createSessions<Data extends object = SessionData>(options: Sessi
       return session.load();
     },
 
-    commit: commitTo,
+    commit: async (session, response) => commitToResponse(requestSessionOf(session), response),
 
-    conclude,
+    conclude: (session, headers) => concludeResponse(requestSessionOf(session), headers),
 
-    concludeFailure: (session, head) => writeFailureHeaders(requestSessionOf(session), head),
+    concludeFailure: (session, headers) => writeFailureHeaders(requestSessionOf(session), headers),
 
     async attach(request, { origins = [] } = {}) {
       checkOrigin(request, origins, context.trustProxy);
       const session = of(request);
-      attachTo(requestSessionOf(session));
+      requestSessionOf(session).attach();
       return session.load();
     },
 
     async list(userId, { current } = {}) {
       const sessions = await list(context, userId);
-      const stored = storedUnder(context, current);
+      const stored = storedIdOf(context, current);
       return sessions.map((info) => ({ ...info, isCurrent: info.id === stored }));
     },
 
@@ -214,14 +149,7 @@ export function createSessions<Data extends object = SessionData>(options: Sessi
       requestSessionOf(session).response = response;
     },
 
-    unsaved(session) {
-      const requestSession = requestSessionOf(session);
-      if (!requestSession.headersSent || !requestSession.isChanged) return undefined;
-      return new SessionError(
-        "ERR_SESSION_HEADERS_SENT",
-        "The session was changed after the response's head had left, and not saved: await session.save() after such a change",
-      );
-    },
+    unsaved: (session) => unsavedChanges(requestSessionOf(session)),
 
     on: emitter.on,
 
@@ -231,50 +159,4 @@ export function createSessions<Data extends object = SessionData>(options: Sessi
       await context.store.close?.();
     },
   };
-}
-
-/** Stores what the visit did, as its response is about to leave. */
-function concluded(requestSession: RequestSession): Promise<void> | undefined {
-  const waiting = requestSession.setCookie;
-  const storing = commit(requestSession, "response");
-  if (waiting === undefined) return storing;
-  return Promise.resolve(storing).then(() =>
-    requestSession.setCookie === waiting ? requestSession.recallCookie() : undefined,
-  );
-}
-
-/**
- * Tells caches to leave the response of a failure alone. What was stored before the failure has its cookie: without it the
- * client would be signed out.
- */
-function writeFailureHeaders(requestSession: RequestSession, head: ResponseHeaders): void {
-  requestSession.accessed = requestSession.headersSent = requestSession.headersWritten = true;
-  forbidCaching(head);
-  const cookie = requestSession.setCookie ?? requestSession.issuedCookie;
-  requestSession.setCookie = undefined;
-  if (cookie === undefined) return;
-  requestSession.issuedCookie = cookie;
-  head.append("Set-Cookie", cookie);
-}
-
-/** There is no response, or none whose head could set a cookie. If there is one, it is personal. */
-function attachTo(requestSession: RequestSession): void {
-  requestSession.attached = requestSession.headersSent = requestSession.accessed = true;
-}
-
-/** Tells the client its cookie, and caches what they may do with the response. */
-function writeHeaders(requestSession: RequestSession, head: ResponseHeaders): void {
-  const { setCookie } = requestSession;
-  requestSession.headersWritten = true;
-  if (!requestSession.accessed && setCookie === undefined) return;
-  varyByCookie(head);
-  if (setCookie === undefined) {
-    // What is not read yet may turn out to be somebody's when the head is long gone.
-    if (requestSession.personal || !requestSession.isLoaded) markPrivate(head);
-    return;
-  }
-  requestSession.setCookie = undefined;
-  requestSession.issuedCookie = setCookie;
-  head.append("Set-Cookie", setCookie);
-  forbidSharing(head);
 }

@@ -1,7 +1,7 @@
 import { setMaxListeners } from "node:events";
 import { SessionError } from "./errors.ts";
 import { loadLatest } from "./record/load.ts";
-import type { Context } from "./request/request-session.ts";
+import type { Context } from "./context.ts";
 import { forEach } from "./concurrency.ts";
 import { Deadline } from "./deadline.ts";
 
@@ -43,7 +43,7 @@ interface Watch {
  * once more when it is back. Expiry, and whatever went unheard, is found by looking: at the beginning, at the end as it was
  * known, and now and then.
  */
-export function createLiveHandles(context: Omit<Context, "live" | "moves">): LiveHandles {
+export function createLiveHandles(context: Omit<Context, "live" | "moves" | "collector">): LiveHandles {
   const { store, emitter, now } = context;
   const watches = new Map<string, Watch>();
   let unsubscribe: (() => void) | undefined;

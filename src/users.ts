@@ -4,7 +4,7 @@ import { lastSeenAt } from "./lifecycle/timeouts.ts";
 import { loadedRecord, type Client, type LoadedRecord } from "./record/record.ts";
 import type { StoredSession } from "./store.ts";
 import { capable, readLatest } from "./capabilities.ts";
-import type { Context } from "./request/request-session.ts";
+import type { Context } from "./context.ts";
 import { forEach } from "./concurrency.ts";
 import { Deadline } from "./deadline.ts";
 
@@ -132,7 +132,7 @@ async function end(
 export async function revokeAll(context: Context, userId: string, except: string | undefined): Promise<number> {
   const idsOfUser = capable(context.store, "idsOfUser", "revoking a user's sessions");
   const ids = await new Deadline(context.storeTimeout).run("list", () => idsOfUser(userId));
-  const spared = [except, storedUnder(context, except)];
+  const spared = [except, storedIdOf(context, except)];
   return revokeThese(
     ids.filter((id) => !spared.includes(id)),
     // Not even where whoever can write to the store has put another's session under this user.
@@ -141,7 +141,7 @@ export async function revokeAll(context: Context, userId: string, except: string
 }
 
 /** The id under which a session is stored whose new one was given to a request that has signed in and not ended yet. */
-export function storedUnder(context: Context, id: string | undefined): string | undefined {
+export function storedIdOf(context: Context, id: string | undefined): string | undefined {
   return id === undefined ? undefined : (context.moves.get(id) ?? id);
 }
 

@@ -38,7 +38,7 @@ export function resolveAdapterOptions<Request, Options extends object>(
 
   return (session, request) => {
     if (passive) session.passive = passive(request);
-    if (holds(personal, request)) requestSessionOf(session).accessed = true;
+    if (holds(personal, request)) requestSessionOf(session).markAccessed();
     if (session.isLoaded || holds(lazy, request)) return undefined;
     return session.load();
   };
@@ -46,10 +46,7 @@ export function resolveAdapterOptions<Request, Options extends object>(
 
 /** Whether this adapter is the outermost of a request's, and so in charge of its response. */
 export function claim(session: Session): boolean {
-  const requestSession = requestSessionOf(session);
-  if (requestSession.claimed) return false;
-  requestSession.claimed = true;
-  return true;
+  return requestSessionOf(session).claim();
 }
 
 /**

@@ -37,7 +37,7 @@ export function sojourn<Data extends object, Rest extends unknown[] = []>(
       const response = await handler(request, session, ...rest);
       return isOutermost ? await sessions.commit(session, response) : response;
     } catch (error) {
-      requestSessionOf(session).letGo();
+      requestSessionOf(session).releaseSignal();
       if (!(error instanceof SessionError)) throw error;
       const response = await onError(error, request);
       if (!isOutermost || !hasHead(response)) return response;

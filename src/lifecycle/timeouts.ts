@@ -7,7 +7,7 @@ export interface Timeouts {
 }
 
 /** What the two clocks are counted from, and what signing in has set them to for this one session. */
-export interface Beginning {
+export interface SessionStart {
   readonly createdAt: number;
   readonly signedInAt: number | undefined;
   readonly idle?: number | undefined;
@@ -22,22 +22,22 @@ export const ASSURANCE_LEVELS = {
 } as const;
 
 /** The end that no activity moves: signing in starts this clock anew (NIST SP 800-63B-4, section 5.2). */
-export function absoluteEnd(session: Beginning, timeouts: Timeouts): number {
+export function absoluteEnd(session: SessionStart, timeouts: Timeouts): number {
   return (session.signedInAt ?? session.createdAt) + (session.absolute ?? timeouts.absolute);
 }
 
 /** When a session that is active now will end if nothing more is heard of it. */
-export function extendedEnd(now: number, session: Beginning, timeouts: Timeouts): number {
+export function extendedEnd(now: number, session: SessionStart, timeouts: Timeouts): number {
   return Math.min(now + (session.idle ?? timeouts.idle), absoluteEnd(session, timeouts));
 }
 
 /** When the session was last heard of, as exactly as touching tells. */
-export function lastSeenAt(expiresAt: number, session: Beginning, timeouts: Timeouts): number {
+export function lastSeenAt(expiresAt: number, session: SessionStart, timeouts: Timeouts): number {
   return Math.max(expiresAt - (session.idle ?? timeouts.idle), session.signedInAt ?? session.createdAt);
 }
 
 /** Whether extending now would move the end by at least the touch interval. */
-export function touchIsDue(now: number, expiresAt: number, session: Beginning, timeouts: Timeouts): boolean {
+export function touchIsDue(now: number, expiresAt: number, session: SessionStart, timeouts: Timeouts): boolean {
   const gain = extendedEnd(now, session, timeouts) - expiresAt;
   // In the last stretch before the absolute end there is less than an interval left to gain: take it once, whole.
   const rest = absoluteEnd(session, timeouts) - expiresAt;
