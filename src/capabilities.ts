@@ -36,7 +36,7 @@ export function capabilitiesOf(store: SessionStore): Capabilities {
  *
  * @throws TypeError naming what the store can't do.
  */
-export function capable<Name extends "idsOfUser" | "all">(
+export function requireCapability<Name extends "idsOfUser" | "all">(
   store: SessionStore,
   name: Name,
   what: string,

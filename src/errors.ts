@@ -19,7 +19,7 @@ const STATUS: Record<SessionErrorCode, 403 | 409 | 500 | 503> = {
 };
 
 /** What a client is told: not whose fault it was. */
-const REASON: Readonly<Record<number, string>> = {
+const BODY: Readonly<Record<number, string>> = {
   403: "Forbidden",
   409: "Conflict",
   500: "Internal Server Error",
@@ -51,12 +51,12 @@ export class SessionError extends Error {
 
   /** A plain response that tells a client no more than it should know. */
   getResponse(): Response {
-    const body = this.expose ? this.message : REASON[this.status];
+    const body = this.expose ? this.message : BODY[this.status];
     return new Response(`${body}\n`, { status: this.status, headers: this.headers });
   }
 }
 
 /** A record of the store, or a part of it, that does not decode. */
-export function undecodable(why: string, cause?: unknown): SessionError {
+export function createDecodeError(why: string, cause?: unknown): SessionError {
   return new SessionError("ERR_SESSION_DECODE", `The store's record can't be read: ${why}`, { cause });
 }

@@ -4,7 +4,7 @@ import { createCookie, type CookieOptions, type SessionCookie } from "./request/
 import { milliseconds, type Duration } from "./duration.ts";
 import { ASSURANCE_LEVELS, type Timeouts } from "./lifecycle/timeouts.ts";
 import { createKeyring, type Keyring, type SecretKey } from "./record/keyring.ts";
-import { capable, OPERATIONS } from "./capabilities.ts";
+import { requireCapability, OPERATIONS } from "./capabilities.ts";
 import type { UserLimit } from "./users.ts";
 import type { Client } from "./record/record.ts";
 import type { AnyRequest } from "./request/request.ts";
@@ -71,7 +71,7 @@ export interface Settings {
 }
 
 /** The longest wait that a timer can hold. */
-const MAX_TIMER_MS = 2 ** 31 - 1;
+const LONGEST_TIMER_MS = 2 ** 31 - 1;
 
 /** @throws TypeError naming the option and the remedy. */
 export function resolveOptions(options: SessionsOptions): Settings {
@@ -116,8 +116,8 @@ export function resolveOptions(options: SessionsOptions): Settings {
   checkClock("clock", clock);
 
   const timeouts = resolveTimeouts(options);
-  const settledCookie = createCookie(cookie, timeouts.absolute);
-  const keyring = createKeyring(secretKey, settledCookie.baseName);
+  const sessionCookie = createCookie(cookie, timeouts.absolute);
+  const keyring = createKeyring(secretKey, sessionCookie.baseName);
 
   if (typeof store !== "object" || store === null) {
     throw new TypeError(
@@ -131,7 +131,7 @@ export function resolveOptions(options: SessionsOptions): Settings {
   if (typeof client !== "function") throw new TypeError("client must be a function that tells of a request's client");
 
   const storeTimeout = milliseconds(options.storeTimeout ?? "5s", "storeTimeout");
-  if (storeTimeout > MAX_TIMER_MS) throw new TypeError("storeTimeout is longer than a timer can wait (24 days)");
+  if (storeTimeout > LONGEST_TIMER_MS) throw new TypeError("storeTimeout is longer than a timer can wait (24 days)");
 
   return {
     keyring,
@@ -140,7 +140,7 @@ export function resolveOptions(options: SessionsOptions): Settings {
     rotation: resolveRotation(options, timeouts),
     maxPerUser: resolveLimit(options),
     client,
-    cookie: settledCookie,
+    cookie: sessionCookie,
     trustProxy,
     storeTimeout,
     limits: { bytes, depth },
@@ -198,6 +198,6 @@ function resolveLimit({ maxPerUser, store }: SessionsOptions): UserLimit | undef
   checkPositiveInteger("maxPerUser", sessions);
   if (whenFull !== "evict" && whenFull !== "refuse")
     throw new TypeError('maxPerUser.whenFull must be "evict" or "refuse"');
-  capable(store, "idsOfUser", "maxPerUser");
+  requireCapability(store, "idsOfUser", "maxPerUser");
   return { sessions, whenFull };
 }

@@ -1,4 +1,4 @@
-import { undecodable } from "../errors.ts";
+import { createDecodeError } from "../errors.ts";
 
 /**
  * How data is written: JSON, and where a value is not JSON's, an object with a single key that begins with `$`:
@@ -48,7 +48,7 @@ export function encodeValue(value: unknown, name: string, limits: Limits): strin
 export function decode(text: string): Dictionary {
   const data = decodeValue(text);
   if (typeof data !== "object" || data === null || kindOf(data) !== "object")
-    throw undecodable("its data are no dictionary");
+    throw createDecodeError("its data are no dictionary");
   return Object.setPrototypeOf(data, null) as Dictionary;
 }
 
@@ -57,7 +57,7 @@ export function decodeValue(text: string): unknown {
     const value: unknown = JSON.parse(text);
     return text.includes('{"$') ? revived(value) : value;
   } catch (cause) {
-    throw undecodable("its data are malformed", cause);
+    throw createDecodeError("its data are malformed", cause);
   }
 }
 

@@ -2,12 +2,12 @@ import express from "express";
 import Fastify, { type FastifyRequest } from "fastify";
 import { Hono } from "hono";
 import { createSessions, type Session, type Sessions } from "sojourn";
-import { sojourn as onExpress } from "sojourn/express";
-import { sojourn as onFastify } from "sojourn/fastify";
-import { sojourn as onFetch } from "sojourn/fetch";
-import { sojourn as onHono } from "sojourn/hono";
+import { sessionMiddleware as onExpress } from "sojourn/express";
+import { sessionPlugin as onFastify } from "sojourn/fastify";
+import { withSession as onFetch } from "sojourn/fetch";
+import { sessionMiddleware as onHono } from "sojourn/hono";
 import { memoryStore } from "sojourn/memory";
-import { sojourn as onNode } from "sojourn/node";
+import { withSession as onNode } from "sojourn/node";
 import { describe, expect, expectTypeOf, it } from "vitest";
 import { SECRET_KEY } from "../support/http/servers.ts";
 

@@ -8,9 +8,9 @@ import { getRequestListener } from "@hono/node-server";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { site } from "../../../test/support/stores.ts";
 import type { Session } from "../../session.ts";
-import { sojourn as onFastify } from "../fastify.ts";
-import { sojourn as onHono } from "../hono.ts";
-import { sojourn as onNode } from "../node.ts";
+import { sessionPlugin as onFastify } from "../fastify.ts";
+import { sessionMiddleware as onHono } from "../hono.ts";
+import { withSession as onNode } from "../node.ts";
 
 const ends: (() => void)[] = [];
 afterEach(() => {
