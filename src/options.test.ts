@@ -1,4 +1,4 @@
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { KEYS } from "../test/support/stores.ts";
 import { resolveOptions, type SessionsOptions } from "./options.ts";
 import { memoryStore } from "./stores/memory.ts";
@@ -8,14 +8,24 @@ const settled = (options: object = {}) => resolveOptions({ ...good, ...options }
 const refusal = (options: unknown) => () => resolveOptions(options as SessionsOptions);
 const refusalWith = (options: object) => refusal({ ...good, ...options });
 
-describe("settle", () => {
+describe("resolveOptions", () => {
+  it("reads the time by Date.now as it is at that moment, so that fake timers move it", () => {
+    const { now } = settled();
+    vi.useFakeTimers({ now: 12_345 });
+    try {
+      expect(now()).toBe(12_345);
+    } finally {
+      vi.useRealTimers();
+    }
+  });
+
   it("has the documented defaults", () => {
     const { timeouts, storeTimeout, limits, trustProxy, now, cookie } = settled();
     expect(timeouts).toEqual({ idle: 86_400_000, absolute: 30 * 86_400_000, touchInterval: 300_000 });
-    expect(storeTimeout).toBe(5000);
+    expect(storeTimeout).toBe(2000);
     expect(limits).toEqual({ bytes: 262_144, depth: 32 });
     expect(trustProxy).toBe(false);
-    expect(now).toBe(Date.now);
+    expect(now()).toBeTypeOf("number");
     expect(cookie.baseName).toBe("session");
   });
 
@@ -31,7 +41,7 @@ describe("settle", () => {
       "clock",
     ];
     const { timeouts, limits, storeTimeout } = settled(Object.fromEntries(names.map((name) => [name, undefined])));
-    expect({ timeouts, limits, storeTimeout }).toMatchObject({ limits: { depth: 32 }, storeTimeout: 5000 });
+    expect({ timeouts, limits, storeTimeout }).toMatchObject({ limits: { depth: 32 }, storeTimeout: 2000 });
     expect(timeouts).toEqual(settled().timeouts);
     expect(settled({ limits: { bytes: undefined, depth: 2 } }).limits).toEqual({ bytes: 262_144, depth: 2 });
   });

@@ -97,7 +97,8 @@ export function resolveOptions(options: SessionsOptions): Settings {
     cookie = {},
     trustProxy = false,
     limits = {},
-    clock = Date.now,
+    // Not `Date.now` itself: fake timers replace that property later.
+    clock = () => Date.now(),
     client = () => undefined,
   } = options;
   checkOptions("cookie", cookie, {
@@ -130,7 +131,7 @@ export function resolveOptions(options: SessionsOptions): Settings {
 
   if (typeof client !== "function") throw new TypeError("client must be a function that tells of a request's client");
 
-  const storeTimeout = milliseconds(options.storeTimeout ?? "5s", "storeTimeout");
+  const storeTimeout = milliseconds(options.storeTimeout ?? "2s", "storeTimeout");
   if (storeTimeout > LONGEST_TIMER_MS) throw new TypeError("storeTimeout is longer than a timer can wait (24 days)");
 
   return {

@@ -1,4 +1,5 @@
 import type { Context } from "./context.ts";
+import { checkOptions } from "./checks.ts";
 import { createCollector } from "./cleanup.ts";
 import { createEmitter, type SessionEvents, type SessionListener } from "./events.ts";
 import { resolveOptions, type SessionsOptions } from "./options.ts";
@@ -7,7 +8,8 @@ import { RequestSession } from "./request/request-session.ts";
 import { frameworkOf, MOUNT } from "./request/frameworks.ts";
 import { header, innermost, type AnyRequest } from "./request/request.ts";
 import { commitToResponse } from "./request/respond.ts";
-import { sessionOf, requestSessionOf, type Session, type SessionData } from "./session.ts";
+import type { SessionData } from "./index.ts";
+import { sessionOf, requestSessionOf, type Session } from "./session.ts";
 import { createLiveHandles } from "./signals.ts";
 import { list, revoke, revokeAll, revokeEverything, storedIdOf, type SessionInfo } from "./users.ts";
 import { createKeyedQueue } from "./keyed-queue.ts";
@@ -46,8 +48,14 @@ export interface Sessions<Data extends object = SessionData> {
    */
   attach(request: AnyRequest, options?: { origins?: readonly string[] }): Promise<Session<Data>>;
 
-  /** Ends a session by its public id; its next request is anonymous. `true` if it was live. */
-  revoke(id: string): Promise<boolean>;
+  /**
+   * Ends a session by its public id. Its next request is anonymous.
+   *
+   * @param options.userId - ends it only if it is this user's: for an id that came with a request.
+   * @returns whether this call ended a live session.
+   * @throws TypeError for an id or a user id that is no string. SessionError ERR_SESSION_STORE.
+   */
+  revoke(id: string, options?: { userId?: string | undefined }): Promise<boolean>;
 
   /** Ends all sessions of a user, but for the one with the id `except`; says how many. */
   revokeAll(userId: string, options?: { except?: string | undefined }): Promise<number>;
@@ -108,7 +116,9 @@ export function createSessions<Data extends object = SessionData>(options: Sessi
       return session;
     },
 
-    async open(request, { passive } = {}) {
+    async open(request, given = {}) {
+      checkOptions("sessions.open", given, { passive: true });
+      const { passive } = given;
       if (header(request, "upgrade")?.toLowerCase() === "websocket") throw new TypeError(UPGRADE);
       const session = begin(request);
       if (passive !== undefined) session.passive = passive;
@@ -117,21 +127,39 @@ export function createSessions<Data extends object = SessionData>(options: Sessi
 
     commit: async (session, response) => commitToResponse(requestSessionOf(session), response),
 
-    async attach(request, { origins = [] } = {}) {
+    async attach(request, given = {}) {
+      checkOptions("sessions.attach", given, { origins: true });
+      const { origins = [] } = given;
       checkOrigin(request, origins, context.trustProxy);
       const session = begin(request);
       requestSessionOf(session).attach();
       return session.load();
     },
 
-    async list(userId, { current } = {}) {
+    async list(userId, given = {}) {
+      checkOptions("sessions.list", given, { current: true });
+      const { current } = given;
+      checkString("sessions.list(userId)", "the id of a user", userId);
       const all = await list(context, userId);
       const stored = storedIdOf(context, current);
       return all.map((info) => ({ ...info, isCurrent: info.id === stored }));
     },
 
-    revoke: (id) => revoke(context, id),
-    revokeAll: (userId, { except } = {}) => revokeAll(context, userId, except),
+    async revoke(id, given = {}) {
+      checkString("sessions.revoke(id)", "the id of a session", id);
+      checkOptions("sessions.revoke", given, { userId: true });
+      const { userId } = given;
+      if ("userId" in given) checkString("sessions.revoke(id, { userId })", "the id of a user", userId);
+      return revoke(context, id, userId);
+    },
+
+    async revokeAll(userId, given = {}) {
+      checkOptions("sessions.revokeAll", given, { except: true });
+      const { except } = given;
+      checkString("sessions.revokeAll(userId)", "the id of a user", userId);
+      return revokeAll(context, userId, except);
+    },
+
     revokeEverything: () => revokeEverything(context),
 
     on: emitter.on,
@@ -144,6 +172,11 @@ export function createSessions<Data extends object = SessionData>(options: Sessi
   };
   factories.set(sessions, begin);
   return sessions;
+}
+
+function checkString(call: string, what: string, value: unknown): void {
+  if (typeof value === "string" && value !== "") return;
+  throw new TypeError(`${call} takes ${what}, a string that is not empty, not ${String(value)}`);
 }
 
 const UPGRADE =

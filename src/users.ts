@@ -88,9 +88,9 @@ function describeSession(context: Context, id: string, { record, expiresAt }: Lo
   };
 }
 
-/** Ends one session. `true` if it was live and this call ended it. */
-export function revoke(context: Context, id: string): Promise<boolean> {
-  return end(context, id, () => true);
+/** Ends one session, if it is this user's. `true` if it was live and this call ended it. */
+export function revoke(context: Context, id: string, userId: string | undefined): Promise<boolean> {
+  return end(context, id, (its) => userId === undefined || its === userId);
 }
 
 /**
@@ -164,7 +164,7 @@ export async function revokeEverything(context: Context): Promise<number> {
   // A session that is renewed during the walk may be passed over: walk until one finds nothing.
   for (let before = -1; before < ended;) {
     before = ended;
-    ended += await revokeEach(all(), (id) => revoke(context, id));
+    ended += await revokeEach(all(), (id) => revoke(context, id, undefined));
   }
   return ended;
 }

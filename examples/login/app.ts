@@ -100,10 +100,13 @@ export function createApp({ sessions, store }: AppOptions) {
   return app;
 }
 
-const NOTICES = { 403: "foreign", 409: "conflict", 500: "fault", 503: "outage" } as const satisfies Record<
-  number,
-  Notice
->;
+const NOTICES = {
+  403: "foreign",
+  409: "conflict",
+  500: "fault",
+  413: "tooLarge",
+  503: "outage",
+} as const satisfies Record<number, Notice>;
 
 /**
  * Refuses what another site makes a browser send: forms, and the link that logs out. What says nothing of where it comes

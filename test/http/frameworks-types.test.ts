@@ -29,7 +29,7 @@ describe("the types of a session", () => {
     expectTypeOf(session.pop("username")).toEqualTypeOf<string | undefined>();
     expectTypeOf(session.pop("username", null)).toEqualTypeOf<string | null>();
     expectTypeOf(session.pop("cart", undefined)).toEqualTypeOf<{ items: string[] } | undefined>();
-    expectTypeOf(session.update("visits", (visits = 0) => visits + 1)).toEqualTypeOf<number | undefined>();
+    expectTypeOf(session.update("visits", (visits = 0) => visits + 1)).toEqualTypeOf<number>();
     // @ts-expect-error -- there is no such key
     session.data.unknown = 1;
     // @ts-expect-error -- it is a string

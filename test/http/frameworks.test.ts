@@ -87,15 +87,18 @@ describe.each(combinations)("sojourn for $way.name with $store", ({ way, store }
     expect(entries[0]).toEqual(["username", "<script>"]);
   });
 
-  it("stores nothing and answers 500 where a value can't be kept or is too large", async () => {
+  it("stores nothing and answers 500 where a value can't be kept, and 413 where it is too large", async () => {
     const { signedIn, visitor, calls } = await serve(way, { store, ownErrors: true });
     const client = await signedIn();
     const before = await client.data();
     const { update } = calls;
-    for (const path of ["/bad-value", "/big"]) {
+    for (const [path, status] of [
+      ["/bad-value", 500],
+      ["/big", 413],
+    ] as const) {
       for (const one of [client, visitor()]) {
         const answer = await one.get(path);
-        expect(answer).toMatchObject({ status: 500, setCookies: [], complete: true });
+        expect(answer).toMatchObject({ status, setCookies: [], complete: true });
         expect(answer.body).not.toContain("must not be seen");
       }
     }

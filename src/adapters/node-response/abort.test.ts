@@ -55,7 +55,7 @@ async function ask(port: number, version: 1 | 2): Promise<{ status: number; body
 }
 
 /** Changes the session after the head, without saving it. */
-async function late(res: ServerResponse, session: Session, length: boolean): Promise<void> {
+async function late(res: ServerResponse, session: Session<Record<string, unknown>>, length: boolean): Promise<void> {
   expect(session.isNew).toBe(true);
   if (length) res.setHeader("content-length", 100);
   res.write("begun\n");
