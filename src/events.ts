@@ -1,4 +1,5 @@
 import { namesOf } from "./checks.ts";
+import { warn } from "./warnings.ts";
 import type { Client } from "./record/record.ts";
 
 /** What happened to a session: its public id, never its token. */
@@ -81,10 +82,7 @@ export function createEmitter(): Emitter {
         // A listener's mistake must not fail the request that it listens to, nor go unheard.
         const warnOfFailure = (error: unknown) => {
           const description = error instanceof Error ? (error.stack ?? error.message) : String(error);
-          process.emitWarning(`A listener of "${name}" failed: ${description}`, {
-            type: "SojournWarning",
-            code: "SOJOURN_LISTENER",
-          });
+          warn("SOJOURN_LISTENER", `A listener of "${name}" failed: ${description}`);
         };
         try {
           const done = (listener as (event: unknown) => unknown)(event);

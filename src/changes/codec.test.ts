@@ -342,9 +342,7 @@ describe("encode refuses what can't be kept, and names its path", () => {
 
   it("a pretender with Date's, URL's or Map's prototype", () => {
     for (const prototype of [Date.prototype, URL.prototype, Map.prototype, Set.prototype]) {
-      expect(failureOf(() => encode({ a: Object.create(prototype) as unknown }, limits))).toMatchObject({
-        code: "ERR_SESSION_TOO_LARGE",
-      });
+      expect(failureOf(() => encode({ a: Object.create(prototype) as unknown }, limits))).toBeInstanceOf(TypeError);
     }
   });
 
