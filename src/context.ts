@@ -6,7 +6,7 @@ import type { Timeouts } from "./lifecycle/timeouts.ts";
 import type { Keyring } from "./record/keyring.ts";
 import type { Client } from "./record/record.ts";
 import type { SessionCookie } from "./request/cookie.ts";
-import type { AnyRequest } from "./request/request.ts";
+import type { ClientRequest } from "./request/client.ts";
 import type { LiveHandles } from "./signals.ts";
 import type { SessionStore } from "./store.ts";
 import type { UserLimit } from "./users.ts";
@@ -21,7 +21,7 @@ export interface Context {
   readonly rotation: RotationPolicy | undefined;
   readonly maxPerUser: UserLimit | undefined;
   /** Gives the application's description of a request's client. */
-  readonly client: (request: AnyRequest) => Client | undefined;
+  readonly client: (request: ClientRequest) => Client | undefined;
   readonly limits: Limits;
   readonly storeTimeout: number;
   readonly trustProxy: boolean;

@@ -7,7 +7,7 @@ import { createKeyring, type Keyring, type SecretKey } from "./record/keyring.ts
 import { requireCapability, OPERATIONS } from "./capabilities.ts";
 import type { UserLimit } from "./users.ts";
 import type { Client } from "./record/record.ts";
-import type { AnyRequest } from "./request/request.ts";
+import { describeBy, type ClientDetails, type ClientRequest } from "./request/client.ts";
 import type { RotationPolicy } from "./lifecycle/rotation.ts";
 import type { SessionStore } from "./store.ts";
 
@@ -25,6 +25,11 @@ export interface SessionsOptions {
   /** How long a session lives whatever is heard of it, counted from signing in. Default `"30d"` (NIST AAL1). */
   absoluteTimeout?: Duration;
   /**
+   * Maximum time without activity of a session that nobody has signed in to, such as a visitor's cart. A short one keeps
+   * bots from filling the store. Default `idleTimeout`.
+   */
+  anonymousTimeout?: Duration;
+  /**
    * Reading extends a session at most once in this time, so that the idle timeout is exact to this much: a session may
    * end that much early, never late. Default a tenth of the idle timeout, at most `"5m"`.
    */
@@ -41,8 +46,11 @@ export interface SessionsOptions {
   rotation?: { every: Duration; grace?: Duration };
   /** How many sessions a user may have, and what a further sign-in meets: `"evict"` (default) or `"refuse"`. */
   maxPerUser?: number | { sessions: number; whenFull?: "evict" | "refuse" };
-  /** What to remember of the client that signs in, for `sessions.list` and the `replayed` event. Default nothing. */
-  client?: (request: AnyRequest) => Client | undefined;
+  /**
+   * The details of the client that signs in, for `sessions.list` and the `replayed` event: `{ userAgent: true, address: true
+   * }`, or a function of the request. Default: none are kept.
+   */
+  client?: ClientDetails | ((request: ClientRequest) => Client | undefined);
   /** How the cookie is set. */
   cookie?: CookieOptions;
   /** Whether `Forwarded` and `X-Forwarded-Proto` come from a proxy of yours. Default `false`. */
@@ -62,7 +70,7 @@ export interface Settings {
   readonly timeouts: Timeouts;
   readonly rotation: RotationPolicy | undefined;
   readonly maxPerUser: UserLimit | undefined;
-  readonly client: (request: AnyRequest) => Client | undefined;
+  readonly client: (request: ClientRequest) => Client | undefined;
   readonly cookie: SessionCookie;
   readonly trustProxy: boolean;
   readonly storeTimeout: number;
@@ -80,6 +88,7 @@ export function resolveOptions(options: SessionsOptions): Settings {
     store: true,
     idleTimeout: true,
     absoluteTimeout: true,
+    anonymousTimeout: true,
     touchInterval: true,
     timeouts: true,
     rotation: true,
@@ -99,7 +108,7 @@ export function resolveOptions(options: SessionsOptions): Settings {
     limits = {},
     // Not `Date.now` itself: fake timers replace that property later.
     clock = () => Date.now(),
-    client = () => undefined,
+    client = {},
   } = options;
   checkOptions("cookie", cookie, {
     name: true,
@@ -129,8 +138,6 @@ export function resolveOptions(options: SessionsOptions): Settings {
   if (missing.length > 0) throw new TypeError(`store lacks ${missing.join(", ")}; see SessionStore for the contract`);
   if (typeof trustProxy !== "boolean") throw new TypeError("trustProxy must be true or false");
 
-  if (typeof client !== "function") throw new TypeError("client must be a function that tells of a request's client");
-
   const storeTimeout = milliseconds(options.storeTimeout ?? "2s", "storeTimeout");
   if (storeTimeout > LONGEST_TIMER_MS) throw new TypeError("storeTimeout is longer than a timer can wait (24 days)");
 
@@ -140,13 +147,19 @@ export function resolveOptions(options: SessionsOptions): Settings {
     timeouts,
     rotation: resolveRotation(options, timeouts),
     maxPerUser: resolveLimit(options),
-    client,
+    client: resolveClient(client),
     cookie: sessionCookie,
     trustProxy,
     storeTimeout,
     limits: { bytes, depth },
     now: clock,
   };
+}
+
+function resolveClient(client: NonNullable<SessionsOptions["client"]>): Settings["client"] {
+  if (typeof client === "function") return client;
+  checkOptions("client", client, { userAgent: true, address: true });
+  return client.userAgent || client.address ? describeBy(client) : () => undefined;
 }
 
 function resolveTimeouts(options: SessionsOptions): Timeouts {
@@ -161,7 +174,11 @@ function resolveTimeouts(options: SessionsOptions): Timeouts {
     throw new TypeError("idleTimeout is longer than absoluteTimeout; make it shorter, or that one longer");
   if (touchInterval >= idle)
     throw new TypeError("touchInterval must be shorter than idleTimeout, or reading would never extend a session");
-  return { idle, absolute, touchInterval };
+  const { anonymousTimeout } = options;
+  const anonymous = anonymousTimeout === undefined ? undefined : milliseconds(anonymousTimeout, "anonymousTimeout");
+  if (anonymous !== undefined && anonymous > idle)
+    throw new TypeError("anonymousTimeout is longer than idleTimeout; make it shorter, or leave it out");
+  return { idle, anonymous, absolute, touchInterval };
 }
 
 function presetOf({ timeouts, idleTimeout, absoluteTimeout }: SessionsOptions): {

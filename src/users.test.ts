@@ -18,7 +18,7 @@ async function signIn(shop: Site<Record<string, unknown>>, userId: string, note?
 describe("sessions.list", () => {
   it("tells where a user is signed in, the latest first, and which session is the caller's", async () => {
     const shop = site({
-      client: (request) => ({ userAgent: (request as Request).headers.get("user-agent") ?? "none" }),
+      client: (request) => ({ userAgent: request.headers.get("User-Agent") ?? "none" }),
     });
     const first = await signIn(shop, "ada", "by password");
     shop.time.now += HOUR;

@@ -69,6 +69,27 @@ export function claimResponse<Data extends object>(session: Session<Data>, respo
   return isOutermost;
 }
 
+/** Tells a session the client's network address, where the request itself does not. It is asked for at a sign-in. */
+export function tellAddress<Data extends object>(session: Session<Data>, address: () => string | undefined): void {
+  requestSessionOf(session).besideAddress = address;
+}
+
+/**
+ * Finds the client's address in the argument that a server of fetch handlers passes beside the request: of
+ * @hono/node-server, Deno, or Bun.
+ */
+export function findAddress(serverArgument: unknown, request: unknown): string | undefined {
+  const { incoming, remoteAddr, requestIP, server } = (serverArgument ?? {}) as Partial<Record<string, unknown>>;
+  const { socket } = (incoming ?? {}) as { socket?: { remoteAddress?: string } };
+  if (socket) return socket.remoteAddress;
+  if (remoteAddr) return (remoteAddr as { hostname?: string }).hostname;
+  if (typeof requestIP === "function") {
+    const found = requestIP.call(serverArgument, request) as { address?: string } | null;
+    return found?.address;
+  }
+  return server ? findAddress(server, request) : undefined;
+}
+
 /**
  * Stores the session's changes and writes the cookie and the rules for caches to the response's headers. Call it when the
  * headers are about to leave. `undefined`, at once, where nothing has to be stored; the headers are written then.

@@ -8,8 +8,10 @@ import {
   failSession,
   releaseSession,
   resolveAdapterOptions,
+  findAddress,
   findResponse,
   sessionFactory,
+  tellAddress,
   type AdapterOptions,
 } from "./adapter.ts";
 import { logSessionError } from "./log.ts";
@@ -54,6 +56,7 @@ export function withSession<Data extends object, Rest extends unknown[] = []>(
   return async (request, ...rest) => {
     const session = beginSession(request);
     const isOutermost = claimResponse(session, findResponse(rest[0]));
+    if (rest[0]) tellAddress(session, () => findAddress(rest[0], request));
     try {
       await prepare(session, request);
       const response = await handler(request, session, ...rest);

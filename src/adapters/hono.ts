@@ -10,8 +10,10 @@ import {
   describesResponse,
   failSession,
   resolveAdapterOptions,
+  findAddress,
   findResponse,
   sessionFactory,
+  tellAddress,
   type AdapterOptions,
 } from "./adapter.ts";
 
@@ -44,6 +46,7 @@ export function sessionMiddleware<Data extends object>(
     if (typeof c.set !== "function" || !c.req?.raw) expectFramework("hono", "sessionMiddleware", c);
     const session = beginSession(c.req.raw);
     const isOutermost = claimResponse(session, findResponse(c.env));
+    tellAddress(session, () => findAddress(c.env, c.req.raw));
     c.set("session", session);
     if (isOutermost) followReplacements(c);
     try {

@@ -12,10 +12,20 @@ import { randomPart } from "../random.ts";
 import type { Watching } from "../signals.ts";
 import { Deadline } from "../deadline.ts";
 import { warnOnce } from "../warnings.ts";
+import { clientRequest } from "./client.ts";
 import { OutgoingCookie } from "./outgoing-cookie.ts";
 import { PendingChanges, type Requested, type SignIn } from "./pending-changes.ts";
-import { matchOf, openSession, isAccepted, presentedIn, type OpenedSession, type Presented } from "./presented.ts";
 import {
+  matchOf,
+  openSession,
+  hasTokenLike,
+  isAccepted,
+  presentedIn,
+  type OpenedSession,
+  type Presented,
+} from "./presented.ts";
+import {
+  claimsHttps,
   cookieHeader,
   hasBody,
   isDone,
@@ -58,6 +68,8 @@ export class RequestSession {
   passive = false;
   /** Its `close` event says that the response is done. An adapter sets it. */
   response: Closing | undefined;
+  /** Gives the client's address, where a server of fetch handlers tells it. An adapter sets it. */
+  besideAddress: (() => string | undefined) | undefined;
 
   constructor(context: Context, request: AnyRequest) {
     this.context = context;
@@ -291,7 +303,32 @@ export class RequestSession {
   }
 
   issueCookie(token = this.token!): void {
+    if (!this.isSecure) this.#warnOfUntrustedProxy();
+    if (this.#presentedId === undefined) this.#warnOfForeignCookie();
     this.cookie.issue(token, this.loaded!.record, this.isSecure);
+  }
+
+  #warnOfUntrustedProxy(): void {
+    if (!claimsHttps(this.#request)) return;
+    warnOnce(
+      "SOJOURN_UNTRUSTED_PROXY",
+      "",
+      "A request by HTTP says in X-Forwarded-Proto or Forwarded that its client used HTTPS. That is not believed, and the " +
+        "cookie goes out without Secure: set trustProxy to true if a proxy of yours sets that header, and the framework's own option, if it has one",
+    );
+  }
+
+  #warnOfForeignCookie(): void {
+    const header = cookieHeader(this.#request);
+    if (!header || !hasTokenLike(this.context, header, this.isSecure)) return;
+    const { baseName } = this.context.cookie;
+    warnOnce(
+      "SOJOURN_FOREIGN_COOKIE",
+      baseName,
+      `A cookie named ${baseName} arrived that none of the secret keys has signed, and it is replaced now. If another application ` +
+        "on this host uses the same name, the two sign each other's users out: give each its own cookie.name. After a change of the " +
+        "secret key, keep the old one in the list",
+    );
   }
 
   /**
@@ -464,7 +501,7 @@ export class RequestSession {
   /** The application's description of the client. */
   get client(): Client | undefined {
     try {
-      return this.context.client(this.#request);
+      return this.context.client(clientRequest(this.#request, this.context.trustProxy, this.besideAddress?.()));
     } catch (error) {
       // The application's mistake must keep nobody from signing in, and no replay from being reported.
       this.context.emitter.emit("error", { id: this.id, error });

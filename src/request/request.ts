@@ -68,6 +68,27 @@ export function header(request: AnyRequest, name: HeaderName): string | undefine
   return inner.headers[name] as string | undefined;
 }
 
+/** The value of any header, by its name in lower case; several values are joined. */
+export function requestHeader(request: AnyRequest, name: string): string | undefined {
+  const inner = innermost(request);
+  if (isFetch(inner)) return inner.headers.get(name) ?? undefined;
+  const value = inner.headers[name];
+  return Array.isArray(value) ? value.join(", ") : value;
+}
+
+/** The client's network address: as the framework tells it, by a trusted proxy's header, or of the connection. */
+export function addressOf(request: AnyRequest, trustProxy: boolean): string | undefined {
+  if (trustProxy) {
+    // The last entry is of our own proxy. Clients can send the others.
+    const forwarded = requestHeader(request, "x-forwarded-for")?.split(",").at(-1)?.trim();
+    if (forwarded) return forwarded;
+  }
+  const { ip } = request as { ip?: unknown };
+  if (typeof ip === "string") return ip;
+  const inner = innermost(request);
+  return isFetch(inner) ? undefined : (inner.socket as { remoteAddress?: string }).remoteAddress;
+}
+
 export function cookieHeader(request: AnyRequest): string | undefined {
   return header(request, "cookie");
 }
@@ -81,7 +102,11 @@ export function isSecure(request: AnyRequest, trustProxy: boolean): boolean {
   if (isFetch(inner) ? inner.url.startsWith("https:") : (inner.socket as { encrypted?: boolean }).encrypted)
     return true;
   if ((request as { protocol?: unknown }).protocol === "https") return true;
-  if (!trustProxy) return false;
+  return trustProxy && claimsHttps(request);
+}
+
+/** Whether a proxy's headers say that the client used HTTPS. */
+export function claimsHttps(request: AnyRequest): boolean {
   // The first entry is the one nearest to the client.
   const proto =
     forwardedProto(header(request, "forwarded")) ?? header(request, "x-forwarded-proto")?.split(",", 1)[0]?.trim();
