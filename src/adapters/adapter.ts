@@ -1,28 +1,34 @@
 import type { Closing } from "../request/request.ts";
 import { requestSessionOf, type Session } from "../session.ts";
 
-/** What every adapter takes. Of adapters that are mounted within another, for some routes, each one's options hold there. */
+/**
+ * The options of every adapter. Where an adapter is mounted within another for some routes, the options of both hold
+ * there.
+ */
 export interface AdapterOptions<Request> {
   /**
-   * Routes that do not pay for reading the session: `true` for all, or a function that says so of a request. Their
-   * handlers call `await session.load()` before they use it. Default: the session is read before every handler, where
-   * the request carries a token.
+   * Leaves out reading the session before the handler: `true` for every route, or a function that decides for a
+   * request. The handler calls `await session.load()` before it uses the session. Default `false`: the session is read
+   * before every handler, if the request carries a token.
    */
   lazy?: boolean | ((request: Request) => boolean);
-  /** Requests that are no sign of life, such as polling: they read their session without extending it. Default: none. */
+  /**
+   * Decides whether a request, such as polling, reads its session without extending it. Default: every request extends
+   * it.
+   */
   passive?: (request: Request) => boolean;
   /**
-   * Routes that may look at the session for the first time when the response is under way (streamed rendering): `true` for
-   * all, or a function that says so of a request. Caches are told from the start that their pages depend on it. Default:
-   * none, and such a look throws.
+   * Allows the first access to the session after the headers were sent (streamed rendering): `true` for every route, or
+   * a function that decides for a request. The headers then say from the start that the page depends on the session.
+   * Default `false`: such an access throws.
    */
   personal?: boolean | ((request: Request) => boolean);
 }
 
-/** Prepares the session of a request; the promise of its being read, where it has to be. */
+/** Applies the options to a request's session. Returns a promise if the session has to be read first. */
 export type Prepare<Request> = (session: Session, request: Request) => Promise<unknown> | undefined;
 
-/** @throws TypeError for an option that no adapter knows. */
+/** @throws {TypeError} for an unknown option. */
 export function resolveAdapterOptions<Request>(options: AdapterOptions<Request>, ...more: string[]): Prepare<Request> {
   const known = ["lazy", "passive", "personal", ...more];
   for (const name of Object.keys(options)) {
@@ -40,7 +46,10 @@ export function resolveAdapterOptions<Request>(options: AdapterOptions<Request>,
   };
 }
 
-/** Whether this adapter is the outermost of a request's, and so in charge of its response. */
+/**
+ * Takes charge of the response. `true` for the first adapter that asks, which is the outermost one; `false` for the
+ * others.
+ */
 export function claimResponse(session: Session): boolean {
   const requestSession = requestSessionOf(session);
   if (requestSession.claimed) return false;
@@ -49,8 +58,8 @@ export function claimResponse(session: Session): boolean {
 }
 
 /**
- * What tells of a response's end, where a server of fetch handlers passes it beside the request: @hono/node-server has
- * the response of node:http, Deno a promise.
+ * Finds the object that reports the end of the response. Servers pass it to fetch handlers beside the request:
+ * @hono/node-server passes the response of node:http, Deno a promise.
  */
 export function findResponse(serverArgument: unknown): Closing | undefined {
   const { outgoing, completed } = (serverArgument ?? {}) as { outgoing?: Partial<Closing>; completed?: unknown };
@@ -59,7 +68,7 @@ export function findResponse(serverArgument: unknown): Closing | undefined {
   return { once: (_event, listener) => void completed.then(listener, listener) };
 }
 
-/** What tells of a response that could not be given, and must not get into the error's. */
+/** Whether a header describes one response, so that it must not stay on the error response that replaces it. */
 export function isBoundToResponse(header: string): boolean {
   return /^(content-.*|etag|expires|last-modified|link|location|refresh|set-cookie)$/.test(header);
 }

@@ -8,7 +8,7 @@ declare global {
   // oxlint-disable-next-line typescript/no-namespace -- the place that Express gives for this
   namespace Express {
     interface Request {
-      /** The session; `sessions.of(req)` is the same one, typed by its data. */
+      /** The session. `sessions.of(req)` returns the same one, typed by its data. */
       session: Session;
     }
   }
@@ -17,9 +17,16 @@ declare global {
 type Next = (error?: unknown) => void;
 
 /**
- * Middleware for Express 5 and 4, and whatever else calls `(req, res, next)`: `app.use(sojourn(sessions))`, and
- * `req.session` is the session. It is stored before the first byte of the response leaves; what could not be read or
- * stored goes to `next(error)`.
+ * Creates middleware for Express 5 and 4, and for other frameworks that call `(req, res, next)`. It sets `req.session`.
+ *
+ * The session is read before the handlers, and stored before the first byte of the response is sent. An error goes to
+ * `next(error)`: `ERR_SESSION_STORE` if the session could not be read or stored.
+ *
+ * @example
+ * app.use(sojourn(sessions));
+ * app.get("/", (req, res) => res.send(`Hello ${req.session.data.username ?? "visitor"}`));
+ *
+ * @throws {TypeError} for an unknown option.
  */
 export function sojourn<Data extends object, Request extends IncomingMessage = IncomingMessage>(
   sessions: Sessions<Data>,

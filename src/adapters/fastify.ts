@@ -8,15 +8,23 @@ import { abortOnDestroy } from "./node-response/abort.ts";
 
 declare module "fastify" {
   interface FastifyRequest {
-    /** The session; `sessions.of(request)` is the same one, typed by its data. */
+    /** The session. `sessions.of(request)` returns the same one, typed by its data. */
     readonly session: Session;
   }
 }
 
 /**
- * A plugin for Fastify 5: `app.register(sojourn(sessions))`, and `request.session` is the session in every route of the
- * instance that it was registered on. It is stored in the `onSend` hook, before the head leaves; what could not be read
- * or stored goes to the error handler. A reply that was hijacked has no `onSend`: call `session.save()` there.
+ * Creates a plugin for Fastify 5. It adds `request.session` to every route of the instance on which it is registered.
+ *
+ * The session is read in the `onRequest` hook, and stored in the `onSend` hook, before the headers are sent. An error
+ * goes to the error handler: `ERR_SESSION_STORE` if the session could not be read or stored. A hijacked reply has no
+ * `onSend` hook: call `session.save()` there.
+ *
+ * @example
+ * app.register(sojourn(sessions));
+ * app.get("/", (request) => ({ visits: request.session.data.visits }));
+ *
+ * @throws {TypeError} for an unknown option.
  */
 export function sojourn<Data extends object>(
   sessions: Sessions<Data>,
@@ -24,7 +32,7 @@ export function sojourn<Data extends object>(
 ): FastifyPluginCallback {
   const prepare = resolveAdapterOptions(options);
   const plugin: FastifyPluginCallback = (app, _options, done) => {
-    // An instance has what those around it have.
+    // A child instance inherits the property of its parent.
     const instance = app as { [REGISTERED]?: unknown };
     const isOutermost = instance[REGISTERED] === undefined;
     if (isOutermost ? app.hasRequestDecorator("session") : instance[REGISTERED] !== sessions) {
@@ -42,7 +50,7 @@ export function sojourn<Data extends object>(
     if (isOutermost) decorate(app, sessions);
     done();
   };
-  // What fastify-plugin does: the hooks belong to the instance that registers, not to a child of it.
+  // As fastify-plugin does it: the hooks belong to the instance that registers the plugin, not to a child of it.
   return Object.assign(plugin, {
     [Symbol.for("skip-override")]: true,
     [Symbol.for("fastify.display-name")]: "sojourn",
@@ -50,7 +58,7 @@ export function sojourn<Data extends object>(
   });
 }
 
-/** The sessions that an instance's requests have. */
+/** Where an instance keeps the `Sessions` of its requests. */
 const REGISTERED = Symbol("sojourn.registered");
 
 function decorate<Data extends object>(app: FastifyInstance, sessions: Sessions<Data>): void {
@@ -86,7 +94,7 @@ function isResponse(payload: unknown): payload is Response {
   return Object.prototype.toString.call(payload) === "[object Response]";
 }
 
-/** As Fastify does it after all hooks, which would put the application's Cache-Control and Vary over ours. */
+/** Unpacks a Response before Fastify does: after all hooks, it would overwrite our Cache-Control and Vary. */
 function unpackResponse(reply: FastifyReply, response: Response): unknown {
   refuseUsed(response);
   void reply.code(response.status);
@@ -100,7 +108,7 @@ function headersOf(reply: FastifyReply): ResponseHeaders {
     keys: () => Object.keys(reply.getHeaders()),
     set: (name, value) => void reply.header(name, value),
     append: (name, value) => {
-      // Older versions add to the list that they find, which the application may keep for every response.
+      // Older versions append to the array that they find, which the application may share between responses.
       const others = reply.getHeader(name);
       reply.removeHeader(name);
       void reply.header(name, others === undefined ? value : [others, value].flat().map(String));

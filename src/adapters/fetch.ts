@@ -4,21 +4,29 @@ import { requestSessionOf, type Session } from "../session.ts";
 import type { Sessions } from "../sessions.ts";
 import { claimResponse, findResponse, resolveAdapterOptions, type AdapterOptions } from "./adapter.ts";
 
-/** A handler of any server that speaks Request and Response; what the server passes beside the request follows. */
+/** A handler of a server that works with Request and Response. `rest` is what the server passes beside the request. */
 export type SessionHandler<Data extends object, Rest extends unknown[]> = (
   request: Request,
   session: Session<Data>,
   ...rest: Rest
 ) => Response | Promise<Response>;
 
+/** The options of {@link sojourn} for fetch handlers. */
 export interface FetchOptions extends AdapterOptions<Request> {
-  /** Makes the response for a session that could not be read or stored. Default: plain text with the error's status. */
+  /** Creates the response if the session could not be read or stored. Default: plain text with the error's status. */
   onError?: (error: SessionError, request: Request) => Response | Promise<Response>;
 }
 
 /**
- * A fetch handler around one that is given a session as well. The session is read before it and stored after it, before
- * its response is handed on. Errors of the handler's own are passed on as they are.
+ * Wraps a handler of Request and Response, so that it gets the session as its second argument.
+ *
+ * The session is read before the handler and stored after it, before the response is returned. If that fails
+ * (`ERR_SESSION_STORE` and the other codes), `onError` creates the response. Other errors of the handler are passed on.
+ *
+ * @example
+ * const handle = sojourn(sessions, (request, session) => new Response(`Hello ${session.data.username ?? "visitor"}`));
+ *
+ * @throws {TypeError} for an unknown option.
  */
 export function sojourn<Data extends object, Rest extends unknown[] = []>(
   sessions: Sessions<Data>,

@@ -11,14 +11,24 @@ import {
   type AdapterOptions,
 } from "./adapter.ts";
 
-/** What the middleware adds to a context: `c.var.session`, typed by the sessions that it was given. */
+/** The variables that the middleware adds to a context: `c.var.session`, typed by the data of `sessions`. */
 export interface SessionVariables<Data extends object> {
   Variables: { session: Session<Data> };
 }
 
 /**
- * Middleware for Hono 4: `app.use(sojourn(sessions))`, and `c.var.session` is the session. What could not be read or
- * stored goes to `app.onError`.
+ * Creates middleware for Hono 4. It sets `c.var.session`.
+ *
+ * The session is read before the handlers and stored after them, before the response is returned. An error goes to
+ * `app.onError`: `ERR_SESSION_STORE` if the session could not be read or stored.
+ *
+ * @example
+ * const app = new Hono().use(sojourn(sessions)).get("/", (c) => {
+ *   c.var.session.update("visits", (n = 0) => n + 1);
+ *   return c.text("Hello");
+ * });
+ *
+ * @throws {TypeError} for an unknown option.
  */
 export function sojourn<Data extends object>(
   sessions: Sessions<Data>,
@@ -51,13 +61,13 @@ export function sojourn<Data extends object>(
       throw error;
     }
     if (response === c.res) return;
-    // Assigning alone would carry the old headers over the new.
+    // Hono copies the old headers over the new ones unless the old response is removed first.
     c.res = undefined;
     c.res = response;
   };
 }
 
-/** bodyLimit and others put another request in the place of the first: that one has the same session. */
+/** Gives the same session to a request that replaces the first one, as `bodyLimit` and other middleware do. */
 function followReplacements(c: Context): void {
   const { req } = c;
   const first = req.raw;
@@ -74,9 +84,11 @@ function followReplacements(c: Context): void {
   });
 }
 
-/** Makes way for the error's response, and leaves it what middleware before has set (CORS, the request's id). */
+/**
+ * Removes the response for the error response, which keeps the headers of earlier middleware (CORS, the request's id).
+ */
 function resetResponse(c: Context): void {
-  // Hono would carry them over.
+  // Hono would copy these headers to the error response.
   const names = [...c.res.headers.keys()].filter(isBoundToResponse);
   c.res = undefined;
   c.finalized = false;

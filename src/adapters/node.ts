@@ -6,17 +6,26 @@ import { storeBeforeHeaders, setFailureHeaders } from "./node-response/store-bef
 import { claimResponse, resolveAdapterOptions, type AdapterOptions } from "./adapter.ts";
 import { abortResponse } from "./node-response/abort.ts";
 
+/** The options of {@link sojourn} for node:http. */
 export interface NodeOptions extends AdapterOptions<IncomingMessage> {
   /**
-   * Answers a request whose session could not be read or stored, or whose handler threw. Default: plain text with the
-   * error's status, or 500 and the error on the console; a response that has begun is cut off.
+   * Sends the response if the session could not be read or stored, or if the handler threw. Default: plain text with
+   * the status of a `SessionError`. For another error: status 500, and the error on the console. If the headers were
+   * sent already, the response is aborted.
    */
   onError?: (error: unknown, req: IncomingMessage, res: ServerResponse) => void;
 }
 
 /**
- * A listener for `http.createServer` around a handler that is given the session as well. The session is read before
- * the handler and stored before the first byte of its response leaves.
+ * Wraps a handler for `http.createServer`, so that it gets the session as its third argument.
+ *
+ * The session is read before the handler, and stored before the first byte of the response is sent. If that fails
+ * (`ERR_SESSION_STORE` and the other codes), `onError` sends the response.
+ *
+ * @example
+ * createServer(sojourn(sessions, (req, res, session) => res.end(`Hello ${session.data.username ?? "visitor"}`)));
+ *
+ * @throws {TypeError} for an unknown option.
  */
 export function sojourn<Data extends object>(
   sessions: Sessions<Data>,

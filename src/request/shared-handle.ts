@@ -1,9 +1,9 @@
 /**
- * Makes the prototype of a handle that every request has one of safe to share: nothing that one request writes can be
- * read by another. Who writes is told, with the remedy, in sloppy mode too, where writing to a frozen object is silent.
+ * Makes the prototype that all sessions share safe: nothing that one request writes can be read by another. A write throws
+ * an error that names the remedy. It does so in sloppy mode too, where a write to a frozen object is ignored in silence.
  *
- * connect-flash and express-flash write `session.flash = session.flash || {}` and then keep messages in it: in what used
- * to be the method that all sessions have.
+ * connect-flash and express-flash write `session.flash = session.flash || {}`, and then keep messages in that object.
+ * Without protection, this object is the method `flash` that all sessions share.
  */
 export function protect(prototype: object): void {
   Reflect.deleteProperty(prototype, "constructor");
@@ -11,7 +11,7 @@ export function protect(prototype: object): void {
     const descriptor = Object.getOwnPropertyDescriptor(prototype, name)!;
     Object.defineProperty(prototype, name, protectMember(String(name), descriptor));
   }
-  // Whatever name is not on the prototype is looked for here, when it is read and when it is written.
+  // JavaScript looks here for each name that the prototype lacks, when it is read and when it is written.
   Object.setPrototypeOf(prototype, refuseWrites(Object.prototype, throwNotStored));
   Object.freeze(prototype);
 }
@@ -30,7 +30,7 @@ const NOT_REPLACED: Readonly<Record<string, string>> = {
   flash: 'session.flash is a method: session.flash("info", "Saved.") keeps a message, session.takeFlashes() shows it',
 };
 
-/** A function has properties of its own, which every request would share. */
+/** Protects the properties of a method, which is an object that every request shares. */
 function protectMethod(name: string, method: () => unknown): () => unknown {
   const refuse = () => throwNotOnMethod(name);
   for (const own of Reflect.ownKeys(method)) {

@@ -7,8 +7,7 @@ import { abortOnDestroy } from "./abort.ts";
 import { delayResponse, type ResponseHooks } from "./delayed-response.ts";
 
 /**
- * Ties a session to a response of node:http: the head does not leave before the session is stored, and what fails goes
- * to `onFailure`.
+ * Delays the headers of a node:http response until its session is stored. An error goes to `onFailure`.
  */
 export function storeBeforeHeaders<Data extends object>(
   sessions: Sessions<Data>,
@@ -21,7 +20,7 @@ export function storeBeforeHeaders<Data extends object>(
   delayResponse(res, new SessionHooks(sessions, session, res, onFailure));
 }
 
-/** The session could not be read: its rules for caches go to the error's response. */
+/** Sets the caching headers of the error response to a request whose session could not be read. */
 export function setFailureHeaders<Data extends object>(
   sessions: Sessions<Data>,
   session: Session<Data>,
@@ -30,13 +29,13 @@ export function setFailureHeaders<Data extends object>(
   new SessionHooks(sessions, session, res, () => {}).beforeFailure();
 }
 
-/** A class, since every request makes one: a closure for each method would cost more than the rest of it. */
+/** A class, because every request creates one: a closure for each method would cost more than everything else here. */
 class SessionHooks<Data extends object> implements ResponseHooks, ResponseHeaders {
   readonly #sessions: Sessions<Data>;
   readonly #session: Session<Data>;
   readonly #res: ServerResponse;
   readonly onFailure: (error: unknown) => void;
-  /** What the session writes to the head: a held response takes no headers until it is released. */
+  /** The headers to set. A delayed response accepts none until it is released. */
   #writes: [name: string, value: string][] | undefined;
 
   constructor(
@@ -58,7 +57,7 @@ class SessionHooks<Data extends object> implements ResponseHooks, ResponseHeader
     return undefined;
   }
 
-  /** Beside what middleware before us has set, and caches would go by. */
+  /** Adds to the headers that earlier middleware set, which caches would otherwise follow. */
   beforeFailure(): void {
     this.#writes = undefined;
     this.#sessions.concludeFailure(this.#session, this);
@@ -94,7 +93,7 @@ class SessionHooks<Data extends object> implements ResponseHooks, ResponseHeader
   }
 }
 
-/** The application's own cookies and ours, in a new list: the application may share its list between responses. */
+/** The application's cookies and ours, in a new array: the application may share its array between responses. */
 function withCookie(res: ServerResponse, cookie: string): string[] {
   const others = res.getHeader("set-cookie") ?? [];
   return [...(Array.isArray(others) ? others : [String(others)]), cookie];
