@@ -18,7 +18,7 @@ const STATUS: Record<SessionErrorCode, 403 | 409 | 500 | 503> = {
   ERR_SESSION_HEADERS_SENT: 500,
 };
 
-/** What a client is told: not whose fault it was. */
+/** The bodies of error responses. They do not show the cause. */
 const BODY: Readonly<Record<number, string>> = {
   403: "Forbidden",
   409: "Conflict",
@@ -27,11 +27,15 @@ const BODY: Readonly<Record<number, string>> = {
 };
 
 /**
- * A fault at run time. Mistakes in the program are `TypeError`s instead, and a missing, expired or forged session is
- * no error at all.
+ * An error at run time, with a stable `code`. A mistake in the program is a `TypeError` instead. A missing, expired or
+ * forged session is no error.
  *
- * `status`, `statusCode`, `expose` and `headers` are what Express, Fastify and Koa honour when they turn an error into a
- * response, and `getResponse()` what Hono does: 503 for the store, 409 for a conflict, 500 for the rest, never cached.
+ * Express, Fastify and Koa create the error response from `status`, `statusCode`, `expose` and `headers`, Hono from
+ * `getResponse()`. The status is 503 for the store, 409 for a conflict, a limit or a superseded session, 403 for a
+ * foreign origin, and 500 otherwise. The response is never cached.
+ *
+ * @example
+ * if (error instanceof SessionError && error.code === "ERR_SESSION_CONFLICT") retryLater();
  */
 export class SessionError extends Error {
   override readonly name = "SessionError";
@@ -39,7 +43,7 @@ export class SessionError extends Error {
   readonly status: 403 | 409 | 500 | 503;
   readonly statusCode: 403 | 409 | 500 | 503;
   readonly expose: boolean;
-  /** Of this error alone: middleware may add to them. */
+  /** The headers of the error response. Each error has its own object, because middleware may add to it. */
   readonly headers: Record<string, string> = { "cache-control": "no-store", vary: "Cookie" };
 
   constructor(code: SessionErrorCode, message: string, options?: { cause?: unknown }) {
@@ -49,7 +53,7 @@ export class SessionError extends Error {
     this.expose = this.status < 500;
   }
 
-  /** A plain response that tells a client no more than it should know. */
+  /** Creates a plain error response. It hides the message of a status from 500 on. */
   getResponse(): Response {
     const body = this.expose ? this.message : BODY[this.status];
     return new Response(`${body}\n`, { status: this.status, headers: this.headers });
