@@ -82,7 +82,7 @@ describe("a WebSocket with a session", () => {
     const [cookie, second] = [await signIn("grace"), await signIn("grace")];
     const socket = await opened(cookie);
     const closed = once(socket, "close");
-    // The process that has the socket is not the one that ends its session.
+    // One process has the socket, and another one ends its session.
     await post(there, path, path === "/logout" ? cookie : second);
     expect((await closed)[0]).toBe(4401);
     expect(await refusal(cookie)).toContain("401");

@@ -11,7 +11,7 @@ function setUp(plan: FaultPlan = {}, found?: { locate(id: string): string }) {
   const sessions = createSessions<Data>({ secretKey: SECRET_KEY, store });
   const app = createApp({ sessions, store });
 
-  /** A browser, as far as it is needed here: it keeps one cookie. */
+  /** A minimal browser that keeps one cookie. */
   function browser(cookie = "") {
     return {
       get cookie() {
@@ -203,7 +203,7 @@ describe("POST /login", () => {
     expect(text).toMatch(new RegExp(`<p class="alarm" id="problem" role="alert">[^<]*${message}`));
     expect(text).toContain('aria-invalid="true"');
     expect(text).toContain('aria-describedby="problem hint"');
-    // The browser's form has line ends of its own.
+    // Browsers send the line ends of a form as CR LF.
     expect(text.replaceAll("\r\n", "\n")).toContain(`value="${escaped(name)}"`);
     expect(response.headers.get("set-cookie")).toBeNull();
     expect(store.calls.total).toBe(0);

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { readEnvironment, StartError } from "./env.ts";
 
-/** Windows knows no modes. */
+/** Windows has no file modes. */
 const isPosix = process.platform !== "win32";
 const KEY = "b64url-of-256-bits-Q2xlYXJseQ-not-really";
 

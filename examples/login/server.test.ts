@@ -23,12 +23,12 @@ async function see({ url }: Pick<SpawnedServer, "url">, cookie: string, path = "
 
 const KEY = { SECRET_KEY: "nW3kz-8QfV1pLrT6yB0dHsXc5uJgEa2m" };
 
-/** Windows knows neither modes nor signals that a process could hear. */
+/** Windows has neither file modes nor signals that a process can handle. */
 const isPosix = process.platform !== "win32";
 
 const portOf = (server: SpawnedServer) => Number(new URL(server.url).port);
 
-/** A form of which the server has got the head, and no more. */
+/** Sends the headers of a form to the server, but not its body. */
 async function formInFlight(server: SpawnedServer) {
   const body = "username=admin";
   const form = request(`http://127.0.0.1:${portOf(server)}/login`, {
@@ -182,7 +182,7 @@ describe("npm start", () => {
       const closed = Promise.all([once(silent.resume(), "close"), once(idle, "close")]);
 
       server.child.kill(signal);
-      // As npm passes on what the terminal has sent already.
+      // npm passes on a signal that the terminal has sent already.
       server.child.kill(signal);
       await untilRefused(server);
       await closed;
@@ -204,7 +204,7 @@ describe("npm start", () => {
     form.on("error", () => undefined);
     server.child.kill("SIGTERM");
     await untilRefused(server);
-    // One that comes right after the first counts as the same.
+    // A signal right after the first one is ignored.
     const again = setInterval(() => server.child.kill("SIGTERM"), 50);
     expect(await server.exit).toMatchObject({ code: 143, stderr: "" });
     clearInterval(again);

@@ -7,7 +7,7 @@ const HOUR = 3_600_000;
 beforeEach(() => void vi.spyOn(console, "error").mockReturnValue());
 afterEach(() => void vi.restoreAllMocks());
 
-/** What caches are told of a response, and whether it carries the session's cookie. */
+/** The caching headers of a response, and whether it sets the session's cookie. */
 function told({ headers, setCookies }: Answer): [vary: string | undefined, cacheControl: string | undefined, number] {
   const own = setCookies.filter((line) => line.startsWith("session="));
   // Express adds Accept to its redirects.
@@ -62,7 +62,7 @@ describe.each(ways)("sojourn for $name tells caches", (way) => {
     expect(mistake.headers["cache-control"] ?? "nothing, which keeps no cache a 500").not.toMatch(/public|max-age/);
   });
 
-  // Dropping the changes forgets that there was a session to look at.
+  // The access to the session is forgotten together with the dropped changes.
   it("of a page that was made for somebody who signed out meanwhile: that it is private", async () => {
     const { signedIn, stage } = await serve(way);
     const client = await signedIn();

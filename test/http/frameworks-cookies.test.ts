@@ -14,10 +14,10 @@ const BYTES = [
   "; session=",
   "\u0085",
 ];
-/** What Node's client refuses to send, and a raw socket does not. */
+/** Values that Node's client refuses to send, so a raw socket sends them. */
 const CONTROLS = ["\u0000", "\u0001", "\u0008", "\u000b", "\u000c", "\u001b", "\u007f", "\n", "\r"];
 
-/** Cookie headers that are never the real one, made from a real one. */
+/** Derives Cookie headers from a real one that must not be accepted. */
 function* hostile(token: string, seed: number): Generator<string> {
   const random = seededRandom(seed);
   const below = (limit: number) => Math.floor(random() * limit);
@@ -45,7 +45,7 @@ function* hostile(token: string, seed: number): Generator<string> {
   ];
   for (;;) {
     const header = pick(mutations)();
-    // A parser of HTTP drops the blanks behind a header's value, and what is left may be the very cookie.
+    // An HTTP parser removes the blanks after a header's value, so the rest may be the real cookie.
     if (!header.trimEnd().split(/; ?/).includes(`session=${token}`)) yield header;
   }
 }

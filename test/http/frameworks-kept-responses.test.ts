@@ -10,7 +10,7 @@ import { afterAll, describe, expect, it } from "vitest";
 import { ask } from "../support/http/client.ts";
 import { originFor, SECRET_KEY } from "../support/http/servers.ts";
 
-/** What an application may keep: made under whatever class `Response` is at the time. */
+/** Responses that an application may keep, created by the present class `Response`. */
 const shapes: Readonly<Record<string, () => Response>> = {
   "a text": () => new Response("kept"),
   "a text and a content type": () => new Response("kept", { headers: { "content-type": "text/html" } }),
@@ -62,7 +62,7 @@ const newSessions = () => createSessions({ secretKey: SECRET_KEY, store: memoryS
 const cookiesOf = (setCookies: readonly string[]) => setCookies.filter((line) => line.startsWith("session="));
 
 const native = { Request, Response };
-// @hono/node-server puts its own in the place of the global ones, for everybody in the process.
+// @hono/node-server replaces the global classes for the whole process.
 afterAll(() => void Object.assign(globalThis, native));
 
 describe.each(Object.entries(makes))("sojourn for %s and a response that the application keeps", (_name, make) => {

@@ -39,7 +39,7 @@ describe.each(ways)("sojourn for $name and a session first looked at while the b
     expect([nobodys.body, nobodys.headers.vary]).toEqual(["begun\nanonymous", "Cookie"]);
   });
 
-  // The first byte was written, and waits for the store with the head: that can still say what caches must know.
+  // The first byte was written, and waits for the store together with the headers, so these can still be changed.
   it.runIf(way.holds)("is in time while the response is held", async () => {
     const { signedIn, clock, holds } = await serve(way);
     const client = await signedIn();

@@ -21,7 +21,7 @@ let sessions: Sessions<{ visits?: number }>;
 let adminSessions: Sessions<{ rights?: string }>;
 
 beforeEach(() => {
-  // A pause, so that every response is held.
+  // A pause, so that every response is delayed.
   const slowly = () => ({ delay: 2 });
   store = faulty(memoryStore(), { create: slowly, update: slowly });
   admin = faulty(memoryStore(), { create: slowly, update: slowly });
@@ -192,7 +192,7 @@ describe("sojourn for Fastify 5", () => {
   });
 });
 
-// What an application keeps for every response, as it may where there is no body, must not pick up a cookie.
+// An application may share one Response without a body between requests: no cookie must be added to it.
 describe.each(["fetch", "Hono 4"])("sojourn for %s and a response that the application gives again", (name) => {
   it("gives nobody the cookie of somebody else", async () => {
     const done = new Response(null, { status: 204 });

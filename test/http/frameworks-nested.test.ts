@@ -20,7 +20,7 @@ interface Options {
   passive?: () => boolean;
   personal?: boolean;
 }
-/** An application with a page at `/` under the outer options, and one at `/poll` under the inner as well. */
+/** An application with a page at `/` under the outer options, and one at `/poll` under the inner options too. */
 type Nest = (sessions: Sessions, outer: Options, inner: Options) => Promise<string>;
 
 const expressNest =

@@ -8,14 +8,14 @@ import { serve, unhandled, ways, type Operation, type Scene, type Way } from "..
 const PATIENCE = { storeTimeout: "1s" } as const;
 const HOUR = 3_600_000;
 
-// What frameworks say of an error on the console is not looked at.
+// Frameworks write errors to the console. These tests do not check that.
 beforeEach(() => void vi.spyOn(console, "error").mockReturnValue());
 afterEach(() => {
   vi.restoreAllMocks();
   if (unhandled.length > 0) throw new AggregateError(unhandled, "nobody took these errors");
 });
 
-/** What makes a request need each of the store's operations. */
+/** The action that makes a request call each of the store's operations. */
 const needing: readonly (readonly [Operation, path: string])[] = [
   ["read", "/"],
   ["create", "/add?k=a"],
@@ -53,7 +53,7 @@ describe.each(ways)("sojourn for $name when the store is out of order", (way: Wa
     expect((await client.get(path)).status).toBeLessThan(400);
   });
 
-  // Where it could not be read, and with fetch always, the headers are left to the maker of the response.
+  // If the session could not be read, and with fetch always, the creator of the response sets its headers.
   for (const [operation, path] of [needing[0]!, needing[2]!]) {
     const outage = async (): Promise<{ scene: Scene; answer: Awaited<ReturnType<Client["get"]>> }> => {
       const scene = await serve(way, { options: PATIENCE, ownErrors: true });
@@ -122,7 +122,7 @@ describe.each(ways)("sojourn for $name when the store is out of order", (way: Wa
     const { signedIn, faults } = await serve(way, { options: PATIENCE });
     const client = await signedIn();
     faults.update = fault;
-    // It is saved twice, and fails twice: at the second the framework cuts the connection.
+    // Saving fails twice. At the second failure the framework closes the connection.
     const answer = await client.get("/stream", { headers: { connection: "close" } }).catch(() => undefined);
     expect(answer?.status ?? 503).toBe(503);
     expect(answer?.body ?? "").not.toContain("begun");
@@ -178,7 +178,7 @@ describe.each(ways)("sojourn for $name when the client hangs up", (way: Way) => 
       await hangUp(client, `/add?k=round${round}`, gate.reached);
       delete scene.holds.update;
       gate.open();
-      // Commits of one session wait for each other: behind this one, that one is decided.
+      // Commits of one session run one after another, so the earlier one is complete after this one.
       await client.get("/count");
     }
     const { username, count, ...rounds } = await client.data();

@@ -6,7 +6,7 @@ import { Client, raw } from "../support/http/client.ts";
 import { originOf, SECRET_KEY, ways, type Way } from "../support/http/servers.ts";
 import { createStage } from "../support/http/stage.ts";
 
-/** A store that knows whether anybody watches over a session: it is subscribed to as long as somebody does. */
+/** A store that shows whether a session is watched: it has a subscriber for as long as one is. */
 function watchable(): { store: SessionStore; watching(): boolean; unwatched(): Promise<void> } {
   const memory = memoryStore();
   let count = 0;
@@ -63,7 +63,7 @@ describe.each(ways)("session.signal under $name", (way) => {
     expect(watching()).toBe(false);
   });
 
-  // The response's close came and went; nothing would tell of it any more.
+  // The response has closed already, so no event will follow.
   it("is watched by nobody where the client had left before it was asked for", async () => {
     const { client, stage, closed, watching } = await serve(way);
     const path = "/late-signal?gate=a&then=b";

@@ -19,7 +19,7 @@ interface Data {
 
 const sessions = createSessions<Data>({ secretKey: SECRET_KEY, store: memoryStore() });
 
-// Checked by the compiler; what runs only shows that the code that it checks is real.
+// The compiler checks the types. Running the code only shows that it is valid.
 describe("the types of a session", () => {
   it("know each key's type, and that any may be missing", async () => {
     const session = await sessions.open(new Request("http://localhost/"));

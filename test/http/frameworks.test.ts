@@ -124,7 +124,7 @@ describe.each(ways)("sojourn for $name", (way) => {
     expect(answer).toMatchObject({ body: "begun\nERR_SESSION_HEADERS_SENT", setCookies: [] });
   });
 
-  // What goes through Web streams or Fastify's reply has no last look.
+  // Web streams and Fastify's reply do not check for late changes.
   it("cuts off a streamed response whose last change was not saved", { fails: !way.holds }, async () => {
     const { signedIn } = await serve(way);
     const client = await signedIn();
