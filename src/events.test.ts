@@ -15,7 +15,7 @@ async function warningsOf(act: () => unknown): Promise<Error[]> {
 }
 
 describe("Emitter", () => {
-  it("tells each listener, in order, until it is ended", () => {
+  it("calls each listener in order, until it is removed", () => {
     const emitter = createEmitter();
     const heard: string[] = [];
     const end = emitter.on("created", ({ id }) => heard.push(`first ${id}`));
@@ -28,7 +28,7 @@ describe("Emitter", () => {
     expect(heard).toEqual(["first a", "second a", "second b"]);
   });
 
-  it("lets no listener change what another is told, or what the application told of a client", () => {
+  it("lets no listener change the event of another, or the application's client object", () => {
     const emitter = createEmitter();
     const client = { userAgent: "Firefox" };
     const heard: unknown[] = [];
@@ -52,7 +52,7 @@ describe("Emitter", () => {
     expect(() => emitter.on("created", undefined as unknown as () => void)).toThrow(TypeError);
   });
 
-  it("goes on after a listener that throws, and warns of it", async () => {
+  it("calls the next listener after one has thrown, and warns of the error", async () => {
     const emitter = createEmitter();
     const heard: string[] = [];
     emitter.on("created", () => {
@@ -74,7 +74,7 @@ describe("Emitter", () => {
     expect(warning).toMatchObject({ message: 'A listener of "created" failed: only text' });
   });
 
-  it("has the warning say that it comes from a listener", async () => {
+  it("says in the warning that a listener failed", async () => {
     const emitter = createEmitter();
     emitter.on("created", () => {
       throw new Error("the listener's mistake");
@@ -97,7 +97,7 @@ describe("Emitter", () => {
     expect({ warnings: warnings.length, unhandled: unhandled.length }).toEqual({ warnings: 1, unhandled: 0 });
   });
 
-  it("lets a listener end itself and others while it listens", () => {
+  it("lets a listener remove itself and others during an event", () => {
     const emitter = createEmitter();
     const heard: string[] = [];
     const end = emitter.on("created", () => {

@@ -8,7 +8,7 @@ const settled = (options: object = {}) => resolveOptions({ ...good, ...options }
 const refusal = (options: unknown) => () => resolveOptions(options as SessionsOptions);
 const refusalWith = (options: object) => refusal({ ...good, ...options });
 
-describe("settle", () => {
+describe("resolveOptions", () => {
   it("has the documented defaults", () => {
     const { timeouts, storeTimeout, limits, trustProxy, now, cookie } = settled();
     expect(timeouts).toEqual({ idle: 86_400_000, absolute: 30 * 86_400_000, touchInterval: 300_000 });
@@ -19,7 +19,7 @@ describe("settle", () => {
     expect(cookie.baseName).toBe("session");
   });
 
-  it("takes undefined for what was left out", () => {
+  it("treats undefined like an option that was left out", () => {
     const names = [
       "idleTimeout",
       "absoluteTimeout",

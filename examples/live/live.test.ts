@@ -62,7 +62,7 @@ async function refusal(cookie: string, origin?: string): Promise<string> {
 }
 
 describe("a WebSocket with a session", () => {
-  it("stores what it changes, and sees what others have stored", async () => {
+  it("stores its changes, and reads those of others", async () => {
     const cookie = await signIn("ada");
     const [one, other] = [await opened(cookie), await opened(cookie)];
     const said: string[] = [];

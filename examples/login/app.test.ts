@@ -44,7 +44,7 @@ beforeEach(() => {
 });
 
 describe("GET /", () => {
-  it("tells a visitor that nobody is logged in, without a cookie or a look at the store", async () => {
+  it("shows a visitor that nobody is logged in, without a cookie or a store operation", async () => {
     const { store, browser } = setUp();
     const { response, text } = await browser().fetch("/");
     expect(response.status).toBe(200);
@@ -55,7 +55,7 @@ describe("GET /", () => {
     expect(store.calls.total).toBe(0);
   });
 
-  it("tells who is logged in", async () => {
+  it("shows who is logged in", async () => {
     const { browser } = setUp();
     const user = browser();
     await user.post("admin");
@@ -66,7 +66,7 @@ describe("GET /", () => {
     expect(text).not.toContain("You are not logged in");
   });
 
-  it("shows the session: its id, its times, its owner, and where its record lies", async () => {
+  it("shows the session: its id, its times, its user, and the place of its record", async () => {
     const { browser, store } = setUp({}, { locate: (id) => `/sessions/${id}.file` });
     const user = browser();
     await user.post("admin");
@@ -79,14 +79,14 @@ describe("GET /", () => {
     expect(text).not.toContain(user.cookie.slice(-32));
   });
 
-  it("leaves out where the record lies, when the store has no place to show", async () => {
+  it("leaves out the place of the record if the store has none to show", async () => {
     const { browser } = setUp();
     const user = browser();
     await user.post("admin");
     expect((await user.fetch("/")).text).not.toContain("Its record");
   });
 
-  it("says once what logging in did, and has stored that before it says where the record lies", async () => {
+  it("shows the effect of logging in once, and stores that before it shows the place of the record", async () => {
     const updates: number[] = [];
     const { browser, store } = setUp({}, { locate: () => `after ${updates.push(store.calls.update)}` });
     const user = browser();
@@ -177,7 +177,7 @@ describe("POST /login", () => {
     expect((await user.fetch("/")).text).toContain(">The login username is: admin<");
   });
 
-  it("ends the session of whoever was logged in before", async () => {
+  it("ends the session of the user who was logged in before", async () => {
     const { browser, store } = setUp();
     const user = browser();
     await user.post("admin");

@@ -78,7 +78,7 @@ describe("npm start", () => {
     expect(stderr).toBe("");
   });
 
-  it("makes a secret key at the first start, for its owner's eyes, and uses it from then on", async () => {
+  it("creates a secret key that only its user can read at the first start, and uses it from then on", async () => {
     const directory = workingDirectory();
     const first = await startServer(directory);
     const cookie = await logIn(first, "admin");
@@ -104,7 +104,7 @@ describe("npm start", () => {
     expect(existsSync(join(directory, ".env"))).toBe(false);
   });
 
-  it("keeps its users logged in when it is killed and started again", async () => {
+  it("keeps its users logged in after kill -9 and a new start", async () => {
     const directory = workingDirectory();
     const first = await startServer(directory);
     const cookie = await logIn(first, "admin");

@@ -20,7 +20,7 @@ afterEach(() => {
 const many = (make: () => Buffer) => new Set(Array.from({ length: 10_000 }, () => make().toString("hex")));
 
 describe("freshBytes", () => {
-  it("gives as many bytes as were asked for, and never the same twice", () => {
+  it("returns the requested number of bytes, never the same twice", () => {
     for (const size of [1, 12, 16, 32]) expect(freshBytes(size)).toHaveLength(size);
     expect(many(() => freshBytes(12)).size).toBe(10_000);
   });
@@ -37,7 +37,7 @@ describe("freshBytes", () => {
   });
 });
 
-describe("Keyring.seal", () => {
+describe("Keyring.encrypt", () => {
   it("never uses a nonce for two records, although generator and time are the same in two clones", () => {
     cloned.is = true;
     vi.spyOn(process.hrtime, "bigint").mockReturnValue(1n);

@@ -40,7 +40,7 @@ describe("verifyToken", () => {
   const token = make();
   const text = signToken(keyring, token);
 
-  it("gives back what signToken took", () => {
+  it("returns the token that was given to signToken", () => {
     expect(text).toHaveLength(TOKEN_LENGTH);
     expect(text).toMatch(/^[\w-]+$/);
     expect(verifyToken(keyring, text)).toEqual({ token, byPreviousKey: false });
@@ -80,7 +80,7 @@ describe("verifyToken", () => {
     expect(isRefused(Array.from(text, (c) => String.fromCharCode(0xfee0 + c.charCodeAt(0))).join(""))).toBe(true);
   });
 
-  it("refuses every cut and every extension", () => {
+  it("refuses every shortened and every extended token", () => {
     for (let length = 0; length < text.length; length++) {
       expect(isRefused(text.slice(0, length))).toBe(true);
       expect(isRefused(text.slice(text.length - length))).toBe(true);

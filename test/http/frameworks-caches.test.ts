@@ -15,7 +15,7 @@ function told({ headers, setCookies }: Answer): [vary: string | undefined, cache
 }
 
 describe.each(ways)("sojourn for $name tells caches", (way) => {
-  it("of a visitor: that a page depends on the cookie where the session was looked at, and nothing else", async () => {
+  it("of a visitor: that a page depends on the cookie if the session was read, and nothing else", async () => {
     const { visitor } = await serve(way);
     expect(told(await visitor().get("/"))).toEqual(["cookie", undefined, 0]);
     expect(told(await visitor().get("/untouched"))).toEqual([undefined, undefined, 0]);
@@ -23,7 +23,7 @@ describe.each(ways)("sojourn for $name tells caches", (way) => {
     expect(told(await visitor().get("/public"))).toEqual(["cookie", "public, max-age=60", 0]);
   });
 
-  it("of somebody's session: that it is private, unless the application said something", async () => {
+  it("of a user's session: that it is private, unless the application has set Cache-Control", async () => {
     const { signedIn } = await serve(way);
     const client = await signedIn();
     expect(told(await client.get("/"))).toEqual(["cookie", "private", 0]);
@@ -44,7 +44,7 @@ describe.each(ways)("sojourn for $name tells caches", (way) => {
     expect(told(await visitor().get("/stream"))).toEqual(["cookie", "no-store", 1]);
   });
 
-  it("of a response that was not modified what the whole one said", async () => {
+  it("of a response that was not modified: the same as of the full one", async () => {
     const { signedIn } = await serve(way);
     const client = await signedIn();
     const whole = await client.get("/etag");
@@ -54,7 +54,7 @@ describe.each(ways)("sojourn for $name tells caches", (way) => {
     expect(told(again)).toEqual(["cookie", "private", 0]);
   });
 
-  it("of an error: that it must not be stored, or belongs to somebody", async () => {
+  it("of an error: that it must not be stored, or is private", async () => {
     const { signedIn } = await serve(way);
     const client = await signedIn();
     const mistake = await client.get("/bad-value");
@@ -63,7 +63,7 @@ describe.each(ways)("sojourn for $name tells caches", (way) => {
   });
 
   // The access to the session is forgotten together with the dropped changes.
-  it("of a page that was made for somebody who signed out meanwhile: that it is private", async () => {
+  it("of a page for a user who signed out meanwhile: that it is private", async () => {
     const { signedIn, stage } = await serve(way);
     const client = await signedIn();
     const slow = client.twin().get("/slow?gate=a");
@@ -75,7 +75,7 @@ describe.each(ways)("sojourn for $name tells caches", (way) => {
 });
 
 describe.each(ways)("sojourn for $name", (way) => {
-  it("asks the store for nothing where a visitor comes, or a cookie that is not its own", async () => {
+  it("calls no store operation for a visitor, or for a foreign cookie", async () => {
     const { visitor, calls } = await serve(way);
     for (const path of ["/", "/data", "/untouched", "/logout", "/step"]) {
       expect((await visitor().get(path)).setCookies).toEqual([]);
@@ -94,7 +94,7 @@ describe.each(ways)("sojourn for $name", (way) => {
     expect(calls).toMatchObject({ read: 10, touch: 1, update: 0 });
   });
 
-  it("asks the store for nothing in a lazy route that never looks", async () => {
+  it("calls no store operation in a lazy route that never reads the session", async () => {
     const { signedIn, calls } = await serve(way, { lazy: true });
     const client = await signedIn();
     const { total } = calls;
@@ -102,7 +102,7 @@ describe.each(ways)("sojourn for $name", (way) => {
     expect(calls.total).toBe(total);
   });
 
-  it("reads in a lazy route where that asks for it", async () => {
+  it("reads the session in a lazy route that loads it", async () => {
     const { signedIn, visitor, calls } = await serve(way, { lazy: true });
     const client = await signedIn();
     expect(await client.get("/lazy")).toMatchObject({ status: 200, body: "ada" });
@@ -111,7 +111,7 @@ describe.each(ways)("sojourn for $name", (way) => {
     expect(calls.read).toBe(1);
   });
 
-  it("says what is missing where a lazy route looks before it has read", async () => {
+  it("names the missing call if a lazy route uses the session before loading it", async () => {
     const { signedIn, visitor, seen } = await serve(way, { lazy: true, ownErrors: true });
     const client = await signedIn();
     expect(await client.get("/")).toMatchObject({ status: 500, setCookies: [] });
@@ -120,7 +120,7 @@ describe.each(ways)("sojourn for $name", (way) => {
     expect(await visitor().get("/")).toMatchObject({ status: 200, body: "anonymous" });
   });
 
-  it("answers 503 where a lazy route can't read", async () => {
+  it("answers 503 if a lazy route can't load the session", async () => {
     const { signedIn, faults } = await serve(way, { lazy: true });
     const client = await signedIn();
     faults.read = "error";

@@ -40,7 +40,7 @@ describe("Sessions.open", () => {
 
 describe("sojourn for Express and a streamed response", () => {
   // Merged keys come in another order, which must not count as an unsaved change.
-  it("sends it whole where another request stored the session first", async () => {
+  it("sends it completely if another request stored the session first", async () => {
     const sessions = createSessions({ secretKey: SECRET_KEY, store: memoryStore() });
     const [beginning, ending] = [createGate(), createGate()];
     const app = express().use(sojourn(sessions));
@@ -97,7 +97,7 @@ describe("sessions under a new secret key", () => {
   });
 });
 
-describe("sojourn for Express, once the response was given", () => {
+describe("sojourn for Express, after the response", () => {
   const attempts = ["signOut", "signIn", "rotate"] as const;
 
   /** The error of a change of the token after `res.send`, or `undefined` if there is none. */

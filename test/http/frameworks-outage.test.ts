@@ -111,7 +111,7 @@ describe.each(ways)("sojourn for $name when the store is out of order", (way: Wa
     expect(names.filter((name) => name in answer.headers)).toEqual([]);
   });
 
-  it("serves visitors and routes that never look, whatever the store does", async () => {
+  it("serves visitors, and routes that never read the session, whatever the store does", async () => {
     const { visitor, faults } = await serve(way, { options: PATIENCE });
     for (const operation of ["read", "create", "update", "touch", "delete"] as const) faults[operation] = "hang";
     expect(await visitor().get("/")).toMatchObject({ status: 200, body: "anonymous", setCookies: [] });
@@ -129,7 +129,7 @@ describe.each(ways)("sojourn for $name when the store is out of order", (way: Wa
     expect(await client.get("/")).toMatchObject({ status: 200, body: "signed in as ada" });
   });
 
-  it("bounds the wait of many requests that want the same session", async () => {
+  it("limits the wait of many requests for the same session", async () => {
     const { signedIn, faults } = await serve(way, { options: PATIENCE });
     const client = await signedIn();
     faults.update = "hang";
@@ -140,7 +140,7 @@ describe.each(ways)("sojourn for $name when the store is out of order", (way: Wa
     expect(await client.get("/count")).toMatchObject({ status: 200 });
   });
 
-  it("tells nothing of a success whose outcome is unknown", async () => {
+  it("sends no success if the outcome is unknown", async () => {
     const { signedIn, faults } = await serve(way, { options: PATIENCE });
     const client = await signedIn();
     faults.update = "lost-reply";
@@ -150,7 +150,7 @@ describe.each(ways)("sojourn for $name when the store is out of order", (way: Wa
     expect(await client.data()).toEqual({ username: "ada", count: 2 });
   });
 
-  it("answers the application's own mistake with 500, whole, and goes on", async () => {
+  it("answers an error of the application with a complete 500, and serves the next request", async () => {
     const { signedIn, visitor } = await serve(way);
     const client = await signedIn();
     for (const one of [client, visitor()]) {
@@ -169,14 +169,14 @@ describe.each(ways)("sojourn for $name when the client hangs up", (way: Way) => 
     await expect(asked).rejects.toThrow(/abort/i);
   }
 
-  it("stores or drops what was held, whole, and goes on", async () => {
+  it("stores or drops a delayed response completely, and serves the next request", async () => {
     const scene = await serve(way);
     const client = await scene.signedIn();
     for (let round = 0; round < 5; round += 1) {
       const gate = createGate();
-      scene.holds.update = gate;
+      scene.detectsLateChanges.update = gate;
       await hangUp(client, `/add?k=round${round}`, gate.reached);
-      delete scene.holds.update;
+      delete scene.detectsLateChanges.update;
       gate.open();
       // Commits of one session run one after another, so the earlier one is complete after this one.
       await client.get("/count");
@@ -188,11 +188,11 @@ describe.each(ways)("sojourn for $name when the client hangs up", (way: Way) => 
     expect(await client.get("/")).toMatchObject({ status: 200, body: "signed in as ada" });
   });
 
-  it("signs out for good even if nobody waits for the answer", async () => {
+  it("signs out even if the client does not wait for the response", async () => {
     const scene = await serve(way);
     const client = await scene.signedIn();
     const gate = createGate();
-    scene.holds.delete = gate;
+    scene.detectsLateChanges.delete = gate;
     const ended = new Promise((resolve) => scene.sessions.on("signedOut", resolve));
     await hangUp(client, "/logout", gate.reached);
     gate.open();
@@ -200,23 +200,23 @@ describe.each(ways)("sojourn for $name when the client hangs up", (way: Way) => 
     expect(await client.get("/")).toMatchObject({ body: "anonymous", setCookies: [] });
   });
 
-  it("bears it while the session is read, in the handler, and at a failing store", async () => {
+  it("works while the session is read, in the handler, and with a failing store", async () => {
     const scene = await serve(way);
     const client = await scene.signedIn();
     const reading = createGate();
-    scene.holds.read = reading;
+    scene.detectsLateChanges.read = reading;
     await hangUp(client, "/", reading.reached);
-    delete scene.holds.read;
+    delete scene.detectsLateChanges.read;
     reading.open();
 
     await hangUp(client, "/slow?gate=a", scene.stage.gate("a").reached);
     scene.stage.gate("a").open();
 
     const failing = createGate();
-    scene.holds.update = failing;
+    scene.detectsLateChanges.update = failing;
     await hangUp(client, "/add?k=a", failing.reached);
     expect(await client.get("/")).toMatchObject({ status: 200, body: "signed in as ada" });
-    delete scene.holds.update;
+    delete scene.detectsLateChanges.update;
     failing.open();
     expect(await client.get("/count")).toMatchObject({ status: 200 });
   });

@@ -43,7 +43,7 @@ describe("the types of a session", () => {
     expect(session.data).toEqual({ visits: "many", username: 1 });
   });
 
-  it("are those of an unknown dictionary where nothing is said", async () => {
+  it("are those of an unknown dictionary by default", async () => {
     const plain = createSessions({ secretKey: SECRET_KEY, store: memoryStore() });
     expectTypeOf(plain).toEqualTypeOf<Sessions<Record<string, unknown>>>();
     const session = await plain.open(new Request("http://localhost/"));
@@ -91,7 +91,7 @@ describe("the types of a session", () => {
     await fastify.close();
   });
 
-  it("refuse options that there are not, as the program does", () => {
+  it("refuse unknown options, as the code does at run time", () => {
     // @ts-expect-error -- it is called lazy
     expect(() => onExpress(sessions, { lazily: true })).toThrow("no option lazily; there is lazy");
     // @ts-expect-error -- it is called lazy

@@ -8,7 +8,7 @@ import { describe, expect, it } from "vitest";
 import { LARGE, SMALL, deferred, testHooks, serve, dial, ask, settle } from "../../../test/support/delayed-server.ts";
 import { delayResponse } from "./delayed-response.ts";
 
-describe("holdResponse", () => {
+describe("delayResponse", () => {
   const ways: Record<string, (res: ServerResponse, body: Buffer) => void | Promise<void>> = {
     ended: (res, body) => void res.end(body),
     written: (res, body) => {
@@ -42,7 +42,7 @@ describe("holdResponse", () => {
     for (const open of [true, false]) {
       for (const size of ["small", "large"]) {
         it.each(Object.keys(ways))(
-          `delivers a ${size} body, compression: ${place}, ${open ? "not held" : "held"}, %s`,
+          `delivers a ${size} body, compression: ${place}, ${open ? "not delayed" : "delayed"}, %s`,
           async (way) => {
             const body = size === "large" ? LARGE : SMALL;
             const gate = testHooks({ open, cookie: "sid=1" });

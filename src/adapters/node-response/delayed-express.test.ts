@@ -29,7 +29,7 @@ describe.each([
   }
   const broken = Object.assign(new Error("store is down"), { status: 503, expose: true });
 
-  it("sends a file that was held", async () => {
+  it("sends a delayed file", async () => {
     const folder = mkdtempSync(join(tmpdir(), "hold-"));
     onTestFinished(() => rmSync(folder, { recursive: true }));
     writeFileSync(join(folder, "large.txt"), LARGE);
@@ -48,7 +48,7 @@ describe.each([
     expect(await sent.promise).toBeUndefined();
   });
 
-  it("answers 304 to a matching ETag where responses are held", async () => {
+  it("answers 304 to a matching ETag if responses are delayed", async () => {
     const app = appWith(() => {
       const gate = testHooks();
       gate.open();
@@ -110,7 +110,7 @@ describe.each([
     }
   }
 
-  it("sends nothing twice for a handler that throws after its held response", async () => {
+  it("sends nothing twice if a handler throws after its delayed response", async () => {
     const gate = testHooks();
     const app = appWith(() => gate);
     app.get("/", (_req, res) => {

@@ -6,10 +6,10 @@ import { describe, expect, it, onTestFinished } from "vitest";
 import { LARGE, SMALL, deferred, testHooks, serve, dial, ask, settle } from "../../../test/support/delayed-server.ts";
 import { delayResponse, type ResponseHooks } from "./delayed-response.ts";
 
-describe("holdResponse, whose gate refuses", () => {
+describe("delayResponse, if beforeHeaders rejects", () => {
   const broken = new Error("store is down");
 
-  it("keeps the connection for the next request after an error response", async () => {
+  it("keeps the connection open for the next request after an error response", async () => {
     const agent = new Agent({ keepAlive: true, maxSockets: 1 });
     onTestFinished(() => agent.destroy());
     const ports = new Set<number | undefined>();
@@ -25,7 +25,7 @@ describe("holdResponse, whose gate refuses", () => {
     expect(ports.size).toBe(1);
   });
 
-  it("answers 500 even where the error path forgets to set a status", async () => {
+  it("answers 500 even if the error handler sets no status", async () => {
     const { port } = await serve((_req, res) => {
       const gate = testHooks({ onFailure: () => void res.end("down") });
       delayResponse(res, gate);
@@ -40,7 +40,7 @@ describe("holdResponse, whose gate refuses", () => {
     });
   });
 
-  it("answers 500 where the error path comes late and sets no status", async () => {
+  it("answers 500 if the error handler runs late and sets no status", async () => {
     const { port } = await serve((_req, res) => {
       const gate = testHooks({ onFailure: () => void setImmediate(() => res.end("down")) });
       delayResponse(res, gate);
@@ -51,7 +51,7 @@ describe("holdResponse, whose gate refuses", () => {
   });
 
   it.each([false, true])(
-    "unpipes the body of a refused success, and lets the error path pipe (compressed: %s)",
+    "unpipes the body of a refused response, and lets the error handler pipe one (compressed: %s)",
     async (compressed) => {
       // It says a little and then nothing more, so that no leftover of it wakes anybody.
       const source = new Readable({ read() {} });
@@ -75,7 +75,7 @@ describe("holdResponse, whose gate refuses", () => {
     },
   );
 
-  it("swallows what the program still writes to a refused response, before the error response and after it", async () => {
+  it("discards writes of the program to a refused response, before the error response and after it", async () => {
     const errors: unknown[] = [];
     const run = async (res: ServerResponse) => {
       res.on("error", (error) => errors.push(error));
@@ -102,7 +102,7 @@ describe("holdResponse, whose gate refuses", () => {
     expect(errors).toEqual([]);
   });
 
-  it("takes an error while sending what was held for a failure", async () => {
+  it("treats an error while it sends the delayed response as a failure", async () => {
     const failures: unknown[] = [];
     const { port } = await serve((_req, res) => {
       const onFailure = (error: unknown) => {
@@ -118,7 +118,7 @@ describe("holdResponse, whose gate refuses", () => {
     expect(failures).toEqual([expect.objectContaining({ code: "ERR_HTTP_INVALID_STATUS_CODE" })]);
   });
 
-  it("takes a gate that throws for one that refuses", async () => {
+  it("treats hooks that throw like hooks that reject", async () => {
     const { port } = await serve((_req, res) => {
       delayResponse(res, {
         beforeHeaders() {
@@ -132,9 +132,9 @@ describe("holdResponse, whose gate refuses", () => {
   });
 });
 
-describe("holdResponse, whose client leaves", () => {
+describe("delayResponse, if the client disconnects", () => {
   it.each(["without", "before", "after"])(
-    "bears a client that leaves while the response is held, compression: %s",
+    "works if the client disconnects while the response is delayed, compression: %s",
     async (place) => {
       for (const outcome of ["open", "break"] as const) {
         const gate = testHooks();

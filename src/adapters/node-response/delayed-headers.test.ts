@@ -152,7 +152,7 @@ describe.each([true, false])("holdResponse, the gate open at once: %s", (open) =
     expect(await client.until(/0\r\nX-Sum: 1\r\n\r\n$/)).toContain("Trailer: X-Sum");
   });
 
-  it("lets those hear of the head of a response who listen for it, and asks the gate after those mounted after it", async () => {
+  it("notifies middleware that listens for the headers, and calls beforeHeaders after middleware mounted later", async () => {
     const order: string[] = [];
     const gate = testHooks({ open });
     const listen = (res: ServerResponse, name: string) => {

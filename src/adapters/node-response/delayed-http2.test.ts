@@ -5,7 +5,7 @@ import { describe, expect, it, onTestFinished } from "vitest";
 import { LARGE, testHooks } from "../../../test/support/delayed-server.ts";
 import { delayResponse, type ResponseHooks } from "./delayed-response.ts";
 
-describe("holdResponse over HTTP/2", () => {
+describe("delayResponse over HTTP/2", () => {
   async function serveHttp2(gate: ResponseHooks, handler: (res: ServerResponse) => void) {
     const server = createHttp2((_req, res) => {
       const response = res as unknown as ServerResponse;
@@ -49,7 +49,7 @@ describe("holdResponse over HTTP/2", () => {
     });
   });
 
-  it("pipes a large held body over HTTP/2", async () => {
+  it("pipes a large delayed body over HTTP/2", async () => {
     const gate = testHooks();
     const { closed } = await serveHttp2(gate, (res) => void Readable.from([LARGE, LARGE, LARGE]).pipe(res));
     await gate.asked;
@@ -100,7 +100,7 @@ describe("holdResponse over HTTP/2", () => {
     },
   );
 
-  it("gives an error in place of a refused success over HTTP/2", async () => {
+  it("sends an error instead of a refused response over HTTP/2", async () => {
     let held: ServerResponse | undefined;
     const gate = testHooks({ onFailure: () => void held?.writeHead(503).end("down") });
     const { closed } = await serveHttp2(gate, (res) => {
@@ -116,7 +116,7 @@ describe("holdResponse over HTTP/2", () => {
     expect(body).toBe("down");
   });
 
-  it("leaves a response incomplete over HTTP/2 that was changed too late", async () => {
+  it("leaves a response over HTTP/2 incomplete if the session was changed too late", async () => {
     const gate = testHooks({ open: true });
     gate.lastLook = () => new Error("late");
     const { closed, stream } = await serveHttp2(gate, (res) => {

@@ -4,32 +4,29 @@ import { describe, expect, it } from "vitest";
 import { testHooks, serve, serveDelayed, dial, ask } from "../../../test/support/delayed-server.ts";
 import { delayResponse } from "./delayed-response.ts";
 
-describe("holdResponse, with beforeEnd", () => {
+describe("delayResponse with beforeEnd", () => {
   const late = new Error("changed too late");
 
-  it.each([true, false])(
-    "ends a response in which the last look finds nothing (gate open at once: %s)",
-    async (open) => {
-      const gate = testHooks({ open });
-      let looks = 0;
-      gate.lastLook = () => {
-        looks++;
-        return undefined;
-      };
-      const { port } = await serveDelayed(gate, (_req, res) => {
-        res.write("a");
-        res.end("b");
-        res.end();
-      });
-      const answer = ask(port);
-      await gate.asked;
-      gate.open();
-      expect((await answer).body.toString()).toBe("ab");
-      expect(looks).toBe(1);
-    },
-  );
+  it.each([true, false])("ends a response if the check at its end finds nothing (sent at once: %s)", async (open) => {
+    const gate = testHooks({ open });
+    let looks = 0;
+    gate.lastLook = () => {
+      looks++;
+      return undefined;
+    };
+    const { port } = await serveDelayed(gate, (_req, res) => {
+      res.write("a");
+      res.end("b");
+      res.end();
+    });
+    const answer = ask(port);
+    await gate.asked;
+    gate.open();
+    expect((await answer).body.toString()).toBe("ab");
+    expect(looks).toBe(1);
+  });
 
-  it("takes no last look in the call that sends the head", async () => {
+  it("does not check again in the call that sends the headers", async () => {
     const gate = testHooks({ open: true });
     gate.lastLook = () => late;
     const { port } = await serveDelayed(gate, (_req, res) => void res.end("hello"));
@@ -37,7 +34,7 @@ describe("holdResponse, with beforeEnd", () => {
   });
 
   it.each(["without", "before", "after"])(
-    "leaves a streamed response incomplete that was changed too late, compression: %s",
+    "leaves a streamed response incomplete if the session was changed too late, compression: %s",
     async (place) => {
       const gate = testHooks({ open: true });
       gate.lastLook = () => late;
@@ -61,7 +58,7 @@ describe("holdResponse, with beforeEnd", () => {
     },
   );
 
-  it("turns a held response that was changed too late into an error", async () => {
+  it("turns a delayed response into an error if the session was changed too late", async () => {
     const failures: unknown[] = [];
     const { port } = await serve((_req, res) => {
       const onFailure = (error: unknown) => {

@@ -16,7 +16,7 @@ import {
 } from "../../../test/support/delayed-server.ts";
 import { delayResponse } from "./delayed-response.ts";
 
-describe("holdResponse", () => {
+describe("delayResponse", () => {
   const handlers: Record<string, RequestListener> = {
     "end(body)": (_req, res) => void res.end("hello"),
     "write and end": (_req, res) => {
@@ -32,7 +32,7 @@ describe("holdResponse", () => {
     "an empty end": (_req, res) => void res.end(),
   };
   for (const [name, handler] of Object.entries(handlers)) {
-    it(`sends no byte of a held response before the gate opens, written by ${name}`, async () => {
+    it(`sends no byte of a delayed response before the hooks agree, written by ${name}`, async () => {
       const gate = testHooks({ cookie: "sid=1" });
       const { port } = await serveDelayed(gate, handler);
       const client = dial(port, GET);
@@ -47,7 +47,7 @@ describe("holdResponse", () => {
     });
   }
 
-  it("makes a held response look sent to the program, and native again afterwards", async () => {
+  it("makes a delayed response look sent to the program, and restores it afterwards", async () => {
     const gate = testHooks();
     const seen: unknown[] = [];
     const { port } = await serveDelayed(gate, (_req, res) => {
@@ -80,7 +80,7 @@ describe("holdResponse", () => {
     }
   });
 
-  it("keeps the status that a held head had, and a setHeader of somebody's own", async () => {
+  it("keeps the status of delayed headers, and a setHeader that somebody replaced", async () => {
     const gate = testHooks();
     const { port } = await serve((_req, res) => {
       const own = (res.setHeader = res.setHeader.bind(res));
@@ -95,7 +95,7 @@ describe("holdResponse", () => {
     expect(await ask(port)).toMatchObject({ status: 201, body: Buffer.from("a") });
   });
 
-  it("sends a held head alone when it is flushed, with no 'drain' that nobody waits for", async () => {
+  it("sends delayed headers alone when they are flushed, without a 'drain' that nobody waits for", async () => {
     const gate = testHooks();
     let drains = 0;
     const { port } = await serveDelayed(gate, (_req, res) => res.on("drain", () => drains++).flushHeaders());
@@ -127,7 +127,7 @@ describe("holdResponse", () => {
     expect(drains).toBe(1);
   });
 
-  it("leaves it to a full socket to tell that a held response has drained", async () => {
+  it("lets a full socket report that a delayed response has drained", async () => {
     const gate = testHooks();
     const drained = deferred();
     let drains = 0;
@@ -150,7 +150,7 @@ describe("holdResponse", () => {
     expect(drains).toBe(1);
   });
 
-  it("ignores the implicit heads that old middleware sends while res._header is empty", async () => {
+  it("ignores the implicit headers that old middleware sends while res._header is empty", async () => {
     const gate = testHooks();
     const { port } = await serveDelayed(gate, (_req, res) => {
       res.statusCode = 201;
@@ -166,7 +166,7 @@ describe("holdResponse", () => {
     expect(await answer).toMatchObject({ status: 201, body: Buffer.from("ab") });
   });
 
-  it("lets informational responses through while the final one is held", async () => {
+  it("lets informational responses through while the final one is delayed", async () => {
     const gate = testHooks();
     const { port } = await serveDelayed(gate, (_req, res) => {
       res.writeContinue();
@@ -184,7 +184,7 @@ describe("holdResponse", () => {
     await client.until(/HTTP\/1\.1 200 OK[^]*hello/);
   });
 
-  it("keeps the order of pipelined responses, whichever gate opens first", async () => {
+  it("keeps the order of pipelined responses, whichever is released first", async () => {
     const gates = [testHooks(), testHooks()];
     let n = 0;
     const { port } = await serve((_req, res) => {
@@ -202,7 +202,7 @@ describe("holdResponse", () => {
     expect(text.match(/answer \d/g)).toEqual(["answer 0", "answer 1", "answer 2"]);
   });
 
-  it("calls the callbacks of a held write and end in their order", async () => {
+  it("calls the callbacks of a delayed write and end in their order", async () => {
     const gate = testHooks();
     const order: string[] = [];
     const done = deferred();
@@ -225,7 +225,7 @@ describe("holdResponse", () => {
     expect(order).toEqual(["write", "write 2", "finish", "end"]);
   });
 
-  it("calls the callback of a held end(callback) without a body", async () => {
+  it("calls the callback of a delayed end(callback) without a body", async () => {
     const gate = testHooks();
     const done = deferred();
     const { port } = await serveDelayed(gate, (_req, res) => void res.end(() => done.resolve()));
@@ -236,7 +236,7 @@ describe("holdResponse", () => {
     expect((await answer).headers["content-length"]).toBe("0");
   });
 
-  it("asks both gates where it is mounted twice", async () => {
+  it("calls the hooks of both if it is mounted twice", async () => {
     const first = testHooks({ cookie: "first=1" });
     const second = testHooks({ cookie: "second=2" });
     const { port } = await serve((_req, res) => {
