@@ -7,7 +7,7 @@ import { memoryStore } from "./stores/memory.ts";
 
 const MINUTE = 60_000;
 
-/** A collector over a store that forgets as many as it is told to, one answer after the other. */
+/** Creates a collector. Its store removes as many sessions as the list says, one reply after the other. */
 function setup(answers: (number | Error | Promise<number>)[], storeTimeout = 5000) {
   const time = { now: START, elapsed: 0 };
   const limits: number[] = [];
@@ -34,7 +34,7 @@ describe("createCollector", () => {
     const { limits, collector } = setup([500, 500, 499]);
     collector.runIfDue();
     await collector.stop();
-    // stop() ends after the batch under way.
+    // stop() waits for the current batch.
     expect(limits).toEqual([500]);
 
     const other = setup([500, 500, 499]);

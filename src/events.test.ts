@@ -2,7 +2,7 @@ import { setImmediate as nextTurn } from "node:timers/promises";
 import { describe, expect, it } from "vitest";
 import { createEmitter, type SessionEvents } from "./events.ts";
 
-/** What `act` has the process warn of. */
+/** Returns the warnings that the process emits during `act`. */
 async function warningsOf(act: () => unknown): Promise<Error[]> {
   const warnings: Error[] = [];
   const listener = (warning: Error) => warnings.push(warning);

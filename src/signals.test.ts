@@ -79,7 +79,7 @@ describe("session.signal", () => {
   });
 
   describe("session.signal while the subscription is lost", () => {
-    /** A store in another process: what happens there is heard only when the test tells of it. */
+    /** A store in another process. Its notifications arrive only when the test sends them. */
     async function remote(sessions = 1) {
       vi.useFakeTimers();
       const backend = memoryStore();

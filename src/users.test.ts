@@ -160,7 +160,7 @@ describe("sessions.revokeAll, where the store fails for one", () => {
     const shop = site({ faults: { delete: () => (++calls === 1 ? "error" : "ok") } });
     for (let i = 0; i < 3; i++) await signIn(shop, "ada");
     await expect(shop.sessions.revokeAll("ada")).rejects.toMatchObject({ code: "ERR_SESSION_STORE" });
-    // The one that could not be deleted goes on: its user was not told that it has ended.
+    // The session that could not be deleted continues, because its user was not notified of an end.
     expect(await shop.sessions.list("ada")).toHaveLength(1);
   });
 
@@ -249,7 +249,7 @@ describe("maxPerUser", () => {
     const shop = site({ maxPerUser: { sessions: 1, whenFull: "refuse" } });
     const visitor = shop.browser();
     await visitor.visit((session) => (session.data["cart"] = ["tea"]));
-    // Between the first look and the second, somebody signs in elsewhere.
+    // A user signs in elsewhere between the first check and the second.
     const elsewhere = site({ store: shop.backend, clock: () => shop.time.now - 1 });
     const { create } = shop.store;
     shop.store.create = async (...args) => {
@@ -271,7 +271,7 @@ describe("maxPerUser", () => {
         const backend = gated(memoryStore({ clock: () => START }));
         const options = { store: backend, clock: () => START, maxPerUser: { sessions: 1, whenFull } };
         const processes = [site(options), site(options), site(options)];
-        // All have counted before any stores.
+        // All processes have counted before one of them stores.
         const held = processes.map(() => backend.hold("create"));
         const signingIn = processes.map((one) => signIn(one, "ada"));
         await Promise.all(held.map(({ arrived }) => arrived));

@@ -28,8 +28,8 @@ describe("readEnvironment", () => {
       trustProxy: false,
       madeKeyIn: undefined,
     });
-    const told = { PORT: "0", HOST: "::1", SECRET_KEY: KEY, SESSION_DIR: "sessions", TRUST_PROXY: "1" };
-    expect(readEnvironment(told, path)).toMatchObject({
+    const settings = { PORT: "0", HOST: "::1", SECRET_KEY: KEY, SESSION_DIR: "sessions", TRUST_PROXY: "1" };
+    expect(readEnvironment(settings, path)).toMatchObject({
       port: 0,
       host: "::1",
       sessionDirectory: "sessions",

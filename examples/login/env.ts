@@ -72,7 +72,7 @@ function read(file: string): string {
     return readFileSync(file, "utf8").replace(/^\uFEFF/, "");
   } catch (error) {
     if (codeOf(error) === "ENOENT") return "";
-    throw new StartError(`${file} can't be read (${codeOf(error)}): mend or remove it`, { cause: error });
+    throw new StartError(`${file} can't be read (${codeOf(error)}): repair or remove it`, { cause: error });
   }
 }
 

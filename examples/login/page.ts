@@ -127,7 +127,7 @@ export function homePage(requestSession: Visitor | SignedIn): Html {
 const NOTHING = html`<p>No cookie was set, and the store was not asked: a visitor costs nothing.</p>
   <p class="quiet">
     If you have just logged out, this is why: your session’s record was deleted from the store, and your browser was
-    told to forget the cookie. A copy of that cookie opens nothing any more.
+    told to delete the cookie. A copy of that cookie is not accepted any more.
   </p>`;
 
 const STALE = html`<p>

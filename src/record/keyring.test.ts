@@ -88,7 +88,7 @@ describe("createKeyring", () => {
     expect(refusal([A, B, Buffer.from(A)])).toThrow(/twice/);
   });
 
-  /** Seeded bytes: a key that is refused in one run is refused in all. */
+  /** Creates bytes from a seed, so that all runs refuse the same keys. */
   const seededBytes = (seed: number) => {
     const random = seededRandom(seed);
     return (size: number) => Buffer.from(Array.from({ length: size }, () => Math.floor(random() * 256)));
@@ -258,7 +258,7 @@ describe("Keyring.encrypt and Keyring.decrypt", () => {
   });
 
   it("use different keys for encryption and for signing", () => {
-    // The signature of an id is an HMAC over it, as the record's key is: they must not be the same bytes.
+    // The signature of an id and its record's key are both HMACs of the id, and must differ.
     const signature = Buffer.from(keyring.sign("id"), "base64url");
     const encrypted = keyring.encrypt("id", plain);
     expect(encrypted.includes(signature.subarray(0, 8))).toBe(false);

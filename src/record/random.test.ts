@@ -3,7 +3,7 @@ import { KEYS } from "../../test/support/stores.ts";
 import { createKeyring } from "./keyring.ts";
 import { freshBytes } from "./random.ts";
 
-/** As two machines that were restored from one snapshot have it: the generator gives both the same. */
+/** Imitates two machines that were restored from one snapshot: the generator returns the same bytes to both. */
 const cloned = vi.hoisted(() => ({ is: false }));
 vi.mock("node:crypto", async (importActual) => {
   const actual = await importActual<typeof import("node:crypto")>();

@@ -21,7 +21,7 @@ describe("randomPart", () => {
     for (let place = 0; place < 21; place++) {
       expect(new Set(parts.map((part) => part[place])).size, `place ${place}`).toBe(64);
     }
-    // Two of the last character's bits are left of 128.
+    // The last character contains two of the 128 bits.
     expect(new Set(parts.map((part) => part[21])).size).toBe(4);
   });
 });
@@ -92,7 +92,7 @@ describe("verifyToken", () => {
   });
 
   it("refuses other cases, other spellings of base64, and percent-encoding", () => {
-    // Of a few tokens, so that "-" and "_" do occur.
+    // Several tokens are used, so that "-" and "_" occur.
     for (const one of Array.from({ length: 50 }, () => signToken(keyring, make()))) {
       const spellings = [
         one.toLowerCase(),
@@ -113,7 +113,7 @@ describe("verifyToken", () => {
   });
 
   it("refuses the spare bits of each part's last character", () => {
-    // "A" and "B" in the 22nd place decode to the same byte: still they are different tokens.
+    // "A" and "B" in the 22nd place decode to the same byte, but the tokens differ.
     for (const end of [22, 44]) {
       const alias = ALPHABET[(ALPHABET.indexOf(text[end]!) & 48) + ((ALPHABET.indexOf(text[end]!) + 1) & 15)]!;
       expect(Buffer.from(text.slice(end - 21, end) + alias, "base64url")).toEqual(

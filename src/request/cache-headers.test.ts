@@ -32,7 +32,7 @@ describe("forbidSharing", () => {
     ["PRIVATE", "PRIVATE"],
     ["public, no-store", "public, no-store"],
     ["no-cache", "no-store"],
-    // These say it of something else.
+    // These directives apply to something else.
     ['private="x-name"', "no-store"],
     ['public, ext="a, private, b"', "no-store"],
     ['ext="\\", no-store, \\""', "no-store"],

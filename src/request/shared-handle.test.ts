@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { KEYS, site } from "../../test/support/stores.ts";
 import type { SessionsOptions } from "../options.ts";
 
-/** Code as CommonJS without "use strict" runs it, where writing to something frozen is silent. */
+/** Runs code like CommonJS without "use strict", where a write to a frozen object is ignored in silence. */
 const sloppy = (code: string): ((session: object) => unknown) =>
   // oxlint-disable-next-line typescript/no-implied-eval -- modules are always strict
   new Function("session", code) as (session: object) => unknown;

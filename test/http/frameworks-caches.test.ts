@@ -8,7 +8,10 @@ beforeEach(() => void vi.spyOn(console, "error").mockReturnValue());
 afterEach(() => void vi.restoreAllMocks());
 
 /** The caching headers of a response, and whether it sets the session's cookie. */
-function told({ headers, setCookies }: Answer): [vary: string | undefined, cacheControl: string | undefined, number] {
+function cachingHeaders({
+  headers,
+  setCookies,
+}: Answer): [vary: string | undefined, cacheControl: string | undefined, number] {
   const own = setCookies.filter((line) => line.startsWith("session="));
   // Express adds Accept to its redirects.
   return [headers.vary?.toLowerCase().replace(/^accept, /, ""), headers["cache-control"], own.length];
@@ -17,41 +20,41 @@ function told({ headers, setCookies }: Answer): [vary: string | undefined, cache
 describe.each(ways)("sojourn for $name tells caches", (way) => {
   it("of a visitor: that a page depends on the cookie if the session was read, and nothing else", async () => {
     const { visitor } = await serve(way);
-    expect(told(await visitor().get("/"))).toEqual(["cookie", undefined, 0]);
-    expect(told(await visitor().get("/untouched"))).toEqual([undefined, undefined, 0]);
-    expect(told(await visitor().get("/logout"))).toEqual(["cookie", undefined, 0]);
-    expect(told(await visitor().get("/public"))).toEqual(["cookie", "public, max-age=60", 0]);
+    expect(cachingHeaders(await visitor().get("/"))).toEqual(["cookie", undefined, 0]);
+    expect(cachingHeaders(await visitor().get("/untouched"))).toEqual([undefined, undefined, 0]);
+    expect(cachingHeaders(await visitor().get("/logout"))).toEqual(["cookie", undefined, 0]);
+    expect(cachingHeaders(await visitor().get("/public"))).toEqual(["cookie", "public, max-age=60", 0]);
   });
 
   it("of a user's session: that it is private, unless the application has set Cache-Control", async () => {
     const { signedIn } = await serve(way);
     const client = await signedIn();
-    expect(told(await client.get("/"))).toEqual(["cookie", "private", 0]);
-    expect(told(await client.get("/", { method: "HEAD" }))).toEqual(["cookie", "private", 0]);
-    expect(told(await client.get("/add?k=a"))).toEqual(["cookie", "private", 0]);
-    expect(told(await client.get("/redirect?step=1"))).toEqual(["cookie", "private", 0]);
-    expect(told(await client.get("/untouched"))).toEqual([undefined, undefined, 0]);
-    expect(told(await client.get("/public"))).toEqual(["cookie", "public, max-age=60", 0]);
-    expect(told(await client.get("/vary"))).toEqual(["accept-encoding, cookie", "private", 0]);
+    expect(cachingHeaders(await client.get("/"))).toEqual(["cookie", "private", 0]);
+    expect(cachingHeaders(await client.get("/", { method: "HEAD" }))).toEqual(["cookie", "private", 0]);
+    expect(cachingHeaders(await client.get("/add?k=a"))).toEqual(["cookie", "private", 0]);
+    expect(cachingHeaders(await client.get("/redirect?step=1"))).toEqual(["cookie", "private", 0]);
+    expect(cachingHeaders(await client.get("/untouched"))).toEqual([undefined, undefined, 0]);
+    expect(cachingHeaders(await client.get("/public"))).toEqual(["cookie", "public, max-age=60", 0]);
+    expect(cachingHeaders(await client.get("/vary"))).toEqual(["accept-encoding, cookie", "private", 0]);
   });
 
   it("of every response with a cookie: that it must not be stored", async () => {
     const { visitor } = await serve(way);
     const client = visitor();
-    expect(told(await client.get("/two-cookies"))).toEqual(["cookie", "no-store", 1]);
-    expect(told(await client.post("/login"))).toEqual(["cookie", "no-store", 1]);
-    expect(told(await client.get("/logout"))).toEqual(["cookie", "no-store", 1]);
-    expect(told(await visitor().get("/stream"))).toEqual(["cookie", "no-store", 1]);
+    expect(cachingHeaders(await client.get("/two-cookies"))).toEqual(["cookie", "no-store", 1]);
+    expect(cachingHeaders(await client.post("/login"))).toEqual(["cookie", "no-store", 1]);
+    expect(cachingHeaders(await client.get("/logout"))).toEqual(["cookie", "no-store", 1]);
+    expect(cachingHeaders(await visitor().get("/stream"))).toEqual(["cookie", "no-store", 1]);
   });
 
   it("of a response that was not modified: the same as of the full one", async () => {
     const { signedIn } = await serve(way);
     const client = await signedIn();
     const whole = await client.get("/etag");
-    expect(told(whole)).toEqual(["cookie", "private", 0]);
+    expect(cachingHeaders(whole)).toEqual(["cookie", "private", 0]);
     const again = await client.get("/etag", { headers: { "if-none-match": whole.headers.etag! } });
     expect(again).toMatchObject({ status: 304, body: "", headers: { etag: '"ada"' } });
-    expect(told(again)).toEqual(["cookie", "private", 0]);
+    expect(cachingHeaders(again)).toEqual(["cookie", "private", 0]);
   });
 
   it("of an error: that it must not be stored, or is private", async () => {
@@ -70,7 +73,7 @@ describe.each(ways)("sojourn for $name tells caches", (way) => {
     await stage.gate("a").reached;
     await client.get("/logout");
     stage.gate("a").open();
-    expect(told(await slow)).toEqual(["cookie", "private", 0]);
+    expect(cachingHeaders(await slow)).toEqual(["cookie", "private", 0]);
   });
 });
 
@@ -98,7 +101,7 @@ describe.each(ways)("sojourn for $name", (way) => {
     const { signedIn, calls } = await serve(way, { lazy: true });
     const client = await signedIn();
     const { total } = calls;
-    expect(told(await client.get("/untouched"))).toEqual([undefined, undefined, 0]);
+    expect(cachingHeaders(await client.get("/untouched"))).toEqual([undefined, undefined, 0]);
     expect(calls.total).toBe(total);
   });
 

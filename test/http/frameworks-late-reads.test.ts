@@ -13,7 +13,7 @@ import { createGate } from "../support/http/stage.ts";
 const HOUR = 3_600_000;
 const LATE = "begun\nERR_SESSION_HEADERS_SENT";
 
-describe.each(ways)("sojourn for $name and a session first looked at while the body streams", (way) => {
+describe.each(ways)("sojourn for $name and a session that is first read while the body streams", (way) => {
   it("throws, for visitors too, because the caching headers were sent already", async () => {
     const { visitor, signedIn } = await serve(way);
     for (const client of [visitor(), await signedIn()]) {
@@ -40,12 +40,12 @@ describe.each(ways)("sojourn for $name and a session first looked at while the b
   });
 
   // The first byte was written, and waits for the store together with the headers, so these can still be changed.
-  it.runIf(way.detectsLateChanges)("is in time while the response is held", async () => {
-    const { signedIn, clock, detectsLateChanges } = await serve(way);
+  it.runIf(way.detectsLateChanges)("is in time while the response is delayed", async () => {
+    const { signedIn, clock, holds } = await serve(way);
     const client = await signedIn();
     clock.ahead = HOUR;
     const gate = createGate();
-    detectsLateChanges.touch = gate;
+    holds.touch = gate;
     const asking = client.get("/late-look");
     await gate.reached;
     gate.open();

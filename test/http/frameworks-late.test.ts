@@ -101,13 +101,13 @@ describe("sojourn for Express, after the response", () => {
   const attempts = ["signOut", "signIn", "rotate"] as const;
 
   /** The error of a change of the token after `res.send`, or `undefined` if there is none. */
-  async function afterSending(held: boolean, attempt: (typeof attempts)[number]): Promise<string | undefined> {
+  async function afterSending(isDelayed: boolean, attempt: (typeof attempts)[number]): Promise<string | undefined> {
     const store = memoryStore();
     const sessions = createSessions({ secretKey: SECRET_KEY, store });
     const app = express().use(sojourn(sessions));
     let code: string | undefined;
     app.get("/", (req, res) => {
-      if (held) req.session.data.changed = true;
+      if (isDelayed) req.session.data.changed = true;
       res.send("bye");
       try {
         req.session[attempt]("eve");
@@ -127,7 +127,7 @@ describe("sojourn for Express, after the response", () => {
   });
 
   // Until the store has replied, the session can still be changed, but a requested sign-in is forgotten.
-  it.each(attempts)("refuses %s if it is held", async (attempt) => {
+  it.each(attempts)("refuses %s if the response is delayed", async (attempt) => {
     expect(await afterSending(true, attempt)).toBe("ERR_SESSION_HEADERS_SENT");
   });
 });

@@ -84,12 +84,12 @@ describe.each(ways)("sojourn for $name when the store is out of order", (way: Wa
   it.each(["error", "hang"] as const)("goes on where only extending fails (%s), and says so", async (fault) => {
     const { signedIn, faults, clock, sessions, calls } = await serve(way, { options: PATIENCE });
     const client = await signedIn();
-    const heard: unknown[] = [];
-    sessions.on("error", ({ error }) => heard.push(error));
+    const errors: unknown[] = [];
+    sessions.on("error", ({ error }) => errors.push(error));
     clock.ahead = HOUR;
     faults.touch = fault;
     expect(await client.get("/")).toMatchObject({ status: 200, body: "signed in as ada", setCookies: [] });
-    expect(heard).toEqual([expect.objectContaining({ code: "ERR_SESSION_STORE" })]);
+    expect(errors).toEqual([expect.objectContaining({ code: "ERR_SESSION_STORE" })]);
     faults.touch = "ok";
     await client.get("/");
     await client.get("/");
@@ -174,9 +174,9 @@ describe.each(ways)("sojourn for $name when the client hangs up", (way: Way) => 
     const client = await scene.signedIn();
     for (let round = 0; round < 5; round += 1) {
       const gate = createGate();
-      scene.detectsLateChanges.update = gate;
+      scene.holds.update = gate;
       await hangUp(client, `/add?k=round${round}`, gate.reached);
-      delete scene.detectsLateChanges.update;
+      delete scene.holds.update;
       gate.open();
       // Commits of one session run one after another, so the earlier one is complete after this one.
       await client.get("/count");
@@ -192,7 +192,7 @@ describe.each(ways)("sojourn for $name when the client hangs up", (way: Way) => 
     const scene = await serve(way);
     const client = await scene.signedIn();
     const gate = createGate();
-    scene.detectsLateChanges.delete = gate;
+    scene.holds.delete = gate;
     const ended = new Promise((resolve) => scene.sessions.on("signedOut", resolve));
     await hangUp(client, "/logout", gate.reached);
     gate.open();
@@ -204,19 +204,19 @@ describe.each(ways)("sojourn for $name when the client hangs up", (way: Way) => 
     const scene = await serve(way);
     const client = await scene.signedIn();
     const reading = createGate();
-    scene.detectsLateChanges.read = reading;
+    scene.holds.read = reading;
     await hangUp(client, "/", reading.reached);
-    delete scene.detectsLateChanges.read;
+    delete scene.holds.read;
     reading.open();
 
     await hangUp(client, "/slow?gate=a", scene.stage.gate("a").reached);
     scene.stage.gate("a").open();
 
     const failing = createGate();
-    scene.detectsLateChanges.update = failing;
+    scene.holds.update = failing;
     await hangUp(client, "/add?k=a", failing.reached);
     expect(await client.get("/")).toMatchObject({ status: 200, body: "signed in as ada" });
-    delete scene.detectsLateChanges.update;
+    delete scene.holds.update;
     failing.open();
     expect(await client.get("/count")).toMatchObject({ status: 200 });
   });

@@ -28,7 +28,7 @@ async function listening(listener: Listener, version: 1 | 2): Promise<number> {
   return (server.address() as AddressInfo).port;
 }
 
-/** What a client gets, and whether it takes it for the whole. */
+/** The bytes that a client gets, and whether it considers them complete. */
 async function ask(port: number, version: 1 | 2): Promise<{ status: number; body: string; isWhole: boolean }> {
   if (version === 1) {
     let [status, body, isWhole] = [0, "", true];
@@ -54,7 +54,7 @@ async function ask(port: number, version: 1 | 2): Promise<{ status: number; body
   return { status, body, isWhole };
 }
 
-/** Changes the session after the head, without saving it. */
+/** Changes the session after the headers, without saving it. */
 async function late(res: ServerResponse, session: Session, length: boolean): Promise<void> {
   expect(session.isNew).toBe(true);
   if (length) res.setHeader("content-length", 100);
@@ -85,14 +85,14 @@ describe.each(cases)(
       ["that ends the response", (res) => void res.end("sorry\n")],
       ["that does nothing", () => undefined],
     ])("lets the client tell that a response was cut, by an error handler %s", async (_, handle) => {
-      const told: unknown[] = [];
+      const errors: unknown[] = [];
       const onError = (error: unknown, _req: unknown, res: ServerResponse) => {
-        told.push(error);
+        errors.push(error);
         handle(res);
       };
       const app = onNode(site().sessions, (_req, res, session) => late(res, session, length), { onError });
       expect(await ask(await listening(app, version), version)).toMatchObject({ isWhole: false });
-      expect(told).toEqual([expect.objectContaining({ code: "ERR_SESSION_HEADERS_SENT" })]);
+      expect(errors).toEqual([expect.objectContaining({ code: "ERR_SESSION_HEADERS_SENT" })]);
     });
 
     it.each([
@@ -129,7 +129,7 @@ describe.each(cases)(
   },
 );
 
-/** A body in the middle of which the session is looked at for the first time. */
+/** Creates a body that first reads the session in its middle. */
 function lateLook(session: Session): ReadableStream<Uint8Array> {
   let n = 0;
   return new ReadableStream({

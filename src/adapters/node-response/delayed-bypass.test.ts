@@ -8,7 +8,7 @@ const GET = "GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
 
 type Call = (res: ServerResponse) => unknown;
 
-/** Answers with a response that is held until `open`, and gives all bytes that came. */
+/** Sends a response that is delayed until `open`, and returns all bytes that arrived. */
 async function bytesOf(handle: (res: ServerResponse, open: () => void) => void): Promise<string> {
   const server = createServer((_req, res) => {
     let open!: () => void;
@@ -35,7 +35,7 @@ const bypasses: [string, Call][] = [
   ["flushHeaders()", (res) => ServerResponse.prototype.flushHeaders.call(res)],
 ];
 
-describe.each(bypasses)("a held response, written to past its own methods by %s of the prototype", (_name, call) => {
+describe.each(bypasses)("a delayed response, if a program calls %s of the prototype", (_name, call) => {
   const failing = (res: ServerResponse) => {
     try {
       call(res);

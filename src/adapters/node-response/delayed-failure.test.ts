@@ -15,10 +15,10 @@ describe("delayResponse, if beforeHeaders rejects", () => {
     const ports = new Set<number | undefined>();
     const { port } = await serve((req, res) => {
       ports.add(req.socket.remotePort);
-      const gate = testHooks({ onFailure: () => void res.writeHead(503).end("down") });
-      delayResponse(res, gate);
+      const hooks = testHooks({ onFailure: () => void res.writeHead(503).end("down") });
+      delayResponse(res, hooks);
       res.end("success");
-      gate.break(broken);
+      hooks.break(broken);
     });
     for (let i = 0; i < 3; i++)
       expect(await ask(port, { agent })).toMatchObject({ status: 503, body: Buffer.from("down") });
@@ -27,11 +27,11 @@ describe("delayResponse, if beforeHeaders rejects", () => {
 
   it("answers 500 even if the error handler sets no status", async () => {
     const { port } = await serve((_req, res) => {
-      const gate = testHooks({ onFailure: () => void res.end("down") });
-      delayResponse(res, gate);
+      const hooks = testHooks({ onFailure: () => void res.end("down") });
+      delayResponse(res, hooks);
       res.statusMessage = "Success";
       res.writeHead(200).end("success");
-      gate.break(broken);
+      hooks.break(broken);
     });
     expect(await ask(port)).toMatchObject({
       status: 500,
@@ -42,10 +42,10 @@ describe("delayResponse, if beforeHeaders rejects", () => {
 
   it("answers 500 if the error handler runs late and sets no status", async () => {
     const { port } = await serve((_req, res) => {
-      const gate = testHooks({ onFailure: () => void setImmediate(() => res.end("down")) });
-      delayResponse(res, gate);
+      const hooks = testHooks({ onFailure: () => void setImmediate(() => res.end("down")) });
+      delayResponse(res, hooks);
       res.end("success");
-      gate.break(broken);
+      hooks.break(broken);
     });
     expect(await ask(port)).toMatchObject({ status: 500, body: Buffer.from("down") });
   });
@@ -53,7 +53,7 @@ describe("delayResponse, if beforeHeaders rejects", () => {
   it.each([false, true])(
     "unpipes the body of a refused response, and lets the error handler pipe one (compressed: %s)",
     async (compressed) => {
-      // It says a little and then nothing more, so that no leftover of it wakes anybody.
+      // It sends a little and then nothing, so that no later chunk has an effect.
       const source = new Readable({ read() {} });
       source.push(SMALL);
       const { port } = await serve((req, res) => {
@@ -61,12 +61,12 @@ describe("delayResponse, if beforeHeaders rejects", () => {
           expect(source.listenerCount("data")).toBe(0);
           Readable.from([LARGE, SMALL]).pipe(res);
         };
-        const gate = testHooks({ onFailure });
-        delayResponse(res, gate);
+        const hooks = testHooks({ onFailure });
+        delayResponse(res, hooks);
         if (compressed) Reflect.apply(compression(), undefined, [req, res, () => {}]);
         res.setHeader("Content-Type", "text/plain");
         source.pipe(res);
-        void gate.asked.then(() => gate.break(broken));
+        void hooks.called.then(() => hooks.break(broken));
       });
       const answer = await ask(port, { headers: { "Accept-Encoding": "gzip", Connection: "keep-alive" } });
       expect(answer.status).toBe(500);
@@ -80,11 +80,11 @@ describe("delayResponse, if beforeHeaders rejects", () => {
     const run = async (res: ServerResponse) => {
       res.on("error", (error) => errors.push(error));
       const failed = deferred();
-      const gate: ReturnType<typeof testHooks> & ResponseHooks = testHooks({ onFailure: () => failed.resolve() });
-      gate.beforeFailure = () => void res.setHeader("cache-control", "no-store");
-      delayResponse(res, gate);
+      const hooks: ReturnType<typeof testHooks> & ResponseHooks = testHooks({ onFailure: () => failed.resolve() });
+      hooks.beforeFailure = () => void res.setHeader("cache-control", "no-store");
+      delayResponse(res, hooks);
       res.write("success");
-      gate.break(broken);
+      hooks.break(broken);
       await failed.promise;
       expect(res.write("late")).toBe(false);
       res.end("late end");
@@ -109,10 +109,10 @@ describe("delayResponse, if beforeHeaders rejects", () => {
         failures.push(error);
         res.end("down");
       };
-      const gate = testHooks({ onFailure });
-      delayResponse(res, gate);
+      const hooks = testHooks({ onFailure });
+      delayResponse(res, hooks);
       res.writeHead(99).end("success");
-      gate.open();
+      hooks.open();
     });
     expect(await ask(port)).toMatchObject({ status: 500, body: Buffer.from("down") });
     expect(failures).toEqual([expect.objectContaining({ code: "ERR_HTTP_INVALID_STATUS_CODE" })]);
@@ -137,13 +137,13 @@ describe("delayResponse, if the client disconnects", () => {
     "works if the client disconnects while the response is delayed, compression: %s",
     async (place) => {
       for (const outcome of ["open", "break"] as const) {
-        const gate = testHooks();
+        const hooks = testHooks();
         const left = deferred();
         const app = express();
         if (place === "before") app.use(compression());
         app.use((_req, res, next) => {
           res.on("close", left.resolve);
-          delayResponse(res, gate);
+          delayResponse(res, hooks);
           next();
         });
         if (place === "after") app.use(compression());
@@ -151,13 +151,13 @@ describe("delayResponse, if the client disconnects", () => {
         app.get("/", (_req, res) => void source.pipe(res.type("text/plain")));
         const { port } = await serve(app);
         const client = dial(port, "GET / HTTP/1.1\r\nHost: localhost\r\nAccept-Encoding: gzip\r\n\r\n");
-        await gate.asked;
+        await hooks.called;
         client.socket.destroy();
         await left.promise;
         const uncaught: unknown[] = [];
         const note = (error: unknown) => uncaught.push(error);
         process.on("uncaughtException", note).on("unhandledRejection", note);
-        gate[outcome](new Error("store is down"));
+        hooks[outcome](new Error("store is down"));
         await settle(port);
         process.off("uncaughtException", note).off("unhandledRejection", note);
         expect(uncaught).toEqual([]);
