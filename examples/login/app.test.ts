@@ -103,7 +103,7 @@ describe("GET /", () => {
       const { store, browser } = setUp();
       const { response, text } = await browser(cookie).fetch("/");
       expect(text).toContain("You are not logged in");
-      expect(text).toContain("it opens nothing");
+      expect(text).toContain("it is not valid");
       expect(response.headers.get("set-cookie")).toBeNull();
       expect(store.calls.total).toBe(0);
     },

@@ -124,20 +124,20 @@ export function homePage(requestSession: Visitor | SignedIn): Html {
   );
 }
 
-const NOTHING = html`<p>No cookie was set, and the store was not asked: a visitor costs nothing.</p>
+const NOTHING = html`<p>No cookie was set, and the store was not used: a visitor costs nothing.</p>
   <p class="quiet">
     If you have just logged out, this is why: your session’s record was deleted from the store, and your browser was
     told to delete the cookie. A copy of that cookie is not accepted any more.
   </p>`;
 
 const STALE = html`<p>
-  Your browser sent a session cookie, but it opens nothing: that session has ended, or another server made the cookie.
-  So you are a visitor, and no new cookie was set.
+  Your browser sent a session cookie, but it is not valid: that session has ended, or another server set the cookie. So
+  you are a visitor, and no new cookie was set.
 </p>`;
 
 const BEGUN = html`<p>
-  Your browser got a cookie with a new token, and the store a record with your name in it. Any token from before you
-  logged in opens nothing now.
+  Your browser got a cookie with a new token, and the store a record with your name in it. A token from before you
+  logged in is not valid any more.
 </p>`;
 
 const RETURNED = html`<p>

@@ -33,7 +33,7 @@ export function deferred<T = void>() {
   return { promise, resolve, reject };
 }
 
-/** A gate that the test opens: `called` tells that a response waits at it. */
+/** Hooks that delay a response until the test calls `open`. `called` is fulfilled when a response waits. */
 export function testHooks(options: { open?: boolean; cookie?: string; onFailure?: (error: unknown) => void } = {}) {
   const called = deferred<ServerResponse>();
   const stored = deferred();
@@ -81,7 +81,7 @@ export async function serve(listener: RequestListener): Promise<{ port: number; 
   return { port: address.port, server };
 }
 
-/** A server with one handler behind `hooks`. */
+/** Starts a server with one handler, whose response `hooks` delay. */
 export function serveDelayed(hooks: ResponseHooks, handler: RequestListener) {
   return serve((req, res) => {
     delayResponse(res, hooks);
