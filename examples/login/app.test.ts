@@ -50,7 +50,7 @@ describe("GET /", () => {
     expect(response.status).toBe(200);
     expect(text).toContain(">You are not logged in<");
     expect(text).toContain('href="/login"');
-    expect(text).toContain("No cookie was set, and the store was not asked");
+    expect(text).toContain("No cookie was set, and the store was not used");
     expect(response.headers.get("set-cookie")).toBeNull();
     expect(store.calls.total).toBe(0);
   });
