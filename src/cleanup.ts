@@ -1,7 +1,7 @@
 import { SessionError } from "./errors.ts";
 import type { Emitter } from "./events.ts";
 import type { SessionStore } from "./store.ts";
-import { Deadline } from "./waiting.ts";
+import { Deadline } from "./deadline.ts";
 
 const INTERVAL_MS = 60_000;
 /** The interval grows up to this while the store fails: a call that never ends may occupy a connection. */

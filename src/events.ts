@@ -1,3 +1,5 @@
+import { namesOf } from "./checks.ts";
+import { warn } from "./warnings.ts";
 import type { Client } from "./record/record.ts";
 
 /** The properties of every event of a session. The id is the public one; events never contain a token. */
@@ -25,9 +27,12 @@ export interface SessionEvents {
   replayed: SessionEvent & { readonly client?: Client | undefined; readonly presentedBy?: Client | undefined };
   /** A request presented the token of a session that is past its absolute timeout. */
   expired: SessionEvent;
-  /** A request's changes were dropped, because meanwhile the session had ended or its token was replaced. */
-  dropped: SessionEvent & { readonly reason: "ended" | "superseded" };
-  /** Work without a waiting request failed: a touch, a check of a signal, or the deletion of expired sessions. */
+  /**
+   * A request's changes were dropped: its session had ended, its token had been replaced meanwhile, or they came after the
+   * response and were not saved.
+   */
+  dropped: SessionEvent & { readonly reason: "ended" | "superseded" | "late" };
+  /** Something failed without a request to tell it to: a touch, or the collection of expired sessions. */
   error: { readonly id?: string | undefined; readonly error: unknown };
 }
 
@@ -38,17 +43,17 @@ export interface Emitter {
   emit<Name extends keyof SessionEvents>(name: Name, event: SessionEvents[Name]): void;
 }
 
-const EVENT_NAMES: readonly (keyof SessionEvents)[] = [
-  "created",
-  "signedIn",
-  "rotated",
-  "signedOut",
-  "revoked",
-  "replayed",
-  "expired",
-  "dropped",
-  "error",
-];
+const EVENT_NAMES = namesOf<keyof SessionEvents>({
+  created: true,
+  signedIn: true,
+  rotated: true,
+  signedOut: true,
+  revoked: true,
+  replayed: true,
+  expired: true,
+  dropped: true,
+  error: true,
+});
 
 /** Copies and freezes an event and the clients in it, so that no listener can change them. Errors are not copied. */
 function freezeEvent<Event extends object>(event: Event): Event {
@@ -60,27 +65,26 @@ function freezeEvent<Event extends object>(event: Event): Event {
 }
 
 export function createEmitter(): Emitter {
-  const listeners = new Map<string, Set<(event: never) => void>>();
+  // Wrapped: a listener may be there twice.
+  const listeners = new Map<string, Set<{ readonly listener: (event: never) => void }>>();
   return {
     on(name, listener) {
       if (!EVENT_NAMES.includes(name))
         throw new TypeError(`No event is called ${name}; there are ${EVENT_NAMES.join(", ")}`);
       if (typeof listener !== "function") throw new TypeError("A listener must be a function");
       const set = listeners.get(name) ?? new Set();
-      listeners.set(name, set.add(listener));
-      return () => void set.delete(listener);
+      const subscription = { listener };
+      listeners.set(name, set.add(subscription));
+      return () => void set.delete(subscription);
     },
     emit(name, given) {
       // All listeners get the same object.
       const event = freezeEvent(given);
-      for (const listener of listeners.get(name) ?? []) {
-        // An error of a listener must neither fail the request nor stay unnoticed.
+      for (const { listener } of listeners.get(name) ?? []) {
+        // A listener's mistake must not fail the request that it listens to, nor go unheard.
         const warnOfFailure = (error: unknown) => {
           const description = error instanceof Error ? (error.stack ?? error.message) : String(error);
-          process.emitWarning(`A listener of "${name}" failed: ${description}`, {
-            type: "SojournWarning",
-            code: "SOJOURN_LISTENER",
-          });
+          warn("SOJOURN_LISTENER", `A listener of "${name}" failed: ${description}`);
         };
         try {
           const done = (listener as (event: unknown) => unknown)(event);

@@ -1,8 +1,9 @@
 import { setMaxListeners } from "node:events";
 import { SessionError } from "./errors.ts";
 import { loadLatest } from "./record/load.ts";
-import type { Context } from "./request/request-session.ts";
-import { forEach, Deadline } from "./waiting.ts";
+import type { Context } from "./context.ts";
+import { forEach } from "./concurrency.ts";
+import { Deadline } from "./deadline.ts";
 
 /** The interval of checks while the store sends no notifications, and the longest interval in any case. */
 const POLL_MS = 1000;
@@ -45,7 +46,7 @@ interface Watch {
  * back. Expiry, and an end whose notification was lost, is found by checks: at the beginning, at the known expiry, and
  * every 30 seconds.
  */
-export function createLiveHandles(context: Omit<Context, "live" | "moves">): LiveHandles {
+export function createLiveHandles(context: Omit<Context, "live" | "moves" | "collector">): LiveHandles {
   const { store, emitter, now } = context;
   const watches = new Map<string, Watch>();
   let unsubscribe: (() => void) | undefined;

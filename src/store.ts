@@ -89,9 +89,10 @@ export interface SessionStore {
   readLatest?(id: string): Promise<StoredSession | undefined>;
 
   /**
-   * Capability: notifies every process that shares the store, soon, of each live session that `delete` has ended.
-   * Returns the function that unsubscribes, which is idempotent. Notifications are missed while a connection is lost,
-   * which `listening(false)` reports, so a listener must not rely on them alone.
+   * Capability: tells, soon and in every process that shares the store, of each live session that `delete` has ended.
+   * Each call is a subscription of its own, also with a listener that is subscribed already; the function that it gives
+   * ends that subscription alone, and is idempotent. What happens while a connection is down goes unheard, which is told:
+   * listeners must not rely on hearing alone.
    */
   subscribe?(listener: StoreListener): () => void;
 

@@ -2,10 +2,11 @@ import { SessionError } from "./errors.ts";
 import { endIfUnchanged } from "./lifecycle/end.ts";
 import { lastSeenAt } from "./lifecycle/timeouts.ts";
 import { loadedRecord, type Client, type LoadedRecord } from "./record/record.ts";
-import type { SessionStore, StoredSession } from "./store.ts";
-import { readLatest } from "./stores/shared/capabilities.ts";
-import type { Context } from "./request/request-session.ts";
-import { forEach, Deadline } from "./waiting.ts";
+import type { StoredSession } from "./store.ts";
+import { requireCapability, readLatest } from "./capabilities.ts";
+import type { Context } from "./context.ts";
+import { forEach } from "./concurrency.ts";
+import { Deadline } from "./deadline.ts";
 
 /** One of a user's sessions, as `sessions.list` shows it. */
 export interface SessionInfo {
@@ -33,22 +34,7 @@ export interface UserLimit {
   readonly whenFull: "evict" | "refuse";
 }
 
-/**
- * Returns a capability of the store.
- *
- * @throws {TypeError} if the store lacks it.
- */
-export function requireCapability<Name extends "idsOfUser" | "all">(
-  store: SessionStore,
-  name: Name,
-  what: string,
-): NonNullable<SessionStore[Name]> {
-  const method = store[name];
-  if (!method) throw new TypeError(`${what} needs a store with ${name}(); this one has none`);
-  return method.bind(store) as NonNullable<SessionStore[Name]>;
-}
-
-/** One of a user's sessions, as it was read. */
+/** A session of a user as it was read. */
 interface LiveSession {
   readonly id: string;
   readonly loaded: LoadedRecord;
@@ -103,9 +89,9 @@ function describeSession(context: Context, id: string, { record, expiresAt }: Lo
   };
 }
 
-/** Ends one session. Returns `true` if it was live and this call ended it. */
-export function revoke(context: Context, id: string): Promise<boolean> {
-  return end(context, id, () => true);
+/** Ends one session, if it is this user's. `true` if it was live and this call ended it. */
+export function revoke(context: Context, id: string, userId: string | undefined): Promise<boolean> {
+  return end(context, id, (its) => userId === undefined || its === userId);
 }
 
 /**
@@ -147,16 +133,16 @@ async function end(
 export async function revokeAll(context: Context, userId: string, except: string | undefined): Promise<number> {
   const idsOfUser = requireCapability(context.store, "idsOfUser", "revoking a user's sessions");
   const ids = await new Deadline(context.storeTimeout).run("list", () => idsOfUser(userId));
-  const exempt = [except, storedUnder(context, except)];
+  const spared = [except, storedIdOf(context, except)];
   return revokeEach(
-    ids.filter((id) => !exempt.includes(id)),
-    // Somebody who can write to the store may have put another user's session under this user: that one stays.
+    ids.filter((id) => !spared.includes(id)),
+    // Not even where whoever can write to the store has put another's session under this user.
     (id) => end(context, id, (its) => its === userId),
   );
 }
 
-/** The id under which a session is still stored, while the request that signs it in has its new id already. */
-export function storedUnder(context: Context, id: string | undefined): string | undefined {
+/** The id under which a session is stored whose new one was given to a request that has signed in and not ended yet. */
+export function storedIdOf(context: Context, id: string | undefined): string | undefined {
   return id === undefined ? undefined : (context.moves.get(id) ?? id);
 }
 
@@ -179,7 +165,7 @@ export async function revokeEverything(context: Context): Promise<number> {
   // A walk may miss a session that is updated meanwhile, so it is repeated until it finds nothing.
   for (let before = -1; before < ended;) {
     before = ended;
-    ended += await revokeEach(all(), (id) => revoke(context, id));
+    ended += await revokeEach(all(), (id) => revoke(context, id, undefined));
   }
   return ended;
 }

@@ -1,50 +1,54 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
-import type { Session } from "../session.ts";
+import { expectFramework } from "../request/frameworks.ts";
 import type { Sessions } from "../sessions.ts";
+import {
+  ADAPTER_OPTIONS,
+  claimResponse,
+  resolveAdapterOptions,
+  sessionFactory,
+  type AdapterOptions,
+} from "./adapter.ts";
 import { storeBeforeHeaders, setFailureHeaders } from "./node-response/store-before-headers.ts";
-import { claimResponse, resolveAdapterOptions, type AdapterOptions } from "./adapter.ts";
-
-declare global {
-  // oxlint-disable-next-line typescript/no-namespace -- the place that Express gives for this
-  namespace Express {
-    interface Request {
-      /** The session. `sessions.of(req)` returns the same one, typed by its data. */
-      session: Session;
-    }
-  }
-}
 
 type Next = (error?: unknown) => void;
 
 /**
- * Creates middleware for Express 5 and 4, and for other frameworks that call `(req, res, next)`. It sets `req.session`.
+ * Middleware for Express 5 and 4, and for other frameworks that call `(req, res, next)`. `req.session` is the session. It
+ * is stored before the first byte of the response leaves. Errors of reading and storing go to `next(error)`.
  *
- * The session is read before the handlers, and stored before the first byte of the response is sent. An error goes to
- * `next(error)`: `ERR_SESSION_STORE` if the session could not be read or stored.
+ * `import "sojourn/express/types"` declares `req.session` for TypeScript.
  *
  * @example
- * app.use(sojourn(sessions));
- * app.get("/", (req, res) => res.send(`Hello ${req.session.data.username ?? "visitor"}`));
+ * app.use(sessionMiddleware(sessions));
+ * app.get("/", (req, res) => res.send(`Hello ${req.session.data.username ?? "stranger"}`));
  *
- * @throws {TypeError} for an unknown option.
+ * @throws TypeError for anything but what `createSessions` made, and in another framework.
  */
-export function sojourn<Data extends object, Request extends IncomingMessage = IncomingMessage>(
+export function sessionMiddleware<Data extends object, Request extends IncomingMessage = IncomingMessage>(
   sessions: Sessions<Data>,
   options: AdapterOptions<Request> = {},
 ): (req: Request, res: ServerResponse, next: Next) => void {
-  const prepare = resolveAdapterOptions(options);
+  const beginSession = sessionFactory(sessions, "sessionMiddleware");
+  const prepare = resolveAdapterOptions<Request, AdapterOptions<Request>>(
+    "sessionMiddleware",
+    options,
+    ADAPTER_OPTIONS,
+  );
   return (req, res, next) => {
-    const session = sessions.of(req);
+    if (typeof next !== "function" || typeof res?.setHeader !== "function") {
+      expectFramework("express", "sessionMiddleware", req);
+    }
+    const session = beginSession(req);
     (req as { session?: unknown }).session = session;
-    const isOutermost = claimResponse(session);
+    const isOutermost = claimResponse(session, res);
     const proceed = () => {
-      if (isOutermost) storeBeforeHeaders(sessions, session, res, next);
+      if (isOutermost) storeBeforeHeaders(session, res, next);
       next();
     };
     const reading = prepare(session, req);
     if (!reading) return proceed();
     reading.then(proceed, (error: unknown) => {
-      setFailureHeaders(sessions, session, res);
+      setFailureHeaders(session, res);
       next(error);
     });
   };

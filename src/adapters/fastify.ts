@@ -3,7 +3,17 @@ import type { ResponseHeaders } from "../request/cache-headers.ts";
 import { refuseUsed } from "../request/fetch-response.ts";
 import type { Session } from "../session.ts";
 import type { Sessions } from "../sessions.ts";
-import { claimResponse, resolveAdapterOptions, isBoundToResponse, type AdapterOptions } from "./adapter.ts";
+import { expectFramework } from "../request/frameworks.ts";
+import {
+  ADAPTER_OPTIONS,
+  claimResponse,
+  concludeSession,
+  describesResponse,
+  resolveAdapterOptions,
+  sessionFactory,
+  type AdapterOptions,
+} from "./adapter.ts";
+import { finishBeforeEnd } from "./node-response/finish.ts";
 import { abortOnDestroy } from "./node-response/abort.ts";
 
 declare module "fastify" {
@@ -14,25 +24,29 @@ declare module "fastify" {
 }
 
 /**
- * Creates a plugin for Fastify 5. It adds `request.session` to every route of the instance on which it is registered.
- *
- * The session is read in the `onRequest` hook, and stored in the `onSend` hook, before the headers are sent. An error
- * goes to the error handler: `ERR_SESSION_STORE` if the session could not be read or stored. A hijacked reply has no
- * `onSend` hook: call `session.save()` there.
+ * A plugin for Fastify 5. `request.session` is the session in every route of the instance that it was registered on. It is
+ * stored in the `onSend` hook, before the headers leave. Errors of reading and storing go to the error handler. A hijacked
+ * reply has no `onSend`: call `session.save()` there.
  *
  * @example
- * app.register(sojourn(sessions));
- * app.get("/", (request) => ({ visits: request.session.data.visits }));
+ * app.register(sessionPlugin(sessions));
+ * app.get("/", async (request) => `Hello ${request.session.data.username ?? "stranger"}`);
  *
- * @throws {TypeError} for an unknown option.
+ * @throws TypeError for anything but what `createSessions` made, and in another framework.
  */
-export function sojourn<Data extends object>(
+export function sessionPlugin<Data extends object>(
   sessions: Sessions<Data>,
   options: AdapterOptions<FastifyRequest> = {},
 ): FastifyPluginCallback {
-  const prepare = resolveAdapterOptions(options);
+  const beginSession = sessionFactory(sessions, "sessionPlugin");
+  const prepare = resolveAdapterOptions<FastifyRequest, AdapterOptions<FastifyRequest>>(
+    "sessionPlugin",
+    options,
+    ADAPTER_OPTIONS,
+  );
   const plugin: FastifyPluginCallback = (app, _options, done) => {
-    // A child instance inherits the property of its parent.
+    expectFramework("fastify", "sessionPlugin", app);
+    // An instance has the properties of those around it.
     const instance = app as { [REGISTERED]?: unknown };
     const isOutermost = instance[REGISTERED] === undefined;
     if (isOutermost ? app.hasRequestDecorator("session") : instance[REGISTERED] !== sessions) {
@@ -41,16 +55,16 @@ export function sojourn<Data extends object>(
     }
     instance[REGISTERED] = sessions;
     app.addHook("onRequest", (request, reply, next) => {
-      const session = sessions.of(request);
-      if (claimResponse(session)) sessions.finishesWith(session, reply.raw);
+      const session = beginSession(request);
+      claimResponse(session, reply.raw);
       const reading = prepare(session, request);
       if (!reading) return next();
       reading.then(() => next(), next);
     });
-    if (isOutermost) decorate(app, sessions);
+    if (isOutermost) decorate(app, beginSession);
     done();
   };
-  // As fastify-plugin does it: the hooks belong to the instance that registers the plugin, not to a child of it.
+  // As fastify-plugin does it: the hooks belong to the instance that registers, not to a child of it.
   return Object.assign(plugin, {
     [Symbol.for("skip-override")]: true,
     [Symbol.for("fastify.display-name")]: "sojourn",
@@ -61,10 +75,13 @@ export function sojourn<Data extends object>(
 /** Where an instance keeps the `Sessions` of its requests. */
 const REGISTERED = Symbol("sojourn.registered");
 
-function decorate<Data extends object>(app: FastifyInstance, sessions: Sessions<Data>): void {
+function decorate<Data extends object>(
+  app: FastifyInstance,
+  beginSession: (request: FastifyRequest) => Session<Data>,
+): void {
   app.decorateRequest("session", {
     getter(this: FastifyRequest) {
-      return sessions.of(this) as unknown as Session;
+      return beginSession(this) as unknown as Session;
     },
     setter() {
       throw new TypeError("request.session can't be replaced; data belong into request.session.data");
@@ -78,16 +95,23 @@ function decorate<Data extends object>(app: FastifyInstance, sessions: Sessions<
     } catch (error) {
       return next(error as Error);
     }
-    const storing = sessions.conclude(sessions.of(request), headersOf(reply));
-    if (!storing) return next(null, body);
-    storing.then(
+    const session = beginSession(request);
+    if (isStream(body)) finishBeforeEnd(session, reply.raw);
+    const stored = concludeSession(session, headersOf(reply));
+    if (!stored) return next(null, body);
+    stored.then(
       () => next(null, body),
       (error: Error) => {
-        for (const name of Object.keys(reply.getHeaders())) if (isBoundToResponse(name)) reply.removeHeader(name);
+        for (const name of Object.keys(reply.getHeaders())) if (describesResponse(name)) reply.removeHeader(name);
         next(error);
       },
     );
   });
+}
+
+/** A payload whose program runs on while it is sent. */
+function isStream(payload: unknown): boolean {
+  return typeof payload === "object" && payload !== null && !(payload instanceof Uint8Array);
 }
 
 function isResponse(payload: unknown): payload is Response {

@@ -1,10 +1,20 @@
 import { SessionError } from "../errors.ts";
 import { answered, hasHead, headToBe } from "../request/fetch-response.ts";
-import { requestSessionOf, type Session } from "../session.ts";
+import type { Session } from "../session.ts";
 import type { Sessions } from "../sessions.ts";
-import { claimResponse, findResponse, resolveAdapterOptions, type AdapterOptions } from "./adapter.ts";
+import {
+  ADAPTER_OPTIONS,
+  claimResponse,
+  failSession,
+  releaseSession,
+  resolveAdapterOptions,
+  findResponse,
+  sessionFactory,
+  type AdapterOptions,
+} from "./adapter.ts";
+import { logSessionError } from "./log.ts";
 
-/** A handler of a server that works with Request and Response. `rest` is what the server passes beside the request. */
+/** A handler of any server that speaks Request and Response. Further arguments of the server follow the session. */
 export type SessionHandler<Data extends object, Rest extends unknown[]> = (
   request: Request,
   session: Session<Data>,
@@ -13,45 +23,55 @@ export type SessionHandler<Data extends object, Rest extends unknown[]> = (
 
 /** The options of {@link sojourn} for fetch handlers. */
 export interface FetchOptions extends AdapterOptions<Request> {
-  /** Creates the response if the session could not be read or stored. Default: plain text with the error's status. */
-  onError?: (error: SessionError, request: Request) => Response | Promise<Response>;
+  /**
+   * Makes the response for a session that could not be read or stored. Default: plain text with the error's status, and
+   * the error on the console.
+   */
+  onError?: ((error: SessionError, request: Request) => Response | Promise<Response>) | undefined;
 }
 
 /**
- * Wraps a handler of Request and Response, so that it gets the session as its second argument.
- *
- * The session is read before the handler and stored after it, before the response is returned. If that fails
- * (`ERR_SESSION_STORE` and the other codes), `onError` creates the response. Other errors of the handler are passed on.
+ * A fetch handler around one that is given a session as well. The session is read before the handler, and stored before
+ * its response is returned. The handler's own errors are passed on.
  *
  * @example
- * const handle = sojourn(sessions, (request, session) => new Response(`Hello ${session.data.username ?? "visitor"}`));
+ * export default {
+ *   fetch: withSession(sessions, (request, session) => new Response(`Hello ${session.data.username ?? "stranger"}`)),
+ * };
  *
- * @throws {TypeError} for an unknown option.
+ * @throws TypeError for anything but what `createSessions` made.
  */
-export function sojourn<Data extends object, Rest extends unknown[] = []>(
+export function withSession<Data extends object, Rest extends unknown[] = []>(
   sessions: Sessions<Data>,
   handler: SessionHandler<Data, Rest>,
   options: FetchOptions = {},
 ): (request: Request, ...rest: Rest) => Promise<Response> {
-  const prepare = resolveAdapterOptions(options, "onError");
-  const { onError = (error: SessionError) => error.getResponse() } = options;
+  const beginSession = sessionFactory(sessions, "withSession");
+  const prepare = resolveAdapterOptions<Request, FetchOptions>("withSession", options, {
+    ...ADAPTER_OPTIONS,
+    onError: true,
+  });
+  const { onError = respondWithError } = options;
   return async (request, ...rest) => {
-    const session = sessions.of(request);
-    const isOutermost = claimResponse(session);
-    const serverResponse = findResponse(rest[0]);
-    if (isOutermost && serverResponse) sessions.finishesWith(session, serverResponse);
+    const session = beginSession(request);
+    const isOutermost = claimResponse(session, findResponse(rest[0]));
     try {
       await prepare(session, request);
       const response = await handler(request, session, ...rest);
       return isOutermost ? await sessions.commit(session, response) : response;
     } catch (error) {
-      requestSessionOf(session).letGo();
+      releaseSession(session);
       if (!(error instanceof SessionError)) throw error;
       const response = await onError(error, request);
       if (!isOutermost || !hasHead(response)) return response;
-      const head = headToBe(response);
-      sessions.concludeFailure(session, head);
-      return answered(response, head.writes);
+      const headers = headToBe(response);
+      failSession(session, headers);
+      return answered(response, headers.writes);
     }
   };
+}
+
+function respondWithError(error: SessionError): Response {
+  logSessionError(error);
+  return error.getResponse();
 }

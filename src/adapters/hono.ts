@@ -1,13 +1,17 @@
 import type { Context, MiddlewareHandler } from "hono";
 import type { ResponseHeaders } from "../request/cache-headers.ts";
+import { expectFramework } from "../request/frameworks.ts";
 import { linkReplacement } from "../request/request.ts";
 import type { Session } from "../session.ts";
 import type { Sessions } from "../sessions.ts";
 import {
+  ADAPTER_OPTIONS,
   claimResponse,
-  findResponse,
+  describesResponse,
+  failSession,
   resolveAdapterOptions,
-  isBoundToResponse,
+  findResponse,
+  sessionFactory,
   type AdapterOptions,
 } from "./adapter.ts";
 
@@ -17,37 +21,35 @@ export interface SessionVariables<Data extends object> {
 }
 
 /**
- * Creates middleware for Hono 4. It sets `c.var.session`.
- *
- * The session is read before the handlers and stored after them, before the response is returned. An error goes to
- * `app.onError`: `ERR_SESSION_STORE` if the session could not be read or stored.
+ * Middleware for Hono 4. `c.var.session` is the session. It is stored before the response is returned. Errors of reading and
+ * storing go to `app.onError`.
  *
  * @example
- * const app = new Hono().use(sojourn(sessions)).get("/", (c) => {
- *   c.var.session.update("visits", (n = 0) => n + 1);
- *   return c.text("Hello");
- * });
+ * const app = new Hono().use(sessionMiddleware(sessions));
+ * app.get("/", (c) => c.text(`Hello ${c.var.session.data.username ?? "stranger"}`));
  *
- * @throws {TypeError} for an unknown option.
+ * @throws TypeError for anything but what `createSessions` made, and in another framework.
  */
-export function sojourn<Data extends object>(
+export function sessionMiddleware<Data extends object>(
   sessions: Sessions<Data>,
   options: AdapterOptions<Context> = {},
 ): MiddlewareHandler<SessionVariables<Data>> {
-  const prepare = resolveAdapterOptions(options);
+  const beginSession = sessionFactory(sessions, "sessionMiddleware");
+  const prepare = resolveAdapterOptions<Context, AdapterOptions<Context>>(
+    "sessionMiddleware",
+    options,
+    ADAPTER_OPTIONS,
+  );
   return async (c, next) => {
-    const session = sessions.of(c.req.raw);
-    const isOutermost = claimResponse(session);
+    if (typeof c.set !== "function" || !c.req?.raw) expectFramework("hono", "sessionMiddleware", c);
+    const session = beginSession(c.req.raw);
+    const isOutermost = claimResponse(session, findResponse(c.env));
     c.set("session", session);
-    if (isOutermost) {
-      followReplacements(c);
-      const serverResponse = findResponse(c.env);
-      if (serverResponse) sessions.finishesWith(session, serverResponse);
-    }
+    if (isOutermost) followReplacements(c);
     try {
       await prepare(session, c);
     } catch (error) {
-      sessions.concludeFailure(session, headersOf(c));
+      failSession(session, headersOf(c));
       throw error;
     }
     await next();
@@ -57,7 +59,7 @@ export function sojourn<Data extends object>(
       response = await sessions.commit(session, c.res);
     } catch (error) {
       resetResponse(c);
-      sessions.concludeFailure(session, headersOf(c));
+      failSession(session, headersOf(c));
       throw error;
     }
     if (response === c.res) return;
@@ -88,8 +90,8 @@ function followReplacements(c: Context): void {
  * Removes the response for the error response, which keeps the headers of earlier middleware (CORS, the request's id).
  */
 function resetResponse(c: Context): void {
-  // Hono would copy these headers to the error response.
-  const names = [...c.res.headers.keys()].filter(isBoundToResponse);
+  // Hono would carry them over.
+  const names = [...c.res.headers.keys()].filter(describesResponse);
   c.res = undefined;
   c.finalized = false;
   for (const name of names) c.header(name, undefined);

@@ -1,4 +1,4 @@
-import { createDecodeError } from "../record/keyring.ts";
+import { createDecodeError, SessionError } from "../errors.ts";
 
 /**
  * Encodes data as JSON. A value that JSON lacks becomes an object with a single key that begins with `$`:
@@ -22,9 +22,8 @@ export type Dictionary = Record<string, unknown>;
 /**
  * Encodes a dictionary.
  *
- * @throws {TypeError} for a value that can't be stored: a function, a symbol, a class instance, a cycle, or a value
- *   that
- *   exceeds the limits. The message names its path.
+ * @throws TypeError naming the path of a value that can't be kept: a function, a symbol, a class instance, a cycle.
+ * SessionError ERR_SESSION_TOO_LARGE for data larger or deeper than the limits: a user's input may have caused it.
  */
 export function encode(data: Dictionary, limits: Limits): string {
   const text = encodeValue(data, "session.data", limits);
@@ -62,10 +61,11 @@ export function decodeValue(text: string): unknown {
   }
 }
 
-function tooLarge(data: Dictionary, limits: Limits): TypeError {
+function tooLarge(data: Dictionary, limits: Limits): SessionError {
   const size = (key: string) => Buffer.byteLength(encodeValue(data[key], key, limits));
   const largest = Object.keys(data).reduce((a, b) => (size(b) > size(a) ? b : a));
-  return new TypeError(
+  return new SessionError(
+    "ERR_SESSION_TOO_LARGE",
     `session.data is larger than limits.bytes (${limits.bytes}); the largest part is ${pathOf("session.data", [largest])} with ${size(largest)} bytes`,
   );
 }
@@ -164,8 +164,8 @@ interface Walk {
   readonly depth: number;
 }
 
-/** Creates the error for a value that `scan` has refused. It walks through the value again and records the path. */
-function explained(value: unknown, walk: Walk): TypeError | undefined {
+/** The error for a value that scan has refused: it goes the same way again and keeps the path. */
+function explained(value: unknown, walk: Walk): TypeError | SessionError | undefined {
   if (typeof value === "function" || typeof value === "symbol") return refused(`a ${typeof value}`, walk);
   if (typeof value !== "object" || value === null) return undefined;
   const kind = kindOf(value);
@@ -178,7 +178,10 @@ function explained(value: unknown, walk: Walk): TypeError | undefined {
     return refused(carrying(value, Object.keys(value)[0]!), walk);
   if (kind === "leaf") return undefined;
   if (walk.ancestors.includes(value)) return refused("a cycle", walk);
-  if (walk.ancestors.length > walk.depth) return refused(`nested deeper than limits.depth (${walk.depth})`, walk);
+  if (walk.ancestors.length > walk.depth) {
+    const path = pathOf(walk.name, walk.path);
+    return new SessionError("ERR_SESSION_TOO_LARGE", `${path} is nested deeper than limits.depth (${walk.depth})`);
+  }
   if (Object.getOwnPropertySymbols(value).length > 0) return refused("an object with a symbol for a key", walk);
   if (kind === "array") {
     if (isMostlyEmpty(value as unknown[])) return refused("an array with more holes than elements", walk);

@@ -7,8 +7,8 @@ import {
   timingSafeEqual,
   type KeyObject,
 } from "node:crypto";
-import { SessionError } from "../errors.ts";
-import { freshBytes } from "./random.ts";
+import { createDecodeError } from "../errors.ts";
+import { freshBytes } from "../random.ts";
 
 /** One secret key, or a list of the current key and the previous keys that are still accepted. */
 export type SecretKey = string | Uint8Array | readonly (string | Uint8Array)[];
@@ -163,10 +163,6 @@ export function createKeyring(secretKey: SecretKey | undefined, cookieName: stri
       return { plain, byPreviousKey: key !== current };
     },
   };
-}
-
-export function createDecodeError(why: string, cause?: unknown): SessionError {
-  return new SessionError("ERR_SESSION_DECODE", `The store's record can't be read: ${why}`, { cause });
 }
 
 function deriveKey(secret: Buffer, cookieName: string): DerivedKey {

@@ -1,8 +1,8 @@
 import type { Keyring } from "./keyring.ts";
 import { loadedRecord, type LoadedRecord } from "./record.ts";
 import type { SessionStore } from "../store.ts";
-import { readLatest } from "../stores/shared/capabilities.ts";
-import type { Deadline } from "../waiting.ts";
+import { readLatest } from "../capabilities.ts";
+import type { Deadline } from "../deadline.ts";
 
 interface RecordSource {
   readonly store: SessionStore;

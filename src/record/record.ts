@@ -1,5 +1,6 @@
 import { BOUNDLESS, decodeValue, encodeValue } from "../changes/codec.ts";
-import { createDecodeError, type Keyring } from "./keyring.ts";
+import { createDecodeError } from "../errors.ts";
+import type { Keyring } from "./keyring.ts";
 import type { Rotation } from "../lifecycle/rotation.ts";
 import type { SessionStore, StoredSession } from "../store.ts";
 import { nextEpoch } from "./token.ts";

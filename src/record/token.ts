@@ -1,6 +1,5 @@
 import { hash } from "node:crypto";
 import type { Keyring } from "./keyring.ts";
-import { freshBytes } from "./random.ts";
 
 /**
  * The content of the client's cookie: `1<id><secret><epoch><signature>`, 81 characters.
@@ -29,11 +28,6 @@ const EPOCH_LIMIT = 2 ** 24;
 
 export function nextEpoch(epoch: number): number {
   return (epoch + 1) % EPOCH_LIMIT;
-}
-
-/** Creates 128 random bits as 22 characters. */
-export function randomPart(): string {
-  return freshBytes(16).toString("base64url");
 }
 
 export function signToken(keyring: Keyring, { id, secret, epoch }: Token): string {

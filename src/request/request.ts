@@ -59,7 +59,7 @@ function isFetch(request: FetchRequest | NodeRequest): request is FetchRequest {
   return typeof (request.headers as { get?: unknown }).get === "function";
 }
 
-type HeaderName = "cookie" | "forwarded" | "x-forwarded-proto" | "origin";
+type HeaderName = "cookie" | "forwarded" | "x-forwarded-proto" | "origin" | "upgrade";
 
 /** Reads a header from any kind of request. */
 export function header(request: AnyRequest, name: HeaderName): string | undefined {
@@ -139,6 +139,23 @@ export function hasBody(request: AnyRequest): boolean {
 
 function signalOf(request: FetchRequest): AbortSignal | undefined {
   return (request as { signal?: AbortSignal }).signal;
+}
+
+/** Names a request's route for a message: its pattern where the framework tells it, else its path without the query. */
+export function routeOf(request: AnyRequest): string {
+  const { method, route, baseUrl, routeOptions } = request as Partial<RoutedRequest>;
+  const inner = innermost(request) as { readonly method?: string; readonly url?: string };
+  const pattern = typeof route?.path === "string" ? `${baseUrl ?? ""}${route.path}` : routeOptions?.url;
+  const path = pattern ?? new URL(inner.url ?? "/", "http://localhost").pathname;
+  return `${method ?? inner.method ?? "GET"} ${path}`;
+}
+
+/** A request of Express, or one of Fastify. */
+interface RoutedRequest {
+  readonly method: string;
+  readonly route: { readonly path?: unknown };
+  readonly baseUrl: string;
+  readonly routeOptions: { readonly url?: string };
 }
 
 /** The host that a request is for. */

@@ -61,7 +61,10 @@ export function testHooks(options: { open?: boolean; cookie?: string; onFailure?
       hooks.failures.push(error);
       options.onFailure?.(error);
     },
-    beforeEnd: () => hooks.checkBeforeEnd?.(),
+    beforeEnd(): Promise<void> | undefined {
+      const error = gate.lastLook?.();
+      return error && Promise.reject(error);
+    },
   };
   return hooks satisfies ResponseHooks;
 }

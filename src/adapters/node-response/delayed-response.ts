@@ -30,11 +30,11 @@ export interface ResponseHooks {
    */
   beforeHeaders(res: ServerResponse): Promise<(() => void) | void> | undefined;
   /**
-   * Called once, synchronously, when the response ends by another call than the one that sent its headers. It checks
-   * for changes that came too late to be stored. If it returns an error, the response is aborted.
+   * Called when the response ends by another call than the one that sent its headers. The last byte waits for the promise.
+   * A failure keeps the response from looking complete.
    */
-  beforeEnd?(): Error | undefined;
-  /** Sets the headers of the error response, after `res` was reset and before `onFailure`. */
+  beforeEnd?(): Promise<void> | undefined;
+  /** Sets the headers of an error response, on the clean one, before `onFailure`. */
   beforeFailure?(): void;
   /**
    * Called if the response can't be sent. If `res.headersSent` is false, `res` was reset, and takes an error response,
@@ -73,7 +73,9 @@ class DelayedResponse {
   private isSocketFull = false;
   private isEnded = false;
   private status = 200;
-  private lateError: unknown;
+  private isEnding = false;
+  /** While the response was held, a later call than the one for its headers has ended it. */
+  private endsLate = false;
   private lock: HeaderLock | undefined;
   private allowStreamWrites: (() => void) | undefined;
 
@@ -134,6 +136,7 @@ class DelayedResponse {
   private write(args: unknown[]): unknown {
     const { res, originals } = this;
     const state = this.state === "open" ? this.callWriteHead() : this.state;
+    if (this.isEnding) return false;
     if (state === "released") return originals.write.apply(res, args);
     // Failed: a compressor mounted after us still writes its buffered bytes. They are discarded.
     if (state === "failed") return true;
@@ -146,16 +149,36 @@ class DelayedResponse {
     const { res, originals } = this;
     const wasOpen = this.state === "open";
     const state = wasOpen ? this.callWriteHead() : this.state;
-    if (!wasOpen && !this.isEnded && state !== "failed") this.lateError = errorBeforeEnd(this.hooks);
+    if (this.isEnding) return res;
     this.isEnded = true;
+    if (state === "released") return wasOpen ? originals.end.apply(res, args) : this.finish(args);
     if (state === "waiting") {
       this.lock?.end();
+      this.endsLate = !wasOpen;
       this.delayedCalls.push(() => originals.end.apply(res, args));
     }
-    if (state !== "released") return res;
-    if (this.lateError === undefined) return originals.end.apply(res, args);
-    this.fail(this.lateError);
     return res;
+  }
+
+  /** Ends a response whose headers were sent before. */
+  private finish(args: unknown[]): unknown {
+    const { res, originals } = this;
+    const storing = res.writableEnded ? undefined : this.storeLateChanges();
+    if (!storing) return originals.end.apply(res, args);
+    this.isEnding = true;
+    storing.then(
+      () => void originals.end.apply(res, args),
+      (error: unknown) => this.fail(error),
+    );
+    return res;
+  }
+
+  private storeLateChanges(): Promise<void> | undefined {
+    try {
+      return this.hooks.beforeEnd?.();
+    } catch (error) {
+      return Promise.reject(error);
+    }
   }
 
   private flushHeaders(): void {
@@ -215,8 +238,13 @@ class DelayedResponse {
 
   private release(setHeaders: (() => void) | void): void {
     const { res, delayedCalls } = this;
-    if (this.lateError !== undefined) {
-      this.fail(this.lateError);
+    const storing = this.endsLate ? this.storeLateChanges() : undefined;
+    if (storing) {
+      this.endsLate = false;
+      storing.then(
+        () => this.release(setHeaders),
+        (error: unknown) => this.fail(error),
+      );
       return;
     }
     this.lock?.unlock();
@@ -286,15 +314,6 @@ class DelayedResponse {
     if (res.req.httpVersionMajor < 2) res.statusMessage = "";
     // An unpiped pipeline fails once this response is closed, and Express then destroys the connection.
     if (sources) res.shouldKeepAlive = false;
-  }
-}
-
-/** The error that `beforeEnd` returns or throws. */
-function errorBeforeEnd(hooks: ResponseHooks): unknown {
-  try {
-    return hooks.beforeEnd?.();
-  } catch (error) {
-    return error ?? new Error("beforeEnd threw nothing that could be shown");
   }
 }
 

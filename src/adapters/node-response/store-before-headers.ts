@@ -1,71 +1,60 @@
 import type { ServerResponse } from "node:http";
+import { concludeResponse, finishResponse, writeFailureHeaders } from "../../request/respond.ts";
 import type { ResponseHeaders } from "../../request/cache-headers.ts";
-import type { SessionError } from "../../errors.ts";
-import type { Session } from "../../session.ts";
-import type { Sessions } from "../../sessions.ts";
+import type { RequestSession } from "../../request/request-session.ts";
+import { requestSessionOf, type Session } from "../../session.ts";
 import { abortOnDestroy } from "./abort.ts";
 import { delayResponse, type ResponseHooks } from "./delayed-response.ts";
 
 /**
- * Delays the headers of a node:http response until its session is stored. An error goes to `onFailure`.
+ * Commits a session before the headers of a response of node:http leave.
+ *
+ * @param onFailure - takes the error of a commit.
  */
 export function storeBeforeHeaders<Data extends object>(
-  sessions: Sessions<Data>,
   session: Session<Data>,
   res: ServerResponse,
   onFailure: (error: unknown) => void,
 ): void {
-  sessions.finishesWith(session, res);
   abortOnDestroy(res);
-  delayResponse(res, new SessionHooks(sessions, session, res, onFailure));
+  delayResponse(res, new SessionHooks(requestSessionOf(session), res, onFailure));
 }
 
-/** Sets the caching headers of the error response to a request whose session could not be read. */
-export function setFailureHeaders<Data extends object>(
-  sessions: Sessions<Data>,
-  session: Session<Data>,
-  res: ServerResponse,
-): void {
-  new SessionHooks(sessions, session, res, () => {}).beforeFailure();
+/** The session could not be read: its rules for caches go to the error's response. */
+export function setFailureHeaders<Data extends object>(session: Session<Data>, res: ServerResponse): void {
+  new SessionHooks(requestSessionOf(session), res, () => {}).beforeFailure();
 }
 
-/** A class, because every request creates one: a closure for each method would cost more than everything else here. */
-class SessionHooks<Data extends object> implements ResponseHooks, ResponseHeaders {
-  readonly #sessions: Sessions<Data>;
-  readonly #session: Session<Data>;
+/** A class, since every request makes one: a closure for each method would cost more than the rest of it. */
+class SessionHooks implements ResponseHooks, ResponseHeaders {
+  readonly #requestSession: RequestSession;
   readonly #res: ServerResponse;
   readonly onFailure: (error: unknown) => void;
-  /** The headers to set. A delayed response accepts none until it is released. */
+  /** The session's headers. A held response takes no headers until it is released. */
   #writes: [name: string, value: string][] | undefined;
 
-  constructor(
-    sessions: Sessions<Data>,
-    session: Session<Data>,
-    res: ServerResponse,
-    onFailure: (error: unknown) => void,
-  ) {
-    this.#sessions = sessions;
-    this.#session = session;
+  constructor(requestSession: RequestSession, res: ServerResponse, onFailure: (error: unknown) => void) {
+    this.#requestSession = requestSession;
     this.#res = res;
     this.onFailure = onFailure;
   }
 
   beforeHeaders(): Promise<() => void> | undefined {
-    const stored = this.#sessions.conclude(this.#session, this);
-    if (stored) return stored.then(() => () => this.#apply());
+    const storing = concludeResponse(this.#requestSession, this);
+    if (storing) return storing.then(() => () => this.#apply());
     this.#apply();
     return undefined;
   }
 
-  /** Adds to the headers that earlier middleware set, which caches would otherwise follow. */
+  /** Beside the headers of middleware before us, which caches would go by. */
   beforeFailure(): void {
     this.#writes = undefined;
-    this.#sessions.concludeFailure(this.#session, this);
+    writeFailureHeaders(this.#requestSession, this);
     this.#apply();
   }
 
-  beforeEnd(): SessionError | undefined {
-    return this.#sessions.unsaved(this.#session);
+  beforeEnd(): Promise<void> | undefined {
+    return finishResponse(this.#requestSession);
   }
 
   get(name: string): string | undefined {

@@ -107,6 +107,7 @@ function attempt(
     let isOver = false;
     let isHolding = false;
 
+    // Not a plain timeout: whoever is late gives back what is lent, and is not let in any more.
     const timer = setTimeout(
       () => {
         const what = borrowed === undefined ? "no connection was free" : "the server did not answer";

@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
+import { withTimeout } from "../../deadline.ts";
 import type { SessionStore } from "../../store.ts";
 import type { MysqlPool } from "../mysql/store.ts";
 import { checkUrl, clusterOf, pathOf, serverOf } from "./urls.ts";
@@ -195,22 +196,16 @@ const ignore = (): void => {};
 async function connected(scheme: string, client: Connects, store: Opened, connection: Connection): Promise<Opened> {
   let cause: unknown;
   client.on("error", (error) => (cause = error));
-  let timer: NodeJS.Timeout | undefined;
-  const tooLate = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`no answer within ${CONNECT_TIMEOUT_MS} ms`)), CONNECT_TIMEOUT_MS);
-  });
   try {
     // ioredis is connected before it knows whether the server has that database: a reply comes after that answer. Of a
     // cluster some node may be away.
-    await Promise.race([client.connect().then(() => store.read("sojourn")), tooLate]);
+    await withTimeout(() => client.connect().then(() => store.read("sojourn")), CONNECT_TIMEOUT_MS);
     if (cause !== undefined && !scheme.endsWith("+cluster")) throw cause;
     connection.opened = true;
     return store;
   } catch (error) {
     await store.close();
     throw new Error(`${scheme}: can't connect: ${messageOf(cause ?? error)}`, { cause: error });
-  } finally {
-    clearTimeout(timer);
   }
 }
 

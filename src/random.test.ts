@@ -1,7 +1,7 @@
 import { afterEach, describe, expect, it, vi } from "vitest";
-import { KEYS } from "../../test/support/stores.ts";
-import { createKeyring } from "./keyring.ts";
-import { freshBytes } from "./random.ts";
+import { KEYS } from "../test/support/stores.ts";
+import { createKeyring } from "./record/keyring.ts";
+import { freshBytes, randomPart } from "./random.ts";
 
 /** Imitates two machines that were restored from one snapshot: the generator returns the same bytes to both. */
 const cloned = vi.hoisted(() => ({ is: false }));
@@ -34,6 +34,23 @@ describe("freshBytes", () => {
     vi.spyOn(process.hrtime, "bigint").mockReturnValue(1n);
     vi.spyOn(Date, "now").mockReturnValue(2);
     expect(many(() => freshBytes(16)).size).toBe(10_000);
+  });
+});
+
+describe("randomPart", () => {
+  it("gives 22 characters of base64url, 100,000 times different", () => {
+    const parts = Array.from({ length: 100_000 }, randomPart);
+    expect(new Set(parts).size).toBe(parts.length);
+    expect(parts.every((part) => /^[\w-]{22}$/.test(part))).toBe(true);
+  });
+
+  it("has every character in every place: all 128 bits are random", () => {
+    const parts = Array.from({ length: 20_000 }, randomPart);
+    for (let place = 0; place < 21; place++) {
+      expect(new Set(parts.map((part) => part[place])).size, `place ${place}`).toBe(64);
+    }
+    // Two of the last character's bits are left of 128.
+    expect(new Set(parts.map((part) => part[21])).size).toBe(4);
   });
 });
 

@@ -6,39 +6,40 @@ import { isAnotherUser } from "./plan.ts";
 import { EMPTY, type Content } from "../changes/journal.ts";
 import { withinLimit } from "../users.ts";
 import { endedRecord, storedSession, type LoadedRecord, type SessionRecord } from "../record/record.ts";
-import { untilDone } from "./retries.ts";
-import { randomPart, tokenFields, type Token } from "../record/token.ts";
+import { retryUntilDone } from "./retries.ts";
+import { randomPart } from "../random.ts";
+import { tokenFields, type Token } from "../record/token.ts";
 
-/** Stores a new session with this content: a visitor's first change, or a sign-in to no session. */
-export async function begin(commit: Commit, content: Content): Promise<void> {
-  const session = new Beginning(commit, content, commit.context.now());
+/** Stores a new session: for a visitor's first change, or for a sign-in without a session. */
+export async function createSession(commit: Commit, content: Content): Promise<void> {
+  const session = new NewSession(commit, content, commit.context.now());
   await session.store(async () => true);
-  announce(commit, session, { created: true });
+  emitStart(commit, session, { created: true });
 }
 
 /**
- * Signs in to a session that there is. It gets another id, so that nothing holds any longer which other middleware has
- * bound to the old one. The new session is stored first; then compare-and-set ends the old record, and the new session
- * takes over what others have changed in it until that moment. Nobody has the new token before both are done.
+ * Signs in to an existing session. It moves to a new id, so that whatever other middleware has bound to the old id becomes
+ * invalid. The new session is stored first. Then compare-and-set ends the old record, and the new session takes over the
+ * changes that others have stored until that moment. The token is handed out after both.
  */
-export async function move(commit: Commit): Promise<void> {
+export async function moveSession(commit: Commit): Promise<void> {
   const { requestSession, context, requested, snapshot } = commit;
   const from = requestSession.token!.id;
   const { userId, createdAt, ...began } = requestSession.loaded!.record;
   const changesHands = isAnotherUser(requestSession, requested.signIn!.userId);
-  // Whatever the handler has seen: what may not come along is left out of what is stored.
-  const content = requested.signIn!.keep ? commit.replayed({ ...began }) : snapshot.content;
-  const session = new Beginning(commit, content, changesHands ? context.now() : createdAt);
-  await session.store(() => invalidate(commit, session));
+  // Keys that may not be kept are left out, whatever the handler has seen.
+  const content = requested.signIn!.keep ? commit.replayOn({ ...began }) : snapshot.content;
+  const session = new NewSession(commit, content, changesHands ? context.now() : createdAt);
+  await session.store(() => endFormerSession(commit, session));
   context.moves.delete(session.token.id);
   if (session.isDropped) return commit.drop("ended");
   if (changesHands) context.emitter.emit("signedOut", { id: from, userId });
-  announce(commit, session, { created: changesHands, from });
+  emitStart(commit, session, { created: changesHands, from });
 }
 
-function announce(
+function emitStart(
   { context, requested }: Commit,
-  { token: { id }, loaded }: Beginning,
+  { token: { id }, loaded }: NewSession,
   { created, from }: { created: boolean; from?: string },
 ): void {
   const { userId } = loaded.record;
@@ -47,42 +48,42 @@ function announce(
 }
 
 /**
- * Ends the record that a session had before it was signed in to, whatever others write to it meanwhile. `false` where it
- * goes on: somebody else has given it another token.
+ * Ends the record of the former session, even if others write to it meanwhile. `false` if it lives on, because another
+ * request has given it another token.
  */
-async function invalidate(commit: Commit, session: Beginning): Promise<boolean> {
+async function endFormerSession(commit: Commit, session: NewSession): Promise<boolean> {
   const { requestSession, context, requested } = commit;
   const { id } = requestSession.token!;
   const began = requestSession.loaded!;
   const { userId } = requested.signIn!;
   let base = began;
   let isEnded = true;
-  await untilDone(async () => {
+  await retryUntilDone(async () => {
     const { version, expiresAt } = base;
     const moved = { ...base, version: version + 1, record: endedRecord(base.record, session.token.id) };
-    if (expiresAt > context.now() && (await replacedOrPutBack(commit, session, base, moved))) return true;
+    if (expiresAt > context.now() && (await replaceFormerOrPutBack(commit, session, base, moved))) return true;
     const newest = await commit.newest(id);
     const hasMoved = newest?.record.ended?.movedTo !== undefined;
     if (newest?.record.epoch === began.record.epoch) {
       base = newest;
-      if (!isAnotherUser(requestSession, userId)) await session.becomes(commit.replayed(newest.record));
+      if (!isAnotherUser(requestSession, userId)) await session.takeOver(commit.replayOn(newest.record));
       return false;
     }
-    // A sign-out or revocation of this very user's session is not undone by proving again who one is.
+    // Signing in again as the same user does not undo a sign-out or revocation.
     if (!hasMoved && (newest === undefined || newest.record.ended) && began.record.userId === userId)
       await session.drop();
-    // Ended, or signed in to by somebody else: only what this request has set is its own.
-    else await session.becomes(commit.replayed(EMPTY));
+    // Ended, or another user has signed in: only the changes of this request are taken.
+    else await session.takeOver(commit.replayOn(EMPTY));
     isEnded = newest === undefined || newest.record.ended !== undefined;
     return true;
   });
   return isEnded;
 }
 
-/** Where the store has failed, the old session has to go on: its client is told that signing in has failed. */
-async function replacedOrPutBack(
+/** If the store fails, the former session has to live on: its client is told that signing in has failed. */
+async function replaceFormerOrPutBack(
   commit: Commit,
-  session: Beginning,
+  session: NewSession,
   base: LoadedRecord,
   moved: LoadedRecord,
 ): Promise<boolean> {
@@ -90,10 +91,10 @@ async function replacedOrPutBack(
   const { id } = requestSession.token!;
   const next = session.token.id;
   try {
-    return await commit.replaced(id, base, moved);
+    return await commit.replaceRecord(id, base, moved);
   } catch (error) {
     const isBack = await putBack(context, id, base, ({ ended }) => ended?.movedTo === next, deadline);
-    // Whoever has ended the new session meanwhile has meant the old one, too.
+    // A request that has ended the new session meanwhile meant the former one, too.
     if (isBack && !(await endIfUnchanged(context, next, session.loaded, deadline).catch(() => true))) {
       await discard(context, id, deadline);
     }
@@ -101,8 +102,8 @@ async function replacedOrPutBack(
   }
 }
 
-/** A session that begins. */
-class Beginning {
+/** A session that is being stored for the first time. */
+class NewSession {
   readonly #commit: Commit;
   readonly token: Token;
   loaded: LoadedRecord;
@@ -142,7 +143,7 @@ class Beginning {
     return this.#discard();
   }
 
-  /** Stores it, within its user's limit, and hands out its token. Of what fails nothing is left. */
+  /** Stores it, within its user's limit, and issues the cookie. A failure leaves nothing behind. */
   async store(finish: () => Promise<boolean>): Promise<void> {
     const commit = this.#commit;
     const { requestSession, deadline } = commit;
@@ -166,13 +167,13 @@ class Beginning {
     requestSession.issueCookie();
   }
 
-  /** @param after - a sign-in's moment comes after this one, whatever this server's clock says. */
+  /** @param after - epoch milliseconds: `signedInAt` is later, whatever this server's clock says. */
   async #create(after = 0): Promise<void> {
     const commit = this.#commit;
     const { context, deadline } = commit;
     const { id } = this.token;
     const { record } = this.loaded;
-    // As late as can be: of sign-ins at the same moment, moments tell which came first.
+    // As late as possible: these times decide which of several sign-ins came first.
     const signedInAt = record.signedInAt && Math.max(context.now(), after + 1);
     if (signedInAt !== record.signedInAt) this.loaded = this.#loaded(1, { ...record, signedInAt });
     const stored = storedSession(context, id, this.loaded);
@@ -180,24 +181,24 @@ class Beginning {
     throw new SessionError("ERR_SESSION_STORE", "The session store says that a random id exists already");
   }
 
-  /** The second version is one that has been counted: nobody who counts later puts it in question. */
+  /** Version 2 marks a session that was counted: later sign-ins do not end it. */
   async #admit(): Promise<boolean> {
     const next = { ...this.loaded, version: this.loaded.version + 1 };
-    if (!(await this.#commit.replaced(this.token.id, this.loaded, next))) return false;
+    if (!(await this.#commit.replaceRecord(this.token.id, this.loaded, next))) return false;
     this.loaded = next;
     return true;
   }
 
-  /** Takes over what others have changed. Where it has been ended already, a sign-out or revocation came first. */
-  async becomes(content: Content): Promise<void> {
+  /** Takes over newer content. It is not stored if a sign-out or revocation has ended the new session already. */
+  async takeOver(content: Content): Promise<void> {
     const { loaded } = this;
     const { data, flashes } = content;
     const next = this.#loaded(loaded.version + 1, { ...loaded.record, data, flashes });
-    if (await this.#commit.replaced(this.token.id, loaded, next)) this.loaded = next;
+    if (await this.#commit.replaceRecord(this.token.id, loaded, next)) this.loaded = next;
     this.#content = content;
   }
 
-  /** Nobody has its token; but its user would see it listed until it expires. */
+  /** Nobody has its token, but the user would see it in the list until it expires. */
   #discard(): Promise<void> {
     const { context, deadline } = this.#commit;
     return discard(context, this.token.id, deadline);

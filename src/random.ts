@@ -19,3 +19,8 @@ export function freshBytes(size: number, also?: Uint8Array): Buffer {
   if (also) input.set(also, RANDOM_BYTES + TIME_BYTES);
   return Buffer.from(hash("sha256", input, "binary").slice(0, size), "latin1");
 }
+
+/** 128 random bits as 22 characters. */
+export function randomPart(): string {
+  return freshBytes(16).toString("base64url");
+}
