@@ -42,7 +42,7 @@ describe("Emitter", () => {
     expect(heard).toEqual(["a", "a", "b"]);
   });
 
-  it("lets no listener change what another is told, or what the application told of a client", () => {
+  it("lets no listener change the event of another, or the application's client object", () => {
     const emitter = createEmitter();
     const client = { userAgent: "Firefox" };
     const heard: unknown[] = [];

@@ -32,7 +32,7 @@ export interface SessionEvents {
    * response and were not saved.
    */
   dropped: SessionEvent & { readonly reason: "ended" | "superseded" | "late" };
-  /** Something failed without a request to tell it to: a touch, or the collection of expired sessions. */
+  /** Work without a waiting request failed: a touch, a check of a signal, or the deletion of expired sessions. */
   error: { readonly id?: string | undefined; readonly error: unknown };
 }
 
@@ -81,7 +81,7 @@ export function createEmitter(): Emitter {
       // All listeners get the same object.
       const event = freezeEvent(given);
       for (const { listener } of listeners.get(name) ?? []) {
-        // A listener's mistake must not fail the request that it listens to, nor go unheard.
+        // An error of a listener must neither fail the request nor stay unnoticed.
         const warnOfFailure = (error: unknown) => {
           const description = error instanceof Error ? (error.stack ?? error.message) : String(error);
           warn("SOJOURN_LISTENER", `A listener of "${name}" failed: ${description}`);

@@ -56,7 +56,7 @@ export interface SessionsOptions {
   trustProxy?: boolean;
   /**
    * Maximum time that one request waits for the store when it reads, and again when it stores, retries included.
-   * Default `"5s"`.
+   * Default `"2s"`.
    */
   storeTimeout?: Duration;
   /** Maximum size of one session's data: `bytes`, default 262144, and `depth` of nesting, default 32. */
@@ -80,7 +80,7 @@ export interface Settings {
   readonly now: () => number;
 }
 
-/** The longest wait that a timer can hold. */
+/** The longest delay of setTimeout. */
 const LONGEST_TIMER_MS = 2 ** 31 - 1;
 
 /**

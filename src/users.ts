@@ -34,7 +34,7 @@ export interface UserLimit {
   readonly whenFull: "evict" | "refuse";
 }
 
-/** A session of a user as it was read. */
+/** One of a user's sessions, as it was read. */
 interface LiveSession {
   readonly id: string;
   readonly loaded: LoadedRecord;
@@ -136,12 +136,12 @@ export async function revokeAll(context: Context, userId: string, except: string
   const spared = [except, storedIdOf(context, except)];
   return revokeEach(
     ids.filter((id) => !spared.includes(id)),
-    // Not even where whoever can write to the store has put another's session under this user.
+    // Somebody who can write to the store may have put another user's session under this user: that one stays.
     (id) => end(context, id, (its) => its === userId),
   );
 }
 
-/** The id under which a session is stored whose new one was given to a request that has signed in and not ended yet. */
+/** The id under which a session is still stored, while the request that signs it in has its new id already. */
 export function storedIdOf(context: Context, id: string | undefined): string | undefined {
   return id === undefined ? undefined : (context.moves.get(id) ?? id);
 }

@@ -90,7 +90,7 @@ function followReplacements(c: Context): void {
  * Removes the response for the error response, which keeps the headers of earlier middleware (CORS, the request's id).
  */
 function resetResponse(c: Context): void {
-  // Hono would carry them over.
+  // Hono would copy these headers to the error response.
   const names = [...c.res.headers.keys()].filter(describesResponse);
   c.res = undefined;
   c.finalized = false;

@@ -164,7 +164,7 @@ interface Walk {
   readonly depth: number;
 }
 
-/** The error for a value that scan has refused: it goes the same way again and keeps the path. */
+/** Creates the error for a value that `scan` has refused. It walks through the value again and records the path. */
 function explained(value: unknown, walk: Walk): TypeError | SessionError | undefined {
   if (typeof value === "function" || typeof value === "symbol") return refused(`a ${typeof value}`, walk);
   if (typeof value !== "object" || value === null) return undefined;

@@ -105,7 +105,7 @@ describe("sessions.of", () => {
     expect(await client.get("/")).toMatchObject({ body: "true", setCookies: [expect.any(String)] });
   });
 
-  it("is one session of a request that was frozen before", async () => {
+  it("returns one session for a request that was frozen before", async () => {
     const frozen = Object.freeze(new Request("http://localhost/"));
     const session = await sessions.open(frozen);
     expect(sessions.of(frozen)).toBe(session);

@@ -139,7 +139,7 @@ describe.each(ways)("sojourn for $name", (way) => {
     expect(await isWhole(visitor(), "/stream-unsaved")).toBe(false);
   });
 
-  it("stores what is changed while the response is held, or cuts that off", async () => {
+  it("stores changes that are made while the response is delayed, or aborts the response", async () => {
     const { signedIn } = await serve(way);
     const client = await signedIn();
     const whole = await isWhole(client, "/held-unsaved");

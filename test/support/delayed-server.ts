@@ -62,7 +62,7 @@ export function testHooks(options: { open?: boolean; cookie?: string; onFailure?
       options.onFailure?.(error);
     },
     beforeEnd(): Promise<void> | undefined {
-      const error = gate.lastLook?.();
+      const error = hooks.checkBeforeEnd?.();
       return error && Promise.reject(error);
     },
   };

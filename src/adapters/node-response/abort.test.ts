@@ -54,7 +54,7 @@ async function ask(port: number, version: 1 | 2): Promise<{ status: number; body
   return { status, body, isWhole };
 }
 
-/** Changes the session after the head, without saving it. */
+/** Changes the session after the headers, without saving it. */
 async function late(res: ServerResponse, session: Session<Record<string, unknown>>, length: boolean): Promise<void> {
   expect(session.isNew).toBe(true);
   if (length) res.setHeader("content-length", 100);

@@ -34,7 +34,7 @@ export interface ResponseHooks {
    * A failure keeps the response from looking complete.
    */
   beforeEnd?(): Promise<void> | undefined;
-  /** Sets the headers of an error response, on the clean one, before `onFailure`. */
+  /** Sets the headers of the error response, after `res` was reset and before `onFailure`. */
   beforeFailure?(): void;
   /**
    * Called if the response can't be sent. If `res.headersSent` is false, `res` was reset, and takes an error response,
