@@ -145,8 +145,12 @@ class SessionHandle implements Session<Dictionary> {
     this.#requestSession = requestSession;
   }
 
+  static isHandle(value: unknown): value is SessionHandle {
+    return typeof value === "object" && value !== null && #requestSession in value;
+  }
+
   static requestSessionOf(session: unknown): RequestSession {
-    if (typeof session === "object" && session !== null && #requestSession in session) return session.#requestSession;
+    if (SessionHandle.isHandle(session)) return session.#requestSession;
     throw new TypeError("This is not a session; pass what sessions.open(request) gave");
   }
 
@@ -279,11 +283,13 @@ class SessionHandle implements Session<Dictionary> {
     return requestSession;
   }
 
-  async save(): Promise<void> {
+  async save(...callback: unknown[]): Promise<void> {
+    refuseCallback("save", callback);
     await commit(this.#seen, "save");
   }
 
-  async reload(): Promise<this> {
+  async reload(...callback: unknown[]): Promise<this> {
+    refuseCallback("reload", callback);
     await this.#seen.reload();
     await commit(this.#requestSession, "save");
     return this;
@@ -319,7 +325,12 @@ class SessionHandle implements Session<Dictionary> {
   }
 }
 
-protect(SessionHandle.prototype);
+/** Other libraries call a function back. */
+function refuseCallback(name: string, args: readonly unknown[]): void {
+  if (args.length > 0) throw new TypeError(`session.${name}() takes no callback: await session.${name}()`);
+}
+
+protect(SessionHandle.prototype, (value) => SessionHandle.isHandle(value));
 
 /** @throws TypeError for what can't be said of a sign-in. */
 function resolveSignIn(options: SignInOptions): Omit<SignIn, "userId" | "id"> {
