@@ -10,9 +10,9 @@ export type { Closing, ResponseHeaders };
 /** The options of every adapter. Of adapters that are mounted within another, for some routes, each one's options hold there. */
 export interface AdapterOptions<Request> {
   /**
-   * Routes that do not pay for reading the session: `true` for all, or a function that says so of a request. Their
-   * handlers call `await session.load()` before they use it. Default: the session is read before every handler, where
-   * the request carries a token.
+   * Leaves out reading the session before the handler: `true` for every route, or a function that decides for a
+   * request. The handler calls `await session.load()` before it uses the session. Default `false`: the session is read
+   * before every handler, if the request carries a token.
    */
   lazy?: boolean | ((request: Request) => boolean) | undefined;
   /** Requests that do not extend their session, such as polling. Default: none. */

@@ -23,6 +23,7 @@ export type SessionHandler<Data extends object, Rest extends unknown[]> = (
   ...rest: Rest
 ) => Response | Promise<Response>;
 
+/** The options of {@link withSession} for fetch handlers. */
 export interface FetchOptions extends AdapterOptions<Request> {
   /**
    * Makes the response for a session that could not be read or stored. Default: plain text with the error's status, and

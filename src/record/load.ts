@@ -10,16 +10,16 @@ interface RecordSource {
 }
 
 /**
- * The session `id` as the store answers, which may be from a near cache; `undefined` where there is none.
+ * Reads the session `id` from the store, which may have a near cache. Returns `undefined` if there is none.
  *
- * @throws SessionError ERR_SESSION_STORE, or ERR_SESSION_DECODE where the record can't be opened.
+ * @throws {SessionError} `ERR_SESSION_STORE`, or `ERR_SESSION_DECODE` if the record can't be decrypted.
  */
 export async function load(context: RecordSource, id: string, deadline: Deadline): Promise<LoadedRecord | undefined> {
   const stored = await deadline.run("read", () => context.store.read(id));
   return stored && ignoreEnded(loadedRecord(context, id, stored));
 }
 
-/** As {@link load}, past any near cache. */
+/** Reads a session as {@link load} does, but past any near cache. */
 export async function loadLatest(
   context: RecordSource,
   id: string,
@@ -29,7 +29,7 @@ export async function loadLatest(
   return stored && ignoreEnded(loadedRecord(context, id, stored));
 }
 
-/** A session that was ended is deleted in the next moment: until then it counts as gone already. */
+/** Ignores a session that was ended and will be deleted in a moment. */
 function ignoreEnded(loaded: LoadedRecord): LoadedRecord | undefined {
   const { ended } = loaded.record;
   return ended && ended.movedTo === undefined ? undefined : loaded;

@@ -30,7 +30,7 @@ const loaded = (given: Partial<SessionRecord> = {}): LoadedRecord => ({
 const decodeError = expect.objectContaining({ code: "ERR_SESSION_DECODE" });
 
 describe.each([
-  ["sealed", outside],
+  ["encrypted", outside],
   ["in process", inProcess],
 ])("storedSession and loadedRecord, %s", (_, context) => {
   it.each<[string, Partial<SessionRecord>]>([
@@ -53,7 +53,7 @@ describe.each([
     );
   });
 
-  it("show the store the user, the version and the end, and nothing else in the clear", () => {
+  it("show the store only the user, the version and the expiry unencrypted", () => {
     const stored = storedSession(context, "id", loaded());
     expect(Object.keys(stored).toSorted()).toEqual(["expiresAt", "payload", "userId", "version"]);
     expect(stored.userId).toBe("user-7");
@@ -70,7 +70,7 @@ describe.each([
 });
 
 describe("storedSession", () => {
-  it("gives other bytes each time, and never the hash of the secret, where it is sealed", () => {
+  it("returns other bytes each time, and never the hash of the secret, if it is encrypted", () => {
     const payloads = Array.from({ length: 50 }, () => Buffer.from(storedSession(outside, "id", loaded()).payload));
     expect(new Set(payloads.map((payload) => payload.toString("hex"))).size).toBe(50);
     for (const payload of payloads) expect(payload.includes(record.secretHash)).toBe(false);
@@ -86,12 +86,12 @@ describe("loadedRecord", () => {
       userId: record.userId,
     } satisfies StoredSession);
 
-  it("refuses another session's record where it is sealed", () => {
+  it("refuses another session's encrypted record", () => {
     const { payload } = storedSession(outside, "id", loaded());
     expect(failureOf(() => load(outside, payload, "other"))).toEqual(decodeError);
   });
 
-  it("refuses a record that was put under another user, or under none, where it is sealed", () => {
+  it("refuses an encrypted record that was put under another user, or under none", () => {
     const stored = storedSession(outside, "id", loaded());
     for (const userId of ["somebody else", undefined]) {
       expect(failureOf(() => loadedRecord(outside, "id", { ...stored, userId }))).toEqual(decodeError);
@@ -114,7 +114,7 @@ describe("loadedRecord", () => {
     expect(failureOf(() => load(context, other))).toEqual(decodeError);
   });
 
-  it("makes a record or ERR_SESSION_DECODE of 20,000 damaged ones, and never anything else", () => {
+  it("decodes each of 20,000 damaged records or throws ERR_SESSION_DECODE, and throws nothing else", () => {
     const random = seededRandom(31);
     const context = { ...inProcess, store: { ...inProcess.store, inProcess: true } };
     const { payload } = storedSession(inProcess, "id", loaded());
@@ -130,7 +130,7 @@ describe("loadedRecord", () => {
     expect(others).toEqual([]);
   });
 
-  it("says that a previous key sealed a record", () => {
+  it("reports that a previous key encrypted a record", () => {
     const { payload } = storedSession(outside, "id", loaded());
     const rotated = { ...outside, keyring: createKeyring([KEYS[1], KEYS[0]], "session") };
     expect(load(rotated, payload).byPreviousKey).toBe(true);

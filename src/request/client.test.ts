@@ -111,12 +111,10 @@ describe("A cookie that is issued", () => {
 
   it("to an ordinary client is not", async () => {
     const shop = site();
-    await shop
-      .browser()
-      .visit((session) => session.signIn("ada"), {
-        url: "http://shop.example/",
-        headers: { cookie: "session=x; a=b" },
-      });
+    await shop.browser().visit((session) => session.signIn("ada"), {
+      url: "http://shop.example/",
+      headers: { cookie: "session=x; a=b" },
+    });
     expect(warned).not.toHaveBeenCalled();
   });
 });

@@ -2,10 +2,10 @@ import type { ResponseHeaders } from "./cache-headers.ts";
 
 type Body = ConstructorParameters<typeof Response>[0];
 
-/** Headers to be written, in order. */
+/** The headers to set, in order. */
 export type Writes = readonly (readonly [name: string, value: string])[];
 
-/** The head of a response that is not ours to write to: it is read at once, and a copy is written to later. */
+/** Reads the headers of the application's response, and records what to write to a copy of it later. */
 export function headToBe(response: Response): ResponseHeaders & { readonly writes: [name: string, value: string][] } {
   const writes: [name: string, value: string][] = [];
   const write = (name: string, value: string) => void writes.push([name, value]);
@@ -14,18 +14,18 @@ export function headToBe(response: Response): ResponseHeaders & { readonly write
 }
 
 /**
- * Whether the response has a head that can still be written: `Response.error()` has none, and that of a WebSocket may have
- * left when the connection was taken over. Only workerd answers with a response that has a `webSocket`; Bun answers with
- * none at all.
+ * Whether headers of the response can still be set. `Response.error()` has none. The headers of a WebSocket's response are
+ * sent when the connection is upgraded, except on workerd, whose response has a property `webSocket`. Bun has no response
+ * at all.
  */
 export function hasHead(response: Response | undefined): response is Response {
   if (!response || response.status === 0) return false;
   return response.status !== 101 || "webSocket" in response;
 }
 
-/** @throws TypeError for a response that can't be sent, before its session is stored. */
+/** @throws {TypeError} for a response that can't be sent, so that its session is not stored. */
 export function refuseUsed(response: Response): void {
-  // Asking for more would turn @hono/node-server's own Response into one that can be sent only once.
+  // Reading more properties would turn @hono/node-server's Response into one that can be sent only once.
   if (keptBody(response) !== undefined || !response.bodyUsed) return;
   throw new TypeError(
     "The body of this response has been read or sent already; make a response for each request, or keep one and give response.clone()",
@@ -61,15 +61,15 @@ type Finish = () => Promise<void> | void;
 function copied(response: Response, body: Body): Response {
   const copy = new Response(body, response);
   const prototype = Object.getPrototypeOf(response) as object;
-  // Of a class of the application's own, which others may ask for.
+  // The application may test for a class of its own.
   if (Object.prototype.isPrototypeOf.call(Response.prototype, prototype)) Object.setPrototypeOf(copy, prototype);
   for (const [name, value] of Object.entries(response)) if (!(name in copy)) Object.assign(copy, { [name]: value });
   return copy;
 }
 
 /**
- * The body that a Response of @hono/node-server was made of. That class stands in for the global one, makes a real
- * response only when somebody asks for more than its status and headers, and can be sent again until then.
+ * The body that was given to a Response of @hono/node-server. That class replaces the global one. It creates a real response
+ * only if another property than its status or headers is read, and can be sent again until then.
  */
 function keptBody(response: Response): Body {
   const symbol = Object.getOwnPropertySymbols(response).find(({ description }) => description === "cache");

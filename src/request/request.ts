@@ -2,8 +2,8 @@ import type { IncomingHttpHeaders } from "node:http";
 import { splitList, unquote } from "./header-list.ts";
 
 /**
- * A request of any framework: what Sojourn needs of a `Request` or an `IncomingMessage`, or the framework's own object
- * that wraps one (a Fastify request, a Hono context or its `c.req`).
+ * A request of any framework: a `Request`, an `IncomingMessage`, or the framework's own object that wraps one of them (a
+ * Fastify request, a Hono context or its `c.req`).
  */
 export type AnyRequest =
   | PlainRequest
@@ -22,18 +22,18 @@ interface NodeRequest {
   readonly socket: object;
 }
 
-/** The request that a replacement stands for. */
+/** Where a replacement keeps the request that it replaces. */
 const original = Symbol("sojourn.original");
 
-/** The request that a framework's own object wraps: the one object that all of its layers share. */
+/** Unwraps a framework's own object. All layers of a framework share the request that this returns. */
 export function innermost(request: AnyRequest): PlainRequest {
   const plain = isPlain(request) ? request : unwrap(request);
   return (plain as { [original]?: PlainRequest })[original] ?? plain;
 }
 
 /**
- * Only an object that is no request itself wraps one: other middleware may keep anything in `req.raw`. A Fastify request
- * looks like one of node:http, but has no HTTP version.
+ * Whether an object is a request itself. Such an object is never unwrapped: other middleware may keep anything in
+ * `req.raw`. A Fastify request looks like one of node:http, but has no HTTP version.
  */
 function isPlain(request: unknown): request is PlainRequest {
   if (typeof request !== "object" || request === null) return false;
@@ -49,7 +49,7 @@ function unwrap(wrapper: unknown): PlainRequest {
   throw new TypeError("This is not a request; pass the request, or the framework's object that has it");
 }
 
-/** Has a request that a framework puts in the place of another stand for that one: both have one session. */
+/** Links a request to the one that it replaces, so that both have the same session. */
 export function linkReplacement(replacement: object, request: AnyRequest): void {
   const first = innermost(request);
   if (replacement !== first) Object.defineProperty(replacement, original, { value: first, configurable: true });
@@ -61,7 +61,7 @@ function isFetch(request: FetchRequest | NodeRequest): request is FetchRequest {
 
 type HeaderName = "cookie" | "forwarded" | "x-forwarded-proto" | "origin" | "upgrade";
 
-/** The value of a request's header, whatever kind of request it is. */
+/** Reads a header from any kind of request. */
 export function header(request: AnyRequest, name: HeaderName): string | undefined {
   const inner = innermost(request);
   if (isFetch(inner)) return inner.headers.get(name) ?? undefined;
@@ -94,7 +94,7 @@ export function cookieHeader(request: AnyRequest): string | undefined {
 }
 
 /**
- * Whether the client's connection was encrypted. Proxy headers count where they are trusted: by `trustProxy`, or by the
+ * Whether the client's connection was encrypted. Headers of a proxy count if they are trusted: by `trustProxy`, or by the
  * framework's own setting, which then shows in its `protocol`.
  */
 export function isSecure(request: AnyRequest, trustProxy: boolean): boolean {
@@ -118,25 +118,25 @@ function forwardedProto(forwarded: string | undefined): string | undefined {
   if (forwarded === undefined) return undefined;
   for (const pair of splitList(splitList(forwarded, ",")[0]!, ";")) {
     const equals = pair.indexOf("=");
-    // A pair may be empty. Of an element that is malformed nothing is believed.
+    // A pair may be empty. A malformed element is ignored as a whole.
     if (equals < 0 && pair !== "") return undefined;
     if (pair.slice(0, equals).trim().toLowerCase() === "proto") return unquote(pair.slice(equals + 1).trim());
   }
   return undefined;
 }
 
-/** What tells of its closing: a response, or a socket. */
+/** An object that reports when it is closed: a response, or a socket. */
 export interface Closing {
   once(event: "close", listener: () => void): unknown;
   /** Whether it is closed, or about to be. */
   readonly destroyed?: boolean;
-  /** Where HTTP/2 keeps that. */
+  /** An HTTP/2 response has this flag on its stream. */
   readonly stream?: { readonly destroyed?: boolean } | undefined;
   readonly headersSent?: boolean;
   readonly writableEnded?: boolean;
 }
 
-/** Calls back when the response is done with, or for want of one, when the request's connection is closed. */
+/** Calls back when the response is closed. Without a response, it calls back when the request's connection is closed. */
 export function onDone(request: AnyRequest, response: Closing | undefined, done: () => void): void {
   const inner = innermost(request);
   if (response) response.once("close", done);
@@ -144,7 +144,7 @@ export function onDone(request: AnyRequest, response: Closing | undefined, done:
   else (inner.socket as Partial<Closing>).once?.("close", done);
 }
 
-/** Whether that has been already: no event would come any more. */
+/** Whether that has happened already, so that no event will follow. */
 export function isDone(request: AnyRequest, response: Closing | undefined): boolean {
   const inner = innermost(request);
   if (!response && isFetch(inner)) return signalOf(inner)?.aborted === true;
@@ -152,12 +152,12 @@ export function isDone(request: AnyRequest, response: Closing | undefined): bool
   return closing.destroyed === true || closing.stream?.destroyed === true;
 }
 
-/** Whether something tells of the end even if it is a good one: a fetch request is only told of the client's leaving. */
+/** Whether a normal end is reported too. A fetch request is notified only if the client disconnects. */
 export function tellsOfEnd(request: AnyRequest, response: Closing | undefined): boolean {
   return response !== undefined || !isFetch(innermost(request));
 }
 
-/** Whether the response to a request has a body that somebody reads. */
+/** Whether the response to a request may have a body: one to HEAD has none. */
 export function hasBody(request: AnyRequest): boolean {
   return (innermost(request) as { method?: unknown }).method !== "HEAD";
 }
