@@ -3,7 +3,7 @@ import { Cluster as IoCluster, Redis as IoRedis } from "ioredis";
 import { Cluster as ValkeyCluster } from "iovalkey";
 import { createCluster } from "redis";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { groupTags } from "../../src/stores/redis/channels.ts";
+import { slotGroupTags } from "../../src/stores/redis/slot-groups.ts";
 import { slotOf } from "../../src/stores/redis/slot.ts";
 import { type RedisStore, redisStore, type RedisStoreClient } from "../../src/stores/redis/store.ts";
 import {
@@ -55,7 +55,7 @@ describe.skipIf(!REDIS_SERVER)("redisStore's all in a cluster", () => {
     it(`names every session or rejects when connections were lost, with ${name}`, async () => {
       const { client, end } = await connect(cluster.nodes.map(({ port }) => port));
       const store = redisStore(client, { prefix: name });
-      const ids = groupTags().slice(0, 90);
+      const ids = slotGroupTags().slice(0, 90);
       for (const id of ids) await store.create(id, session());
       expect((await allOf(store)).size).toBe(90);
       const found: number[] = [];

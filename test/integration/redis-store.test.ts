@@ -7,8 +7,8 @@ import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { createSessions } from "../../src/sessions.ts";
 import type { StoredSession } from "../../src/store.ts";
 import { redisStore, type NodeRedisClient, type RedisStoreClient } from "../../src/stores/redis/store.ts";
-import { instantBytes, userKind, userSection } from "../../src/stores/redis/value.ts";
-import { INDEX, run, TOUCH, UNINDEX } from "../../src/stores/redis/scripts.ts";
+import { encodeInstant, encodeUser } from "../../src/stores/redis/value.ts";
+import { ADD_TO_INDEX, REMOVE_FROM_INDEX, runScript, TOUCH } from "../../src/stores/redis/scripts.ts";
 import { nodeRedis, REDIS_SERVER, type RedisServer, startRedis } from "../support/redis.ts";
 import { Browser, KEYS } from "../support/stores.ts";
 import { until } from "../support/throwaway.ts";
@@ -156,7 +156,9 @@ describe.skipIf(!REDIS_SERVER)("redisStore", () => {
     const store = redisStore(client, { prefix: "back" });
     const removals: (() => void)[] = [];
     const late = redisStore(
-      withPause((script) => (script === UNINDEX.sha ? new Promise<void>((go) => removals.push(go)) : undefined)),
+      withPause((script) =>
+        script === REMOVE_FROM_INDEX.sha ? new Promise<void>((go) => removals.push(go)) : undefined,
+      ),
       { prefix: "back" },
     );
     const id = newId();
@@ -179,7 +181,7 @@ describe.skipIf(!REDIS_SERVER)("redisStore", () => {
     let changed = false;
     const slow = redisStore(
       withPause((script) => {
-        if (script !== INDEX.sha || changed) return undefined;
+        if (script !== ADD_TO_INDEX.sha || changed) return undefined;
         changed = true;
         return store.update(id, session({ userId: "grace", version: 2 }), 1);
       }),
@@ -353,15 +355,12 @@ describe.skipIf(!REDIS_SERVER)("redisStore", () => {
     expect(await store.idsOfUser(whole)).toEqual([id]);
     // The user has changed since a touch has looked.
     const key = `kinds:${id}`;
-    const later = instantBytes(Date.now() + 9 * HOUR);
-    const touch = (userId: string) =>
-      run({ send: (_key, words) => client.sendCommand([...words]) }, TOUCH, key, [
-        later,
-        `${Date.now() + 9 * HOUR}`,
-        later,
-        userSection(userId),
-        `${userKind(userId)}`,
-      ]);
+    const later = encodeInstant(Date.now() + 9 * HOUR);
+    const touch = (userId: string) => {
+      const { encoding, section } = encodeUser(userId);
+      const args = [later, `${Date.now() + 9 * HOUR}`, later, section, `${encoding}`];
+      return runScript({ send: (_key, command) => client.sendCommand([...command]) }, TOUCH, key, args);
+    };
     expect(await touch(halves)).not.toBe(1);
     expect(await touch(whole)).toBe(1);
   });

@@ -13,7 +13,7 @@ import { startProxy } from "../support/throwaway.ts";
 const HOUR = 3_600_000;
 /** More than a server tells of in one piece of a scan. */
 const MANY = 1500;
-const INDEX = redisKeys("sojourn:").index("ada");
+const INDEX = redisKeys("sojourn:").indexKey("ada");
 
 const session = (given: Partial<StoredSession> = {}): StoredSession => ({
   payload: randomBytes(20),

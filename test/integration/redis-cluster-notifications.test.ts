@@ -3,7 +3,7 @@ import { Cluster as IoCluster } from "ioredis";
 import { Cluster as ValkeyCluster } from "iovalkey";
 import { createCluster } from "redis";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
-import { groupTags } from "../../src/stores/redis/channels.ts";
+import { slotGroupTags } from "../../src/stores/redis/slot-groups.ts";
 import { slotOf } from "../../src/stores/redis/slot.ts";
 import {
   type RedisStore,
@@ -137,7 +137,7 @@ async function whoHears(all: readonly Listener[], ids: readonly string[]): Promi
 async function holdersOf(nodes: readonly RedisServer[], slot: number): Promise<[RedisServer, RedisServer]> {
   const holder = await until("somebody has the slot", async () => {
     for (const node of nodes) {
-      const reply = await node.ask("GET", `{${groupTags()[Math.floor(slot / 64)]}}`);
+      const reply = await node.ask("GET", `{${slotGroupTags()[Math.floor(slot / 64)]}}`);
       const isReplica = (await node.ask("ROLE")).includes("slave");
       if (!reply.startsWith("-MOVED") && !isReplica) return node;
     }
@@ -305,7 +305,7 @@ describe.skipIf(!REDIS_SERVER)("redisStore in a cluster", () => {
     for (const { states } of all) states.length = 0;
     const [source, target] = cluster.nodes as [RedisServer, RedisServer];
     // Of one group the slot that its channel is in, all of others.
-    const slots = [slotOf(groupTags()[3]!), ...Array.from({ length: 128 }, (_, index) => 64 * 10 + index)];
+    const slots = [slotOf(slotGroupTags()[3]!), ...Array.from({ length: 128 }, (_, index) => 64 * 10 + index)];
     await moveSlots(cluster.nodes, slots, source, target);
     for (const { name, states } of all) {
       await until(`${name} has noticed and hears again`, () => states.includes(false) && states.at(-1));
@@ -319,14 +319,14 @@ describe.skipIf(!REDIS_SERVER)("redisStore in a cluster", () => {
     it(`never says that it hears while a slot has moved that was subscribed to a moment ago, with ${name}`, async () => {
       const { client, end } = await clients[name]!(cluster.nodes);
       ends.push(end);
-      const slot = slotOf(groupTags()[20]!);
+      const slot = slotOf(slotGroupTags()[20]!);
       const [source, target] = await holdersOf(cluster.nodes, slot);
       // Another channel of the same node is subscribed to when the slot of this one has gone.
       let move: Promise<void> | undefined;
       const store = redisStore(
         withChannelHeldBack(
           client,
-          groupTags()[21]!,
+          slotGroupTags()[21]!,
           () => (move ??= moveSlots(cluster.nodes, [slot], source, target)),
         ),
       );
@@ -375,7 +375,7 @@ describe.skipIf(!REDIS_SERVER)("redisStore in a cluster that is being upgraded f
     // What a server of that age does not know.
     const old = ["--rename-command", "SPUBLISH", "", "--rename-command", "SSUBSCRIBE", ""];
     // The node that has the channel of a group which it shares with a newer one.
-    const oldest = slotOf(groupTags()[85]!) < 5461 ? 0 : 1;
+    const oldest = slotOf(slotGroupTags()[85]!) < 5461 ? 0 : 1;
     const cluster = await startCluster((index) => (index % 3 === oldest ? old : []));
     try {
       const all = await listeners(cluster.nodes);
