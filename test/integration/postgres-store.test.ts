@@ -125,7 +125,7 @@ describe.skipIf(POSTGRES_PATH === undefined)("postgresStore", () => {
       const states: boolean[] = [];
       store.subscribe({ listening: (is) => states.push(is) });
       const [warning] = (await warned) as [Error];
-      expect(warning).toMatchObject({ code: "SOJOURN_NOT_HEARD", message: expect.stringMatching(/option listen/) });
+      expect(warning).toMatchObject({ code: "SOJOURN_NOT_NOTIFIED", message: expect.stringMatching(/option listen/) });
       expect(states).not.toContain(true);
       await store.close();
       await end();
