@@ -11,7 +11,7 @@ import {
   type RedisStoreClient,
   type RedisStoreOptions,
 } from "../../src/stores/redis/store.ts";
-import { moveSlots, REDIS_SERVER, type RedisServer, serving, startCluster } from "../support/redis.ts";
+import { moveSlots, REDIS_SERVER, type RedisServer, waitUntilServing, startCluster } from "../support/redis.ts";
 import { until } from "../support/throwaway.ts";
 
 const HOUR = 3_600_000;
@@ -23,16 +23,16 @@ const session = (version = 1, userId?: string) => ({
   userId,
 });
 
-/** An id whose key has a slot that is wanted. */
-function idWith(wanted: (slot: number) => boolean): string {
+/** An id whose key has a matching slot. */
+function idWith(matches: (slot: number) => boolean): string {
   for (;;) {
     const id = randomBytes(16).toString("base64url");
-    if (wanted(slotOf(PREFIX + id))) return id;
+    if (matches(slotOf(PREFIX + id))) return id;
   }
 }
 
-const idIn = (group: number) => idWith((slot) => Math.floor(slot / 64) === group);
-const everywhere = () => Array.from({ length: 256 }, (_, group) => idIn(group));
+const idInGroup = (group: number) => idWith((slot) => Math.floor(slot / 64) === group);
+const idInEachGroup = () => Array.from({ length: 256 }, (_, group) => idInGroup(group));
 
 type Connected = { client: RedisStoreClient; end(): unknown };
 type Account = { username?: string; password?: string };
@@ -74,131 +74,141 @@ const clients: Record<string, (nodes: readonly RedisServer[], account?: Account)
   },
 };
 
-interface Listener {
+/** A store that is subscribed to, and the notifications that have arrived. */
+interface SubscribedStore {
   readonly name: string;
   readonly store: RedisStore;
-  readonly heard: string[];
+  readonly notified: string[];
   readonly states: boolean[];
 }
 
 const ends: (() => unknown)[] = [];
 
-/** A store with each kind of client, all of which listen. */
-async function listeners(nodes: readonly RedisServer[], options: RedisStoreOptions = {}): Promise<Listener[]> {
+/** Subscribes a store with each kind of client. */
+async function subscribeStores(
+  nodes: readonly RedisServer[],
+  options: RedisStoreOptions = {},
+): Promise<SubscribedStore[]> {
   const all = await Promise.all(
     Object.entries(clients).map(async ([name, connect]) => {
       const { client, end } = await connect(nodes);
       const store = redisStore(client, options);
-      const heard: string[] = [];
+      const notified: string[] = [];
       const states: boolean[] = [];
       store.subscribe({
-        ended: (id) => heard.push(`-${id}`),
-        changed: (id) => heard.push(`+${id}`),
+        ended: (id) => notified.push(`-${id}`),
+        changed: (id) => notified.push(`+${id}`),
         listening: (is) => states.push(is),
       });
       ends.push(async () => {
         await store.close();
         await end();
       });
-      return { name, store, heard, states };
+      return { name, store, notified, states };
     }),
   );
   await until("all listen", () => all.every(({ states }) => states.at(-1)));
   return all;
 }
 
-const EVERYBODY = Object.keys(clients);
+const ALL_CLIENTS = Object.keys(clients);
 
 /**
- * Ends sessions with each store in turn, and names those that hear of each, and of each once. Who says meanwhile that it
- * may not hear, as after a failover before every node knows of it, owes nothing: then all begin anew.
+ * Ends sessions with the stores, one after the other, and returns the clients that are notified exactly once of each. A
+ * store may report meanwhile that it does not listen, for example after a failover. Then notifications may be missing, and
+ * everything is repeated.
  */
-async function whoHears(all: readonly Listener[], ids: readonly string[]): Promise<string[]> {
+async function findNotified(all: readonly SubscribedStore[], ids: readonly string[]): Promise<string[]> {
   await until("all listen", () => all.every(({ states }) => states.length === 0 || states.at(-1)));
-  const turns = all.map(({ states }) => states.length);
-  const wasDeaf = ({ states }: Listener, index: number) => states.slice(turns[index]).includes(false);
-  for (const { heard } of all) heard.length = 0;
+  const stateCounts = all.map(({ states }) => states.length);
+  const wasInterrupted = ({ states }: SubscribedStore, index: number) =>
+    states.slice(stateCounts[index]).includes(false);
+  for (const { notified } of all) notified.length = 0;
   await Promise.all(ids.map((id, index) => all[index % all.length]!.store.create(id, session())));
   const ended = await Promise.all(ids.map((id, index) => all[index % all.length]!.store.delete(id)));
   expect(ended).toEqual(ids.map(() => true));
   const expected = ids.map((id) => `-${id}`).toSorted();
-  for (const [index, listener] of all.entries()) {
-    const { name, heard } = listener;
+  for (const [index, subscribed] of all.entries()) {
+    const { name, notified } = subscribed;
     await until(
-      `${name} has heard of ${ids.length}, or says that it may not have`,
-      () => heard.length >= ids.length || wasDeaf(listener, index),
+      `${name} is notified of ${ids.length}, or reports an interruption`,
+      () => notified.length >= ids.length || wasInterrupted(subscribed, index),
     );
   }
-  if (all.some(wasDeaf)) return whoHears(all, ids);
-  return all.filter(({ heard }) => String(heard.toSorted()) === String(expected)).map(({ name }) => name);
+  if (all.some(wasInterrupted)) return findNotified(all, ids);
+  return all.filter(({ notified }) => String(notified.toSorted()) === String(expected)).map(({ name }) => name);
 }
 
-/** The primary that has a slot, and another one. */
-async function holdersOf(nodes: readonly RedisServer[], slot: number): Promise<[RedisServer, RedisServer]> {
-  const holder = await until("somebody has the slot", async () => {
+/** The primary that has a slot, and another primary. */
+async function findPrimaries(nodes: readonly RedisServer[], slot: number): Promise<[RedisServer, RedisServer]> {
+  const primary = await until("a primary has the slot", async () => {
     for (const node of nodes) {
-      const reply = await node.ask("GET", `{${slotGroupTags()[Math.floor(slot / 64)]}}`);
-      const isReplica = (await node.ask("ROLE")).includes("slave");
+      const reply = await node.command("GET", `{${slotGroupTags()[Math.floor(slot / 64)]}}`);
+      const isReplica = (await node.command("ROLE")).includes("slave");
       if (!reply.startsWith("-MOVED") && !isReplica) return node;
     }
     return undefined;
   });
   for (const node of nodes) {
-    if (node !== holder && (await node.ask("ROLE")).includes("master")) return [holder, node];
+    if (node !== primary && (await node.command("ROLE")).includes("master")) return [primary, node];
   }
-  throw new Error("there is one primary only");
+  throw new Error("there is only one primary");
 }
 
-/** A cluster's client whose listening connections subscribe to one of the channels once `before` has happened. */
-function withChannelHeldBack(client: RedisStoreClient, tag: string, before: () => Promise<void>): RedisStoreClient {
-  const last = `${PREFIX}@@changes{${tag}}`;
+/** A cluster's client whose listener connections call `before` before they subscribe to one of the channels. */
+function withDelayedChannel(client: RedisStoreClient, tag: string, before: () => Promise<void>): RedisStoreClient {
+  const delayed = `${PREFIX}@@changes{${tag}}`;
   type Subscribe = (channel: string, ...rest: unknown[]) => Promise<unknown>;
-  const holding = <Node extends object>(node: Node, name: string): Node =>
-    replacing(node, "duplicate", (duplicate) => (...given: unknown[]) => {
-      const connection = (duplicate as (...given: unknown[]) => object)(...given);
-      return replacing(connection, name, (subscribe) => async (channel: string, ...rest: unknown[]) => {
-        if (channel === last) await before();
+  const withDelay = <Node extends object>(node: Node, name: string): Node =>
+    replaceMethod(node, "duplicate", (duplicate) => (...args: unknown[]) => {
+      const connection = (duplicate as (...args: unknown[]) => object)(...args);
+      return replaceMethod(connection, name, (subscribe) => async (channel: string, ...rest: unknown[]) => {
+        if (channel === delayed) await before();
         return (subscribe as Subscribe)(channel, ...rest);
       });
     });
-  const kept = new WeakMap<object, object>();
-  const once = (node: object, name: string) => {
-    if (!kept.has(node)) kept.set(node, holding(node, name));
-    return kept.get(node)!;
+  const wrapped = new WeakMap<object, object>();
+  const wrapOnce = (node: object, name: string) => {
+    if (!wrapped.has(node)) wrapped.set(node, withDelay(node, name));
+    return wrapped.get(node)!;
   };
   if ("nodes" in client) {
-    return replacing(
+    return replaceMethod(
       client,
       "nodes",
       (nodes) => (role: unknown) =>
-        (nodes as (role: unknown) => object[])(role).map((node) => once(node, "ssubscribe")),
+        (nodes as (role: unknown) => object[])(role).map((node) => wrapOnce(node, "ssubscribe")),
     );
   }
-  return replacing(
+  return replaceMethod(
     client,
     "nodeClient",
     (nodeClient) => async (node: unknown) =>
-      once(await (nodeClient as (node: unknown) => Promise<object>)(node), "sSubscribe"),
+      wrapOnce(await (nodeClient as (node: unknown) => Promise<object>)(node), "sSubscribe"),
   );
 }
 
-/** An object, but for one method. */
-function replacing<Target extends object>(target: Target, name: string, how: (method: unknown) => unknown): Target {
+/** The same object with another method. */
+function replaceMethod<Target extends object>(
+  target: Target,
+  name: string,
+  replace: (method: unknown) => unknown,
+): Target {
   return new Proxy(target, {
-    get(_, asked) {
-      const member = Reflect.get(target, asked) as unknown;
+    get(_, property) {
+      const member = Reflect.get(target, property) as unknown;
       const method: unknown = typeof member === "function" ? member.bind(target) : member;
-      return asked === name ? how(method) : method;
+      return property === name ? replace(method) : method;
     },
   });
 }
 
-/** What has been published: over the bus to every node, within shards, and by commands. */
-async function published(nodes: readonly RedisServer[]) {
+/** Counts published messages: over the cluster bus to every node, within shards, and by command. */
+async function countPublished(nodes: readonly RedisServer[]) {
   const sum = { bus: 0, shards: 0, publish: 0, spublish: 0 };
   for (const node of nodes) {
-    const bus = await node.ask("CLUSTER", "INFO");
-    const stats = await node.ask("INFO", "commandstats");
+    const bus = await node.command("CLUSTER", "INFO");
+    const stats = await node.command("INFO", "commandstats");
     const count = (text: string, pattern: RegExp) => Number(pattern.exec(text)?.[1] ?? 0);
     sum.bus += count(bus, /messages_publish_sent:(\d+)/);
     sum.shards += count(bus, /messages_publishshard_sent:(\d+)/);
@@ -217,17 +227,17 @@ describe.skipIf(!REDIS_SERVER)("redisStore in a cluster", () => {
   beforeAll(async () => (cluster = await startCluster()));
   afterAll(() => cluster.end());
 
-  it("tells of ends and changes in every group of slots, within the shard and nowhere else", async () => {
-    const all = await listeners(cluster.nodes, { announceChanges: true });
-    const before = await published(cluster.nodes);
-    expect(await whoHears(all, everywhere())).toEqual(EVERYBODY);
-    const id = idIn(7);
+  it("notifies of ends and changes in every slot group, with messages that stay in the shard", async () => {
+    const all = await subscribeStores(cluster.nodes, { announceChanges: true });
+    const before = await countPublished(cluster.nodes);
+    expect(await findNotified(all, idInEachGroup())).toEqual(ALL_CLIENTS);
+    const id = idInGroup(7);
     await all[0]!.store.create(id, session());
     for (const [index, { store }] of all.entries()) await store.update(id, session(index + 2), index + 1);
-    for (const { heard } of all)
-      await until("it has heard", () => heard.filter((one) => one === `+${id}`).length === 4);
-    const after = await published(cluster.nodes);
-    // Each shard has one replica, which is told by the bus.
+    for (const { notified } of all)
+      await until("it is notified", () => notified.filter((one) => one === `+${id}`).length === 4);
+    const after = await countPublished(cluster.nodes);
+    // Each shard has one replica, which gets the message over the bus.
     expect({ ...after, shards: after.shards - before.shards, spublish: after.spublish - before.spublish }).toEqual({
       bus: 0,
       publish: 0,
@@ -236,153 +246,158 @@ describe.skipIf(!REDIS_SERVER)("redisStore in a cluster", () => {
     });
   });
 
-  it("tells of sessions in the groups that two nodes share, from either side", async () => {
-    const all = await listeners(cluster.nodes);
-    const before = await published(cluster.nodes);
+  it("notifies of ends in the slot groups that two nodes share, from either node", async () => {
+    const all = await subscribeStores(cluster.nodes);
+    const before = await countPublished(cluster.nodes);
     const ids: string[] = [];
     for (const bound of [5461, 10_923]) {
       const first = 64 * Math.floor(bound / 64);
       for (const _ of all) ids.push(idWith((slot) => slot >= first && slot < bound));
       for (const _ of all) ids.push(idWith((slot) => slot >= bound && slot < first + 64));
     }
-    expect(await whoHears(all, ids)).toEqual(EVERYBODY);
-    const after = await published(cluster.nodes);
+    expect(await findNotified(all, ids)).toEqual(ALL_CLIENTS);
+    const after = await countPublished(cluster.nodes);
     expect(after.spublish - before.spublish).toBe(ids.length);
     expect(after.publish).toBe(0);
   });
 
-  it("tells of changes in the groups that two nodes share, whosever the sessions are", async () => {
-    const [changing, hearing] = await listeners(cluster.nodes, { announceChanges: true });
+  it("notifies of changes in the slot groups that two nodes share, with and without a change of user", async () => {
+    const [writer, subscriber] = await subscribeStores(cluster.nodes, { announceChanges: true });
     for (const side of [5460, 5461]) {
       const id = idWith((slot) => slot === side);
-      await changing!.store.create(id, session(1, "ada"));
-      expect(await changing!.store.update(id, session(2, "ada"), 1)).toBe(true);
-      expect(await changing!.store.update(id, session(3, "grace"), 2)).toBe(true);
-      expect(await changing!.store.update(id, session(3, "grace"), 2)).toBe(false);
-      expect(await changing!.store.delete(id)).toBe(true);
-      await until("it has heard of all", () => hearing!.heard.includes(`-${id}`));
-      expect(hearing!.heard).toEqual([`+${id}`, `+${id}`, `-${id}`]);
-      hearing!.heard.length = 0;
+      await writer!.store.create(id, session(1, "ada"));
+      expect(await writer!.store.update(id, session(2, "ada"), 1)).toBe(true);
+      expect(await writer!.store.update(id, session(3, "grace"), 2)).toBe(true);
+      expect(await writer!.store.update(id, session(3, "grace"), 2)).toBe(false);
+      expect(await writer!.store.delete(id)).toBe(true);
+      await until("it is notified of all", () => subscriber!.notified.includes(`-${id}`));
+      expect(subscriber!.notified).toEqual([`+${id}`, `+${id}`, `-${id}`]);
+      subscriber!.notified.length = 0;
     }
   });
 
-  it("works with the rights that the documentation asks for, and does nothing where one is missing", async () => {
+  it("works with the rights in the documentation, and changes nothing if a right to publish is missing", async () => {
     const rights =
       "on >secret resetchannels &sojourn:* ~sojourn:* " +
       "+get +getrange +set +setrange +pexpireat +del +evalsha +eval +publish +spublish +subscribe +ssubscribe " +
       "+unsubscribe +sunsubscribe +ping +scan +zadd +zscore +zrem +zrange +zrevrange +zrangebyscore " +
       "+hello +client +info +cluster";
     const allow = (...words: string[]) =>
-      Promise.all(cluster.nodes.map((node) => node.ask("ACL", "SETUSER", "web", ...words)));
+      Promise.all(cluster.nodes.map((node) => node.command("ACL", "SETUSER", "web", ...words)));
     await allow(...rights.split(" "));
     for (const [name, connect] of Object.entries(clients)) {
       const { client, end } = await connect(cluster.nodes, { username: "web", password: "secret" });
       const store = redisStore(client);
       ends.push(() => store.close(), end);
-      const heard: string[] = [];
-      let listens = false;
-      store.subscribe({ ended: (id) => heard.push(id), listening: (is) => (listens = is) });
-      await until(`${name} listens`, () => listens);
-      const id = idIn(85);
+      const notified: string[] = [];
+      let isListening = false;
+      store.subscribe({ ended: (id) => notified.push(id), listening: (is) => (isListening = is) });
+      await until(`${name} listens`, () => isListening);
+      const id = idInGroup(85);
       await store.create(id, session());
       expect(await store.delete(id)).toBe(true);
-      await until(`${name} has heard`, () => heard.includes(id));
+      await until(`${name} is notified`, () => notified.includes(id));
       await store.create(id, session());
-      for (const [taken, given] of [
+      for (const [removed, restored] of [
         ["-spublish", "+spublish"],
         ["resetchannels", "&sojourn:*"],
       ] as const) {
-        await allow(taken);
+        await allow(removed);
         await expect(store.delete(id)).rejects.toThrow(/can't|NOPERM|ACL/);
         expect(await store.read(id)).toBeDefined();
-        await allow(given);
+        await allow(restored);
       }
     }
   });
 
-  it("hears again, by itself, when slots have moved to another node", async () => {
-    const all = await listeners(cluster.nodes);
+  it("subscribes again by itself after slots have moved to another node", async () => {
+    const all = await subscribeStores(cluster.nodes);
     for (const { states } of all) states.length = 0;
     const [source, target] = cluster.nodes as [RedisServer, RedisServer];
-    // Of one group the slot that its channel is in, all of others.
+    // The slot of one group's channel, and all slots of two other groups.
     const slots = [slotOf(slotGroupTags()[3]!), ...Array.from({ length: 128 }, (_, index) => 64 * 10 + index)];
     await moveSlots(cluster.nodes, slots, source, target);
     for (const { name, states } of all) {
-      await until(`${name} has noticed and hears again`, () => states.includes(false) && states.at(-1));
+      await until(`${name} has noticed and listens again`, () => states.includes(false) && states.at(-1));
     }
     expect(
-      await whoHears(all, [...everywhere(), ...Array.from({ length: 8 }, () => idIn(3)), idIn(10), idIn(11)]),
-    ).toEqual(EVERYBODY);
+      await findNotified(all, [
+        ...idInEachGroup(),
+        ...Array.from({ length: 8 }, () => idInGroup(3)),
+        idInGroup(10),
+        idInGroup(11),
+      ]),
+    ).toEqual(ALL_CLIENTS);
   });
 
-  for (const name of EVERYBODY) {
-    it(`never says that it hears while a slot has moved that was subscribed to a moment ago, with ${name}`, async () => {
+  for (const name of ALL_CLIENTS) {
+    it(`never reports that it listens while a slot has moved whose channel was just subscribed to, with ${name}`, async () => {
       const { client, end } = await clients[name]!(cluster.nodes);
       ends.push(end);
       const slot = slotOf(slotGroupTags()[20]!);
-      const [source, target] = await holdersOf(cluster.nodes, slot);
-      // Another channel of the same node is subscribed to when the slot of this one has gone.
+      const [source, target] = await findPrimaries(cluster.nodes, slot);
+      // The slot of this channel moves before the connection subscribes to another channel of the same node.
       let move: Promise<void> | undefined;
       const store = redisStore(
-        withChannelHeldBack(
+        withDelayedChannel(
           client,
           slotGroupTags()[21]!,
           () => (move ??= moveSlots(cluster.nodes, [slot], source, target)),
         ),
       );
       ends.push(() => store.close());
-      const heard: string[] = [];
-      let listens = false;
-      store.subscribe({ ended: (id) => heard.push(id), listening: (is) => (listens = is) });
+      const notified: string[] = [];
+      let isListening = false;
+      store.subscribe({ ended: (id) => notified.push(id), listening: (is) => (isListening = is) });
       try {
-        await until("it listens", () => listens);
+        await until("it listens", () => isListening);
         expect(move).toBeDefined();
-        const id = idIn(20);
+        const id = idInGroup(20);
         await store.create(id, session());
         expect(await store.delete(id)).toBe(true);
-        await until("it has heard, or says that it may not have", () => heard.includes(id) || !listens);
-        expect(heard).toEqual([id]);
+        await until("it is notified, or reports an interruption", () => notified.includes(id) || !isListening);
+        expect(notified).toEqual([id]);
       } finally {
         await moveSlots(cluster.nodes, [slot], target, source);
       }
     });
   }
 
-  it("hears again, by itself, when a replica has taken over, asked to or because the primary was killed", async () => {
-    const all = await listeners(cluster.nodes);
+  it("subscribes again by itself after a replica has taken over, on command or because the primary was killed", async () => {
+    const all = await subscribeStores(cluster.nodes);
     for (const { states } of all) states.length = 0;
     await until("the replica has taken over", async () => {
-      await cluster.nodes[4]!.ask("CLUSTER", "FAILOVER");
-      return (await cluster.nodes[4]!.ask("INFO", "replication")).includes("role:master");
+      await cluster.nodes[4]!.command("CLUSTER", "FAILOVER");
+      return (await cluster.nodes[4]!.command("INFO", "replication")).includes("role:master");
     });
     for (const { name, states } of all) {
-      await until(`${name} has noticed and hears again`, () => states.includes(false) && states.at(-1));
+      await until(`${name} has noticed and listens again`, () => states.includes(false) && states.at(-1));
     }
-    expect(await whoHears(all, everywhere())).toEqual(EVERYBODY);
+    expect(await findNotified(all, idInEachGroup())).toEqual(ALL_CLIENTS);
     for (const { states } of all) states.length = 0;
     const [killed] = cluster.nodes.slice(2, 3) as [RedisServer];
     await killed.kill();
     for (const { name, states } of all) {
-      await until(`${name} has noticed and hears again`, () => states.includes(false) && states.at(-1));
+      await until(`${name} has noticed and listens again`, () => states.includes(false) && states.at(-1));
     }
-    await serving(cluster.nodes.filter((node) => node !== killed));
-    expect(await whoHears(all, everywhere())).toEqual(EVERYBODY);
+    await waitUntilServing(cluster.nodes.filter((node) => node !== killed));
+    expect(await findNotified(all, idInEachGroup())).toEqual(ALL_CLIENTS);
   });
 });
 
 describe.skipIf(!REDIS_SERVER)("redisStore in a cluster that is being upgraded from Redis 6.2", () => {
-  it("tells and hears on the plain channel what a server can't tell within the shard", async () => {
-    // What a server of that age does not know.
+  it("uses the plain channel for messages that a server can't publish within the shard", async () => {
+    // Commands that such a server does not have.
     const old = ["--rename-command", "SPUBLISH", "", "--rename-command", "SSUBSCRIBE", ""];
-    // The node that has the channel of a group which it shares with a newer one.
-    const oldest = slotOf(slotGroupTags()[85]!) < 5461 ? 0 : 1;
-    const cluster = await startCluster((index) => (index % 3 === oldest ? old : []));
+    // The node that has the channel of a group, and shares the group with a newer node.
+    const oldIndex = slotOf(slotGroupTags()[85]!) < 5461 ? 0 : 1;
+    const cluster = await startCluster((index) => (index % 3 === oldIndex ? old : []));
     try {
-      const all = await listeners(cluster.nodes);
-      const ids = everywhere();
-      for (let turn = 0; turn < 2 * all.length; turn += 1) ids.push(idIn(85), idIn(170));
-      expect(await whoHears(all, ids)).toEqual(EVERYBODY);
-      const { publish, spublish } = await published(cluster.nodes);
+      const all = await subscribeStores(cluster.nodes);
+      const ids = idInEachGroup();
+      for (let round = 0; round < 2 * all.length; round += 1) ids.push(idInGroup(85), idInGroup(170));
+      expect(await findNotified(all, ids)).toEqual(ALL_CLIENTS);
+      const { publish, spublish } = await countPublished(cluster.nodes);
       expect(publish).toBeGreaterThan(80);
       expect(spublish).toBeGreaterThan(160);
       expect(publish + spublish).toBe(ids.length);

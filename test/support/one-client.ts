@@ -7,23 +7,23 @@ import { HUNG_MS } from "./throwaway.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
 
-/** What a program prints that has the library as `./dist` and at most one client's package, and nothing else. */
+/** Runs a program that can import `./dist` and at most one client's package. Returns what it prints. */
 export async function withOnly(client: string | undefined, program: string, ...args: string[]): Promise<string> {
-  const place = mkdtempSync(join(tmpdir(), "sojourn-one-client-"));
+  const folder = mkdtempSync(join(tmpdir(), "sojourn-one-client-"));
   try {
-    cpSync(join(ROOT, "dist"), join(place, "dist"), { recursive: true });
-    writeFileSync(join(place, "package.json"), JSON.stringify({ type: "module" }));
+    cpSync(join(ROOT, "dist"), join(folder, "dist"), { recursive: true });
+    writeFileSync(join(folder, "package.json"), JSON.stringify({ type: "module" }));
     if (client !== undefined) {
-      mkdirSync(join(place, "node_modules"));
-      symlinkSync(join(ROOT, "node_modules", client), join(place, "node_modules", client), "junction");
+      mkdirSync(join(folder, "node_modules"));
+      symlinkSync(join(ROOT, "node_modules", client), join(folder, "node_modules", client), "junction");
     }
-    const words = ["--input-type=module", "-e", program, "program", ...args];
-    const { stdout, stderr } = await promisify(execFile)(process.execPath, words, {
-      cwd: place,
+    const nodeArgs = ["--input-type=module", "-e", program, "program", ...args];
+    const { stdout, stderr } = await promisify(execFile)(process.execPath, nodeArgs, {
+      cwd: folder,
       timeout: HUNG_MS,
     });
     return stdout + stderr;
   } finally {
-    rmSync(place, { recursive: true, force: true });
+    rmSync(folder, { recursive: true, force: true });
   }
 }
