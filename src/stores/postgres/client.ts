@@ -2,6 +2,7 @@ import type { PostgresDriver } from "./driver.ts";
 import { type PgClient, pgDriver, type PgPool, type PostgresPurpose } from "./pg.ts";
 import { type PGliteClient, pgliteDriver } from "./pglite.ts";
 import { type PostgresJs, postgresJsDriver } from "./postgres-js.ts";
+import { hasMethods } from "../shared/methods.ts";
 
 /** The clients that {@link postgresStore} takes: pg's `Pool` or `Client`, the `sql` function of postgres.js, or PGlite. */
 export type PostgresClient = PgPool | PgClient | PostgresJs | PGliteClient;
@@ -17,16 +18,10 @@ export function postgresDriver(
   client: PostgresClient,
   purpose: PostgresPurpose = "queries",
 ): PostgresDriver {
-  const unknownClient: unknown = client;
-  if (hasMethods(unknownClient, "unsafe", "listen")) return postgresJsDriver(client as PostgresJs);
-  if (hasMethods(unknownClient, "query", "exec", "listen")) return pgliteDriver(client as PGliteClient);
-  if (hasMethods(unknownClient, "query", "connect", "on")) return pgDriver(client as PgPool | PgClient, purpose);
+  if (hasMethods(client, "unsafe", "listen")) return postgresJsDriver(client as PostgresJs);
+  if (hasMethods(client, "query", "exec", "listen")) return pgliteDriver(client as PGliteClient);
+  if (hasMethods(client, "query", "connect", "on")) return pgDriver(client as PgPool | PgClient, purpose);
   throw new TypeError(
     `${caller} takes a Pool of pg, the sql function of postgres.js, or a PGlite: not a connection string or its options`,
   );
-}
-
-function hasMethods(client: unknown, ...names: string[]): boolean {
-  if ((typeof client !== "object" && typeof client !== "function") || client === null) return false;
-  return names.every((name) => typeof (client as Record<string, unknown>)[name] === "function");
 }

@@ -94,15 +94,15 @@ async function listenInPool(
 }
 
 /** For each client, the number of listeners of each channel. */
-const listenerCounts = new WeakMap<PgClient, Map<string, number>>();
+const channelCounts = new WeakMap<PgClient, Map<string, number>>();
 
 async function listenOnClient(
   client: PgClient,
   channel: string,
   handler: NotificationHandler,
 ): Promise<PostgresListenerConnection> {
-  const counts = listenerCounts.get(client) ?? new Map<string, number>();
-  listenerCounts.set(client, counts);
+  const counts = channelCounts.get(client) ?? new Map<string, number>();
+  channelCounts.set(client, counts);
   const changeCount = (change: number): number => {
     const count = (counts.get(channel) ?? 0) + change;
     counts.set(channel, count);

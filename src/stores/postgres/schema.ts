@@ -13,7 +13,7 @@ export interface PostgresSchemaOptions {
 
 // A name can have 63 bytes. The names of the indexes are the table's with an ending.
 const MAX_NAME_LENGTH = 63;
-const NAME = /^(?:([A-Za-z_][A-Za-z0-9_$]{0,62})\.)?([A-Za-z_][A-Za-z0-9_$]{0,49})$/;
+const TABLE_NAME = /^(?:([A-Za-z_][A-Za-z0-9_$]{0,62})\.)?([A-Za-z_][A-Za-z0-9_$]{0,49})$/;
 
 /** The table's name, checked, in the forms that statements need. */
 export interface TableNames {
@@ -25,7 +25,7 @@ export interface TableNames {
 }
 
 export function parseTableName(caller: string, name: string | undefined = "sojourn_sessions"): TableNames {
-  const [, schema, table] = (typeof name === "string" && NAME.exec(name)) || [];
+  const [, schema, table] = (typeof name === "string" && TABLE_NAME.exec(name)) || [];
   if (table === undefined) {
     throw new TypeError(
       `${caller}: table must be a name such as "sessions" or "app.sessions" (ASCII letters, digits, _ and $, ` +

@@ -27,7 +27,7 @@ export const MAX_NOTIFIED_ID_LENGTH = 7900;
  * The server's time is clock_timestamp(), which goes on while the statement waits for a lock. Only `deleteExpired` uses
  * the time at which the statement started, because an index can be searched for that alone.
  */
-export function statementsFor({ quoted, channel }: TableNames, announceChanges: boolean) {
+export function postgresStatements({ quoted, channel }: TableNames, announceChanges: boolean) {
   const now = `coalesce($1::text::bigint, floor(date_part('epoch', clock_timestamp()) * 1000)::bigint)`;
   const startedAt = `coalesce($1::text::bigint, floor(date_part('epoch', statement_timestamp()) * 1000)::bigint)`;
   const textColumn = (column: string) => `${column}::text COLLATE "C"`;

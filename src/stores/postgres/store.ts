@@ -6,7 +6,7 @@ import type { PostgresRow } from "./driver.ts";
 import { escapeText, postgresKeyOf, unescapeText } from "./escaping.ts";
 import { type PostgresSubscription, postgresSubscription } from "./subscription.ts";
 import { parseTableName } from "./schema.ts";
-import { CHANGED, ENDED, MAX_NOTIFIED_ID_LENGTH, type PostgresStatement, statementsFor } from "./statements.ts";
+import { CHANGED, ENDED, MAX_NOTIFIED_ID_LENGTH, type PostgresStatement, postgresStatements } from "./statements.ts";
 import { checkClock, checkLimit, checkOptions, checkStored, checkTime } from "../shared/stored.ts";
 
 export type { PostgresClient } from "./client.ts";
@@ -56,7 +56,7 @@ export interface PostgresStore extends SessionStore {
   close(): Promise<void>;
 }
 
-const OPTIONS = ["table", "prepare", "listen", "announceChanges", "clock"];
+const OPTION_NAMES = ["table", "prepare", "listen", "announceChanges", "clock"];
 
 const SERIALIZATION_FAILURE = "40001";
 const DEADLOCK = "40P01";
@@ -91,7 +91,7 @@ const LOWEST = "\u0001";
  * ```
  */
 export function postgresStore(client: PostgresClient, options: PostgresStoreOptions = {}): PostgresStore {
-  checkOptions("postgresStore", options, OPTIONS);
+  checkOptions("postgresStore", options, OPTION_NAMES);
   checkClock("postgresStore", options.clock);
   for (const name of ["prepare", "announceChanges"] as const) {
     if (options[name] !== undefined && typeof options[name] !== "boolean") {
@@ -103,7 +103,7 @@ export function postgresStore(client: PostgresClient, options: PostgresStoreOpti
   const driver = postgresDriver("postgresStore", client);
   const listenDriver =
     options.listen === undefined ? driver : postgresDriver("postgresStore: listen", options.listen, "notifications");
-  const statements = statementsFor(names, announceChanges);
+  const statements = postgresStatements(names, announceChanges);
   let { prepare } = options;
   let isClosed = false;
   let subscription: PostgresSubscription | undefined;

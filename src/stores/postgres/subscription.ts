@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { setTimeout as delay } from "node:timers/promises";
 import type { StoreListener } from "../../store.ts";
-import { notifyAll } from "../shared/listeners.ts";
+import { notifyAll, wrapListener } from "../shared/listeners.ts";
 import { NoReply, withTimeout } from "../shared/timeout.ts";
 import type { PostgresDriver, PostgresListenerConnection } from "./driver.ts";
 import { unescapeText } from "./escaping.ts";
@@ -56,7 +56,7 @@ export function postgresSubscription({
   let hasEverListened = false;
   let hasWarned = false;
   /** Connections that are being opened or closed. The application may not end the client before. */
-  const unsettled = new Set<Promise<void>>();
+  const pendingConnections = new Set<Promise<void>>();
 
   function setListening(is: boolean): void {
     if (isListening === is) return;
@@ -89,7 +89,7 @@ export function postgresSubscription({
       if (period.isOver) return;
       setListening(false);
       if (period.connection?.reconnects !== true) {
-        if (period.connection !== undefined) trackUnsettled(period.connection.close());
+        if (period.connection !== undefined) trackPending(period.connection.close());
         period.connection = undefined;
       }
       const pause = Math.min(MAX_PAUSE_MS, FIRST_PAUSE_MS * 2 ** failures) * (0.5 + Math.random() / 2);
@@ -104,7 +104,7 @@ export function postgresSubscription({
       onLost: () => period.onLost(),
     });
     // `close` waits for this: a client that is ended while it connects may leave the connection open.
-    trackUnsettled(
+    trackPending(
       opening.then((connection) => {
         if (isTooLate || period.isOver) return connection.close();
         period.connection = connection;
@@ -145,20 +145,20 @@ export function postgresSubscription({
     }
   }
 
-  function trackUnsettled(promise: Promise<unknown>): void {
-    const settled = promise
+  function trackPending(promise: Promise<unknown>): void {
+    const pending = promise
       .then(
         () => {},
         () => {},
       )
-      .finally(() => unsettled.delete(settled));
-    unsettled.add(settled);
+      .finally(() => pendingConnections.delete(pending));
+    pendingConnections.add(pending);
   }
 
   function stopListening(): void {
     if (current === undefined) return;
     current.isOver = true;
-    if (current.connection !== undefined) trackUnsettled(current.connection.close());
+    if (current.connection !== undefined) trackPending(current.connection.close());
     current.onLost();
     current = undefined;
     releaseConnection?.();
@@ -166,29 +166,24 @@ export function postgresSubscription({
   }
 
   return {
-    subscribe(given) {
+    subscribe(listener) {
       if (current === undefined) releaseConnection = driver.reserveConnection();
-      // An object of its own: the same listener may subscribe twice, and end each by itself.
-      const listener: StoreListener = {
-        ended: (id) => given.ended?.(id),
-        changed: (id) => given.changed?.(id),
-        listening: (is) => given.listening?.(is),
-      };
-      listeners.add(listener);
-      notifyAll([listener], () => listener.listening?.(isListening));
+      const wrapped = wrapListener(listener);
+      listeners.add(wrapped);
+      notifyAll([wrapped], () => wrapped.listening?.(isListening));
       if (current === undefined) {
         current = startPeriod();
         void keepListening(current);
       }
       return () => {
-        listeners.delete(listener);
+        listeners.delete(wrapped);
         if (listeners.size === 0) stopListening();
       };
     },
     async close() {
       listeners.clear();
       stopListening();
-      await withTimeout(Promise.all(unsettled), CLOSE_TIMEOUT_MS, { keepsAlive: true }).catch(() => {});
+      await withTimeout(Promise.all(pendingConnections), CLOSE_TIMEOUT_MS, { keepsAlive: true }).catch(() => {});
     },
   };
 }

@@ -9,6 +9,7 @@ import {
 } from "./listener-connections.ts";
 import { findClusterPrimaries, type Primaries, singlePrimary } from "./primaries.ts";
 import { slotOf } from "./slot.ts";
+import { hasMethods } from "../shared/methods.ts";
 
 /** A command's name and arguments, or arguments alone. */
 export type RedisArguments = readonly (string | Buffer)[];
@@ -86,14 +87,12 @@ const BUFFERS = { typeMapping: { [BLOB_STRING]: Buffer } };
  */
 export function redisDriver(client: RedisStoreClient): RedisDriver {
   if (typeof client !== "object" || client === null) throw new TypeError(NOT_A_CLIENT);
-  const members = client as object as Partial<Record<string, unknown>>;
-  const hasMethods = (...names: string[]) => names.every((name) => typeof members[name] === "function");
-  checkSettings(members);
-  if (hasMethods("getBuffer", "nodes")) return ioRedisClusterDriver(client as IoRedisCluster);
-  if (hasMethods("getBuffer", "duplicate")) return ioRedisDriver(client as IoRedisClient);
-  if (hasMethods("sendCommand", "nodeClient")) return nodeRedisClusterDriver(client as NodeRedisCluster);
-  if (hasMethods("sendCommand", "getMasterNode")) return nodeRedisSentinelDriver(client as NodeRedisSentinel);
-  if (hasMethods("sendCommand", "duplicate", "subscribe")) return nodeRedisDriver(client as NodeRedisClient);
+  checkSettings(client as object);
+  if (hasMethods(client, "getBuffer", "nodes")) return ioRedisClusterDriver(client as IoRedisCluster);
+  if (hasMethods(client, "getBuffer", "duplicate")) return ioRedisDriver(client as IoRedisClient);
+  if (hasMethods(client, "sendCommand", "nodeClient")) return nodeRedisClusterDriver(client as NodeRedisCluster);
+  if (hasMethods(client, "sendCommand", "getMasterNode")) return nodeRedisSentinelDriver(client as NodeRedisSentinel);
+  if (hasMethods(client, "sendCommand", "duplicate", "subscribe")) return nodeRedisDriver(client as NodeRedisClient);
   throw new TypeError(NOT_A_CLIENT);
 }
 

@@ -9,7 +9,7 @@ export function evictionCheck(driver: Pick<RedisDriver, "findPrimaries">, keys: 
   let hasStarted = false;
 
   async function warnOfEviction(): Promise<void> {
-    for (const send of (await driver.findPrimaries(keys.channel)).sends) {
+    for (const send of (await driver.findPrimaries(keys.channel)).senders) {
       const info = String(await send(["INFO", "memory"]));
       const policy = /^maxmemory_policy:(\S+)/m.exec(info)?.[1];
       const limit = /^maxmemory:(\d+)/m.exec(info)?.[1];

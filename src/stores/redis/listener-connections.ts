@@ -69,12 +69,12 @@ export function nodeRedisListenerOpener(
   duplicate: () => Promise<NodeRedisDuplicate>,
 ): OpenListener<NodeListenerConnection> {
   return ({ plain, shards }, onMessage, onLost) => {
-    type Connection = NodeRedisDuplicate & {
+    type FullDuplicate = NodeRedisDuplicate & {
       ping?(): Promise<unknown>;
       sSubscribe?: NodeRedisDuplicate["subscribe"];
       sendCommand?(command: string[]): Promise<unknown>;
     };
-    let current: Connection | undefined;
+    let current: FullDuplicate | undefined;
     let isClosed = false;
     // Until it is connected, `connect` rejects with any error. From then on every loss counts: a subscription may be lost
     // before the last channel is confirmed.
@@ -85,7 +85,7 @@ export function nodeRedisListenerOpener(
       void Promise.resolve(quietly(() => connection.destroy())).catch(() => {});
     return {
       ready: (async () => {
-        const connection: Connection = await duplicate();
+        const connection: FullDuplicate = await duplicate();
         for (const event of NODE_REDIS_LOSS_EVENTS) connection.on(event, reportLoss);
         current = connection;
         try {
@@ -209,13 +209,13 @@ export function clusterListenerOpener<Node extends object>(cluster: {
 
   return ({ plain, shards }, onMessage, onLost) => {
     const channelsOf = new Map<Node, string[]>();
-    const opened: { node: Node; channels: string[]; connection: NodeListenerConnection }[] = [];
+    const connections: { node: Node; channels: string[]; connection: NodeListenerConnection }[] = [];
     let isClosed = false;
     let pingCount = 0;
 
     const verifyAll = () =>
       Promise.all(
-        opened.map(({ node, channels, connection }) =>
+        connections.map(({ node, channels, connection }) =>
           refreshSlotsOnFailure(channels, verifySubscriptions(node, connection)),
         ),
       );
@@ -228,10 +228,12 @@ export function clusterListenerOpener<Node extends object>(cluster: {
         }
         if (isClosed) return;
         for (const [node, channels] of channelsOf) {
-          const wanted = { plain: opened.length === 0 ? plain : undefined, shards: channels };
-          opened.push({ node, channels, connection: cluster.openerFor(node)(wanted, onMessage, onLost) });
+          const wanted = { plain: connections.length === 0 ? plain : undefined, shards: channels };
+          connections.push({ node, channels, connection: cluster.openerFor(node)(wanted, onMessage, onLost) });
         }
-        await Promise.all(opened.map(({ channels, connection }) => refreshSlotsOnFailure(channels, connection.ready)));
+        await Promise.all(
+          connections.map(({ channels, connection }) => refreshSlotsOnFailure(channels, connection.ready)),
+        );
         if (!isClosed) await verifyAll();
       })(),
       async ping() {
@@ -246,13 +248,13 @@ export function clusterListenerOpener<Node extends object>(cluster: {
             if ((await cluster.nodeOf(channel)) !== node) throw new Error("a slot has moved");
           }
         }
-        await Promise.all(opened.map(({ connection }) => connection.ping()));
+        await Promise.all(connections.map(({ connection }) => connection.ping()));
         // After the pings: a client may miss the announcement while a ping is under way.
         await verifyAll();
       },
       close() {
         isClosed = true;
-        for (const { connection } of opened) connection.close();
+        for (const { connection } of connections) connection.close();
       },
     };
   };

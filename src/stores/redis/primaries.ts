@@ -6,7 +6,7 @@ const MAX_ATTEMPTS = 3;
 
 /** All primaries at one moment. */
 export interface Primaries {
-  readonly sends: readonly SendCommand[];
+  readonly senders: readonly SendCommand[];
   /**
    * Identifies the servers and their slots. If it is the same after a SCAN of all primaries, the SCAN was complete.
    * `undefined` while keys are being moved between primaries.
@@ -28,7 +28,7 @@ interface ClusterView {
 type SlotRanges = readonly (readonly [firstSlot: number, primary: unknown])[];
 
 export async function singlePrimary(send: SendCommand): Promise<Primaries> {
-  return { sends: [send], state: await readProcessId(send) };
+  return { senders: [send], state: await readProcessId(send) };
 }
 
 /**
@@ -45,22 +45,25 @@ export async function findClusterPrimaries(cluster: ClusterView, keyPrefix: stri
     for (const slot of unknownSlots) await cluster.refreshSlotOf(`${keyPrefix}{${hashTagFor(slot)}}`);
     const known = groupSlots((slot) => cluster.primaryOf(slot));
     const gap = known.find(([, primary]) => primary === undefined);
-    const sends = new Map<unknown, SendCommand>();
+    const senders = new Map<unknown, SendCommand>();
     const unconnected = new Map<unknown, number>();
     for (const [slot, primary] of known) {
-      if (primary === undefined || sends.has(primary) || unconnected.has(primary)) continue;
+      if (primary === undefined || senders.has(primary) || unconnected.has(primary)) continue;
       const send = await cluster.sendTo(slot);
-      if (send) sends.set(primary, send);
+      if (send) senders.set(primary, send);
       else unconnected.set(primary, slot);
     }
     unknownSlots = [...(gap ? [gap[0]] : []), ...unconnected.values()];
-    const [firstSend] = sends.values();
+    const [firstSend] = senders.values();
     if (unknownSlots.length > 0 || !firstSend) continue;
     const reported = parseClusterSlots(await firstSend(["CLUSTER", "SLOTS"]));
     if (isSamePartition(known, reported)) {
-      const nodes = await Promise.all([...sends.values()].map(describeNode));
+      const nodes = await Promise.all([...senders.values()].map(describeNode));
       const isMoving = nodes.some((node) => node.includes("["));
-      return { sends: [...sends.values()], state: isMoving ? undefined : `${reported.join(" ")} ${nodes.join(" ")}` };
+      return {
+        senders: [...senders.values()],
+        state: isMoving ? undefined : `${reported.join(" ")} ${nodes.join(" ")}`,
+      };
     }
     unknownSlots = [...new Set([...known, ...reported].map(([slot]) => slot))];
   }

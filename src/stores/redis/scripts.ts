@@ -40,7 +40,7 @@ const VERSIONS = 2 ** VERSION_BITS;
 const ENCODINGS = 2 ** ENCODING_BITS;
 
 /** The part of a value that is read in order to find its user. Longer user ids need a second read. */
-const HEAD_BYTES = 256;
+const VALUE_HEAD_BYTES = 256;
 
 /** Lua for the position of `indexedUntil`, or of the payload if there is no user. It follows the version. */
 const afterVersion = (flags: string): string => `${VERSION + 1} + ${flags} % ${VERSIONS}`;
@@ -62,7 +62,7 @@ local function read_number(bytes, from, length)
 end
 local function read_instant(bytes, from) return read_number(bytes, from, ${INSTANT}) end
 local function read_head(key)
-  local head = redis.call('GETRANGE', key, 0, ${HEAD_BYTES - 1})
+  local head = redis.call('GETRANGE', key, 0, ${VALUE_HEAD_BYTES - 1})
   if head == '' or not has_user(head) then return head end
   local from = after_version(head) + ${INSTANT}
   local last = from + ${USER_LENGTH - 1} + read_number(head, from, ${USER_LENGTH})
@@ -131,7 +131,7 @@ const INDEXED_UNTIL = instantInLocals("u", "head", "from");
 const FAST_UPDATE = `
 local flags = string.byte(ARGV[1], ${FLAGS})
 if not ARGV[6] and #ARGV[5] == 1 and (flags < ${FIRST_FLAGS_WITH_USER} or ARGV[5] == '0') then
-  local head = redis.call('GETRANGE', KEYS[1], 0, ${HEAD_BYTES - 1})
+  local head = redis.call('GETRANGE', KEYS[1], 0, ${VALUE_HEAD_BYTES - 1})
   local before = string.byte(head, ${FLAGS})
   if before and before - before % ${VERSIONS} == flags - flags % ${VERSIONS} then
     local from = ${afterVersion("before")}

@@ -129,7 +129,7 @@ export function redisStore(client: RedisStoreClient, options: RedisStoreOptions 
   }
 
   /** Removes a session from the index of the user that it had before the script, if the reply is a head. */
-  function removeFromIndex(id: string, reply: unknown): void {
+  function removeFromUserIndex(id: string, reply: unknown): void {
     const indexedUser = Buffer.isBuffer(reply) ? decodeIndexedUser(reply) : undefined;
     if (indexedUser) index.remove(id, indexedUser);
   }
@@ -175,7 +175,7 @@ export function redisStore(client: RedisStoreClient, options: RedisStoreOptions 
           reply = await tryUpdate(await index.add(userId!, id, Math.max(expiresAt, found?.expiresAt ?? 0)));
         }
       } else if (reply === NOT_INDEXED) reply = await tryUpdate(await index.add(userId!, id, expiresAt));
-      removeFromIndex(id, reply);
+      removeFromUserIndex(id, reply);
       return reply !== REFUSED;
     },
 
@@ -200,7 +200,7 @@ export function redisStore(client: RedisStoreClient, options: RedisStoreOptions 
     async delete(id) {
       assertOpen();
       const reply = await runWrite(DELETE, keys.sessionKey(id), [], ENDED + keys.encodeId(id));
-      removeFromIndex(id, reply);
+      removeFromUserIndex(id, reply);
       return reply !== REFUSED;
     },
 
@@ -216,8 +216,8 @@ export function redisStore(client: RedisStoreClient, options: RedisStoreOptions 
 
     async *all() {
       assertOpen();
-      const { sends, state } = await driver.findPrimaries(keys.channel);
-      for (const send of sends) {
+      const { senders, state } = await driver.findPrimaries(keys.channel);
+      for (const send of senders) {
         let cursor = "0";
         do {
           assertOpen();

@@ -1,6 +1,6 @@
 import { setTimeout as delay } from "node:timers/promises";
 import type { StoreListener } from "../../store.ts";
-import { notifyAll } from "../shared/listeners.ts";
+import { notifyAll, wrapListener } from "../shared/listeners.ts";
 import { withTimeout } from "../shared/timeout.ts";
 import type { RedisDriver } from "./client.ts";
 import type { RedisKeys } from "./keys.ts";
@@ -80,15 +80,15 @@ export function redisSubscription(driver: Pick<RedisDriver, "openListener" | "is
 
   return {
     subscribe(listener: StoreListener): () => void {
-      const subscriber = wrapListener(listener);
-      listeners.add(subscriber);
-      subscriber.listening?.(isListening);
+      const wrapped = wrapListener(listener);
+      listeners.add(wrapped);
+      wrapped.listening?.(isListening);
       if (!active) {
         active = new AbortController();
         void keepListening(active);
       }
       return () => {
-        if (listeners.delete(subscriber) && listeners.size === 0) stopListening();
+        if (listeners.delete(wrapped) && listeners.size === 0) stopListening();
       };
     },
 
@@ -96,14 +96,5 @@ export function redisSubscription(driver: Pick<RedisDriver, "openListener" | "is
       listeners.clear();
       stopListening();
     },
-  };
-}
-
-/** An object of its own for each subscription: the same listener may subscribe twice, and end each by itself. */
-function wrapListener(listener: StoreListener): StoreListener {
-  return {
-    ended: (id) => listener.ended?.(id),
-    changed: (id) => listener.changed?.(id),
-    listening: (is) => listener.listening?.(is),
   };
 }

@@ -19,12 +19,12 @@ interface IndexEntry {
  * has ended, or when its time is over and the session is gone. So an index contains every live session of a user, and some
  * others: readers look at the sessions.
  */
-export function userIndex(given: {
+export function userIndex(options: {
   driver: Pick<RedisDriver, "send">;
   keys: RedisKeys;
   runWrite: (script: RedisScript, key: string, args: RedisArguments) => Promise<unknown>;
 }) {
-  const { driver, keys, runWrite } = given;
+  const { driver, keys, runWrite } = options;
 
   /** Runs in the background: an entry that stays is found when its time is over. */
   function removeEntries(userId: string, entries: readonly IndexEntry[]): void {

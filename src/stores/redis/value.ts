@@ -16,7 +16,7 @@ import type { StoredSession } from "../../store.ts";
 //
 // All numbers are big-endian. The scripts read and patch values in place: scripts.ts takes every offset from here.
 
-const FORMAT = 1;
+const VALUE_FORMAT = 1;
 
 /** Bytes of an instant, in epoch milliseconds. */
 export const INSTANT_BYTES = 6;
@@ -35,11 +35,11 @@ const VERSION_MASK = 2 ** VERSION_BITS - 1;
 const ENCODING_MASK = 2 ** ENCODING_BITS - 1;
 
 const NO_USER = 0;
-const UTF8 = 1;
-const UTF16 = 2;
+const UTF8_ENCODING = 1;
+const UTF16_ENCODING = 2;
 
 /** Flags of a session with a user are at least this, without a user they are less. */
-export const FIRST_FLAGS_WITH_USER = (FORMAT << FORMAT_SHIFT) | (UTF8 << VERSION_BITS);
+export const FIRST_FLAGS_WITH_USER = (VALUE_FORMAT << FORMAT_SHIFT) | (UTF8_ENCODING << VERSION_BITS);
 
 /** The latest instant that fits: in the year 10889. */
 export const MAX_INSTANT = 2 ** (8 * INSTANT_BYTES) - 1;
@@ -66,7 +66,8 @@ export function encodeStored(stored: StoredSession, indexedUntil: number): Buffe
   const userLength = user === undefined ? 0 : INSTANT_BYTES + user.section.length;
   const value = Buffer.allocUnsafe(VERSION_OFFSET + versionLength + userLength + payload.byteLength);
   value.writeUIntBE(expiresAt, 0, INSTANT_BYTES);
-  value[FLAGS_OFFSET] = (FORMAT << FORMAT_SHIFT) | ((user?.encoding ?? NO_USER) << VERSION_BITS) | (versionLength - 1);
+  value[FLAGS_OFFSET] =
+    (VALUE_FORMAT << FORMAT_SHIFT) | ((user?.encoding ?? NO_USER) << VERSION_BITS) | (versionLength - 1);
   writeCount = (writeCount + 1) & 0xff;
   value[WRITE_COUNT_OFFSET] = writeCount;
   writeNumber(value, version, VERSION_OFFSET, versionLength);
@@ -96,7 +97,7 @@ export function decodeIndexedUser(head: Buffer): IndexedUser | undefined {
 }
 
 function decodeHead(head: Buffer): { indexedUser: IndexedUser | undefined; end: number } {
-  if ((head[FLAGS_OFFSET] ?? 0) >> FORMAT_SHIFT !== FORMAT) {
+  if ((head[FLAGS_OFFSET] ?? 0) >> FORMAT_SHIFT !== VALUE_FORMAT) {
     throw new Error("this key holds no session that this version of Sojourn has written");
   }
   const userOffset = VERSION_OFFSET + versionLengthOf(head);
@@ -105,7 +106,7 @@ function decodeHead(head: Buffer): { indexedUser: IndexedUser | undefined; end: 
   const lengthOffset = userOffset + INSTANT_BYTES;
   const textOffset = lengthOffset + USER_LENGTH_BYTES;
   const end = textOffset + head.readUIntBE(lengthOffset, USER_LENGTH_BYTES);
-  const userId = head.toString(encoding === UTF8 ? "utf8" : "utf16le", textOffset, end);
+  const userId = head.toString(encoding === UTF8_ENCODING ? "utf8" : "utf16le", textOffset, end);
   return { indexedUser: { userId, indexedUntil: head.readUIntBE(userOffset, INSTANT_BYTES) }, end };
 }
 
@@ -129,11 +130,11 @@ export function headLengthFor(userId: string): number {
  */
 export function encodeUser(userId: string): EncodedUser {
   let text = Buffer.from(userId, "utf8");
-  let encoding = UTF8;
+  let encoding = UTF8_ENCODING;
   // Half a surrogate pair has no UTF-8: two such users would become one.
   if (text.toString("utf8") !== userId) {
     text = Buffer.from(userId, "utf16le");
-    encoding = UTF16;
+    encoding = UTF16_ENCODING;
   }
   const section = Buffer.allocUnsafe(USER_LENGTH_BYTES + text.length);
   section.writeUIntBE(text.length, 0, USER_LENGTH_BYTES);

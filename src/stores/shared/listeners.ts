@@ -10,3 +10,15 @@ export function notifyAll(listeners: Iterable<StoreListener>, how: (listener: St
     }
   }
 }
+
+/**
+ * Wraps a listener in an object of its own for each subscription. So the same listener may subscribe twice, and each
+ * subscription ends by itself.
+ */
+export function wrapListener(listener: StoreListener): StoreListener {
+  return {
+    ended: (id) => listener.ended?.(id),
+    changed: (id) => listener.changed?.(id),
+    listening: (is) => listener.listening?.(is),
+  };
+}
