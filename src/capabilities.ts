@@ -1,9 +1,15 @@
+import { namesOf } from "./checks.ts";
 import type { SessionStore, StoredSession } from "./store.ts";
 
-/** The part of the contract that a store may leave out. */
-type Capabilities = Omit<SessionStore, "read" | "create" | "update" | "touch" | "delete">;
+/** What every store has. */
+type Operation = {
+  [Name in keyof SessionStore]-?: {} extends Pick<SessionStore, Name> ? never : Name;
+}[keyof SessionStore];
+/** What a store may leave out. */
+type Capabilities = Omit<SessionStore, Operation>;
 
-const CAPABILITIES = Object.keys({
+export const OPERATIONS = namesOf<Operation>({ read: true, create: true, update: true, touch: true, delete: true });
+const CAPABILITIES = namesOf<keyof Capabilities>({
   readLatest: true,
   idsOfUser: true,
   all: true,
@@ -12,7 +18,7 @@ const CAPABILITIES = Object.keys({
   close: true,
   announcesChanges: true,
   inProcess: true,
-} satisfies Record<keyof Capabilities, true>) as (keyof Capabilities)[];
+});
 
 /** What a store can do beyond the five operations, for another that stands before it: bound, and only what is there. */
 export function capabilitiesOf(store: SessionStore): Capabilities {
@@ -30,7 +36,7 @@ export function capabilitiesOf(store: SessionStore): Capabilities {
  *
  * @throws TypeError naming what the store can't do.
  */
-export function capable<Name extends "idsOfUser" | "all">(
+export function requireCapability<Name extends "idsOfUser" | "all">(
   store: SessionStore,
   name: Name,
   what: string,

@@ -1,7 +1,7 @@
-import { beforeEach, describe, expect, it } from "vitest";
+import { beforeEach, describe, expect, it, vi } from "vitest";
 import { jumpingClock } from "../test/support/clock.ts";
 import { storeError, unhandledDuring } from "../test/support/failures.ts";
-import { Deadline } from "./deadline.ts";
+import { Deadline, withTimeout } from "./deadline.ts";
 
 describe("Deadline.run", () => {
   beforeEach(jumpingClock);
@@ -53,5 +53,47 @@ describe("Deadline.run", () => {
       fail(new Error("too late"));
     });
     expect(unhandled).toEqual([]);
+  });
+});
+
+describe("withTimeout", () => {
+  beforeEach(jumpingClock);
+  const never = () => new Promise<never>(() => {});
+
+  it("gives an answer that comes in time, and leaves no timer behind", async () => {
+    expect(await withTimeout(async () => 7, 1000)).toBe(7);
+    expect(vi.getTimerCount()).toBe(0);
+  });
+
+  it("passes on a failure, thrown at once or later, and leaves no timer behind", async () => {
+    const failure = new Error("ECONNREFUSED");
+    const throws = () => {
+      throw failure;
+    };
+    await expect(withTimeout(throws, 1000)).rejects.toBe(failure);
+    await expect(withTimeout(() => Promise.reject(failure), 1000)).rejects.toBe(failure);
+    expect(vi.getTimerCount()).toBe(0);
+  });
+
+  it("rejects an answer that is late, with an error of the caller's where there is one", async () => {
+    await expect(withTimeout(never, 50)).rejects.toThrow(new Error("no answer within 50 ms"));
+    const late = new Error("too slow");
+    await expect(withTimeout(never, 50, { late: () => late })).rejects.toBe(late);
+  });
+
+  it("drops a failure that comes too late", async () => {
+    const unhandled = await unhandledDuring(async () => {
+      let fail!: (reason: Error) => void;
+      await expect(withTimeout(() => new Promise((_, reject) => (fail = reject)), 50)).rejects.toThrow("no answer");
+      fail(new Error("too late"));
+    });
+    expect(unhandled).toEqual([]);
+  });
+
+  it("keeps the process alive until it is over, unless it is told not to", () => {
+    const timers = vi.spyOn(globalThis, "setTimeout");
+    void withTimeout(never, 50).catch(() => {});
+    void withTimeout(never, 50, { keepAlive: false }).catch(() => {});
+    expect(timers.mock.results.map(({ value }) => (value as NodeJS.Timeout).hasRef())).toEqual([true, false]);
   });
 });

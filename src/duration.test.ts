@@ -3,8 +3,8 @@ import { milliseconds, type Duration } from "./duration.ts";
 
 describe("milliseconds", () => {
   it.each<[Duration, number]>([
-    [1800, 1_800_000],
-    [0.25, 250],
+    ["1800s", 1_800_000],
+    ["0.25s", 250],
     ["250ms", 250],
     ["1s", 1000],
     ["30m", 1_800_000],
@@ -37,11 +37,16 @@ describe("milliseconds", () => {
     0,
     -1,
     Number.NaN,
-    Infinity,
-    1e306,
+    -Infinity,
   ])("refuses %j, and names the option", (duration) => {
     expect(() => milliseconds(duration as Duration, "idleTimeout")).toThrow(
       `idleTimeout: ${String(duration)} is not a duration`,
+    );
+  });
+
+  it("refuses a number without a unit, and shows both readings", () => {
+    expect(() => milliseconds(1_800_000 as never, "idleTimeout")).toThrow(
+      'idleTimeout: 1800000 has no unit; write "1800000s" for seconds (20.8 days), or "1800000ms" for milliseconds (30 minutes)',
     );
   });
 

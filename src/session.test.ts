@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { START, site, type SiteOptions } from "../test/support/stores.ts";
+import { begin, START, site, type SiteOptions } from "../test/support/stores.ts";
 import { requestSessionOf } from "./session.ts";
 
 interface Data {
@@ -226,7 +226,7 @@ describe("A session that is not loaded", () => {
     const { browser, sessions, store } = await begun();
     const reads = store.calls.read;
     const request = new Request("https://shop.example/", { headers: { cookie: browser.cookie } });
-    const session = sessions.of(request);
+    const session = begin(sessions, request);
     expect(session.isLoaded).toBe(false);
     for (const act of [
       () => session.data,
@@ -251,7 +251,7 @@ describe("A session that is not loaded", () => {
   it("costs nothing to commit, and tells caches nothing", async () => {
     const { browser, sessions, store } = await begun();
     const total = store.calls.total;
-    const session = sessions.of(new Request("https://shop.example/", { headers: { cookie: browser.cookie } }));
+    const session = begin(sessions, new Request("https://shop.example/", { headers: { cookie: browser.cookie } }));
     const answer = await sessions.commit(session, new Response());
     expect(Array.from(answer.headers)).toEqual([]);
     expect(store.calls.total).toBe(total);

@@ -1,3 +1,5 @@
+import { checkOptions } from "./checks.ts";
+import type { SessionData } from "./index.ts";
 import type { Dictionary } from "./changes/codec.ts";
 import { commit } from "./lifecycle/commit.ts";
 import { isAnotherUser } from "./lifecycle/plan.ts";
@@ -26,9 +28,6 @@ export interface SignInOptions {
   note?: string | undefined;
 }
 
-/** What a session's data are where nothing more is said of them. */
-export type SessionData = Record<string, unknown>;
-
 /**
  * The session that a handler holds. Everything that is not data is a member beside `data`, so that no key is reserved.
  *
@@ -48,17 +47,24 @@ export interface Session<Data extends object = SessionData> {
   pop<Key extends keyof Data, Fallback>(key: Key, fallback: Fallback): Exclude<Data[Key], undefined> | Fallback;
 
   /**
-   * Changes one key by a function, at once; if another request stores the session first, the function is applied
-   * again to what that one stored. It must be synchronous and depend on nothing but the value. Returning `undefined`
-   * removes the key.
+   * Changes one key by a function, at once. If another request stores the session first, the function is applied again to
+   * the value of that request. It must be synchronous and depend on nothing but the value.
+   *
+   * @example
+   * session.update("visits", (count = 0) => count + 1);
+   *
+   * @throws TypeError for a function that returns `undefined` for a value: `delete session.data.key` removes a key.
    */
   update<Key extends keyof Data>(
     key: Key,
-    apply: (value: Data[Key] | undefined) => Data[Key] | undefined,
-  ): Data[Key] | undefined;
+    apply: (value: Data[Key] | undefined) => Exclude<Data[Key], undefined>,
+  ): Exclude<Data[Key], undefined>;
 
   /** Keeps a message until `flashes()` shows it: in this request or in the next. */
   flash(category: string, message: unknown): void;
+
+  /** Removes every key of the data. */
+  clear(): void;
 
   /** The messages not yet shown, of one category or of all, oldest first; they are gone once this request is stored. */
   takeFlashes(category?: string): Flash[];
@@ -130,7 +136,9 @@ export interface Session<Data extends object = SessionData> {
   readonly isLoaded: boolean;
 }
 
-class SessionHandle implements Session {
+const INSPECT = Symbol.for("nodejs.util.inspect.custom");
+
+class SessionHandle implements Session<Dictionary> {
   readonly #requestSession: RequestSession;
 
   constructor(requestSession: RequestSession) {
@@ -168,8 +176,18 @@ class SessionHandle implements Session {
     return this.#seen.changes.journal.update(key, (value) => {
       const changed = apply(value);
       if (changed instanceof Promise) throw new TypeError(`update("${key}", …) needs a synchronous function`);
+      if (changed === undefined && value !== undefined) {
+        throw new TypeError(
+          `update("${key}", …): the function returned nothing. Return the new value, also where you changed it in place; to remove the key, delete session.data.${key}`,
+        );
+      }
       return changed;
     });
+  }
+
+  clear(): void {
+    const { data } = this;
+    for (const key of Object.keys(data)) delete data[key];
   }
 
   flash(category: string, message: unknown): void {
@@ -283,6 +301,18 @@ class SessionHandle implements Session {
     return "Session";
   }
 
+  /** For `console.log`: never the token. */
+  [INSPECT](_depth: number, options: object, inspect: (value: unknown, options: object) => string): string {
+    const requestSession = this.#requestSession;
+    if (!requestSession.isLoaded) return "Session (not loaded)";
+    const { id, expiresAt, changes, visibleRecord } = requestSession;
+    const { createdAt, signedInAt } = visibleRecord ?? {};
+    const userId = changes.requested.signIn?.userId ?? visibleRecord?.userId;
+    const times = { createdAt, signedInAt, expiresAt };
+    const dates = Object.entries(times).map(([name, at]) => [name, at === undefined ? undefined : new Date(at)]);
+    return `Session ${inspect({ id, userId, data: { ...changes.journal.data }, ...Object.fromEntries(dates) }, options)}`;
+  }
+
   async load(): Promise<this> {
     await this.#requestSession.load();
     return this;
@@ -292,9 +322,9 @@ class SessionHandle implements Session {
 protect(SessionHandle.prototype);
 
 /** @throws TypeError for what can't be said of a sign-in. */
-function resolveSignIn({ remember, note, keep, ...unknown }: SignInOptions): Omit<SignIn, "userId" | "id"> {
-  const [name] = Object.keys(unknown);
-  if (name !== undefined) throw new TypeError(`signIn has no option ${name}; there are remember, note and keep`);
+function resolveSignIn(options: SignInOptions): Omit<SignIn, "userId" | "id"> {
+  checkOptions("signIn", options, { remember: true, note: true, keep: true });
+  const { remember, note, keep } = options;
   if (keep !== undefined && !(Array.isArray(keep) && keep.every((key) => typeof key === "string"))) {
     throw new TypeError('signIn: keep lists the keys of data that may come along, as in { keep: ["cart"] }');
   }
@@ -303,6 +333,7 @@ function resolveSignIn({ remember, note, keep, ...unknown }: SignInOptions): Omi
   }
   if (remember === undefined) return { note, keep };
   const both = typeof remember === "object" ? remember : { idleTimeout: remember, absoluteTimeout: remember };
+  checkOptions("signIn: remember", both, { idleTimeout: true, absoluteTimeout: true });
   const idle = both.idleTimeout && milliseconds(both.idleTimeout, "remember.idleTimeout");
   const absolute = both.absoluteTimeout && milliseconds(both.absoluteTimeout, "remember.absoluteTimeout");
   if (absolute && absolute > MAX_LIFETIME)

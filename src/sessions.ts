@@ -1,14 +1,15 @@
 import type { Context } from "./context.ts";
+import { checkOptions } from "./checks.ts";
 import { createCollector } from "./cleanup.ts";
-import type { SessionError } from "./errors.ts";
 import { createEmitter, type SessionEvents, type SessionListener } from "./events.ts";
 import { resolveOptions, type SessionsOptions } from "./options.ts";
-import type { ResponseHeaders } from "./request/cache-headers.ts";
 import { checkOrigin } from "./request/origin.ts";
 import { RequestSession } from "./request/request-session.ts";
-import { innermost, type AnyRequest, type Closing } from "./request/request.ts";
-import { commitToResponse, concludeResponse, unsavedChanges, writeFailureHeaders } from "./request/respond.ts";
-import { sessionOf, requestSessionOf, type Session, type SessionData } from "./session.ts";
+import { frameworkOf, MOUNT } from "./request/frameworks.ts";
+import { header, innermost, type AnyRequest } from "./request/request.ts";
+import { commitToResponse } from "./request/respond.ts";
+import type { SessionData } from "./index.ts";
+import { sessionOf, requestSessionOf, type Session } from "./session.ts";
 import { createLiveHandles } from "./signals.ts";
 import { list, revoke, revokeAll, revokeEverything, storedIdOf, type SessionInfo } from "./users.ts";
 import { createKeyedQueue } from "./keyed-queue.ts";
@@ -47,8 +48,14 @@ export interface Sessions<Data extends object = SessionData> {
    */
   attach(request: AnyRequest, options?: { origins?: readonly string[] }): Promise<Session<Data>>;
 
-  /** Ends a session by its public id; its next request is anonymous. `true` if it was live. */
-  revoke(id: string): Promise<boolean>;
+  /**
+   * Ends a session by its public id. Its next request is anonymous.
+   *
+   * @param options.userId - ends it only if it is this user's: for an id that came with a request.
+   * @returns whether this call ended a live session.
+   * @throws TypeError for an id or a user id that is no string. SessionError ERR_SESSION_STORE.
+   */
+  revoke(id: string, options?: { userId?: string | undefined }): Promise<boolean>;
 
   /** Ends all sessions of a user, but for the one with the id `except`; says how many. */
   revokeAll(userId: string, options?: { except?: string | undefined }): Promise<number>;
@@ -62,28 +69,12 @@ export interface Sessions<Data extends object = SessionData> {
   /** Ends the collection of expired sessions and closes the store. */
   close(): Promise<void>;
 
-  /** The session of a request without reading it yet: `await session.load()` before use. For adapters and lazy routes. */
-  of(request: AnyRequest): Session<Data>;
-
   /**
-   * For adapters: stores what has changed and writes the cookie and the caches' rules to the head. `undefined`, at once,
-   * where there is nothing to wait for; the head is written then. Once its head is written, a session can't begin or end.
+   * The session of a request, where an adapter or `open` has begun it already: `req.session`, typed by `Data`.
    *
-   * @throws only by the promise: what `session.save()` throws.
+   * @throws TypeError for a request without a session, naming the middleware to mount.
    */
-  conclude(session: Session<Data>, head: ResponseHeaders): Promise<void> | undefined;
-
-  /** For adapters: whose `close` event says that the response is done with. Then nobody is left to hear `session.signal`. */
-  finishesWith(session: Session<Data>, response: Closing): void;
-
-  /**
-   * For adapters: writes to the head of an error's response, which stores nothing: the rules for caches, and the cookie of
-   * what was stored before.
-   */
-  concludeFailure(session: Session<Data>, head: ResponseHeaders): void;
-
-  /** For adapters: the error that a response must end with, if its session was changed after its head without `save()`. */
-  unsaved(session: Session<Data>): SessionError | undefined;
+  of(request: AnyRequest): Session<Data>;
 }
 
 /**
@@ -103,7 +94,12 @@ export function createSessions<Data extends object = SessionData>(options: Sessi
   /** For requests that somebody has frozen. */
   const keptElsewhere = new WeakMap<object, Session<Data>>();
 
-  function of(request: AnyRequest): Session<Data> {
+  function find(request: AnyRequest): Session<Data> | undefined {
+    const keeper = innermost(request) as { [kept]?: Session<Data> };
+    return keeper[kept] ?? keptElsewhere.get(keeper);
+  }
+
+  function begin(request: AnyRequest): Session<Data> {
     const keeper = innermost(request) as { [kept]?: Session<Data> };
     const found = keeper[kept] ?? keptElsewhere.get(keeper);
     if (found) return found;
@@ -113,43 +109,58 @@ export function createSessions<Data extends object = SessionData>(options: Sessi
     return session;
   }
 
-  return {
-    of,
+  const sessions: Sessions<Data> = {
+    of(request) {
+      const session = find(request);
+      if (!session) throw new TypeError(notMounted(request));
+      return session;
+    },
 
-    async open(request, { passive } = {}) {
-      const session = of(request);
+    async open(request, given = {}) {
+      checkOptions("sessions.open", given, { passive: true });
+      const { passive } = given;
+      if (header(request, "upgrade")?.toLowerCase() === "websocket") throw new TypeError(UPGRADE);
+      const session = begin(request);
       if (passive !== undefined) session.passive = passive;
       return session.load();
     },
 
     commit: async (session, response) => commitToResponse(requestSessionOf(session), response),
 
-    conclude: (session, headers) => concludeResponse(requestSessionOf(session), headers),
-
-    concludeFailure: (session, headers) => writeFailureHeaders(requestSessionOf(session), headers),
-
-    async attach(request, { origins = [] } = {}) {
+    async attach(request, given = {}) {
+      checkOptions("sessions.attach", given, { origins: true });
+      const { origins = [] } = given;
       checkOrigin(request, origins, context.trustProxy);
-      const session = of(request);
+      const session = begin(request);
       requestSessionOf(session).attach();
       return session.load();
     },
 
-    async list(userId, { current } = {}) {
-      const sessions = await list(context, userId);
+    async list(userId, given = {}) {
+      checkOptions("sessions.list", given, { current: true });
+      const { current } = given;
+      checkString("sessions.list(userId)", "the id of a user", userId);
+      const all = await list(context, userId);
       const stored = storedIdOf(context, current);
-      return sessions.map((info) => ({ ...info, isCurrent: info.id === stored }));
+      return all.map((info) => ({ ...info, isCurrent: info.id === stored }));
     },
 
-    revoke: (id) => revoke(context, id),
-    revokeAll: (userId, { except } = {}) => revokeAll(context, userId, except),
+    async revoke(id, given = {}) {
+      checkString("sessions.revoke(id)", "the id of a session", id);
+      checkOptions("sessions.revoke", given, { userId: true });
+      const { userId } = given;
+      if ("userId" in given) checkString("sessions.revoke(id, { userId })", "the id of a user", userId);
+      return revoke(context, id, userId);
+    },
+
+    async revokeAll(userId, given = {}) {
+      checkOptions("sessions.revokeAll", given, { except: true });
+      const { except } = given;
+      checkString("sessions.revokeAll(userId)", "the id of a user", userId);
+      return revokeAll(context, userId, except);
+    },
+
     revokeEverything: () => revokeEverything(context),
-
-    finishesWith(session, response) {
-      requestSessionOf(session).response = response;
-    },
-
-    unsaved: (session) => unsavedChanges(requestSessionOf(session)),
 
     on: emitter.on,
 
@@ -159,4 +170,38 @@ export function createSessions<Data extends object = SessionData>(options: Sessi
       await context.store.close?.();
     },
   };
+  factories.set(sessions, begin);
+  return sessions;
+}
+
+function checkString(call: string, what: string, value: unknown): void {
+  if (typeof value === "string" && value !== "") return;
+  throw new TypeError(`${call} takes ${what}, a string that is not empty, not ${String(value)}`);
+}
+
+const UPGRADE =
+  "sessions.open: this request asks for a WebSocket, whose answer can't set the cookie: use sessions.attach(request), which checks Origin";
+
+const factories = new WeakMap<object, (request: AnyRequest) => unknown>();
+
+/**
+ * The function by which an adapter begins the session of each request.
+ *
+ * @param adapter - the adapter's call, for the error's message.
+ * @throws TypeError for anything but what `createSessions` made.
+ */
+export function sessionFactory<Data extends object>(
+  sessions: Sessions<Data>,
+  adapter: string,
+): (request: AnyRequest) => Session<Data> {
+  const factory = factories.get(sessions);
+  if (factory) return factory as (request: AnyRequest) => Session<Data>;
+  throw new TypeError(`${adapter}: the first argument must be what createSessions() of "sojourn" made`);
+}
+
+function notMounted(request: AnyRequest): string {
+  return (
+    `This request has no session: ${MOUNT[frameworkOf(request)]}. ` +
+    "Without an adapter, call await sessions.open(request) before, and sessions.commit(session, response) after"
+  );
 }

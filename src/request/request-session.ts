@@ -11,6 +11,7 @@ import { hashSecret, type Token } from "../record/token.ts";
 import { randomPart } from "../random.ts";
 import type { Watching } from "../signals.ts";
 import { Deadline } from "../deadline.ts";
+import { warnOnce } from "../warnings.ts";
 import { OutgoingCookie } from "./outgoing-cookie.ts";
 import { PendingChanges, type Requested, type SignIn } from "./pending-changes.ts";
 import { matchOf, openSession, isAccepted, presentedIn, type OpenedSession, type Presented } from "./presented.ts";
@@ -20,6 +21,7 @@ import {
   isDone,
   isSecure,
   onDone,
+  routeOf,
   tellsOfEnd,
   type AnyRequest,
   type Closing,
@@ -28,6 +30,9 @@ import { canSetCookie, isAttached, isWritten, type LiveState, type ResponseState
 
 /** Requests that signed in and never ended are forgotten beyond this many. */
 const MAX_MOVES = 1000;
+
+/** Time after an access to an answered request's session, within which `save()` has to be called. */
+const LATE_CHECK_MS = 1000;
 
 /** One request's session, from the cookie that came to the cookie that goes. All transitions of its states are here. */
 export class RequestSession {
@@ -47,6 +52,7 @@ export class RequestSession {
   #isAccessed = false;
   #isPersonal = false;
   #isClaimed = false;
+  #lateCheck: NodeJS.Timeout | undefined;
 
   /** The request does not extend its session: polling, for example. */
   passive = false;
@@ -330,6 +336,8 @@ export class RequestSession {
 
   failResponse(): void {
     this.#response = "failed";
+    // The client is told of these. Later changes are told apart.
+    this.changes.setAside(this.changes.requested);
   }
 
   /** The headers are written. */
@@ -339,7 +347,18 @@ export class RequestSession {
 
   /** A copy of the response is written once more: its headers have not left. */
   reopenResponse(): void {
-    if (this.#response === "written") this.#response = "open";
+    if (this.isWritten && !this.isAttached) this.#response = "open";
+  }
+
+  /** The last byte of a fetch response is out. */
+  endResponse(): void {
+    if (this.#response === "written") this.#response = "ended";
+    this.releaseSignal();
+  }
+
+  get #hasEnded(): boolean {
+    const { response } = this;
+    return this.#response === "ended" || response?.writableEnded === true || response?.destroyed === true;
   }
 
   /** There is no response, or none whose headers could set a cookie. If there is one, it is personal. */
@@ -376,12 +395,13 @@ export class RequestSession {
    * @throws SessionError ERR_SESSION_HEADERS_SENT at a first access after the headers were sent.
    */
   access(): void {
-    if (this.#isAccessed) return;
-    const { response } = this;
+    if (this.#isAccessed) {
+      if (!this.canSetCookie) this.#expectLateChange();
+      return;
+    }
     // The headers may have left without our knowledge, as those of a hijacked reply.
-    const isTooLate = this.isWritten || (this.canSetCookie && response?.headersSent === true);
-    const hasEnded = response?.writableEnded === true || response?.destroyed === true;
-    if (isTooLate && !hasEnded) {
+    const isTooLate = this.isWritten || (this.canSetCookie && this.response?.headersSent === true);
+    if (isTooLate && !this.#hasEnded) {
       throw new SessionError(
         "ERR_SESSION_HEADERS_SENT",
         "The session was used for the first time after the response's headers were sent, so that caches were not told of " +
@@ -389,6 +409,30 @@ export class RequestSession {
       );
     }
     this.#isAccessed = true;
+    if (isTooLate) this.#expectLateChange();
+  }
+
+  /** Nothing stores a change that comes after the response by itself: a moment later it is stored by `save()`, or lost. */
+  #expectLateChange(): void {
+    if (this.#lateCheck || this.isAttached) return;
+    this.#lateCheck = setTimeout(() => {
+      this.#lateCheck = undefined;
+      if (!this.#hasEnded) this.#expectLateChange();
+      else if (this.changes.hasDataChanges && !this.#committing) this.dropLateChanges("after its response had ended");
+    }, LATE_CHECK_MS);
+    this.#lateCheck.unref?.();
+  }
+
+  /** Reports changes that nobody stores any more. @param when - the end of "The session was changed …". */
+  dropLateChanges(when: string): void {
+    this.changes.forget();
+    this.context.emitter.emit("dropped", { id: this.id, userId: this.loaded?.record.userId, reason: "late" });
+    const route = routeOf(this.#request);
+    warnOnce(
+      "SOJOURN_LATE_CHANGE",
+      route,
+      `${route}: the session was changed ${when}, and the change is lost. Change it before, or call await session.save() after it`,
+    );
   }
 
   /** A visitor's request that never used its session: there is nothing to decide. */
@@ -447,12 +491,9 @@ export class RequestSession {
     return this.#watching.signal;
   }
 
-  /** Gives the function to call at the end of the response's body, where nothing else tells of that end. */
-  releaseAtEndOfBody(): (() => void) | undefined {
-    if (this.response) return undefined;
-    if (hasBody(this.#request)) return this.#watching?.release;
-    this.releaseSignal();
-    return undefined;
+  /** Whether the response to this request has a body that somebody reads. */
+  get expectsBody(): boolean {
+    return hasBody(this.#request);
   }
 
   /** Nobody listens to the signal any more. */

@@ -1,4 +1,3 @@
-import { SessionError } from "../errors.ts";
 import { commit } from "../lifecycle/commit.ts";
 import { forbidCaching, forbidSharing, markPrivate, varyByCookie, type ResponseHeaders } from "./cache-headers.ts";
 import { answered, hasHead, headToBe, refuseUsed } from "./fetch-response.ts";
@@ -65,6 +64,9 @@ function writeHeaders(requestSession: RequestSession, headers: ResponseHeaders):
  * goes with it, or the client would be signed out.
  */
 export function writeFailureHeaders(requestSession: RequestSession, headers: ResponseHeaders): void {
+  const { hasFailed, changes } = requestSession;
+  if (hasFailed && !changes.isSetAside)
+    requestSession.dropLateChanges("by an error handler, after it could not be stored");
   requestSession.markAccessed();
   requestSession.writeResponse();
   forbidCaching(headers);
@@ -85,7 +87,8 @@ export async function commitToResponse(requestSession: RequestSession, response:
   }
   refuseUsed(response);
   const { cookie } = requestSession;
-  const inIt = carriers.get(response) === requestSession ? cookie.written : undefined;
+  const isOurs = carriers.get(response) === requestSession;
+  const inIt = isOurs ? cookie.written : undefined;
   if (requestSession.isWritten && !requestSession.isAttached) {
     requestSession.reopenResponse();
     if (inIt === undefined) cookie.repeat();
@@ -96,18 +99,33 @@ export async function commitToResponse(requestSession: RequestSession, response:
   const isTakenOver = response.status === 101;
   if (isTakenOver) requestSession.attach();
   const answer = answered(response, headers.writes, {
-    done: isTakenOver ? undefined : requestSession.releaseAtEndOfBody(),
+    // A body that was given before calls it already.
+    finish: isTakenOver || isOurs ? undefined : bodyEnd(requestSession),
     replaces: inIt === cookie.written ? undefined : inIt,
   });
   carriers.set(answer, requestSession);
   return answer;
 }
 
-/** The error that a response must end with, if its session was changed after its headers and not saved. */
-export function unsavedChanges(requestSession: RequestSession): SessionError | undefined {
+/** The function to call before a fetch response's body ends. `undefined` for a response that nothing can change any more. */
+function bodyEnd(requestSession: RequestSession): (() => Promise<void> | void) | undefined {
+  if (!requestSession.expectsBody) {
+    requestSession.endResponse();
+    return undefined;
+  }
+  if (!requestSession.isAccessed) return undefined;
+  return () =>
+    finishResponse(requestSession)?.finally(() => requestSession.endResponse()) ?? requestSession.endResponse();
+}
+
+/**
+ * Stores the changes that were made after the headers, before the last byte leaves. `undefined`, at once, where there are
+ * none.
+ *
+ * @throws only by the promise: the errors of a commit, ERR_SESSION_HEADERS_SENT where the client would need a cookie. The
+ * response must not look complete then.
+ */
+export function finishResponse(requestSession: RequestSession): Promise<void> | undefined {
   if (requestSession.canSetCookie || !requestSession.changes.hasDataChanges) return undefined;
-  return new SessionError(
-    "ERR_SESSION_HEADERS_SENT",
-    "The session was changed after the response's headers were sent, and not saved: await session.save() after such a change",
-  );
+  return commit(requestSession, "save");
 }

@@ -9,19 +9,19 @@ export function protect(prototype: object): void {
   Reflect.deleteProperty(prototype, "constructor");
   for (const name of Reflect.ownKeys(prototype)) {
     const descriptor = Object.getOwnPropertyDescriptor(prototype, name)!;
-    Object.defineProperty(prototype, name, protectedMember(String(name), descriptor));
+    Object.defineProperty(prototype, name, protectMember(String(name), descriptor));
   }
   // Whatever name is not on the prototype is looked for here, when it is read and when it is written.
-  Object.setPrototypeOf(prototype, unwritable(Object.prototype, notKept));
+  Object.setPrototypeOf(prototype, refuseWrites(Object.prototype, throwNotStored));
   Object.freeze(prototype);
 }
 
-function protectedMember(name: string, { value, get, set }: PropertyDescriptor): PropertyDescriptor {
+function protectMember(name: string, { value, get, set }: PropertyDescriptor): PropertyDescriptor {
   const refuse = () => {
     throw new TypeError(NOT_REPLACED[name] ?? `session.${name} can't be set; data belong into session.data`);
   };
   if (typeof value !== "function") return { get: get!, set: set ?? refuse, enumerable: false, configurable: false };
-  const method = protectedMethod(name, value as () => unknown);
+  const method = protectMethod(name, value as () => unknown);
   return { get: () => method, set: refuse, enumerable: false, configurable: false };
 }
 
@@ -31,26 +31,26 @@ const NOT_REPLACED: Readonly<Record<string, string>> = {
 };
 
 /** A function has properties of its own, which every request would share. */
-function protectedMethod(name: string, method: () => unknown): () => unknown {
-  const refuse = () => notOnMethod(name);
+function protectMethod(name: string, method: () => unknown): () => unknown {
+  const refuse = () => throwNotOnMethod(name);
   for (const own of Reflect.ownKeys(method)) {
     const value: unknown = Reflect.get(method, own);
     Object.defineProperty(method, own, { get: () => value, set: refuse, configurable: false });
   }
-  return Object.freeze(Object.setPrototypeOf(method, unwritable(Function.prototype, refuse)) as () => unknown);
+  return Object.freeze(Object.setPrototypeOf(method, refuseWrites(Function.prototype, refuse)) as () => unknown);
 }
 
-function unwritable(parent: object, refuse: (name: string | symbol) => never): object {
+function refuseWrites(parent: object, refuse: (name: string | symbol) => never): object {
   return new Proxy(Object.freeze(Object.create(parent) as object), { set: (_target, name) => refuse(name) });
 }
 
-function notKept(name: string | symbol): never {
+function throwNotStored(name: string | symbol): never {
   throw new TypeError(
     `session.${String(name)} would be lost with this request, since only session.data is kept: set session.data.${String(name)}`,
   );
 }
 
-function notOnMethod(name: string): never {
+function throwNotOnMethod(name: string): never {
   throw new TypeError(
     `session.${name} is a method, and nothing can be kept in it; data belong into session.data${name === "flash" ? ", messages into session.flash(category, message)" : ""}`,
   );

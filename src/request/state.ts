@@ -10,7 +10,7 @@ import type { Presented } from "./presented.ts";
  *       │  └───→ none ──→ live (created)
  *       └──────→ unreadable
  *
- *     open ──→ committing ──→ written
+ *     open ──→ committing ──→ written ──→ ended
  *       │          └──→ failed ──→ written
  *       └──→ attached
  */
@@ -47,6 +47,8 @@ export type ResponseState =
   /** That commit has failed. The error's response follows and stores nothing. */
   | "failed"
   | "written"
+  /** The last byte of a fetch response is out. Responses of node:http tell that themselves. */
+  | "ended"
   /** A WebSocket or the like has taken the connection over: no headers can carry a cookie. */
   | "attached"
   /** The same, and an event stream's headers were written. */
@@ -57,7 +59,7 @@ export function canSetCookie(response: ResponseState): boolean {
 }
 
 export function isWritten(response: ResponseState): boolean {
-  return response === "written" || response === "attachedAndWritten";
+  return response === "written" || response === "ended" || response === "attachedAndWritten";
 }
 
 export function isAttached(response: ResponseState): boolean {

@@ -4,7 +4,7 @@ import { type ConcurrencyOptions, forEach } from "../../concurrency.ts";
 import { readLatest } from "../../capabilities.ts";
 import { checkPair, control, CONTROL_ID, formOf } from "./forms.ts";
 import { handover } from "./handover.ts";
-import { checkClock, checkOptions } from "../shared/stored.ts";
+import { checkClock, checkOptions, checkPositiveInteger } from "../../checks.ts";
 
 /** How far a copy has come. */
 export interface CopyProgress {
@@ -63,13 +63,11 @@ export async function copySessions(
   to: SessionStore,
   options: CopyOptions = {},
 ): Promise<CopySummary> {
-  checkOptions("copySessions", options, ["concurrency", "onProgress", "signal", "clock"]);
-  checkClock("copySessions", options.clock);
+  checkOptions("copySessions", options, { concurrency: true, onProgress: true, signal: true, clock: true });
+  checkClock("copySessions: clock", options.clock);
   checkPair("copySessions", from, to);
   const { concurrency = 16, onProgress = () => undefined, signal, clock = Date.now } = options;
-  if (!Number.isInteger(concurrency) || concurrency < 1 || concurrency > MOST_CONCURRENT) {
-    throw new TypeError(`copySessions: concurrency must be a whole number from 1 to ${MOST_CONCURRENT}`);
-  }
+  checkPositiveInteger("copySessions: concurrency", concurrency, MOST_CONCURRENT);
   if (typeof onProgress !== "function") throw new TypeError("copySessions: onProgress must be a function");
   if (typeof from.all !== "function") {
     throw new TypeError("copySessions: from has no all(), so its sessions can't be listed; give a store that has it");

@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { type PostgresClient, postgresDriver } from "./client.ts";
-import { checkOptions } from "../shared/stored.ts";
+import { checkOptions } from "../../checks.ts";
 
 /** Options of {@link postgresSchema} and {@link migratePostgres}. */
 export interface PostgresSchemaOptions {
@@ -50,7 +50,7 @@ export function parseTableName(caller: string, name: string | undefined = "sojou
  * ```
  */
 export function postgresSchema(options: PostgresSchemaOptions = {}): string {
-  checkOptions("postgresSchema", options, ["table"]);
+  checkOptions("postgresSchema", options, { table: true });
   return createStatements(parseTableName("postgresSchema", options.table));
 }
 
@@ -82,7 +82,7 @@ CREATE INDEX IF NOT EXISTS "${table}_user" ON ${quoted} (left(user_id, 255)) WHE
  * ```
  */
 export async function migratePostgres(client: PostgresClient, options: PostgresSchemaOptions = {}): Promise<void> {
-  checkOptions("migratePostgres", options, ["table"]);
+  checkOptions("migratePostgres", options, { table: true });
   const names = parseTableName("migratePostgres", options.table);
   const driver = postgresDriver("migratePostgres", client);
   // One script is one transaction, and so holds the lock: without it, "IF NOT EXISTS" fails in one of two processes that

@@ -7,7 +7,8 @@ import { escapeText, postgresKeyOf, unescapeText } from "./escaping.ts";
 import { type PostgresSubscription, postgresSubscription } from "./subscription.ts";
 import { parseTableName } from "./schema.ts";
 import { CHANGED, ENDED, MAX_NOTIFIED_ID_LENGTH, type PostgresStatement, postgresStatements } from "./statements.ts";
-import { checkClock, checkLimit, checkOptions, checkStored, checkTime } from "../shared/stored.ts";
+import { checkClock, checkOptions, checkPositiveInteger } from "../../checks.ts";
+import { checkStored, checkTime } from "../shared/stored.ts";
 
 export type { PostgresClient } from "./client.ts";
 export type { PgClient, PgPool } from "./pg.ts";
@@ -56,8 +57,6 @@ export interface PostgresStore extends SessionStore {
   close(): Promise<void>;
 }
 
-const OPTION_NAMES = ["table", "prepare", "listen", "announceChanges", "clock"];
-
 const SERIALIZATION_FAILURE = "40001";
 const DEADLOCK = "40P01";
 /** The prepared statement is unknown on this connection, or exists already, or the table has changed. Nothing is done yet. */
@@ -91,8 +90,14 @@ const LOWEST = "\u0001";
  * ```
  */
 export function postgresStore(client: PostgresClient, options: PostgresStoreOptions = {}): PostgresStore {
-  checkOptions("postgresStore", options, OPTION_NAMES);
-  checkClock("postgresStore", options.clock);
+  checkOptions("postgresStore", options, {
+    table: true,
+    prepare: true,
+    listen: true,
+    announceChanges: true,
+    clock: true,
+  });
+  checkClock("postgresStore: clock", options.clock);
   for (const name of ["prepare", "announceChanges"] as const) {
     if (options[name] !== undefined && typeof options[name] !== "boolean") {
       throw new TypeError(`postgresStore: ${name} must be true or false`);
@@ -220,7 +225,7 @@ export function postgresStore(client: PostgresClient, options: PostgresStoreOpti
     all: () => listIds(),
 
     async deleteExpired(limit) {
-      checkLimit(limit);
+      checkPositiveInteger("deleteExpired: limit", limit);
       let deleted = 0;
       for (;;) {
         const wanted = Math.min(limit - deleted, DELETE_BATCH_SIZE);

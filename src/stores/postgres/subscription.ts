@@ -1,8 +1,8 @@
 import { randomBytes } from "node:crypto";
 import { setTimeout as delay } from "node:timers/promises";
 import type { StoreListener } from "../../store.ts";
-import { notifyAll, wrapListener } from "../shared/listeners.ts";
-import { NoReply, withTimeout } from "../shared/timeout.ts";
+import { withTimeout } from "../../deadline.ts";
+import { createSubscribers } from "../shared/subscribers.ts";
 import type { PostgresDriver, PostgresListenerConnection } from "./driver.ts";
 import { unescapeText } from "./escaping.ts";
 import { CHANGED, ENDED, PROBE } from "./statements.ts";
@@ -49,26 +49,19 @@ export function postgresSubscription({
   notify,
   interval = CHECK_INTERVAL_MS,
 }: PostgresSubscriptionOptions): PostgresSubscription {
-  const listeners = new Set<StoreListener>();
+  const subscribers = createSubscribers({ start: startListening, stop: stopListening });
   let current: ListeningPeriod | undefined;
   let releaseConnection: (() => void) | undefined;
-  let isListening = false;
   let hasEverListened = false;
   let hasWarned = false;
   /** Connections that are being opened or closed. The application may not end the client before. */
   const pendingConnections = new Set<Promise<void>>();
 
-  function setListening(is: boolean): void {
-    if (isListening === is) return;
-    isListening = is;
-    notifyAll(listeners, (listener) => listener.listening?.(is));
-  }
-
   function dispatchNotification(payload: string): void {
     if (payload === current?.probe) current.onProbeReturned();
     const id = unescapeText(payload.slice(1));
-    if (payload.startsWith(ENDED)) notifyAll(listeners, (listener) => listener.ended?.(id));
-    if (payload.startsWith(CHANGED)) notifyAll(listeners, (listener) => listener.changed?.(id));
+    if (payload.startsWith(ENDED)) subscribers.ended(id);
+    if (payload.startsWith(CHANGED)) subscribers.changed(id);
   }
 
   async function keepListening(period: ListeningPeriod): Promise<void> {
@@ -79,7 +72,7 @@ export function postgresSubscription({
         if (period.isOver) return;
         await verifyDelivery(period);
         if (period.isOver) return;
-        setListening(true);
+        subscribers.listening(true);
         failures = 0;
         hasEverListened = true;
         await checkUntilLost(period, period.connection);
@@ -87,7 +80,7 @@ export function postgresSubscription({
         // The connection is lost. The reason is not reported here: operations fail for the same reason and report it.
       }
       if (period.isOver) return;
-      setListening(false);
+      subscribers.listening(false);
       if (period.connection?.reconnects !== true) {
         if (period.connection !== undefined) trackPending(period.connection.close());
         period.connection = undefined;
@@ -110,7 +103,7 @@ export function postgresSubscription({
         period.connection = connection;
       }),
     );
-    return withTimeout(opening, interval).catch((error: unknown) => {
+    return withTimeout(() => opening, interval, { keepAlive: false }).catch((error: unknown) => {
       isTooLate = true;
       throw error;
     });
@@ -155,6 +148,12 @@ export function postgresSubscription({
     pendingConnections.add(pending);
   }
 
+  function startListening(): void {
+    releaseConnection = driver.reserveConnection();
+    current = createPeriod();
+    void keepListening(current);
+  }
+
   function stopListening(): void {
     if (current === undefined) return;
     current.isOver = true;
@@ -162,33 +161,18 @@ export function postgresSubscription({
     current.onLost();
     current = undefined;
     releaseConnection?.();
-    isListening = false;
   }
 
   return {
-    subscribe(listener) {
-      if (current === undefined) releaseConnection = driver.reserveConnection();
-      const wrapped = wrapListener(listener);
-      listeners.add(wrapped);
-      notifyAll([wrapped], () => wrapped.listening?.(isListening));
-      if (current === undefined) {
-        current = startPeriod();
-        void keepListening(current);
-      }
-      return () => {
-        listeners.delete(wrapped);
-        if (listeners.size === 0) stopListening();
-      };
-    },
+    subscribe: subscribers.subscribe,
     async close() {
-      listeners.clear();
-      stopListening();
-      await withTimeout(Promise.all(pendingConnections), CLOSE_TIMEOUT_MS, { keepsAlive: true }).catch(() => {});
+      subscribers.close();
+      await withTimeout(() => Promise.all(pendingConnections), CLOSE_TIMEOUT_MS).catch(() => {});
     },
   };
 }
 
-function startPeriod(): ListeningPeriod {
+function createPeriod(): ListeningPeriod {
   const period: ListeningPeriod = {
     isOver: false,
     connection: undefined,
@@ -207,7 +191,7 @@ function startPeriod(): ListeningPeriod {
  */
 function waitUnlessLost(period: ListeningPeriod, timeoutMs: number, awaited?: Promise<unknown>): Promise<unknown> {
   return new Promise((resolve, reject) => {
-    const onTimeout = (): void => (awaited === undefined ? resolve(undefined) : reject(new NoReply(timeoutMs)));
+    const onTimeout = (): void => (awaited === undefined ? resolve(undefined) : reject(new NoReply()));
     const timer = setTimeout(onTimeout, timeoutMs).unref();
     period.onLost = () => {
       period.isLost = true;
@@ -217,4 +201,8 @@ function waitUnlessLost(period: ListeningPeriod, timeoutMs: number, awaited?: Pr
     if (period.isLost) period.onLost();
     awaited?.then(resolve, reject).finally(() => clearTimeout(timer));
   });
+}
+
+class NoReply extends Error {
+  override message = "no reply in time";
 }

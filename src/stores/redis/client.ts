@@ -10,6 +10,7 @@ import {
 import { findClusterPrimaries, type Primaries, singlePrimary } from "./primaries.ts";
 import { slotOf } from "./slot.ts";
 import { hasMethods } from "../shared/methods.ts";
+import { tooOld } from "../shared/oldest-clients.ts";
 
 /** A command's name and arguments, or arguments alone. */
 export type RedisArguments = readonly (string | Buffer)[];
@@ -87,6 +88,7 @@ const BUFFERS = { typeMapping: { [BLOB_STRING]: Buffer } };
  */
 export function redisDriver(client: RedisStoreClient): RedisDriver {
   if (typeof client !== "object" || client === null) throw new TypeError(NOT_A_CLIENT);
+  checkAge(client as object);
   checkSettings(client as object);
   if (hasMethods(client, "getBuffer", "nodes")) return ioRedisClusterDriver(client as IoRedisCluster);
   if (hasMethods(client, "getBuffer", "duplicate")) return ioRedisDriver(client as IoRedisClient);
@@ -99,6 +101,21 @@ export function redisDriver(client: RedisStoreClient): RedisDriver {
 const NOT_A_CLIENT =
   "redisStore takes a client of redis (createClient, createCluster, createSentinel), ioredis or iovalkey " +
   "(Redis, Cluster); a pool is not needed, because commands are pipelined";
+
+/**
+ * Refuses a client that is too old. Clients do not name their version, so it is recognised by missing methods. Each check
+ * also asks for something that only this package has: another client is not refused for a method that the store does not
+ * use.
+ */
+function checkAge(client: Partial<Record<string, unknown>>): void {
+  // CLIENT UNBLOCK came with redis 6. Commands are in camel case since redis 4; redis 3 has `internal_send_command`.
+  const isNodeRedis = hasMethods(client, "sendCommand", "hSet") || hasMethods(client, "internal_send_command");
+  if (isNodeRedis && !hasMethods(client, "clientUnblock")) throw tooOld("redisStore", "redis");
+  const isIoRedis = "scriptsSet" in client && hasMethods(client, "getBuffer") && !hasMethods(client, "nodes");
+  if (isIoRedis && !hasMethods(client, "setSocketTimeout")) throw tooOld("redisStore", "ioredis");
+  const pool = client["connectionPool"] as { nodeRecords?: unknown; recreate?: unknown } | undefined;
+  if (pool?.nodeRecords !== undefined && typeof pool.recreate !== "function") throw tooOld("redisStore", "iovalkey");
+}
 
 function checkSettings(client: Partial<Record<string, unknown>>): void {
   const options = (client["options"] ?? {}) as Record<string, unknown>;

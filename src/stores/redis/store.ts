@@ -29,7 +29,8 @@ import {
 } from "./scripts.ts";
 import { replicaConfirmation } from "./replicas.ts";
 import { evictionCheck } from "./eviction.ts";
-import { checkOptions, checkStored, checkTime } from "../shared/stored.ts";
+import { checkOptions, checkPositiveInteger } from "../../checks.ts";
+import { checkStored, checkTime } from "../shared/stored.ts";
 
 export type {
   IoRedisClient,
@@ -94,7 +95,7 @@ const MAX_INDEX_ATTEMPTS = 5;
  * ```
  */
 export function redisStore(client: RedisStoreClient, options: RedisStoreOptions = {}): RedisStore {
-  checkOptions("redisStore", options, ["prefix", "announceChanges", "replicas"]);
+  checkOptions("redisStore", options, { prefix: true, announceChanges: true, replicas: true });
   const { prefix = "sojourn:", announceChanges = false, replicas } = options;
   if (typeof announceChanges !== "boolean") throw new TypeError("redisStore: announceChanges must be true or false");
   const driver = redisDriver(client);
@@ -247,9 +248,9 @@ export function redisStore(client: RedisStoreClient, options: RedisStoreOptions 
 }
 
 function parseReplicaCount(replicas: ReplicaOptions): number {
-  checkOptions("redisStore: replicas", replicas, ["wait", "timeout"]);
-  if (Number.isInteger(replicas.wait) && replicas.wait > 0) return replicas.wait;
-  throw new TypeError("redisStore: replicas.wait must be a whole number of replicas, from 1");
+  checkOptions("redisStore: replicas", replicas, { wait: true, timeout: true });
+  checkPositiveInteger("redisStore: replicas.wait", replicas.wait);
+  return replicas.wait;
 }
 
 function parseReplicaTimeout({ timeout = "200ms" }: ReplicaOptions): number {

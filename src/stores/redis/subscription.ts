@@ -1,7 +1,6 @@
 import { setTimeout as delay } from "node:timers/promises";
-import type { StoreListener } from "../../store.ts";
-import { notifyAll, wrapListener } from "../shared/listeners.ts";
-import { withTimeout } from "../shared/timeout.ts";
+import { withTimeout } from "../../deadline.ts";
+import { createSubscribers } from "../shared/subscribers.ts";
 import type { RedisDriver } from "./client.ts";
 import type { RedisKeys } from "./keys.ts";
 import { CHANGED, ENDED } from "./notifications.ts";
@@ -18,46 +17,47 @@ const MAX_PAUSE_MS = 2000;
  * in the same way.
  */
 export function redisSubscription(driver: Pick<RedisDriver, "openListener" | "isCluster">, keys: RedisKeys) {
-  const listeners = new Set<StoreListener>();
-  let isListening = false;
   /** Aborting it closes the current connection, and opens no other. */
   let active: AbortController | undefined;
-
-  function setListening(is: boolean): void {
-    if (isListening === is) return;
-    isListening = is;
-    notifyAll(listeners, (listener) => listener.listening?.(is));
-  }
+  const subscribers = createSubscribers({
+    start() {
+      active = new AbortController();
+      void keepListening(active);
+    },
+    stop: () => active?.abort(),
+  });
 
   function dispatchMessage(message: string): void {
     const id = keys.decodeId(message.slice(1));
-    if (message.startsWith(ENDED)) notifyAll(listeners, (listener) => listener.ended?.(id));
-    else if (message.startsWith(CHANGED)) notifyAll(listeners, (listener) => listener.changed?.(id));
+    if (message.startsWith(ENDED)) subscribers.ended(id);
+    else if (message.startsWith(CHANGED)) subscribers.changed(id);
   }
 
   /** Opens a connection and waits until it is lost. Returns whether it was ever subscribed. */
   async function listenOnce(signal: AbortSignal): Promise<boolean> {
+    let isReady = false;
     let onLost!: () => void;
     const lost = new Promise<void>((resolve) => (onLost = resolve));
     const neverReady = lost.then(() => false);
     const channels = { plain: keys.channel, shards: driver.isCluster ? keys.shardChannels() : [] };
     const connection = driver.openListener(channels, (message) => signal.aborted || dispatchMessage(message), onLost);
     const pings = setInterval(() => {
-      if (isListening) withTimeout(connection.ping(), PING_TIMEOUT_MS).catch(onLost);
+      if (isReady) waitFor(connection.ping(), PING_TIMEOUT_MS).catch(onLost);
     }, PING_INTERVAL_MS).unref();
     signal.addEventListener("abort", onLost, { once: true });
     try {
-      const ready = withTimeout(connection.ready, OPEN_TIMEOUT_MS).then(() => true);
+      const ready = waitFor(connection.ready, OPEN_TIMEOUT_MS).then(() => true);
       // If the connection is lost first, this result is ignored, and so is its error.
       ready.catch(() => {});
       if (!(await Promise.race([ready, neverReady]))) return false;
-      if (!signal.aborted) setListening(true);
+      isReady = true;
+      if (!signal.aborted) subscribers.listening(true);
       await lost;
       return true;
     } finally {
       clearInterval(pings);
       signal.removeEventListener("abort", onLost);
-      if (!signal.aborted) setListening(false);
+      if (!signal.aborted) subscribers.listening(false);
       connection.close();
     }
   }
@@ -72,29 +72,9 @@ export function redisSubscription(driver: Pick<RedisDriver, "openListener" | "is
     }
   }
 
-  function stopListening(): void {
-    active?.abort();
-    active = undefined;
-    isListening = false;
-  }
-
-  return {
-    subscribe(listener: StoreListener): () => void {
-      const wrapped = wrapListener(listener);
-      listeners.add(wrapped);
-      wrapped.listening?.(isListening);
-      if (!active) {
-        active = new AbortController();
-        void keepListening(active);
-      }
-      return () => {
-        if (listeners.delete(wrapped) && listeners.size === 0) stopListening();
-      };
-    },
-
-    close(): void {
-      listeners.clear();
-      stopListening();
-    },
-  };
+  return { subscribe: subscribers.subscribe, close: subscribers.close };
 }
+
+/** Waits for a limited time, without keeping the process alive. */
+const waitFor = <T>(promise: Promise<T>, timeoutMs: number): Promise<T> =>
+  withTimeout(() => promise, timeoutMs, { keepAlive: false });

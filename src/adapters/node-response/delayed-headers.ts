@@ -1,27 +1,27 @@
 import type { ServerResponse } from "node:http";
-import { streamOf } from "./cut.ts";
+import { http2StreamOf } from "./abort.ts";
 
 type HeadersGiven = Record<string, unknown> | unknown[];
-export type Head = [status: number, second?: string | HeadersGiven, third?: HeadersGiven];
+export type WriteHeadArguments = [status: number, second?: string | HeadersGiven, third?: HeadersGiven];
 export type Listener = (...args: unknown[]) => void;
 /** Written as a method, so that a function with narrower arguments fits. */
-type Takes<Arguments extends unknown[]> = { method(...args: Arguments): unknown }["method"];
+type Method<Arguments extends unknown[]> = { method(...args: Arguments): unknown }["method"];
 
 /** The methods that we take the place of, with their arguments as they come. */
 export interface Methods {
-  writeHead: Takes<Head>;
-  write: Takes<unknown[]>;
-  end: Takes<unknown[]>;
-  flushHeaders: Takes<[]>;
-  on: Takes<[event: string, listener: Listener]>;
+  writeHead: Method<WriteHeadArguments>;
+  write: Method<unknown[]>;
+  end: Method<unknown[]>;
+  flushHeaders: Method<[]>;
+  on: Method<[event: string, listener: Listener]>;
 }
-export interface Response extends Omit<ServerResponse, keyof Methods | "setHeader" | "appendHeader">, Methods {
+export interface NodeResponse extends Omit<ServerResponse, keyof Methods | "setHeader" | "appendHeader">, Methods {
   setHeader(name: string, value: unknown): unknown;
   appendHeader(name: string, value: unknown): unknown;
 }
 
 /** Gives the headers of a call of writeHead to the response, where later ones add to them. Returns what is left. */
-export function mergeHeaders(res: Response, [status, second, third]: Head): Head {
+export function mergeHeaders(res: NodeResponse, [status, second, third]: WriteHeadArguments): WriteHeadArguments {
   const hasMessage = typeof second === "string";
   const headers = hasMessage ? third : (third ?? second);
   if (Array.isArray(headers)) {
@@ -29,7 +29,7 @@ export function mergeHeaders(res: Response, [status, second, third]: Head): Head
     for (const [name, value] of pairs(headers)) {
       const key = name.toLowerCase();
       if (seen.has(key)) res.appendHeader(name, value);
-      else res.setHeader(name, copy(value));
+      else res.setHeader(name, copyValue(value));
       seen.add(key);
     }
   } else if (headers) {
@@ -48,24 +48,24 @@ function* pairs(list: readonly unknown[]): Generator<[string, unknown]> {
   for (let i = 0; i < list.length; i += 2) yield [String(list[i]), list[i + 1]];
 }
 
-function setAll(res: Response, headers: Readonly<Record<string, unknown>>): void {
-  for (const [name, value] of Object.entries(headers)) if (name) res.setHeader(name, copy(value));
+function setAll(res: NodeResponse, headers: Readonly<Record<string, unknown>>): void {
+  for (const [name, value] of Object.entries(headers)) if (name) res.setHeader(name, copyValue(value));
 }
 
 /** appendHeader pushes into the array that it finds, and the program may share its own between responses. */
-export function copy(value: unknown): unknown {
+export function copyValue(value: unknown): unknown {
   return Array.isArray(value) ? [...value] : value;
 }
 
 /** A response that looks sent. */
-export interface Frozen {
+export interface HeaderLock {
   /** Has it look ended, too. */
   end(): void;
-  thaw(): void;
+  unlock(): void;
 }
 
-export function freeze(res: Response): Frozen {
-  return frozenByHeader(res) ?? frozenByProperties(res);
+export function lockHeaders(res: NodeResponse): HeaderLock {
+  return lockByHeaderField(res) ?? lockByProperties(res);
 }
 
 /** A program that has put its own on the response does not ask Node whether it may. */
@@ -77,7 +77,7 @@ const SEND = "_send";
  * By what Node itself goes by: once there is a `_header`, no header can be set. Putting properties on the response and
  * deleting them again costs far more, since deleting makes V8 treat the object as a dictionary.
  */
-function frozenByHeader(res: Response): Frozen | undefined {
+function lockByHeaderField(res: NodeResponse): HeaderLock | undefined {
   const node = res as { [HEADER]?: unknown; [SEND]?: unknown; finished: boolean };
   const send = node[SEND];
   // null: a response of node:http whose head was not made yet. HTTP/2 has a getter there.
@@ -85,26 +85,26 @@ function frozenByHeader(res: Response): Frozen | undefined {
     return undefined;
   node[HEADER] = "held";
   // Where Node writes the head and all that comes after it. Whoever calls Node's own methods past ours ends up here.
-  node[SEND] = refuseBypass;
-  const thaw = () => {
+  node[SEND] = throwBypass;
+  const unlock = () => {
     node[HEADER] = null;
     node[SEND] = send;
     node.finished = false;
   };
-  if (res.headersSent) return { end: () => void (node.finished = true), thaw };
-  thaw();
+  if (res.headersSent) return { end: () => void (node.finished = true), unlock };
+  unlock();
   return undefined;
 }
 
 /** For HTTP/2, and for runtimes other than Node. */
-function frozenByProperties(res: Response): Frozen {
+function lockByProperties(res: NodeResponse): HeaderLock {
   let ended = false;
   const sent: PropertyDescriptorMap = {
     headersSent: { get: () => true },
     writableEnded: { get: () => ended },
-    setHeader: { value: refuse },
-    appendHeader: { value: refuse },
-    removeHeader: { value: refuse },
+    setHeader: { value: throwHeadersSent },
+    appendHeader: { value: throwHeadersSent },
+    removeHeader: { value: throwHeadersSent },
   };
   const before = Object.keys(sent).map((name) => [name, Object.getOwnPropertyDescriptor(res, name)] as const);
   for (const [name, descriptor] of Object.entries(sent)) {
@@ -112,7 +112,7 @@ function frozenByProperties(res: Response): Frozen {
   }
   return {
     end: () => void (ended = true),
-    thaw() {
+    unlock() {
       for (const [name, descriptor] of before) {
         Reflect.deleteProperty(res, name);
         if (descriptor) Object.defineProperty(res, name, descriptor);
@@ -127,28 +127,28 @@ const STREAM_METHODS = ["write", "end", "respond", "respondWithFD", "respondWith
  * Refuses what a program does to the stream of an HTTP/2 response instead of the response: it would leave before the session
  * is stored. Gives the function that ends it.
  */
-export function guardStream(res: Response): (() => void) | undefined {
-  const stream = streamOf(res) as Record<string, unknown> | undefined;
+export function refuseStreamWrites(res: NodeResponse): (() => void) | undefined {
+  const stream = http2StreamOf(res) as Record<string, unknown> | undefined;
   if (!stream) return undefined;
   const before = STREAM_METHODS.map((name) => [name, stream[name]] as const);
   for (const [name, method] of before) {
     // Node itself ends a stream that the client or somebody here has closed.
     stream[name] = (...args: unknown[]) =>
-      stream["closed"] || stream["destroyed"] ? (method as Listener).apply(stream, args) : refuseBypass();
+      stream["closed"] || stream["destroyed"] ? (method as Listener).apply(stream, args) : throwBypass();
   }
   return () => {
     for (const [name, method] of before) stream[name] = method;
   };
 }
 
-function refuseBypass(): never {
+function throwBypass(): never {
   throw new Error(
     "This response waits until its session is stored, and something wrote past that, with a method of " +
       "ServerResponse.prototype or of the HTTP/2 stream; call res.write() and res.end()",
   );
 }
 
-export function refuse(): never {
+export function throwHeadersSent(): never {
   throw Object.assign(new Error("Cannot set headers after they are sent to the client"), {
     code: "ERR_HTTP_HEADERS_SENT",
   });

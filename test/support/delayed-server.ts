@@ -9,7 +9,7 @@ import {
 import { connect, type Socket } from "node:net";
 import { brotliDecompressSync, gunzipSync } from "node:zlib";
 import { onTestFinished } from "vitest";
-import { holdResponse, type Gate } from "../../src/adapters/node-response/hold.ts";
+import { delayResponse, type ResponseHooks } from "../../src/adapters/node-response/delayed-response.ts";
 
 // A server whose responses are held, a gate that the test opens, and clients that see every byte.
 
@@ -34,7 +34,7 @@ export function deferred<T = void>() {
 }
 
 /** A gate that the test opens: `asked` tells that a response waits at it. */
-export function testGate(options: { open?: boolean; cookie?: string; onFailure?: (error: unknown) => void } = {}) {
+export function testHooks(options: { open?: boolean; cookie?: string; onFailure?: (error: unknown) => void } = {}) {
   const asked = deferred<ServerResponse>();
   const stored = deferred();
   const gate = {
@@ -44,7 +44,7 @@ export function testGate(options: { open?: boolean; cookie?: string; onFailure?:
     asked: asked.promise,
     open: () => stored.resolve(),
     break: (error: unknown) => stored.reject(error),
-    beforeHead(res: ServerResponse) {
+    beforeHeaders(res: ServerResponse) {
       gate.timesAsked++;
       asked.resolve(res);
       const addCookie = () => {
@@ -61,9 +61,12 @@ export function testGate(options: { open?: boolean; cookie?: string; onFailure?:
       gate.failures.push(error);
       options.onFailure?.(error);
     },
-    beforeEnd: () => gate.lastLook?.(),
+    beforeEnd(): Promise<void> | undefined {
+      const error = gate.lastLook?.();
+      return error && Promise.reject(error);
+    },
   };
-  return gate satisfies Gate;
+  return gate satisfies ResponseHooks;
 }
 
 export async function serve(listener: RequestListener): Promise<{ port: number; server: Server }> {
@@ -82,9 +85,9 @@ export async function serve(listener: RequestListener): Promise<{ port: number; 
 }
 
 /** A server with one handler behind `gate`. */
-export function serveHeld(gate: Gate, handler: RequestListener) {
+export function serveDelayed(gate: ResponseHooks, handler: RequestListener) {
   return serve((req, res) => {
-    holdResponse(res, gate);
+    delayResponse(res, gate);
     handler(req, res);
   });
 }

@@ -6,14 +6,14 @@ import compression from "compression";
 import express, { type ErrorRequestHandler, type RequestHandler } from "express";
 import express4 from "express4";
 import { describe, expect, it, onTestFinished } from "vitest";
-import { LARGE, GET, deferred, testGate, serve, dial, ask, settle } from "../../../test/support/held-server.ts";
-import { holdResponse, type Gate } from "./hold.ts";
+import { LARGE, GET, deferred, testHooks, serve, dial, ask, settle } from "../../../test/support/delayed-server.ts";
+import { delayResponse, type ResponseHooks } from "./delayed-response.ts";
 
 describe.each([
   ["5", express],
   ["4", express4],
 ])("holdResponse in Express %s", (_version, createApp) => {
-  function appWith(gate: (next: (error: unknown) => void) => Gate) {
+  function appWith(gate: (next: (error: unknown) => void) => ResponseHooks) {
     const app = createApp();
     app.set("env", "test");
     app.use((_req, res, next) => {
@@ -22,7 +22,7 @@ describe.each([
       next();
     });
     app.use((_req, res, next) => {
-      holdResponse(res, gate(next));
+      delayResponse(res, gate(next));
       next();
     });
     return app;
@@ -33,7 +33,7 @@ describe.each([
     const folder = mkdtempSync(join(tmpdir(), "hold-"));
     onTestFinished(() => rmSync(folder, { recursive: true }));
     writeFileSync(join(folder, "large.txt"), LARGE);
-    const gate = testGate();
+    const gate = testHooks();
     const sent = deferred<unknown>();
     const app = appWith(() => gate);
     app.get("/", (_req, res) => res.sendFile(join(folder, "large.txt"), (error) => sent.resolve(error)));
@@ -50,7 +50,7 @@ describe.each([
 
   it("answers 304 to a matching ETag where responses are held", async () => {
     const app = appWith(() => {
-      const gate = testGate();
+      const gate = testHooks();
       gate.open();
       return gate;
     });
@@ -79,8 +79,8 @@ describe.each([
       for (const custom of [false, true]) {
         const errorPath = custom ? "an error handler" : "the default error handler";
         it(`gives an error and nothing of a success sent by ${name}, through ${errorPath}, compressed: ${compressed}`, async () => {
-          let gate = testGate();
-          const app = appWith((next) => (gate = testGate({ cookie: "sid=1", onFailure: next })));
+          let gate = testHooks();
+          const app = appWith((next) => (gate = testHooks({ cookie: "sid=1", onFailure: next })));
           if (compressed) app.use(compression({ threshold: 0 }));
           app.post("/", handler);
           const handle: ErrorRequestHandler = (error: Error, _req, res, _next) => {
@@ -111,7 +111,7 @@ describe.each([
   }
 
   it("sends nothing twice for a handler that throws after its held response", async () => {
-    const gate = testGate();
+    const gate = testHooks();
     const app = appWith(() => gate);
     app.get("/", (_req, res) => {
       res.send("success");

@@ -2,7 +2,7 @@ import { createServer, OutgoingMessage, ServerResponse } from "node:http";
 import { connect as connectHttp2, createServer as createHttp2, Http2ServerResponse } from "node:http2";
 import { connect, type AddressInfo } from "node:net";
 import { describe, expect, it, onTestFinished } from "vitest";
-import { holdResponse } from "./hold.ts";
+import { delayResponse } from "./delayed-response.ts";
 
 const GET = "GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
 
@@ -13,7 +13,7 @@ async function bytesOf(handle: (res: ServerResponse, open: () => void) => void):
   const server = createServer((_req, res) => {
     let open!: () => void;
     const stored = new Promise<() => void>((resolve) => (open = () => resolve(() => res.setHeader("x-stored", "1"))));
-    holdResponse(res, { beforeHead: () => stored, onFailure: () => res.destroy() });
+    delayResponse(res, { beforeHeaders: () => stored, onFailure: () => res.destroy() });
     handle(res, open);
   });
   onTestFinished(() => void server.close());
@@ -85,7 +85,7 @@ describe("a held response over HTTP/2, written to past its own methods", () => {
       let open!: () => void;
       const stored = new Promise<() => void>((resolve) => (open = () => resolve(() => res.setHeader("x-stored", "1"))));
       const response = res as unknown as ServerResponse;
-      holdResponse(response, { beforeHead: () => stored, onFailure: () => response.destroy() });
+      delayResponse(response, { beforeHeaders: () => stored, onFailure: () => response.destroy() });
       response.statusCode = 201;
       response.write("own ");
       try {

@@ -7,14 +7,14 @@ import {
   GET,
   lines,
   deferred,
-  testGate,
+  testHooks,
   serve,
-  serveHeld,
+  serveDelayed,
   dial,
   ask,
   settle,
-} from "../../../test/support/held-server.ts";
-import { holdResponse } from "./hold.ts";
+} from "../../../test/support/delayed-server.ts";
+import { delayResponse } from "./delayed-response.ts";
 
 describe("holdResponse", () => {
   const handlers: Record<string, RequestListener> = {
@@ -33,8 +33,8 @@ describe("holdResponse", () => {
   };
   for (const [name, handler] of Object.entries(handlers)) {
     it(`sends no byte of a held response before the gate opens, written by ${name}`, async () => {
-      const gate = testGate({ cookie: "sid=1" });
-      const { port } = await serveHeld(gate, handler);
+      const gate = testHooks({ cookie: "sid=1" });
+      const { port } = await serveDelayed(gate, handler);
       const client = dial(port, GET);
       await gate.asked;
       await settle(port);
@@ -48,9 +48,9 @@ describe("holdResponse", () => {
   }
 
   it("makes a held response look sent to the program, and native again afterwards", async () => {
-    const gate = testGate();
+    const gate = testHooks();
     const seen: unknown[] = [];
-    const { port } = await serveHeld(gate, (_req, res) => {
+    const { port } = await serveDelayed(gate, (_req, res) => {
       const look = () => seen.push([res.headersSent, res.writableEnded]);
       look();
       res.setHeader("x", "y");
@@ -81,10 +81,10 @@ describe("holdResponse", () => {
   });
 
   it("keeps the status that a held head had, and a setHeader of somebody's own", async () => {
-    const gate = testGate();
+    const gate = testHooks();
     const { port } = await serve((_req, res) => {
       const own = (res.setHeader = res.setHeader.bind(res));
-      holdResponse(res, gate);
+      delayResponse(res, gate);
       res.statusCode = 201;
       res.end("a");
       res.statusCode = 500;
@@ -96,9 +96,9 @@ describe("holdResponse", () => {
   });
 
   it("sends a held head alone when it is flushed, with no 'drain' that nobody waits for", async () => {
-    const gate = testGate();
+    const gate = testHooks();
     let drains = 0;
-    const { port } = await serveHeld(gate, (_req, res) => res.on("drain", () => drains++).flushHeaders());
+    const { port } = await serveDelayed(gate, (_req, res) => res.on("drain", () => drains++).flushHeaders());
     const client = dial(port, GET);
     await gate.asked;
     await settle(port);
@@ -109,11 +109,11 @@ describe("holdResponse", () => {
   });
 
   it.each(["without", "before"])("tells once that a held response has drained, compression: %s", async (place) => {
-    const gate = testGate();
+    const gate = testHooks();
     let drains = 0;
     const { port } = await serve((req, res) => {
       if (place === "before") Reflect.apply(compression(), undefined, [req, res, () => {}]);
-      holdResponse(res, gate);
+      delayResponse(res, gate);
       res.on("drain", () => {
         drains++;
         setImmediate(() => res.end("b"));
@@ -128,10 +128,10 @@ describe("holdResponse", () => {
   });
 
   it("leaves it to a full socket to tell that a held response has drained", async () => {
-    const gate = testGate();
+    const gate = testHooks();
     const drained = deferred();
     let drains = 0;
-    const { port } = await serveHeld(gate, (_req, res) => {
+    const { port } = await serveDelayed(gate, (_req, res) => {
       res.on("drain", () => {
         drains++;
         drained.resolve();
@@ -151,8 +151,8 @@ describe("holdResponse", () => {
   });
 
   it("ignores the implicit heads that old middleware sends while res._header is empty", async () => {
-    const gate = testGate();
-    const { port } = await serveHeld(gate, (_req, res) => {
+    const gate = testHooks();
+    const { port } = await serveDelayed(gate, (_req, res) => {
       res.statusCode = 201;
       const implicitHeader = () => void Reflect.apply(Reflect.get(res, "_implicitHeader"), res, []);
       implicitHeader();
@@ -167,8 +167,8 @@ describe("holdResponse", () => {
   });
 
   it("lets informational responses through while the final one is held", async () => {
-    const gate = testGate();
-    const { port } = await serveHeld(gate, (_req, res) => {
+    const gate = testHooks();
+    const { port } = await serveDelayed(gate, (_req, res) => {
       res.writeContinue();
       res.writeProcessing();
       res.writeEarlyHints({ link: "</style.css>; rel=preload" });
@@ -185,11 +185,11 @@ describe("holdResponse", () => {
   });
 
   it("keeps the order of pipelined responses, whichever gate opens first", async () => {
-    const gates = [testGate(), testGate()];
+    const gates = [testHooks(), testHooks()];
     let n = 0;
     const { port } = await serve((_req, res) => {
       const mine = n++;
-      holdResponse(res, gates[mine] ?? testGate({ open: true }));
+      delayResponse(res, gates[mine] ?? testHooks({ open: true }));
       res.end(`answer ${mine}`);
     });
     const client = dial(port, GET + GET + GET);
@@ -203,10 +203,10 @@ describe("holdResponse", () => {
   });
 
   it("calls the callbacks of a held write and end in their order", async () => {
-    const gate = testGate();
+    const gate = testHooks();
     const order: string[] = [];
     const done = deferred();
-    const { port } = await serveHeld(gate, (_req, res) => {
+    const { port } = await serveDelayed(gate, (_req, res) => {
       res.on("finish", () => order.push("finish"));
       res.write("a", () => order.push("write"));
       res.write("b", "latin1", () => order.push("write 2"));
@@ -226,9 +226,9 @@ describe("holdResponse", () => {
   });
 
   it("calls the callback of a held end(callback) without a body", async () => {
-    const gate = testGate();
+    const gate = testHooks();
     const done = deferred();
-    const { port } = await serveHeld(gate, (_req, res) => void res.end(() => done.resolve()));
+    const { port } = await serveDelayed(gate, (_req, res) => void res.end(() => done.resolve()));
     const answer = ask(port);
     await gate.asked;
     gate.open();
@@ -237,11 +237,11 @@ describe("holdResponse", () => {
   });
 
   it("asks both gates where it is mounted twice", async () => {
-    const first = testGate({ cookie: "first=1" });
-    const second = testGate({ cookie: "second=2" });
+    const first = testHooks({ cookie: "first=1" });
+    const second = testHooks({ cookie: "second=2" });
     const { port } = await serve((_req, res) => {
-      holdResponse(res, first);
-      holdResponse(res, second);
+      delayResponse(res, first);
+      delayResponse(res, second);
       void Readable.from([LARGE.subarray(0, 100_000), LARGE.subarray(100_000)]).pipe(res);
     });
     const answer = ask(port);

@@ -5,8 +5,8 @@ import { pipeline } from "node:stream/promises";
 import compression from "compression";
 import express from "express";
 import { describe, expect, it } from "vitest";
-import { LARGE, SMALL, deferred, testGate, serve, dial, ask, settle } from "../../../test/support/held-server.ts";
-import { holdResponse } from "./hold.ts";
+import { LARGE, SMALL, deferred, testHooks, serve, dial, ask, settle } from "../../../test/support/delayed-server.ts";
+import { delayResponse } from "./delayed-response.ts";
 
 describe("holdResponse", () => {
   const ways: Record<string, (res: ServerResponse, body: Buffer) => void | Promise<void>> = {
@@ -45,12 +45,12 @@ describe("holdResponse", () => {
           `delivers a ${size} body, compression: ${place}, ${open ? "not held" : "held"}, %s`,
           async (way) => {
             const body = size === "large" ? LARGE : SMALL;
-            const gate = testGate({ open, cookie: "sid=1" });
+            const gate = testHooks({ open, cookie: "sid=1" });
             const done = deferred();
             const app = express();
             if (place.startsWith("before")) app.use(compression());
             app.use((_req, res, next) => {
-              holdResponse(res, gate);
+              delayResponse(res, gate);
               next();
             });
             if (place.endsWith("after")) app.use(compression());
@@ -78,7 +78,7 @@ describe("holdResponse", () => {
   }
 
   it.each(["without", "before", "after"])("makes a source wait for a slow client, compression: %s", async (place) => {
-    const gate = testGate();
+    const gate = testHooks();
     const chunk = Buffer.alloc(64 * 1024, "x");
     // What gzip can't shrink, so that the socket fills.
     for (let i = 0, seed = 1; i < chunk.length; i++) chunk[i] = (seed = (seed * 48_271) % 2_147_483_647) & 255;
@@ -89,7 +89,7 @@ describe("holdResponse", () => {
     const app = express();
     if (place === "before") app.use(compress);
     app.use((_req, res, next) => {
-      holdResponse(res, gate);
+      delayResponse(res, gate);
       next();
     });
     if (place === "after") app.use(compress);

@@ -1,13 +1,22 @@
 import { Agent, type RequestListener, type ServerResponse } from "node:http";
 import { Readable } from "node:stream";
 import { describe, expect, it, onTestFinished } from "vitest";
-import { LARGE, GET, deferred, testGate, serve, serveHeld, dial, ask } from "../../../test/support/held-server.ts";
-import { holdResponse, type Gate } from "./hold.ts";
+import {
+  LARGE,
+  GET,
+  deferred,
+  testHooks,
+  serve,
+  serveDelayed,
+  dial,
+  ask,
+} from "../../../test/support/delayed-server.ts";
+import { delayResponse, type ResponseHooks } from "./delayed-response.ts";
 
 describe.each([true, false])("holdResponse, the gate open at once: %s", (open) => {
-  async function headOf(handler: RequestListener, options: Parameters<typeof ask>[1] = {}, cookie = "sid=1") {
-    const gate = testGate({ open, cookie });
-    const { port } = await serveHeld(gate, handler);
+  async function headersOf(handler: RequestListener, options: Parameters<typeof ask>[1] = {}, cookie = "sid=1") {
+    const gate = testHooks({ open, cookie });
+    const { port } = await serveDelayed(gate, handler);
     const answer = ask(port, options);
     await gate.asked;
     gate.open();
@@ -66,7 +75,7 @@ describe.each([true, false])("holdResponse, the gate open at once: %s", (open) =
       ["a=1", "b=2", "sid=1"],
     ],
   ])("adds its cookie to those that the program gave by %s", async (name, write, expected) => {
-    const answer = await headOf((_req, res) => {
+    const answer = await headersOf((_req, res) => {
       write(res);
       res.end("x");
     });
@@ -81,8 +90,8 @@ describe.each([true, false])("holdResponse, the gate open at once: %s", (open) =
     ["list", (cookie) => ["Set-Cookie", cookie]],
   ])("does not put one client's cookie into a list that the program shares, in an %s", async (_form, headers) => {
     const shared = ["a=1"];
-    const gate: Gate = {
-      beforeHead(res) {
+    const gate: ResponseHooks = {
+      beforeHeaders(res) {
         const add = () => void res.appendHeader("Set-Cookie", "sid=1");
         if (!open) return Promise.resolve(add);
         add();
@@ -90,20 +99,20 @@ describe.each([true, false])("holdResponse, the gate open at once: %s", (open) =
       },
       onFailure: () => {},
     };
-    const { port } = await serveHeld(gate, (_req, res) => void res.writeHead(200, headers(shared)).end());
+    const { port } = await serveDelayed(gate, (_req, res) => void res.writeHead(200, headers(shared)).end());
     await ask(port);
     expect((await ask(port)).headers["set-cookie"]).toEqual(["a=1", "sid=1"]);
     expect(shared).toEqual(["a=1"]);
   });
 
   it("keeps the implicit Content-Length of a response", async () => {
-    const answer = await headOf((_req, res) => void res.end("héllo"));
+    const answer = await headersOf((_req, res) => void res.end("héllo"));
     expect(answer.headers["content-length"]).toBe("6");
     expect(answer.headers["transfer-encoding"]).toBeUndefined();
   });
 
   it("keeps an explicit Content-Length, status and message of a response", async () => {
-    const answer = await headOf(
+    const answer = await headersOf(
       (_req, res) => void res.writeHead(404, "Gone fishing", { "Content-Length": 2 }).end("no"),
     );
     expect(answer).toMatchObject({ status: 404, message: "Gone fishing", body: Buffer.from("no") });
@@ -111,27 +120,27 @@ describe.each([true, false])("holdResponse, the gate open at once: %s", (open) =
   });
 
   it("answers HEAD without a body, even where one is piped", async () => {
-    const answer = await headOf((_req, res) => void res.setHeader("Content-Length", "10").end("0123456789"), {
+    const answer = await headersOf((_req, res) => void res.setHeader("Content-Length", "10").end("0123456789"), {
       method: "HEAD",
     });
     expect(answer).toMatchObject({ status: 200, body: Buffer.alloc(0) });
     expect(answer.headers["content-length"]).toBe("10");
     const ended = deferred();
     const source = Readable.from([LARGE.subarray(0, 50_000), LARGE.subarray(50_000, 90_000)]).on("end", ended.resolve);
-    await headOf((_req, res) => void source.pipe(res), { method: "HEAD" });
+    await headersOf((_req, res) => void source.pipe(res), { method: "HEAD" });
     await ended.promise;
   });
 
   it.each([204, 304])("answers %s without a body", async (status) => {
-    const answer = await headOf((_req, res) => void res.writeHead(status).end());
+    const answer = await headersOf((_req, res) => void res.writeHead(status).end());
     expect(answer).toMatchObject({ status, body: Buffer.alloc(0) });
     expect(answer.headers["transfer-encoding"]).toBeUndefined();
     expect(answer.headers["content-length"]).toBeUndefined();
   });
 
   it("keeps a response's trailers", async () => {
-    const gate = testGate({ open });
-    const { port } = await serveHeld(gate, (_req, res) => {
+    const gate = testHooks({ open });
+    const { port } = await serveDelayed(gate, (_req, res) => {
       res.writeHead(200, { Trailer: "X-Sum" });
       res.write("a");
       res.addTrailers({ "X-Sum": "1" });
@@ -145,7 +154,7 @@ describe.each([true, false])("holdResponse, the gate open at once: %s", (open) =
 
   it("lets those hear of the head of a response who listen for it, and asks the gate after those mounted after it", async () => {
     const order: string[] = [];
-    const gate = testGate({ open });
+    const gate = testHooks({ open });
     const listen = (res: ServerResponse, name: string) => {
       const writeHead = res.writeHead.bind(res);
       res.writeHead = (...args: [number]) => {
@@ -156,7 +165,7 @@ describe.each([true, false])("holdResponse, the gate open at once: %s", (open) =
     };
     const { port } = await serve((_req, res) => {
       listen(res, "before");
-      holdResponse(res, gate);
+      delayResponse(res, gate);
       listen(res, "after");
       res.end("hello");
     });
@@ -172,8 +181,8 @@ describe.each([true, false])("holdResponse, the gate open at once: %s", (open) =
     onTestFinished(() => agent.destroy());
     const ports = new Set<number | undefined>();
     const { port } = await serve((req, res) => {
-      const gate = testGate({ open });
-      holdResponse(res, gate);
+      const gate = testHooks({ open });
+      delayResponse(res, gate);
       ports.add(req.socket.remotePort);
       res.write("hel");
       res.end("lo");

@@ -2,14 +2,14 @@ import type { ServerResponse } from "node:http";
 import { createServer as createHttp2, connect as connectHttp2 } from "node:http2";
 import { Readable } from "node:stream";
 import { describe, expect, it, onTestFinished } from "vitest";
-import { LARGE, testGate } from "../../../test/support/held-server.ts";
-import { holdResponse, type Gate } from "./hold.ts";
+import { LARGE, testHooks } from "../../../test/support/delayed-server.ts";
+import { delayResponse, type ResponseHooks } from "./delayed-response.ts";
 
 describe("holdResponse over HTTP/2", () => {
-  async function serveHttp2(gate: Gate, handler: (res: ServerResponse) => void) {
+  async function serveHttp2(gate: ResponseHooks, handler: (res: ServerResponse) => void) {
     const server = createHttp2((_req, res) => {
       const response = res as unknown as ServerResponse;
-      holdResponse(response, gate);
+      delayResponse(response, gate);
       handler(response);
     });
     await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
@@ -34,7 +34,7 @@ describe("holdResponse over HTTP/2", () => {
   }
 
   it.each([true, false])("sends what was written over HTTP/2 (gate open at once: %s)", async (open) => {
-    const gate = testGate({ open, cookie: "sid=1" });
+    const gate = testHooks({ open, cookie: "sid=1" });
     const { arrived, closed } = await serveHttp2(gate, (res) => {
       res.writeHead(201, { "set-cookie": "a=1" });
       res.write("hel");
@@ -50,7 +50,7 @@ describe("holdResponse over HTTP/2", () => {
   });
 
   it("pipes a large held body over HTTP/2", async () => {
-    const gate = testGate();
+    const gate = testHooks();
     const { closed } = await serveHttp2(gate, (res) => void Readable.from([LARGE, LARGE, LARGE]).pipe(res));
     await gate.asked;
     gate.open();
@@ -65,7 +65,7 @@ describe("holdResponse over HTTP/2", () => {
       (res) => (res as unknown as { stream: { close(code: number): void } }).stream.close(8),
     ],
   ])("lets go of a held response over HTTP/2 when %s, without an error", async (_, act) => {
-    const gate = testGate();
+    const gate = testHooks();
     let response!: ServerResponse;
     const { closed, stream } = await serveHttp2(gate, (res) => {
       response = res;
@@ -84,7 +84,7 @@ describe("holdResponse over HTTP/2", () => {
   it.each(["respond", "write", "end"] as const)(
     "refuses a program that calls %s() of the HTTP/2 stream instead of the response",
     async (method) => {
-      const gate = testGate({ open: true, cookie: "sid=1" });
+      const gate = testHooks({ open: true, cookie: "sid=1" });
       let refusal: unknown;
       const { closed } = await serveHttp2(gate, (res) => {
         const { stream } = res as unknown as { stream: Record<typeof method, (given?: unknown) => void> };
@@ -102,7 +102,7 @@ describe("holdResponse over HTTP/2", () => {
 
   it("gives an error in place of a refused success over HTTP/2", async () => {
     let held: ServerResponse | undefined;
-    const gate = testGate({ onFailure: () => void held?.writeHead(503).end("down") });
+    const gate = testHooks({ onFailure: () => void held?.writeHead(503).end("down") });
     const { closed } = await serveHttp2(gate, (res) => {
       held = res;
       res.setHeader("x-secret", "1");
@@ -117,7 +117,7 @@ describe("holdResponse over HTTP/2", () => {
   });
 
   it("leaves a response incomplete over HTTP/2 that was changed too late", async () => {
-    const gate = testGate({ open: true });
+    const gate = testHooks({ open: true });
     gate.lastLook = () => new Error("late");
     const { closed, stream } = await serveHttp2(gate, (res) => {
       res.write("hello");

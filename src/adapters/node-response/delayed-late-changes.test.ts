@@ -1,8 +1,8 @@
 import compression from "compression";
 import express from "express";
 import { describe, expect, it } from "vitest";
-import { testGate, serve, serveHeld, dial, ask } from "../../../test/support/held-server.ts";
-import { holdResponse } from "./hold.ts";
+import { testHooks, serve, serveDelayed, dial, ask } from "../../../test/support/delayed-server.ts";
+import { delayResponse } from "./delayed-response.ts";
 
 describe("holdResponse, with beforeEnd", () => {
   const late = new Error("changed too late");
@@ -10,13 +10,13 @@ describe("holdResponse, with beforeEnd", () => {
   it.each([true, false])(
     "ends a response in which the last look finds nothing (gate open at once: %s)",
     async (open) => {
-      const gate = testGate({ open });
+      const gate = testHooks({ open });
       let looks = 0;
       gate.lastLook = () => {
         looks++;
         return undefined;
       };
-      const { port } = await serveHeld(gate, (_req, res) => {
+      const { port } = await serveDelayed(gate, (_req, res) => {
         res.write("a");
         res.end("b");
         res.end();
@@ -30,21 +30,21 @@ describe("holdResponse, with beforeEnd", () => {
   );
 
   it("takes no last look in the call that sends the head", async () => {
-    const gate = testGate({ open: true });
+    const gate = testHooks({ open: true });
     gate.lastLook = () => late;
-    const { port } = await serveHeld(gate, (_req, res) => void res.end("hello"));
+    const { port } = await serveDelayed(gate, (_req, res) => void res.end("hello"));
     expect((await ask(port)).body.toString()).toBe("hello");
   });
 
   it.each(["without", "before", "after"])(
     "leaves a streamed response incomplete that was changed too late, compression: %s",
     async (place) => {
-      const gate = testGate({ open: true });
+      const gate = testHooks({ open: true });
       gate.lastLook = () => late;
       const app = express();
       if (place === "before") app.use(compression());
       app.use((_req, res, next) => {
-        holdResponse(res, gate);
+        delayResponse(res, gate);
         next();
       });
       if (place === "after") app.use(compression());
@@ -68,9 +68,9 @@ describe("holdResponse, with beforeEnd", () => {
         failures.push(error);
         res.end("too late");
       };
-      const gate = testGate({ onFailure });
+      const gate = testHooks({ onFailure });
       gate.lastLook = () => late;
-      holdResponse(res, gate);
+      delayResponse(res, gate);
       res.write("success");
       res.end();
       gate.open();

@@ -3,8 +3,8 @@ import { Readable } from "node:stream";
 import compression from "compression";
 import express from "express";
 import { describe, expect, it, onTestFinished } from "vitest";
-import { LARGE, SMALL, deferred, testGate, serve, dial, ask, settle } from "../../../test/support/held-server.ts";
-import { holdResponse, type Gate } from "./hold.ts";
+import { LARGE, SMALL, deferred, testHooks, serve, dial, ask, settle } from "../../../test/support/delayed-server.ts";
+import { delayResponse, type ResponseHooks } from "./delayed-response.ts";
 
 describe("holdResponse, whose gate refuses", () => {
   const broken = new Error("store is down");
@@ -15,8 +15,8 @@ describe("holdResponse, whose gate refuses", () => {
     const ports = new Set<number | undefined>();
     const { port } = await serve((req, res) => {
       ports.add(req.socket.remotePort);
-      const gate = testGate({ onFailure: () => void res.writeHead(503).end("down") });
-      holdResponse(res, gate);
+      const gate = testHooks({ onFailure: () => void res.writeHead(503).end("down") });
+      delayResponse(res, gate);
       res.end("success");
       gate.break(broken);
     });
@@ -27,8 +27,8 @@ describe("holdResponse, whose gate refuses", () => {
 
   it("answers 500 even where the error path forgets to set a status", async () => {
     const { port } = await serve((_req, res) => {
-      const gate = testGate({ onFailure: () => void res.end("down") });
-      holdResponse(res, gate);
+      const gate = testHooks({ onFailure: () => void res.end("down") });
+      delayResponse(res, gate);
       res.statusMessage = "Success";
       res.writeHead(200).end("success");
       gate.break(broken);
@@ -42,8 +42,8 @@ describe("holdResponse, whose gate refuses", () => {
 
   it("answers 500 where the error path comes late and sets no status", async () => {
     const { port } = await serve((_req, res) => {
-      const gate = testGate({ onFailure: () => void setImmediate(() => res.end("down")) });
-      holdResponse(res, gate);
+      const gate = testHooks({ onFailure: () => void setImmediate(() => res.end("down")) });
+      delayResponse(res, gate);
       res.end("success");
       gate.break(broken);
     });
@@ -61,8 +61,8 @@ describe("holdResponse, whose gate refuses", () => {
           expect(source.listenerCount("data")).toBe(0);
           Readable.from([LARGE, SMALL]).pipe(res);
         };
-        const gate = testGate({ onFailure });
-        holdResponse(res, gate);
+        const gate = testHooks({ onFailure });
+        delayResponse(res, gate);
         if (compressed) Reflect.apply(compression(), undefined, [req, res, () => {}]);
         res.setHeader("Content-Type", "text/plain");
         source.pipe(res);
@@ -80,9 +80,9 @@ describe("holdResponse, whose gate refuses", () => {
     const run = async (res: ServerResponse) => {
       res.on("error", (error) => errors.push(error));
       const failed = deferred();
-      const gate: ReturnType<typeof testGate> & Gate = testGate({ onFailure: () => failed.resolve() });
+      const gate: ReturnType<typeof testHooks> & ResponseHooks = testHooks({ onFailure: () => failed.resolve() });
       gate.beforeFailure = () => void res.setHeader("cache-control", "no-store");
-      holdResponse(res, gate);
+      delayResponse(res, gate);
       res.write("success");
       gate.break(broken);
       await failed.promise;
@@ -109,8 +109,8 @@ describe("holdResponse, whose gate refuses", () => {
         failures.push(error);
         res.end("down");
       };
-      const gate = testGate({ onFailure });
-      holdResponse(res, gate);
+      const gate = testHooks({ onFailure });
+      delayResponse(res, gate);
       res.writeHead(99).end("success");
       gate.open();
     });
@@ -120,8 +120,8 @@ describe("holdResponse, whose gate refuses", () => {
 
   it("takes a gate that throws for one that refuses", async () => {
     const { port } = await serve((_req, res) => {
-      holdResponse(res, {
-        beforeHead() {
+      delayResponse(res, {
+        beforeHeaders() {
           throw broken;
         },
         onFailure: (error) => void res.end(String(error)),
@@ -137,13 +137,13 @@ describe("holdResponse, whose client leaves", () => {
     "bears a client that leaves while the response is held, compression: %s",
     async (place) => {
       for (const outcome of ["open", "break"] as const) {
-        const gate = testGate();
+        const gate = testHooks();
         const left = deferred();
         const app = express();
         if (place === "before") app.use(compression());
         app.use((_req, res, next) => {
           res.on("close", left.resolve);
-          holdResponse(res, gate);
+          delayResponse(res, gate);
           next();
         });
         if (place === "after") app.use(compression());

@@ -8,9 +8,9 @@ import { getRequestListener } from "@hono/node-server";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { site } from "../../../test/support/stores.ts";
 import type { Session } from "../../session.ts";
-import { sojourn as onFastify } from "../fastify.ts";
-import { sojourn as onHono } from "../hono.ts";
-import { sojourn as onNode } from "../node.ts";
+import { sessionPlugin as onFastify } from "../fastify.ts";
+import { sessionMiddleware as onHono } from "../hono.ts";
+import { withSession as onNode } from "../node.ts";
 
 const ends: (() => void)[] = [];
 afterEach(() => {
@@ -55,7 +55,7 @@ async function ask(port: number, version: 1 | 2): Promise<{ status: number; body
 }
 
 /** Changes the session after the head, without saving it. */
-async function late(res: ServerResponse, session: Session, length: boolean): Promise<void> {
+async function late(res: ServerResponse, session: Session<Record<string, unknown>>, length: boolean): Promise<void> {
   expect(session.isNew).toBe(true);
   if (length) res.setHeader("content-length", 100);
   res.write("begun\n");
