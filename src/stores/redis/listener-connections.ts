@@ -10,7 +10,7 @@ export interface ListenerChannels {
 }
 
 /** One or several connections that receive messages until the first of them is lost. They never reconnect. */
-export interface RedisListenerConnection {
+interface RedisListenerConnection {
   /** Fulfilled as soon as every message that is published will be received. */
   readonly ready: Promise<void>;
   /** Fulfilled if every connection answers, and every channel is still at its connection's server. */

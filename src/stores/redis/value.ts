@@ -20,7 +20,8 @@ const VALUE_FORMAT = 1;
 
 /** Bytes of an instant, in epoch milliseconds. */
 export const INSTANT_BYTES = 6;
-export const FLAGS_OFFSET = INSTANT_BYTES;
+const EXPIRES_AT_OFFSET = 0;
+export const FLAGS_OFFSET = EXPIRES_AT_OFFSET + INSTANT_BYTES;
 export const WRITE_COUNT_OFFSET = FLAGS_OFFSET + 1;
 export const VERSION_OFFSET = WRITE_COUNT_OFFSET + 1;
 /** Bytes of the length that precedes a user id. */
@@ -65,7 +66,7 @@ export function encodeStored(stored: StoredSession, indexedUntil: number): Buffe
   const versionLength = countBytes(version);
   const userLength = user === undefined ? 0 : INSTANT_BYTES + user.section.length;
   const value = Buffer.allocUnsafe(VERSION_OFFSET + versionLength + userLength + payload.byteLength);
-  value.writeUIntBE(expiresAt, 0, INSTANT_BYTES);
+  value.writeUIntBE(expiresAt, EXPIRES_AT_OFFSET, INSTANT_BYTES);
   value[FLAGS_OFFSET] =
     (VALUE_FORMAT << FORMAT_SHIFT) | ((user?.encoding ?? NO_USER) << VERSION_BITS) | (versionLength - 1);
   writeCount = (writeCount + 1) & 0xff;
@@ -86,7 +87,7 @@ export function decodeStored(value: Buffer): StoredSession {
   return {
     payload: value.subarray(end),
     version: readNumber(value, VERSION_OFFSET, versionLengthOf(value)),
-    expiresAt: value.readUIntBE(0, INSTANT_BYTES),
+    expiresAt: value.readUIntBE(EXPIRES_AT_OFFSET, INSTANT_BYTES),
     userId: indexedUser?.userId,
   };
 }
