@@ -1,7 +1,7 @@
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { describe, expect, it, vi } from "vitest";
 import { site, START } from "../test/support/stores.ts";
-import { createCollector } from "./cleanup.ts";
+import { createCleanup } from "./cleanup.ts";
 import { createEmitter } from "./events.ts";
 import { memoryStore } from "./stores/memory.ts";
 
@@ -24,7 +24,7 @@ function setup(answers: (number | Error | Promise<number>)[], storeTimeout = 500
   const emitter = createEmitter();
   emitter.on("error", (event) => faults.push(event));
   const clocks = { now: () => time.now, elapsed: () => time.elapsed };
-  return { time, limits, faults, collector: createCollector({ store, emitter, storeTimeout, ...clocks }) };
+  return { time, limits, faults, collector: createCleanup({ store, emitter, storeTimeout, ...clocks }) };
 }
 
 const never = () => new Promise<number>(() => {});
@@ -166,7 +166,7 @@ describe("createCollector", () => {
     expect(limits).toEqual([]);
 
     const { read, create, update, touch, delete: end } = memoryStore();
-    const bare = createCollector({
+    const bare = createCleanup({
       store: { read, create, update, touch, delete: end },
       emitter: createEmitter(),
       storeTimeout: 5000,

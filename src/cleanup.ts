@@ -9,14 +9,14 @@ const LONGEST_INTERVAL_MS = 3_600_000;
 const BATCH = 500;
 
 /** Deletes expired sessions from the store now and then, after a request that stores something. It needs no timer. */
-export interface Collector {
+export interface Cleanup {
   /** Starts a round if one is due. Otherwise it costs one comparison. */
   runIfDue(): void;
   /** Stops after the current batch, or after `storeTimeout`. */
   stop(): Promise<void>;
 }
 
-export interface CollectorOptions {
+export interface CleanupOptions {
   readonly store: SessionStore;
   readonly emitter: Emitter;
   readonly now: () => number;
@@ -37,7 +37,7 @@ interface Round {
   ended: Promise<void>;
 }
 
-export function createCollector(options: CollectorOptions): Collector {
+export function createCleanup(options: CleanupOptions): Cleanup {
   const { store, emitter, now, storeTimeout, elapsed = () => performance.now() } = options;
   // `storeTimeout` would be too short: a batch may take longer in a store with a million files, and nobody waits for
   // it.

@@ -1,7 +1,7 @@
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { KEYS } from "../test/support/stores.ts";
 import { createKeyring } from "./record/keyring.ts";
-import { freshBytes, randomPart } from "./random.ts";
+import { freshBytes, createRandomPart } from "./random.ts";
 
 /** Imitates two machines that were restored from one snapshot: the generator returns the same bytes to both. */
 const cloned = vi.hoisted(() => ({ is: false }));
@@ -39,13 +39,13 @@ describe("freshBytes", () => {
 
 describe("randomPart", () => {
   it("gives 22 characters of base64url, 100,000 times different", () => {
-    const parts = Array.from({ length: 100_000 }, randomPart);
+    const parts = Array.from({ length: 100_000 }, createRandomPart);
     expect(new Set(parts).size).toBe(parts.length);
     expect(parts.every((part) => /^[\w-]{22}$/.test(part))).toBe(true);
   });
 
   it("has every character in every place: all 128 bits are random", () => {
-    const parts = Array.from({ length: 20_000 }, randomPart);
+    const parts = Array.from({ length: 20_000 }, createRandomPart);
     for (let place = 0; place < 21; place++) {
       expect(new Set(parts.map((part) => part[place])).size, `place ${place}`).toBe(64);
     }

@@ -21,6 +21,6 @@ export function freshBytes(size: number, also?: Uint8Array): Buffer {
 }
 
 /** 128 random bits as 22 characters. */
-export function randomPart(): string {
+export function createRandomPart(): string {
   return freshBytes(16).toString("base64url");
 }

@@ -1,6 +1,6 @@
 import type { Context } from "./context.ts";
 import { checkOptions } from "./checks.ts";
-import { createCollector } from "./cleanup.ts";
+import { createCleanup } from "./cleanup.ts";
 import { createEmitter, type SessionEvents, type SessionListener } from "./events.ts";
 import { resolveOptions, type SessionsOptions } from "./options.ts";
 import { checkOrigin } from "./request/origin.ts";
@@ -10,7 +10,7 @@ import { header, innermost, type AnyRequest } from "./request/request.ts";
 import { commitToResponse } from "./request/respond.ts";
 import type { SessionData } from "./index.ts";
 import { sessionOf, requestSessionOf, type Session } from "./session.ts";
-import { createLiveHandles } from "./signals.ts";
+import { createSessionSignals } from "./signals.ts";
 import { list, revoke, revokeAll, revokeEverything, storedIdOf, type SessionInfo } from "./users.ts";
 import { createKeyedQueue } from "./keyed-queue.ts";
 
@@ -87,8 +87,8 @@ export function createSessions<Data extends object = SessionData>(options: Sessi
   const settings = resolveOptions(options);
   const emitter = createEmitter();
   const shared = { ...settings, emitter, commits: createKeyedQueue() };
-  const collector = createCollector(shared);
-  const context: Context = { ...shared, collector, live: createLiveHandles(shared), moves: new Map() };
+  const collector = createCleanup(shared);
+  const context: Context = { ...shared, collector, live: createSessionSignals(shared), moves: new Map() };
   /** Where a request keeps its session: a property is cheaper than an entry in a WeakMap, at every garbage collection. */
   const kept = Symbol("sojourn");
   /** For requests that somebody has frozen. */

@@ -11,7 +11,7 @@ const CHECK_MS = 30_000;
 const RETRY_MS = 5000;
 
 /** The signal of one request for its session. */
-export interface Watching {
+export interface WatchedSignal {
   readonly signal: AbortSignal;
   /** Stops watching. */
   readonly release: () => void;
@@ -20,14 +20,14 @@ export interface Watching {
 }
 
 /** The signals that abort when their sessions end. */
-export interface LiveHandles {
+export interface SessionSignals {
   /**
    * Creates a signal for the session `id`, and the function that stops watching.
    *
    * @param epoch - returns the epoch of the request's token. The signal aborts when a sign-in elsewhere begins a later
    *   one.
    */
-  watch(id: string, epoch: () => number | undefined): Watching;
+  watch(id: string, epoch: () => number | undefined): WatchedSignal;
   /** Checks a session now, because a request has found it changed. */
   recheck(id: string): void;
   close(): void;
@@ -46,7 +46,7 @@ interface Watch {
  * back. Expiry, and an end whose notification was lost, is found by checks: at the beginning, at the known expiry, and
  * every 30 seconds.
  */
-export function createLiveHandles(context: Omit<Context, "live" | "moves" | "collector">): LiveHandles {
+export function createSessionSignals(context: Omit<Context, "live" | "moves" | "collector">): SessionSignals {
   const { store, emitter, now } = context;
   const watches = new Map<string, Watch>();
   let unsubscribe: (() => void) | undefined;

@@ -357,7 +357,7 @@ describe("maxPerUser", () => {
   );
 
   it("is not blocked by a session that no listed key decrypts", async () => {
-    const before = site({ sealed: true, secretKey: KEYS[1] });
+    const before = site({ encrypted: true, secretKey: KEYS[1] });
     await signIn(before, "ada");
     const after = site({ store: before.backend, clock: () => before.time.now, maxPerUser: 2 });
     const faults: unknown[] = [];

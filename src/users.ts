@@ -1,7 +1,7 @@
 import { SessionError } from "./errors.ts";
 import { endIfUnchanged } from "./lifecycle/end.ts";
 import { lastSeenAt } from "./lifecycle/timeouts.ts";
-import { loadedRecord, type Client, type LoadedRecord } from "./record/record.ts";
+import { decryptSession, type Client, type LoadedRecord } from "./record/record.ts";
 import type { StoredSession } from "./store.ts";
 import { requireCapability, readLatest } from "./capabilities.ts";
 import type { Context } from "./context.ts";
@@ -67,7 +67,7 @@ const signedInAt = ({ loaded }: LiveSession): number => loaded.record.signedInAt
 /** Decodes a record. One that can't be decrypted must neither hide the others nor prevent its user from signing in. */
 function decodeIfReadable(context: Context, id: string, stored: StoredSession): LoadedRecord | undefined {
   try {
-    return loadedRecord(context, id, stored);
+    return decryptSession(context, id, stored);
   } catch (error) {
     context.emitter.emit("error", { id, error });
     return undefined;

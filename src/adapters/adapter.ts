@@ -1,11 +1,11 @@
 import { concludeResponse, finishResponse, writeFailureHeaders } from "../request/respond.ts";
 import type { ResponseHeaders } from "../request/cache-headers.ts";
-import type { Closing } from "../request/request.ts";
+import type { CloseSource } from "../request/request.ts";
 import { requestSessionOf, type Session } from "../session.ts";
 import { checkOptions, type OptionNames } from "../checks.ts";
 
 export { sessionFactory } from "../sessions.ts";
-export type { Closing, ResponseHeaders };
+export type { CloseSource, ResponseHeaders };
 
 /** The options of every adapter. Of adapters that are mounted within another, for some routes, each one's options hold there. */
 export interface AdapterOptions<Request> {
@@ -62,7 +62,7 @@ export function resolveAdapterOptions<Request, Options extends AdapterOptions<Re
  * @param response - its `close` event says that the response is done; `session.signal` is released then.
  * @returns `false` for an adapter that is mounted within another: that one concludes the response.
  */
-export function claimResponse<Data extends object>(session: Session<Data>, response?: Closing): boolean {
+export function claimResponse<Data extends object>(session: Session<Data>, response?: CloseSource): boolean {
   const requestSession = requestSessionOf(session);
   const isOutermost = requestSession.claim();
   if (isOutermost && response) requestSession.response = response;
@@ -126,9 +126,9 @@ export function releaseSession<Data extends object>(session: Session<Data>): voi
  * Finds the object that tells of a response's end, where a server of fetch handlers passes it beside the request:
  * @hono/node-server has the response of node:http, Deno a promise.
  */
-export function findResponse(serverArgument: unknown): Closing | undefined {
-  const { outgoing, completed } = (serverArgument ?? {}) as { outgoing?: Partial<Closing>; completed?: unknown };
-  if (typeof outgoing?.once === "function") return outgoing as Closing;
+export function findResponse(serverArgument: unknown): CloseSource | undefined {
+  const { outgoing, completed } = (serverArgument ?? {}) as { outgoing?: Partial<CloseSource>; completed?: unknown };
+  if (typeof outgoing?.once === "function") return outgoing as CloseSource;
   if (!(completed instanceof Promise)) return undefined;
   return { once: (_event, listener) => void completed.then(listener, listener) };
 }

@@ -1,6 +1,6 @@
 import type { FastifyInstance, FastifyPluginCallback, FastifyReply, FastifyRequest } from "fastify";
 import type { ResponseHeaders } from "../request/cache-headers.ts";
-import { refuseUsed } from "../request/fetch-response.ts";
+import { checkUnread } from "../request/fetch-response.ts";
 import type { Session } from "../session.ts";
 import type { Sessions } from "../sessions.ts";
 import { expectFramework } from "../request/frameworks.ts";
@@ -120,7 +120,7 @@ function isResponse(payload: unknown): payload is Response {
 
 /** Unpacks a Response before Fastify does: after all hooks, it would overwrite our Cache-Control and Vary. */
 function unpackResponse(reply: FastifyReply, response: Response): unknown {
-  refuseUsed(response);
+  checkUnread(response);
   void reply.code(response.status);
   for (const [name, value] of response.headers) void reply.header(name, value);
   return response.body;

@@ -1,5 +1,5 @@
 import { SessionError } from "../errors.ts";
-import { answered, hasHead, headToBe } from "../request/fetch-response.ts";
+import { copyWithHeaders, canSetHeaders, recordHeaders } from "../request/fetch-response.ts";
 import type { Session } from "../session.ts";
 import type { Sessions } from "../sessions.ts";
 import {
@@ -66,10 +66,10 @@ export function withSession<Data extends object, Rest extends unknown[] = []>(
       releaseSession(session);
       if (!(error instanceof SessionError)) throw error;
       const response = await onError(error, request);
-      if (!isOutermost || !hasHead(response)) return response;
-      const headers = headToBe(response);
+      if (!isOutermost || !canSetHeaders(response)) return response;
+      const headers = recordHeaders(response);
       failSession(session, headers);
-      return answered(response, headers.writes);
+      return copyWithHeaders(response, headers.writes);
     }
   };
 }

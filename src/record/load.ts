@@ -1,5 +1,5 @@
 import type { Keyring } from "./keyring.ts";
-import { loadedRecord, type LoadedRecord } from "./record.ts";
+import { decryptSession, type LoadedRecord } from "./record.ts";
 import type { SessionStore } from "../store.ts";
 import { readLatest } from "../capabilities.ts";
 import type { Deadline } from "../deadline.ts";
@@ -16,7 +16,7 @@ interface RecordSource {
  */
 export async function load(context: RecordSource, id: string, deadline: Deadline): Promise<LoadedRecord | undefined> {
   const stored = await deadline.run("read", () => context.store.read(id));
-  return stored && ignoreEnded(loadedRecord(context, id, stored));
+  return stored && ignoreEnded(decryptSession(context, id, stored));
 }
 
 /** Reads a session as {@link load} does, but past any near cache. */
@@ -26,7 +26,7 @@ export async function loadLatest(
   deadline: Deadline,
 ): Promise<LoadedRecord | undefined> {
   const stored = await deadline.run("read", () => readLatest(context.store, id));
-  return stored && ignoreEnded(loadedRecord(context, id, stored));
+  return stored && ignoreEnded(decryptSession(context, id, stored));
 }
 
 /** Ignores a session that was ended and will be deleted in a moment. */

@@ -126,7 +126,7 @@ function decodeRecord(bytes: Buffer): SessionRecord {
 }
 
 /** Encodes a record for the store. It is encrypted, unless the store keeps it in this process's memory. */
-export function storedSession(
+export function encryptSession(
   context: { store: SessionStore; keyring: Keyring },
   id: string,
   { record, version, expiresAt }: Omit<LoadedRecord, "byPreviousKey">,
@@ -140,7 +140,7 @@ export function storedSession(
  * Creates the record that replaces a session that was ended, or moved by signing in. It has no secret, no user and no
  * data. A late request recognises by it that its token was invalidated.
  */
-export function endedRecord({ createdAt, epoch, userId }: SessionRecord, movedTo?: string): SessionRecord {
+export function createEndedRecord({ createdAt, epoch, userId }: SessionRecord, movedTo?: string): SessionRecord {
   const secretHash = Buffer.alloc(HASH_LENGTH);
   const nobody = { signedInAt: undefined, userId: undefined, flashes: [], data: "{}" };
   return { ...nobody, secretHash, epoch: nextEpoch(epoch), createdAt, ended: { movedTo, userId } };
@@ -153,7 +153,7 @@ export function endedRecord({ createdAt, epoch, userId }: SessionRecord, movedTo
  *   encrypted
  *   by an unknown key.
  */
-export function loadedRecord(
+export function decryptSession(
   context: { store: SessionStore; keyring: Keyring },
   id: string,
   stored: StoredSession,

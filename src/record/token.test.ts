@@ -2,20 +2,20 @@ import { describe, expect, it } from "vitest";
 import { KEYS } from "../../test/support/stores.ts";
 import { seededRandom } from "../../test/support/random.ts";
 import { createKeyring } from "./keyring.ts";
-import { randomPart } from "../random.ts";
+import { createRandomPart } from "../random.ts";
 import { hashSecret, signToken, TOKEN_LENGTH, verifyToken } from "./token.ts";
 
 const ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 const keyring = createKeyring(KEYS[0], "session");
-const make = (epoch = 1) => ({ id: randomPart(), secret: randomPart(), epoch });
+const make = (epoch = 1) => ({ id: createRandomPart(), secret: createRandomPart(), epoch });
 const isRefused = (text: string) => verifyToken(keyring, text) === undefined;
 
 describe("hashSecret", () => {
   it("is 128 bits, the same for the same secret and no other", () => {
-    const secret = randomPart();
+    const secret = createRandomPart();
     expect(hashSecret(secret)).toHaveLength(16);
     expect(hashSecret(secret)).toEqual(hashSecret(secret));
-    expect(hashSecret(secret)).not.toEqual(hashSecret(randomPart()));
+    expect(hashSecret(secret)).not.toEqual(hashSecret(createRandomPart()));
     expect(hashSecret(secret).toString("latin1")).not.toContain(secret.slice(0, 8));
   });
 });

@@ -3,10 +3,12 @@ import type { ResponseHeaders } from "./cache-headers.ts";
 type Body = ConstructorParameters<typeof Response>[0];
 
 /** The headers to set, in order. */
-export type Writes = readonly (readonly [name: string, value: string])[];
+export type HeaderWrites = readonly (readonly [name: string, value: string])[];
 
 /** Reads the headers of the application's response, and records what to write to a copy of it later. */
-export function headToBe(response: Response): ResponseHeaders & { readonly writes: [name: string, value: string][] } {
+export function recordHeaders(
+  response: Response,
+): ResponseHeaders & { readonly writes: [name: string, value: string][] } {
   const writes: [name: string, value: string][] = [];
   const write = (name: string, value: string) => void writes.push([name, value]);
   const { headers } = response;
@@ -18,13 +20,13 @@ export function headToBe(response: Response): ResponseHeaders & { readonly write
  * sent when the connection is upgraded, except on workerd, whose response has a property `webSocket`. Bun has no response
  * at all.
  */
-export function hasHead(response: Response | undefined): response is Response {
+export function canSetHeaders(response: Response | undefined): response is Response {
   if (!response || response.status === 0) return false;
   return response.status !== 101 || "webSocket" in response;
 }
 
 /** @throws {TypeError} for a response that can't be sent, so that its session is not stored. */
-export function refuseUsed(response: Response): void {
+export function checkUnread(response: Response): void {
   // Reading more properties would turn @hono/node-server's Response into one that can be sent only once.
   if (keptBody(response) !== undefined || !response.bodyUsed) return;
   throw new TypeError(
@@ -40,9 +42,9 @@ export function refuseUsed(response: Response): void {
  * @param finish - a rejection breaks the body off, so that it does not look complete.
  * @param replaces - a Set-Cookie value that the copy leaves out.
  */
-export function answered(
+export function copyWithHeaders(
   response: Response,
-  writes: Writes,
+  writes: HeaderWrites,
   { finish, replaces }: { finish?: Finish | undefined; replaces?: string | undefined } = {},
 ): Response {
   if (writes.length === 0 && !finish) return response;

@@ -8,8 +8,8 @@ import { extendedEnd } from "../lifecycle/timeouts.ts";
 import { loadLatest } from "../record/load.ts";
 import type { Client, LoadedRecord, SessionRecord } from "../record/record.ts";
 import { hashSecret, type Token } from "../record/token.ts";
-import { randomPart } from "../random.ts";
-import type { Watching } from "../signals.ts";
+import { createRandomPart } from "../random.ts";
+import type { WatchedSignal } from "../signals.ts";
 import { Deadline } from "../deadline.ts";
 import { warnOnce } from "../warnings.ts";
 import { clientRequest } from "./client.ts";
@@ -27,14 +27,14 @@ import {
 import {
   claimsHttps,
   cookieHeader,
-  hasBody,
-  isDone,
+  canHaveBody,
+  hasResponseEnded,
   isSecure,
-  onDone,
+  onResponseEnd,
   routeOf,
-  tellsOfEnd,
+  reportsNormalEnd,
   type AnyRequest,
-  type Closing,
+  type CloseSource,
 } from "./request.ts";
 import { canSetCookie, isAttached, isWritten, type LiveState, type ResponseState, type SessionState } from "./state.ts";
 
@@ -54,7 +54,7 @@ export class RequestSession {
   #response: ResponseState = "open";
   #loading: Promise<void> | undefined;
   #committing: Promise<void> | undefined;
-  #watching: Watching | undefined;
+  #watching: WatchedSignal | undefined;
   /** The first id that the cookie named, for events about a session that is not live. */
   #presentedId: string | undefined;
   /** The id that a new session will have. */
@@ -67,7 +67,7 @@ export class RequestSession {
   /** The request does not extend its session: polling, for example. */
   passive = false;
   /** Its `close` event says that the response is done. An adapter sets it. */
-  response: Closing | undefined;
+  response: CloseSource | undefined;
   /** Gives the client's address, where a server of fetch handlers tells it. An adapter sets it. */
   besideAddress: (() => string | undefined) | undefined;
 
@@ -137,7 +137,7 @@ export class RequestSession {
   }
 
   get #idOfNew(): string {
-    return (this.#newId ??= randomPart());
+    return (this.#newId ??= createRandomPart());
   }
 
   /** The id that the request came with. */
@@ -250,7 +250,7 @@ export class RequestSession {
   signIn(asked: Omit<SignIn, "id">): void {
     // A commit under way may be storing the session under the other id already.
     const isStored = this.#moves || this.#committing !== undefined;
-    const id = isStored ? randomPart() : this.id;
+    const id = isStored ? createRandomPart() : this.id;
     this.changes.request({ signIn: { ...asked, id } });
     this.#announceMove(id);
   }
@@ -275,10 +275,10 @@ export class RequestSession {
 
   /** Takes another id for the next attempt, since a failed commit may have stored a session under this one. */
   renewId(signIn: SignIn | undefined): void {
-    if (!this.token) this.#newId = randomPart();
+    if (!this.token) this.#newId = createRandomPart();
     if (!signIn) return;
     this.context.moves.delete(signIn.id);
-    signIn.id = this.#moves ? randomPart() : this.id;
+    signIn.id = this.#moves ? createRandomPart() : this.id;
     this.#announceMove(signIn.id);
   }
 
@@ -517,20 +517,20 @@ export class RequestSession {
   #watch(): AbortSignal {
     if (this.isSignedOut) return AbortSignal.abort();
     // Without a session nothing ends, and after the end nobody listens.
-    if (!this.token || isDone(this.#request, this.response)) return new AbortController().signal;
-    if (this.#response === "written" && !tellsOfEnd(this.#request, this.response)) {
+    if (!this.token || hasResponseEnded(this.#request, this.response)) return new AbortController().signal;
+    if (this.#response === "written" && !reportsNormalEnd(this.#request, this.response)) {
       throw new TypeError(
         "session.signal was asked for after the response was returned, and nothing tells when that ends: ask for it before",
       );
     }
     this.#watching = this.context.live.watch(this.token.id, () => this.token?.epoch);
-    onDone(this.#request, this.response, this.#watching.release);
+    onResponseEnd(this.#request, this.response, this.#watching.release);
     return this.#watching.signal;
   }
 
   /** Whether the response to this request has a body that somebody reads. */
   get expectsBody(): boolean {
-    return hasBody(this.#request);
+    return canHaveBody(this.#request);
   }
 
   /** Nobody listens to the signal any more. */

@@ -126,7 +126,7 @@ function forwardedProto(forwarded: string | undefined): string | undefined {
 }
 
 /** An object that reports when it is closed: a response, or a socket. */
-export interface Closing {
+export interface CloseSource {
   once(event: "close", listener: () => void): unknown;
   /** Whether it is closed, or about to be. */
   readonly destroyed?: boolean;
@@ -137,28 +137,28 @@ export interface Closing {
 }
 
 /** Calls back when the response is closed. Without a response, it calls back when the request's connection is closed. */
-export function onDone(request: AnyRequest, response: Closing | undefined, done: () => void): void {
+export function onResponseEnd(request: AnyRequest, response: CloseSource | undefined, done: () => void): void {
   const inner = innermost(request);
   if (response) response.once("close", done);
   else if (isFetch(inner)) signalOf(inner)?.addEventListener("abort", done, { once: true });
-  else (inner.socket as Partial<Closing>).once?.("close", done);
+  else (inner.socket as Partial<CloseSource>).once?.("close", done);
 }
 
 /** Whether that has happened already, so that no event will follow. */
-export function isDone(request: AnyRequest, response: Closing | undefined): boolean {
+export function hasResponseEnded(request: AnyRequest, response: CloseSource | undefined): boolean {
   const inner = innermost(request);
   if (!response && isFetch(inner)) return signalOf(inner)?.aborted === true;
-  const closing = response ?? ((inner as NodeRequest).socket as Partial<Closing>);
+  const closing = response ?? ((inner as NodeRequest).socket as Partial<CloseSource>);
   return closing.destroyed === true || closing.stream?.destroyed === true;
 }
 
 /** Whether a normal end is reported too. A fetch request is notified only if the client disconnects. */
-export function tellsOfEnd(request: AnyRequest, response: Closing | undefined): boolean {
+export function reportsNormalEnd(request: AnyRequest, response: CloseSource | undefined): boolean {
   return response !== undefined || !isFetch(innermost(request));
 }
 
 /** Whether the response to a request may have a body: one to HEAD has none. */
-export function hasBody(request: AnyRequest): boolean {
+export function canHaveBody(request: AnyRequest): boolean {
   return (innermost(request) as { method?: unknown }).method !== "HEAD";
 }
 
