@@ -1,32 +1,34 @@
 import { setMaxListeners } from "node:events";
 import { SessionError } from "./errors.ts";
 import { loadLatest } from "./record/load.ts";
-import type { Context } from "./request/request-session.ts";
-import { forEach, Deadline } from "./waiting.ts";
+import type { Context } from "./context.ts";
+import { forEach } from "./concurrency.ts";
+import { Deadline } from "./deadline.ts";
 
-/** How often sessions are looked at while nothing would be heard of their end, and how often in any case. */
+/** The interval of checks while the store sends no notifications, and the longest interval in any case. */
 const POLL_MS = 1000;
-const LOOK_MS = 30_000;
+const CHECK_MS = 30_000;
 const RETRY_MS = 5000;
 
-/** One watcher's hold on a session. */
-export interface Watching {
+/** The signal of one request for its session. */
+export interface WatchedSignal {
   readonly signal: AbortSignal;
-  /** Lets go of it. */
+  /** Stops watching. */
   readonly release: () => void;
-  /** Signing in has given the watcher's own session another id. */
+  /** Watches another id, because the request's own sign-in has changed it. */
   moveTo(id: string): void;
 }
 
 /** The signals that abort when their sessions end. */
-export interface LiveHandles {
+export interface SessionSignals {
   /**
-   * A signal for the session `id`, and the way to let go of it.
+   * Creates a signal for the session `id`, and the function that stops watching.
    *
-   * @param epoch - the epoch that the watcher's token is of: signing in elsewhere ends what an older one holds.
+   * @param epoch - returns the epoch of the request's token. The signal aborts when a sign-in elsewhere begins a later
+   *   one.
    */
-  watch(id: string, epoch: () => number | undefined): Watching;
-  /** Somebody has found the session changed: its watchers are looked after now. */
+  watch(id: string, epoch: () => number | undefined): WatchedSignal;
+  /** Checks a session now, because a request has found it changed. */
   recheck(id: string): void;
   close(): void;
 }
@@ -37,22 +39,24 @@ interface Watch {
 }
 
 /**
- * Watches over the sessions that long-lived connections hold: what ends here is heard at once, what ends in another
- * process by the store's `subscribe`. While that is down, or where the store has none, all are looked at once a second, and
- * once more when it is back. Expiry, and whatever went unheard, is found by looking: at the beginning, at the end as it was
- * known, and now and then.
+ * Watches the sessions of long-lived connections, and aborts their signals when the sessions end.
+ *
+ * The end in this process is known at once. The end in another process is notified by the store's `subscribe`. While
+ * the subscription is lost, or if the store has none, all sessions are checked once a second, and once more when it is
+ * back. Expiry, and an end whose notification was lost, is found by checks: at the beginning, at the known expiry, and
+ * every 30 seconds.
  */
-export function createLiveHandles(context: Omit<Context, "live" | "moves">): LiveHandles {
+export function createSessionSignals(context: Omit<Context, "live" | "moves" | "collector">): SessionSignals {
   const { store, emitter, now } = context;
   const watches = new Map<string, Watch>();
   let unsubscribe: (() => void) | undefined;
-  let isHearing = false;
+  let isSubscribed = false;
   let round: NodeJS.Timeout | undefined;
-  let isLooking = false;
+  let isChecking = false;
   let isDue = false;
 
   for (const name of ["signedOut", "revoked", "replayed"] as const) emitter.on(name, ({ id }) => end(id, name));
-  // The token may be another now: whoever holds the old one is out.
+  // The token may have changed: signals of requests with the old one abort.
   emitter.on("rotated", ({ id }) => recheck(id));
   emitter.on("signedIn", ({ previousId }) => {
     if (previousId !== undefined) recheck(previousId);
@@ -60,13 +64,13 @@ export function createLiveHandles(context: Omit<Context, "live" | "moves">): Liv
 
   function recheck(id: string): void {
     const watch = watches.get(id);
-    if (watch) void look(id, watch).catch(() => {});
+    if (watch) void checkSession(id, watch).catch(() => {});
   }
 
   function end(id: string, why: string): void {
     const watch = watches.get(id);
     if (!watch) return;
-    forget(id, watch);
+    removeWatch(id, watch);
     for (const controller of watch.controllers.keys()) abort(controller, why);
   }
 
@@ -74,55 +78,55 @@ export function createLiveHandles(context: Omit<Context, "live" | "moves">): Liv
     controller.abort(new DOMException(`The session has ended: ${why}`, "AbortError"));
   }
 
-  function forget(id: string, watch: Watch): void {
+  function removeWatch(id: string, watch: Watch): void {
     clearTimeout(watch.timer);
     watches.delete(id);
     if (watches.size > 0) return;
     unsubscribe?.();
     unsubscribe = undefined;
-    isHearing = false;
+    isSubscribed = false;
     clearTimeout(round);
     round = undefined;
   }
 
-  /** Looks at all, a few at a time: whoever has asked for it meanwhile is owed another round. */
-  async function lookAtAll(): Promise<void> {
+  /** Checks all sessions, a few at a time. If it is called again meanwhile, it begins another round afterwards. */
+  async function checkAll(): Promise<void> {
     isDue = true;
-    if (isLooking) return;
-    isLooking = true;
+    if (isChecking) return;
+    isChecking = true;
     let isAnswering = true;
     while (isDue) {
       isDue = false;
-      isAnswering = await forEach([...watches], ([id, watch]) => look(id, watch)).then(
+      isAnswering = await forEach([...watches], ([id, watch]) => checkSession(id, watch)).then(
         () => true,
         () => false,
       );
     }
-    isLooking = false;
-    if (!isAnswering) lookAgain(RETRY_MS);
-    else if (!isHearing) lookAgain(POLL_MS);
+    isChecking = false;
+    if (!isAnswering) scheduleRound(RETRY_MS);
+    else if (!isSubscribed) scheduleRound(POLL_MS);
   }
 
-  function lookAgain(ms: number): void {
+  function scheduleRound(ms: number): void {
     clearTimeout(round);
-    if (watches.size > 0) round = setTimeout(() => void lookAtAll(), ms).unref();
+    if (watches.size > 0) round = setTimeout(() => void checkAll(), ms).unref();
   }
 
-  function hear(is: boolean): void {
-    isHearing = is;
+  function setSubscribed(is: boolean): void {
+    isSubscribed = is;
     clearTimeout(round);
     round = undefined;
-    if (watches.size > 0) void lookAtAll();
+    if (watches.size > 0) void checkAll();
   }
 
-  function wait(id: string, watch: Watch, ms: number): void {
+  function scheduleCheck(id: string, watch: Watch, ms: number): void {
     clearTimeout(watch.timer);
-    const bounded = Math.max(1, Math.min(ms, LOOK_MS));
-    watch.timer = setTimeout(() => void look(id, watch).catch(() => {}), bounded).unref();
+    const bounded = Math.max(1, Math.min(ms, CHECK_MS));
+    watch.timer = setTimeout(() => void checkSession(id, watch).catch(() => {}), bounded).unref();
   }
 
-  /** @throws SessionError ERR_SESSION_STORE, once that is reported. */
-  async function look(id: string, watch: Watch): Promise<void> {
+  /** @throws {SessionError} `ERR_SESSION_STORE`, after it was reported by an `error` event. */
+  async function checkSession(id: string, watch: Watch): Promise<void> {
     if (watches.get(id) !== watch) return;
     try {
       const loaded = await loadLatest(context, id, new Deadline(context.storeTimeout));
@@ -136,24 +140,24 @@ export function createLiveHandles(context: Omit<Context, "live" | "moves">): Liv
         watch.controllers.delete(controller);
         abort(controller, "signed in elsewhere");
       }
-      if (watch.controllers.size === 0) forget(id, watch);
-      else wait(id, watch, loaded.expiresAt - now());
+      if (watch.controllers.size === 0) removeWatch(id, watch);
+      else scheduleCheck(id, watch, loaded.expiresAt - now());
     } catch (error) {
       emitter.emit("error", { id, error });
-      if (watches.get(id) === watch) wait(id, watch, RETRY_MS);
-      // A record that can't be opened says nothing of the others.
+      if (watches.get(id) === watch) scheduleCheck(id, watch, RETRY_MS);
+      // If one record can't be decrypted, the others still have to be checked.
       if (error instanceof SessionError && error.code === "ERR_SESSION_STORE") throw error;
     }
   }
 
   function add(id: string, controller: AbortController, epoch: () => number | undefined) {
-    unsubscribe ??= store.subscribe?.({ ended: (ended) => end(ended, "revoked"), listening: hear });
+    unsubscribe ??= store.subscribe?.({ ended: (ended) => end(ended, "revoked"), listening: setSubscribed });
     let watch = watches.get(id);
     if (!watch) watches.set(id, (watch = { controllers: new Map(), timer: undefined }));
     watch.controllers.set(controller, epoch);
-    // It may have ended between being read and being watched.
-    wait(id, watch, 0);
-    if (!isHearing && !round && !isLooking) lookAgain(POLL_MS);
+    // The session may have ended after it was read and before it was watched.
+    scheduleCheck(id, watch, 0);
+    if (!isSubscribed && !round && !isChecking) scheduleRound(POLL_MS);
     return { id, watch };
   }
 
@@ -161,18 +165,19 @@ export function createLiveHandles(context: Omit<Context, "live" | "moves">): Liv
     watch(id, epoch) {
       const controller = new AbortController();
       setMaxListeners(0, controller.signal);
-      let held = add(id, controller, epoch);
+      let current = add(id, controller, epoch);
       const release = () => {
-        held.watch.controllers.delete(controller);
-        if (held.watch.controllers.size === 0 && watches.get(held.id) === held.watch) forget(held.id, held.watch);
+        current.watch.controllers.delete(controller);
+        if (current.watch.controllers.size === 0 && watches.get(current.id) === current.watch)
+          removeWatch(current.id, current.watch);
       };
       return {
         signal: controller.signal,
         release,
         moveTo(next) {
-          if (!held.watch.controllers.has(controller)) return;
+          if (!current.watch.controllers.has(controller)) return;
           release();
-          held = add(next, controller, epoch);
+          current = add(next, controller, epoch);
         },
       };
     },
@@ -180,7 +185,7 @@ export function createLiveHandles(context: Omit<Context, "live" | "moves">): Liv
     recheck,
 
     close() {
-      for (const [id, watch] of watches) forget(id, watch);
+      for (const [id, watch] of watches) removeWatch(id, watch);
     },
   };
 }

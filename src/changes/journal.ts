@@ -1,7 +1,8 @@
 import { BOUNDLESS, decode, decodeValue, encode, encodeValue, type Dictionary, type Limits } from "./codec.ts";
 import { copyOf, objectsIn } from "./containers.ts";
+import { SessionError } from "../errors.ts";
 import { areSameFlashes, MAX_FLASHES, mergeFlashes } from "./flashes.ts";
-import { randomPart } from "../record/token.ts";
+import { createRandomPart } from "../random.ts";
 import { rebase } from "./rebase.ts";
 import type { Flash, StoredFlash } from "../record/record.ts";
 import { EMPTY, objectsByKey, type Content, type SeenObjects, type Snapshot } from "./replay.ts";
@@ -70,9 +71,10 @@ export class Journal {
   flash(flash: Flash): void {
     // Encoded and decoded: a snapshot, refused here and now where it can't be kept.
     const message = decodeValue(encodeValue(flash.message, "the flash message", this.#limits));
-    const flashes = [...this.#flashes, { ...flash, message, key: randomPart() }].slice(-MAX_FLASHES);
+    const flashes = [...this.#flashes, { ...flash, message, key: createRandomPart() }].slice(-MAX_FLASHES);
     if (Buffer.byteLength(encodeValue(flashes, "flashes", BOUNDLESS)) > this.#limits.bytes) {
-      throw new TypeError(
+      throw new SessionError(
+        "ERR_SESSION_TOO_LARGE",
         `The flashes are larger than limits.bytes (${this.#limits.bytes}); show some or make them shorter`,
       );
     }

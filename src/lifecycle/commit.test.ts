@@ -44,8 +44,8 @@ async function visited(userId?: string) {
 }
 
 describe("No update is lost", () => {
-  it.each([false, true])("by 200 requests at once (records sealed: %s)", async (sealed) => {
-    const { browser } = await signedIn({ sealed });
+  it.each([false, true])("by 200 requests at once (records sealed: %s)", async (encrypted) => {
+    const { browser } = await signedIn({ encrypted });
     const answers = await Promise.all(
       Array.from({ length: 200 }, (_, i) =>
         browser.visit(async (session) => {
@@ -182,9 +182,10 @@ describe("Sign-out always wins", () => {
       const held = gate.hold(operation, when);
       const writing = writer.end();
       await held.arrived;
+      const { id } = leaving.session;
       leaving.session.signOut();
-      // Another process's sign-out: it does not wait for this one's lane.
-      await gate.delete(leaving.session.id);
+      // Another process's sign-out: it does not wait for this process's commits.
+      await gate.delete(id);
       held.letGo();
       await writing;
       expect(await thief.userId(), `with ${moment}`).toBeUndefined();
@@ -545,8 +546,8 @@ describe("A late request of a session that ended or was superseded", () => {
     expect(await browser.userId()).toBe("alice");
   });
 
-  it.each([false, true])("does not undo a sign-in by renewing an old key's cookie (sealed: %s)", async (sealed) => {
-    const before = await signedIn({ sealed });
+  it.each([false, true])("does not undo a sign-in by renewing an old key's cookie (sealed: %s)", async (encrypted) => {
+    const before = await signedIn({ encrypted });
     const after = site<Data>({ store: before.backend, secretKey: [KEYS[1], KEYS[0]] });
     const browser = before.browser.copy(after.sessions);
     const reader = await browser.begin();
@@ -556,7 +557,7 @@ describe("A late request of a session that ended or was superseded", () => {
   });
 
   it("that only read is not refused because its record was to be sealed anew", async () => {
-    const before = await signedIn({ sealed: true });
+    const before = await signedIn({ encrypted: true });
     const after = site<Data>({ store: before.backend, secretKey: [KEYS[1], KEYS[0]] });
     const browser = before.browser.copy(after.sessions);
     const reader = await browser.begin();

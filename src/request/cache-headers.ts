@@ -1,56 +1,56 @@
-import { parts } from "./header-list.ts";
+import { splitList } from "./header-list.ts";
 
-/** The headers of a response, as far as a session writes to them; only Set-Cookie is appended. A `Headers` object is one. */
+/** The operations on a response's headers that a session needs. Only Set-Cookie is appended. A `Headers` object fits. */
 export interface ResponseHeaders {
   get(name: string): string | null | undefined;
   set(name: string, value: string): void;
   append(name: string, value: string): void;
-  /** The names of the headers that there are. */
+  /** The names of the headers that are set. */
   keys(): Iterable<string>;
 }
 
-/** Says that the response depends on the cookie. */
-export function varyByCookie(head: ResponseHeaders): void {
-  const vary = head.get("vary");
-  if (!vary) head.set("Vary", "Cookie");
-  else if (!says(vary, "*", "cookie")) head.set("Vary", `${vary}, Cookie`);
+/** Adds `Vary: Cookie`, because the response depends on the cookie. */
+export function varyByCookie(headers: ResponseHeaders): void {
+  const vary = headers.get("vary");
+  if (!vary) headers.set("Vary", "Cookie");
+  else if (!hasMember(vary, "*", "cookie")) headers.set("Vary", `${vary}, Cookie`);
 }
 
-/** Says that nobody may store the response. */
-export function forbidCaching(head: ResponseHeaders): void {
-  varyByCookie(head);
-  head.set("Cache-Control", "no-store");
-  overrideTargeted(head);
+/** Forbids every cache to store the response. */
+export function forbidCaching(headers: ResponseHeaders): void {
+  varyByCookie(headers);
+  headers.set("Cache-Control", "no-store");
+  overrideTargeted(headers);
 }
 
-/** Says that no shared cache may store the response, if the application has not said so already. */
-export function forbidSharing(head: ResponseHeaders): void {
-  if (!says(head.get("cache-control") ?? "", "no-store", "private")) head.set("Cache-Control", "no-store");
-  overrideTargeted(head);
+/** Forbids shared caches to store the response, unless the application did so already. */
+export function forbidSharing(headers: ResponseHeaders): void {
+  if (!hasMember(headers.get("cache-control") ?? "", "no-store", "private")) headers.set("Cache-Control", "no-store");
+  overrideTargeted(headers);
 }
 
-/** Says that the response is made for one client, unless the application has said anything about storing it. */
-export function markPrivate(head: ResponseHeaders): void {
-  if (!head.get("cache-control")) head.set("Cache-Control", "private");
+/** Marks the response as private to one client, unless the application has set Cache-Control. */
+export function markPrivate(headers: ResponseHeaders): void {
+  if (!headers.get("cache-control")) headers.set("Cache-Control", "private");
 }
 
 /**
- * Headers that are for one kind of cache go before Cache-Control there (RFC 9213, section 2.2): `CDN-Cache-Control`, and
- * those of products, whose names end in it by convention.
+ * Overrides the headers for one kind of cache, which such a cache prefers to Cache-Control (RFC 9213, section 2.2):
+ * `CDN-Cache-Control`, and headers of products, whose names end in `Cache-Control` by convention.
  */
-function overrideTargeted(head: ResponseHeaders): void {
-  for (const name of Array.from(head.keys())) {
+function overrideTargeted(headers: ResponseHeaders): void {
+  for (const name of Array.from(headers.keys())) {
     const lower = name.toLowerCase();
-    // For nginx, 0 is what forbids storing.
-    if (lower === "x-accel-expires") head.set(name, "0");
-    else if (OLDER.includes(lower) || (lower.endsWith("cache-control") && lower !== "cache-control"))
-      head.set(name, "no-store");
+    // nginx does not store the response if this is 0.
+    if (lower === "x-accel-expires") headers.set(name, "0");
+    else if (OLDER_NAMES.includes(lower) || (lower.endsWith("cache-control") && lower !== "cache-control"))
+      headers.set(name, "no-store");
   }
 }
 
-const OLDER = ["surrogate-control", "edge-control"];
+const OLDER_NAMES = ["surrogate-control", "edge-control"];
 
-/** Whether one of these is a member of the list by itself: `private="x-name"` is about one header only. */
-function says(list: string, ...members: string[]): boolean {
-  return parts(list.toLowerCase(), ",").some((part) => members.includes(part));
+/** Whether the list has one of these members without an argument: `private="x-name"` applies to one header only. */
+function hasMember(list: string, ...members: string[]): boolean {
+  return splitList(list.toLowerCase(), ",").some((part) => members.includes(part));
 }

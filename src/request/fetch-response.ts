@@ -2,11 +2,13 @@ import type { ResponseHeaders } from "./cache-headers.ts";
 
 type Body = ConstructorParameters<typeof Response>[0];
 
-/** Headers to be written, in order. */
-export type Writes = readonly (readonly [name: string, value: string])[];
+/** The headers to set, in order. */
+export type HeaderWrites = readonly (readonly [name: string, value: string])[];
 
-/** The head of a response that is not ours to write to: it is read at once, and a copy is written to later. */
-export function headToBe(response: Response): ResponseHeaders & { readonly writes: [name: string, value: string][] } {
+/** Reads the headers of the application's response, and records what to write to a copy of it later. */
+export function recordHeaders(
+  response: Response,
+): ResponseHeaders & { readonly writes: [name: string, value: string][] } {
   const writes: [name: string, value: string][] = [];
   const write = (name: string, value: string) => void writes.push([name, value]);
   const { headers } = response;
@@ -14,18 +16,18 @@ export function headToBe(response: Response): ResponseHeaders & { readonly write
 }
 
 /**
- * Whether the response has a head that can still be written: `Response.error()` has none, and that of a WebSocket may have
- * left when the connection was taken over. Only workerd answers with a response that has a `webSocket`; Bun answers with
- * none at all.
+ * Whether headers of the response can still be set. `Response.error()` has none. The headers of a WebSocket's response are
+ * sent when the connection is upgraded, except on workerd, whose response has a property `webSocket`. Bun has no response
+ * at all.
  */
-export function hasHead(response: Response | undefined): response is Response {
+export function canSetHeaders(response: Response | undefined): response is Response {
   if (!response || response.status === 0) return false;
   return response.status !== 101 || "webSocket" in response;
 }
 
-/** @throws TypeError for a response that can't be sent, before its session is stored. */
-export function refuseUsed(response: Response): void {
-  // Asking for more would turn @hono/node-server's own Response into one that can be sent only once.
+/** @throws {TypeError} for a response that can't be sent, so that its session is not stored. */
+export function checkUnread(response: Response): void {
+  // Reading more properties would turn @hono/node-server's Response into one that can be sent only once.
   if (keptBody(response) !== undefined || !response.bodyUsed) return;
   throw new TypeError(
     "The body of this response has been read or sent already; make a response for each request, or keep one and give response.clone()",
@@ -33,37 +35,43 @@ export function refuseUsed(response: Response): void {
 }
 
 /**
- * A response with more headers, and a body that tells when it is done with. It is always another one: the application
- * may keep its own and give it to the next client as well. The body is handed over as it is, so that it is neither
- * buffered nor read; whatever could be sent again without us can be sent again.
+ * A copy of a response, with more headers and a body that calls `finish` before it ends. It is always another one: the
+ * application may keep its own and give it to the next client as well. The body is handed over as it is, so that it is
+ * neither buffered nor read. A response that could be sent again without us can be sent again.
+ *
+ * @param finish - a rejection breaks the body off, so that it does not look complete.
+ * @param replaces - a Set-Cookie value that the copy leaves out.
  */
-export function answered(
+export function copyWithHeaders(
   response: Response,
-  writes: Writes,
-  { done, replaces }: { done?: (() => void) | undefined; replaces?: string | undefined } = {},
+  writes: HeaderWrites,
+  { finish, replaces }: { finish?: Finish | undefined; replaces?: string | undefined } = {},
 ): Response {
-  if (writes.length === 0 && !done) return response;
+  if (writes.length === 0 && !finish) return response;
   const kept = keptBody(response);
   const body = kept === undefined ? response.body : kept;
-  const copy = copied(response, done && body instanceof ReadableStream ? watched(body, done) : body);
+  const isStream = body instanceof ReadableStream;
+  const copy = copied(response, finish && isStream ? finished(body, finish) : body);
   if (replaces !== undefined) withoutCookie(copy.headers, replaces);
   for (const [name, value] of writes) copy.headers[name === "Set-Cookie" ? "append" : "set"](name, value);
-  if (!(body instanceof ReadableStream)) done?.();
+  if (!isStream) void finish?.();
   return copy;
 }
+
+type Finish = () => Promise<void> | void;
 
 function copied(response: Response, body: Body): Response {
   const copy = new Response(body, response);
   const prototype = Object.getPrototypeOf(response) as object;
-  // Of a class of the application's own, which others may ask for.
+  // The application may test for a class of its own.
   if (Object.prototype.isPrototypeOf.call(Response.prototype, prototype)) Object.setPrototypeOf(copy, prototype);
   for (const [name, value] of Object.entries(response)) if (!(name in copy)) Object.assign(copy, { [name]: value });
   return copy;
 }
 
 /**
- * The body that a Response of @hono/node-server was made of. That class stands in for the global one, makes a real
- * response only when somebody asks for more than its status and headers, and can be sent again until then.
+ * The body that was given to a Response of @hono/node-server. That class replaces the global one. It creates a real response
+ * only if another property than its status or headers is read, and can be sent again until then.
  */
 function keptBody(response: Response): Body {
   const symbol = Object.getOwnPropertySymbols(response).find(({ description }) => description === "cache");
@@ -71,28 +79,44 @@ function keptBody(response: Response): Body {
   return Array.isArray(cache) ? (cache[1] as Body) : undefined;
 }
 
-/** The same chunks at the same pace, and word of their end, be it by the reader's cancelling. */
-function watched(body: ReadableStream<Uint8Array>, done: () => void): ReadableStream<Uint8Array> {
+/** The same chunks at the same pace. `finish` is called before the end, and when the reader cancels. */
+function finished(body: ReadableStream<Uint8Array>, finish: Finish): ReadableStream<Uint8Array> {
   const reader = body.getReader();
   return new ReadableStream(
     {
       async pull(controller) {
+        let chunk: Awaited<ReturnType<typeof reader.read>>;
         try {
-          const chunk = await reader.read();
-          if (!chunk.done) return controller.enqueue(chunk.value);
-          controller.close();
+          chunk = await reader.read();
         } catch (error) {
           controller.error(error);
+          return settled(finish);
         }
-        done();
+        if (!chunk.done) return controller.enqueue(chunk.value);
+        try {
+          await finish();
+        } catch (error) {
+          controller.error(error);
+          return;
+        }
+        controller.close();
       },
-      cancel(reason) {
-        done();
+      async cancel(reason) {
+        await settled(finish);
         return reader.cancel(reason);
       },
     },
     { highWaterMark: 0 },
   );
+}
+
+/** The response is broken off already: a failure changes nothing more. */
+async function settled(finish: Finish): Promise<void> {
+  try {
+    await finish();
+  } catch {
+    // The client can tell that the response is not complete.
+  }
 }
 
 function withoutCookie(headers: Headers, cookie: string): void {

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { IncomingHttpHeaders } from "node:http";
-import { cookieHeader, innermost, isSecure, standsFor, type AnyRequest } from "./request.ts";
+import { cookieHeader, innermost, isSecure, linkReplacement, type AnyRequest } from "./request.ts";
 
 const HTTP = "http://shop.example/";
 const fetched = (url: string, headers: Record<string, string> = {}) => new Request(url, { headers });
@@ -88,7 +88,7 @@ describe("isSecure", () => {
     expect(isSecure(incoming({ forwarded }), true)).toBe(expected);
   });
 
-  // Where each character is tried from each other, a single one of these takes many minutes.
+  // A pattern that tries each character from each other one takes many minutes for one of these.
   it.each([
     ["blanks before a quote", `proto=a${" ".repeat(1_000_000)}"`],
     ["blanks and nothing", `proto=${" ".repeat(1_000_000)}`],
@@ -152,9 +152,9 @@ describe("innermost", () => {
 
   it("is the first request, where a framework has put others in its place", () => {
     const [first, second, third] = [fetched(HTTP), fetched(HTTP), fetched(HTTP)];
-    standsFor(second, first);
-    standsFor(third, second);
-    standsFor(first, third);
+    linkReplacement(second, first);
+    linkReplacement(third, second);
+    linkReplacement(first, third);
     for (const request of [first, second, third]) expect(innermost({ req: { raw: request } })).toBe(first);
   });
 

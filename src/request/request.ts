@@ -1,9 +1,9 @@
 import type { IncomingHttpHeaders } from "node:http";
-import { parts, unquoted } from "./header-list.ts";
+import { splitList, unquote } from "./header-list.ts";
 
 /**
- * A request of any framework: what Sojourn needs of a `Request` or an `IncomingMessage`, or the framework's own object
- * that wraps one (a Fastify request, a Hono context or its `c.req`).
+ * A request of any framework: a `Request`, an `IncomingMessage`, or the framework's own object that wraps one of them (a
+ * Fastify request, a Hono context or its `c.req`).
  */
 export type AnyRequest =
   | PlainRequest
@@ -22,18 +22,18 @@ interface NodeRequest {
   readonly socket: object;
 }
 
-/** The request that a replacement stands for. */
+/** Where a replacement keeps the request that it replaces. */
 const original = Symbol("sojourn.original");
 
-/** The request that a framework's own object wraps: the one object that all of its layers share. */
+/** Unwraps a framework's own object. All layers of a framework share the request that this returns. */
 export function innermost(request: AnyRequest): PlainRequest {
-  const plain = isPlain(request) ? request : unwrapped(request);
+  const plain = isPlain(request) ? request : unwrap(request);
   return (plain as { [original]?: PlainRequest })[original] ?? plain;
 }
 
 /**
- * Only an object that is no request itself wraps one: other middleware may keep anything in `req.raw`. A Fastify request
- * looks like one of node:http, but has no HTTP version.
+ * Whether an object is a request itself. Such an object is never unwrapped: other middleware may keep anything in
+ * `req.raw`. A Fastify request looks like one of node:http, but has no HTTP version.
  */
 function isPlain(request: unknown): request is PlainRequest {
   if (typeof request !== "object" || request === null) return false;
@@ -43,14 +43,14 @@ function isPlain(request: unknown): request is PlainRequest {
   return typeof socket === "object" && socket !== null && ("httpVersion" in request || !("raw" in request));
 }
 
-function unwrapped(wrapper: unknown): PlainRequest {
+function unwrap(wrapper: unknown): PlainRequest {
   const { raw, req } = (wrapper ?? {}) as { raw?: unknown; req?: { raw?: unknown } | null };
   for (const inner of [raw, req, req?.raw]) if (isPlain(inner)) return inner;
   throw new TypeError("This is not a request; pass the request, or the framework's object that has it");
 }
 
-/** Has a request that a framework puts in the place of another stand for that one: both have one session. */
-export function standsFor(replacement: object, request: AnyRequest): void {
+/** Links a request to the one that it replaces, so that both have the same session. */
+export function linkReplacement(replacement: object, request: AnyRequest): void {
   const first = innermost(request);
   if (replacement !== first) Object.defineProperty(replacement, original, { value: first, configurable: true });
 }
@@ -59,13 +59,34 @@ function isFetch(request: FetchRequest | NodeRequest): request is FetchRequest {
   return typeof (request.headers as { get?: unknown }).get === "function";
 }
 
-type HeaderName = "cookie" | "forwarded" | "x-forwarded-proto" | "origin";
+type HeaderName = "cookie" | "forwarded" | "x-forwarded-proto" | "origin" | "upgrade";
 
-/** The value of a request's header, whatever kind of request it is. */
+/** Reads a header from any kind of request. */
 export function header(request: AnyRequest, name: HeaderName): string | undefined {
   const inner = innermost(request);
   if (isFetch(inner)) return inner.headers.get(name) ?? undefined;
   return inner.headers[name] as string | undefined;
+}
+
+/** The value of any header, by its name in lower case; several values are joined. */
+export function requestHeader(request: AnyRequest, name: string): string | undefined {
+  const inner = innermost(request);
+  if (isFetch(inner)) return inner.headers.get(name) ?? undefined;
+  const value = inner.headers[name];
+  return Array.isArray(value) ? value.join(", ") : value;
+}
+
+/** The client's network address: as the framework tells it, by a trusted proxy's header, or of the connection. */
+export function addressOf(request: AnyRequest, trustProxy: boolean): string | undefined {
+  if (trustProxy) {
+    // The last entry is of our own proxy. Clients can send the others.
+    const forwarded = requestHeader(request, "x-forwarded-for")?.split(",").at(-1)?.trim();
+    if (forwarded) return forwarded;
+  }
+  const { ip } = request as { ip?: unknown };
+  if (typeof ip === "string") return ip;
+  const inner = innermost(request);
+  return isFetch(inner) ? undefined : (inner.socket as { remoteAddress?: string }).remoteAddress;
 }
 
 export function cookieHeader(request: AnyRequest): string | undefined {
@@ -73,7 +94,7 @@ export function cookieHeader(request: AnyRequest): string | undefined {
 }
 
 /**
- * Whether the client's connection was encrypted. Proxy headers count where they are trusted: by `trustProxy`, or by the
+ * Whether the client's connection was encrypted. Headers of a proxy count if they are trusted: by `trustProxy`, or by the
  * framework's own setting, which then shows in its `protocol`.
  */
 export function isSecure(request: AnyRequest, trustProxy: boolean): boolean {
@@ -81,7 +102,11 @@ export function isSecure(request: AnyRequest, trustProxy: boolean): boolean {
   if (isFetch(inner) ? inner.url.startsWith("https:") : (inner.socket as { encrypted?: boolean }).encrypted)
     return true;
   if ((request as { protocol?: unknown }).protocol === "https") return true;
-  if (!trustProxy) return false;
+  return trustProxy && claimsHttps(request);
+}
+
+/** Whether a proxy's headers say that the client used HTTPS. */
+export function claimsHttps(request: AnyRequest): boolean {
   // The first entry is the one nearest to the client.
   const proto =
     forwardedProto(header(request, "forwarded")) ?? header(request, "x-forwarded-proto")?.split(",", 1)[0]?.trim();
@@ -91,54 +116,71 @@ export function isSecure(request: AnyRequest, trustProxy: boolean): boolean {
 /** The protocol in the first element of a Forwarded header (RFC 7239, section 4). */
 function forwardedProto(forwarded: string | undefined): string | undefined {
   if (forwarded === undefined) return undefined;
-  for (const pair of parts(parts(forwarded, ",")[0]!, ";")) {
+  for (const pair of splitList(splitList(forwarded, ",")[0]!, ";")) {
     const equals = pair.indexOf("=");
-    // A pair may be empty. Of an element that is malformed nothing is believed.
+    // A pair may be empty. A malformed element is ignored as a whole.
     if (equals < 0 && pair !== "") return undefined;
-    if (pair.slice(0, equals).trim().toLowerCase() === "proto") return unquoted(pair.slice(equals + 1).trim());
+    if (pair.slice(0, equals).trim().toLowerCase() === "proto") return unquote(pair.slice(equals + 1).trim());
   }
   return undefined;
 }
 
-/** What tells of its closing: a response, or a socket. */
-export interface Closing {
+/** An object that reports when it is closed: a response, or a socket. */
+export interface CloseSource {
   once(event: "close", listener: () => void): unknown;
   /** Whether it is closed, or about to be. */
   readonly destroyed?: boolean;
-  /** Where HTTP/2 keeps that. */
+  /** An HTTP/2 response has this flag on its stream. */
   readonly stream?: { readonly destroyed?: boolean } | undefined;
   readonly headersSent?: boolean;
   readonly writableEnded?: boolean;
 }
 
-/** Calls back when the response is done with, or for want of one, when the request's connection is closed. */
-export function onDone(request: AnyRequest, response: Closing | undefined, done: () => void): void {
+/** Calls back when the response is closed. Without a response, it calls back when the request's connection is closed. */
+export function onResponseEnd(request: AnyRequest, response: CloseSource | undefined, done: () => void): void {
   const inner = innermost(request);
   if (response) response.once("close", done);
   else if (isFetch(inner)) signalOf(inner)?.addEventListener("abort", done, { once: true });
-  else (inner.socket as Partial<Closing>).once?.("close", done);
+  else (inner.socket as Partial<CloseSource>).once?.("close", done);
 }
 
-/** Whether that has been already: no event would come any more. */
-export function isDone(request: AnyRequest, response: Closing | undefined): boolean {
+/** Whether that has happened already, so that no event will follow. */
+export function hasResponseEnded(request: AnyRequest, response: CloseSource | undefined): boolean {
   const inner = innermost(request);
   if (!response && isFetch(inner)) return signalOf(inner)?.aborted === true;
-  const closing = response ?? ((inner as NodeRequest).socket as Partial<Closing>);
+  const closing = response ?? ((inner as NodeRequest).socket as Partial<CloseSource>);
   return closing.destroyed === true || closing.stream?.destroyed === true;
 }
 
-/** Whether something tells of the end even if it is a good one: a fetch request is only told of the client's leaving. */
-export function tellsOfEnd(request: AnyRequest, response: Closing | undefined): boolean {
+/** Whether a normal end is reported too. A fetch request is notified only if the client disconnects. */
+export function reportsNormalEnd(request: AnyRequest, response: CloseSource | undefined): boolean {
   return response !== undefined || !isFetch(innermost(request));
 }
 
-/** Whether the response to a request has a body that somebody reads. */
-export function hasBody(request: AnyRequest): boolean {
+/** Whether the response to a request may have a body: one to HEAD has none. */
+export function canHaveBody(request: AnyRequest): boolean {
   return (innermost(request) as { method?: unknown }).method !== "HEAD";
 }
 
 function signalOf(request: FetchRequest): AbortSignal | undefined {
   return (request as { signal?: AbortSignal }).signal;
+}
+
+/** Names a request's route for a message: its pattern where the framework tells it, else its path without the query. */
+export function routeOf(request: AnyRequest): string {
+  const { method, route, baseUrl, routeOptions } = request as Partial<RoutedRequest>;
+  const inner = innermost(request) as { readonly method?: string; readonly url?: string };
+  const pattern = typeof route?.path === "string" ? `${baseUrl ?? ""}${route.path}` : routeOptions?.url;
+  const path = pattern ?? new URL(inner.url ?? "/", "http://localhost").pathname;
+  return `${method ?? inner.method ?? "GET"} ${path}`;
+}
+
+/** A request of Express, or one of Fastify. */
+interface RoutedRequest {
+  readonly method: string;
+  readonly route: { readonly path?: unknown };
+  readonly baseUrl: string;
+  readonly routeOptions: { readonly url?: string };
 }
 
 /** The host that a request is for. */

@@ -2,12 +2,12 @@ import express from "express";
 import Fastify, { type FastifyRequest } from "fastify";
 import { Hono } from "hono";
 import { createSessions, type Session, type Sessions } from "sojourn";
-import { sojourn as onExpress } from "sojourn/express";
-import { sojourn as onFastify } from "sojourn/fastify";
-import { sojourn as onFetch } from "sojourn/fetch";
-import { sojourn as onHono } from "sojourn/hono";
+import { sessionMiddleware as onExpress } from "sojourn/express";
+import { sessionPlugin as onFastify } from "sojourn/fastify";
+import { withSession as onFetch } from "sojourn/fetch";
+import { sessionMiddleware as onHono } from "sojourn/hono";
 import { memoryStore } from "sojourn/memory";
-import { sojourn as onNode } from "sojourn/node";
+import { withSession as onNode } from "sojourn/node";
 import { describe, expect, expectTypeOf, it } from "vitest";
 import { SECRET_KEY } from "../support/http/servers.ts";
 
@@ -19,7 +19,7 @@ interface Data {
 
 const sessions = createSessions<Data>({ secretKey: SECRET_KEY, store: memoryStore() });
 
-// Checked by the compiler; what runs only shows that the code that it checks is real.
+// The compiler checks the types. Running the code only shows that it is valid.
 describe("the types of a session", () => {
   it("know each key's type, and that any may be missing", async () => {
     const session = await sessions.open(new Request("http://localhost/"));
@@ -29,7 +29,7 @@ describe("the types of a session", () => {
     expectTypeOf(session.pop("username")).toEqualTypeOf<string | undefined>();
     expectTypeOf(session.pop("username", null)).toEqualTypeOf<string | null>();
     expectTypeOf(session.pop("cart", undefined)).toEqualTypeOf<{ items: string[] } | undefined>();
-    expectTypeOf(session.update("visits", (visits = 0) => visits + 1)).toEqualTypeOf<number | undefined>();
+    expectTypeOf(session.update("visits", (visits = 0) => visits + 1)).toEqualTypeOf<number>();
     // @ts-expect-error -- there is no such key
     session.data.unknown = 1;
     // @ts-expect-error -- it is a string
@@ -43,7 +43,7 @@ describe("the types of a session", () => {
     expect(session.data).toEqual({ visits: "many", username: 1 });
   });
 
-  it("are those of an unknown dictionary where nothing is said", async () => {
+  it("are those of an unknown dictionary by default", async () => {
     const plain = createSessions({ secretKey: SECRET_KEY, store: memoryStore() });
     expectTypeOf(plain).toEqualTypeOf<Sessions<Record<string, unknown>>>();
     const session = await plain.open(new Request("http://localhost/"));
@@ -91,9 +91,9 @@ describe("the types of a session", () => {
     await fastify.close();
   });
 
-  it("refuse options that there are not, as the program does", () => {
+  it("refuse unknown options, as the code does at run time", () => {
     // @ts-expect-error -- it is called lazy
-    expect(() => onExpress(sessions, { lazily: true })).toThrow("no option lazily; there is lazy");
+    expect(() => onExpress(sessions, { lazily: true })).toThrow('no option "lazily": use any of lazy');
     // @ts-expect-error -- it is called lazy
     expect(() => onHono(sessions, { lazily: true })).toThrow(TypeError);
     // @ts-expect-error -- it is called lazy

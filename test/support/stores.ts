@@ -1,5 +1,6 @@
 import type { Session } from "../../src/session.ts";
-import { createSessions, type Sessions } from "../../src/sessions.ts";
+import { createSessions, sessionFactory, type Sessions } from "../../src/sessions.ts";
+import type { AnyRequest } from "../../src/request/request.ts";
 import type { SessionsOptions } from "../../src/options.ts";
 import type { SessionEvents } from "../../src/events.ts";
 import type { SessionStore } from "../../src/store.ts";
@@ -69,7 +70,7 @@ export interface SiteOptions extends Partial<SessionsOptions> {
   /** What becomes of the store's calls. */
   faults?: FaultPlan;
   /** `true`: records are sealed, as they are on their way to a store outside of the process. */
-  sealed?: boolean;
+  encrypted?: boolean;
 }
 
 type Happened = { [Name in keyof SessionEvents]: { name: Name } & SessionEvents[Name] }[keyof SessionEvents];
@@ -89,18 +90,23 @@ export interface Site<Data extends object> {
 /** Sessions over a memory store, with a clock that only the test moves. */
 export function site<Data extends object = Record<string, unknown>>({
   faults,
-  sealed = false,
+  encrypted = false,
   ...options
 }: SiteOptions = {}): Site<Data> {
   const time = { now: START };
   const clock = options.clock ?? (() => time.now);
-  const backend = options.store ?? { ...memoryStore({ clock }), inProcess: !sealed };
+  const backend = options.store ?? { ...memoryStore({ clock }), inProcess: !encrypted };
   const store = faulty(backend, faults);
   const sessions = createSessions<Data>({ secretKey: KEYS[0], clock, ...options, store });
   const events: Happened[] = [];
   const names = ["created", "signedIn", "rotated", "signedOut", "expired", "dropped", "error"] as const;
   for (const name of names) sessions.on(name, (event) => events.push({ name, ...event } as Happened));
   return { time, store, backend, sessions, events, browser: () => new Browser(sessions) };
+}
+
+/** The session of a request that has not been read yet, as an adapter begins it. */
+export function begin<Data extends object>(sessions: Sessions<Data>, request: AnyRequest): Session<Data> {
+  return sessionFactory(sessions, "test")(request);
 }
 
 /** A request under way: opened, and not yet answered. */

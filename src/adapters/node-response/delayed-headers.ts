@@ -1,0 +1,157 @@
+import type { ServerResponse } from "node:http";
+import { http2StreamOf } from "./abort.ts";
+
+type HeadersGiven = Record<string, unknown> | unknown[];
+export type WriteHeadArguments = [status: number, second?: string | HeadersGiven, third?: HeadersGiven];
+export type Listener = (...args: unknown[]) => void;
+/** Declared as a method, so that TypeScript accepts a function with narrower parameters. */
+type Method<Arguments extends unknown[]> = { method(...args: Arguments): unknown }["method"];
+
+/** The methods that we replace, with loosely typed arguments. */
+export interface Methods {
+  writeHead: Method<WriteHeadArguments>;
+  write: Method<unknown[]>;
+  end: Method<unknown[]>;
+  flushHeaders: Method<[]>;
+  on: Method<[event: string, listener: Listener]>;
+}
+export interface NodeResponse extends Omit<ServerResponse, keyof Methods | "setHeader" | "appendHeader">, Methods {
+  setHeader(name: string, value: unknown): unknown;
+  appendHeader(name: string, value: unknown): unknown;
+}
+
+/**
+ * Sets the headers of a call of writeHead on the response, so that later ones add to them. Returns the other arguments.
+ */
+export function mergeHeaders(res: NodeResponse, [status, second, third]: WriteHeadArguments): WriteHeadArguments {
+  const hasMessage = typeof second === "string";
+  const headers = hasMessage ? third : (third ?? second);
+  if (Array.isArray(headers)) {
+    const seen = new Set<string>();
+    for (const [name, value] of pairs(headers)) {
+      const key = name.toLowerCase();
+      if (seen.has(key)) res.appendHeader(name, value);
+      else res.setHeader(name, copyValue(value));
+      seen.add(key);
+    }
+  } else if (headers) {
+    setAll(res, headers);
+  }
+  return hasMessage ? [status, second] : [status];
+}
+
+/** Reads the arrays that writeHead accepts: pairs, or names and values in turn. */
+function* pairs(list: readonly unknown[]): Generator<[string, unknown]> {
+  if (Array.isArray(list[0])) {
+    for (const pair of list) if (Array.isArray(pair)) yield [String(pair[0]), pair[1]];
+    return;
+  }
+  if (list.length % 2 !== 0) throw new TypeError("The list of headers given to writeHead ends with a name.");
+  for (let i = 0; i < list.length; i += 2) yield [String(list[i]), list[i + 1]];
+}
+
+function setAll(res: NodeResponse, headers: Readonly<Record<string, unknown>>): void {
+  for (const [name, value] of Object.entries(headers)) if (name) res.setHeader(name, copyValue(value));
+}
+
+/** Copies an array: appendHeader pushes into the one that it finds, and the program may share it between responses. */
+export function copyValue(value: unknown): unknown {
+  return Array.isArray(value) ? [...value] : value;
+}
+
+/** Makes a response look sent, so that nobody can set a header. */
+export interface HeaderLock {
+  /** Makes the response look ended, too. */
+  end(): void;
+  unlock(): void;
+}
+
+export function lockHeaders(res: NodeResponse): HeaderLock {
+  return lockByHeaderField(res) ?? lockByProperties(res);
+}
+
+/** A program that replaces one of these on the response bypasses Node's own check. */
+const OVERRIDABLE = ["headersSent", "writableEnded", "setHeader", "appendHeader", "removeHeader"];
+const HEADER = "_header";
+const SEND = "_send";
+
+/**
+ * Uses the field that Node itself checks: once `_header` is set, no header can be set. Adding properties to the
+ * response and deleting them again costs far more, because V8 then treats the object as a dictionary.
+ */
+function lockByHeaderField(res: NodeResponse): HeaderLock | undefined {
+  const node = res as { [HEADER]?: unknown; [SEND]?: unknown; finished: boolean };
+  const send = node[SEND];
+  // null: a node:http response whose headers were not sent yet. HTTP/2 has a getter instead.
+  if (typeof send !== "function" || node[HEADER] !== null || OVERRIDABLE.some((name) => Object.hasOwn(res, name)))
+    return undefined;
+  node[HEADER] = "held";
+  // Node writes the headers and the body with this method. Calls of Node's own methods, past ours, end up here.
+  node[SEND] = throwBypass;
+  const unlock = () => {
+    node[HEADER] = null;
+    node[SEND] = send;
+    node.finished = false;
+  };
+  if (res.headersSent) return { end: () => void (node.finished = true), unlock };
+  unlock();
+  return undefined;
+}
+
+/** Replaces members of the response: for HTTP/2, and for runtimes other than Node. */
+function lockByProperties(res: NodeResponse): HeaderLock {
+  let ended = false;
+  const sent: PropertyDescriptorMap = {
+    headersSent: { get: () => true },
+    writableEnded: { get: () => ended },
+    setHeader: { value: throwHeadersSent },
+    appendHeader: { value: throwHeadersSent },
+    removeHeader: { value: throwHeadersSent },
+  };
+  const before = Object.keys(sent).map((name) => [name, Object.getOwnPropertyDescriptor(res, name)] as const);
+  for (const [name, descriptor] of Object.entries(sent)) {
+    Object.defineProperty(res, name, { ...descriptor, configurable: true });
+  }
+  return {
+    end: () => void (ended = true),
+    unlock() {
+      for (const [name, descriptor] of before) {
+        Reflect.deleteProperty(res, name);
+        if (descriptor) Object.defineProperty(res, name, descriptor);
+      }
+    },
+  };
+}
+
+const STREAM_METHODS = ["write", "end", "respond", "respondWithFD", "respondWithFile"] as const;
+
+/**
+ * Throws if a program writes to the stream of an HTTP/2 response instead of to the response: the bytes would be sent
+ * before the session is stored. Returns the function that restores the methods.
+ */
+export function refuseStreamWrites(res: NodeResponse): (() => void) | undefined {
+  const stream = http2StreamOf(res) as Record<string, unknown> | undefined;
+  if (!stream) return undefined;
+  const before = STREAM_METHODS.map((name) => [name, stream[name]] as const);
+  for (const [name, method] of before) {
+    // Node itself ends a stream that was closed by the client or by the program.
+    stream[name] = (...args: unknown[]) =>
+      stream["closed"] || stream["destroyed"] ? (method as Listener).apply(stream, args) : throwBypass();
+  }
+  return () => {
+    for (const [name, method] of before) stream[name] = method;
+  };
+}
+
+function throwBypass(): never {
+  throw new Error(
+    "This response waits until its session is stored, and something wrote past that, with a method of " +
+      "ServerResponse.prototype or of the HTTP/2 stream; call res.write() and res.end()",
+  );
+}
+
+export function throwHeadersSent(): never {
+  throw Object.assign(new Error("Cannot set headers after they are sent to the client"), {
+    code: "ERR_HTTP_HEADERS_SENT",
+  });
+}
