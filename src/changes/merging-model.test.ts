@@ -74,7 +74,7 @@ const copy = (world: object): World => structuredClone({ ...world });
 const fresh = { next: 100 };
 
 /** What a request does, by a number that was drawn; it depends on what it sees. */
-function act({ journal, calls }: Request, what: number, which: number): void {
+function act({ journal, calls, began }: Request, what: number, which: number): void {
   const data = journal.data as World;
   const v = fresh.next++;
   const pick = <T>(items: readonly T[]): T | undefined => items[which % Math.max(1, items.length)];
@@ -92,6 +92,8 @@ function act({ journal, calls }: Request, what: number, which: number): void {
     really();
     note(key, { kind: "value", make, before, after: copy(journal.toJSON()) });
   };
+  // What was there when its changes in place began: setting and deleting something in between is no change.
+  const first = calls.get("o")?.findLast((call) => call.kind === "value")?.after.o ?? began.o;
   const { o, map, set, list, tiles, rows, queue, cart } = data;
   const mapKey = pick([...(map?.keys() ?? [])]);
   const member = pick([...(set ?? [])]);
@@ -119,10 +121,10 @@ function act({ journal, calls }: Request, what: number, which: number): void {
     () => o && (data.o = o),
     () => o && inside("o", (world) => world.o && (world.o.x = v)),
     () => o && inside("o", (world) => world.o && (world.o[`name${v}`] = v)),
-    () => o?.y && inside("o", (world) => delete world.o?.y),
+    () => o?.y && first?.y && inside("o", (world) => delete world.o?.y),
     () => o?.inner && inside("o", (world) => world.o?.inner && (world.o.inner.p = v)),
     () => o && inside("o", (world) => world.o && (world.o.inner = { p: v, q: v })),
-    () => o?.inner && inside("o", (world) => delete world.o?.inner),
+    () => o?.inner && first?.inner && inside("o", (world) => delete world.o?.inner),
     () => o && onArray("o", () => o.list.push(v)),
     () => value("o", (world) => (world.o = { x: v, list: [v] })),
     () => data.o !== undefined && value("o", (world) => delete world.o),
@@ -316,7 +318,7 @@ describe("Merging", () => {
       { weight: 1, arbitrary: fc.integer({ min: 1000, max: 1099 }) },
     );
     const schedule = fc.array(fc.tuple(fc.nat(5), what, fc.nat(50)), { maxLength: 40, size: "max" });
-    const numRuns = Number(process.env["MERGING_RUNS"] ?? 1000);
+    const numRuns = Number(process.env["MERGING_RUNS"] ?? 500);
     expect.hasAssertions();
     // It tells a failing schedule, as short as can be, and the seed that repeats it.
     fc.assert(
