@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { gated, site, type Underway } from "../../test/support/stores.ts";
+import { gated, site, type SiteOptions, type Underway } from "../../test/support/stores.ts";
 import { memoryStore } from "../stores/memory.ts";
 
 interface Data {
@@ -17,8 +17,8 @@ interface Data {
 }
 
 /** A browser whose session holds `data`. */
-async function browserWith(data: Data) {
-  const shop = site<Data>();
+async function browserWith(data: Data, options: SiteOptions = {}) {
+  const shop = site<Data>({ storeTimeout: "1m", ...options });
   const browser = shop.browser();
   await browser.visit((session) => void Object.assign(session.data, data));
   return { ...shop, browser };
@@ -165,5 +165,72 @@ describe("Another user's sign-in", () => {
     await b.end();
     const all = { role: "user", lang: "en", username: "ada" };
     expect([await browser.data(), await second.data()]).toEqual([all, all]);
+  });
+});
+
+describe("A change in place of what another request has removed", () => {
+  it("is dropped, and an event tells where it was made", async () => {
+    const { browser, events } = await browserWith({ cart: { items: ["tea"] }, log: [] });
+    const mine = await browser.begin();
+    mine.session.data.cart!.items.push("milk");
+    mine.session.data.log!.push(1);
+    await browser.visit(({ data }) => void delete data.cart);
+    await mine.end();
+    expect(await browser.data()).toEqual({ log: [1] });
+    const { id, userId } = mine.session;
+    expect(events.filter(({ name }) => name === "dropped")).toEqual([
+      { name: "dropped", id, userId, reason: "removed", paths: ["session.data.cart"] },
+    ]);
+  });
+
+  it("is told of also where it was made while save() was under way", async () => {
+    const store = gated(memoryStore());
+    const { browser, events } = await browserWith({ cart: { items: ["tea"] }, n: 1 }, { store, clock: Date.now });
+    const mine = await browser.begin();
+    const { cart } = mine.session.data;
+    mine.session.data.n = 2;
+    await browser.visit(({ data }) => void delete data.cart);
+    const gate = store.hold("update");
+    const saved = mine.session.save();
+    await gate.arrived;
+    cart!.items.push("milk");
+    gate.letGo();
+    await saved;
+    await mine.end();
+    expect(await browser.data()).toEqual({ n: 2 });
+    expect(events.filter(({ name }) => name === "dropped")).toMatchObject([{ paths: ["session.data.cart"] }]);
+  });
+});
+
+describe("An assignment that gives what was there before", () => {
+  it("causes no store operation alone", async () => {
+    const { browser, store } = await browserWith({ role: "user", cart: { items: [] } });
+    const before = { ...store.calls };
+    await browser.visit(({ data }) => {
+      data.role = "user";
+      data.cart = { items: [] };
+    });
+    expect(store.calls).toEqual({ ...before, read: before.read + 1, total: before.total + 1 });
+  });
+
+  it("counts when anything else of the request is stored", async () => {
+    const { browser } = await browserWith({ role: "user", n: 0 });
+    const mine = await browser.begin();
+    mine.session.data.role = "user";
+    mine.session.data.n = 1;
+    await browser.visit(({ data }) => void (data.role = "admin"));
+    await mine.end();
+    expect(await browser.data()).toEqual({ role: "user", n: 1 });
+  });
+
+  it("does not count when only the token is renewed", async () => {
+    const { browser, time } = await browserWith({ role: "user" }, { rotation: { every: "10m" } });
+    const late = browser.copy();
+    time.now += 11 * 60_000;
+    const mine = await late.begin();
+    mine.session.data.role = "user";
+    await browser.visit(({ data }) => void (data.role = "admin"));
+    await mine.end();
+    expect(await browser.data()).toEqual({ role: "admin" });
   });
 });
