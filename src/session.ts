@@ -1,7 +1,7 @@
 import { checkOptions } from "./checks.ts";
 import type { SessionData } from "./index.ts";
 import type { Dictionary } from "./changes/codec.ts";
-import { commit } from "./lifecycle/commit.ts";
+import { commit, type OnConflict } from "./lifecycle/commit.ts";
 import { isAnotherUser } from "./lifecycle/plan.ts";
 import { MAX_LIFETIME } from "./request/cookie.ts";
 import { SessionError } from "./errors.ts";
@@ -10,6 +10,11 @@ import type { Flash } from "./record/record.ts";
 import { protectPrototype } from "./request/shared-handle.ts";
 import type { RequestSession } from "./request/request-session.ts";
 import type { SignIn } from "./request/pending-changes.ts";
+
+/** Options of `session.save`. */
+export interface SaveOptions {
+  onConflict?: OnConflict | undefined;
+}
 
 /** What may be said of a sign-in. */
 export interface SignInOptions {
@@ -108,11 +113,13 @@ export interface Session<Data extends object = SessionData> {
    * a failure oneself: if you catch its error, the response goes on without these changes, and without a sign-in or
    * sign-out that was among them. Another call tries all of them again.
    *
+   * @param options - `onConflict`: `"merge"` (default), or `"fail"`, which rejects with ERR_SESSION_CONFLICT if another
+   * request has changed the data since this one read them.
    * @throws TypeError for a value that can't be kept.
    * @throws SessionError ERR_SESSION_STORE (503), ERR_SESSION_CONFLICT and ERR_SESSION_SUPERSEDED (409),
    * ERR_SESSION_HEADERS_SENT (500)
    */
-  save(): Promise<void>;
+  save(options?: SaveOptions): Promise<void>;
 
   /**
    * Reads the session from the store, once. Only routes that were declared lazy need it: anywhere else that has been
@@ -283,9 +290,15 @@ class SessionHandle implements Session<Dictionary> {
     return requestSession;
   }
 
-  async save(...callback: unknown[]): Promise<void> {
-    refuseCallback("save", callback);
-    await commit(this.#seen, "save");
+  async save(options: SaveOptions = {}, ...callback: unknown[]): Promise<void> {
+    refuseCallback("save", typeof options === "function" ? [options] : callback);
+    checkOptions("session.save", options, { onConflict: true });
+    const { onConflict = "merge" } = options;
+    if (onConflict !== "merge" && onConflict !== "fail") {
+      throw new TypeError('session.save: onConflict is "merge" or "fail"');
+    }
+    const requestSession = this.#seen;
+    await commit(requestSession, "save", requestSession.canSetCookie, onConflict);
   }
 
   async reload(...callback: unknown[]): Promise<this> {
