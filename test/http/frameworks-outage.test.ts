@@ -62,12 +62,13 @@ describe.each(ways)("sojourn for $name when the store is out of order", (way: Wa
     const client = await clientFor(operation, scene);
     scene.faults[operation] = "error";
     await client.get(path);
-    const shown = vi
-      .mocked(console.error)
-      .mock.calls.flat()
-      .map((part) => inspect(part))
-      .join("\n");
-    expect(shown).toMatch(/The session store failed to \w+ a session: .*planned/);
+    await vi.waitFor(() => {
+      const shown = vi
+        .mocked(console.error)
+        .mock.calls.flat()
+        .map((part) => inspect(part));
+      expect(shown.join("\n")).toMatch(/The session store failed to \w+ a session: .*planned/);
+    });
   });
 
   // If the session could not be read, and with fetch always, the creator of the response sets its headers.
