@@ -8,14 +8,13 @@ import { RequestSession } from "./request/request-session.ts";
 import { frameworkOf, MOUNT } from "./request/frameworks.ts";
 import { header, innermost, type AnyRequest } from "./request/request.ts";
 import { commitToResponse } from "./request/respond.ts";
-import type { SessionData } from "./index.ts";
-import { sessionOf, requestSessionOf, type Session } from "./session.ts";
+import { sessionOf, requestSessionOf, type DeclaredData, type Session } from "./session.ts";
 import { createLiveHandles } from "./signals.ts";
 import { list, revoke, revokeAll, revokeEverything, storedIdOf, type SessionInfo } from "./users.ts";
 import { createKeyedQueue } from "./keyed-queue.ts";
 
 /** What `createSessions` makes: the one thing of Sojourn that has a state. */
-export interface Sessions<Data extends object = SessionData> {
+export interface Sessions<Data extends object = DeclaredData> {
   /**
    * The session of a request, read from the store, and extended by it unless it is `passive` (polling, say); a new and empty one for anybody who has none. The same request gives
    * the same session.
@@ -83,7 +82,7 @@ export interface Sessions<Data extends object = SessionData> {
  * @typeParam Data - what the application keeps in a session.
  * @throws TypeError for any option that is missing, unknown or contradictory, naming the remedy.
  */
-export function createSessions<Data extends object = SessionData>(options: SessionsOptions): Sessions<Data> {
+export function createSessions<Data extends object = DeclaredData>(options: SessionsOptions): Sessions<Data> {
   const settings = resolveOptions(options);
   const emitter = createEmitter();
   const shared = { ...settings, emitter, commits: createKeyedQueue() };

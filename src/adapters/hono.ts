@@ -2,7 +2,7 @@ import type { Context, MiddlewareHandler } from "hono";
 import type { ResponseHeaders } from "../request/cache-headers.ts";
 import { expectFramework } from "../request/frameworks.ts";
 import { linkReplacement } from "../request/request.ts";
-import type { Session } from "../session.ts";
+import type { DeclaredData, Session } from "../session.ts";
 import type { Sessions } from "../sessions.ts";
 import {
   ADAPTER_OPTIONS,
@@ -16,7 +16,7 @@ import {
 } from "./adapter.ts";
 
 /** What the middleware adds to a context: `c.var.session`, typed by the sessions that it was given. */
-export interface SessionVariables<Data extends object> {
+export interface SessionVariables<Data extends object = DeclaredData> {
   Variables: { session: Session<Data> };
 }
 

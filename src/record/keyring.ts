@@ -22,9 +22,9 @@ export interface Keyring {
   /** The secrets that may follow `secret` in this session: by the current key first, then by the previous ones. */
   successors(id: string, secret: string): string[];
   /** Encrypts and authenticates a record; only under the same id does it open again. */
-  encrypt(id: string, plain: Uint8Array): Buffer;
+  encrypt(id: string, plain: Uint8Array): Uint8Array;
   /** The record, and whether a previous key sealed it. */
-  decrypt(id: string, encrypted: Uint8Array): { plain: Buffer; byPreviousKey: boolean };
+  decrypt(id: string, encrypted: Uint8Array): { plain: Uint8Array; byPreviousKey: boolean };
 }
 
 const SIGNATURE_LENGTH = 32;

@@ -47,11 +47,11 @@ export function verifyToken(keyring: Keyring, value: string): { token: Token; by
 }
 
 /** What a record keeps of a secret: half of its SHA-256. The secret is random, so that no salt is needed. */
-export function hashSecret(secret: string): Buffer {
+export function hashSecret(secret: string): Uint8Array {
   return Buffer.from(hash("sha256", secret, "binary").slice(0, 16), "latin1");
 }
 
 /** What a record keeps of its current token. */
-export function tokenFields({ secret, epoch }: Token): { readonly secretHash: Buffer; readonly epoch: number } {
+export function tokenFields({ secret, epoch }: Token): { readonly secretHash: Uint8Array; readonly epoch: number } {
   return { secretHash: hashSecret(secret), epoch };
 }

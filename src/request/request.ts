@@ -1,4 +1,3 @@
-import type { IncomingHttpHeaders } from "node:http";
 import { splitList, unquote } from "./header-list.ts";
 
 /**
@@ -18,7 +17,8 @@ interface FetchRequest {
 }
 
 interface NodeRequest {
-  readonly headers: IncomingHttpHeaders;
+  /** `IncomingHttpHeaders` of node:http. */
+  readonly headers: { readonly [name: string]: string | readonly string[] | undefined };
   readonly socket: object;
 }
 
@@ -162,5 +162,6 @@ interface RoutedRequest {
 export function hostOf(request: AnyRequest): string | undefined {
   const inner = innermost(request);
   if (isFetch(inner)) return inner.headers.get("host") ?? new URL(inner.url).host;
-  return inner.headers.host ?? (inner.headers[":authority"] as string | undefined);
+  const { host, ":authority": authority } = inner.headers;
+  return (host ?? authority) as string | undefined;
 }
