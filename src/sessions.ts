@@ -8,14 +8,13 @@ import { RequestSession } from "./request/request-session.ts";
 import { frameworkOf, MOUNT } from "./request/frameworks.ts";
 import { header, innermost, type AnyRequest } from "./request/request.ts";
 import { commitToResponse } from "./request/respond.ts";
-import type { SessionData } from "./index.ts";
-import { sessionOf, requestSessionOf, type Session } from "./session.ts";
+import { sessionOf, requestSessionOf, type DeclaredData, type Session } from "./session.ts";
 import { createSessionSignals } from "./signals.ts";
 import { list, revoke, revokeAll, revokeEverything, storedIdOf, type SessionInfo } from "./users.ts";
 import { createKeyedQueue } from "./keyed-queue.ts";
 
 /** The sessions of an application, as `createSessions` makes them. */
-export interface Sessions<Data extends object = SessionData> {
+export interface Sessions<Data extends object = DeclaredData> {
   /**
    * Reads the session of a request, without an adapter. A visitor gets a new and empty one. The same request gives the same
    * session. The request extends it, unless `passive` is true (polling, for example).
@@ -99,7 +98,7 @@ export interface Sessions<Data extends object = SessionData> {
  * const sessions = createSessions({ secretKey: process.env.SECRET_KEY, store: fileStore() });
  * @throws TypeError for any option that is missing, unknown or contradictory, naming the remedy.
  */
-export function createSessions<Data extends object = SessionData>(options: SessionsOptions): Sessions<Data> {
+export function createSessions<Data extends object = DeclaredData>(options: SessionsOptions): Sessions<Data> {
   const settings = resolveOptions(options);
   const emitter = createEmitter();
   const shared = { ...settings, emitter, commits: createKeyedQueue() };

@@ -2,7 +2,7 @@ import type { Context, MiddlewareHandler } from "hono";
 import type { ResponseHeaders } from "../request/cache-headers.ts";
 import { expectFramework } from "../request/frameworks.ts";
 import { linkReplacement } from "../request/request.ts";
-import type { Session } from "../session.ts";
+import type { DeclaredData, Session } from "../session.ts";
 import type { Sessions } from "../sessions.ts";
 import {
   ADAPTER_OPTIONS,
@@ -19,7 +19,7 @@ import {
 import { logSessionError } from "./log.ts";
 
 /** The variables that the middleware adds to a context: `c.var.session`, typed by the data of `sessions`. */
-export interface SessionVariables<Data extends object> {
+export interface SessionVariables<Data extends object = DeclaredData> {
   Variables: { session: Session<Data> };
 }
 

@@ -48,7 +48,7 @@ interface Ended {
  * The record of a session. Its expiry is not part of it: the store keeps that unencrypted, because a touch changes it.
  */
 export interface SessionRecord extends OptionalFields {
-  readonly secretHash: Buffer;
+  readonly secretHash: Uint8Array;
   /** Counts the tokens that signing in or rotating has invalidated. A request of an earlier epoch may not write. */
   readonly epoch: number;
   readonly createdAt: number;
@@ -85,7 +85,7 @@ function encodeRecord(record: SessionRecord): Buffer {
   const optionalLength = Buffer.byteLength(optionalFields);
   const bytes = Buffer.allocUnsafe(FIXED_LENGTH + userLength + optionalLength + Buffer.byteLength(data));
   bytes[0] = record.signedInAt === undefined ? FORMAT : FORMAT | SIGNED_IN;
-  record.secretHash.copy(bytes, 1);
+  bytes.set(record.secretHash, 1);
   let at = bytes.writeUInt32BE(record.epoch, 1 + HASH_LENGTH);
   at = bytes.writeUIntBE(record.createdAt, at, 6);
   at = bytes.writeUIntBE(record.signedInAt ?? 0, at, 6);
@@ -105,7 +105,8 @@ function encodeOptionalFields({ flashes, idle, absolute, client, note, rotation,
   return present.length > 0 ? encodeValue(Object.fromEntries(present), "record", BOUNDLESS) : "";
 }
 
-function decodeRecord(bytes: Buffer): SessionRecord {
+function decodeRecord(plain: Uint8Array): SessionRecord {
+  const bytes = Buffer.isBuffer(plain) ? plain : Buffer.from(plain.buffer, plain.byteOffset, plain.byteLength);
   if (bytes.length < FIXED_LENGTH || (bytes[0]! & ~SIGNED_IN) !== FORMAT)
     throw createDecodeError("its format is not one this version knows");
   const userEnd = FIXED_LENGTH + bytes.readUInt16BE(17 + HASH_LENGTH);
@@ -160,10 +161,7 @@ export function decryptSession(
 ): LoadedRecord {
   const { payload, version, expiresAt } = stored;
   if (context.store.inProcess) {
-    const plain = Buffer.isBuffer(payload)
-      ? payload
-      : Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength);
-    return { record: decodeRecord(plain), version, expiresAt, byPreviousKey: false };
+    return { record: decodeRecord(payload), version, expiresAt, byPreviousKey: false };
   }
   const { plain, byPreviousKey } = context.keyring.decrypt(id, payload);
   const record = decodeRecord(plain);

@@ -1,4 +1,3 @@
-import type { IncomingHttpHeaders } from "node:http";
 import { splitList, unquote } from "./header-list.ts";
 
 /**
@@ -18,7 +17,8 @@ interface FetchRequest {
 }
 
 interface NodeRequest {
-  readonly headers: IncomingHttpHeaders;
+  /** `IncomingHttpHeaders` of node:http. */
+  readonly headers: { readonly [name: string]: string | readonly string[] | undefined };
   readonly socket: object;
 }
 
@@ -73,7 +73,7 @@ export function requestHeader(request: AnyRequest, name: string): string | undef
   const inner = innermost(request);
   if (isFetch(inner)) return inner.headers.get(name) ?? undefined;
   const value = inner.headers[name];
-  return Array.isArray(value) ? value.join(", ") : value;
+  return typeof value === "string" ? value : value?.join(", ");
 }
 
 /** The client's network address: as the framework tells it, by a trusted proxy's header, or of the connection. */
@@ -187,5 +187,6 @@ interface RoutedRequest {
 export function hostOf(request: AnyRequest): string | undefined {
   const inner = innermost(request);
   if (isFetch(inner)) return inner.headers.get("host") ?? new URL(inner.url).host;
-  return inner.headers.host ?? (inner.headers[":authority"] as string | undefined);
+  const { host, ":authority": authority } = inner.headers;
+  return (host ?? authority) as string | undefined;
 }
