@@ -6,10 +6,14 @@ const ROOT = join(import.meta.dirname, "../..");
 /** Supports of servers, and of whatever else Node and npm alone don't bring. */
 const NEEDY = /\/support\/(?:engines|mariadb|outages|postgres|redis|runtimes|sqlite)\.ts"|process\.env\.\w+_PATH/;
 
-const testsIn = (folder: string): string[] =>
-  readdirSync(join(ROOT, folder), { recursive: true, encoding: "utf8" })
-    .filter((file) => file.endsWith(".test.ts") && !file.includes("node_modules"))
-    .map((file) => join(folder, file));
+/** The tests of a folder. Folders that a running test has made for itself begin with a dot. */
+function testsIn(folder: string): string[] {
+  return readdirSync(join(ROOT, folder), { withFileTypes: true }).flatMap((entry) => {
+    const path = join(folder, entry.name);
+    if (entry.isDirectory()) return entry.name.startsWith(".") ? [] : testsIn(path);
+    return entry.name.endsWith(".test.ts") ? [path] : [];
+  });
+}
 
 describe("the tests", () => {
   it("that need more than Node and npm lie under test/integration, where npm test leaves them out", () => {
