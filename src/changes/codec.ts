@@ -62,10 +62,13 @@ export function decodeValue(text: string): unknown {
 }
 
 function tooLarge(data: Dictionary, limits: Limits): TypeError {
-  const size = (key: string) => Buffer.byteLength(encodeValue(data[key], key, limits));
-  const largest = Object.keys(data).reduce((a, b) => (size(b) > size(a) ? b : a));
+  let [largest, most] = ["", -1];
+  for (const [key, value] of Object.entries(data)) {
+    const size = Buffer.byteLength(encodeValue(value, key, limits));
+    if (size > most) [largest, most] = [key, size];
+  }
   return new TypeError(
-    `session.data is larger than limits.bytes (${limits.bytes}); the largest part is ${pathOf("session.data", [largest])} with ${size(largest)} bytes`,
+    `session.data is larger than limits.bytes (${limits.bytes}); the largest part is ${pathOf("session.data", [largest])} with ${most} bytes`,
   );
 }
 

@@ -112,10 +112,49 @@ function decodeRecord(bytes: Buffer): SessionRecord {
     signedInAt: bytes[0]! & SIGNED_IN ? bytes.readUIntBE(11 + HASH, 6) : undefined,
     userId: userEnd > HEAD ? bytes.toString("utf8", HEAD, userEnd) : undefined,
     flashes: [],
-    ...(raritiesEnd > userEnd ? (decodeValue(bytes.toString("utf8", userEnd, raritiesEnd)) as Rarities) : undefined),
+    ...(raritiesEnd > userEnd ? decodeRarities(bytes.toString("utf8", userEnd, raritiesEnd)) : undefined),
     data: bytes.toString("utf8", raritiesEnd),
   };
 }
+
+/** Names that a record has not, the names of its own fields above all, are refused and not taken over. */
+function decodeRarities(text: string): Rarities & { readonly flashes?: readonly StoredFlash[] } {
+  const found = decodeValue(text);
+  if (!isDictionary(found)) throw undecodable("it is malformed");
+  for (const [name, value] of Object.entries(found)) {
+    if (!Object.hasOwn(SHAPES, name) || !SHAPES[name as keyof typeof SHAPES](value))
+      throw undecodable(`its ${name} is not one this version knows`);
+  }
+  return found;
+}
+
+type Dictionary = Readonly<Record<string, unknown>>;
+type Shape = (value: unknown) => boolean;
+
+const isDictionary = (value: unknown): value is Dictionary =>
+  typeof value === "object" && value !== null && Object.getPrototypeOf(value) === Object.prototype;
+const isNumber: Shape = (value) => typeof value === "number";
+const isText: Shape = (value) => typeof value === "string";
+const isHash: Shape = (value) => value instanceof Uint8Array && value.length === HASH;
+/** A dictionary of which each property, where it is there, has its shape. */
+const having =
+  (shapes: Readonly<Record<string, Shape>>): Shape =>
+  (value) =>
+    isDictionary(value) &&
+    Object.entries(shapes).every(([name, fits]) => value[name] === undefined || fits(value[name]));
+
+const isFlash: Shape = (value) => isDictionary(value) && isText(value["key"]) && isText(value["category"]);
+
+const SHAPES: Readonly<Record<"flashes" | keyof Rarities, Shape>> = {
+  flashes: (value) => Array.isArray(value) && value.every(isFlash),
+  idle: isNumber,
+  absolute: isNumber,
+  client: having({ userAgent: isText, address: isText }),
+  note: isText,
+  rotation: (value) =>
+    isDictionary(value) && isNumber(value["since"]) && having({ previous: isHash, next: isHash })(value),
+  ended: having({ movedTo: isText, userId: isText }),
+};
 
 /** The form a store keeps a record in: sealed, unless it never leaves this process's memory. */
 export function storedSession(

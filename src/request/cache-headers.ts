@@ -13,7 +13,7 @@ export interface ResponseHeaders {
 export function varyByCookie(head: ResponseHeaders): void {
   const vary = head.get("vary");
   if (!vary) head.set("Vary", "Cookie");
-  else if (!says(vary, "*", "cookie")) head.set("Vary", `${vary}, Cookie`);
+  else if (!names(vary, "*", "cookie")) head.set("Vary", `${vary}, Cookie`);
 }
 
 /** Says that nobody may store the response. */
@@ -49,6 +49,11 @@ function overrideTargeted(head: ResponseHeaders): void {
 }
 
 const OLDER = ["surrogate-control", "edge-control"];
+
+/** Whether a list of names, in which nothing is quoted, has one of these (RFC 9110, section 12.5.5). */
+function names(list: string, ...members: string[]): boolean {
+  return list.split(",").some((name) => members.includes(name.trim().toLowerCase()));
+}
 
 /** Whether one of these is a member of the list by itself: `private="x-name"` is about one header only. */
 function says(list: string, ...members: string[]): boolean {

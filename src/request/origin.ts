@@ -15,7 +15,7 @@ export function checkOrigin(request: AnyRequest, trusted: readonly string[], tru
   const origin = header(request, "origin");
   if (origin === undefined || trusted.includes(origin)) return;
   const schemes = isSecure(request, trustProxy) ? ["https:"] : ["https:", "http:"];
-  const { protocol, host } = URL.canParse(origin) ? new URL(origin) : { protocol: "", host: "" };
+  const { protocol, host } = ORIGIN.test(origin) && URL.canParse(origin) ? new URL(origin) : { protocol: "", host: "" };
   // Parsed with the same scheme, so that its default port may be named or not.
   if (schemes.includes(protocol) && host === parsedHost(protocol, hostOf(request))) return;
   throw new SessionError(
@@ -24,7 +24,10 @@ export function checkOrigin(request: AnyRequest, trusted: readonly string[], tru
   );
 }
 
+/** A scheme and a host, and none of the parts of a URL that parsing would leave out of the comparison. */
+const ORIGIN = /^[a-z]+:\/\/[^\s/\\?#@]+$/i;
+
 function parsedHost(protocol: string, host: string | undefined): string | undefined {
   const url = `${protocol}//${host}`;
-  return host !== undefined && URL.canParse(url) ? new URL(url).host : undefined;
+  return host !== undefined && ORIGIN.test(url) && URL.canParse(url) ? new URL(url).host : undefined;
 }

@@ -13,9 +13,16 @@ const testsIn = (folder: string): string[] =>
 
 describe("the tests", () => {
   it("that need more than Node and npm lie under test/integration, where npm test leaves them out", () => {
-    const quick = ["src", "test/http", "test/stores", "test/docs", "test/scripts", "test/support", "examples"].flatMap(
-      testsIn,
-    );
+    const quick = [
+      "src",
+      "test/http",
+      "test/stores",
+      "test/docs",
+      "test/fuzz",
+      "test/scripts",
+      "test/support",
+      "examples",
+    ].flatMap(testsIn);
     expect(quick.length).toBeGreaterThan(50);
     expect(quick.filter((file) => NEEDY.test(readFileSync(join(ROOT, file), "utf8")))).toEqual([]);
   });

@@ -37,7 +37,7 @@ let writes = randomInt(256);
 /** A session's value. `indexedUntil` of a session without a user is not kept. */
 export function encodeRecord(stored: StoredSession, indexedUntil: number): Buffer {
   const { payload, version, expiresAt } = stored;
-  const userId = userBytes(stored.userId);
+  const userId = stored.userId === undefined ? undefined : userBytes(stored.userId);
   const length = bytesOf(version);
   const indexed = userId === undefined ? 0 : 6 + userId.section.length;
   const record = Buffer.allocUnsafe(VERSION + length + indexed + payload.byteLength);
@@ -58,10 +58,10 @@ export function encodeRecord(stored: StoredSession, indexedUntil: number): Buffe
 /** What a value says. @throws {Error} for one that this version did not write. */
 export function decodeRecord(record: Buffer): StoredSession {
   const { indexed, end } = decodeHead(record);
-  const length = (record[FLAGS]! & 7) + 1;
+  const version = readNumber(record, VERSION, (record[FLAGS]! & 7) + 1);
   return {
     payload: record.subarray(end),
-    version: readNumber(record, VERSION, length),
+    version,
     expiresAt: record.readUIntBE(0, 6),
     userId: indexed?.userId,
   };
@@ -74,28 +74,36 @@ export function indexedUserOf(head: Buffer): IndexedUser | undefined {
 
 function decodeHead(head: Buffer): { indexed: IndexedUser | undefined; end: number } {
   const flags = head[FLAGS] ?? 0;
-  if (flags >> 5 !== FORMAT) throw new Error("this key holds no session that this version of Sojourn has written");
+  if (flags >> 5 !== FORMAT) throw foreign();
   const at = VERSION + (flags & 7) + 1;
+  // A value that was cut off, or whose version has another spelling, would pass for another session.
+  if (head.length < at || head[VERSION] === 0 || !Number.isSafeInteger(readNumber(head, VERSION, at - VERSION)))
+    throw foreign();
   const kind = (flags >> 3) & 3;
   if (kind === NO_USER) return { indexed: undefined, end: at };
-  const end = at + 10 + head.readUInt32BE(at + 6);
+  const end = head.length < at + 10 ? Infinity : at + 10 + head.readUInt32BE(at + 6);
+  if (kind > UTF16 || end > head.length) throw foreign();
   const userId = head.toString(kind === UTF8 ? "utf8" : "utf16le", at + 10, end);
+  // Bytes that are no UTF-8 become this character, and another user.
+  if ((kind === UTF16 || userId.includes("\ufffd")) && !isOwnedBy(head, userBytes(userId))) throw foreign();
   return { indexed: { userId, indexedUntil: head.readUIntBE(at, 6) }, end };
 }
 
+const foreign = (): Error => new Error("this key holds no session that this version of Sojourn has written");
+
 /** How many bytes of a value are enough to tell whether it is this user's. */
 export function headLength(userId: string): number {
-  return VERSION + 7 + 6 + (userBytes(userId)?.section.length ?? 0);
+  return VERSION + 7 + 6 + userBytes(userId).section.length;
 }
 
 /** The user as a value holds it: for scripts to compare. */
 export function userSection(userId: string): Buffer {
-  return userBytes(userId)!.section;
+  return userBytes(userId).section;
 }
 
 /** How the user is written: the same bytes may be two users. */
 export function userKind(userId: string): number {
-  return userBytes(userId)!.kind;
+  return userBytes(userId).kind;
 }
 
 /** Whether a value, of the beginning of which this is, is one of that user. */
@@ -120,8 +128,7 @@ export function instantBytes(instant: number): Buffer {
   return bytes;
 }
 
-function userBytes(userId: string | undefined): { kind: number; section: Buffer } | undefined {
-  if (userId === undefined) return undefined;
+function userBytes(userId: string): { kind: number; section: Buffer } {
   let text = Buffer.from(userId, "utf8");
   let kind = UTF8;
   // Half a surrogate pair has no UTF-8: two such users would become one.
