@@ -3,6 +3,7 @@ import { cookieTargets } from "./targets/cookies.ts";
 import { dataTargets } from "./targets/data.ts";
 import { fileTargets } from "./targets/files.ts";
 import { headerTargets } from "./targets/headers.ts";
+import { heldTargets } from "./targets/held.ts";
 import { recordTargets } from "./targets/records.ts";
 import { redisTargets } from "./targets/redis.ts";
 import { tokenTargets } from "./targets/tokens.ts";
@@ -18,4 +19,5 @@ export const TARGETS: readonly Target[] = [
   ...fileTargets,
   ...urlTargets,
   ...headerTargets,
+  ...heldTargets,
 ];

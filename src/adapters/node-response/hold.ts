@@ -2,6 +2,7 @@ import { EventEmitter } from "node:events";
 import type { ServerResponse } from "node:http";
 import type { Readable } from "node:stream";
 import {
+  checkHead,
   copy,
   freeze,
   guardStream,
@@ -73,6 +74,8 @@ class Hold {
   private full = false;
   private ended = false;
   private status = 200;
+  /** As they were when the head was decided: what is set later belongs to no response. */
+  private decided: Partial<Pick<Response, "sendDate" | "statusMessage">> = {};
   private late: unknown;
   private frozen: Frozen | undefined;
   private unguardStream: (() => void) | undefined;
@@ -114,8 +117,10 @@ class Hold {
   private writeHead(args: Head): unknown {
     const { res, inner } = this;
     if (this.state === "open") {
-      const head = args.length > 1 ? mergeHeaders(res, args) : args;
-      res.statusCode = args[0];
+      const status = checkHead(res, args);
+      res.statusCode = status;
+      if (typeof args[1] === "string" && !streamOf(res)) res.statusMessage = args[1];
+      const head: Head = args.length > 1 ? mergeHeaders(res, args) : [status];
       const state = this.ask();
       if (this.announcing) return res;
       if (state === "passed") return inner.writeHead.apply(res, head);
@@ -174,7 +179,9 @@ class Hold {
         this.announcing = false;
       }
     }
-    return this.state === "open" ? this.ask() : this.state;
+    if (this.state !== "open") return this.state;
+    checkHead(res, [res.statusCode]);
+    return this.ask();
   }
 
   private ask(): Hold["state"] {
@@ -191,6 +198,8 @@ class Hold {
     } else {
       this.state = "held";
       this.status = res.statusCode;
+      const { sendDate } = res;
+      this.decided = streamOf(res) ? { sendDate } : { sendDate, statusMessage: res.statusMessage };
       this.frozen = freeze(res);
       void stored.then(
         (setHeaders) => this.release(setHeaders),
@@ -226,6 +235,7 @@ class Hold {
     if (streamOf(res)?.closed) return;
     try {
       res.statusCode = this.status;
+      Object.assign(res, this.decided);
       setHeaders?.();
       for (const call of calls) call();
     } catch (error) {
