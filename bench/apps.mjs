@@ -18,13 +18,13 @@ import memorystore from "memorystore";
 import { createClient } from "redis";
 import sessionFileStore from "session-file-store";
 import { createSessions } from "sojourn";
-import { sojourn as onExpress } from "sojourn/express";
-import { sojourn as onFastify } from "sojourn/fastify";
-import { sojourn as onFetch } from "sojourn/fetch";
+import { sessionMiddleware as onExpress } from "sojourn/express";
+import { sessionPlugin as onFastify } from "sojourn/fastify";
+import { withSession as onFetch } from "sojourn/fetch";
 import { fileStore } from "sojourn/file";
-import { sojourn as onHono } from "sojourn/hono";
+import { sessionMiddleware as onHono } from "sojourn/hono";
 import { memoryStore } from "sojourn/memory";
-import { sojourn as onNode } from "sojourn/node";
+import { withSession as onNode } from "sojourn/node";
 import { redisStore } from "sojourn/redis";
 
 export const DATA = {

@@ -1,10 +1,27 @@
 // Checks what would be published, not what lies in the tree: packs it, lints the tarball and its types, installs it
-// offline into an empty project and imports every entry from there.
+// offline into an empty project and imports every entry from there. Where a registry can be reached, it also installs the
+// tarball beside old clients and frameworks, and passes those clients to the stores.
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { exitWith, npm, prepare, ROOT, SetupError } from "./setup.mjs";
+
+/** Old releases that an application may have for reasons of its own, and how a store refuses each client that it can tell. */
+const OLD = {
+  redis: { version: "5", client: 'redisStore((await import("redis")).createClient())' },
+  ioredis: { version: "4", client: 'redisStore(new (await import("ioredis")).default({ lazyConnect: true }))' },
+  iovalkey: {
+    version: "0.3.1",
+    client: 'redisStore(new (await import("iovalkey")).Cluster(["127.0.0.1:1"], { lazyConnect: true }))',
+  },
+  mysql2: { version: "2", client: 'mysqlStore((await import("mysql2")).default.createPool({ host: "127.0.0.1" }))' },
+  pg: { version: "8.3", url: "postgres://127.0.0.1:1/app" },
+  "better-sqlite3": { version: "11" },
+  express: { version: "4" },
+  fastify: { version: "4" },
+  hono: { version: "3" },
+};
 
 const temporary = mkdtempSync(join(tmpdir(), "sojourn-package-"));
 process.on("exit", () => rmSync(temporary, { recursive: true, force: true }));
@@ -16,6 +33,7 @@ try {
   // @types are looked up at the registry otherwise; the package ships its own.
   run([tool("attw"), tarball, "--profile", "esm-only", "--no-definitely-typed"]);
   importEntries(tarball);
+  installBesideOld(tarball);
 } catch (error) {
   exitWith(error);
 }
@@ -48,6 +66,47 @@ function importEntries(tarball) {
     run([join(project, "node_modules/.bin", command), "--help"], project);
   }
   console.log(`publint and attw find nothing; ${entries.length} entries import from the tarball.`);
+}
+
+function installBesideOld(tarball) {
+  const project = mkdtempSync(join(temporary, "beside-old-"));
+  writeFileSync(join(project, "package.json"), '{ "private": true, "type": "module" }\n');
+  const old = Object.entries(OLD).map(([name, { version }]) => `${name}@${version}`);
+  // No --force and no --legacy-peer-deps: an application must not need them.
+  const install = npm("install", "--ignore-scripts", "--no-audit", "--no-fund", tarball, ...old);
+  try {
+    run(install, project);
+  } catch (error) {
+    if (!/code (ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ETIMEDOUT|ENOTCACHED)/.test(error.message)) throw error;
+    console.log("No registry can be reached: not installed beside old clients.");
+    return;
+  }
+  for (const [name, { client, url }] of Object.entries(OLD)) {
+    const attempt = client ?? (url && `await openStore("${url}")`);
+    if (attempt) checkRefusal(project, name, attempt);
+  }
+  console.log(`It installs beside ${old.join(", ")}, and the stores refuse clients that are too old.`);
+}
+
+function checkRefusal(project, name, attempt) {
+  const script = `
+    import { mysqlStore } from "sojourn/mysql";
+    import { openStore } from "sojourn/open";
+    import { redisStore } from "sojourn/redis";
+    try {
+      ${attempt};
+      console.log("accepted");
+    } catch (error) {
+      console.log(String(error));
+    }
+    process.exit();
+  `;
+  const words = ["--input-type=module", "-e", script];
+  const { stdout, stderr } = spawnSync(process.execPath, words, { cwd: project, encoding: "utf8" });
+  const expected = `npm install ${name}@`;
+  if (!stdout.startsWith("TypeError: ") || !stdout.includes(expected)) {
+    throw new SetupError(`${stdout}${stderr}An old ${name} should be refused with "${expected}…".`);
+  }
 }
 
 function tool(name) {

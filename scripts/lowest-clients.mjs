@@ -1,21 +1,23 @@
-// Runs the tests of stores with the oldest client packages that package.json says will do, in a clone of the last commit,
-// so that this one's node_modules stay as they are.
+// Runs the tests of stores with the oldest client packages that src/stores/shared/oldest-clients.ts says will do, in a
+// clone of the last commit, so that this one's node_modules stay as they are.
 //
 //   npm run lowest -- [arguments for vitest]
 import { spawnSync } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { npm, ROOT } from "./setup.mjs";
+import { pathToFileURL } from "node:url";
+import { npm, prepare, ROOT } from "./setup.mjs";
 
 const TESTS = ["redis", "postgres", "mysql", "cached", "open-store", "stores-processes"];
 /** Compiled, into a folder of its own: `npm test` takes care of it. */
 const ELSEWHERE = "better-sqlite3";
 
-const { peerDependencies } = JSON.parse(readFileSync(join(ROOT, "package.json"), "utf8"));
-const oldest = Object.entries(peerDependencies)
+prepare();
+const { OLDEST_CLIENTS } = await import(pathToFileURL(join(ROOT, "dist/stores/shared/oldest-clients.js")).href);
+const oldest = Object.entries(OLDEST_CLIENTS)
   .filter(([name]) => name !== ELSEWHERE)
-  .map(([name, range]) => `${name}@${/^>=(\d+\.\d+\.\d+)$/.exec(range)[1]}`);
+  .map(([name, version]) => `${name}@${version}`);
 const chosen = process.argv.slice(2);
 const clone = mkdtempSync(join(tmpdir(), "sojourn-lowest-"));
 try {

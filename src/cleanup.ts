@@ -1,7 +1,7 @@
 import { SessionError } from "./errors.ts";
 import type { Emitter } from "./events.ts";
 import type { SessionStore } from "./store.ts";
-import { Deadline } from "./waiting.ts";
+import { Deadline } from "./deadline.ts";
 
 const INTERVAL_MS = 60_000;
 /** A store that fails each time is asked less and less often: a call that never ends may hold a connection. */
@@ -46,7 +46,7 @@ export function createCollector(options: CollectorOptions): Collector {
   let round: Round | undefined;
   let stopped = false;
 
-  const moment = (): Moment => ({ now: now(), elapsed: elapsed() });
+  const readClocks = (): Moment => ({ now: now(), elapsed: elapsed() });
 
   // A clock that was set forward makes one round come early. One that was set back delays none.
   const isPast = (since: Moment, ms: number): boolean => now() - since.now >= ms || elapsed() - since.elapsed >= ms;
@@ -57,11 +57,11 @@ export function createCollector(options: CollectorOptions): Collector {
   }
 
   async function collect(mine: Round): Promise<void> {
-    const goesOn = () => round === mine && !stopped;
+    const isCurrent = () => round === mine && !stopped;
     try {
       for (let more = true; more;) {
-        mine.askedAt = moment();
-        more = (await store.deleteExpired!(BATCH)) === BATCH && goesOn();
+        mine.askedAt = readClocks();
+        more = (await store.deleteExpired!(BATCH)) === BATCH && isCurrent();
       }
       if (round === mine) failures = 0;
     } catch (error) {
@@ -69,7 +69,7 @@ export function createCollector(options: CollectorOptions): Collector {
       failures += 1;
       emitter.emit("error", { error });
     }
-    if (round === mine) end(moment());
+    if (round === mine) end(readClocks());
   }
 
   function end(at: Moment): void {
@@ -78,7 +78,7 @@ export function createCollector(options: CollectorOptions): Collector {
   }
 
   /** The store may answer yet, or never: nobody waits for that any more. */
-  function giveUp({ askedAt }: Round): void {
+  function abandonRound({ askedAt }: Round): void {
     failures += 1;
     end(askedAt);
     const message = `The session store did not forget expired sessions within ${longestBatch} ms`;
@@ -90,10 +90,10 @@ export function createCollector(options: CollectorOptions): Collector {
       if (!store.deleteExpired || stopped) return;
       if (round) {
         if (!isPast(round.askedAt, longestBatch)) return;
-        giveUp(round);
+        abandonRound(round);
       }
       if (!isDue()) return;
-      round = { askedAt: moment(), ended: Promise.resolve() };
+      round = { askedAt: readClocks(), ended: Promise.resolve() };
       round.ended = collect(round);
     },
     async stop() {

@@ -5,23 +5,28 @@ export type SessionErrorCode =
   | "ERR_SESSION_SUPERSEDED"
   | "ERR_SESSION_LIMIT"
   | "ERR_SESSION_ORIGIN"
+  | "ERR_SESSION_TOO_LARGE"
   | "ERR_SESSION_DECODE"
   | "ERR_SESSION_HEADERS_SENT";
 
-const STATUS: Record<SessionErrorCode, 403 | 409 | 500 | 503> = {
+type Status = 403 | 409 | 413 | 500 | 503;
+
+const STATUS: Record<SessionErrorCode, Status> = {
   ERR_SESSION_STORE: 503,
   ERR_SESSION_CONFLICT: 409,
   ERR_SESSION_SUPERSEDED: 409,
   ERR_SESSION_LIMIT: 409,
   ERR_SESSION_ORIGIN: 403,
+  ERR_SESSION_TOO_LARGE: 413,
   ERR_SESSION_DECODE: 500,
   ERR_SESSION_HEADERS_SENT: 500,
 };
 
 /** What a client is told: not whose fault it was. */
-const REASON: Readonly<Record<number, string>> = {
+const BODY: Readonly<Record<number, string>> = {
   403: "Forbidden",
   409: "Conflict",
+  413: "Content Too Large",
   500: "Internal Server Error",
   503: "Service Unavailable: please try again in a moment",
 };
@@ -31,13 +36,14 @@ const REASON: Readonly<Record<number, string>> = {
  * no error at all.
  *
  * `status`, `statusCode`, `expose` and `headers` are what Express, Fastify and Koa honour when they turn an error into a
- * response, and `getResponse()` what Hono does: 503 for the store, 409 for a conflict, 500 for the rest, never cached.
+ * response, and `getResponse()` what Hono does: 503 for the store, 409 for a conflict, 413 for data
+ * over the limits, 500 for the rest, never cached.
  */
 export class SessionError extends Error {
   override readonly name = "SessionError";
   readonly code: SessionErrorCode;
-  readonly status: 403 | 409 | 500 | 503;
-  readonly statusCode: 403 | 409 | 500 | 503;
+  readonly status: Status;
+  readonly statusCode: Status;
   readonly expose: boolean;
   /** Of this error alone: middleware may add to them. */
   readonly headers: Record<string, string> = { "cache-control": "no-store", vary: "Cookie" };
@@ -46,12 +52,18 @@ export class SessionError extends Error {
     super(message, options);
     this.code = code;
     this.status = this.statusCode = STATUS[code];
-    this.expose = this.status < 500;
+    // The size and the names of what a session keeps are none of the client's.
+    this.expose = this.status < 500 && code !== "ERR_SESSION_TOO_LARGE";
   }
 
   /** A plain response that tells a client no more than it should know. */
   getResponse(): Response {
-    const body = this.expose ? this.message : REASON[this.status];
+    const body = this.expose ? this.message : BODY[this.status];
     return new Response(`${body}\n`, { status: this.status, headers: this.headers });
   }
+}
+
+/** A record of the store, or a part of it, that does not decode. */
+export function createDecodeError(why: string, cause?: unknown): SessionError {
+  return new SessionError("ERR_SESSION_DECODE", `The store's record can't be read: ${why}`, { cause });
 }

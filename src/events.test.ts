@@ -28,6 +28,20 @@ describe("Emitter", () => {
     expect(heard).toEqual(["first a", "second a", "second b"]);
   });
 
+  it("tells a listener as often as it was added, and ends each by itself", () => {
+    const emitter = createEmitter();
+    const heard: string[] = [];
+    const listener = ({ id }: { id: string }) => void heard.push(id);
+    const [end, endOther] = [emitter.on("created", listener), emitter.on("created", listener)];
+    emitter.emit("created", { id: "a" });
+    end();
+    end();
+    emitter.emit("created", { id: "b" });
+    endOther();
+    emitter.emit("created", { id: "c" });
+    expect(heard).toEqual(["a", "a", "b"]);
+  });
+
   it("lets no listener change what another is told, or what the application told of a client", () => {
     const emitter = createEmitter();
     const client = { userAgent: "Firefox" };

@@ -1,3 +1,5 @@
+import { namesOf } from "./checks.ts";
+import { warn } from "./warnings.ts";
 import type { Client } from "./record/record.ts";
 
 /** What happened to a session: its public id, never its token. */
@@ -23,8 +25,11 @@ export interface SessionEvents {
   replayed: SessionEvent & { readonly client?: Client | undefined; readonly presentedBy?: Client | undefined };
   /** A request came with the token of a session that is past its absolute timeout. */
   expired: SessionEvent;
-  /** A request's changes were dropped, because the session had ended or its token had been replaced meanwhile. */
-  dropped: SessionEvent & { readonly reason: "ended" | "superseded" };
+  /**
+   * A request's changes were dropped: its session had ended, its token had been replaced meanwhile, or they came after the
+   * response and were not saved.
+   */
+  dropped: SessionEvent & { readonly reason: "ended" | "superseded" | "late" };
   /** Something failed without a request to tell it to: a touch, or the collection of expired sessions. */
   error: { readonly id?: string | undefined; readonly error: unknown };
 }
@@ -36,20 +41,20 @@ export interface Emitter {
   emit<Name extends keyof SessionEvents>(name: Name, event: SessionEvents[Name]): void;
 }
 
-const NAMES: readonly (keyof SessionEvents)[] = [
-  "created",
-  "signedIn",
-  "rotated",
-  "signedOut",
-  "revoked",
-  "replayed",
-  "expired",
-  "dropped",
-  "error",
-];
+const EVENT_NAMES = namesOf<keyof SessionEvents>({
+  created: true,
+  signedIn: true,
+  rotated: true,
+  signedOut: true,
+  revoked: true,
+  replayed: true,
+  expired: true,
+  dropped: true,
+  error: true,
+});
 
 /** A copy that no listener can change, with what the application told of clients in it; errors stay what they are. */
-function frozen<Event extends object>(event: Event): Event {
+function freezeEvent<Event extends object>(event: Event): Event {
   const copy = Object.entries(event).map(([key, value]: [string, unknown]) => {
     const isPlain = typeof value === "object" && value !== null && Object.getPrototypeOf(value) === Object.prototype;
     return [key, isPlain ? Object.freeze({ ...value }) : value] as const;
@@ -58,32 +63,32 @@ function frozen<Event extends object>(event: Event): Event {
 }
 
 export function createEmitter(): Emitter {
-  const listeners = new Map<string, Set<(event: never) => void>>();
+  // Wrapped: a listener may be there twice.
+  const listeners = new Map<string, Set<{ readonly listener: (event: never) => void }>>();
   return {
     on(name, listener) {
-      if (!NAMES.includes(name)) throw new TypeError(`No event is called ${name}; there are ${NAMES.join(", ")}`);
+      if (!EVENT_NAMES.includes(name))
+        throw new TypeError(`No event is called ${name}; there are ${EVENT_NAMES.join(", ")}`);
       if (typeof listener !== "function") throw new TypeError("A listener must be a function");
       const set = listeners.get(name) ?? new Set();
-      listeners.set(name, set.add(listener));
-      return () => void set.delete(listener);
+      const subscription = { listener };
+      listeners.set(name, set.add(subscription));
+      return () => void set.delete(subscription);
     },
     emit(name, given) {
       // Several listeners are given the same.
-      const event = frozen(given);
-      for (const listener of listeners.get(name) ?? []) {
+      const event = freezeEvent(given);
+      for (const { listener } of listeners.get(name) ?? []) {
         // A listener's mistake must not fail the request that it listens to, nor go unheard.
-        const failed = (error: unknown) => {
-          const told = error instanceof Error ? (error.stack ?? error.message) : String(error);
-          process.emitWarning(`A listener of "${name}" failed: ${told}`, {
-            type: "SojournWarning",
-            code: "SOJOURN_LISTENER",
-          });
+        const warnOfFailure = (error: unknown) => {
+          const description = error instanceof Error ? (error.stack ?? error.message) : String(error);
+          warn("SOJOURN_LISTENER", `A listener of "${name}" failed: ${description}`);
         };
         try {
           const done = (listener as (event: unknown) => unknown)(event);
-          if (done instanceof Promise) done.catch(failed);
+          if (done instanceof Promise) done.catch(warnOfFailure);
         } catch (error) {
-          failed(error);
+          warnOfFailure(error);
         }
       }
     },

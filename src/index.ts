@@ -1,9 +1,9 @@
 export { createSessions, type Sessions } from "./sessions.ts";
 export type { ResponseHeaders } from "./request/cache-headers.ts";
-export type { Session, SessionData, SignInOptions } from "./session.ts";
+export type { Session, SignInOptions } from "./session.ts";
 export type { SessionsOptions } from "./options.ts";
 export type { CookieOptions } from "./request/cookie.ts";
-export type { Duration } from "./lifecycle/timeouts.ts";
+export type { Duration } from "./duration.ts";
 export type { Limits } from "./changes/codec.ts";
 export type { SecretKey } from "./record/keyring.ts";
 export type { UserLimit, SessionInfo } from "./users.ts";
@@ -12,3 +12,16 @@ export type { AnyRequest } from "./request/request.ts";
 export type { SessionEvent, SessionEvents, SessionListener } from "./events.ts";
 export { SessionError, type SessionErrorCode } from "./errors.ts";
 export type { SessionStore, SessionUpdate, StoredSession } from "./store.ts";
+
+/**
+ * The data of every session, declared once for the whole program:
+ *
+ * @example
+ * declare module "sojourn" {
+ *   interface SessionData {
+ *     username?: string;
+ *   }
+ * }
+ */
+// oxlint-disable-next-line typescript/no-empty-interface, typescript/no-empty-object-type -- a program adds its members
+export interface SessionData {}

@@ -1,4 +1,4 @@
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { KEYS } from "../test/support/stores.ts";
 import { resolveOptions, type SessionsOptions } from "./options.ts";
 import { memoryStore } from "./stores/memory.ts";
@@ -8,14 +8,24 @@ const settled = (options: object = {}) => resolveOptions({ ...good, ...options }
 const refusal = (options: unknown) => () => resolveOptions(options as SessionsOptions);
 const refusalWith = (options: object) => refusal({ ...good, ...options });
 
-describe("settle", () => {
+describe("resolveOptions", () => {
+  it("reads the time by Date.now as it is at that moment, so that fake timers move it", () => {
+    const { now } = settled();
+    vi.useFakeTimers({ now: 12_345 });
+    try {
+      expect(now()).toBe(12_345);
+    } finally {
+      vi.useRealTimers();
+    }
+  });
+
   it("has the documented defaults", () => {
     const { timeouts, storeTimeout, limits, trustProxy, now, cookie } = settled();
     expect(timeouts).toEqual({ idle: 86_400_000, absolute: 30 * 86_400_000, touchInterval: 300_000 });
-    expect(storeTimeout).toBe(5000);
+    expect(storeTimeout).toBe(2000);
     expect(limits).toEqual({ bytes: 262_144, depth: 32 });
     expect(trustProxy).toBe(false);
-    expect(now).toBe(Date.now);
+    expect(now()).toBeTypeOf("number");
     expect(cookie.baseName).toBe("session");
   });
 
@@ -31,7 +41,7 @@ describe("settle", () => {
       "clock",
     ];
     const { timeouts, limits, storeTimeout } = settled(Object.fromEntries(names.map((name) => [name, undefined])));
-    expect({ timeouts, limits, storeTimeout }).toMatchObject({ limits: { depth: 32 }, storeTimeout: 5000 });
+    expect({ timeouts, limits, storeTimeout }).toMatchObject({ limits: { depth: 32 }, storeTimeout: 2000 });
     expect(timeouts).toEqual(settled().timeouts);
     expect(settled({ limits: { bytes: undefined, depth: 2 } }).limits).toEqual({ bytes: 262_144, depth: 2 });
   });
@@ -68,12 +78,14 @@ describe("settle", () => {
     ["half a level", { limits: { depth: 1.5 } }, /limits\.depth must be a positive/],
     ["limits without end", { limits: { bytes: Infinity } }, /limits\.bytes must be a positive/],
     ["a limit in words", { limits: { bytes: "1mb" } }, /limits\.bytes must be a positive/],
-    ["an unknown option", { maxAge: 1 }, /createSessions has no option maxAge; there are secretKey, store/],
-    ["an unknown option of the cookie", { cookie: { maxAge: 1 } }, /cookie has no option maxAge/],
-    ["httpOnly, which can't be had otherwise", { cookie: { httpOnly: false } }, /cookie has no option httpOnly/],
-    ["an unknown limit", { limits: { size: 1 } }, /limits has no option size/],
-    ["a cookie that is none", { cookie: null }, /cookie needs an object/],
-    ["limits that are none", { limits: 5 }, /limits needs an object/],
+    ["an unknown option", { maxAge: 1 }, /createSessions has no option "maxAge": use any of secretKey, store/],
+    ["an unknown option of the cookie", { cookie: { maxAge: 1 } }, /cookie has no option "maxAge"/],
+    ["httpOnly, which can't be had otherwise", { cookie: { httpOnly: false } }, /cookie has no option "httpOnly"/],
+    ["an unknown limit", { limits: { size: 1 } }, /limits has no option "size"/],
+    ["a limit of a user's sessions that is none", { maxPerUser: null }, /maxPerUser takes an object/],
+    ["an unknown option of it", { maxPerUser: { session: 1 } }, /maxPerUser has no option "session"/],
+    ["a cookie that is none", { cookie: null }, /cookie takes an object/],
+    ["limits that are none", { limits: 5 }, /limits takes an object/],
     ["no store", { store: undefined }, /store is missing.*fileStore/],
     ["null for a store", { store: null }, /store is missing/],
     ["a store's function", { store: memoryStore }, /store is missing/],
@@ -84,7 +96,7 @@ describe("settle", () => {
   });
 
   it("refuses to begin without options", () => {
-    for (const none of [undefined, null, 5]) expect(refusal(none)).toThrow(/createSessions needs an object/);
+    for (const none of [undefined, null, 5]) expect(refusal(none)).toThrow(/createSessions takes an object/);
   });
 
   it("names every method that a store lacks", () => {

@@ -1,8 +1,11 @@
 import type { Limits } from "./changes/codec.ts";
+import { checkClock, checkOptions, checkPositiveInteger } from "./checks.ts";
 import { createCookie, type CookieOptions, type SessionCookie } from "./request/cookie.ts";
-import { ASSURANCE_LEVELS, milliseconds, type Duration, type Timeouts } from "./lifecycle/timeouts.ts";
+import { milliseconds, type Duration } from "./duration.ts";
+import { ASSURANCE_LEVELS, type Timeouts } from "./lifecycle/timeouts.ts";
 import { createKeyring, type Keyring, type SecretKey } from "./record/keyring.ts";
-import { capable, type UserLimit } from "./users.ts";
+import { requireCapability, OPERATIONS } from "./capabilities.ts";
+import type { UserLimit } from "./users.ts";
 import type { Client } from "./record/record.ts";
 import type { AnyRequest } from "./request/request.ts";
 import type { RotationPolicy } from "./lifecycle/rotation.ts";
@@ -67,60 +70,69 @@ export interface Settings {
   readonly now: () => number;
 }
 
-const OPTIONS = [
-  "secretKey",
-  "store",
-  "idleTimeout",
-  "absoluteTimeout",
-  "touchInterval",
-  "timeouts",
-  "rotation",
-  "maxPerUser",
-  "client",
-  "cookie",
-  "trustProxy",
-  "storeTimeout",
-  "limits",
-  "clock",
-];
-const COOKIE_OPTIONS = ["name", "domain", "path", "sameSite", "secure", "partitioned", "persistent"];
-const STORE_METHODS = ["read", "create", "update", "touch", "delete"] as const;
 /** The longest wait that a timer can hold. */
-const MAX_TIMER_MS = 2 ** 31 - 1;
+const LONGEST_TIMER_MS = 2 ** 31 - 1;
 
 /** @throws TypeError naming the option and the remedy. */
 export function resolveOptions(options: SessionsOptions): Settings {
-  known(options, OPTIONS, "createSessions");
+  checkOptions("createSessions", options, {
+    secretKey: true,
+    store: true,
+    idleTimeout: true,
+    absoluteTimeout: true,
+    touchInterval: true,
+    timeouts: true,
+    rotation: true,
+    maxPerUser: true,
+    client: true,
+    cookie: true,
+    trustProxy: true,
+    storeTimeout: true,
+    limits: true,
+    clock: true,
+  });
   const {
     secretKey,
     store,
     cookie = {},
     trustProxy = false,
     limits = {},
-    clock = Date.now,
+    // Not `Date.now` itself: fake timers replace that property later.
+    clock = () => Date.now(),
     client = () => undefined,
   } = options;
-  known(cookie, COOKIE_OPTIONS, "cookie");
-  known(limits, ["bytes", "depth"], "limits");
+  checkOptions("cookie", cookie, {
+    name: true,
+    domain: true,
+    path: true,
+    sameSite: true,
+    secure: true,
+    partitioned: true,
+    persistent: true,
+  });
+  checkOptions("limits", limits, { bytes: true, depth: true });
+  const { bytes = 262_144, depth = 32 } = limits;
+  checkPositiveInteger("limits.bytes", bytes);
+  checkPositiveInteger("limits.depth", depth);
+  checkClock("clock", clock);
 
   const timeouts = resolveTimeouts(options);
-  const settledCookie = createCookie(cookie, timeouts.absolute);
-  const keyring = createKeyring(secretKey, settledCookie.baseName);
+  const sessionCookie = createCookie(cookie, timeouts.absolute);
+  const keyring = createKeyring(secretKey, sessionCookie.baseName);
 
   if (typeof store !== "object" || store === null) {
     throw new TypeError(
       'store is missing; give one, such as fileStore() of "sojourn/file" or memoryStore() of "sojourn/memory"',
     );
   }
-  const missing = STORE_METHODS.filter((method) => typeof store[method] !== "function");
+  const missing = OPERATIONS.filter((method) => typeof store[method] !== "function");
   if (missing.length > 0) throw new TypeError(`store lacks ${missing.join(", ")}; see SessionStore for the contract`);
   if (typeof trustProxy !== "boolean") throw new TypeError("trustProxy must be true or false");
-  if (typeof clock !== "function") throw new TypeError("clock must be a function that gives epoch milliseconds");
 
   if (typeof client !== "function") throw new TypeError("client must be a function that tells of a request's client");
 
-  const storeTimeout = milliseconds(options.storeTimeout ?? "5s", "storeTimeout");
-  if (storeTimeout > MAX_TIMER_MS) throw new TypeError("storeTimeout is longer than a timer can wait (24 days)");
+  const storeTimeout = milliseconds(options.storeTimeout ?? "2s", "storeTimeout");
+  if (storeTimeout > LONGEST_TIMER_MS) throw new TypeError("storeTimeout is longer than a timer can wait (24 days)");
 
   return {
     keyring,
@@ -129,10 +141,10 @@ export function resolveOptions(options: SessionsOptions): Settings {
     rotation: resolveRotation(options, timeouts),
     maxPerUser: resolveLimit(options),
     client,
-    cookie: settledCookie,
+    cookie: sessionCookie,
     trustProxy,
     storeTimeout,
-    limits: { bytes: count(limits.bytes ?? 262_144, "limits.bytes"), depth: count(limits.depth ?? 32, "limits.depth") },
+    limits: { bytes, depth },
     now: clock,
   };
 }
@@ -169,7 +181,7 @@ function presetOf({ timeouts, idleTimeout, absoluteTimeout }: SessionsOptions): 
 
 function resolveRotation({ rotation }: SessionsOptions, timeouts: Timeouts): RotationPolicy | undefined {
   if (rotation === undefined) return undefined;
-  known(rotation, ["every", "grace"], "rotation");
+  checkOptions("rotation", rotation, { every: true, grace: true });
   const every = milliseconds(rotation.every, "rotation.every");
   const grace = milliseconds(rotation.grace ?? "30s", "rotation.grace");
   if (grace >= every)
@@ -181,23 +193,12 @@ function resolveRotation({ rotation }: SessionsOptions, timeouts: Timeouts): Rot
 
 function resolveLimit({ maxPerUser, store }: SessionsOptions): UserLimit | undefined {
   if (maxPerUser === undefined) return undefined;
-  const { sessions, whenFull = "evict" } = typeof maxPerUser === "number" ? { sessions: maxPerUser } : maxPerUser;
-  if (typeof maxPerUser === "object") known(maxPerUser, ["sessions", "whenFull"], "maxPerUser");
+  const limit = typeof maxPerUser === "number" ? { sessions: maxPerUser } : maxPerUser;
+  checkOptions("maxPerUser", limit, { sessions: true, whenFull: true });
+  const { sessions, whenFull = "evict" } = limit;
+  checkPositiveInteger("maxPerUser", sessions);
   if (whenFull !== "evict" && whenFull !== "refuse")
     throw new TypeError('maxPerUser.whenFull must be "evict" or "refuse"');
-  capable(store, "idsOfUser", "maxPerUser");
-  return { sessions: count(sessions, "maxPerUser"), whenFull };
-}
-
-function known(options: unknown, names: readonly string[], where: string): void {
-  if (typeof options !== "object" || options === null) throw new TypeError(`${where} needs an object of options`);
-  for (const name of Object.keys(options)) {
-    if (!names.includes(name)) throw new TypeError(`${where} has no option ${name}; there are ${names.join(", ")}`);
-  }
-}
-
-function count(value: unknown, option: string): number {
-  if (!Number.isSafeInteger(value) || (value as number) < 1)
-    throw new TypeError(`${option} must be a positive whole number`);
-  return value as number;
+  requireCapability(store, "idsOfUser", "maxPerUser");
+  return { sessions, whenFull };
 }

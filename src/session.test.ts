@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { START, site } from "../test/support/stores.ts";
+import { begin, START, site, type SiteOptions } from "../test/support/stores.ts";
 import { requestSessionOf } from "./session.ts";
 
 interface Data {
@@ -8,8 +8,8 @@ interface Data {
   cart?: { items: string[] };
 }
 
-async function begun() {
-  const server = site<Data>();
+async function begun(options: SiteOptions = {}) {
+  const server = site<Data>(options);
   const browser = server.browser();
   await browser.visit((session) => {
     session.data.name = "Zoë";
@@ -135,31 +135,77 @@ describe("session.signIn", () => {
 });
 
 describe("session.signOut", () => {
-  it("leaves reading empty and makes writing an error", async () => {
-    const { session, browser } = await begun();
+  it("leaves a new, empty session behind", async () => {
+    const { session } = await begun();
+    const { id } = session;
     session.flash("info", "x");
     session.signOut();
-    expect(session).toMatchObject({ userId: undefined, signedInAt: undefined });
+    expect(session).toMatchObject({ userId: undefined, signedInAt: undefined, isNew: true });
+    expect(session.id).not.toBe(id);
     expect(Object.keys(session.data)).toEqual([]);
     expect(session.data.name).toBeUndefined();
     expect(session.takeFlashes()).toEqual([]);
     expect(session.pop("name", "nobody")).toBe("nobody");
-    const writes: (() => unknown)[] = [
-      () => (session.data.name = "x"),
-      () => delete session.data.name,
-      () => Object.assign(session.data, { n: 1 }),
-      () => Object.defineProperty(session.data, "n", { value: 1 }),
-      () => Object.setPrototypeOf(session.data, {}),
-      () => session.update("n", () => 1),
-      () => session.flash("info", "x"),
-      () => session.signIn("bob"),
-      () => session.signOut(),
-      () => session.rotate(),
-    ];
-    for (const write of writes) expect(write, `with ${String(write)}`).toThrow(TypeError);
-    expect(writes[0]).toThrow(/a new one begins with the next request/);
-    expect(Object.keys((await site<Data>().browser().begin()).session.data)).toEqual([]);
-    expect(await browser.userId()).toBe("alice");
+  });
+
+  it("may be called twice, and by a visitor", async () => {
+    const { session, browser } = await begun();
+    session.signOut();
+    session.signOut();
+    await browser.visit((again) => {
+      again.signOut();
+      again.signOut();
+    });
+    expect(await browser.userId()).toBeUndefined();
+    const visitor = site<Data>().browser();
+    const answer = await visitor.visit((stranger) => stranger.signOut());
+    expect(answer.headers.getSetCookie()).toEqual([]);
+  });
+
+  it("shows a flash that comes after it to the next request, in a new session", async () => {
+    const { browser, events } = await begun();
+    const before = browser.copy();
+    await browser.visit((session) => {
+      session.signOut();
+      session.flash("info", "You have been signed out.");
+    });
+    expect(await before.userId()).toBeUndefined();
+    await browser.visit((session) => {
+      expect(session.userId).toBeUndefined();
+      expect(Object.keys(session.data)).toEqual([]);
+      expect(session.takeFlashes()).toEqual([{ category: "info", message: "You have been signed out." }]);
+    });
+    expect(events.map(({ name }) => name)).toEqual(expect.arrayContaining(["signedOut", "created"]));
+  });
+
+  it("can be followed by another sign-in in the same request, which keeps nothing of before", async () => {
+    const { browser, events } = await begun();
+    const before = browser.copy();
+    await browser.visit((session) => {
+      const { id } = session;
+      session.data.name = "of alice";
+      session.signOut();
+      session.data.n = 7;
+      session.signIn("bob");
+      expect(session.userId).toBe("bob");
+      expect(session.id).not.toBe(id);
+    });
+    expect(await before.userId()).toBeUndefined();
+    await browser.visit((session) => {
+      expect(session.userId).toBe("bob");
+      expect({ ...session.data }).toEqual({ n: 7 });
+    });
+    expect(events.map(({ name }) => name)).toEqual(expect.arrayContaining(["signedOut", "created", "signedIn"]));
+  });
+
+  it("ends the session even where the new one can't be stored, and says so", async () => {
+    const { browser } = await begun({ faults: { create: ["ok", "error"] } });
+    const before = browser.copy();
+    const leaving = await browser.begin();
+    leaving.session.signOut();
+    leaving.session.flash("info", "x");
+    await expect(leaving.end()).rejects.toMatchObject({ code: "ERR_SESSION_STORE" });
+    expect(await before.userId()).toBeUndefined();
   });
 
   it("drops what was changed before it", async () => {
@@ -180,7 +226,7 @@ describe("A session that is not loaded", () => {
     const { browser, sessions, store } = await begun();
     const reads = store.calls.read;
     const request = new Request("https://shop.example/", { headers: { cookie: browser.cookie } });
-    const session = sessions.of(request);
+    const session = begin(sessions, request);
     expect(session.isLoaded).toBe(false);
     for (const act of [
       () => session.data,
@@ -205,7 +251,7 @@ describe("A session that is not loaded", () => {
   it("costs nothing to commit, and tells caches nothing", async () => {
     const { browser, sessions, store } = await begun();
     const total = store.calls.total;
-    const session = sessions.of(new Request("https://shop.example/", { headers: { cookie: browser.cookie } }));
+    const session = begin(sessions, new Request("https://shop.example/", { headers: { cookie: browser.cookie } }));
     const answer = await sessions.commit(session, new Response());
     expect(Array.from(answer.headers)).toEqual([]);
     expect(store.calls.total).toBe(total);

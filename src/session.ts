@@ -1,13 +1,15 @@
+import { checkOptions } from "./checks.ts";
+import type { SessionData } from "./index.ts";
 import type { Dictionary } from "./changes/codec.ts";
 import { commit } from "./lifecycle/commit.ts";
 import { isAnotherUser } from "./lifecycle/plan.ts";
 import { MAX_LIFETIME } from "./request/cookie.ts";
 import { SessionError } from "./errors.ts";
-import { milliseconds, type Duration } from "./lifecycle/timeouts.ts";
+import { milliseconds, type Duration } from "./duration.ts";
 import type { Flash } from "./record/record.ts";
 import { protect } from "./request/shared-handle.ts";
 import type { RequestSession } from "./request/request-session.ts";
-import type { SignIn } from "./request/requested.ts";
+import type { SignIn } from "./request/pending-changes.ts";
 
 /** What may be said of a sign-in. */
 export interface SignInOptions {
@@ -25,9 +27,6 @@ export interface SignInOptions {
   /** Anything worth showing in `sessions.list`, at most 512 bytes: how somebody signed in, or on what device. */
   note?: string | undefined;
 }
-
-/** What a session's data are where nothing more is said of them. */
-export type SessionData = Record<string, unknown>;
 
 /**
  * The session that a handler holds. Everything that is not data is a member beside `data`, so that no key is reserved.
@@ -48,17 +47,24 @@ export interface Session<Data extends object = SessionData> {
   pop<Key extends keyof Data, Fallback>(key: Key, fallback: Fallback): Exclude<Data[Key], undefined> | Fallback;
 
   /**
-   * Changes one key by a function, at once; if another request stores the session first, the function is applied
-   * again to what that one stored. It must be synchronous and depend on nothing but the value. Returning `undefined`
-   * removes the key.
+   * Changes one key by a function, at once. If another request stores the session first, the function is applied again to
+   * the value of that request. It must be synchronous and depend on nothing but the value.
+   *
+   * @example
+   * session.update("visits", (count = 0) => count + 1);
+   *
+   * @throws TypeError for a function that returns `undefined` for a value: `delete session.data.key` removes a key.
    */
   update<Key extends keyof Data>(
     key: Key,
-    apply: (value: Data[Key] | undefined) => Data[Key] | undefined,
-  ): Data[Key] | undefined;
+    apply: (value: Data[Key] | undefined) => Exclude<Data[Key], undefined>,
+  ): Exclude<Data[Key], undefined>;
 
   /** Keeps a message until `flashes()` shows it: in this request or in the next. */
   flash(category: string, message: unknown): void;
+
+  /** Removes every key of the data. */
+  clear(): void;
 
   /** The messages not yet shown, of one category or of all, oldest first; they are gone once this request is stored. */
   takeFlashes(category?: string): Flash[];
@@ -130,28 +136,21 @@ export interface Session<Data extends object = SessionData> {
   readonly isLoaded: boolean;
 }
 
-const SIGNED_OUT =
-  "The session was signed out: nothing can be written to it any more; a new one begins with the next request";
+const INSPECT = Symbol.for("nodejs.util.inspect.custom");
 
-function refuse(): never {
-  throw new TypeError(SIGNED_OUT);
-}
-
-const NO_DATA = new Proxy(Object.freeze(Object.create(null) as Dictionary), {
-  set: refuse,
-  defineProperty: refuse,
-  deleteProperty: refuse,
-});
-
-class SessionHandle implements Session {
+class SessionHandle implements Session<Dictionary> {
   readonly #requestSession: RequestSession;
 
   constructor(requestSession: RequestSession) {
     this.#requestSession = requestSession;
   }
 
+  static isHandle(value: unknown): value is SessionHandle {
+    return typeof value === "object" && value !== null && #requestSession in value;
+  }
+
   static requestSessionOf(session: unknown): RequestSession {
-    if (typeof session === "object" && session !== null && #requestSession in session) return session.#requestSession;
+    if (SessionHandle.isHandle(session)) return session.#requestSession;
     throw new TypeError("This is not a session; pass what sessions.open(request) gave");
   }
 
@@ -161,19 +160,12 @@ class SessionHandle implements Session {
       if (requestSession.loadError !== undefined) throw requestSession.loadError;
       throw new TypeError("The session is not loaded yet: this route is lazy, so await session.load() first");
     }
-    if (!requestSession.accessed) firstAccess(requestSession);
-    return requestSession;
-  }
-
-  get #alive(): RequestSession {
-    const requestSession = this.#seen;
-    if (requestSession.signedOut) refuse();
+    requestSession.access();
     return requestSession;
   }
 
   get data(): Dictionary {
-    const requestSession = this.#seen;
-    return requestSession.signedOut ? NO_DATA : requestSession.journal.data;
+    return this.#seen.changes.journal.data;
   }
 
   pop(key: string, fallback?: unknown): unknown {
@@ -185,21 +177,30 @@ class SessionHandle implements Session {
   }
 
   update(key: string, apply: (value: unknown) => unknown): unknown {
-    return this.#alive.journal.update(key, (value) => {
+    return this.#seen.changes.journal.update(key, (value) => {
       const changed = apply(value);
       if (changed instanceof Promise) throw new TypeError(`update("${key}", …) needs a synchronous function`);
+      if (changed === undefined && value !== undefined) {
+        throw new TypeError(
+          `update("${key}", …): the function returned nothing. Return the new value, also where you changed it in place; to remove the key, delete session.data.${key}`,
+        );
+      }
       return changed;
     });
   }
 
+  clear(): void {
+    const { data } = this;
+    for (const key of Object.keys(data)) delete data[key];
+  }
+
   flash(category: string, message: unknown): void {
     if (typeof category !== "string") throw new TypeError("flash(category, message): the category must be a string");
-    this.#alive.journal.flash({ category, message });
+    this.#seen.changes.journal.flash({ category, message });
   }
 
   takeFlashes(category?: string): Flash[] {
-    const requestSession = this.#seen;
-    return requestSession.signedOut ? [] : requestSession.journal.takeFlashes(category);
+    return this.#seen.changes.journal.takeFlashes(category);
   }
 
   get id(): string {
@@ -207,23 +208,22 @@ class SessionHandle implements Session {
   }
 
   get isNew(): boolean {
-    return this.#seen.loaded === undefined;
+    return this.#seen.visibleRecord === undefined;
   }
 
   get userId(): string | undefined {
-    const { signedOut, requested, loaded } = this.#seen;
-    return signedOut ? undefined : (requested.signIn?.userId ?? loaded?.record.userId);
+    const { changes, visibleRecord } = this.#seen;
+    return changes.requested.signIn?.userId ?? visibleRecord?.userId;
   }
 
   get createdAt(): number {
-    const { loaded, context } = this.#seen;
-    return loaded?.record.createdAt ?? context.now();
+    const { visibleRecord, context } = this.#seen;
+    return visibleRecord?.createdAt ?? context.now();
   }
 
   get signedInAt(): number | undefined {
-    const { signedOut, requested, loaded, context } = this.#seen;
-    if (signedOut) return undefined;
-    return requested.signIn ? context.now() : loaded?.record.signedInAt;
+    const { changes, visibleRecord, context } = this.#seen;
+    return changes.requested.signIn ? context.now() : visibleRecord?.signedInAt;
   }
 
   get expiresAt(): number {
@@ -254,38 +254,42 @@ class SessionHandle implements Session {
     ) {
       throw new TypeError("signIn(userId) takes the user's id, a string of 1 to 512 bytes");
     }
-    const requestSession = this.#withHead("sign in");
+    const requestSession = this.#withCookie("sign in");
     const asked = resolveSignIn(options);
     // Nothing that the user before has left may be seen by the next one.
     const keep = isAnotherUser(requestSession, userId) ? [] : asked.keep;
-    if (keep) requestSession.journal.restrict(keep);
+    if (keep) requestSession.changes.journal.restrict(keep);
     requestSession.signIn({ userId, ...asked, keep });
   }
 
   signOut(): void {
-    this.#withHead("sign out").signOut();
+    const { token, changes } = this.#seen;
+    if (token || changes.requested.signIn) this.#withCookie("sign out");
+    this.#requestSession.signOut();
   }
 
   rotate(): void {
-    this.#withHead("rotate").rotate();
+    this.#withCookie("rotate").changes.request({ rotate: {} });
   }
 
-  #withHead(what: string): RequestSession {
-    const requestSession = this.#alive;
-    if (requestSession.headersSent) {
+  #withCookie(what: string): RequestSession {
+    const requestSession = this.#seen;
+    if (!requestSession.canSetCookie) {
       throw new SessionError(
         "ERR_SESSION_HEADERS_SENT",
-        `Too late to ${what}: the response's head, and the cookie with it, has left`,
+        `Too late to ${what}: the response's headers, and the cookie with them, were sent`,
       );
     }
     return requestSession;
   }
 
-  async save(): Promise<void> {
+  async save(...callback: unknown[]): Promise<void> {
+    refuseCallback("save", callback);
     await commit(this.#seen, "save");
   }
 
-  async reload(): Promise<this> {
+  async reload(...callback: unknown[]): Promise<this> {
+    refuseCallback("reload", callback);
     await this.#seen.reload();
     await commit(this.#requestSession, "save");
     return this;
@@ -303,35 +307,35 @@ class SessionHandle implements Session {
     return "Session";
   }
 
+  /** For `console.log`: never the token. */
+  [INSPECT](_depth: number, options: object, inspect: (value: unknown, options: object) => string): string {
+    const requestSession = this.#requestSession;
+    if (!requestSession.isLoaded) return "Session (not loaded)";
+    const { id, expiresAt, changes, visibleRecord } = requestSession;
+    const { createdAt, signedInAt } = visibleRecord ?? {};
+    const userId = changes.requested.signIn?.userId ?? visibleRecord?.userId;
+    const times = { createdAt, signedInAt, expiresAt };
+    const dates = Object.entries(times).map(([name, at]) => [name, at === undefined ? undefined : new Date(at)]);
+    return `Session ${inspect({ id, userId, data: { ...changes.journal.data }, ...Object.fromEntries(dates) }, options)}`;
+  }
+
   async load(): Promise<this> {
     await this.#requestSession.load();
     return this;
   }
 }
 
-protect(SessionHandle.prototype);
-
-/**
- * The response may now depend on the cookie, which caches learn from its head. Where that was sent without our knowledge
- * (a hijacked reply) the adapter's response says so; once the last byte is out, nothing can get into it any more.
- */
-function firstAccess(requestSession: RequestSession): void {
-  const { response } = requestSession;
-  const isTooLate = requestSession.headersWritten || (!requestSession.headersSent && response?.headersSent === true);
-  if (isTooLate && response?.writableEnded !== true && response?.destroyed !== true) {
-    throw new SessionError(
-      "ERR_SESSION_HEADERS_SENT",
-      "The session was first looked at after the response's headers were sent, so that caches were not told of it: look " +
-        "before the first byte, or give the adapter { personal: true }, or a function of the request, for such routes",
-    );
-  }
-  requestSession.accessed = true;
+/** Other libraries call a function back. */
+function refuseCallback(name: string, args: readonly unknown[]): void {
+  if (args.length > 0) throw new TypeError(`session.${name}() takes no callback: await session.${name}()`);
 }
 
+protect(SessionHandle.prototype, (value) => SessionHandle.isHandle(value));
+
 /** @throws TypeError for what can't be said of a sign-in. */
-function resolveSignIn({ remember, note, keep, ...unknown }: SignInOptions): Omit<SignIn, "userId" | "id"> {
-  const [name] = Object.keys(unknown);
-  if (name !== undefined) throw new TypeError(`signIn has no option ${name}; there are remember, note and keep`);
+function resolveSignIn(options: SignInOptions): Omit<SignIn, "userId" | "id"> {
+  checkOptions("signIn", options, { remember: true, note: true, keep: true });
+  const { remember, note, keep } = options;
   if (keep !== undefined && !(Array.isArray(keep) && keep.every((key) => typeof key === "string"))) {
     throw new TypeError('signIn: keep lists the keys of data that may come along, as in { keep: ["cart"] }');
   }
@@ -340,6 +344,7 @@ function resolveSignIn({ remember, note, keep, ...unknown }: SignInOptions): Omi
   }
   if (remember === undefined) return { note, keep };
   const both = typeof remember === "object" ? remember : { idleTimeout: remember, absoluteTimeout: remember };
+  checkOptions("signIn: remember", both, { idleTimeout: true, absoluteTimeout: true });
   const idle = both.idleTimeout && milliseconds(both.idleTimeout, "remember.idleTimeout");
   const absolute = both.absoluteTimeout && milliseconds(both.absoluteTimeout, "remember.absoluteTimeout");
   if (absolute && absolute > MAX_LIFETIME)

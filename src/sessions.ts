@@ -1,24 +1,18 @@
+import type { Context } from "./context.ts";
+import { checkOptions } from "./checks.ts";
 import { createCollector } from "./cleanup.ts";
-import { commit } from "./lifecycle/commit.ts";
-import {
-  forbidCaching,
-  forbidSharing,
-  markPrivate,
-  varyByCookie,
-  type ResponseHeaders,
-} from "./request/cache-headers.ts";
-import { SessionError } from "./errors.ts";
 import { createEmitter, type SessionEvents, type SessionListener } from "./events.ts";
-import { answered, hasHead, headToBe, refuseUsed } from "./request/fetch-response.ts";
 import { resolveOptions, type SessionsOptions } from "./options.ts";
-import { createLiveHandles } from "./signals.ts";
 import { checkOrigin } from "./request/origin.ts";
-import { list, revoke, revokeAll, revokeEverything, storedUnder, type SessionInfo } from "./users.ts";
-import type { AnyRequest, Closing } from "./request/request.ts";
-import { innermost } from "./request/request.ts";
-import { sessionOf, requestSessionOf, type Session, type SessionData } from "./session.ts";
-import { RequestSession, type Context } from "./request/request-session.ts";
-import { createKeyedQueue } from "./waiting.ts";
+import { RequestSession } from "./request/request-session.ts";
+import { frameworkOf, MOUNT } from "./request/frameworks.ts";
+import { header, innermost, type AnyRequest } from "./request/request.ts";
+import { commitToResponse } from "./request/respond.ts";
+import type { SessionData } from "./index.ts";
+import { sessionOf, requestSessionOf, type Session } from "./session.ts";
+import { createLiveHandles } from "./signals.ts";
+import { list, revoke, revokeAll, revokeEverything, storedIdOf, type SessionInfo } from "./users.ts";
+import { createKeyedQueue } from "./keyed-queue.ts";
 
 /** What `createSessions` makes: the one thing of Sojourn that has a state. */
 export interface Sessions<Data extends object = SessionData> {
@@ -54,8 +48,14 @@ export interface Sessions<Data extends object = SessionData> {
    */
   attach(request: AnyRequest, options?: { origins?: readonly string[] }): Promise<Session<Data>>;
 
-  /** Ends a session by its public id; its next request is anonymous. `true` if it was live. */
-  revoke(id: string): Promise<boolean>;
+  /**
+   * Ends a session by its public id. Its next request is anonymous.
+   *
+   * @param options.userId - ends it only if it is this user's: for an id that came with a request.
+   * @returns whether this call ended a live session.
+   * @throws TypeError for an id or a user id that is no string. SessionError ERR_SESSION_STORE.
+   */
+  revoke(id: string, options?: { userId?: string | undefined }): Promise<boolean>;
 
   /** Ends all sessions of a user, but for the one with the id `except`; says how many. */
   revokeAll(userId: string, options?: { except?: string | undefined }): Promise<number>;
@@ -69,28 +69,12 @@ export interface Sessions<Data extends object = SessionData> {
   /** Ends the collection of expired sessions and closes the store. */
   close(): Promise<void>;
 
-  /** The session of a request without reading it yet: `await session.load()` before use. For adapters and lazy routes. */
-  of(request: AnyRequest): Session<Data>;
-
   /**
-   * For adapters: stores what has changed and writes the cookie and the caches' rules to the head. `undefined`, at once,
-   * where there is nothing to wait for; the head is written then. Once its head is written, a session can't begin or end.
+   * The session of a request, where an adapter or `open` has begun it already: `req.session`, typed by `Data`.
    *
-   * @throws only by the promise: what `session.save()` throws.
+   * @throws TypeError for a request without a session, naming the middleware to mount.
    */
-  conclude(session: Session<Data>, head: ResponseHeaders): Promise<void> | undefined;
-
-  /** For adapters: whose `close` event says that the response is done with. Then nobody is left to hear `session.signal`. */
-  finishesWith(session: Session<Data>, response: Closing): void;
-
-  /**
-   * For adapters: writes to the head of an error's response, which stores nothing: the rules for caches, and the cookie of
-   * what was stored before.
-   */
-  concludeFailure(session: Session<Data>, head: ResponseHeaders): void;
-
-  /** For adapters: the error that a response must end with, if its session was changed after its head without `save()`. */
-  unsaved(session: Session<Data>): SessionError | undefined;
+  of(request: AnyRequest): Session<Data>;
 }
 
 /**
@@ -103,14 +87,19 @@ export function createSessions<Data extends object = SessionData>(options: Sessi
   const settings = resolveOptions(options);
   const emitter = createEmitter();
   const shared = { ...settings, emitter, commits: createKeyedQueue() };
-  const context: Context = { ...shared, live: createLiveHandles(shared), moves: new Map() };
-  const collector = createCollector(context);
+  const collector = createCollector(shared);
+  const context: Context = { ...shared, collector, live: createLiveHandles(shared), moves: new Map() };
   /** Where a request keeps its session: a property is cheaper than an entry in a WeakMap, at every garbage collection. */
   const kept = Symbol("sojourn");
   /** For requests that somebody has frozen. */
   const keptElsewhere = new WeakMap<object, Session<Data>>();
 
-  function of(request: AnyRequest): Session<Data> {
+  function find(request: AnyRequest): Session<Data> | undefined {
+    const keeper = innermost(request) as { [kept]?: Session<Data> };
+    return keeper[kept] ?? keptElsewhere.get(keeper);
+  }
+
+  function begin(request: AnyRequest): Session<Data> {
     const keeper = innermost(request) as { [kept]?: Session<Data> };
     const found = keeper[kept] ?? keptElsewhere.get(keeper);
     if (found) return found;
@@ -120,108 +109,58 @@ export function createSessions<Data extends object = SessionData>(options: Sessi
     return session;
   }
 
-  function conclude(session: Session<Data>, head: ResponseHeaders): Promise<void> | undefined {
-    const requestSession = requestSessionOf(session);
-    if (requestSession.headersSent) {
-      // An event stream, say, has a response all the same.
-      if (requestSession.attached && !requestSession.headersWritten) writeHeaders(requestSession, head);
-      return undefined;
-    }
-    if (requestSession.failed || requestSession.loadError !== undefined || requestSession.isSetAside) {
-      writeFailureHeaders(requestSession, head);
-      return undefined;
-    }
-    const failed = (error: unknown) => {
-      requestSession.failed = true;
-      requestSession.headersSent = false;
-      throw error;
-    };
-    requestSession.dropSetAside();
-    const storing = requestSession.isLoaded && !requestSession.isUntouched ? concluded(requestSession) : undefined;
-    // From here on the cookie is decided.
-    requestSession.headersSent = true;
-    if (!storing) {
-      writeHeaders(requestSession, head);
-      return undefined;
-    }
-    collector.runIfDue();
-    return storing.then(() => writeHeaders(requestSession, head)).catch(failed);
-  }
+  const sessions: Sessions<Data> = {
+    of(request) {
+      const session = find(request);
+      if (!session) throw new TypeError(notMounted(request));
+      return session;
+    },
 
-  /** The responses that a session's cookie is in. */
-  const carriers = new WeakMap<Response, RequestSession>();
-
-  async function commitTo(session: Session<Data>, response: Response): Promise<Response> {
-    const requestSession = requestSessionOf(session);
-    if (!hasHead(response)) {
-      attachTo(requestSession);
-      await commit(requestSession, "save");
-      return response;
-    }
-    refuseUsed(response);
-    const inIt = carriers.get(response) === requestSession ? requestSession.issuedCookie : undefined;
-    if (requestSession.headersWritten && !requestSession.attached) {
-      // Whoever commits once more has a head that has not left.
-      requestSession.headersSent = false;
-      if (inIt === undefined) requestSession.setCookie ??= requestSession.issuedCookie;
-    }
-    const head = headToBe(response);
-    await conclude(session, head);
-    // workerd's WebSocket outlives the response that begins it.
-    const isTakenOver = response.status === 101;
-    if (isTakenOver) attachTo(requestSession);
-    const answer = answered(response, head.writes, {
-      done: isTakenOver ? undefined : requestSession.untilEndOfBody(),
-      replaces: inIt === requestSession.issuedCookie ? undefined : inIt,
-    });
-    carriers.set(answer, requestSession);
-    return answer;
-  }
-
-  return {
-    of,
-
-    async open(request, { passive } = {}) {
-      const session = of(request);
+    async open(request, given = {}) {
+      checkOptions("sessions.open", given, { passive: true });
+      const { passive } = given;
+      if (header(request, "upgrade")?.toLowerCase() === "websocket") throw new TypeError(UPGRADE);
+      const session = begin(request);
       if (passive !== undefined) session.passive = passive;
       return session.load();
     },
 
-    commit: commitTo,
+    commit: async (session, response) => commitToResponse(requestSessionOf(session), response),
 
-    conclude,
-
-    concludeFailure: (session, head) => writeFailureHeaders(requestSessionOf(session), head),
-
-    async attach(request, { origins = [] } = {}) {
+    async attach(request, given = {}) {
+      checkOptions("sessions.attach", given, { origins: true });
+      const { origins = [] } = given;
       checkOrigin(request, origins, context.trustProxy);
-      const session = of(request);
-      attachTo(requestSessionOf(session));
+      const session = begin(request);
+      requestSessionOf(session).attach();
       return session.load();
     },
 
-    async list(userId, { current } = {}) {
-      const sessions = await list(context, userId);
-      const stored = storedUnder(context, current);
-      return sessions.map((info) => ({ ...info, isCurrent: info.id === stored }));
+    async list(userId, given = {}) {
+      checkOptions("sessions.list", given, { current: true });
+      const { current } = given;
+      checkString("sessions.list(userId)", "the id of a user", userId);
+      const all = await list(context, userId);
+      const stored = storedIdOf(context, current);
+      return all.map((info) => ({ ...info, isCurrent: info.id === stored }));
     },
 
-    revoke: (id) => revoke(context, id),
-    revokeAll: (userId, { except } = {}) => revokeAll(context, userId, except),
+    async revoke(id, given = {}) {
+      checkString("sessions.revoke(id)", "the id of a session", id);
+      checkOptions("sessions.revoke", given, { userId: true });
+      const { userId } = given;
+      if ("userId" in given) checkString("sessions.revoke(id, { userId })", "the id of a user", userId);
+      return revoke(context, id, userId);
+    },
+
+    async revokeAll(userId, given = {}) {
+      checkOptions("sessions.revokeAll", given, { except: true });
+      const { except } = given;
+      checkString("sessions.revokeAll(userId)", "the id of a user", userId);
+      return revokeAll(context, userId, except);
+    },
+
     revokeEverything: () => revokeEverything(context),
-
-    finishesWith(session, response) {
-      requestSessionOf(session).response = response;
-    },
-
-    unsaved(session) {
-      const requestSession = requestSessionOf(session);
-      if (!requestSession.headersSent || !requestSession.isChanged) return undefined;
-      return new SessionError(
-        "ERR_SESSION_HEADERS_SENT",
-        "The session was changed after the response's head had left, and not saved: await session.save() after such a change",
-      );
-    },
 
     on: emitter.on,
 
@@ -231,50 +170,38 @@ export function createSessions<Data extends object = SessionData>(options: Sessi
       await context.store.close?.();
     },
   };
+  factories.set(sessions, begin);
+  return sessions;
 }
 
-/** Stores what the visit did, as its response is about to leave. */
-function concluded(requestSession: RequestSession): Promise<void> | undefined {
-  const waiting = requestSession.setCookie;
-  const storing = commit(requestSession, "response");
-  if (waiting === undefined) return storing;
-  return Promise.resolve(storing).then(() =>
-    requestSession.setCookie === waiting ? requestSession.recallCookie() : undefined,
-  );
+function checkString(call: string, what: string, value: unknown): void {
+  if (typeof value === "string" && value !== "") return;
+  throw new TypeError(`${call} takes ${what}, a string that is not empty, not ${String(value)}`);
 }
+
+const UPGRADE =
+  "sessions.open: this request asks for a WebSocket, whose answer can't set the cookie: use sessions.attach(request), which checks Origin";
+
+const factories = new WeakMap<object, (request: AnyRequest) => unknown>();
 
 /**
- * Tells caches to leave the response of a failure alone. What was stored before the failure has its cookie: without it the
- * client would be signed out.
+ * The function by which an adapter begins the session of each request.
+ *
+ * @param adapter - the adapter's call, for the error's message.
+ * @throws TypeError for anything but what `createSessions` made.
  */
-function writeFailureHeaders(requestSession: RequestSession, head: ResponseHeaders): void {
-  requestSession.accessed = requestSession.headersSent = requestSession.headersWritten = true;
-  forbidCaching(head);
-  const cookie = requestSession.setCookie ?? requestSession.issuedCookie;
-  requestSession.setCookie = undefined;
-  if (cookie === undefined) return;
-  requestSession.issuedCookie = cookie;
-  head.append("Set-Cookie", cookie);
+export function sessionFactory<Data extends object>(
+  sessions: Sessions<Data>,
+  adapter: string,
+): (request: AnyRequest) => Session<Data> {
+  const factory = factories.get(sessions);
+  if (factory) return factory as (request: AnyRequest) => Session<Data>;
+  throw new TypeError(`${adapter}: the first argument must be what createSessions() of "sojourn" made`);
 }
 
-/** There is no response, or none whose head could set a cookie. If there is one, it is personal. */
-function attachTo(requestSession: RequestSession): void {
-  requestSession.attached = requestSession.headersSent = requestSession.accessed = true;
-}
-
-/** Tells the client its cookie, and caches what they may do with the response. */
-function writeHeaders(requestSession: RequestSession, head: ResponseHeaders): void {
-  const { setCookie } = requestSession;
-  requestSession.headersWritten = true;
-  if (!requestSession.accessed && setCookie === undefined) return;
-  varyByCookie(head);
-  if (setCookie === undefined) {
-    // What is not read yet may turn out to be somebody's when the head is long gone.
-    if (requestSession.personal || !requestSession.isLoaded) markPrivate(head);
-    return;
-  }
-  requestSession.setCookie = undefined;
-  requestSession.issuedCookie = setCookie;
-  head.append("Set-Cookie", setCookie);
-  forbidSharing(head);
+function notMounted(request: AnyRequest): string {
+  return (
+    `This request has no session: ${MOUNT[frameworkOf(request)]}. ` +
+    "Without an adapter, call await sessions.open(request) before, and sessions.commit(session, response) after"
+  );
 }

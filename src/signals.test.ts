@@ -1,6 +1,7 @@
 import { EventEmitter } from "node:events";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { gated, KEYS, site } from "../test/support/stores.ts";
+import { claimResponse } from "./adapters/adapter.ts";
 import type { SessionsOptions } from "./options.ts";
 import { createSessions } from "./sessions.ts";
 import type { StoreListener } from "./store.ts";
@@ -256,7 +257,7 @@ describe("session.signal", () => {
     const request = upgrade();
     const session = await shop.sessions.open(request);
     const response = new EventEmitter();
-    shop.sessions.finishesWith(session, response);
+    claimResponse(session, response);
     const { signal } = session;
     response.emit("close");
     await shop.sessions.revoke(session.id);

@@ -1,12 +1,13 @@
 import { setMaxListeners } from "node:events";
 import { SessionError } from "./errors.ts";
 import { loadLatest } from "./record/load.ts";
-import type { Context } from "./request/request-session.ts";
-import { forEach, Deadline } from "./waiting.ts";
+import type { Context } from "./context.ts";
+import { forEach } from "./concurrency.ts";
+import { Deadline } from "./deadline.ts";
 
 /** How often sessions are looked at while nothing would be heard of their end, and how often in any case. */
 const POLL_MS = 1000;
-const LOOK_MS = 30_000;
+const CHECK_MS = 30_000;
 const RETRY_MS = 5000;
 
 /** One watcher's hold on a session. */
@@ -42,13 +43,13 @@ interface Watch {
  * once more when it is back. Expiry, and whatever went unheard, is found by looking: at the beginning, at the end as it was
  * known, and now and then.
  */
-export function createLiveHandles(context: Omit<Context, "live" | "moves">): LiveHandles {
+export function createLiveHandles(context: Omit<Context, "live" | "moves" | "collector">): LiveHandles {
   const { store, emitter, now } = context;
   const watches = new Map<string, Watch>();
   let unsubscribe: (() => void) | undefined;
-  let isHearing = false;
+  let isSubscribed = false;
   let round: NodeJS.Timeout | undefined;
-  let isLooking = false;
+  let isChecking = false;
   let isDue = false;
 
   for (const name of ["signedOut", "revoked", "replayed"] as const) emitter.on(name, ({ id }) => end(id, name));
@@ -60,13 +61,13 @@ export function createLiveHandles(context: Omit<Context, "live" | "moves">): Liv
 
   function recheck(id: string): void {
     const watch = watches.get(id);
-    if (watch) void look(id, watch).catch(() => {});
+    if (watch) void checkSession(id, watch).catch(() => {});
   }
 
   function end(id: string, why: string): void {
     const watch = watches.get(id);
     if (!watch) return;
-    forget(id, watch);
+    removeWatch(id, watch);
     for (const controller of watch.controllers.keys()) abort(controller, why);
   }
 
@@ -74,55 +75,55 @@ export function createLiveHandles(context: Omit<Context, "live" | "moves">): Liv
     controller.abort(new DOMException(`The session has ended: ${why}`, "AbortError"));
   }
 
-  function forget(id: string, watch: Watch): void {
+  function removeWatch(id: string, watch: Watch): void {
     clearTimeout(watch.timer);
     watches.delete(id);
     if (watches.size > 0) return;
     unsubscribe?.();
     unsubscribe = undefined;
-    isHearing = false;
+    isSubscribed = false;
     clearTimeout(round);
     round = undefined;
   }
 
   /** Looks at all, a few at a time: whoever has asked for it meanwhile is owed another round. */
-  async function lookAtAll(): Promise<void> {
+  async function checkAll(): Promise<void> {
     isDue = true;
-    if (isLooking) return;
-    isLooking = true;
+    if (isChecking) return;
+    isChecking = true;
     let isAnswering = true;
     while (isDue) {
       isDue = false;
-      isAnswering = await forEach([...watches], ([id, watch]) => look(id, watch)).then(
+      isAnswering = await forEach([...watches], ([id, watch]) => checkSession(id, watch)).then(
         () => true,
         () => false,
       );
     }
-    isLooking = false;
-    if (!isAnswering) lookAgain(RETRY_MS);
-    else if (!isHearing) lookAgain(POLL_MS);
+    isChecking = false;
+    if (!isAnswering) scheduleRound(RETRY_MS);
+    else if (!isSubscribed) scheduleRound(POLL_MS);
   }
 
-  function lookAgain(ms: number): void {
+  function scheduleRound(ms: number): void {
     clearTimeout(round);
-    if (watches.size > 0) round = setTimeout(() => void lookAtAll(), ms).unref();
+    if (watches.size > 0) round = setTimeout(() => void checkAll(), ms).unref();
   }
 
-  function hear(is: boolean): void {
-    isHearing = is;
+  function setSubscribed(is: boolean): void {
+    isSubscribed = is;
     clearTimeout(round);
     round = undefined;
-    if (watches.size > 0) void lookAtAll();
+    if (watches.size > 0) void checkAll();
   }
 
-  function wait(id: string, watch: Watch, ms: number): void {
+  function scheduleCheck(id: string, watch: Watch, ms: number): void {
     clearTimeout(watch.timer);
-    const bounded = Math.max(1, Math.min(ms, LOOK_MS));
-    watch.timer = setTimeout(() => void look(id, watch).catch(() => {}), bounded).unref();
+    const bounded = Math.max(1, Math.min(ms, CHECK_MS));
+    watch.timer = setTimeout(() => void checkSession(id, watch).catch(() => {}), bounded).unref();
   }
 
   /** @throws SessionError ERR_SESSION_STORE, once that is reported. */
-  async function look(id: string, watch: Watch): Promise<void> {
+  async function checkSession(id: string, watch: Watch): Promise<void> {
     if (watches.get(id) !== watch) return;
     try {
       const loaded = await loadLatest(context, id, new Deadline(context.storeTimeout));
@@ -136,24 +137,24 @@ export function createLiveHandles(context: Omit<Context, "live" | "moves">): Liv
         watch.controllers.delete(controller);
         abort(controller, "signed in elsewhere");
       }
-      if (watch.controllers.size === 0) forget(id, watch);
-      else wait(id, watch, loaded.expiresAt - now());
+      if (watch.controllers.size === 0) removeWatch(id, watch);
+      else scheduleCheck(id, watch, loaded.expiresAt - now());
     } catch (error) {
       emitter.emit("error", { id, error });
-      if (watches.get(id) === watch) wait(id, watch, RETRY_MS);
+      if (watches.get(id) === watch) scheduleCheck(id, watch, RETRY_MS);
       // A record that can't be opened says nothing of the others.
       if (error instanceof SessionError && error.code === "ERR_SESSION_STORE") throw error;
     }
   }
 
   function add(id: string, controller: AbortController, epoch: () => number | undefined) {
-    unsubscribe ??= store.subscribe?.({ ended: (ended) => end(ended, "revoked"), listening: hear });
+    unsubscribe ??= store.subscribe?.({ ended: (ended) => end(ended, "revoked"), listening: setSubscribed });
     let watch = watches.get(id);
     if (!watch) watches.set(id, (watch = { controllers: new Map(), timer: undefined }));
     watch.controllers.set(controller, epoch);
     // It may have ended between being read and being watched.
-    wait(id, watch, 0);
-    if (!isHearing && !round && !isLooking) lookAgain(POLL_MS);
+    scheduleCheck(id, watch, 0);
+    if (!isSubscribed && !round && !isChecking) scheduleRound(POLL_MS);
     return { id, watch };
   }
 
@@ -161,18 +162,19 @@ export function createLiveHandles(context: Omit<Context, "live" | "moves">): Liv
     watch(id, epoch) {
       const controller = new AbortController();
       setMaxListeners(0, controller.signal);
-      let held = add(id, controller, epoch);
+      let current = add(id, controller, epoch);
       const release = () => {
-        held.watch.controllers.delete(controller);
-        if (held.watch.controllers.size === 0 && watches.get(held.id) === held.watch) forget(held.id, held.watch);
+        current.watch.controllers.delete(controller);
+        if (current.watch.controllers.size === 0 && watches.get(current.id) === current.watch)
+          removeWatch(current.id, current.watch);
       };
       return {
         signal: controller.signal,
         release,
         moveTo(next) {
-          if (!held.watch.controllers.has(controller)) return;
+          if (!current.watch.controllers.has(controller)) return;
           release();
-          held = add(next, controller, epoch);
+          current = add(next, controller, epoch);
         },
       };
     },
@@ -180,7 +182,7 @@ export function createLiveHandles(context: Omit<Context, "live" | "moves">): Liv
     recheck,
 
     close() {
-      for (const [id, watch] of watches) forget(id, watch);
+      for (const [id, watch] of watches) removeWatch(id, watch);
     },
   };
 }

@@ -80,8 +80,9 @@ export interface SessionStore {
 
   /**
    * Capability: tells, soon and in every process that shares the store, of each live session that `delete` has ended.
-   * Gives the function that ends the listening, which is idempotent. What happens while a connection is down goes
-   * unheard, which is told: listeners must not rely on hearing alone.
+   * Each call is a subscription of its own, also with a listener that is subscribed already; the function that it gives
+   * ends that subscription alone, and is idempotent. What happens while a connection is down goes unheard, which is told:
+   * listeners must not rely on hearing alone.
    */
   subscribe?(listener: StoreListener): () => void;
 

@@ -1,5 +1,5 @@
 import { describe, expect, it, vi } from "vitest";
-import { KEYS, gated, site, START, type Site } from "../test/support/stores.ts";
+import { begin, KEYS, gated, site, START, type Site } from "../test/support/stores.ts";
 import { createSessions } from "./sessions.ts";
 import { memoryStore } from "./stores/memory.ts";
 
@@ -391,8 +391,8 @@ describe("signIn's options", () => {
   });
 
   it("refuses what it does not know", () => {
-    const { session } = { session: site().sessions.of(new Request("http://x/")) };
-    expect(() => session.signIn("ada", { forever: true } as never)).toThrow("no option forever");
+    const { session } = { session: begin(site().sessions, new Request("http://x/")) };
+    expect(() => session.signIn("ada", { forever: true } as never)).toThrow('no option "forever"');
     expect(() => session.signIn("ada", { remember: "500d" })).toThrow("400 days");
     expect(() => session.signIn("ada", { note: "x".repeat(600) })).toThrow("512 bytes");
   });

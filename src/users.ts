@@ -2,10 +2,11 @@ import { SessionError } from "./errors.ts";
 import { endIfUnchanged } from "./lifecycle/end.ts";
 import { lastSeenAt } from "./lifecycle/timeouts.ts";
 import { loadedRecord, type Client, type LoadedRecord } from "./record/record.ts";
-import type { SessionStore, StoredSession } from "./store.ts";
-import { readLatest } from "./stores/shared/capabilities.ts";
-import type { Context } from "./request/request-session.ts";
-import { forEach, Deadline } from "./waiting.ts";
+import type { StoredSession } from "./store.ts";
+import { requireCapability, readLatest } from "./capabilities.ts";
+import type { Context } from "./context.ts";
+import { forEach } from "./concurrency.ts";
+import { Deadline } from "./deadline.ts";
 
 /** One of a user's sessions, as `sessions.list` shows it. */
 export interface SessionInfo {
@@ -32,17 +33,6 @@ export interface UserLimit {
   readonly whenFull: "evict" | "refuse";
 }
 
-/** @throws TypeError naming what the store can't do. */
-export function capable<Name extends "idsOfUser" | "all">(
-  store: SessionStore,
-  name: Name,
-  what: string,
-): NonNullable<SessionStore[Name]> {
-  const method = store[name];
-  if (!method) throw new TypeError(`${what} needs a store with ${name}(); this one has none`);
-  return method.bind(store) as NonNullable<SessionStore[Name]>;
-}
-
 /** A session of a user as it was read. */
 interface LiveSession {
   readonly id: string;
@@ -51,7 +41,7 @@ interface LiveSession {
 
 /** Where a user is signed in, the latest sign-in first. */
 export async function list(context: Context, userId: string): Promise<SessionInfo[]> {
-  return (await liveSessionsOf(context, userId)).map(({ id, loaded }) => infoOf(context, id, loaded));
+  return (await liveSessionsOf(context, userId)).map(({ id, loaded }) => describeSession(context, id, loaded));
 }
 
 /**
@@ -59,12 +49,12 @@ export async function list(context: Context, userId: string): Promise<SessionInf
  * `deadline` that bounds the whole, each question to the store has a `storeTimeout` of its own: a user may have many.
  */
 async function liveSessionsOf(context: Context, userId: string, deadline?: Deadline): Promise<LiveSession[]> {
-  const idsOfUser = capable(context.store, "idsOfUser", "listing a user's sessions");
+  const idsOfUser = requireCapability(context.store, "idsOfUser", "listing a user's sessions");
   const run: Deadline["run"] = (what, question) => (deadline ?? new Deadline(context.storeTimeout)).run(what, question);
   const found: LiveSession[] = [];
   await forEach(await run("list", () => idsOfUser(userId)), async (id) => {
     const stored = await run("read", () => readLatest(context.store, id));
-    const loaded = stored && readable(context, id, stored);
+    const loaded = stored && decodeIfReadable(context, id, stored);
     // The index may name a session that has just ended, or changed hands.
     if (loaded && loaded.record.userId === userId) found.push({ id, loaded });
   });
@@ -74,7 +64,7 @@ async function liveSessionsOf(context: Context, userId: string, deadline?: Deadl
 const signedInAt = ({ loaded }: LiveSession): number => loaded.record.signedInAt!;
 
 /** One record that can't be opened must not hide the others, nor keep its user from signing in. */
-function readable(context: Context, id: string, stored: StoredSession): LoadedRecord | undefined {
+function decodeIfReadable(context: Context, id: string, stored: StoredSession): LoadedRecord | undefined {
   try {
     return loadedRecord(context, id, stored);
   } catch (error) {
@@ -83,7 +73,7 @@ function readable(context: Context, id: string, stored: StoredSession): LoadedRe
   }
 }
 
-function infoOf(context: Context, id: string, { record, expiresAt }: LoadedRecord): SessionInfo {
+function describeSession(context: Context, id: string, { record, expiresAt }: LoadedRecord): SessionInfo {
   const { userId, createdAt, note, client } = record;
   return {
     id,
@@ -98,9 +88,9 @@ function infoOf(context: Context, id: string, { record, expiresAt }: LoadedRecor
   };
 }
 
-/** Ends one session. `true` if it was live and this call ended it. */
-export function revoke(context: Context, id: string): Promise<boolean> {
-  return end(context, id, () => true);
+/** Ends one session, if it is this user's. `true` if it was live and this call ended it. */
+export function revoke(context: Context, id: string, userId: string | undefined): Promise<boolean> {
+  return end(context, id, (its) => userId === undefined || its === userId);
 }
 
 /**
@@ -116,7 +106,7 @@ async function end(
   for (;;) {
     const stored = await deadline.run("read", () => readLatest(context.store, id));
     if (!stored) return false;
-    const loaded = readable(context, id, stored);
+    const loaded = decodeIfReadable(context, id, stored);
     const { userId, ended } = loaded?.record ?? { userId: stored.userId };
     if (ended) {
       if (!isMeant(ended.userId) || (ended.movedTo !== undefined && ended.userId === undefined)) return false;
@@ -140,10 +130,10 @@ async function end(
  * ended when it returns: the index names each from before it is visible until after it has ended.
  */
 export async function revokeAll(context: Context, userId: string, except: string | undefined): Promise<number> {
-  const idsOfUser = capable(context.store, "idsOfUser", "revoking a user's sessions");
+  const idsOfUser = requireCapability(context.store, "idsOfUser", "revoking a user's sessions");
   const ids = await new Deadline(context.storeTimeout).run("list", () => idsOfUser(userId));
-  const spared = [except, storedUnder(context, except)];
-  return revokeThese(
+  const spared = [except, storedIdOf(context, except)];
+  return revokeEach(
     ids.filter((id) => !spared.includes(id)),
     // Not even where whoever can write to the store has put another's session under this user.
     (id) => end(context, id, (its) => its === userId),
@@ -151,12 +141,12 @@ export async function revokeAll(context: Context, userId: string, except: string
 }
 
 /** The id under which a session is stored whose new one was given to a request that has signed in and not ended yet. */
-export function storedUnder(context: Context, id: string | undefined): string | undefined {
+export function storedIdOf(context: Context, id: string | undefined): string | undefined {
   return id === undefined ? undefined : (context.moves.get(id) ?? id);
 }
 
 /** Ends what can be ended, and only then fails for what can't. */
-async function revokeThese(
+async function revokeEach(
   ids: Iterable<string> | AsyncIterable<string>,
   revokeOne: (id: string) => Promise<boolean>,
 ): Promise<number> {
@@ -169,12 +159,12 @@ async function revokeThese(
 
 /** Ends every session in the store, and says how many. */
 export async function revokeEverything(context: Context): Promise<number> {
-  const all = capable(context.store, "all", "revoking everything");
+  const all = requireCapability(context.store, "all", "revoking everything");
   let ended = 0;
   // A session that is renewed during the walk may be passed over: walk until one finds nothing.
   for (let before = -1; before < ended;) {
     before = ended;
-    ended += await revokeThese(all(), (id) => revoke(context, id));
+    ended += await revokeEach(all(), (id) => revoke(context, id, undefined));
   }
   return ended;
 }
@@ -214,10 +204,10 @@ export async function withinLimit(
     const before = await counted();
     const latest = before[0] ? signedInAt(before[0]) : 0;
     if (limit.whenFull === "refuse") {
-      if (before.length >= limit.sessions) throw full(limit);
+      if (before.length >= limit.sessions) throw createLimitError(limit);
       await signingIn.store(latest);
       const isAdmitted = (await outranks(context, await counted(), id, limit, deadline)) && (await signingIn.admit());
-      if (!isAdmitted) throw full(limit);
+      if (!isAdmitted) throw createLimitError(limit);
     } else {
       await signingIn.store(latest);
       await evict(context, userId, limit, await counted(), deadline);
@@ -226,7 +216,7 @@ export async function withinLimit(
     // The former session goes on after all, by a token that somebody else has been given: it counts.
     const all = await liveSessionsOf(context, userId, deadline);
     if (limit.whenFull === "evict") await evict(context, userId, limit, all, deadline);
-    else if (all.length > limit.sessions) throw full(limit);
+    else if (all.length > limit.sessions) throw createLimitError(limit);
   });
 }
 
@@ -264,6 +254,6 @@ async function outranks(
   return true;
 }
 
-function full(limit: UserLimit): SessionError {
+function createLimitError(limit: UserLimit): SessionError {
   return new SessionError("ERR_SESSION_LIMIT", `This user has ${limit.sessions} sessions already; one must end first`);
 }

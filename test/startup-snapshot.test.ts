@@ -16,7 +16,7 @@ it("processes started from one startup snapshot of Node make different secrets, 
   try {
     const main = `freshBytes(16);
       require("node:v8").startupSnapshot.setDeserializeMainFunction(() => console.log(freshBytes(16).toString("hex")));`;
-    writeFileSync(join(folder, "main.cjs"), asScript("record/random.js") + main);
+    writeFileSync(join(folder, "main.cjs"), asScript("random.js") + main);
     run("--snapshot-blob", "blob", "--build-snapshot", "main.cjs");
     const made = Array.from({ length: 3 }, () => run("--snapshot-blob", "blob").trim());
     for (const secret of made) expect(secret).toMatch(/^[0-9a-f]{32}$/);

@@ -1,7 +1,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { Socket } from "node:net";
 import { SessionError, type Session, type Sessions } from "sojourn";
-import { sojourn } from "sojourn/node";
+import { withSession } from "sojourn/node";
 import { WebSocketServer, type WebSocket } from "ws";
 
 export interface Data {
@@ -14,7 +14,7 @@ export interface Data {
  * `POST /login?name=ada` signs in, `POST /logout` signs out, `POST /elsewhere` ends all other sessions of the user.
  */
 export function createLiveServer(sessions: Sessions<Data>): Server {
-  const server = createServer(sojourn(sessions, (req, res, session) => answer(sessions, req, res, session)));
+  const server = createServer(withSession(sessions, (req, res, session) => answer(sessions, req, res, session)));
   const sockets = new WebSocketServer({ noServer: true });
 
   server.on("upgrade", (req: IncomingMessage, socket: Socket, head: Buffer) => {

@@ -389,9 +389,7 @@ describe("createApp", () => {
     ["ERR_SESSION_DECODE", 500, "Something went wrong"],
   ] as const)("answers %s with its status, %i", async (code, status, text) => {
     const { app, sessions } = setUp();
-    sessions.of = () => {
-      throw new SessionError(code, "as planned");
-    };
+    sessions.commit = () => Promise.reject(new SessionError(code, "as planned"));
     const response = await app.request("/");
     expect(response.status).toBe(status);
     expect(response.headers.get("cache-control")).toBe("no-store");
@@ -400,9 +398,7 @@ describe("createApp", () => {
 
   it("shows none of a mistake in the program", async () => {
     const { app, sessions } = setUp();
-    sessions.of = () => {
-      throw new TypeError("the inside of the program");
-    };
+    sessions.commit = () => Promise.reject(new TypeError("the inside of the program"));
     const response = await app.request("/");
     expect(response.status).toBe(500);
     expect(await response.text()).not.toContain("the inside of the program");

@@ -2,7 +2,7 @@ import { type Context, Hono, type MiddlewareHandler } from "hono";
 import { bodyLimit } from "hono/body-limit";
 import { secureHeaders } from "hono/secure-headers";
 import { SessionError, type Sessions, type SessionStore } from "sojourn";
-import { sojourn } from "sojourn/hono";
+import { sessionMiddleware } from "sojourn/hono";
 import { homePage, loginPage, noticePage, STYLE_SOURCE, type Notice } from "./page.ts";
 
 /** What the application keeps in a session. */
@@ -46,7 +46,7 @@ export function createApp({ sessions, store }: AppOptions) {
   );
   app.use(sameSite);
 
-  const pages = app.use(sojourn(sessions));
+  const pages = app.use(sessionMiddleware(sessions));
 
   pages.get("/", async (c) => {
     const { session } = c.var;
@@ -100,10 +100,13 @@ export function createApp({ sessions, store }: AppOptions) {
   return app;
 }
 
-const NOTICES = { 403: "foreign", 409: "conflict", 500: "fault", 503: "outage" } as const satisfies Record<
-  number,
-  Notice
->;
+const NOTICES = {
+  403: "foreign",
+  409: "conflict",
+  500: "fault",
+  413: "tooLarge",
+  503: "outage",
+} as const satisfies Record<number, Notice>;
 
 /**
  * Refuses what another site makes a browser send: forms, and the link that logs out. What says nothing of where it comes

@@ -221,7 +221,7 @@ export function loginPage({ signedInAs, typed, problem }: LoginForm): Html {
   );
 }
 
-export type Notice = "conflict" | "fault" | "foreign" | "notFound" | "outage";
+export type Notice = "conflict" | "fault" | "foreign" | "notFound" | "outage" | "tooLarge";
 
 const NOTICES: Readonly<Record<Notice, readonly [title: string, text: string, remedy: Html]>> = {
   notFound: [
@@ -244,6 +244,11 @@ const NOTICES: Readonly<Record<Notice, readonly [title: string, text: string, re
     "Nothing was lost, and nobody was logged out: where sessions are kept does not answer. Please try again in a moment.",
     // The address of this very page.
     html`<a class="button" href="">Try again</a>`,
+  ],
+  tooLarge: [
+    "That was too much",
+    "What you sent is too large to be kept, so nothing was done.",
+    html`<a class="button" href="/">To the first page</a>`,
   ],
   fault: [
     "Something went wrong",

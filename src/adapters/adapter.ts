@@ -1,65 +1,118 @@
+import { concludeResponse, finishResponse, writeFailureHeaders } from "../request/respond.ts";
+import type { ResponseHeaders } from "../request/cache-headers.ts";
 import type { Closing } from "../request/request.ts";
 import { requestSessionOf, type Session } from "../session.ts";
+import { checkOptions, type OptionNames } from "../checks.ts";
 
-/** What every adapter takes. Of adapters that are mounted within another, for some routes, each one's options hold there. */
+export { sessionFactory } from "../sessions.ts";
+export type { Closing, ResponseHeaders };
+
+/** The options of every adapter. Of adapters that are mounted within another, for some routes, each one's options hold there. */
 export interface AdapterOptions<Request> {
   /**
    * Routes that do not pay for reading the session: `true` for all, or a function that says so of a request. Their
    * handlers call `await session.load()` before they use it. Default: the session is read before every handler, where
    * the request carries a token.
    */
-  lazy?: boolean | ((request: Request) => boolean);
-  /** Requests that are no sign of life, such as polling: they read their session without extending it. Default: none. */
-  passive?: (request: Request) => boolean;
+  lazy?: boolean | ((request: Request) => boolean) | undefined;
+  /** Requests that do not extend their session, such as polling. Default: none. */
+  passive?: ((request: Request) => boolean) | undefined;
   /**
-   * Routes that may look at the session for the first time when the response is under way (streamed rendering): `true` for
+   * Routes that may use the session for the first time when the response is under way (streamed rendering): `true` for
    * all, or a function that says so of a request. Caches are told from the start that their pages depend on it. Default:
-   * none, and such a look throws.
+   * none, and such a use throws.
    */
-  personal?: boolean | ((request: Request) => boolean);
+  personal?: boolean | ((request: Request) => boolean) | undefined;
 }
 
-/** Prepares the session of a request; the promise of its being read, where it has to be. */
-export type Begin<Request> = (session: Session, request: Request) => Promise<unknown> | undefined;
+/** Applies an adapter's options to a request's session, and reads it. `undefined` where there is nothing to wait for. */
+export type Prepare<Request> = (session: Session, request: Request) => Promise<unknown> | undefined;
 
-/** @throws TypeError for an option that no adapter knows. */
-export function resolveAdapterOptions<Request>(options: AdapterOptions<Request>, ...more: string[]): Begin<Request> {
-  const known = ["lazy", "passive", "personal", ...more];
-  for (const name of Object.keys(options)) {
-    if (!known.includes(name)) throw new TypeError(`sojourn has no option ${name}; there is ${known.join(", ")}`);
-  }
+/** The names of the options of every adapter. An adapter adds its own. */
+export const ADAPTER_OPTIONS: OptionNames<AdapterOptions<never>> = { lazy: true, passive: true, personal: true };
+
+/**
+ * Checks an adapter's options.
+ *
+ * @param adapter - the adapter's name, for messages.
+ * @param names - the options that it has: `{ ...ADAPTER_OPTIONS, onError: true }`
+ * @throws TypeError for an option that the adapter does not have.
+ */
+export function resolveAdapterOptions<Request, Options extends AdapterOptions<Request>>(
+  adapter: string,
+  options: Options,
+  names: OptionNames<NoInfer<Options>>,
+): Prepare<Request> {
+  checkOptions(adapter, options, names);
   const { lazy = false, passive, personal = false } = options;
-  const holds = (option: boolean | ((request: Request) => boolean), request: Request) =>
+  const isTrueFor = (option: boolean | ((request: Request) => boolean), request: Request) =>
     typeof option === "function" ? option(request) : option;
 
   return (session, request) => {
     if (passive) session.passive = passive(request);
-    if (holds(personal, request)) requestSessionOf(session).accessed = true;
-    if (session.isLoaded || holds(lazy, request)) return undefined;
+    if (isTrueFor(personal, request)) requestSessionOf(session).markAccessed();
+    if (session.isLoaded || isTrueFor(lazy, request)) return undefined;
     return session.load();
   };
 }
 
-/** Whether this adapter is the outermost of a request's, and so in charge of its response. */
-export function claim(session: Session): boolean {
+/**
+ * Makes the outermost adapter of a request responsible for its response.
+ *
+ * @param response - its `close` event says that the response is done; `session.signal` is released then.
+ * @returns `false` for an adapter that is mounted within another: that one concludes the response.
+ */
+export function claimResponse<Data extends object>(session: Session<Data>, response?: Closing): boolean {
   const requestSession = requestSessionOf(session);
-  if (requestSession.claimed) return false;
-  requestSession.claimed = true;
-  return true;
+  const isOutermost = requestSession.claim();
+  if (isOutermost && response) requestSession.response = response;
+  return isOutermost;
 }
 
 /**
- * What tells of a response's end, where a server of fetch handlers passes it beside the request: @hono/node-server has
- * the response of node:http, Deno a promise.
+ * Stores the session's changes and writes the cookie and the rules for caches to the response's headers. Call it when the
+ * headers are about to leave. `undefined`, at once, where nothing has to be stored; the headers are written then.
+ *
+ * @throws only by the promise: the errors of `session.save()`. Answer with {@link failSession} then.
  */
-export function responseBehind(beside: unknown): Closing | undefined {
-  const { outgoing, completed } = (beside ?? {}) as { outgoing?: Partial<Closing>; completed?: unknown };
+export function concludeSession<Data extends object>(
+  session: Session<Data>,
+  headers: ResponseHeaders,
+): Promise<void> | undefined {
+  return concludeResponse(requestSessionOf(session), headers);
+}
+
+/** Writes the headers of an error's response: nobody may store it, and the cookie of an earlier commit goes with it. */
+export function failSession<Data extends object>(session: Session<Data>, headers: ResponseHeaders): void {
+  writeFailureHeaders(requestSessionOf(session), headers);
+}
+
+/**
+ * Stores the changes that were made after the headers. Call it before the last byte of a streamed response.
+ *
+ * @throws only by the promise. The response must not look complete then.
+ */
+export function finishSession<Data extends object>(session: Session<Data>): Promise<void> | undefined {
+  return finishResponse(requestSessionOf(session));
+}
+
+/** The response was not given: nobody listens to `session.signal` any more. */
+export function releaseSession<Data extends object>(session: Session<Data>): void {
+  requestSessionOf(session).releaseSignal();
+}
+
+/**
+ * Finds the object that tells of a response's end, where a server of fetch handlers passes it beside the request:
+ * @hono/node-server has the response of node:http, Deno a promise.
+ */
+export function findResponse(serverArgument: unknown): Closing | undefined {
+  const { outgoing, completed } = (serverArgument ?? {}) as { outgoing?: Partial<Closing>; completed?: unknown };
   if (typeof outgoing?.once === "function") return outgoing as Closing;
   if (!(completed instanceof Promise)) return undefined;
   return { once: (_event, listener) => void completed.then(listener, listener) };
 }
 
-/** What tells of a response that could not be given, and must not get into the error's. */
-export function tellsOfResponse(header: string): boolean {
+/** Whether a header describes a response that could not be given. It must not get into the error's response. */
+export function describesResponse(header: string): boolean {
   return /^(content-.*|etag|expires|last-modified|link|location|refresh|set-cookie)$/.test(header);
 }

@@ -1,43 +1,54 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
-import type { Session } from "../session.ts";
+import { expectFramework } from "../request/frameworks.ts";
 import type { Sessions } from "../sessions.ts";
-import { tie, tieFailure } from "./node-response/tie.ts";
-import { claim, resolveAdapterOptions, type AdapterOptions } from "./adapter.ts";
-
-declare global {
-  // oxlint-disable-next-line typescript/no-namespace -- the place that Express gives for this
-  namespace Express {
-    interface Request {
-      /** The session; `sessions.of(req)` is the same one, typed by its data. */
-      session: Session;
-    }
-  }
-}
+import {
+  ADAPTER_OPTIONS,
+  claimResponse,
+  resolveAdapterOptions,
+  sessionFactory,
+  type AdapterOptions,
+} from "./adapter.ts";
+import { storeBeforeHeaders, setFailureHeaders } from "./node-response/store-before-headers.ts";
 
 type Next = (error?: unknown) => void;
 
 /**
- * Middleware for Express 5 and 4, and whatever else calls `(req, res, next)`: `app.use(sojourn(sessions))`, and
- * `req.session` is the session. It is stored before the first byte of the response leaves; what could not be read or
- * stored goes to `next(error)`.
+ * Middleware for Express 5 and 4, and for other frameworks that call `(req, res, next)`. `req.session` is the session. It
+ * is stored before the first byte of the response leaves. Errors of reading and storing go to `next(error)`.
+ *
+ * `import "sojourn/express/types"` declares `req.session` for TypeScript.
+ *
+ * @example
+ * app.use(sessionMiddleware(sessions));
+ * app.get("/", (req, res) => res.send(`Hello ${req.session.data.username ?? "stranger"}`));
+ *
+ * @throws TypeError for anything but what `createSessions` made, and in another framework.
  */
-export function sojourn<Data extends object, Request extends IncomingMessage = IncomingMessage>(
+export function sessionMiddleware<Data extends object, Request extends IncomingMessage = IncomingMessage>(
   sessions: Sessions<Data>,
   options: AdapterOptions<Request> = {},
 ): (req: Request, res: ServerResponse, next: Next) => void {
-  const begin = resolveAdapterOptions(options);
+  const beginSession = sessionFactory(sessions, "sessionMiddleware");
+  const prepare = resolveAdapterOptions<Request, AdapterOptions<Request>>(
+    "sessionMiddleware",
+    options,
+    ADAPTER_OPTIONS,
+  );
   return (req, res, next) => {
-    const session = sessions.of(req);
+    if (typeof next !== "function" || typeof res?.setHeader !== "function") {
+      expectFramework("express", "sessionMiddleware", req);
+    }
+    const session = beginSession(req);
     (req as { session?: unknown }).session = session;
-    const isOutermost = claim(session);
-    const go = () => {
-      if (isOutermost) tie(sessions, session, res, next);
+    const isOutermost = claimResponse(session, res);
+    const proceed = () => {
+      if (isOutermost) storeBeforeHeaders(session, res, next);
       next();
     };
-    const reading = begin(session, req);
-    if (!reading) return go();
-    reading.then(go, (error: unknown) => {
-      tieFailure(sessions, session, res);
+    const reading = prepare(session, req);
+    if (!reading) return proceed();
+    reading.then(proceed, (error: unknown) => {
+      setFailureHeaders(session, res);
       next(error);
     });
   };

@@ -3,8 +3,18 @@ import type { ResponseHeaders } from "../request/cache-headers.ts";
 import { refuseUsed } from "../request/fetch-response.ts";
 import type { Session } from "../session.ts";
 import type { Sessions } from "../sessions.ts";
-import { claim, resolveAdapterOptions, tellsOfResponse, type AdapterOptions } from "./adapter.ts";
-import { cutWhereDestroyed } from "./node-response/cut.ts";
+import { expectFramework } from "../request/frameworks.ts";
+import {
+  ADAPTER_OPTIONS,
+  claimResponse,
+  concludeSession,
+  describesResponse,
+  resolveAdapterOptions,
+  sessionFactory,
+  type AdapterOptions,
+} from "./adapter.ts";
+import { finishBeforeEnd } from "./node-response/finish.ts";
+import { abortOnDestroy } from "./node-response/abort.ts";
 
 declare module "fastify" {
   interface FastifyRequest {
@@ -14,35 +24,47 @@ declare module "fastify" {
 }
 
 /**
- * A plugin for Fastify 5: `app.register(sojourn(sessions))`, and `request.session` is the session in every route of the
- * instance that it was registered on. It is stored in the `onSend` hook, before the head leaves; what could not be read
- * or stored goes to the error handler. A reply that was hijacked has no `onSend`: call `session.save()` there.
+ * A plugin for Fastify 5. `request.session` is the session in every route of the instance that it was registered on. It is
+ * stored in the `onSend` hook, before the headers leave. Errors of reading and storing go to the error handler. A hijacked
+ * reply has no `onSend`: call `session.save()` there.
+ *
+ * @example
+ * app.register(sessionPlugin(sessions));
+ * app.get("/", async (request) => `Hello ${request.session.data.username ?? "stranger"}`);
+ *
+ * @throws TypeError for anything but what `createSessions` made, and in another framework.
  */
-export function sojourn<Data extends object>(
+export function sessionPlugin<Data extends object>(
   sessions: Sessions<Data>,
   options: AdapterOptions<FastifyRequest> = {},
 ): FastifyPluginCallback {
-  const begin = resolveAdapterOptions(options);
+  const beginSession = sessionFactory(sessions, "sessionPlugin");
+  const prepare = resolveAdapterOptions<FastifyRequest, AdapterOptions<FastifyRequest>>(
+    "sessionPlugin",
+    options,
+    ADAPTER_OPTIONS,
+  );
   const plugin: FastifyPluginCallback = (app, _options, done) => {
-    // An instance has what those around it have.
-    const instance = app as { [registered]?: unknown };
-    const isOutermost = instance[registered] === undefined;
-    if (isOutermost ? app.hasRequestDecorator("session") : instance[registered] !== sessions) {
+    expectFramework("fastify", "sessionPlugin", app);
+    // An instance has the properties of those around it.
+    const instance = app as { [REGISTERED]?: unknown };
+    const isOutermost = instance[REGISTERED] === undefined;
+    if (isOutermost ? app.hasRequestDecorator("session") : instance[REGISTERED] !== sessions) {
       done(new TypeError("request.session is taken already; register the plugin of one createSessions on an instance"));
       return;
     }
-    instance[registered] = sessions;
+    instance[REGISTERED] = sessions;
     app.addHook("onRequest", (request, reply, next) => {
-      const session = sessions.of(request);
-      if (claim(session)) sessions.finishesWith(session, reply.raw);
-      const reading = begin(session, request);
+      const session = beginSession(request);
+      claimResponse(session, reply.raw);
+      const reading = prepare(session, request);
       if (!reading) return next();
       reading.then(() => next(), next);
     });
-    if (isOutermost) decorate(app, sessions);
+    if (isOutermost) decorate(app, beginSession);
     done();
   };
-  // What fastify-plugin does: the hooks belong to the instance that registers, not to a child of it.
+  // As fastify-plugin does it: the hooks belong to the instance that registers, not to a child of it.
   return Object.assign(plugin, {
     [Symbol.for("skip-override")]: true,
     [Symbol.for("fastify.display-name")]: "sojourn",
@@ -51,35 +73,45 @@ export function sojourn<Data extends object>(
 }
 
 /** The sessions that an instance's requests have. */
-const registered = Symbol("sojourn.registered");
+const REGISTERED = Symbol("sojourn.registered");
 
-function decorate<Data extends object>(app: FastifyInstance, sessions: Sessions<Data>): void {
+function decorate<Data extends object>(
+  app: FastifyInstance,
+  beginSession: (request: FastifyRequest) => Session<Data>,
+): void {
   app.decorateRequest("session", {
     getter(this: FastifyRequest) {
-      return sessions.of(this) as unknown as Session;
+      return beginSession(this) as unknown as Session;
     },
     setter() {
       throw new TypeError("request.session can't be replaced; data belong into request.session.data");
     },
   });
   app.addHook("onSend", (request, reply, payload, next) => {
-    cutWhereDestroyed(reply.raw);
+    abortOnDestroy(reply.raw);
     let body = payload;
     try {
-      if (isResponse(payload)) body = unpacked(reply, payload);
+      if (isResponse(payload)) body = unpackResponse(reply, payload);
     } catch (error) {
       return next(error as Error);
     }
-    const stored = sessions.conclude(sessions.of(request), headOf(reply));
+    const session = beginSession(request);
+    if (isStream(body)) finishBeforeEnd(session, reply.raw);
+    const stored = concludeSession(session, headersOf(reply));
     if (!stored) return next(null, body);
     stored.then(
       () => next(null, body),
       (error: Error) => {
-        for (const name of Object.keys(reply.getHeaders())) if (tellsOfResponse(name)) reply.removeHeader(name);
+        for (const name of Object.keys(reply.getHeaders())) if (describesResponse(name)) reply.removeHeader(name);
         next(error);
       },
     );
   });
+}
+
+/** A payload whose program runs on while it is sent. */
+function isStream(payload: unknown): boolean {
+  return typeof payload === "object" && payload !== null && !(payload instanceof Uint8Array);
 }
 
 function isResponse(payload: unknown): payload is Response {
@@ -87,14 +119,14 @@ function isResponse(payload: unknown): payload is Response {
 }
 
 /** As Fastify does it after all hooks, which would put the application's Cache-Control and Vary over ours. */
-function unpacked(reply: FastifyReply, response: Response): unknown {
+function unpackResponse(reply: FastifyReply, response: Response): unknown {
   refuseUsed(response);
   void reply.code(response.status);
   for (const [name, value] of response.headers) void reply.header(name, value);
   return response.body;
 }
 
-function headOf(reply: FastifyReply): ResponseHeaders {
+function headersOf(reply: FastifyReply): ResponseHeaders {
   return {
     get: (name) => reply.getHeader(name)?.toString(),
     keys: () => Object.keys(reply.getHeaders()),

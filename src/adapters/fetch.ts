@@ -1,10 +1,20 @@
 import { SessionError } from "../errors.ts";
 import { answered, hasHead, headToBe } from "../request/fetch-response.ts";
-import { requestSessionOf, type Session } from "../session.ts";
+import type { Session } from "../session.ts";
 import type { Sessions } from "../sessions.ts";
-import { claim, responseBehind, resolveAdapterOptions, type AdapterOptions } from "./adapter.ts";
+import {
+  ADAPTER_OPTIONS,
+  claimResponse,
+  failSession,
+  releaseSession,
+  resolveAdapterOptions,
+  findResponse,
+  sessionFactory,
+  type AdapterOptions,
+} from "./adapter.ts";
+import { logSessionError } from "./log.ts";
 
-/** A handler of any server that speaks Request and Response; what the server passes beside the request follows. */
+/** A handler of any server that speaks Request and Response. Further arguments of the server follow the session. */
 export type SessionHandler<Data extends object, Rest extends unknown[]> = (
   request: Request,
   session: Session<Data>,
@@ -12,38 +22,55 @@ export type SessionHandler<Data extends object, Rest extends unknown[]> = (
 ) => Response | Promise<Response>;
 
 export interface FetchOptions extends AdapterOptions<Request> {
-  /** Makes the response for a session that could not be read or stored. Default: plain text with the error's status. */
-  onError?: (error: SessionError, request: Request) => Response | Promise<Response>;
+  /**
+   * Makes the response for a session that could not be read or stored. Default: plain text with the error's status, and
+   * the error on the console.
+   */
+  onError?: ((error: SessionError, request: Request) => Response | Promise<Response>) | undefined;
 }
 
 /**
- * A fetch handler around one that is given a session as well. The session is read before it and stored after it, before
- * its response is handed on. Errors of the handler's own are passed on as they are.
+ * A fetch handler around one that is given a session as well. The session is read before the handler, and stored before
+ * its response is returned. The handler's own errors are passed on.
+ *
+ * @example
+ * export default {
+ *   fetch: withSession(sessions, (request, session) => new Response(`Hello ${session.data.username ?? "stranger"}`)),
+ * };
+ *
+ * @throws TypeError for anything but what `createSessions` made.
  */
-export function sojourn<Data extends object, Rest extends unknown[] = []>(
+export function withSession<Data extends object, Rest extends unknown[] = []>(
   sessions: Sessions<Data>,
   handler: SessionHandler<Data, Rest>,
   options: FetchOptions = {},
 ): (request: Request, ...rest: Rest) => Promise<Response> {
-  const begin = resolveAdapterOptions(options, "onError");
-  const { onError = (error: SessionError) => error.getResponse() } = options;
+  const beginSession = sessionFactory(sessions, "withSession");
+  const prepare = resolveAdapterOptions<Request, FetchOptions>("withSession", options, {
+    ...ADAPTER_OPTIONS,
+    onError: true,
+  });
+  const { onError = respondWithError } = options;
   return async (request, ...rest) => {
-    const session = sessions.of(request);
-    const isOutermost = claim(session);
-    const behind = responseBehind(rest[0]);
-    if (isOutermost && behind) sessions.finishesWith(session, behind);
+    const session = beginSession(request);
+    const isOutermost = claimResponse(session, findResponse(rest[0]));
     try {
-      await begin(session, request);
+      await prepare(session, request);
       const response = await handler(request, session, ...rest);
       return isOutermost ? await sessions.commit(session, response) : response;
     } catch (error) {
-      requestSessionOf(session).letGo();
+      releaseSession(session);
       if (!(error instanceof SessionError)) throw error;
       const response = await onError(error, request);
       if (!isOutermost || !hasHead(response)) return response;
-      const head = headToBe(response);
-      sessions.concludeFailure(session, head);
-      return answered(response, head.writes);
+      const headers = headToBe(response);
+      failSession(session, headers);
+      return answered(response, headers.writes);
     }
   };
+}
+
+function respondWithError(error: SessionError): Response {
+  logSessionError(error);
+  return error.getResponse();
 }

@@ -1,9 +1,19 @@
 import type { Context, MiddlewareHandler } from "hono";
 import type { ResponseHeaders } from "../request/cache-headers.ts";
-import { standsFor } from "../request/request.ts";
+import { expectFramework } from "../request/frameworks.ts";
+import { linkReplacement } from "../request/request.ts";
 import type { Session } from "../session.ts";
 import type { Sessions } from "../sessions.ts";
-import { claim, responseBehind, resolveAdapterOptions, tellsOfResponse, type AdapterOptions } from "./adapter.ts";
+import {
+  ADAPTER_OPTIONS,
+  claimResponse,
+  describesResponse,
+  failSession,
+  resolveAdapterOptions,
+  findResponse,
+  sessionFactory,
+  type AdapterOptions,
+} from "./adapter.ts";
 
 /** What the middleware adds to a context: `c.var.session`, typed by the sessions that it was given. */
 export interface SessionVariables<Data extends object> {
@@ -11,27 +21,35 @@ export interface SessionVariables<Data extends object> {
 }
 
 /**
- * Middleware for Hono 4: `app.use(sojourn(sessions))`, and `c.var.session` is the session. What could not be read or
- * stored goes to `app.onError`.
+ * Middleware for Hono 4. `c.var.session` is the session. It is stored before the response is returned. Errors of reading and
+ * storing go to `app.onError`.
+ *
+ * @example
+ * const app = new Hono().use(sessionMiddleware(sessions));
+ * app.get("/", (c) => c.text(`Hello ${c.var.session.data.username ?? "stranger"}`));
+ *
+ * @throws TypeError for anything but what `createSessions` made, and in another framework.
  */
-export function sojourn<Data extends object>(
+export function sessionMiddleware<Data extends object>(
   sessions: Sessions<Data>,
   options: AdapterOptions<Context> = {},
 ): MiddlewareHandler<SessionVariables<Data>> {
-  const begin = resolveAdapterOptions(options);
+  const beginSession = sessionFactory(sessions, "sessionMiddleware");
+  const prepare = resolveAdapterOptions<Context, AdapterOptions<Context>>(
+    "sessionMiddleware",
+    options,
+    ADAPTER_OPTIONS,
+  );
   return async (c, next) => {
-    const session = sessions.of(c.req.raw);
-    const isOutermost = claim(session);
+    if (typeof c.set !== "function" || !c.req?.raw) expectFramework("hono", "sessionMiddleware", c);
+    const session = beginSession(c.req.raw);
+    const isOutermost = claimResponse(session, findResponse(c.env));
     c.set("session", session);
-    if (isOutermost) {
-      followReplacements(c);
-      const behind = responseBehind(c.env);
-      if (behind) sessions.finishesWith(session, behind);
-    }
+    if (isOutermost) followReplacements(c);
     try {
-      await begin(session, c);
+      await prepare(session, c);
     } catch (error) {
-      sessions.concludeFailure(session, headOf(c));
+      failSession(session, headersOf(c));
       throw error;
     }
     await next();
@@ -40,8 +58,8 @@ export function sojourn<Data extends object>(
     try {
       response = await sessions.commit(session, c.res);
     } catch (error) {
-      discard(c);
-      sessions.concludeFailure(session, headOf(c));
+      resetResponse(c);
+      failSession(session, headersOf(c));
       throw error;
     }
     if (response === c.res) return;
@@ -62,22 +80,22 @@ function followReplacements(c: Context): void {
     enumerable: true,
     get: () => current,
     set(replacement: Request) {
-      standsFor(replacement, first);
+      linkReplacement(replacement, first);
       current = replacement;
     },
   });
 }
 
 /** Makes way for the error's response, and leaves it what middleware before has set (CORS, the request's id). */
-function discard(c: Context): void {
+function resetResponse(c: Context): void {
   // Hono would carry them over.
-  const names = [...c.res.headers.keys()].filter(tellsOfResponse);
+  const names = [...c.res.headers.keys()].filter(describesResponse);
   c.res = undefined;
   c.finalized = false;
   for (const name of names) c.header(name, undefined);
 }
 
-function headOf(c: Context): ResponseHeaders {
+function headersOf(c: Context): ResponseHeaders {
   const { headers } = c.res;
   return {
     get: (name) => headers.get(name),

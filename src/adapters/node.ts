@@ -2,40 +2,59 @@ import { STATUS_CODES, type IncomingMessage, type RequestListener, type ServerRe
 import { SessionError } from "../errors.ts";
 import type { Session } from "../session.ts";
 import type { Sessions } from "../sessions.ts";
-import { tie, tieFailure } from "./node-response/tie.ts";
-import { claim, resolveAdapterOptions, type AdapterOptions } from "./adapter.ts";
-import { cut } from "./node-response/cut.ts";
+import {
+  ADAPTER_OPTIONS,
+  claimResponse,
+  resolveAdapterOptions,
+  sessionFactory,
+  type AdapterOptions,
+} from "./adapter.ts";
+import { logSessionError } from "./log.ts";
+import { abortResponse } from "./node-response/abort.ts";
+import { storeBeforeHeaders, setFailureHeaders } from "./node-response/store-before-headers.ts";
 
 export interface NodeOptions extends AdapterOptions<IncomingMessage> {
   /**
    * Answers a request whose session could not be read or stored, or whose handler threw. Default: plain text with the
-   * error's status, or 500 and the error on the console; a response that has begun is cut off.
+   * error's status, or 500, and the error on the console. A response that has begun is cut off.
    */
-  onError?: (error: unknown, req: IncomingMessage, res: ServerResponse) => void;
+  onError?: ((error: unknown, req: IncomingMessage, res: ServerResponse) => void) | undefined;
 }
 
 /**
  * A listener for `http.createServer` around a handler that is given the session as well. The session is read before
  * the handler and stored before the first byte of its response leaves.
+ *
+ * @example
+ * createServer(withSession(sessions, (req, res, session) => {
+ *   session.data.visits = (session.data.visits ?? 0) + 1;
+ *   res.end(`Visit ${session.data.visits}`);
+ * }));
+ *
+ * @throws TypeError for anything but what `createSessions` made.
  */
-export function sojourn<Data extends object>(
+export function withSession<Data extends object>(
   sessions: Sessions<Data>,
   handler: (req: IncomingMessage, res: ServerResponse, session: Session<Data>) => unknown,
   options: NodeOptions = {},
 ): RequestListener {
-  const begin = resolveAdapterOptions(options, "onError");
-  const { onError = answer } = options;
+  const beginSession = sessionFactory(sessions, "withSession");
+  const prepare = resolveAdapterOptions<IncomingMessage, NodeOptions>("withSession", options, {
+    ...ADAPTER_OPTIONS,
+    onError: true,
+  });
+  const { onError = respondWithError } = options;
 
   async function serve(req: IncomingMessage, res: ServerResponse): Promise<void> {
-    const session = sessions.of(req);
-    const isOutermost = claim(session);
+    const session = beginSession(req);
+    const isOutermost = claimResponse(session, res);
     try {
-      await begin(session, req);
+      await prepare(session, req);
     } catch (error) {
-      tieFailure(sessions, session, res);
+      setFailureHeaders(session, res);
       throw error;
     }
-    if (isOutermost) tie(sessions, session, res, (error) => onError(error, req, res));
+    if (isOutermost) storeBeforeHeaders(session, res, (error) => onError(error, req, res));
     await handler(req, res, session);
   }
 
@@ -44,10 +63,10 @@ export function sojourn<Data extends object>(
   };
 }
 
-function answer(error: unknown, _req: IncomingMessage, res: ServerResponse): void {
-  if (!(error instanceof SessionError)) console.error(error);
+function respondWithError(error: unknown, _req: IncomingMessage, res: ServerResponse): void {
+  logSessionError(error);
   if (res.headersSent) {
-    cut(res);
+    abortResponse(res);
     return;
   }
   const status = error instanceof SessionError ? error.status : 500;

@@ -1,4 +1,4 @@
-import { undecodable } from "../record/keyring.ts";
+import { createDecodeError, SessionError } from "../errors.ts";
 
 /**
  * How data is written: JSON, and where a value is not JSON's, an object with a single key that begins with `$`:
@@ -22,8 +22,8 @@ export type Dictionary = Record<string, unknown>;
 /**
  * The text of a dictionary.
  *
- * @throws TypeError naming the path of a value that can't be kept: a function, a symbol, a class instance, a cycle,
- * or one nested deeper or larger than the limits.
+ * @throws TypeError naming the path of a value that can't be kept: a function, a symbol, a class instance, a cycle.
+ * SessionError ERR_SESSION_TOO_LARGE for data larger or deeper than the limits: a user's input may have caused it.
  */
 export function encode(data: Dictionary, limits: Limits): string {
   const text = encodeValue(data, "session.data", limits);
@@ -48,7 +48,7 @@ export function encodeValue(value: unknown, name: string, limits: Limits): strin
 export function decode(text: string): Dictionary {
   const data = decodeValue(text);
   if (typeof data !== "object" || data === null || kindOf(data) !== "object")
-    throw undecodable("its data are no dictionary");
+    throw createDecodeError("its data are no dictionary");
   return Object.setPrototypeOf(data, null) as Dictionary;
 }
 
@@ -57,17 +57,18 @@ export function decodeValue(text: string): unknown {
     const value: unknown = JSON.parse(text);
     return text.includes('{"$') ? revived(value) : value;
   } catch (cause) {
-    throw undecodable("its data are malformed", cause);
+    throw createDecodeError("its data are malformed", cause);
   }
 }
 
-function tooLarge(data: Dictionary, limits: Limits): TypeError {
+function tooLarge(data: Dictionary, limits: Limits): SessionError {
   let [largest, most] = ["", -1];
   for (const [key, value] of Object.entries(data)) {
     const size = Buffer.byteLength(encodeValue(value, key, limits));
     if (size > most) [largest, most] = [key, size];
   }
-  return new TypeError(
+  return new SessionError(
+    "ERR_SESSION_TOO_LARGE",
     `session.data is larger than limits.bytes (${limits.bytes}); the largest part is ${pathOf("session.data", [largest])} with ${most} bytes`,
   );
 }
@@ -164,7 +165,7 @@ interface Walk {
 }
 
 /** The error for a value that scan has refused: it goes the same way again and keeps the path. */
-function explained(value: unknown, walk: Walk): TypeError | undefined {
+function explained(value: unknown, walk: Walk): TypeError | SessionError | undefined {
   if (typeof value === "function" || typeof value === "symbol") return refused(`a ${typeof value}`, walk);
   if (typeof value !== "object" || value === null) return undefined;
   const kind = kindOf(value);
@@ -177,7 +178,10 @@ function explained(value: unknown, walk: Walk): TypeError | undefined {
     return refused(carrying(value, Object.keys(value)[0]!), walk);
   if (kind === "leaf") return undefined;
   if (walk.ancestors.includes(value)) return refused("a cycle", walk);
-  if (walk.ancestors.length > walk.depth) return refused(`nested deeper than limits.depth (${walk.depth})`, walk);
+  if (walk.ancestors.length > walk.depth) {
+    const path = pathOf(walk.name, walk.path);
+    return new SessionError("ERR_SESSION_TOO_LARGE", `${path} is nested deeper than limits.depth (${walk.depth})`);
+  }
   if (Object.getOwnPropertySymbols(value).length > 0) return refused("an object with a symbol for a key", walk);
   if (kind === "array") {
     if (isMostlyEmpty(value as unknown[])) return refused("an array with more holes than elements", walk);

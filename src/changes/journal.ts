@@ -1,5 +1,6 @@
 import { BOUNDLESS, decode, decodeValue, encode, encodeValue, type Dictionary, type Limits } from "./codec.ts";
-import { randomPart } from "../record/token.ts";
+import { SessionError } from "../errors.ts";
+import { randomPart } from "../random.ts";
 import type { Flash, StoredFlash } from "../record/record.ts";
 
 type Updater = (value: unknown) => unknown;
@@ -91,7 +92,8 @@ export class Journal {
     const message = decodeValue(encodeValue(flash.message, "the flash message", this.#limits));
     const flashes = [...this.#flashes, { ...flash, message, key: randomPart() }].slice(-MAX_FLASHES);
     if (Buffer.byteLength(encodeValue(flashes, "flashes", BOUNDLESS)) > this.#limits.bytes) {
-      throw new TypeError(
+      throw new SessionError(
+        "ERR_SESSION_TOO_LARGE",
         `The flashes are larger than limits.bytes (${this.#limits.bytes}); show some or make them shorter`,
       );
     }

@@ -182,9 +182,10 @@ describe("Sign-out always wins", () => {
       const held = gate.hold(operation, when);
       const writing = writer.end();
       await held.arrived;
+      const { id } = leaving.session;
       leaving.session.signOut();
-      // Another process's sign-out: it does not wait for this one's lane.
-      await gate.delete(leaving.session.id);
+      // Another process's sign-out: it does not wait for this process's commits.
+      await gate.delete(id);
       held.letGo();
       await writing;
       expect(await thief.userId(), `with ${moment}`).toBeUndefined();

@@ -1,24 +1,26 @@
-import { begin, move } from "./begin.ts";
+import { createSession, moveSession } from "./new-session.ts";
 import { endIfUnchanged, putBack } from "./end.ts";
 import { SessionError } from "../errors.ts";
 import { extendedEnd } from "./timeouts.ts";
 import { issuedAt, needsCookie, planOf, stepIn } from "./plan.ts";
-import { only, replay, type Content, type Snapshot } from "../changes/journal.ts";
+import { only, replay, type Content, type Journal, type Snapshot } from "../changes/journal.ts";
 import { retry, type Plan } from "./decisions.ts";
 import { loadLatest } from "../record/load.ts";
 import { storedSession, type LoadedRecord, type SessionRecord } from "../record/record.ts";
-import { untilDone } from "./retries.ts";
+import { retryUntilDone } from "./retries.ts";
 import { afterStep, type Rotation, type Step } from "./rotation.ts";
-import { hashSecret, nextEpoch, randomPart, tokenFields, type Token } from "../record/token.ts";
-import type { Context, RequestSession } from "../request/request-session.ts";
-import type { Requested } from "../request/requested.ts";
-import { Deadline } from "../waiting.ts";
+import { hashSecret, nextEpoch, tokenFields, type Token } from "../record/token.ts";
+import { randomPart } from "../random.ts";
+import type { Context } from "../context.ts";
+import type { Requested } from "../request/pending-changes.ts";
+import type { RequestSession } from "../request/request-session.ts";
+import { Deadline } from "../deadline.ts";
 
-/** What a commit is for: a call of `save()`, or a response whose head follows, and takes a cookie that is only renewed. */
+/** The reason for a commit: a call of `save()`, or a response whose headers follow and can carry a renewed cookie. */
 type Occasion = "save" | "response";
 
 /**
- * Stores what the visit did with its session. `undefined`, at once, where there is nothing to store.
+ * Stores the changes of a request. `undefined`, at once, where there is nothing to store.
  *
  * @throws only by the promise. TypeError for a value that can't be kept.
  * SessionError ERR_SESSION_STORE, ERR_SESSION_CONFLICT, ERR_SESSION_SUPERSEDED, ERR_SESSION_HEADERS_SENT
@@ -26,92 +28,92 @@ type Occasion = "save" | "response";
 export function commit(
   requestSession: RequestSession,
   occasion: Occasion,
-  hasHead = !requestSession.headersSent,
+  canSetCookie = requestSession.canSetCookie,
 ): Promise<void> | undefined {
   if (requestSession.committing) {
-    const again = () => commit(requestSession, occasion, hasHead);
+    const again = () => commit(requestSession, occasion, canSetCookie);
     return requestSession.committing.then(again, again);
   }
+  const { changes, context } = requestSession;
   const isSave = occasion === "save";
   let next: Plan;
   let attempt: Commit;
   try {
-    if (isSave) requestSession.takeBack();
+    if (isSave) changes.takeBack();
     next = planOf(requestSession, !isSave);
     if (next === "nothing") return undefined;
-    if (!hasHead && needsCookie(next, requestSession.requested)) throw headersSent();
+    if (!canSetCookie && needsCookie(next, changes.requested)) throw headersSent();
     attempt = new Commit(requestSession, !isSave);
   } catch (error) {
-    if (isSave) requestSession.setAside(requestSession.requested);
+    if (isSave) changes.setAside(changes.requested);
     return Promise.reject(error);
   }
-  requestSession.committing = requestSession.context.commits
-    .run(requestSession.storedId, () => attempt.carryOut(next))
-    .then(
-      () => {
-        requestSession.committing = undefined;
-      },
-      (error: unknown) => {
-        requestSession.committing = undefined;
+  return requestSession.runCommit(() =>
+    context.commits
+      .run(requestSession.storedId, () => attempt.execute(next))
+      .catch((error: unknown) => {
         attempt.undo();
-        // Whoever saves deals with the failure too: the response does not try the same again.
-        if (isSave) requestSession.setAside(attempt.requested);
+        // The caller of save() deals with the failure: the response does not try the same again.
+        if (isSave) changes.setAside(attempt.requested);
         throw error;
-      },
-    );
-  return requestSession.committing;
+      }),
+  );
 }
 
 function headersSent(): SessionError {
   return new SessionError(
     "ERR_SESSION_HEADERS_SENT",
-    "The response's head has left: a session can no longer begin, end or change its token; do it before the first byte",
+    "The response's headers were sent: a session can no longer begin, end or change its token; do it before the first byte",
   );
 }
 
-/** One commit: what it takes from the visit it takes at its beginning. */
+/** One commit. It takes the request's changes at its beginning. */
 export class Commit {
   readonly requestSession: RequestSession;
   readonly context: Context;
   readonly requested: Requested;
   readonly snapshot: Snapshot;
+  /** The journal of the snapshot. A sign-out meanwhile gives the request another one. */
+  readonly #journal: Journal;
   readonly deadline: Deadline;
   readonly #withResponse: boolean;
 
   constructor(requestSession: RequestSession, withResponse: boolean) {
     this.requestSession = requestSession;
     this.context = requestSession.context;
-    this.requested = requestSession.requested;
-    this.snapshot = requestSession.journal.snapshot();
+    this.requested = requestSession.changes.requested;
+    this.#journal = requestSession.changes.journal;
+    this.snapshot = this.#journal.snapshot();
     this.deadline = new Deadline(requestSession.context.storeTimeout);
     this.#withResponse = withResponse;
   }
 
-  /** Nothing of it was stored: all of it is still to be stored. */
+  /** Nothing was stored: the changes are pending again. */
   undo(): void {
-    this.requestSession.journal.restore(this.snapshot);
+    this.#journal.restore(this.snapshot);
   }
 
-  async carryOut(next: Plan): Promise<void> {
+  async execute(next: Plan): Promise<void> {
     switch (next) {
       case "nothing":
         return;
       case "touch":
         return this.#touch();
       case "create":
-        return begin(this, this.snapshot.content);
+        return createSession(this, this.snapshot.content);
       case "move":
-        return move(this);
+        return moveSession(this);
       case "update":
         return this.#changes ? this.#update() : this.#renew();
       case "delete":
-        return this.#delete();
+        await this.#delete();
+        return this.#startAnew();
       case "drop":
         return this.drop("superseded");
     }
   }
 
-  /** Extending is no change: if it fails the response goes on, and the next request tries again. */
+  /** A failed touch does not fail the response. The next request tries again. */
   async #touch(): Promise<void> {
     const { context, requestSession } = this;
     const { id } = requestSession.token!;
@@ -119,19 +121,19 @@ export class Commit {
     const expiresAt = extendedEnd(context.now(), loaded.record, context.timeouts);
     try {
       if (await this.deadline.run("touch", () => context.store.touch(id, expiresAt)))
-        requestSession.loaded = { ...loaded, expiresAt };
+        requestSession.extended(expiresAt);
     } catch (error) {
       context.emitter.emit("error", { id, error });
     }
     this.undo();
   }
 
-  /** Whether there is more to store than a renewed token or seal. */
+  /** Whether the commit stores more than a renewed token or a renewed encryption. */
   get #changes(): boolean {
     return this.requested.rotate !== undefined || this.snapshot.content !== this.snapshot.base;
   }
 
-  /** Renewing is no change either. */
+  /** A failed renewal does not fail the response either. */
   async #renew(): Promise<void> {
     try {
       await this.#update();
@@ -151,11 +153,11 @@ export class Commit {
 
     let base = began;
     let { content } = this.snapshot;
-    await untilDone(async () => {
+    await retryUntilDone(async () => {
       const step = token ? "none" : stepIn(requestSession, base, this.#withResponse);
       const next = this.#next(base, {
         ...base.record,
-        ...(token ? { ...tokenFields(token), rotation: this.freshRotation() } : this.#turned(base.record, step)),
+        ...(token ? { ...tokenFields(token), rotation: this.freshRotation() } : this.#rotatedFields(base.record, step)),
         data: content.data,
         flashes: content.flashes,
       });
@@ -172,7 +174,7 @@ export class Commit {
         case "drop":
           this.drop("ended");
           return true;
-        case "let go":
+        case "detach":
           requestSession.detach();
           return true;
         case "refuse":
@@ -182,17 +184,17 @@ export class Commit {
           );
         case "again":
           base = newest!;
-          content = this.replayed(base.record);
+          content = this.replayOn(base.record);
           return false;
       }
     });
   }
 
-  /** Where a new token is not known to be stored, the old one has to go on opening the session. */
+  /** If a new token may not be stored, the old one has to stay valid. */
   async #replacedToken(id: string, base: LoadedRecord, next: LoadedRecord, isNewToken: boolean): Promise<boolean> {
     const { context, requestSession } = this;
     try {
-      return await this.replaced(id, base, next, requestSession.passive);
+      return await this.replaceRecord(id, base, next, requestSession.passive);
     } catch (error) {
       const { secretHash } = next.record;
       if (isNewToken) await putBack(context, id, base, (record) => record.secretHash.equals(secretHash), this.deadline);
@@ -200,8 +202,8 @@ export class Commit {
     }
   }
 
-  /** Puts one record in the place of another, if that is still there. @param extendOnly - keeps a later expiry. */
-  replaced(id: string, base: LoadedRecord, next: LoadedRecord, extendOnly = false): Promise<boolean> {
+  /** Compare-and-set of a record. @param extendOnly - keeps a later expiry. */
+  replaceRecord(id: string, base: LoadedRecord, next: LoadedRecord, extendOnly = false): Promise<boolean> {
     const { store } = this.context;
     const stored = { ...storedSession(this.context, id, next), extendOnly };
     return this.deadline.run("update", () => store.update(id, stored, base.version));
@@ -212,29 +214,35 @@ export class Commit {
     const { id } = requestSession.token!;
     const { epoch, userId } = requestSession.loaded!.record;
     let base = requestSession.loaded!;
-    await untilDone(async () => {
+    await retryUntilDone(async () => {
       if (await endIfUnchanged(context, id, base, this.deadline)) {
-        requestSession.setCookie = context.cookie.clear(requestSession.secure);
+        requestSession.cookie.clear(requestSession.isSecure);
         context.emitter.emit("signedOut", { id, userId });
       } else {
         const newest = await this.newest(id);
-        // Signed in to meanwhile: neither the session nor the cookie are this request's to end.
+        // Another request has signed in meanwhile: its session and its cookie must stay.
         if (newest && newest.record.epoch !== epoch) {
-          // A sign-in that fails after all must not put back what was to be signed out.
+          // If that sign-in fails after all, it must not put the signed-out session back.
           if (newest.record.ended) await this.deadline.run("delete", () => context.store.delete(id));
           requestSession.detach();
           return true;
         }
         base = newest ?? base;
         if (newest) return false;
-        // Somebody else may be about to end it, and fail: what is left goes, so that it is not put back.
+        // Another request may be ending it and fail. It is deleted here, so that it is not put back.
         await this.deadline.run("delete", () => context.store.delete(id));
-        // Where it had ended already, the client may have another cookie by now: that one is not ours to clear.
+        // It had ended already: the client may have another cookie by now, which must stay.
       }
-      requestSession.tokenStatus = "anonymous";
-      requestSession.markDone(this.requested);
+      requestSession.signedOut(this.requested);
       return true;
     });
+  }
+
+  /** Stores the changes that the handler made after its sign-out. */
+  async #startAnew(): Promise<void> {
+    if (!this.requested.signIn && !this.#changes) return;
+    if (this.requestSession.tokenStatus === "superseded" && !this.requested.signIn) this.drop("superseded");
+    else await createSession(this, this.snapshot.content);
   }
 
   drop(reason: "ended" | "superseded"): void {
@@ -252,19 +260,19 @@ export class Commit {
     return loaded && loaded.expiresAt > this.context.now() ? loaded : undefined;
   }
 
-  /** The changes of this request, applied to what others have stored meanwhile. */
-  replayed(newest: Content): Content {
+  /** Applies the changes of this request to newer content. */
+  replayOn(newest: Content): Content {
     const keep = this.requested.signIn?.keep;
     return replay(this.snapshot, keep ? only(newest, keep) : newest, this.context.limits);
   }
 
-  /** A new secret has its whole time before it. */
+  /** The rotation of a session whose secret is new. */
   freshRotation(): Rotation | undefined {
     return this.context.rotation && { since: this.context.now() };
   }
 
   /** The fields of the record after a step in its rotation. */
-  #turned(record: SessionRecord, step: Step): Partial<SessionRecord> {
+  #rotatedFields(record: SessionRecord, step: Step): Partial<SessionRecord> {
     if (step === "none") return {};
     const { requestSession } = this;
     const seen = hashSecret(requestSession.token!.secret);
@@ -274,14 +282,15 @@ export class Commit {
     return step === "confirm" ? { secretHash: seen, rotation } : { rotation };
   }
 
-  /** Cookies leave only after the record was compared and set: a sign-in that came first is not undone by them. */
+  /** Called after the compare-and-set: a cookie must not undo a sign-in that came first. */
   #issueCookie(step: Step): void {
     const { requestSession } = this;
     if (!this.#withResponse) return;
-    if (step === "name" || step === "hand out") requestSession.handOutSuccessor();
-    else if (requestSession.tokenByPreviousKey && requestSession.matchIn(requestSession.loaded!.record) === "current")
+    if (step === "name" || step === "reissue")
+      requestSession.issueCookie(requestSession.successor(requestSession.loaded!.record));
+    else if (requestSession.isTokenByPreviousKey && requestSession.matchIn(requestSession.loaded!.record) === "current")
       requestSession.issueCookie();
-    requestSession.tokenByPreviousKey = false;
+    requestSession.renewedToken();
   }
 
   #next(base: LoadedRecord, record: SessionRecord): LoadedRecord {
@@ -290,12 +299,13 @@ export class Commit {
     return { record, version: base.version + 1, expiresAt, byPreviousKey: false };
   }
 
-  /** What was stored is what the visit goes on from. */
+  /** The request goes on from what was stored. */
   applyCommit(token: Token, loaded: LoadedRecord, content: Content): void {
     const { requestSession } = this;
     requestSession.continueFrom(token, loaded);
-    requestSession.journal.stored(this.snapshot, content);
-    requestSession.markDone(this.requested);
-    if (!requestSession.requested.signIn) requestSession.journal.unrestrict();
+    const { changes } = requestSession;
+    this.#journal.stored(this.snapshot, content);
+    changes.markDone(this.requested);
+    if (!changes.requested.signIn) this.#journal.unrestrict();
   }
 }

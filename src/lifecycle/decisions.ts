@@ -1,26 +1,26 @@
 import type { Match } from "./rotation.ts";
-import { absoluteEnd, type Beginning, type Timeouts } from "./timeouts.ts";
+import { absoluteEnd, type SessionStart, type Timeouts } from "./timeouts.ts";
 
 /**
  * The decisions of a session's life, and nothing else: no store, no clock, no input or output.
  */
 
-/** What a request's token turned out to be worth. */
+/** The worth of a request's token. */
 export type TokenStatus =
-  /** No token, a bad one, or none that the store knows: a visitor. */
+  /** A visitor: no token, an invalid one, or one that the store does not know. */
   | "anonymous"
   /** The token opens a session. */
   | "live"
-  /** The session is there, but signing in or rotating has since killed this token. */
+  /** The session exists, but a sign-in or `rotate()` has invalidated this token. */
   | "superseded"
-  /** The session has come to its end. */
+  /** A timeout has ended the session. */
   | "expired"
-  /** The token was rotated out, and should be known to nobody any more: the session has to end. */
+  /** The token was rotated out, and its grace is over: the session has to end. */
   | "replayed";
 
-/** What the token of a session that the store knows is worth now. */
+/** The status of a token whose session is stored. */
 export function tokenStatus(
-  session: Beginning,
+  session: SessionStart,
   expiresAt: number,
   secret: Match,
   now: number,
@@ -31,41 +31,42 @@ export function tokenStatus(
   return secret === "replayed" ? "replayed" : "live";
 }
 
-/** What a request did with its session. */
+/** The changes that a request has made. */
 export interface Changes {
   readonly signedOut: boolean;
   readonly signedIn: boolean;
   /** `rotate()` was called. */
   readonly rotated: boolean;
   readonly changed: boolean;
-  /** A previous key sealed the record or signed the token. */
+  /** A previous key encrypted the record or signed the token. */
   readonly outdated: boolean;
   /** The secret is to be rotated, or its successor was seen for the first time. */
   readonly rotates: boolean;
   readonly touchDue: boolean;
 }
 
-/** What a commit does with the store. */
+/** The store operation of a commit. */
 export type Plan = "nothing" | "touch" | "create" | "move" | "update" | "delete" | "drop";
 
 /**
- * | standing             | signed out | signed in | changed | nothing new          |
+ * | token status         | signed out | signed in | changed | nothing new          |
  * | -------------------- | ---------- | --------- | ------- | -------------------- |
- * | anonymous, expired   | nothing    | create    | create  | nothing              |
- * | superseded, replayed | nothing    | create    | drop    | nothing              |
+ * | anonymous, expired   | –          | create    | create  | nothing              |
+ * | superseded, replayed | –          | create    | drop    | nothing              |
  * | live                 | delete     | move      | update  | update, touch or not |
  *
- * A superseded request may not set the cookie, so that it can't undo the token that superseded it; signing in is the
- * exception, since that is how a client whose new token was lost on the way gets another.
+ * A sign-out ends the live session. Changes that the handler makes after it are stored by a "create" that follows.
+ *
+ * A superseded request may not set the cookie: that would undo the token that superseded it. Signing in is the exception,
+ * because a client whose new token was lost on the way gets another one by it.
  */
 export function plan(token: TokenStatus, changes: Changes): Plan {
   switch (token) {
     case "anonymous":
     case "expired":
-      return !changes.signedOut && (changes.signedIn || changes.changed) ? "create" : "nothing";
+      return changes.signedIn || changes.changed ? "create" : "nothing";
     case "superseded":
     case "replayed":
-      if (changes.signedOut) return "nothing";
       if (changes.signedIn) return "create";
       return changes.changed ? "drop" : "nothing";
     case "live":
@@ -76,16 +77,16 @@ export function plan(token: TokenStatus, changes: Changes): Plan {
   }
 }
 
-/** What to do when the record that was to be updated has changed meanwhile, or is gone. */
-export type Retry = "again" | "drop" | "let go" | "refuse";
+/** The reaction to a conflict: the record has changed meanwhile, or is gone. */
+export type Retry = "again" | "drop" | "detach" | "refuse";
 
 /**
- * The newest record decides. What changed in an ended session is dropped, and in a superseded one refused, since merging
- * it would let whoever planted the old token write into the signed-in session. A request that changed nothing, and was
- * only to renew the token or the seal, lets go.
+ * The newest record decides. Changes of an ended session are dropped. Changes of a superseded one are refused: merging them
+ * would let an attacker who planted the old token write into the signed-in session. A request that only renews its token
+ * or its encryption detaches.
  */
 export function retry(newest: { ended: boolean; superseded: boolean }, changes: boolean): Retry {
   if (!newest.ended && !newest.superseded) return "again";
-  if (!changes) return "let go";
+  if (!changes) return "detach";
   return newest.ended ? "drop" : "refuse";
 }

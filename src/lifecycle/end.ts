@@ -1,12 +1,11 @@
 import { endedRecord, loadedRecord, storedSession, type LoadedRecord, type SessionRecord } from "../record/record.ts";
-import type { Context } from "../request/request-session.ts";
-import { readLatest } from "../stores/shared/capabilities.ts";
-import { Deadline } from "../waiting.ts";
+import type { Context } from "../context.ts";
+import { readLatest } from "../capabilities.ts";
+import { Deadline } from "../deadline.ts";
 
 /**
- * Ends a session as it was read: `false` where it has changed or is gone. Compare-and-set comes first, or a sign-in that
- * moves the session in this very moment would live on under its new id. Then the store is told to delete it, which is what
- * notifies others.
+ * Ends a session if it is unchanged. `false` where it has changed or is gone. Compare-and-set comes first: otherwise a
+ * sign-in that moves the session in this moment would live on under its new id. The deletion that follows notifies others.
  */
 export async function endIfUnchanged(
   context: Context,
@@ -20,7 +19,7 @@ export async function endIfUnchanged(
   try {
     isEnded = await deadline.run("update", () => store.update(id, ended, base.version));
   } catch {
-    // A full disk may have no room for an update, but for a deletion.
+    // A full disk may have no room for an update, and still allow a deletion.
     return deadline.run("delete", () => store.delete(id));
   }
   if (!isEnded) return false;
@@ -28,32 +27,36 @@ export async function endIfUnchanged(
   try {
     await remove(deadline);
   } catch (error) {
-    // Whoever is told of the failure goes on being signed in, unless somebody else has ended what was left.
+    // The client is told of the failure and stays signed in, unless another request has ended the rest.
     const isLeft = ({ ended: left }: SessionRecord) => left !== undefined && left.movedTo === undefined;
     const isBack = await putBack(context, id, base, isLeft, new Deadline(Math.min(context.storeTimeout, PUT_BACK_MS)));
-    if (!isBack) void tryAgain(context, id, remove);
+    if (!isBack) void retryInBackground(context, id, remove);
     throw error;
   }
   return true;
 }
 
-/** The longest that a failing request is kept waiting for its session to be put back. */
+/** Maximum time that a failing request waits for its session to be put back. */
 const PUT_BACK_MS = 1000;
 
-/** Deletes a session that nobody has a token of: now, or as soon as the store can. */
+/** Deletes a session whose token nobody has: now, or as soon as the store can. */
 export async function discard(context: Context, id: string, deadline: Deadline): Promise<void> {
   const remove = (within: Deadline) => within.run("delete", () => context.store.delete(id));
   try {
     await remove(deadline);
   } catch {
-    void tryAgain(context, id, remove);
+    void retryInBackground(context, id, remove);
   }
 }
 
-/** How long to wait before each further try, in the background: as long as a short outage takes. */
+/** Pauses before the retries in the background. Together they span a short outage. */
 const PAUSES_MS = [500, 2000, 6000, 20_000];
 
-async function tryAgain(context: Context, id: string, act: (within: Deadline) => Promise<unknown>): Promise<void> {
+async function retryInBackground(
+  context: Context,
+  id: string,
+  act: (within: Deadline) => Promise<unknown>,
+): Promise<void> {
   let failure: unknown;
   for (const pause of PAUSES_MS) {
     await new Promise<void>((resolve) => void setTimeout(resolve, pause).unref());
@@ -68,8 +71,8 @@ async function tryAgain(context: Context, id: string, act: (within: Deadline) =>
 }
 
 /**
- * Puts a record back that was replaced although the store has failed: whoever is told of the failure would otherwise be
- * signed out by it. Only the very record that was to replace it gives way.
+ * Puts a record back that was replaced although the store reported a failure. Otherwise a client that is told of the
+ * failure would be signed out by it. Only the record that this request wrote is replaced.
  *
  * @returns whether it is back; `false` too where the store can't tell.
  */

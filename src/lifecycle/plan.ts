@@ -2,23 +2,24 @@ import { touchIsDue } from "./timeouts.ts";
 import { plan, type Plan } from "./decisions.ts";
 import { stepOf, type Step } from "./rotation.ts";
 import type { LoadedRecord } from "../record/record.ts";
+import type { Requested } from "../request/pending-changes.ts";
 import type { RequestSession } from "../request/request-session.ts";
-import type { Requested } from "../request/requested.ts";
 
 /**
- * What a commit of the visit would do now.
+ * Decides the plan of a commit.
  *
- * @param withResponse - the commit comes right before the response's head. Only then is a cookie renewed: one that waits
- * for a response could undo what another request does meanwhile.
+ * @param withResponse - the commit comes right before the response's headers. Only then a cookie is renewed: one that waits
+ * for its response could undo another request's sign-in.
  */
 export function planOf(requestSession: RequestSession, withResponse: boolean): Plan {
-  const { requested, loaded, context, tokenStatus } = requestSession;
+  const { changes, loaded, context, tokenStatus } = requestSession;
+  const { requested } = changes;
   return plan(tokenStatus, {
-    signedOut: requestSession.signedOut,
+    signedOut: requestSession.isSignedOut,
     signedIn: requested.signIn !== undefined,
     rotated: requested.rotate !== undefined,
-    changed: requestSession.isChanged,
-    outdated: loaded !== undefined && (loaded.byPreviousKey || (withResponse && requestSession.tokenByPreviousKey)),
+    changed: changes.hasDataChanges,
+    outdated: loaded !== undefined && (loaded.byPreviousKey || (withResponse && requestSession.isTokenByPreviousKey)),
     rotates: loaded !== undefined && stepIn(requestSession, loaded, withResponse) !== "none",
     touchDue:
       loaded !== undefined &&
@@ -27,7 +28,7 @@ export function planOf(requestSession: RequestSession, withResponse: boolean): P
   });
 }
 
-/** The visit's step in the rotation of a record's secret. */
+/** The request's step in the rotation of a record's secret. */
 export function stepIn(requestSession: RequestSession, { record }: LoadedRecord, withResponse: boolean): Step {
   const { context } = requestSession;
   return stepOf(
@@ -44,13 +45,13 @@ export function issuedAt(record: LoadedRecord["record"]): number {
   return record.signedInAt ?? record.createdAt;
 }
 
-/** Whether somebody else signs in to the session of a user. */
+/** Whether another user signs in to a user's session. */
 export function isAnotherUser(requestSession: RequestSession, userId: string): boolean {
-  const before = requestSession.loaded?.record.userId;
+  const before = requestSession.visibleRecord?.userId;
   return before !== undefined && before !== userId;
 }
 
-/** Whether a plan ends in a Set-Cookie, which only a head can carry. */
+/** Whether a plan sets the cookie, which only unsent headers can carry. */
 export function needsCookie(next: Plan, requested: Requested): boolean {
   if (next === "update") return requested.rotate !== undefined;
   return next === "create" || next === "move" || next === "delete";

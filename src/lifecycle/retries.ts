@@ -1,8 +1,8 @@
 import { SessionError } from "../errors.ts";
 
-/** Writers of other processes that may come first before a commit gives up. */
+/** Attempts before a commit gives up because other processes always came first. */
 const MAX_ATTEMPTS = 256;
-/** Short, and it does not grow: whoever has lost often would otherwise lose to those who have just begun. */
+/** Short, and it does not grow: a growing pause would let new requests win over those that have waited. */
 const MAX_PAUSE_MS = 4;
 
 /**
@@ -10,10 +10,10 @@ const MAX_PAUSE_MS = 4;
  *
  * @throws SessionError ERR_SESSION_CONFLICT when others came first too often.
  */
-export async function untilDone(attempt: () => Promise<boolean>): Promise<void> {
+export async function retryUntilDone(attempt: () => Promise<boolean>): Promise<void> {
   for (let count = 1; count <= MAX_ATTEMPTS; count++) {
     if (await attempt()) return;
-    await pause(count);
+    await waitRandomly(count);
   }
   throw new SessionError(
     "ERR_SESSION_CONFLICT",
@@ -21,8 +21,8 @@ export async function untilDone(attempt: () => Promise<boolean>): Promise<void> 
   );
 }
 
-/** Nothing at first, then a random wait, so that rivals fall out of step. */
-async function pause(count: number): Promise<void> {
+/** No pause at first, then a random one, so that competing requests do not stay in step. */
+async function waitRandomly(count: number): Promise<void> {
   if (count < 3) return;
   await new Promise((resolve) => setTimeout(resolve, Math.random() * MAX_PAUSE_MS));
 }

@@ -46,11 +46,11 @@ describe("stepOf", () => {
     ["waits until then", ["current", undefined, issued, due - 1, policy, true], "none"],
     ["counts from the last rotation", ["current", { since: 1 }, issued, due, policy, true], "none"],
     ["names nothing where rotation is off", ["current", undefined, issued, 99 * due, undefined, true], "none"],
-    ["hands out what was named", ["current", next, issued, 99 * due, policy, true], "hand out"],
+    ["hands out what was named", ["current", next, issued, 99 * due, policy, true], "reissue"],
     [
       "hands out the current secret for the one before",
       ["previous", { since: 1 }, issued, due, policy, true],
-      "hand out",
+      "reissue",
     ],
     ["confirms a successor that is seen, without a cookie too", ["next", next, issued, due, policy, false], "confirm"],
     ["hands out nothing without a cookie", ["current", next, issued, due, policy, false], "none"],

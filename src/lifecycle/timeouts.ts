@@ -1,25 +1,3 @@
-/** A length of time: a number of seconds, or a number with its unit, such as `"30m"`, `"12h"` or `"7d"`. */
-export type Duration = number | `${number}${"ms" | "s" | "m" | "h" | "d"}`;
-
-const UNIT_MS = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const;
-
-/** The milliseconds of a duration; `option` names it in the error. */
-export function milliseconds(duration: Duration, option: string): number {
-  let ms = Number.NaN;
-  if (typeof duration === "number") ms = duration * 1000;
-  else {
-    const parts = /^(\d+(?:\.\d+)?)(ms|s|m|h|d)$/.exec(duration);
-    if (parts) ms = Number(parts[1]) * UNIT_MS[parts[2] as keyof typeof UNIT_MS];
-  }
-  const whole = Math.round(ms);
-  if (!(whole > 0 && Number.isFinite(whole))) {
-    throw new TypeError(
-      `${option}: ${String(duration)} is not a duration; give seconds (1800) or a number with its unit ("30m", "12h", "7d")`,
-    );
-  }
-  return whole;
-}
-
 /** The clocks of a session, all in milliseconds. */
 export interface Timeouts {
   readonly idle: number;
@@ -29,7 +7,7 @@ export interface Timeouts {
 }
 
 /** What the two clocks are counted from, and what signing in has set them to for this one session. */
-export interface Beginning {
+export interface SessionStart {
   readonly createdAt: number;
   readonly signedInAt: number | undefined;
   readonly idle?: number | undefined;
@@ -44,22 +22,22 @@ export const ASSURANCE_LEVELS = {
 } as const;
 
 /** The end that no activity moves: signing in starts this clock anew (NIST SP 800-63B-4, section 5.2). */
-export function absoluteEnd(session: Beginning, timeouts: Timeouts): number {
+export function absoluteEnd(session: SessionStart, timeouts: Timeouts): number {
   return (session.signedInAt ?? session.createdAt) + (session.absolute ?? timeouts.absolute);
 }
 
 /** When a session that is active now will end if nothing more is heard of it. */
-export function extendedEnd(now: number, session: Beginning, timeouts: Timeouts): number {
+export function extendedEnd(now: number, session: SessionStart, timeouts: Timeouts): number {
   return Math.min(now + (session.idle ?? timeouts.idle), absoluteEnd(session, timeouts));
 }
 
 /** When the session was last heard of, as exactly as touching tells. */
-export function lastSeenAt(expiresAt: number, session: Beginning, timeouts: Timeouts): number {
+export function lastSeenAt(expiresAt: number, session: SessionStart, timeouts: Timeouts): number {
   return Math.max(expiresAt - (session.idle ?? timeouts.idle), session.signedInAt ?? session.createdAt);
 }
 
 /** Whether extending now would move the end by at least the touch interval. */
-export function touchIsDue(now: number, expiresAt: number, session: Beginning, timeouts: Timeouts): boolean {
+export function touchIsDue(now: number, expiresAt: number, session: SessionStart, timeouts: Timeouts): boolean {
   const gain = extendedEnd(now, session, timeouts) - expiresAt;
   // In the last stretch before the absolute end there is less than an interval left to gain: take it once, whole.
   const rest = absoluteEnd(session, timeouts) - expiresAt;

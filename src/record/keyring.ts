@@ -7,8 +7,8 @@ import {
   timingSafeEqual,
   type KeyObject,
 } from "node:crypto";
-import { SessionError } from "../errors.ts";
-import { freshBytes } from "./random.ts";
+import { createDecodeError } from "../errors.ts";
+import { freshBytes } from "../random.ts";
 
 /** One secret key, or the current one followed by the previous ones that are still accepted. */
 export type SecretKey = string | Uint8Array | readonly (string | Uint8Array)[];
@@ -32,7 +32,7 @@ const ENCRYPTED_FORMAT = 1;
 const KEY_ID_BYTES = 4;
 const NONCE_BYTES = 12;
 const TAG_BYTES = 16;
-const HEAD_BYTES = 1 + KEY_ID_BYTES + NONCE_BYTES;
+const PREFIX_BYTES = 1 + KEY_ID_BYTES + NONCE_BYTES;
 const KEYGEN = "make one with: npx sojourn keygen";
 
 /** Words of keys that were never meant to be kept; long enough that no random key holds one by chance. */
@@ -44,7 +44,7 @@ const PLACEHOLDERS =
  *
  * @throws TypeError that says what is wrong and how to make a good one.
  */
-function checkedKey(key: unknown, option: string): Buffer {
+function checkKey(key: unknown, option: string): Buffer {
   if (key === undefined || key === null || key === "") {
     throw new TypeError(`${option} is missing; ${KEYGEN}, and keep it in the environment as SECRET_KEY`);
   }
@@ -54,12 +54,12 @@ function checkedKey(key: unknown, option: string): Buffer {
   const bytes = Buffer.from(key as string);
   if (bytes.length < 32) throw new TypeError(`${option} is too short (${bytes.length} bytes, at least 32); ${KEYGEN}`);
   if (PLACEHOLDERS.test(bytes.toString("latin1"))) throw new TypeError(`${option} is a placeholder; ${KEYGEN}`);
-  if (guessable(bytes)) throw new TypeError(`${option} is too easy to guess; ${KEYGEN}`);
+  if (isGuessable(bytes)) throw new TypeError(`${option} is too easy to guess; ${KEYGEN}`);
   return bytes;
 }
 
 /** Few different bytes, a repeated piece, runs such as "abcdef" or "a1b2c3", or the like in hexadecimal. */
-function guessable(bytes: Buffer): boolean {
+function isGuessable(bytes: Buffer): boolean {
   const counts = new Map<number, number>();
   for (const byte of bytes) counts.set(byte, (counts.get(byte) ?? 0) + 1);
   let bits = 0;
@@ -102,7 +102,7 @@ export function createKeyring(secretKey: SecretKey | undefined, cookieName: stri
   const secrets: unknown[] = many ? secretKey : [secretKey];
   if (secrets.length === 0) throw new TypeError(`secretKey is an empty list; ${KEYGEN}`);
   const keys = secrets.map((secret, i) =>
-    derive(checkedKey(secret, many ? `secretKey[${i}]` : "secretKey"), cookieName),
+    deriveKey(checkKey(secret, many ? `secretKey[${i}]` : "secretKey"), cookieName),
   );
   if (new Set(keys.map((key) => key.id.toString("hex"))).size < keys.length) {
     throw new TypeError("secretKey lists the same key twice; leave the current one out of the previous ones");
@@ -110,15 +110,15 @@ export function createKeyring(secretKey: SecretKey | undefined, cookieName: stri
   const current = keys[0]!;
 
   return {
-    sign: (text) => signature(current, text),
+    sign: (text) => computeSignature(current, text),
 
     verify(text, presented) {
       const bytes = Buffer.from(presented);
       if (bytes.length !== SIGNATURE_LENGTH) return -1;
-      return keys.findIndex((key) => timingSafeEqual(Buffer.from(signature(key, text)), bytes));
+      return keys.findIndex((key) => timingSafeEqual(Buffer.from(computeSignature(key, text)), bytes));
     },
 
-    successors: (id, secret) => keys.map((key) => successor(key, id, secret)),
+    successors: (id, secret) => keys.map((key) => computeSuccessor(key, id, secret)),
 
     encrypt(id, plain) {
       // With the record in it: a nonce that comes twice under one key would open both records to whoever has them.
@@ -132,33 +132,29 @@ export function createKeyring(secretKey: SecretKey | undefined, cookieName: stri
 
     decrypt(id, encrypted) {
       const bytes = Buffer.from(encrypted.buffer, encrypted.byteOffset, encrypted.byteLength);
-      if (bytes.length < HEAD_BYTES + TAG_BYTES || bytes[0] !== ENCRYPTED_FORMAT) {
-        throw undecodable("it is not a sealed record of a format this version knows");
+      if (bytes.length < PREFIX_BYTES + TAG_BYTES || bytes[0] !== ENCRYPTED_FORMAT) {
+        throw createDecodeError("it is not a sealed record of a format this version knows");
       }
       const keyId = bytes.subarray(1, 1 + KEY_ID_BYTES);
       const key = keys.find((candidate) => candidate.id.equals(keyId));
       if (!key)
-        throw undecodable("it was sealed by a key that secretKey does not list; add that key as a previous one");
-      const nonce = bytes.subarray(1 + KEY_ID_BYTES, HEAD_BYTES);
+        throw createDecodeError("it was sealed by a key that secretKey does not list; add that key as a previous one");
+      const nonce = bytes.subarray(1 + KEY_ID_BYTES, PREFIX_BYTES);
       const decipher = createDecipheriv("aes-256-gcm", recordKey(key, id), nonce, { authTagLength: TAG_BYTES });
       decipher.setAAD(associatedData(id));
       decipher.setAuthTag(bytes.subarray(bytes.length - TAG_BYTES));
-      const plain = decipher.update(bytes.subarray(HEAD_BYTES, bytes.length - TAG_BYTES));
+      const plain = decipher.update(bytes.subarray(PREFIX_BYTES, bytes.length - TAG_BYTES));
       try {
         decipher.final();
       } catch (cause) {
-        throw undecodable("it was changed, or belongs to another session", cause);
+        throw createDecodeError("it was changed, or belongs to another session", cause);
       }
       return { plain, byPreviousKey: key !== current };
     },
   };
 }
 
-export function undecodable(why: string, cause?: unknown): SessionError {
-  return new SessionError("ERR_SESSION_DECODE", `The store's record can't be read: ${why}`, { cause });
-}
-
-function derive(secret: Buffer, cookieName: string): DerivedKey {
+function deriveKey(secret: Buffer, cookieName: string): DerivedKey {
   const key = (purpose: string, length: number) =>
     Buffer.from(hkdfSync("sha256", secret, "sojourn/1", `${purpose}\0${cookieName}`, length));
   return {
@@ -169,11 +165,11 @@ function derive(secret: Buffer, cookieName: string): DerivedKey {
   };
 }
 
-function signature(key: DerivedKey, text: string): string {
+function computeSignature(key: DerivedKey, text: string): string {
   return createHmac("sha256", key.signing).update(text).digest("base64url").slice(0, SIGNATURE_LENGTH);
 }
 
-function successor(key: DerivedKey, id: string, secret: string): string {
+function computeSuccessor(key: DerivedKey, id: string, secret: string): string {
   return createHmac("sha256", key.rotating).update(id).update(secret).digest().toString("base64url", 0, 16);
 }
 

@@ -1,5 +1,6 @@
 import { BOUNDLESS, decodeValue, encodeValue } from "../changes/codec.ts";
-import { undecodable, type Keyring } from "./keyring.ts";
+import { createDecodeError } from "../errors.ts";
+import type { Keyring } from "./keyring.ts";
 import type { Rotation } from "../lifecycle/rotation.ts";
 import type { SessionStore, StoredSession } from "../store.ts";
 import { nextEpoch } from "./token.ts";
@@ -23,7 +24,7 @@ export interface Client {
 }
 
 /** What few sessions have: written only where it is there. */
-interface Rarities {
+interface OptionalFields {
   /** The timeouts of this one session, in milliseconds, where signing in set them. */
   readonly idle?: number | undefined;
   readonly absolute?: number | undefined;
@@ -44,7 +45,7 @@ interface Ended {
 }
 
 /** What is kept of a session, but for the end that touching moves: that the store holds in the clear. */
-export interface SessionRecord extends Rarities {
+export interface SessionRecord extends OptionalFields {
   readonly secretHash: Buffer;
   /** Counts the tokens that were killed by signing in or rotating: a request of an earlier epoch may not write. */
   readonly epoch: number;
@@ -66,64 +67,64 @@ export interface LoadedRecord {
 }
 
 const FORMAT = 1;
-const HASH = 16;
-const HEAD = 1 + HASH + 4 + 6 + 6 + 2 + 4;
+const HASH_LENGTH = 16;
+const FIXED_LENGTH = 1 + HASH_LENGTH + 4 + 6 + 6 + 2 + 4;
 /** A bit beside the format: somebody has signed in. */
 const SIGNED_IN = 0x80;
 
 /** format, secretHash, epoch, createdAt, signedInAt, lengths of user and rarities; then user, rarities and data. */
 function encodeRecord(record: SessionRecord): Buffer {
   const { userId = "", data } = record;
-  const rarities = encodeRarities(record);
+  const optionalFields = encodeOptionalFields(record);
   const userLength = Buffer.byteLength(userId);
-  const raritiesLength = Buffer.byteLength(rarities);
-  const bytes = Buffer.allocUnsafe(HEAD + userLength + raritiesLength + Buffer.byteLength(data));
+  const optionalLength = Buffer.byteLength(optionalFields);
+  const bytes = Buffer.allocUnsafe(FIXED_LENGTH + userLength + optionalLength + Buffer.byteLength(data));
   bytes[0] = record.signedInAt === undefined ? FORMAT : FORMAT | SIGNED_IN;
   record.secretHash.copy(bytes, 1);
-  let at = bytes.writeUInt32BE(record.epoch, 1 + HASH);
+  let at = bytes.writeUInt32BE(record.epoch, 1 + HASH_LENGTH);
   at = bytes.writeUIntBE(record.createdAt, at, 6);
   at = bytes.writeUIntBE(record.signedInAt ?? 0, at, 6);
   at = bytes.writeUInt16BE(userLength, at);
-  at = bytes.writeUInt32BE(raritiesLength, at);
+  at = bytes.writeUInt32BE(optionalLength, at);
   at += bytes.write(userId, at);
-  at += bytes.write(rarities, at);
+  at += bytes.write(optionalFields, at);
   bytes.write(data, at);
   return bytes;
 }
 
-function encodeRarities({ flashes, idle, absolute, client, note, rotation, ended }: SessionRecord): string {
+function encodeOptionalFields({ flashes, idle, absolute, client, note, rotation, ended }: SessionRecord): string {
   // Most sessions have none, and every write asks.
   if (flashes.length === 0 && (idle ?? absolute ?? client ?? note ?? rotation ?? ended) === undefined) return "";
   const all = { flashes: flashes.length > 0 ? flashes : undefined, idle, absolute, client, note, rotation, ended };
-  const there = Object.entries(all).filter(([, value]) => value !== undefined);
-  return there.length > 0 ? encodeValue(Object.fromEntries(there), "record", BOUNDLESS) : "";
+  const present = Object.entries(all).filter(([, value]) => value !== undefined);
+  return present.length > 0 ? encodeValue(Object.fromEntries(present), "record", BOUNDLESS) : "";
 }
 
 function decodeRecord(bytes: Buffer): SessionRecord {
-  if (bytes.length < HEAD || (bytes[0]! & ~SIGNED_IN) !== FORMAT)
-    throw undecodable("its format is not one this version knows");
-  const userEnd = HEAD + bytes.readUInt16BE(17 + HASH);
-  const raritiesEnd = userEnd + bytes.readUInt32BE(19 + HASH);
-  if (raritiesEnd > bytes.length) throw undecodable("it is cut off");
+  if (bytes.length < FIXED_LENGTH || (bytes[0]! & ~SIGNED_IN) !== FORMAT)
+    throw createDecodeError("its format is not one this version knows");
+  const userEnd = FIXED_LENGTH + bytes.readUInt16BE(17 + HASH_LENGTH);
+  const optionalEnd = userEnd + bytes.readUInt32BE(19 + HASH_LENGTH);
+  if (optionalEnd > bytes.length) throw createDecodeError("it is cut off");
   return {
-    secretHash: bytes.subarray(1, 1 + HASH),
-    epoch: bytes.readUInt32BE(1 + HASH),
-    createdAt: bytes.readUIntBE(5 + HASH, 6),
-    signedInAt: bytes[0]! & SIGNED_IN ? bytes.readUIntBE(11 + HASH, 6) : undefined,
-    userId: userEnd > HEAD ? bytes.toString("utf8", HEAD, userEnd) : undefined,
+    secretHash: bytes.subarray(1, 1 + HASH_LENGTH),
+    epoch: bytes.readUInt32BE(1 + HASH_LENGTH),
+    createdAt: bytes.readUIntBE(5 + HASH_LENGTH, 6),
+    signedInAt: bytes[0]! & SIGNED_IN ? bytes.readUIntBE(11 + HASH_LENGTH, 6) : undefined,
+    userId: userEnd > FIXED_LENGTH ? bytes.toString("utf8", FIXED_LENGTH, userEnd) : undefined,
     flashes: [],
-    ...(raritiesEnd > userEnd ? decodeRarities(bytes.toString("utf8", userEnd, raritiesEnd)) : undefined),
-    data: bytes.toString("utf8", raritiesEnd),
+    ...(optionalEnd > userEnd ? decodeOptionalFields(bytes.toString("utf8", userEnd, optionalEnd)) : undefined),
+    data: bytes.toString("utf8", optionalEnd),
   };
 }
 
 /** Names that a record has not, the names of its own fields above all, are refused and not taken over. */
-function decodeRarities(text: string): Rarities & { readonly flashes?: readonly StoredFlash[] } {
+function decodeOptionalFields(text: string): OptionalFields & { readonly flashes?: readonly StoredFlash[] } {
   const found = decodeValue(text);
-  if (!isDictionary(found)) throw undecodable("it is malformed");
+  if (!isDictionary(found)) throw createDecodeError("it is malformed");
   for (const [name, value] of Object.entries(found)) {
     if (!Object.hasOwn(SHAPES, name) || !SHAPES[name as keyof typeof SHAPES](value))
-      throw undecodable(`its ${name} is not one this version knows`);
+      throw createDecodeError(`its ${name} is not one this version knows`);
   }
   return found;
 }
@@ -135,7 +136,7 @@ const isDictionary = (value: unknown): value is Dictionary =>
   typeof value === "object" && value !== null && Object.getPrototypeOf(value) === Object.prototype;
 const isNumber: Shape = (value) => typeof value === "number";
 const isText: Shape = (value) => typeof value === "string";
-const isHash: Shape = (value) => value instanceof Uint8Array && value.length === HASH;
+const isHash: Shape = (value) => value instanceof Uint8Array && value.length === HASH_LENGTH;
 /** A dictionary of which each property, where it is there, has its shape. */
 const having =
   (shapes: Readonly<Record<string, Shape>>): Shape =>
@@ -145,7 +146,7 @@ const having =
 
 const isFlash: Shape = (value) => isDictionary(value) && isText(value["key"]) && isText(value["category"]);
 
-const SHAPES: Readonly<Record<"flashes" | keyof Rarities, Shape>> = {
+const SHAPES: Readonly<Record<"flashes" | keyof OptionalFields, Shape>> = {
   flashes: (value) => Array.isArray(value) && value.every(isFlash),
   idle: isNumber,
   absolute: isNumber,
@@ -172,7 +173,7 @@ export function storedSession(
  * data, and tells a late request that its token was invalidated.
  */
 export function endedRecord({ createdAt, epoch, userId }: SessionRecord, movedTo?: string): SessionRecord {
-  const secretHash = Buffer.alloc(HASH);
+  const secretHash = Buffer.alloc(HASH_LENGTH);
   const nobody = { signedInAt: undefined, userId: undefined, flashes: [], data: "{}" };
   return { ...nobody, secretHash, epoch: nextEpoch(epoch), createdAt, ended: { movedTo, userId } };
 }
@@ -196,6 +197,6 @@ export function loadedRecord(
   const { plain, byPreviousKey } = context.keyring.decrypt(id, payload);
   const record = decodeRecord(plain);
   // Whoever can write to the store could otherwise hide a session from its user's list and "sign out everywhere".
-  if (record.userId !== stored.userId) throw undecodable("the store names another user than the record");
+  if (record.userId !== stored.userId) throw createDecodeError("the store names another user than the record");
   return { record, version, expiresAt, byPreviousKey };
 }

@@ -2,29 +2,13 @@ import { describe, expect, it } from "vitest";
 import { KEYS } from "../../test/support/stores.ts";
 import { seededRandom } from "../../test/support/random.ts";
 import { createKeyring } from "./keyring.ts";
-import { hashSecret, randomPart, signToken, TOKEN_LENGTH, verifyToken } from "./token.ts";
+import { randomPart } from "../random.ts";
+import { hashSecret, signToken, TOKEN_LENGTH, verifyToken } from "./token.ts";
 
 const ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 const keyring = createKeyring(KEYS[0], "session");
 const make = (epoch = 1) => ({ id: randomPart(), secret: randomPart(), epoch });
 const isRefused = (text: string) => verifyToken(keyring, text) === undefined;
-
-describe("randomPart", () => {
-  it("gives 22 characters of base64url, 100,000 times different", () => {
-    const parts = Array.from({ length: 100_000 }, randomPart);
-    expect(new Set(parts).size).toBe(parts.length);
-    expect(parts.every((part) => /^[\w-]{22}$/.test(part))).toBe(true);
-  });
-
-  it("has every character in every place: all 128 bits are random", () => {
-    const parts = Array.from({ length: 20_000 }, randomPart);
-    for (let place = 0; place < 21; place++) {
-      expect(new Set(parts.map((part) => part[place])).size, `place ${place}`).toBe(64);
-    }
-    // Two of the last character's bits are left of 128.
-    expect(new Set(parts.map((part) => part[21])).size).toBe(4);
-  });
-});
 
 describe("hashSecret", () => {
   it("is 128 bits, the same for the same secret and no other", () => {

@@ -1,6 +1,5 @@
 import { hash } from "node:crypto";
 import type { Keyring } from "./keyring.ts";
-import { freshBytes } from "./random.ts";
 
 /**
  * What the client's cookie carries: `1<id><secret><epoch><signature>`, 81 characters.
@@ -16,24 +15,19 @@ export interface Token {
 }
 
 const FORMAT = "1";
-const PART = 22;
-const EPOCH = 4;
-const SECRET_END = FORMAT.length + 2 * PART;
-const SIGNED = SECRET_END + EPOCH;
+const PART_LENGTH = 22;
+const EPOCH_LENGTH = 4;
+const SECRET_END = FORMAT.length + 2 * PART_LENGTH;
+const SIGNED_LENGTH = SECRET_END + EPOCH_LENGTH;
 
 /** The length of every token, in characters. */
-export const TOKEN_LENGTH = SIGNED + 32;
+export const TOKEN_LENGTH = SIGNED_LENGTH + 32;
 
 /** Epochs are counted round this. */
-const EPOCHS = 2 ** 24;
+const EPOCH_LIMIT = 2 ** 24;
 
 export function nextEpoch(epoch: number): number {
-  return (epoch + 1) % EPOCHS;
-}
-
-/** 128 random bits as 22 characters. */
-export function randomPart(): string {
-  return freshBytes(16).toString("base64url");
+  return (epoch + 1) % EPOCH_LIMIT;
 }
 
 export function signToken(keyring: Keyring, { id, secret, epoch }: Token): string {
@@ -44,11 +38,11 @@ export function signToken(keyring: Keyring, { id, secret, epoch }: Token): strin
 /** The token, and whether a previous key signed it; `undefined` for anything that no key of the keyring signed. */
 export function verifyToken(keyring: Keyring, value: string): { token: Token; byPreviousKey: boolean } | undefined {
   if (value.length !== TOKEN_LENGTH || value[0] !== FORMAT) return undefined;
-  const key = keyring.verify(value.slice(0, SIGNED), value.slice(SIGNED));
+  const key = keyring.verify(value.slice(0, SIGNED_LENGTH), value.slice(SIGNED_LENGTH));
   if (key < 0) return undefined;
-  const id = value.slice(1, 1 + PART);
-  const secret = value.slice(1 + PART, SECRET_END);
-  const epoch = Buffer.from(value.slice(SECRET_END, SIGNED), "base64url").readUIntBE(0, 3);
+  const id = value.slice(1, 1 + PART_LENGTH);
+  const secret = value.slice(1 + PART_LENGTH, SECRET_END);
+  const epoch = Buffer.from(value.slice(SECRET_END, SIGNED_LENGTH), "base64url").readUIntBE(0, 3);
   return { token: { id, secret, epoch }, byPreviousKey: key > 0 };
 }
 

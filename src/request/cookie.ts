@@ -100,10 +100,10 @@ export function createCookie(options: CookieOptions, absoluteTimeout: number): S
   const hostOnly = domain === undefined && path === "/";
   const secureName = given ? name : (hostOnly ? "__Host-" : "__Secure-") + name;
 
-  const place = `; Path=${path}${domain === undefined ? "" : `; Domain=${domain}`}`;
-  const manner = `; HttpOnly; SameSite=${{ lax: "Lax", strict: "Strict", none: "None" }[sameSite]}`;
-  const guarded = `${place}; Secure${manner}${partitioned ? "; Partitioned" : ""}`;
-  const open = place + manner;
+  const scope = `; Path=${path}${domain === undefined ? "" : `; Domain=${domain}`}`;
+  const flags = `; HttpOnly; SameSite=${{ lax: "Lax", strict: "Strict", none: "None" }[sameSite]}`;
+  const secureAttributes = `${scope}; Secure${flags}${partitioned ? "; Partitioned" : ""}`;
+  const plainAttributes = scope + flags;
   const isSecure = (secureRequest: boolean) => (secure === "auto" ? secureRequest : secure);
   const nameOf = (isNowSecure: boolean) => (isNowSecure ? secureName : name);
 
@@ -115,12 +115,12 @@ export function createCookie(options: CookieOptions, absoluteTimeout: number): S
     set(value, lifetime, secureRequest, keep = false) {
       const now = isSecure(secureRequest);
       const age = persistent || keep ? `; Max-Age=${Math.max(0, Math.ceil(lifetime / 1000))}` : "";
-      return `${nameOf(now)}=${value}${age}${now ? guarded : open}`;
+      return `${nameOf(now)}=${value}${age}${now ? secureAttributes : plainAttributes}`;
     },
 
     clear(secureRequest) {
       const now = isSecure(secureRequest);
-      return `${nameOf(now)}=; Max-Age=0${now ? guarded : open}`;
+      return `${nameOf(now)}=; Max-Age=0${now ? secureAttributes : plainAttributes}`;
     },
   };
 }

@@ -33,24 +33,30 @@ export function refuseUsed(response: Response): void {
 }
 
 /**
- * A response with more headers, and a body that tells when it is done with. It is always another one: the application
- * may keep its own and give it to the next client as well. The body is handed over as it is, so that it is neither
- * buffered nor read; whatever could be sent again without us can be sent again.
+ * A copy of a response, with more headers and a body that calls `finish` before it ends. It is always another one: the
+ * application may keep its own and give it to the next client as well. The body is handed over as it is, so that it is
+ * neither buffered nor read. A response that could be sent again without us can be sent again.
+ *
+ * @param finish - a rejection breaks the body off, so that it does not look complete.
+ * @param replaces - a Set-Cookie value that the copy leaves out.
  */
 export function answered(
   response: Response,
   writes: Writes,
-  { done, replaces }: { done?: (() => void) | undefined; replaces?: string | undefined } = {},
+  { finish, replaces }: { finish?: Finish | undefined; replaces?: string | undefined } = {},
 ): Response {
-  if (writes.length === 0 && !done) return response;
+  if (writes.length === 0 && !finish) return response;
   const kept = keptBody(response);
   const body = kept === undefined ? response.body : kept;
-  const copy = copied(response, done && body instanceof ReadableStream ? watched(body, done) : body);
+  const isStream = body instanceof ReadableStream;
+  const copy = copied(response, finish && isStream ? finished(body, finish) : body);
   if (replaces !== undefined) withoutCookie(copy.headers, replaces);
   for (const [name, value] of writes) copy.headers[name === "Set-Cookie" ? "append" : "set"](name, value);
-  if (!(body instanceof ReadableStream)) done?.();
+  if (!isStream) void finish?.();
   return copy;
 }
+
+type Finish = () => Promise<void> | void;
 
 function copied(response: Response, body: Body): Response {
   const copy = new Response(body, response);
@@ -71,28 +77,44 @@ function keptBody(response: Response): Body {
   return Array.isArray(cache) ? (cache[1] as Body) : undefined;
 }
 
-/** The same chunks at the same pace, and word of their end, be it by the reader's cancelling. */
-function watched(body: ReadableStream<Uint8Array>, done: () => void): ReadableStream<Uint8Array> {
+/** The same chunks at the same pace. `finish` is called before the end, and when the reader cancels. */
+function finished(body: ReadableStream<Uint8Array>, finish: Finish): ReadableStream<Uint8Array> {
   const reader = body.getReader();
   return new ReadableStream(
     {
       async pull(controller) {
+        let chunk: Awaited<ReturnType<typeof reader.read>>;
         try {
-          const chunk = await reader.read();
-          if (!chunk.done) return controller.enqueue(chunk.value);
-          controller.close();
+          chunk = await reader.read();
         } catch (error) {
           controller.error(error);
+          return settled(finish);
         }
-        done();
+        if (!chunk.done) return controller.enqueue(chunk.value);
+        try {
+          await finish();
+        } catch (error) {
+          controller.error(error);
+          return;
+        }
+        controller.close();
       },
-      cancel(reason) {
-        done();
+      async cancel(reason) {
+        await settled(finish);
         return reader.cancel(reason);
       },
     },
     { highWaterMark: 0 },
   );
+}
+
+/** The response is broken off already: a failure changes nothing more. */
+async function settled(finish: Finish): Promise<void> {
+  try {
+    await finish();
+  } catch {
+    // The client can tell that the response is not complete.
+  }
 }
 
 function withoutCookie(headers: Headers, cookie: string): void {

@@ -3,7 +3,7 @@
  * the blanks around them. Each character is looked at once: the text may be a client's, and a regular expression that
  * tries again would let it cost what it likes.
  */
-export function parts(text: string, separator: "," | ";"): string[] {
+export function splitList(text: string, separator: "," | ";"): string[] {
   const found: string[] = [];
   let begin = 0;
   let isQuoted = false;
@@ -21,7 +21,7 @@ export function parts(text: string, separator: "," | ";"): string[] {
 }
 
 /** What a token or a quoted string says. */
-export function unquoted(value: string): string {
+export function unquote(value: string): string {
   if (value.length < 2 || !value.startsWith('"') || !value.endsWith('"')) return value;
   return value.slice(1, -1).replaceAll(/\\(.)/gs, "$1");
 }

@@ -4,20 +4,20 @@ import { match, type Match } from "../lifecycle/rotation.ts";
 import { load, loadLatest } from "../record/load.ts";
 import type { Client, LoadedRecord, SessionRecord } from "../record/record.ts";
 import { hashSecret, verifyToken, type Token } from "../record/token.ts";
-import type { Deadline } from "../waiting.ts";
-import type { Context } from "./request-session.ts";
+import type { Deadline } from "../deadline.ts";
+import type { Context } from "../context.ts";
 
-/** More tokens of ours in one request than this are somebody's play. */
+/** Maximum number of valid tokens that are read from one request. */
 const MAX_TOKENS = 4;
 
-/** A token that the request came with. */
+/** A token with a valid signature in the request's cookies. */
 export interface Presented {
   readonly token: Token;
   readonly tokenByPreviousKey: boolean;
 }
 
-/** A stored session, and what one of the request's tokens is worth for it. */
-export interface Opened extends Presented {
+/** A stored session, and the status of one of the request's tokens for it. */
+export interface OpenedSession extends Presented {
   readonly secretHash: Buffer;
   readonly loaded: LoadedRecord;
   readonly tokenStatus: TokenStatus;
@@ -25,7 +25,7 @@ export interface Opened extends Presented {
 
 const BEST_FIRST: readonly Match[] = ["next", "current", "previous", "superseded", "replayed"];
 
-/** The tokens of ours in a Cookie header, the most specific cookie first. */
+/** The valid tokens in a Cookie header, the most specific cookie first. */
 export function presentedIn({ cookie, keyring }: Context, header: string, isSecure: boolean): Presented[] | undefined {
   const verified: Presented[] = [];
   for (const value of cookie.values(header, isSecure)) {
@@ -36,48 +36,48 @@ export function presentedIn({ cookie, keyring }: Context, header: string, isSecu
   return verified.length > 0 ? verified : undefined;
 }
 
-/** Which of a record's secrets a token carries. @param hash - of the token's secret. */
+/** Tells which of a record's secrets a token carries. @param hash - of the token's secret. */
 export function matchOf({ now, rotation }: Context, { epoch }: Token, hash: Buffer, record: SessionRecord): Match {
   return match(record, epoch, (other) => timingSafeEqual(hash, other), now(), rotation);
 }
 
-/** Whether a token with this secret opens its session, while that is live. */
-export function opens(secret: Match): boolean {
+/** Whether a token with this secret is valid, while its session is live. */
+export function isAccepted(secret: Match): boolean {
   return BEST_FIRST.indexOf(secret) <= BEST_FIRST.indexOf("previous");
 }
 
 /**
- * The session `id` by the best of the tokens that the request has for it: there may be two during a rotation.
+ * Reads the session `id` and judges the best of the request's tokens for it. There may be two during a rotation.
  *
- * @param client - who sent the request, for the event of a replay.
+ * @param client - describes the sender of the request, for the event of a replay.
  */
-export async function open(
+export async function openSession(
   context: Context,
   id: string,
   presented: readonly Presented[],
   deadline: Deadline,
   client: () => Client | undefined,
-): Promise<Opened | undefined> {
+): Promise<OpenedSession | undefined> {
   let loaded = await load(context, id, deadline);
-  let opened = loaded && best(context, presented, loaded);
+  let opened = loaded && bestOf(context, presented, loaded);
   if (loaded && opened?.tokenStatus !== "live" && context.store.readLatest) {
-    // A near cache may not have heard of this token yet.
+    // A near cache may be older than this token.
     loaded = await loadLatest(context, id, deadline);
-    opened = loaded && best(context, presented, loaded);
+    opened = loaded && bestOf(context, presented, loaded);
   }
   if (!loaded || !opened) return undefined;
   const { userId, client: signedInFrom } = loaded.record;
   if (opened.tokenStatus === "expired") context.emitter.emit("expired", { id, userId });
-  // Two clients hold tokens of this session, and nobody can say which of them is the thief.
+  // Two clients hold tokens of this session, and nobody can tell which one is the thief.
   if (opened.tokenStatus === "replayed" && (await deadline.run("delete", () => context.store.delete(id)))) {
     context.emitter.emit("replayed", { id, userId, client: signedInFrom, presentedBy: client() });
   }
   return opened;
 }
 
-function best(context: Context, presented: readonly Presented[], loaded: LoadedRecord): Opened {
+function bestOf(context: Context, presented: readonly Presented[], loaded: LoadedRecord): OpenedSession {
   const { record, expiresAt } = loaded;
-  let found: Opened | undefined;
+  let found: OpenedSession | undefined;
   let foundRank = Infinity;
   for (const { token, tokenByPreviousKey } of presented) {
     const secretHash = hashSecret(token.secret);

@@ -2,7 +2,8 @@ import { describe, expect, it } from "vitest";
 import { KEYS, site } from "../../test/support/stores.ts";
 import { seededRandom } from "../../test/support/random.ts";
 import { createKeyring } from "../record/keyring.ts";
-import { randomPart, signToken } from "../record/token.ts";
+import { randomPart } from "../random.ts";
+import { signToken } from "../record/token.ts";
 
 interface Data {
   n?: number;

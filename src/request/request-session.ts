@@ -1,220 +1,131 @@
 import { timingSafeEqual } from "node:crypto";
-import type { Limits } from "../changes/codec.ts";
-import type { SessionCookie } from "./cookie.ts";
-import type { Emitter } from "../events.ts";
-import { absoluteEnd, extendedEnd, type Timeouts } from "../lifecycle/timeouts.ts";
-import { EMPTY, Journal } from "../changes/journal.ts";
-import type { UserLimit } from "../users.ts";
-import type { Keyring } from "../record/keyring.ts";
+import { EMPTY } from "../changes/journal.ts";
+import type { Context } from "../context.ts";
+import { SessionError } from "../errors.ts";
 import { tokenStatus, type TokenStatus } from "../lifecycle/decisions.ts";
+import type { Match } from "../lifecycle/rotation.ts";
+import { extendedEnd } from "../lifecycle/timeouts.ts";
 import { loadLatest } from "../record/load.ts";
 import type { Client, LoadedRecord, SessionRecord } from "../record/record.ts";
-import type { LiveHandles, Watching } from "../signals.ts";
-import type { Match, RotationPolicy } from "../lifecycle/rotation.ts";
+import { hashSecret, type Token } from "../record/token.ts";
+import { randomPart } from "../random.ts";
+import type { Watching } from "../signals.ts";
+import { Deadline } from "../deadline.ts";
+import { warnOnce } from "../warnings.ts";
+import { OutgoingCookie } from "./outgoing-cookie.ts";
+import { PendingChanges, type Requested, type SignIn } from "./pending-changes.ts";
+import { matchOf, openSession, isAccepted, presentedIn, type OpenedSession, type Presented } from "./presented.ts";
 import {
   cookieHeader,
   hasBody,
   isDone,
   isSecure,
   onDone,
+  routeOf,
   tellsOfEnd,
   type AnyRequest,
   type Closing,
 } from "./request.ts";
-import { matchOf, open, opens, presentedIn, type Opened, type Presented } from "./presented.ts";
-import { NOTHING_REQUESTED, without, type SignIn, type Requested } from "./requested.ts";
-import type { SessionStore } from "../store.ts";
-import { hashSecret, randomPart, signToken, type Token } from "../record/token.ts";
-import { Deadline, type KeyedQueue } from "../waiting.ts";
-
-/** What createSessions made once and every visit shares. */
-export interface Context {
-  readonly store: SessionStore;
-  readonly keyring: Keyring;
-  readonly cookie: SessionCookie;
-  readonly timeouts: Timeouts;
-  readonly rotation: RotationPolicy | undefined;
-  readonly maxPerUser: UserLimit | undefined;
-  /** What the application knows of a request's client. */
-  readonly client: (request: AnyRequest) => Client | undefined;
-  readonly limits: Limits;
-  readonly storeTimeout: number;
-  readonly trustProxy: boolean;
-  readonly emitter: Emitter;
-  readonly commits: KeyedQueue;
-  readonly live: LiveHandles;
-  /** By the id that a sign-in under way will give to a session: the id that the session has until then. */
-  readonly moves: Map<string, string>;
-  readonly now: () => number;
-}
+import { canSetCookie, isAttached, isWritten, type LiveState, type ResponseState, type SessionState } from "./state.ts";
 
 /** Requests that signed in and never ended are forgotten beyond this many. */
 const MAX_MOVES = 1000;
 
-/** One request's dealings with its session, from the cookie that came to the cookie that goes. */
+/** Time after an access to an answered request's session, within which `save()` has to be called. */
+const LATE_CHECK_MS = 1000;
+
+/** One request's session, from the cookie that came to the cookie that goes. All transitions of its states are here. */
 export class RequestSession {
   readonly context: Context;
+  readonly changes: PendingChanges;
+  readonly cookie: OutgoingCookie;
   readonly #request: AnyRequest;
-  #presented: Presented[] | undefined;
+  #state: SessionState;
+  #response: ResponseState = "open";
   #loading: Promise<void> | undefined;
-  #presentedId: string | undefined;
-  #freshId: string | undefined;
-
-  tokenStatus: TokenStatus = "anonymous";
-  /** The token that opens the session, once it is live. */
-  token: Token | undefined;
-  /** The hash of its secret, once it was asked for. */
-  #secretHash: Buffer | undefined;
-  /** A previous key signed it: a commit hands it out anew. */
-  tokenByPreviousKey = false;
-  loaded: LoadedRecord | undefined;
-  /** The request came with a live session: the response may be made for its user alone. */
-  personal = false;
-  #journal: Journal | undefined;
+  #committing: Promise<void> | undefined;
   #watching: Watching | undefined;
-  /** Whose closing says that the response is done with, where an adapter has told. */
-  response: Closing | undefined;
-  requested = NOTHING_REQUESTED;
-  /** The request is no sign of life: polling, say. */
-  passive = false;
-  #hasSignedOut = false;
+  /** The first id that the cookie named, for events about a session that is not live. */
+  #presentedId: string | undefined;
+  /** The id that a new session will have. */
+  #newId: string | undefined;
+  #isAccessed = false;
+  #isPersonal = false;
+  #isClaimed = false;
+  #lateCheck: NodeJS.Timeout | undefined;
 
-  /** The handler looked at the session: the response may depend on the cookie. */
-  accessed = false;
-  /** A Set-Cookie value that waits for the head of the response. */
-  setCookie: string | undefined;
-  headersSent = false;
-  /** The head says what caches must know: it is too late for a first look. */
-  headersWritten = false;
-  /** The Set-Cookie value that was written to a head last. */
-  issuedCookie: string | undefined;
-  /** A WebSocket or the like has taken the connection over: there is no head. */
-  attached = false;
-  /** An adapter is in charge of the response: one that is mounted within it leaves that to it. */
-  claimed = false;
-  /** The store could not be read: nothing is known of the session, and nothing may be done to it. */
-  loadError: unknown;
-  /** A commit failed: the error's response is not the place for another. */
-  failed = false;
-  /** What a call of save() had failed to do: whoever called it has dealt with that, and with nothing else. */
-  #setAsideChanges: Requested | undefined;
-  committing: Promise<void> | undefined;
+  /** The request does not extend its session: polling, for example. */
+  passive = false;
+  /** Its `close` event says that the response is done. An adapter sets it. */
+  response: Closing | undefined;
 
   constructor(context: Context, request: AnyRequest) {
     this.context = context;
     this.#request = request;
+    this.changes = new PendingChanges(() => this.loaded?.record ?? EMPTY, context.limits);
+    this.cookie = new OutgoingCookie(context);
     const header = cookieHeader(request);
-    if (header) this.#presented = presentedIn(context, header, this.secure);
+    const presented = header ? presentedIn(context, header, this.isSecure) : undefined;
+    this.#state = presented ? { kind: "unread", presented } : { kind: "none", tokenStatus: "anonymous" };
   }
 
-  /** What the handler changes; made when it looks. */
-  get journal(): Journal {
-    return (this.#journal ??= new Journal(this.loaded?.record ?? EMPTY, this.context.limits));
-  }
+  // The session's state
 
-  get signedOut(): boolean {
-    return this.#hasSignedOut || this.requested.signOut !== undefined;
-  }
-
-  /** These were carried out. Others may have come since. */
-  markDone(requested: Requested): void {
-    this.requested = without(this.requested, requested);
-    if (requested.signOut) this.#hasSignedOut = true;
-  }
-
-  /** A call of save() has failed to carry these out: the response leaves without them, and without what it was to store. */
-  setAside(requested: Requested): void {
-    this.#setAsideChanges = { ...this.#setAsideChanges, ...requested };
-    this.requested = without(this.requested, requested);
-    this.journal.setAside();
-  }
-
-  /** save() is called again: what had failed is to be stored after all. */
-  takeBack(): void {
-    if (!this.#setAsideChanges) return;
-    this.requested = { ...this.#setAsideChanges, ...this.requested };
-    this.#setAsideChanges = undefined;
-    this.journal.takeBack();
-  }
-
-  /** Whether the last call of save() failed, and nothing was asked for since. */
-  get isSetAside(): boolean {
-    return this.#setAsideChanges !== undefined && this.requested === NOTHING_REQUESTED && this.journal.isSetAside;
-  }
-
-  /** Before the response: what save() failed to store is not tried again, and what was asked for since is left. */
-  dropSetAside(): void {
-    if (!this.#setAsideChanges) return;
-    this.#setAsideChanges = undefined;
-    this.journal.dropSetAside(this.loaded?.record ?? EMPTY);
-    const keep = this.requested.signIn?.keep;
-    if (keep) this.journal.restrict(keep);
-  }
-
-  /** A visitor's request that never looked: there is nothing to decide. */
-  get isUntouched(): boolean {
-    return !this.accessed && this.token === undefined;
-  }
-
-  get isChanged(): boolean {
-    return this.#journal?.isChanged() === true;
-  }
-
-  get secure(): boolean {
-    return isSecure(this.#request, this.context.trustProxy);
+  get tokenStatus(): TokenStatus {
+    const state = this.#state;
+    if (state.kind === "live") return "live";
+    return state.kind === "none" ? state.tokenStatus : "anonymous";
   }
 
   get isLoaded(): boolean {
-    return this.#presented === undefined && this.loadError === undefined;
+    return this.#state.kind !== "unread" && this.#state.kind !== "unreadable";
+  }
+
+  /** The error of a store that could not be read. */
+  get loadError(): unknown {
+    return this.#state.kind === "unreadable" ? this.#state.error : undefined;
+  }
+
+  get #live(): LiveState | undefined {
+    return this.#state.kind === "live" ? this.#state : undefined;
+  }
+
+  /** The token of the live session. */
+  get token(): Token | undefined {
+    return this.#live?.token;
+  }
+
+  get loaded(): LoadedRecord | undefined {
+    return this.#live?.loaded;
+  }
+
+  get isTokenByPreviousKey(): boolean {
+    return this.#live?.isTokenByPreviousKey === true;
+  }
+
+  /** The handler has signed out: from then on it has a new session, which is stored if it changes. */
+  get isSignedOut(): boolean {
+    return this.#state.kind === "signedOut" || this.changes.requested.signOut !== undefined;
+  }
+
+  /** The record that the handler sees. */
+  get visibleRecord(): SessionRecord | undefined {
+    return this.changes.requested.signOut ? undefined : this.loaded?.record;
   }
 
   /** The id of the live session, or the one that a new session will have. */
   get id(): string {
-    return this.requested.signIn?.id ?? this.storedId;
+    const { signIn, signOut } = this.changes.requested;
+    return signIn?.id ?? (signOut ? this.#idOfNew : this.storedId);
   }
 
   /** The id under which the store has the session, or will have a new one. */
   get storedId(): string {
-    return this.token?.id ?? (this.#freshId ??= randomPart());
+    return this.token?.id ?? this.#idOfNew;
   }
 
-  /** Signs in when the visit is committed. The session has its new id at once, and what uses that meanwhile is right. */
-  signIn(asked: Omit<SignIn, "id">): void {
-    // A session that is being stored just now may have the other id already.
-    const isThere = this.token !== undefined || this.committing !== undefined;
-    const id = isThere ? randomPart() : this.id;
-    this.requested = { ...this.requested, signIn: { ...asked, id } };
-    this.#announceMove(id);
-  }
-
-  #announceMove(id: string): void {
-    if (!this.token) return;
-    const { moves } = this.context;
-    moves.set(id, this.token.id);
-    if (moves.size > MAX_MOVES) for (const oldest of moves.keys()) return void moves.delete(oldest);
-  }
-
-  rotate(): void {
-    this.requested = { ...this.requested, rotate: {} };
-  }
-
-  signOut(): void {
-    this.requested = { ...this.requested, signOut: {} };
-  }
-
-  /** A session may be there under the id that a failed commit tried: the next one takes another. */
-  renewId(signIn: SignIn | undefined): void {
-    if (!this.token) this.#freshId = randomPart();
-    if (!signIn) return;
-    this.context.moves.delete(signIn.id);
-    signIn.id = this.token ? randomPart() : this.storedId;
-    this.#announceMove(signIn.id);
-  }
-
-  /** Which of a record's secrets the visit's token carries. */
-  matchIn(record: SessionRecord): Match {
-    const token = this.token!;
-    return matchOf(this.context, token, (this.#secretHash ??= hashSecret(token.secret)), record);
+  get #idOfNew(): string {
+    return (this.#newId ??= randomPart());
   }
 
   /** The id that the request came with. */
@@ -223,85 +134,354 @@ export class RequestSession {
   }
 
   get expiresAt(): number {
-    if (this.loaded) return this.loaded.expiresAt;
+    const { signIn } = this.changes.requested;
+    if (this.visibleRecord && !signIn) return this.loaded!.expiresAt;
     const now = this.context.now();
-    return extendedEnd(now, { createdAt: now, signedInAt: undefined }, this.context.timeouts);
+    return extendedEnd(now, { createdAt: now, ...signIn, signedInAt: signIn && now }, this.context.timeouts);
   }
 
-  /** @throws SessionError ERR_SESSION_STORE, ERR_SESSION_DECODE */
+  /** Reads the session. Several layers of an application may call it: the store is asked once. */
   async load(): Promise<void> {
-    if (this.loadError !== undefined) throw this.loadError;
-    // Several layers of an application may ask at once: the session is read once.
-    if (this.#presented) await (this.#loading ??= this.#load(this.#presented));
+    const state = this.#state;
+    if (state.kind === "unreadable") throw state.error;
+    if (state.kind === "unread") await (this.#loading ??= this.#load(state.presented));
   }
 
   async #load(presented: readonly Presented[]): Promise<void> {
     this.#presentedId = presented[0]!.token.id;
     try {
-      await this.#read(presented);
-      this.#presented = undefined;
+      this.#state = await this.#read(presented);
     } catch (error) {
-      this.loadError = error;
+      this.#state = { kind: "unreadable", error };
       throw error;
     }
   }
 
-  async #read(presented: readonly Presented[]): Promise<void> {
-    const { context } = this;
-    const deadline = new Deadline(context.storeTimeout);
+  async #read(presented: readonly Presented[]): Promise<SessionState> {
+    const deadline = new Deadline(this.context.storeTimeout);
     const ids = new Set(presented.map(({ token }) => token.id));
-    const found: Opened[] = [];
+    const live: OpenedSession[] = [];
+    let status: Exclude<TokenStatus, "live"> = "anonymous";
     for (const id of ids) {
-      const its = presented.filter(({ token }) => token.id === id);
-      const opened = await open(context, id, its, deadline, () => this.client);
-      if (opened?.tokenStatus === "live") found.push(opened);
-      else if (opened && this.tokenStatus === "anonymous") this.tokenStatus = opened.tokenStatus;
+      const own = presented.filter(({ token }) => token.id === id);
+      const opened = await openSession(this.context, id, own, deadline, () => this.client);
+      if (opened?.tokenStatus === "live") live.push(opened);
+      else if (opened && status === "anonymous") status = opened.tokenStatus;
     }
-    this.personal = found.length > 0;
-    const [one, another] = found;
+    this.#isPersonal = live.length > 0;
+    const [one, another] = live;
+    if (one && !another) return liveState(one);
     // Two live sessions in one request: somebody planted one. Neither is believed.
-    if (another) this.tokenStatus = "anonymous";
-    else if (one) {
-      this.tokenStatus = "live";
-      this.token = one.token;
-      this.#secretHash = one.secretHash;
-      this.tokenByPreviousKey = one.tokenByPreviousKey;
-      this.loaded = one.loaded;
-    }
+    return { kind: "none", tokenStatus: another ? "anonymous" : status };
   }
 
-  /** Reads the session anew. What was not stored is forgotten. */
+  /** Reads the session anew. Changes that were not stored are forgotten. */
   async reload(): Promise<void> {
-    await this.committing?.catch(() => {});
+    await this.#committing?.catch(() => {});
     const { context, token } = this;
-    this.requested = NOTHING_REQUESTED;
-    this.#setAsideChanges = this.#journal = undefined;
+    this.changes.forget();
     if (!token) return;
     const loaded = await loadLatest(context, token.id, new Deadline(context.storeTimeout));
-    // A connection may outlive its token's rotation, but not a sign-in that killed the token.
+    // A connection may outlive its token's rotation, but not a sign-in that invalidated the token.
     const isSame = loaded?.record.epoch === token.epoch;
-    if (
-      !isSame ||
-      tokenStatus(loaded.record, loaded.expiresAt, "current", context.now(), context.timeouts) !== "live"
-    ) {
-      this.detach();
-      context.live.recheck(token.id);
+    const now = context.now();
+    if (isSame && tokenStatus(loaded.record, loaded.expiresAt, "current", now, context.timeouts) === "live") {
+      this.#updateLoaded(loaded);
       return;
     }
-    this.loaded = loaded;
+    this.detach();
+    context.live.recheck(token.id);
   }
 
-  /** Aborts when the session ends; let go of when the connection that the request came by is done with it. */
+  /** The session was stored like this. */
+  continueFrom(token: Token, loaded: LoadedRecord): void {
+    if (token.id !== this.token?.id) this.#watching?.moveTo(token.id);
+    const before = token === this.token ? this.#live : undefined;
+    this.#state = { kind: "live", isTokenByPreviousKey: false, ...before, token, loaded };
+  }
+
+  /** The store has extended the session. */
+  extended(expiresAt: number): void {
+    this.#updateLoaded({ ...this.loaded!, expiresAt });
+  }
+
+  #updateLoaded(loaded: LoadedRecord): void {
+    if (this.#live) this.#state = { ...this.#live, loaded };
+  }
+
+  /** The response issues the token anew, by the current key. */
+  renewedToken(): void {
+    if (this.#live) this.#state = { ...this.#live, isTokenByPreviousKey: false };
+  }
+
+  /** The sign-out was carried out. */
+  signedOut({ signOut }: Requested): void {
+    this.#state = { kind: "signedOut" };
+    if (signOut) this.changes.markDone({ signOut });
+  }
+
+  /**
+   * Another request has ended the session or replaced its token. This request's changes are forgotten, and it may not set
+   * the cookie, unless it signs in.
+   */
+  detach(): void {
+    this.#state = { kind: "none", tokenStatus: "superseded" };
+    const { signOut } = this.changes.requested;
+    if (signOut) this.changes.markDone({ signOut });
+    this.changes.forgetData();
+    this.cookie.withdraw();
+  }
+
+  // Calls of the handler
+
+  /** Signs in at the next commit. The session has its new id at once, so that the handler can use it. */
+  signIn(asked: Omit<SignIn, "id">): void {
+    // A commit under way may be storing the session under the other id already.
+    const isStored = this.#moves || this.#committing !== undefined;
+    const id = isStored ? randomPart() : this.id;
+    this.changes.request({ signIn: { ...asked, id } });
+    this.#announceMove(id);
+  }
+
+  /** Signs out at the next commit. Without a live session only this request's changes are forgotten. */
+  signOut(): void {
+    if (this.token) this.changes.signOut();
+    else this.changes.forget();
+  }
+
+  /** A sign-in moves the live session to another id, unless it is signed out first. */
+  get #moves(): boolean {
+    return this.token !== undefined && !this.changes.requested.signOut;
+  }
+
+  #announceMove(id: string): void {
+    if (!this.#moves || !this.token) return;
+    const { moves } = this.context;
+    moves.set(id, this.token.id);
+    if (moves.size > MAX_MOVES) for (const oldest of moves.keys()) return void moves.delete(oldest);
+  }
+
+  /** Takes another id for the next attempt, since a failed commit may have stored a session under this one. */
+  renewId(signIn: SignIn | undefined): void {
+    if (!this.token) this.#newId = randomPart();
+    if (!signIn) return;
+    this.context.moves.delete(signIn.id);
+    signIn.id = this.#moves ? randomPart() : this.id;
+    this.#announceMove(signIn.id);
+  }
+
+  // The token and the cookie
+
+  /** Tells which of a record's secrets the token carries. */
+  matchIn(record: SessionRecord): Match {
+    const live = this.#live!;
+    const secretHash = live.secretHash ?? hashSecret(live.token.secret);
+    if (!live.secretHash) this.#state = { ...live, secretHash };
+    return matchOf(this.context, live.token, secretHash, record);
+  }
+
+  /** The successor of the token: the one that the record names, or the one to be named next. */
+  successor(record: SessionRecord): Token {
+    const { id, secret, epoch } = this.token!;
+    const { secretHash, rotation } = record;
+    const named = this.matchIn(record) === "previous" ? secretHash : rotation?.next;
+    const possible = this.context.keyring.successors(id, secret);
+    const next = named && possible.find((one) => timingSafeEqual(hashSecret(one), named));
+    return { id, secret: next ?? possible[0]!, epoch };
+  }
+
+  issueCookie(token = this.token!): void {
+    this.cookie.issue(token, this.loaded!.record, this.isSecure);
+  }
+
+  /**
+   * Withdraws a cookie that has waited for the response since `save()`, if another request has signed in or out meanwhile:
+   * this cookie would undo it.
+   */
+  async recheckCookie(): Promise<void> {
+    const { context, token } = this;
+    if (this.cookie.pending === undefined || !token || this.isSignedOut) return;
+    try {
+      const loaded = await loadLatest(context, token.id, new Deadline(context.storeTimeout));
+      if (loaded && isAccepted(this.matchIn(loaded.record))) return;
+      this.detach();
+    } catch (error) {
+      // The session was stored. Nothing says that it has ended.
+      context.emitter.emit("error", { id: token.id, error });
+    }
+  }
+
+  // The response's state
+
+  get canSetCookie(): boolean {
+    return canSetCookie(this.#response);
+  }
+
+  get isWritten(): boolean {
+    return isWritten(this.#response);
+  }
+
+  get isAttached(): boolean {
+    return isAttached(this.#response);
+  }
+
+  get hasFailed(): boolean {
+    return this.#response === "failed";
+  }
+
+  /** From here on the response's commit decides the cookie. */
+  beginResponse(): void {
+    this.#response = "committing";
+  }
+
+  failResponse(): void {
+    this.#response = "failed";
+    // The client is told of these. Later changes are told apart.
+    this.changes.setAside(this.changes.requested);
+  }
+
+  /** The headers are written. */
+  writeResponse(): void {
+    this.#response = this.isAttached ? "attachedAndWritten" : "written";
+  }
+
+  /** A copy of the response is written once more: its headers have not left. */
+  reopenResponse(): void {
+    if (this.isWritten && !this.isAttached) this.#response = "open";
+  }
+
+  /** The last byte of a fetch response is out. */
+  endResponse(): void {
+    if (this.#response === "written") this.#response = "ended";
+    this.releaseSignal();
+  }
+
+  get #hasEnded(): boolean {
+    const { response } = this;
+    return this.#response === "ended" || response?.writableEnded === true || response?.destroyed === true;
+  }
+
+  /** There is no response, or none whose headers could set a cookie. If there is one, it is personal. */
+  attach(): void {
+    if (!this.isAttached) this.#response = this.isWritten ? "attachedAndWritten" : "attached";
+    this.#isAccessed = true;
+  }
+
+  /** Makes the first adapter responsible for the response. `false` for one that is mounted within it. */
+  claim(): boolean {
+    if (this.#isClaimed) return false;
+    this.#isClaimed = true;
+    return true;
+  }
+
+  /** The request came with a live session: the response may be made for its user alone. */
+  get isPersonal(): boolean {
+    return this.#isPersonal;
+  }
+
+  /** The handler has used the session: the response may depend on the cookie. */
+  get isAccessed(): boolean {
+    return this.#isAccessed;
+  }
+
+  /** The response depends on the cookie, whether the handler uses the session or not. */
+  markAccessed(): void {
+    this.#isAccessed = true;
+  }
+
+  /**
+   * The handler uses the session: the response may depend on the cookie, and its headers have to say so to caches.
+   *
+   * @throws SessionError ERR_SESSION_HEADERS_SENT at a first access after the headers were sent.
+   */
+  access(): void {
+    if (this.#isAccessed) {
+      if (!this.canSetCookie) this.#expectLateChange();
+      return;
+    }
+    // The headers may have left without our knowledge, as those of a hijacked reply.
+    const isTooLate = this.isWritten || (this.canSetCookie && this.response?.headersSent === true);
+    if (isTooLate && !this.#hasEnded) {
+      throw new SessionError(
+        "ERR_SESSION_HEADERS_SENT",
+        "The session was used for the first time after the response's headers were sent, so that caches were not told of " +
+          "it: use it before the first byte, or give the adapter { personal: true }, or a function of the request, for such routes",
+      );
+    }
+    this.#isAccessed = true;
+    if (isTooLate) this.#expectLateChange();
+  }
+
+  /** Nothing stores a change that comes after the response by itself: a moment later it is stored by `save()`, or lost. */
+  #expectLateChange(): void {
+    if (this.#lateCheck || this.isAttached) return;
+    this.#lateCheck = setTimeout(() => {
+      this.#lateCheck = undefined;
+      if (!this.#hasEnded) this.#expectLateChange();
+      else if (this.changes.hasDataChanges && !this.#committing) this.dropLateChanges("after its response had ended");
+    }, LATE_CHECK_MS);
+    this.#lateCheck.unref?.();
+  }
+
+  /** Reports changes that nobody stores any more. @param when - the end of "The session was changed …". */
+  dropLateChanges(when: string): void {
+    this.changes.forget();
+    this.context.emitter.emit("dropped", { id: this.id, userId: this.loaded?.record.userId, reason: "late" });
+    const route = routeOf(this.#request);
+    warnOnce(
+      "SOJOURN_LATE_CHANGE",
+      route,
+      `${route}: the session was changed ${when}, and the change is lost. Change it before, or call await session.save() after it`,
+    );
+  }
+
+  /** A visitor's request that never used its session: there is nothing to decide. */
+  get isUntouched(): boolean {
+    return !this.#isAccessed && this.token === undefined;
+  }
+
+  // Commits
+
+  get committing(): Promise<void> | undefined {
+    return this.#committing;
+  }
+
+  /** Runs a commit. Others of this request wait for it. */
+  runCommit(commit: () => Promise<void>): Promise<void> {
+    const run = commit().finally(() => {
+      this.#committing = undefined;
+    });
+    this.#committing = run;
+    return run;
+  }
+
+  // The request
+
+  get isSecure(): boolean {
+    return isSecure(this.#request, this.context.trustProxy);
+  }
+
+  /** The application's description of the client. */
+  get client(): Client | undefined {
+    try {
+      return this.context.client(this.#request);
+    } catch (error) {
+      // The application's mistake must keep nobody from signing in, and no replay from being reported.
+      this.context.emitter.emit("error", { id: this.id, error });
+      return undefined;
+    }
+  }
+
+  /** A signal that aborts when the session ends. It is released when the request's connection is done. */
   get signal(): AbortSignal {
-    return this.#watching?.signal ?? this.#watched();
+    return this.#watching?.signal ?? this.#watch();
   }
 
-  #watched(): AbortSignal {
-    if (this.signedOut) return AbortSignal.abort();
-    if (!this.token) return new AbortController().signal;
-    // Nobody is left to hear it.
-    if (isDone(this.#request, this.response)) return new AbortController().signal;
-    if (this.headersWritten && !this.attached && !tellsOfEnd(this.#request, this.response)) {
+  #watch(): AbortSignal {
+    if (this.isSignedOut) return AbortSignal.abort();
+    // Without a session nothing ends, and after the end nobody listens.
+    if (!this.token || isDone(this.#request, this.response)) return new AbortController().signal;
+    if (this.#response === "written" && !tellsOfEnd(this.#request, this.response)) {
       throw new TypeError(
         "session.signal was asked for after the response was returned, and nothing tells when that ends: ask for it before",
       );
@@ -311,85 +491,17 @@ export class RequestSession {
     return this.#watching.signal;
   }
 
-  /** What to call at the end of the response's body, where its signal is in use and nothing else tells of the end. */
-  untilEndOfBody(): (() => void) | undefined {
-    if (this.response) return undefined;
-    if (hasBody(this.#request)) return this.#watching?.release;
-    this.letGo();
-    return undefined;
+  /** Whether the response to this request has a body that somebody reads. */
+  get expectsBody(): boolean {
+    return hasBody(this.#request);
   }
 
   /** Nobody listens to the signal any more. */
-  letGo(): void {
+  releaseSignal(): void {
     this.#watching?.release();
   }
+}
 
-  /** What the application knows of the client that sent this request. */
-  get client(): Client | undefined {
-    try {
-      return this.context.client(this.#request);
-    } catch (error) {
-      // The application's mistake must not keep anybody from signing in, nor a replay from being told.
-      this.context.emitter.emit("error", { id: this.id, error });
-      return undefined;
-    }
-  }
-
-  /**
-   * The session has ended behind this request's back, or its token was replaced: what the request did is forgotten,
-   * and it may not touch the cookie, unless somebody signs in.
-   */
-  detach(): void {
-    this.tokenStatus = "superseded";
-    this.token = this.loaded = this.#journal = this.setCookie = undefined;
-  }
-
-  /** What was stored is what the visit goes on from. */
-  continueFrom(token: Token, loaded: LoadedRecord): void {
-    if (token.id !== this.token?.id) this.#watching?.moveTo(token.id);
-    if (token !== this.token) this.#secretHash = undefined;
-    this.token = token;
-    this.loaded = loaded;
-    this.tokenStatus = "live";
-  }
-
-  /** The token that comes after this visit's, if it has been settled; the one that would come, if it has not. */
-  successor(record: SessionRecord): Token {
-    const { id, secret, epoch } = this.token!;
-    const { secretHash, rotation } = record;
-    const settled = this.matchIn(record) === "previous" ? secretHash : rotation?.next;
-    const possible = this.context.keyring.successors(id, secret);
-    const next = settled && possible.find((one) => timingSafeEqual(hashSecret(one), settled));
-    return { id, secret: next ?? possible[0]!, epoch };
-  }
-
-  /** Puts a cookie with the successor of the token on its way. */
-  handOutSuccessor(): void {
-    this.issueCookie(this.successor(this.loaded!.record));
-  }
-
-  /**
-   * A cookie has waited for its response since save(). Whoever signed in or out meanwhile has another by now, which this
-   * one must not undo.
-   */
-  async recallCookie(): Promise<void> {
-    const { context, token } = this;
-    if (this.setCookie === undefined || !token || this.signedOut) return;
-    try {
-      const loaded = await loadLatest(context, token.id, new Deadline(context.storeTimeout));
-      if (loaded && opens(this.matchIn(loaded.record))) return;
-      this.detach();
-    } catch (error) {
-      // The session was stored, and that it ended is not known.
-      context.emitter.emit("error", { id: token.id, error });
-    }
-  }
-
-  /** Puts a cookie with the token, signed by the current key, on its way. */
-  issueCookie(token = this.token!): void {
-    const { cookie, keyring, timeouts, now } = this.context;
-    const lifetime = absoluteEnd(this.loaded!.record, timeouts) - now();
-    const remembered = this.loaded!.record.absolute !== undefined;
-    this.setCookie = cookie.set(signToken(keyring, token), lifetime, this.secure, remembered);
-  }
+function liveState({ token, secretHash, tokenByPreviousKey, loaded }: OpenedSession): LiveState {
+  return { kind: "live", token, secretHash, isTokenByPreviousKey: tokenByPreviousKey, loaded };
 }

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { IncomingHttpHeaders } from "node:http";
-import { cookieHeader, innermost, isSecure, standsFor, type AnyRequest } from "./request.ts";
+import { cookieHeader, innermost, isSecure, linkReplacement, type AnyRequest } from "./request.ts";
 
 const HTTP = "http://shop.example/";
 const fetched = (url: string, headers: Record<string, string> = {}) => new Request(url, { headers });
@@ -154,9 +154,9 @@ describe("innermost", () => {
 
   it("is the first request, where a framework has put others in its place", () => {
     const [first, second, third] = [fetched(HTTP), fetched(HTTP), fetched(HTTP)];
-    standsFor(second, first);
-    standsFor(third, second);
-    standsFor(first, third);
+    linkReplacement(second, first);
+    linkReplacement(third, second);
+    linkReplacement(first, third);
     for (const request of [first, second, third]) expect(innermost({ req: { raw: request } })).toBe(first);
   });
 

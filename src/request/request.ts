@@ -1,5 +1,5 @@
 import type { IncomingHttpHeaders } from "node:http";
-import { parts, unquoted } from "./header-list.ts";
+import { splitList, unquote } from "./header-list.ts";
 
 /**
  * A request of any framework: what Sojourn needs of a `Request` or an `IncomingMessage`, or the framework's own object
@@ -27,7 +27,7 @@ const original = Symbol("sojourn.original");
 
 /** The request that a framework's own object wraps: the one object that all of its layers share. */
 export function innermost(request: AnyRequest): PlainRequest {
-  const plain = isPlain(request) ? request : unwrapped(request);
+  const plain = isPlain(request) ? request : unwrap(request);
   return (plain as { [original]?: PlainRequest })[original] ?? plain;
 }
 
@@ -43,14 +43,14 @@ function isPlain(request: unknown): request is PlainRequest {
   return typeof socket === "object" && socket !== null && ("httpVersion" in request || !("raw" in request));
 }
 
-function unwrapped(wrapper: unknown): PlainRequest {
+function unwrap(wrapper: unknown): PlainRequest {
   const { raw, req } = (wrapper ?? {}) as { raw?: unknown; req?: { raw?: unknown } | null };
   for (const inner of [raw, req, req?.raw]) if (isPlain(inner)) return inner;
   throw new TypeError("This is not a request; pass the request, or the framework's object that has it");
 }
 
 /** Has a request that a framework puts in the place of another stand for that one: both have one session. */
-export function standsFor(replacement: object, request: AnyRequest): void {
+export function linkReplacement(replacement: object, request: AnyRequest): void {
   const first = innermost(request);
   if (replacement !== first) Object.defineProperty(replacement, original, { value: first, configurable: true });
 }
@@ -59,7 +59,7 @@ function isFetch(request: FetchRequest | NodeRequest): request is FetchRequest {
   return typeof (request.headers as { get?: unknown }).get === "function";
 }
 
-type HeaderName = "cookie" | "forwarded" | "x-forwarded-proto" | "origin";
+type HeaderName = "cookie" | "forwarded" | "x-forwarded-proto" | "origin" | "upgrade";
 
 /** The value of a request's header, whatever kind of request it is. */
 export function header(request: AnyRequest, name: HeaderName): string | undefined {
@@ -92,7 +92,7 @@ export function isSecure(request: AnyRequest, trustProxy: boolean): boolean {
 function forwardedProto(forwarded: string | undefined): string | undefined {
   if (forwarded === undefined) return undefined;
   let proto: string | undefined;
-  for (const pair of parts(parts(forwarded, ",")[0]!, ";")) {
+  for (const pair of splitList(splitList(forwarded, ",")[0]!, ";")) {
     // A pair may be empty.
     if (pair === "") continue;
     const [, name, value] = FORWARDED_PAIR.exec(pair) ?? [];
@@ -100,7 +100,7 @@ function forwardedProto(forwarded: string | undefined): string | undefined {
     if (name.toLowerCase() !== "proto") continue;
     // Each name may come once. Two would be read in two ways.
     if (proto !== undefined) return undefined;
-    proto = unquoted(value);
+    proto = unquote(value);
   }
   return proto;
 }
@@ -147,6 +147,23 @@ export function hasBody(request: AnyRequest): boolean {
 
 function signalOf(request: FetchRequest): AbortSignal | undefined {
   return (request as { signal?: AbortSignal }).signal;
+}
+
+/** Names a request's route for a message: its pattern where the framework tells it, else its path without the query. */
+export function routeOf(request: AnyRequest): string {
+  const { method, route, baseUrl, routeOptions } = request as Partial<RoutedRequest>;
+  const inner = innermost(request) as { readonly method?: string; readonly url?: string };
+  const pattern = typeof route?.path === "string" ? `${baseUrl ?? ""}${route.path}` : routeOptions?.url;
+  const path = pattern ?? new URL(inner.url ?? "/", "http://localhost").pathname;
+  return `${method ?? inner.method ?? "GET"} ${path}`;
+}
+
+/** A request of Express, or one of Fastify. */
+interface RoutedRequest {
+  readonly method: string;
+  readonly route: { readonly path?: unknown };
+  readonly baseUrl: string;
+  readonly routeOptions: { readonly url?: string };
 }
 
 /** The host that a request is for. */

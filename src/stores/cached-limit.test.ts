@@ -16,7 +16,8 @@ function processes() {
       return () => {};
     },
   };
-  const over = (store: SessionStore) => createSessions({ secretKey: KEYS[0], store, clock, maxPerUser: 1 });
+  const over = (store: SessionStore) =>
+    createSessions<Record<string, unknown>>({ secretKey: KEYS[0], store, clock, maxPerUser: 1 });
   return { here: over(cached(deaf, { clock })), there: over(cached(memory, { clock })), past: over(memory) };
 }
 

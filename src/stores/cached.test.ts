@@ -355,7 +355,8 @@ describe("sessions over cached stores", () => {
   it("believe a token that is newer than what this process has cached", async () => {
     const { process } = engine(TIME);
     const [here, there] = [process(), process()];
-    const at = ({ store }: typeof here) => createSessions({ secretKey: KEYS[0], store, clock: TIME });
+    const at = ({ store }: typeof here) =>
+      createSessions<Record<string, unknown>>({ secretKey: KEYS[0], store, clock: TIME });
     const one = new Browser(at(here));
     await one.visit((visited) => (visited.data["cart"] = []));
     const elsewhere = one.copy(at(there));

@@ -1,8 +1,8 @@
 import { Buffer } from "node:buffer";
-import { milliseconds, type Duration } from "../lifecycle/timeouts.ts";
+import { milliseconds, type Duration } from "../duration.ts";
 import type { SessionStore, StoredSession, StoreListener } from "../store.ts";
-import { capabilitiesOf, readLatest } from "./shared/capabilities.ts";
-import { checkClock, checkOptions } from "./shared/stored.ts";
+import { capabilitiesOf, readLatest } from "../capabilities.ts";
+import { checkClock, checkOptions, checkPositiveInteger } from "../checks.ts";
 
 /** How {@link cached} behaves. */
 export interface CachedOptions {
@@ -63,15 +63,12 @@ const MAX_BYTES = 2 ** 40;
  * option it doesn't know or can't use.
  */
 export function cached(store: SessionStore, options: CachedOptions = {}): CachedStore {
-  checkOptions("cached", options, ["maxBytes", "maxAge", "clock", "elapsed"]);
-  checkClock("cached", options.clock);
+  checkOptions("cached", options, { maxBytes: true, maxAge: true, clock: true, elapsed: true });
+  checkClock("cached: clock", options.clock);
+  checkClock("cached: elapsed", options.elapsed, "performance.now");
   const { maxBytes = 32 * 2 ** 20, clock = Date.now, elapsed = () => performance.now() } = options;
-  if (typeof elapsed !== "function")
-    throw new TypeError("cached: elapsed must be a function that returns milliseconds");
   const maxAge = milliseconds(options.maxAge ?? "5s", "cached: maxAge");
-  if (!Number.isInteger(maxBytes) || maxBytes < 1 || maxBytes > MAX_BYTES) {
-    throw new TypeError(`cached: maxBytes must be a whole number of bytes, from 1 to ${MAX_BYTES}`);
-  }
+  checkPositiveInteger("cached: maxBytes", maxBytes, MAX_BYTES);
   if (store.subscribe === undefined || store.announcesChanges !== true) {
     throw new TypeError(
       "cached needs a store that announces its changes: give redisStore, postgresStore or sqliteStore the option announceChanges: true, " +

@@ -2,8 +2,9 @@ import { Buffer } from "node:buffer";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import type { SessionStore, StoredSession, StoreListener } from "../store.ts";
 import { expiryHeap, type Expiring } from "./shared/expiry-heap.ts";
-import { notifyAll } from "./shared/listeners.ts";
-import { checkClock, checkLimit, checkOptions, checkStored, checkTime } from "./shared/stored.ts";
+import { createSubscribers } from "./shared/subscribers.ts";
+import { checkClock, checkOptions, checkPositiveInteger } from "../checks.ts";
+import { checkStored, checkTime } from "./shared/stored.ts";
 
 /** How {@link memoryStore} behaves. */
 export interface MemoryStoreOptions {
@@ -56,12 +57,10 @@ const LONGEST_SLICE = 3;
  * @throws {TypeError} at an option it doesn't know or can't use. When full (see `whenFull`), `create` rejects.
  */
 export function memoryStore(options: MemoryStoreOptions = {}): MemoryStore {
-  checkOptions("memoryStore", options, ["maxSessions", "whenFull", "clock"]);
-  checkClock("memoryStore", options.clock);
+  checkOptions("memoryStore", options, { maxSessions: true, whenFull: true, clock: true });
+  checkClock("memoryStore: clock", options.clock);
   const { maxSessions = 100_000, whenFull = "error", clock = Date.now } = options;
-  if (!Number.isInteger(maxSessions) || maxSessions < 1 || maxSessions > LARGEST_MAP) {
-    throw new TypeError(`memoryStore: maxSessions must be a whole number from 1 to ${LARGEST_MAP}`);
-  }
+  checkPositiveInteger("memoryStore: maxSessions", maxSessions, LARGEST_MAP);
   if (whenFull !== "error" && whenFull !== "evict") {
     throw new TypeError('memoryStore: whenFull must be "error" (refuse new sessions) or "evict" (end the oldest)');
   }
@@ -70,7 +69,8 @@ export function memoryStore(options: MemoryStoreOptions = {}): MemoryStore {
   // Most users have one session: a Set for each would cost half as much again as the session.
   const userIds = new Map<string, Entry | Set<Entry>>();
   const heap = expiryHeap<Entry>();
-  const listeners = new Set<StoreListener>();
+  // What happens here is always heard.
+  const subscribers = createSubscribers({ start: () => subscribers.listening(true), stop() {} });
   let closed = false;
 
   function open(): void {
@@ -172,7 +172,7 @@ export function memoryStore(options: MemoryStoreOptions = {}): MemoryStore {
       entry.version = stored.version;
       heap.move(entry, stored.extendOnly ? Math.max(entry.expiresAt, stored.expiresAt) : stored.expiresAt);
       addToIndex(entry, stored.userId);
-      notifyAll(listeners, (listener) => listener.changed?.(entry.id));
+      subscribers.changed(entry.id);
       return true;
     },
 
@@ -191,15 +191,13 @@ export function memoryStore(options: MemoryStoreOptions = {}): MemoryStore {
       if (entry === undefined) return false;
       const wasLive = entry.expiresAt > clock();
       drop(entry);
-      if (wasLive) notifyAll(listeners, (listener) => listener.ended?.(entry.id));
+      if (wasLive) subscribers.ended(entry.id);
       return wasLive;
     },
 
     subscribe(listener) {
       open();
-      listeners.add(listener);
-      listener.listening?.(true);
-      return () => void listeners.delete(listener);
+      return subscribers.subscribe(listener);
     },
 
     async idsOfUser(userId) {
@@ -223,7 +221,7 @@ export function memoryStore(options: MemoryStoreOptions = {}): MemoryStore {
 
     async deleteExpired(limit) {
       open();
-      checkLimit(limit);
+      checkPositiveInteger("deleteExpired: limit", limit);
       let forgotten = 0;
       let began = performance.now();
       for (;;) {
@@ -241,7 +239,7 @@ export function memoryStore(options: MemoryStoreOptions = {}): MemoryStore {
 
     async close() {
       closed = true;
-      listeners.clear();
+      subscribers.close();
       sessions.clear();
       userIds.clear();
       heap.clear();

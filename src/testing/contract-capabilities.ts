@@ -191,6 +191,34 @@ const CASES: Record<Capability, readonly Rule[]> = {
       },
     ],
     [
+      "gives each call of subscribe a subscription of its own, also where two have the same listener",
+      async (bench) => {
+        const { store } = bench;
+        const [first, second, third] = [uniqueId(), uniqueId(), uniqueId()];
+        for (const id of [first, second, third]) await store.create(id, sessionFor(bench));
+        const heard: string[] = [];
+        const hears: boolean[] = [];
+        const listener = {
+          ended: (id: string) => heard.push(id),
+          listening: (is: boolean) => is && hears.push(is),
+        };
+        const [end, endOther] = [store.subscribe!(listener), store.subscribe!(listener)];
+        for (let tries = 0; tries < 500 && hears.length < 2; tries += 1) await delay(10);
+        await store.delete(first);
+        await untilHeard(heard, 2);
+        assert.deepEqual(heard, [first, first], "a listener that is subscribed twice must hear of each end twice");
+        end();
+        end();
+        await store.delete(second);
+        await untilHeard(heard, 3);
+        assert.deepEqual(heard.slice(2), [second], "ending a subscription, also twice, must leave the other one alone");
+        endOther();
+        await store.delete(third);
+        await delay(20);
+        assert.deepEqual(heard.slice(3), [], "nothing must be told after both subscriptions have ended");
+      },
+    ],
+    [
       "goes on, and tells the others, where a listener throws",
       async (bench) => {
         const { store } = bench;

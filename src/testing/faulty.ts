@@ -1,5 +1,6 @@
 import type { SessionStore } from "../store.ts";
-import { capabilitiesOf } from "../stores/shared/capabilities.ts";
+import { namesOf } from "../checks.ts";
+import { capabilitiesOf } from "../capabilities.ts";
 
 /** An operation of a store that {@link faulty} can interfere with. */
 export type StoreOperation = "read" | "create" | "update" | "touch" | "delete" | "idsOfUser" | "all" | "deleteExpired";
@@ -34,16 +35,16 @@ export type FaultyStore = SessionStore & {
   readonly calls: Readonly<Record<StoreOperation | "total", number>>;
 };
 
-const OPERATIONS: readonly StoreOperation[] = [
-  "read",
-  "create",
-  "update",
-  "touch",
-  "delete",
-  "idsOfUser",
-  "all",
-  "deleteExpired",
-];
+const OPERATIONS = namesOf<StoreOperation>({
+  read: true,
+  create: true,
+  update: true,
+  touch: true,
+  delete: true,
+  idsOfUser: true,
+  all: true,
+  deleteExpired: true,
+});
 
 /**
  * Wraps a store for tests of what an outage does: late answers, errors, replies that never come.

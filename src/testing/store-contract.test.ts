@@ -155,6 +155,32 @@ const mistakes: Record<string, [rule: RegExp, MakeStore]> = {
       },
     })),
   ],
+  "has one subscription for a listener that is subscribed twice": [
+    /a subscription of its own/,
+    telling(async (store, id, tell) => {
+      const ended = await store.delete(id);
+      if (ended) tell(id);
+      return ended;
+    }),
+  ],
+  "ends somebody else's subscription where one is ended twice": [
+    /a subscription of its own/,
+    broken((store) => {
+      const listeners: StoreListener[] = [];
+      return {
+        subscribe: (listener) => {
+          listeners.push(listener);
+          listener.listening?.(true);
+          return () => void listeners.splice(listeners.indexOf(listener), 1);
+        },
+        async delete(id) {
+          const ended = await store.delete(id);
+          if (ended) for (const listener of listeners) listener.ended?.(id);
+          return ended;
+        },
+      };
+    }),
+  ],
   "falls over a listener that throws": [
     /goes on, and tells the others/,
     telling(async (store, id, tell) => {

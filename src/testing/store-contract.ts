@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { setTimeout as delay } from "node:timers/promises";
+import { checkOptions, namesOf } from "../checks.ts";
 import type { SessionStore } from "../store.ts";
 import { capabilityCases } from "./contract-capabilities.ts";
 import { expiryCases } from "./contract-expiry.ts";
@@ -54,8 +55,14 @@ export interface Bench {
 export type Rule = readonly [name: string, check: (bench: Bench) => Promise<void>];
 
 const DAY = 86_400_000;
-const CAPABILITIES: readonly Capability[] = ["readLatest", "idsOfUser", "all", "deleteExpired", "subscribe", "close"];
-const OPTIONS = new Set(["clock", "advance", "now", "lifetime", "capabilities"]);
+const CAPABILITIES = namesOf<Capability>({
+  readLatest: true,
+  idsOfUser: true,
+  all: true,
+  deleteExpired: true,
+  subscribe: true,
+  close: true,
+});
 
 /**
  * The contract that every store is held to, one case for each rule, for any test runner:
@@ -69,9 +76,7 @@ const OPTIONS = new Set(["clock", "advance", "now", "lifetime", "capabilities"])
  * @throws {TypeError} at an option it doesn't know.
  */
 export function storeContract(makeStore: MakeStore, options: StoreContractOptions = {}): ContractCase[] {
-  for (const name of Object.keys(options)) {
-    if (!OPTIONS.has(name)) throw new TypeError(`storeContract has no option "${name}": remove it`);
-  }
+  checkOptions("storeContract", options, { clock: true, advance: true, now: true, lifetime: true, capabilities: true });
   const { clock = "injected", capabilities } = options;
   if (clock === "injected" && (options.advance !== undefined || options.now !== undefined)) {
     throw new TypeError('advance and now are for engines with their own clock: add clock: "own", or leave them out');

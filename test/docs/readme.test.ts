@@ -14,8 +14,10 @@ const PREAMBLES: Record<string, string> = {
   "with sessions": `
     import { createSessions } from "sojourn";
     import { memoryStore } from "sojourn/memory";
-    interface Data { username?: string; visits?: number; cart?: { items: string[] } }
-    const sessions = createSessions<Data>({ secretKey: process.env.SECRET_KEY, store: memoryStore() });
+    declare module "sojourn" {
+      interface SessionData { username?: string; visits?: number; cart?: { items: string[] } }
+    }
+    const sessions = createSessions({ secretKey: process.env.SECRET_KEY, store: memoryStore() });
   `,
 };
 PREAMBLES["with store"] = `

@@ -1,9 +1,9 @@
 import type { Target } from "./target.ts";
 import { cookieTargets } from "./targets/cookies.ts";
 import { dataTargets } from "./targets/data.ts";
+import { delayedTargets } from "./targets/delayed-response.ts";
 import { fileTargets } from "./targets/files.ts";
 import { headerTargets } from "./targets/headers.ts";
-import { heldTargets } from "./targets/held.ts";
 import { recordTargets } from "./targets/records.ts";
 import { redisTargets } from "./targets/redis.ts";
 import { tokenTargets } from "./targets/tokens.ts";
@@ -19,5 +19,5 @@ export const TARGETS: readonly Target[] = [
   ...fileTargets,
   ...urlTargets,
   ...headerTargets,
-  ...heldTargets,
+  ...delayedTargets,
 ];

@@ -1,8 +1,8 @@
 import express from "express";
 import Fastify from "fastify";
 import { createSessions, type Session } from "sojourn";
-import { sojourn as onExpress } from "sojourn/express";
-import { sojourn as onFastify } from "sojourn/fastify";
+import { sessionMiddleware as onExpress } from "sojourn/express";
+import { sessionPlugin as onFastify } from "sojourn/fastify";
 import { memoryStore } from "sojourn/memory";
 import { describe, expect, it } from "vitest";
 import { TARGETED } from "../support/http/application.ts";

@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
 import express from "express";
 import { createSessions, type Session } from "sojourn";
-import { sojourn } from "sojourn/express";
+import { sessionMiddleware } from "sojourn/express";
 import { memoryStore } from "sojourn/memory";
 import { describe, expect, it } from "vitest";
 import { originFor, SECRET_KEY } from "../support/http/servers.ts";
@@ -43,7 +43,7 @@ describe("sojourn for Express and a streamed response", () => {
   it("sends it whole where another request stored the session first", async () => {
     const sessions = createSessions({ secretKey: SECRET_KEY, store: memoryStore() });
     const [beginning, ending] = [createGate(), createGate()];
-    const app = express().use(sojourn(sessions));
+    const app = express().use(sessionMiddleware(sessions));
     const stream = async (session: Session, res: express.Response): Promise<void> => {
       await beginning.pass();
       session.data.mine = 1;
@@ -104,7 +104,7 @@ describe("sojourn for Express, once the response was given", () => {
   async function afterSending(held: boolean, attempt: (typeof attempts)[number]): Promise<string | undefined> {
     const store = memoryStore();
     const sessions = createSessions({ secretKey: SECRET_KEY, store });
-    const app = express().use(sojourn(sessions));
+    const app = express().use(sessionMiddleware(sessions));
     let code: string | undefined;
     app.get("/", (req, res) => {
       if (held) req.session.data.changed = true;

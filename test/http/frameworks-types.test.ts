@@ -2,12 +2,12 @@ import express from "express";
 import Fastify, { type FastifyRequest } from "fastify";
 import { Hono } from "hono";
 import { createSessions, type Session, type Sessions } from "sojourn";
-import { sojourn as onExpress } from "sojourn/express";
-import { sojourn as onFastify } from "sojourn/fastify";
-import { sojourn as onFetch } from "sojourn/fetch";
-import { sojourn as onHono } from "sojourn/hono";
+import { sessionMiddleware as onExpress } from "sojourn/express";
+import { sessionPlugin as onFastify } from "sojourn/fastify";
+import { withSession as onFetch } from "sojourn/fetch";
+import { sessionMiddleware as onHono } from "sojourn/hono";
 import { memoryStore } from "sojourn/memory";
-import { sojourn as onNode } from "sojourn/node";
+import { withSession as onNode } from "sojourn/node";
 import { describe, expect, expectTypeOf, it } from "vitest";
 import { SECRET_KEY } from "../support/http/servers.ts";
 
@@ -29,7 +29,7 @@ describe("the types of a session", () => {
     expectTypeOf(session.pop("username")).toEqualTypeOf<string | undefined>();
     expectTypeOf(session.pop("username", null)).toEqualTypeOf<string | null>();
     expectTypeOf(session.pop("cart", undefined)).toEqualTypeOf<{ items: string[] } | undefined>();
-    expectTypeOf(session.update("visits", (visits = 0) => visits + 1)).toEqualTypeOf<number | undefined>();
+    expectTypeOf(session.update("visits", (visits = 0) => visits + 1)).toEqualTypeOf<number>();
     // @ts-expect-error -- there is no such key
     session.data.unknown = 1;
     // @ts-expect-error -- it is a string
@@ -93,7 +93,7 @@ describe("the types of a session", () => {
 
   it("refuse options that there are not, as the program does", () => {
     // @ts-expect-error -- it is called lazy
-    expect(() => onExpress(sessions, { lazily: true })).toThrow("no option lazily; there is lazy");
+    expect(() => onExpress(sessions, { lazily: true })).toThrow('no option "lazily": use any of lazy');
     // @ts-expect-error -- it is called lazy
     expect(() => onHono(sessions, { lazily: true })).toThrow(TypeError);
     // @ts-expect-error -- it is called lazy

@@ -27,7 +27,7 @@ afterAll(() => {
 const PROGRAM = `
   import { openStore } from "sojourn/open";
   const store = await openStore(process.argv[2], { migrate: true });
-  const stored = { payload: new Uint8Array([1, 2, 3]), version: 1, expiresAt: Date.now() + 60_000, owner: "ada" };
+  const stored = { payload: new Uint8Array([1, 2, 3]), version: 1, expiresAt: Date.now() + 60_000, userId: "ada" };
   const created = await store.create("an-id-of-twenty-two-ch", stored);
   const found = await store.read("an-id-of-twenty-two-ch");
   console.log(created, found?.version, (await store.idsOfUser("ada")).join());

@@ -84,7 +84,7 @@ describe.skipIf(!BETTER_SQLITE3)("sqliteStore, whose database another process ha
   });
 
   it("rejects after the busy timeout with SQLite's own error, without effect, and recovers", async () => {
-    const store = sqliteStore(db, { busyTimeout: 0.1 });
+    const store = sqliteStore(db, { busyTimeout: "0.1s" });
     await store.create("kept", session());
     const [other] = await startWorkers(path, [["lock", "BEGIN IMMEDIATE"]]);
     await other!.hear("locked");
@@ -117,16 +117,16 @@ describe.skipIf(!BETTER_SQLITE3)("sqliteStore, whose database another process ha
   it("tells after the busy timeout that it could not be set up", async () => {
     const [other] = await startWorkers(path, [["lock", "BEGIN EXCLUSIVE"]]);
     await other!.hear("locked");
-    expect(() => sqliteStore(db, { busyTimeout: 0.05, table: "elsewhere" })).toThrow(
+    expect(() => sqliteStore(db, { busyTimeout: "0.05s", table: "elsewhere" })).toThrow(
       /sqliteStore can't use the database: database is locked/,
     );
     // Where there is nothing to make, there is nothing to wait for.
-    expect((await sqliteStore(db, { busyTimeout: 0.05 }).read("none")) === undefined).toBe(true);
+    expect((await sqliteStore(db, { busyTimeout: "0.05s" }).read("none")) === undefined).toBe(true);
   });
 
   it("leaves the connection's own busy timeout as it was", async () => {
     db.pragma("busy_timeout = 1234");
-    const store = sqliteStore(db, { busyTimeout: 0.05 });
+    const store = sqliteStore(db, { busyTimeout: "0.05s" });
     await store.create("kept", session());
     expect(db.pragma("busy_timeout", { simple: true })).toBe(1234);
     const [other] = await startWorkers(path, [["lock", "BEGIN IMMEDIATE"]]);
@@ -174,7 +174,7 @@ describe.skipIf(!BETTER_SQLITE3)("sqliteStore, on a connection in a transaction 
   });
 
   it("rejects after the busy timeout, naming the remedy", async () => {
-    const store = sqliteStore(db, { busyTimeout: 0.05 });
+    const store = sqliteStore(db, { busyTimeout: "0.05s" });
     db.exec("BEGIN");
     await expect(store.create("kept", session())).rejects.toThrow(/give sqliteStore a connection of its own/);
     await expect(store.read("kept")).rejects.toThrow(/give sqliteStore a connection of its own/);

@@ -257,7 +257,7 @@ export async function moveUnderLoad(given: MovingLoad): Promise<MovingReport> {
 
   async function fill(): Promise<void> {
     const store = await openStore(given.from);
-    const all = createSessions({ secretKey: SECRET_KEY, store, idleTimeout: "1h" });
+    const all = createSessions<Record<string, unknown>>({ secretKey: SECRET_KEY, store, idleTimeout: "1h" });
     for (let n = 0; n < sessions; n += 1) {
       const userId = `user ${n % 40}`;
       const session = await all.open(new Request("http://shop.example/"));
@@ -275,7 +275,7 @@ export async function moveUnderLoad(given: MovingLoad): Promise<MovingReport> {
     const innocent = new Set(anonymous.filter((n) => !isGuilty(browsers.get(n)!)));
     let [lostUpdates, resurrected] = [0, 0];
     const store = await openStore(given.to);
-    const all = createSessions({ secretKey: SECRET_KEY, store, idleTimeout: "1h" });
+    const all = createSessions<Record<string, unknown>>({ secretKey: SECRET_KEY, store, idleTimeout: "1h" });
     all.on("error", ({ error }) => errors.push(String(error)));
     for (const browser of browsers.values()) {
       const { n, cookie, userId } = browser;

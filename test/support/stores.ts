@@ -1,5 +1,6 @@
 import type { Session } from "../../src/session.ts";
-import { createSessions, type Sessions } from "../../src/sessions.ts";
+import { createSessions, sessionFactory, type Sessions } from "../../src/sessions.ts";
+import type { AnyRequest } from "../../src/request/request.ts";
 import type { SessionsOptions } from "../../src/options.ts";
 import type { SessionEvents } from "../../src/events.ts";
 import type { SessionStore } from "../../src/store.ts";
@@ -101,6 +102,11 @@ export function site<Data extends object = Record<string, unknown>>({
   const names = ["created", "signedIn", "rotated", "signedOut", "expired", "dropped", "error"] as const;
   for (const name of names) sessions.on(name, (event) => events.push({ name, ...event } as Happened));
   return { time, store, backend, sessions, events, browser: () => new Browser(sessions) };
+}
+
+/** The session of a request that has not been read yet, as an adapter begins it. */
+export function begin<Data extends object>(sessions: Sessions<Data>, request: AnyRequest): Session<Data> {
+  return sessionFactory(sessions, "test")(request);
 }
 
 /** A request under way: opened, and not yet answered. */

@@ -16,6 +16,7 @@ import {
   writeSync,
 } from "node:fs";
 import { setImmediate as nextTurn } from "node:timers/promises";
+import { quietly } from "../shared/quietly.ts";
 import { parsePointer, type Pointer, shardOf, type Tree } from "./names.ts";
 
 /** Past this age, what no session points to was left by a process that died: nobody takes that long to write. */
@@ -195,15 +196,6 @@ export function slices(): () => Promise<void> | undefined {
       return undefined;
     });
   };
-}
-
-/** For what follows a step that has already taken effect: its failure leaves a leftover, and no more. */
-export function quietly(step: () => unknown): void {
-  try {
-    step();
-  } catch {
-    // Collected later.
-  }
 }
 
 function isNewer(one: Pointer, other: Pointer): boolean {

@@ -18,8 +18,10 @@ import {
   tagOf,
 } from "./names.ts";
 import { fileHints } from "./hints.ts";
-import { filesIn, quietly, RESERVATION_AGE, slices } from "./files.ts";
-import { checkClock, checkLimit, checkOptions, checkStored, checkTime } from "../shared/stored.ts";
+import { filesIn, RESERVATION_AGE, slices } from "./files.ts";
+import { quietly } from "../shared/quietly.ts";
+import { checkClock, checkOptions, checkPositiveInteger } from "../../checks.ts";
+import { checkStored, checkTime } from "../shared/stored.ts";
 
 /** A session whose file could not be believed, and where it was put. */
 export interface Quarantined {
@@ -74,8 +76,8 @@ const PATIENCE = 1000;
  */
 export function fileStore(options: FileStoreOptions | string = {}): FileStore {
   const given: FileStoreOptions = typeof options === "string" ? { directory: options } : options;
-  checkOptions("fileStore", given, ["directory", "onQuarantine", "clock"]);
-  checkClock("fileStore", given.clock);
+  checkOptions("fileStore", given, { directory: true, onQuarantine: true, clock: true });
+  checkClock("fileStore: clock", given.clock);
   if (given.directory !== undefined && (typeof given.directory !== "string" || given.directory === "")) {
     throw new TypeError("fileStore: directory must be a path; leave it out to use the temporary directory");
   }
@@ -384,7 +386,7 @@ export function fileStore(options: FileStoreOptions | string = {}): FileStore {
     const collect = collector({ files, clock, open, cleared, settled });
     return async (limit) => {
       open();
-      checkLimit(limit);
+      checkPositiveInteger("deleteExpired: limit", limit);
       return collect(limit);
     };
   }

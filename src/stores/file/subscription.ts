@@ -1,7 +1,7 @@
 import { appendFileSync, closeSync, fstatSync, mkdirSync, openSync, readdirSync, readSync, unlinkSync } from "node:fs";
-import type { StoreListener } from "../../store.ts";
-import { orMissing, quietly } from "./files.ts";
-import { notifyAll } from "../shared/listeners.ts";
+import { orMissing } from "./files.ts";
+import { quietly } from "../shared/quietly.ts";
+import { createSubscribers } from "../shared/subscribers.ts";
 
 /** How often the other processes' news are looked for, while anybody listens. */
 const POLL_MS = 100;
@@ -24,10 +24,21 @@ interface Followed {
  */
 export function fileSubscription(directory: string) {
   const folder = `${directory}/ended`;
-  const listeners = new Set<StoreListener>();
+  const subscribers = createSubscribers({
+    start() {
+      // What was told before is not news.
+      news();
+      timer = setInterval(look, POLL_MS).unref();
+    },
+    stop() {
+      clearInterval(timer);
+      followed.clear();
+      lookedAt = 0;
+      looked = [];
+    },
+  });
   const followed = new Map<string, Followed>();
   let timer: NodeJS.Timeout | undefined;
-  let isListening = false;
   let lookedAt = 0;
   /** The spans of the last look. */
   let looked: readonly string[] = [];
@@ -38,12 +49,6 @@ export function fileSubscription(directory: string) {
   const spanAt = (time: number): string => `${Math.floor(time / SPAN_MS)}`;
   /** A writer may have looked at the clock just before the turn of the span. */
   const spansNow = (): string[] => [spanAt(Date.now() - SPAN_MS), spanAt(Date.now())];
-
-  function nowListening(is: boolean): void {
-    if (isListening === is) return;
-    isListening = is;
-    notifyAll(listeners, (listener) => listener.listening?.(is));
-  }
 
   function append(lines: string): void {
     let span: string;
@@ -116,24 +121,16 @@ export function fileSubscription(directory: string) {
       }
       lookedAt = now;
       looked = spans;
-      if (isMissing) nowListening(false);
-      nowListening(true);
+      if (isMissing) subscribers.listening(false);
+      subscribers.listening(true);
     } catch {
-      nowListening(false);
+      subscribers.listening(false);
     }
     return ids;
   }
 
   function look(): void {
-    for (const id of news()) notifyAll(listeners, (listener) => listener.ended?.(id));
-  }
-
-  function stop(): void {
-    clearInterval(timer);
-    followed.clear();
-    lookedAt = 0;
-    looked = [];
-    isListening = false;
+    for (const id of news()) subscribers.ended(id);
   }
 
   return {
@@ -144,22 +141,10 @@ export function fileSubscription(directory: string) {
       if (retry === undefined) tellUntold();
     },
 
-    subscribe(listener: StoreListener): () => void {
-      if (listeners.size === 0) {
-        // What was told before is not news.
-        news();
-        timer = setInterval(look, POLL_MS).unref();
-      }
-      listeners.add(listener);
-      listener.listening?.(isListening);
-      return () => {
-        if (listeners.delete(listener) && listeners.size === 0) stop();
-      };
-    },
+    subscribe: subscribers.subscribe,
 
     close(): void {
-      listeners.clear();
-      stop();
+      subscribers.close();
       clearTimeout(retry);
     },
   };

@@ -1,10 +1,10 @@
 import { setTimeout as delay } from "node:timers/promises";
 import type { SessionStore } from "../../store.ts";
-import { type Bounds, forEach } from "../../waiting.ts";
-import { readLatest } from "../shared/capabilities.ts";
+import { type ConcurrencyOptions, forEach } from "../../concurrency.ts";
+import { readLatest } from "../../capabilities.ts";
 import { checkPair, control, CONTROL_ID, formOf } from "./forms.ts";
 import { handover } from "./handover.ts";
-import { checkClock, checkOptions } from "../shared/stored.ts";
+import { checkClock, checkOptions, checkPositiveInteger } from "../../checks.ts";
 
 /** How far a copy has come. */
 export interface CopyProgress {
@@ -63,20 +63,18 @@ export async function copySessions(
   to: SessionStore,
   options: CopyOptions = {},
 ): Promise<CopySummary> {
-  checkOptions("copySessions", options, ["concurrency", "onProgress", "signal", "clock"]);
-  checkClock("copySessions", options.clock);
+  checkOptions("copySessions", options, { concurrency: true, onProgress: true, signal: true, clock: true });
+  checkClock("copySessions: clock", options.clock);
   checkPair("copySessions", from, to);
   const { concurrency = 16, onProgress = () => undefined, signal, clock = Date.now } = options;
-  if (!Number.isInteger(concurrency) || concurrency < 1 || concurrency > MOST_CONCURRENT) {
-    throw new TypeError(`copySessions: concurrency must be a whole number from 1 to ${MOST_CONCURRENT}`);
-  }
+  checkPositiveInteger("copySessions: concurrency", concurrency, MOST_CONCURRENT);
   if (typeof onProgress !== "function") throw new TypeError("copySessions: onProgress must be a function");
   if (typeof from.all !== "function") {
     throw new TypeError("copySessions: from has no all(), so its sessions can't be listed; give a store that has it");
   }
   signal?.throwIfAborted();
   const { settle } = handover(from, to);
-  const bounds = { sideBySide: concurrency, mostFailures: 1, signal };
+  const bounds = { concurrency, maxFailures: 1, signal };
 
   await begin(from, to, clock());
   let copied = 0;
@@ -124,7 +122,7 @@ async function begin(from: SessionStore, to: SessionStore, now: number): Promise
 }
 
 /** Clears what killed processes have staged for nothing, so that `to` holds sessions only. */
-async function sweep(from: SessionStore, to: SessionStore, bounds: Bounds): Promise<number> {
+async function sweep(from: SessionStore, to: SessionStore, bounds: ConcurrencyOptions): Promise<number> {
   if (to.all === undefined) return 0;
   const { settle } = handover(from, to);
   let swept = 0;

@@ -1,5 +1,5 @@
 import type { SessionStore, StoredSession } from "../../store.ts";
-import { readLatest } from "../shared/capabilities.ts";
+import { readLatest } from "../../capabilities.ts";
 import { CONTROL_ID, drawNumber, formOf, marker, staged, unstaged } from "./forms.ts";
 
 /** What became of an id that was settled. */

@@ -278,6 +278,27 @@ describe("movingStore", () => {
     expect(await store.delete("a")).toBe(true);
   });
 
+  it("leaves no subscription behind where the other store refuses one", () => {
+    const [from, to] = [memory(), memory()];
+    const live = new Set<object>();
+    const counted: SessionStore = {
+      ...from,
+      subscribe(listener) {
+        live.add(listener);
+        return () => void live.delete(listener);
+      },
+    };
+    const refuses: SessionStore = {
+      ...to,
+      subscribe() {
+        throw new TypeError("the pool has no connection left");
+      },
+    };
+    const store = movingStore({ from: counted, to: refuses });
+    expect(() => store.subscribe!({})).toThrow("no connection left");
+    expect(live.size).toBe(0);
+  });
+
   it("tells of the ends in both stores, and listens once both do", async () => {
     const [from, to] = [memory(), memory()];
     const listeners: ((isListening: boolean) => void)[] = [];

@@ -1,8 +1,9 @@
 import type { SessionStore, StoreListener } from "../../store.ts";
-import { readLatest } from "../shared/capabilities.ts";
+import { readLatest } from "../../capabilities.ts";
 import { checkPair, CONTROL_ID, formOf } from "./forms.ts";
 import { handover } from "./handover.ts";
-import { checkLimit, checkOptions, checkStored, checkTime } from "../shared/stored.ts";
+import { checkOptions, checkPositiveInteger } from "../../checks.ts";
+import { checkStored, checkTime } from "../shared/stored.ts";
 
 /** The stores that {@link movingStore} stands between. */
 export interface MovingStoreOptions {
@@ -25,7 +26,7 @@ export interface MovingStoreOptions {
  * @throws {TypeError} at stores between which sessions can't be moved.
  */
 export function movingStore(options: MovingStoreOptions): SessionStore {
-  checkOptions("movingStore", options, ["from", "to"]);
+  checkOptions("movingStore", options, { from: true, to: true });
   const { from, to } = options;
   checkPair("movingStore", from, to);
   const { isKnown, underWay, settle, read } = handover(from, to);
@@ -136,7 +137,7 @@ export function movingStore(options: MovingStoreOptions): SessionStore {
   if (from.deleteExpired || to.deleteExpired) {
     store.deleteExpired = async (limit) => {
       open();
-      checkLimit(limit);
+      checkPositiveInteger("deleteExpired: limit", limit);
       const forgotten = (await from.deleteExpired?.(limit)) ?? 0;
       if (forgotten >= limit) return forgotten;
       return forgotten + ((await to.deleteExpired?.(limit - forgotten)) ?? 0);
@@ -171,8 +172,15 @@ function subscribeBoth(from: SessionStore, to: SessionStore, listener: StoreList
     },
   });
 
-  const ends = [from.subscribe!(on("from")), to.subscribe!(on("to"))];
-  return () => {
-    for (const end of ends) end();
+  const ends = [from.subscribe!(on("from"))];
+  const end = () => {
+    for (const endOne of ends) endOne();
   };
+  try {
+    ends.push(to.subscribe!(on("to")));
+  } catch (error) {
+    end();
+    throw error;
+  }
+  return end;
 }

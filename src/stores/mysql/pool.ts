@@ -1,4 +1,5 @@
 import type { Buffer } from "node:buffer";
+import { checkVersion, tooOld } from "../shared/oldest-clients.ts";
 import { NEAR_END, SETTLED } from "./statements.ts";
 
 /** A pool of "mysql2", by what {@link mysqlStore} calls of it. */
@@ -106,6 +107,7 @@ function attempt(
     let isOver = false;
     let isHolding = false;
 
+    // Not a plain timeout: whoever is late gives back what is lent, and is not let in any more.
     const timer = setTimeout(
       () => {
         const what = borrowed === undefined ? "no connection was free" : "the server did not answer";
@@ -233,9 +235,23 @@ export function callbackPool(maker: string, pool: MysqlPool | MysqlPromisePool):
   const given: unknown = pool;
   if (typeof given === "object" && given !== null) {
     const inner = "pool" in pool ? pool.pool : pool;
-    if (typeof inner?.getConnection === "function") return inner;
+    if (typeof inner?.getConnection === "function") {
+      checkAge(maker, inner);
+      return inner;
+    }
   }
   throw new TypeError(
     `${maker} takes a pool of mysql2: createPool({ host, user, password, database }), not a connection`,
   );
+}
+
+/** mysql2 names its version among the attributes that it sends to the server; releases before 3.9 have none of these. */
+function checkAge(maker: string, pool: object): void {
+  const { connectionConfig } = (pool as { config?: { connectionConfig?: object } }).config ?? {};
+  if (connectionConfig === undefined) return;
+  if (!("execute" in pool)) throw new TypeError(`${maker} takes a pool of mysql2, not of mysql: npm install mysql2@3`);
+  if (!("connectAttributes" in connectionConfig)) return;
+  const { _client_version: version } = (connectionConfig.connectAttributes ?? {}) as { _client_version?: unknown };
+  if (typeof version !== "string") throw tooOld(maker, "mysql2");
+  checkVersion(maker, "mysql2", version);
 }

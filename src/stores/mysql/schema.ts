@@ -1,7 +1,7 @@
 import { askThrough, callbackPool, type MysqlPool, type MysqlPromisePool } from "./pool.ts";
 import { statementsFor } from "./statements.ts";
 import { LONGEST_KEY } from "./text.ts";
-import { checkOptions } from "../shared/stored.ts";
+import { checkOptions } from "../../checks.ts";
 
 /** Which table. */
 export interface MysqlSchemaOptions {
@@ -35,7 +35,7 @@ export function quotedTable(maker: string, table: string | undefined = "sojourn_
  * @throws {TypeError} at an option it doesn't know or can't use.
  */
 export function mysqlSchema(options: MysqlSchemaOptions = {}): string {
-  checkOptions("mysqlSchema", options, ["table"]);
+  checkOptions("mysqlSchema", options, { table: true });
   // Types that hold whatever one packet can carry: without its strict mode, the server silently cuts what is too long.
   return `CREATE TABLE IF NOT EXISTS ${quotedTable("mysqlSchema", options.table)} (
   id VARBINARY(${LONGEST_KEY}) NOT NULL,
@@ -60,7 +60,7 @@ export async function migrateMysql(
   pool: MysqlPool | MysqlPromisePool,
   options: MysqlSchemaOptions = {},
 ): Promise<void> {
-  checkOptions("migrateMysql", options, ["table"]);
+  checkOptions("migrateMysql", options, { table: true });
   const table = quotedTable("migrateMysql", options.table);
   const asking = askThrough(callbackPool("migrateMysql", pool), MIGRATION_TIMEOUT, table);
   await asking.write(mysqlSchema(options), []);

@@ -151,7 +151,7 @@ describe("mysqlStore", () => {
     const { pool, seen } = fakePool(({ sql }, count) =>
       count === 1 ? NEAR_END : sql.includes("START") ? WRITTEN : never(),
     );
-    const failure = failureIn(mysqlStore(pool, { timeout: 2 }).touch("a", 6000));
+    const failure = failureIn(mysqlStore(pool, { timeout: "2s" }).touch("a", 6000));
     await vi.advanceTimersByTimeAsync(2000);
     expect(await failure).toMatchObject({ message: "mysqlStore: the server did not answer within 2000 ms" });
     expect(seen).toMatchObject({ lent: 1, released: 0, destroyed: 1 });
@@ -203,7 +203,7 @@ describe("mysqlStore", () => {
 
   it("closes a connection that does not answer in time, its socket too", async () => {
     const { pool, seen } = fakePool(never);
-    const failure = failureIn(mysqlStore(pool, { timeout: 2 }).read("a"));
+    const failure = failureIn(mysqlStore(pool, { timeout: "2s" }).read("a"));
     await vi.advanceTimersByTimeAsync(1999);
     expect(seen.destroyed).toBe(0);
     await vi.advanceTimersByTimeAsync(1);
@@ -218,7 +218,7 @@ describe("mysqlStore", () => {
       () => WRITTEN,
       () => free,
     );
-    const failure = failureIn(mysqlStore(pool, { timeout: 2 }).delete("a"));
+    const failure = failureIn(mysqlStore(pool, { timeout: "2s" }).delete("a"));
     await vi.advanceTimersByTimeAsync(2000);
     expect(await failure).toMatchObject({ message: "mysqlStore: no connection was free within 2000 ms" });
     lend();
@@ -228,7 +228,7 @@ describe("mysqlStore", () => {
 
   it("has one deadline for all its tries", async () => {
     const { pool, seen } = fakePool((_, count) => (count === 1 ? Promise.reject(serverError(1213)) : never()));
-    const failure = failureIn(mysqlStore(pool, { timeout: 2 }).delete("a"));
+    const failure = failureIn(mysqlStore(pool, { timeout: "2s" }).delete("a"));
     await vi.advanceTimersByTimeAsync(2000);
     expect(await failure).toMatchObject({ message: "mysqlStore: the server did not answer within 2000 ms" });
     expect(seen).toMatchObject({ lent: 2, destroyed: 1 });

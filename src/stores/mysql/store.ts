@@ -1,11 +1,12 @@
 import { Buffer } from "node:buffer";
-import { type Duration, milliseconds } from "../../lifecycle/timeouts.ts";
+import { type Duration, milliseconds } from "../../duration.ts";
 import type { SessionStore, StoredSession } from "../../store.ts";
 import { askThrough, callbackPool, numberIn, type MysqlPool, type MysqlPromisePool } from "./pool.ts";
 import { type MysqlSchemaOptions, quotedTable } from "./schema.ts";
 import { BATCH, LIVE_KEPT, PAGE, statementsFor } from "./statements.ts";
 import { bytesOf, keyOf, textOf } from "./text.ts";
-import { checkClock, checkLimit, checkOptions, checkStored, checkTime } from "../shared/stored.ts";
+import { checkClock, checkOptions, checkPositiveInteger } from "../../checks.ts";
+import { checkStored, checkTime } from "../shared/stored.ts";
 
 export type { MysqlConnection, MysqlPool, MysqlPromisePool, MysqlValues } from "./pool.ts";
 export { migrateMysql, mysqlSchema, type MysqlSchemaOptions } from "./schema.ts";
@@ -45,8 +46,8 @@ const LONGEST_TIMER = 2 ** 31 - 1;
  * @throws {TypeError} at an option it doesn't know or can't use.
  */
 export function mysqlStore(pool: MysqlPool | MysqlPromisePool, options: MysqlStoreOptions = {}): MysqlStore {
-  checkOptions("mysqlStore", options, ["table", "timeout", "clock"]);
-  checkClock("mysqlStore", options.clock);
+  checkOptions("mysqlStore", options, { table: true, timeout: true, clock: true });
+  checkClock("mysqlStore: clock", options.clock);
   const { clock } = options;
   const timeout = milliseconds(options.timeout ?? "10s", "mysqlStore: timeout");
   if (timeout > LONGEST_TIMER) throw new TypeError("mysqlStore: timeout is longer than a timer can wait (24 days)");
@@ -145,7 +146,7 @@ export function mysqlStore(pool: MysqlPool | MysqlPromisePool, options: MysqlSto
     // Looked for without a lock, deleted by key: a DELETE along the index of expiries would lock that against writers.
     async deleteExpired(limit) {
       open();
-      checkLimit(limit);
+      checkPositiveInteger("deleteExpired: limit", limit);
       let forgotten = 0;
       while (forgotten < limit) {
         const found = await asking.rows(statements.expired, now());

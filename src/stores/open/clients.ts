@@ -1,9 +1,14 @@
+import { readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { dirname, join } from "node:path";
+import { withTimeout } from "../../deadline.ts";
 import type { SessionStore } from "../../store.ts";
 import type { MysqlPool } from "../mysql/store.ts";
 import { checkUrl, clusterOf, pathOf, serverOf } from "./urls.ts";
 import type { PgPool, PostgresJs } from "../postgres/store.ts";
 import type { IoRedisClient, IoRedisCluster, NodeRedisClient, NodeRedisCluster } from "../redis/store.ts";
 import type { SqliteDatabase } from "../sqlite/store.ts";
+import { checkVersion } from "../shared/oldest-clients.ts";
 
 // A store for each scheme of openStore, with a client as the guide to the stores sets it up.
 
@@ -191,22 +196,16 @@ const ignore = (): void => {};
 async function connected(scheme: string, client: Connects, store: Opened, connection: Connection): Promise<Opened> {
   let cause: unknown;
   client.on("error", (error) => (cause = error));
-  let timer: NodeJS.Timeout | undefined;
-  const tooLate = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`no answer within ${CONNECT_TIMEOUT_MS} ms`)), CONNECT_TIMEOUT_MS);
-  });
   try {
     // ioredis is connected before it knows whether the server has that database: a reply comes after that answer. Of a
     // cluster some node may be away.
-    await Promise.race([client.connect().then(() => store.read("sojourn")), tooLate]);
+    await withTimeout(() => client.connect().then(() => store.read("sojourn")), CONNECT_TIMEOUT_MS);
     if (cause !== undefined && !scheme.endsWith("+cluster")) throw cause;
     connection.opened = true;
     return store;
   } catch (error) {
     await store.close();
     throw new Error(`${scheme}: can't connect: ${messageOf(cause ?? error)}`, { cause: error });
-  } finally {
-    clearTimeout(timer);
   }
 }
 
@@ -216,28 +215,66 @@ function messageOf(error: unknown): string {
   return lastNodeError instanceof Error ? lastNodeError.message : String(lastNodeError);
 }
 
-/** The first of these packages that is installed. */
+/**
+ * The first of these packages that is installed.
+ *
+ * @throws {TypeError} where that is too old for the store.
+ */
 async function installed<Name extends string>(
   scheme: string,
   ...names: readonly Name[]
 ): Promise<{ name: Name; module: unknown }> {
   for (const name of names) {
+    let module: unknown;
     try {
-      return { name, module: await import(name) };
+      module = await import(name);
     } catch (error) {
       if (!isMissing(error, name)) throw error;
+      continue;
     }
+    const packageName = packageOf(name);
+    checkVersion(`${scheme}: URLs of openStore`, packageName, installedVersion(packageName));
+    return { name, module };
   }
-  const packages = names.filter((name) => !name.startsWith("node:")).map((name) => name.split("/", 1)[0]);
+  const packages = names.filter((name) => !name.startsWith("node:")).map(packageOf);
   const orElse = packages.length < names.length ? " (or Node 22.13 or later, which has SQLite in it)" : "";
   throw new Error(`${scheme}: URLs need the package ${packages.join(" or ")}: npm install ${packages[0]}${orElse}`);
+}
+
+/** The package that a specifier such as `mysql2/promise` belongs to. */
+function packageOf(specifier: string): string {
+  return specifier.split("/", 1)[0]!;
+}
+
+/** The version of a package, from the package.json nearest to its entry; `undefined` where none can be read (a bundle). */
+function installedVersion(name: string): string | undefined {
+  try {
+    let folder = dirname(createRequire(import.meta.url).resolve(name));
+    for (;;) {
+      const found = manifestIn(folder);
+      if (found?.name === name) return found.version;
+      const parent = dirname(folder);
+      if (parent === folder) return undefined;
+      folder = parent;
+    }
+  } catch {
+    return undefined;
+  }
+}
+
+function manifestIn(folder: string): { name?: string; version?: string } | undefined {
+  try {
+    return JSON.parse(readFileSync(join(folder, "package.json"), "utf8")) as { name?: string; version?: string };
+  } catch {
+    return undefined;
+  }
 }
 
 /** Whether it is this very package that is missing, and not one that it needs itself. */
 function isMissing(error: unknown, name: string): boolean {
   if (!(error instanceof Error) || !("code" in error)) return false;
   if (error.code === "ERR_UNKNOWN_BUILTIN_MODULE") return true;
-  return error.code === "ERR_MODULE_NOT_FOUND" && error.message.includes(`'${name.split("/", 1)[0]}'`);
+  return error.code === "ERR_MODULE_NOT_FOUND" && error.message.includes(`'${packageOf(name)}'`);
 }
 
 // Stores

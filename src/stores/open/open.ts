@@ -1,7 +1,11 @@
 import type { SessionStore } from "../../store.ts";
 import { openFile, openMysql, openPostgres, openRedis, openRedisCluster, openSqlite, type Place } from "./clients.ts";
+import type { MysqlStoreOptions } from "../mysql/store.ts";
+import type { PostgresStoreOptions } from "../postgres/store.ts";
+import type { RedisStoreOptions } from "../redis/store.ts";
+import type { SqliteStoreOptions } from "../sqlite/store.ts";
 import { unreadable } from "./urls.ts";
-import { checkOptions } from "../shared/stored.ts";
+import { checkOptions, unknownOption } from "../../checks.ts";
 
 /** How {@link openStore} opens a store. */
 export interface OpenStoreOptions {
@@ -19,17 +23,22 @@ interface Scheme {
   open(place: Place): Promise<OpenedStore>;
 }
 
+const SQLITE = ["table", "announceChanges"] as const satisfies readonly (keyof SqliteStoreOptions)[];
+const REDIS = ["prefix", "announceChanges"] as const satisfies readonly (keyof RedisStoreOptions)[];
+const POSTGRES = ["table", "announceChanges"] as const satisfies readonly (keyof PostgresStoreOptions)[];
+const MYSQL = ["table"] as const satisfies readonly (keyof MysqlStoreOptions)[];
+
 const SCHEMES: Readonly<Record<string, Scheme>> = {
   file: { options: [], hasClientOptions: false, open: openFile },
-  sqlite: { options: ["table", "announceChanges"], hasClientOptions: false, open: openSqlite },
-  redis: { options: ["prefix", "announceChanges"], hasClientOptions: false, open: openRedis },
-  rediss: { options: ["prefix", "announceChanges"], hasClientOptions: false, open: openRedis },
-  "redis+cluster": { options: ["prefix", "announceChanges"], hasClientOptions: false, open: openRedisCluster },
-  "rediss+cluster": { options: ["prefix", "announceChanges"], hasClientOptions: false, open: openRedisCluster },
-  postgres: { options: ["table", "announceChanges"], hasClientOptions: true, open: openPostgres },
-  postgresql: { options: ["table", "announceChanges"], hasClientOptions: true, open: openPostgres },
-  mysql: { options: ["table"], hasClientOptions: true, open: openMysql },
-  mariadb: { options: ["table"], hasClientOptions: true, open: openMysql },
+  sqlite: { options: SQLITE, hasClientOptions: false, open: openSqlite },
+  redis: { options: REDIS, hasClientOptions: false, open: openRedis },
+  rediss: { options: REDIS, hasClientOptions: false, open: openRedis },
+  "redis+cluster": { options: REDIS, hasClientOptions: false, open: openRedisCluster },
+  "rediss+cluster": { options: REDIS, hasClientOptions: false, open: openRedisCluster },
+  postgres: { options: POSTGRES, hasClientOptions: true, open: openPostgres },
+  postgresql: { options: POSTGRES, hasClientOptions: true, open: openPostgres },
+  mysql: { options: MYSQL, hasClientOptions: true, open: openMysql },
+  mariadb: { options: MYSQL, hasClientOptions: true, open: openMysql },
 };
 
 /**
@@ -51,7 +60,7 @@ const SCHEMES: Readonly<Record<string, Scheme>> = {
  * that installs it.
  */
 export async function openStore(url: string, options: OpenStoreOptions = {}): Promise<OpenedStore> {
-  checkOptions("openStore", options, ["migrate"]);
+  checkOptions("openStore", options, { migrate: true });
   const parts = /^([a-z][a-z+]*):([^?]*)(?:\?(.*))?$/s.exec(url);
   // By its own names only: "constructor" is one of every object.
   const scheme = parts && Object.hasOwn(SCHEMES, parts[1]!) ? SCHEMES[parts[1]!] : undefined;
@@ -67,7 +76,7 @@ export async function openStore(url: string, options: OpenStoreOptions = {}): Pr
   for (const [key, value] of new URLSearchParams(query)) {
     if (scheme.options.includes(key)) own[key] = key === "announceChanges" ? isTrue(key, value) : value;
     else if (scheme.hasClientOptions) others.append(key, value);
-    else throw unknownOption(name!, key, scheme.options);
+    else throw unknownOption(`A ${name}: URL`, key, scheme.options);
   }
   return scheme.open({
     scheme: name!,
@@ -81,8 +90,4 @@ export async function openStore(url: string, options: OpenStoreOptions = {}): Pr
 function isTrue(key: string, value: string): boolean {
   if (value !== "true" && value !== "false") throw new TypeError(`${key} must be true or false`);
   return value === "true";
-}
-
-function unknownOption(scheme: string, name: string, known: readonly string[]): TypeError {
-  return new TypeError(`${scheme}: URLs have no "${name}": use any of ${known.join(", ") || "none"}`);
 }

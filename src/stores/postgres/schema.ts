@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { type PostgresClient, postgresConnection } from "./client.ts";
-import { checkOptions } from "../shared/stored.ts";
+import { checkOptions } from "../../checks.ts";
 
 /** Which table. */
 export interface PostgresSchemaOptions {
@@ -46,7 +46,7 @@ export function tableNames(maker: string, name: string | undefined = "sojourn_se
  * @throws {TypeError} at an option it doesn't know or can't use.
  */
 export function postgresSchema(options: PostgresSchemaOptions = {}): string {
-  checkOptions("postgresSchema", options, ["table"]);
+  checkOptions("postgresSchema", options, { table: true });
   return schemaOf(tableNames("postgresSchema", options.table));
 }
 
@@ -73,7 +73,7 @@ CREATE INDEX IF NOT EXISTS "${table}_user" ON ${quoted} (left(user_id, 255)) WHE
  * @throws {Error} where another table has that name.
  */
 export async function migratePostgres(client: PostgresClient, options: PostgresSchemaOptions = {}): Promise<void> {
-  checkOptions("migratePostgres", options, ["table"]);
+  checkOptions("migratePostgres", options, { table: true });
   const names = tableNames("migratePostgres", options.table);
   const connection = postgresConnection("migratePostgres", client);
   // One message, and so one transaction: "if not exists" alone fails where two processes find nothing at once.

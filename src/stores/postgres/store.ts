@@ -6,7 +6,8 @@ import { type Feed, postgresSubscription } from "./subscription.ts";
 import { tableNames } from "./schema.ts";
 import { CHANGED, ENDED, LONGEST_ANNOUNCED, type Statement, statementsFor } from "./statements.ts";
 import { decodeText, encodeText, keyOf } from "./text.ts";
-import { checkClock, checkLimit, checkOptions, checkStored, checkTime } from "../shared/stored.ts";
+import { checkClock, checkOptions, checkPositiveInteger } from "../../checks.ts";
+import { checkStored, checkTime } from "../shared/stored.ts";
 
 export type { PgClient, PgPool, PGliteClient, PostgresClient, PostgresJs } from "./client.ts";
 export { migratePostgres, postgresSchema, type PostgresSchemaOptions } from "./schema.ts";
@@ -52,8 +53,6 @@ export interface PostgresStore extends SessionStore {
   close(): Promise<void>;
 }
 
-const OPTIONS = ["table", "prepare", "listen", "announceChanges", "clock"];
-
 const SERIALIZATION_FAILURE = "40001";
 const DEADLOCK = "40P01";
 /** Not known on this connection, there already, or made when a table was another: nothing has been done. */
@@ -80,8 +79,14 @@ const LOWEST = "\u0001";
  * @throws {TypeError} at an option it doesn't know or can't use, or a client that is none of these.
  */
 export function postgresStore(client: PostgresClient, options: PostgresStoreOptions = {}): PostgresStore {
-  checkOptions("postgresStore", options, OPTIONS);
-  checkClock("postgresStore", options.clock);
+  checkOptions("postgresStore", options, {
+    table: true,
+    prepare: true,
+    listen: true,
+    announceChanges: true,
+    clock: true,
+  });
+  checkClock("postgresStore: clock", options.clock);
   for (const name of ["prepare", "announceChanges"] as const) {
     if (options[name] !== undefined && typeof options[name] !== "boolean") {
       throw new TypeError(`postgresStore: ${name} must be true or false`);
@@ -204,7 +209,7 @@ export function postgresStore(client: PostgresClient, options: PostgresStoreOpti
     all: () => listed(),
 
     async deleteExpired(limit) {
-      checkLimit(limit);
+      checkPositiveInteger("deleteExpired: limit", limit);
       let deleted = 0;
       for (;;) {
         const wanted = Math.min(limit - deleted, DELETED_AT_ONCE);

@@ -1,7 +1,8 @@
 import { randomBytes } from "node:crypto";
 import { setTimeout as delay } from "node:timers/promises";
 import type { StoreListener } from "../../store.ts";
-import { notifyAll } from "../shared/listeners.ts";
+import { withTimeout } from "../../deadline.ts";
+import { createSubscribers } from "../shared/subscribers.ts";
 import type { Listening, PostgresConnection } from "./client.ts";
 import { CHANGED, ECHO, ENDED } from "./statements.ts";
 import { decodeText } from "./text.ts";
@@ -40,25 +41,18 @@ const LONGEST_ENDING = 1000;
 
 /** Listens while anybody wants to hear, on one connection for all, and gets another when that is lost. */
 export function postgresSubscription({ channel, connection, announce, interval = INTERVAL }: FeedOptions): Feed {
-  const listeners = new Set<StoreListener>();
+  const subscribers = createSubscribers({ start, stop });
   let turn: Turn | undefined;
   let unreserve: (() => void) | undefined;
-  let isListening = false;
   let hasHeard = false;
   let hasWarned = false;
   const endings = new Set<Promise<void>>();
 
-  function nowListening(is: boolean): void {
-    if (isListening === is) return;
-    isListening = is;
-    notifyAll(listeners, (listener) => listener.listening?.(is));
-  }
-
   function hear(payload: string): void {
     if (payload === turn?.echo) turn.echoed();
     const id = decodeText(payload.slice(1));
-    if (payload.startsWith(ENDED)) notifyAll(listeners, (listener) => listener.ended?.(id));
-    if (payload.startsWith(CHANGED)) notifyAll(listeners, (listener) => listener.changed?.(id));
+    if (payload.startsWith(ENDED)) subscribers.ended(id);
+    if (payload.startsWith(CHANGED)) subscribers.changed(id);
   }
 
   async function keepListening(mine: Turn): Promise<void> {
@@ -69,7 +63,7 @@ export function postgresSubscription({ channel, connection, announce, interval =
         if (mine.ended) return;
         await proveHearing(mine);
         if (mine.ended) return;
-        nowListening(true);
+        subscribers.listening(true);
         failures = 0;
         hasHeard = true;
         await stayUntilLost(mine, mine.listening);
@@ -77,7 +71,7 @@ export function postgresSubscription({ channel, connection, announce, interval =
         // The loss itself. Why is nobody's business: the operations that fail beside it say so.
       }
       if (mine.ended) return;
-      nowListening(false);
+      subscribers.listening(false);
       if (mine.listening?.heals !== true) {
         if (mine.listening !== undefined) end(mine.listening);
         mine.listening = undefined;
@@ -96,7 +90,7 @@ export function postgresSubscription({ channel, connection, announce, interval =
         mine.listening = listening;
       }),
     );
-    return within(interval, opening).catch((error: unknown) => {
+    return withTimeout(() => opening, interval, { keepAlive: false }).catch((error: unknown) => {
       isLate = true;
       throw error;
     });
@@ -143,6 +137,12 @@ export function postgresSubscription({ channel, connection, announce, interval =
     endings.add(ending);
   }
 
+  function start(): void {
+    unreserve = connection.reserve();
+    turn = newTurn();
+    void keepListening(turn);
+  }
+
   function stop(): void {
     if (turn === undefined) return;
     turn.ended = true;
@@ -150,33 +150,13 @@ export function postgresSubscription({ channel, connection, announce, interval =
     turn.lose();
     turn = undefined;
     unreserve?.();
-    isListening = false;
   }
 
   return {
-    subscribe(given) {
-      if (turn === undefined) unreserve = connection.reserve();
-      // One may listen twice.
-      const listener: StoreListener = {
-        ended: (id) => given.ended?.(id),
-        changed: (id) => given.changed?.(id),
-        listening: (is) => given.listening?.(is),
-      };
-      listeners.add(listener);
-      notifyAll([listener], () => listener.listening?.(isListening));
-      if (turn === undefined) {
-        turn = newTurn();
-        void keepListening(turn);
-      }
-      return () => {
-        listeners.delete(listener);
-        if (listeners.size === 0) stop();
-      };
-    },
+    subscribe: subscribers.subscribe,
     async close() {
-      listeners.clear();
-      stop();
-      await within(LONGEST_ENDING, Promise.all(endings), true).catch(() => {});
+      subscribers.close();
+      await withTimeout(() => Promise.all(endings), LONGEST_ENDING).catch(() => {});
     },
   };
 }
@@ -194,8 +174,8 @@ function newTurn(): Turn {
 }
 
 /**
- * Waits for something, at most so long, or just so long; rejects at a loss. There is one place for who waits: a promise
- * that rejects some day would keep all who ever have.
+ * Waits for something, at most so long, or just so long. Unlike a plain timeout it rejects when the connection is lost.
+ * There is one place for who waits: a promise that rejects some day would keep all who ever have.
  */
 function unlessLost(turn: Turn, milliseconds: number, awaited?: Promise<unknown>): Promise<unknown> {
   return new Promise((resolve, reject) => {
@@ -213,15 +193,6 @@ function unlessLost(turn: Turn, milliseconds: number, awaited?: Promise<unknown>
 
 class Silence extends Error {
   override message = "no answer in time";
-}
-
-/** What comes in time; rejects where nothing does. Only one that is `staying` keeps the process alive until then. */
-function within<T>(milliseconds: number, awaited: Promise<T>, staying = false): Promise<T> {
-  return new Promise<T>((resolve, reject) => {
-    const timer = setTimeout(() => reject(new Silence()), milliseconds);
-    if (!staying) timer.unref();
-    awaited.then(resolve, reject).finally(() => clearTimeout(timer));
-  });
 }
 
 // It keeps no process alive.

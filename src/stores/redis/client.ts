@@ -9,6 +9,7 @@ import {
 } from "./listening.ts";
 import { clusterPrimaries, onePrimary, type Primaries } from "./primaries.ts";
 import { slotOf } from "./slot.ts";
+import { tooOld } from "../shared/oldest-clients.ts";
 
 /** A command's words. */
 export type Words = readonly (string | Buffer)[];
@@ -87,6 +88,7 @@ export function adaptClient(client: RedisStoreClient): RedisClient {
   if (typeof client !== "object" || client === null) throw new TypeError(NO_CLIENT);
   const calls = client as object as Partial<Record<string, unknown>>;
   const offers = (...names: string[]) => names.every((name) => typeof calls[name] === "function");
+  checkAge(calls, offers);
   checkSettings(calls);
   if (offers("getBuffer", "nodes")) return ioRedisCluster(client as IoRedisCluster);
   if (offers("getBuffer", "duplicate")) return ioRedis(client as IoRedisClient);
@@ -99,6 +101,21 @@ export function adaptClient(client: RedisStoreClient): RedisClient {
 const NO_CLIENT =
   "redisStore takes a client of redis (createClient, createCluster, createSentinel), ioredis or iovalkey " +
   "(Redis, Cluster); a pool is not needed, because commands are pipelined";
+
+/**
+ * Clients name no version, so their age shows in what they offer. Each test also asks for something that only this client
+ * has: a client of another make is not refused for lacking a call that the store does not need.
+ */
+function checkAge(client: Partial<Record<string, unknown>>, offers: (...names: string[]) => boolean): void {
+  // CLIENT UNBLOCK came with redis 6. Commands are in camel case from redis 4 on; redis 3 has `internal_send_command`.
+  const isNodeRedis = offers("sendCommand", "hSet") || offers("internal_send_command");
+  if (isNodeRedis && !offers("clientUnblock")) throw tooOld("redisStore", "redis");
+  if ("scriptsSet" in client && offers("getBuffer") && !offers("nodes") && !offers("setSocketTimeout")) {
+    throw tooOld("redisStore", "ioredis");
+  }
+  const pool = client["connectionPool"] as { nodeRecords?: unknown; recreate?: unknown } | undefined;
+  if (pool?.nodeRecords !== undefined && typeof pool.recreate !== "function") throw tooOld("redisStore", "iovalkey");
+}
 
 function checkSettings(client: Partial<Record<string, unknown>>): void {
   const options = (client["options"] ?? {}) as Record<string, unknown>;

@@ -1,4 +1,5 @@
 import type { Send } from "./client.ts";
+import { quietly } from "../shared/quietly.ts";
 
 /** What a connection hears: a channel that all servers carry, and those of groups of slots that its server has. */
 export interface Channels {
@@ -250,13 +251,5 @@ async function ifKnown(subscribed: Promise<unknown>): Promise<boolean> {
   } catch (error) {
     if (!(error instanceof Error) || !/unknown command/i.test(error.message)) throw error;
     return false;
-  }
-}
-
-function quietly<T>(act: () => T): T | undefined {
-  try {
-    return act();
-  } catch {
-    return undefined;
   }
 }

@@ -1,5 +1,5 @@
 import { Buffer } from "node:buffer";
-import { type Duration, milliseconds } from "../../lifecycle/timeouts.ts";
+import { type Duration, milliseconds } from "../../duration.ts";
 import type { SessionStore, StoredSession, StoreListener } from "../../store.ts";
 import { adaptClient, type RedisStoreClient, type Words } from "./client.ts";
 import { redisSubscription } from "./subscription.ts";
@@ -19,7 +19,8 @@ import {
 import { CREATE, DELETE, DONE, MARK, NOT_INDEXED, REFUSED, run, type Script, TOUCH, UPDATE } from "./scripts.ts";
 import { replicaWait } from "./replicas.ts";
 import { warnOfEviction } from "./warning.ts";
-import { checkOptions, checkStored, checkTime } from "../shared/stored.ts";
+import { checkOptions, checkPositiveInteger } from "../../checks.ts";
+import { checkStored, checkTime } from "../shared/stored.ts";
 
 export type {
   IoRedisClient,
@@ -74,7 +75,7 @@ const MOST_USERS = 5;
  * @throws {TypeError} for another client, or an option it doesn't know or can't use.
  */
 export function redisStore(client: RedisStoreClient, options: RedisStoreOptions = {}): RedisStore {
-  checkOptions("redisStore", options, ["prefix", "announceChanges", "replicas"]);
+  checkOptions("redisStore", options, { prefix: true, announceChanges: true, replicas: true });
   const { prefix = "sojourn:", announceChanges = false, replicas } = options;
   if (typeof announceChanges !== "boolean") throw new TypeError("redisStore: announceChanges must be true or false");
   const adapted = adaptClient(client);
@@ -224,9 +225,9 @@ export function redisStore(client: RedisStoreClient, options: RedisStoreOptions 
 }
 
 function waitOf(replicas: ReplicaOptions): number {
-  checkOptions("redisStore: replicas", replicas, ["wait", "timeout"]);
-  if (Number.isInteger(replicas.wait) && replicas.wait > 0) return replicas.wait;
-  throw new TypeError("redisStore: replicas.wait must be a whole number of replicas, from 1");
+  checkOptions("redisStore: replicas", replicas, { wait: true, timeout: true });
+  checkPositiveInteger("redisStore: replicas.wait", replicas.wait);
+  return replicas.wait;
 }
 
 function patienceOf({ timeout = "200ms" }: ReplicaOptions): number {

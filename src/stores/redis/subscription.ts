@@ -1,6 +1,6 @@
 import { setTimeout as delay } from "node:timers/promises";
-import type { StoreListener } from "../../store.ts";
-import { notifyAll } from "../shared/listeners.ts";
+import { withTimeout } from "../../deadline.ts";
+import { createSubscribers } from "../shared/subscribers.ts";
 import type { RedisClient } from "./client.ts";
 import type { RedisKeys } from "./keys.ts";
 import { CHANGED, ENDED } from "./notifications.ts";
@@ -18,32 +18,32 @@ const LONGEST_PAUSE_MS = 2000;
  * whichever the client.
  */
 export function redisSubscription(client: Pick<RedisClient, "listen" | "isCluster">, keys: RedisKeys) {
-  const listeners = new Set<StoreListener>();
-  let isListening = false;
   /** Ends the connection that is there, or about to be. */
   let running: AbortController | undefined;
-
-  function turn(is: boolean): void {
-    if (isListening === is) return;
-    isListening = is;
-    notifyAll(listeners, (listener) => listener.listening?.(is));
-  }
+  const subscribers = createSubscribers({
+    start() {
+      running = new AbortController();
+      void run(running);
+    },
+    stop: () => running?.abort(),
+  });
 
   function heard(message: string): void {
     const id = keys.idOf(message.slice(1));
-    if (message.startsWith(ENDED)) notifyAll(listeners, (listener) => listener.ended?.(id));
-    else if (message.startsWith(CHANGED)) notifyAll(listeners, (listener) => listener.changed?.(id));
+    if (message.startsWith(ENDED)) subscribers.ended(id);
+    else if (message.startsWith(CHANGED)) subscribers.changed(id);
   }
 
   /** One connection, from its opening to its end. Says whether it ever heard. */
   async function connection(signal: AbortSignal): Promise<boolean> {
+    let isOpen = false;
     let giveUp!: () => void;
     const over = new Promise<void>((resolve) => (giveUp = resolve));
     const isOver = over.then(() => false);
     const channels = { plain: keys.channel, shards: client.isCluster ? keys.shardChannels() : [] };
     const listening = client.listen(channels, (message) => signal.aborted || heard(message), giveUp);
     const asked = setInterval(() => {
-      if (isListening) answered(listening.ping(), ANSWER_MS).catch(giveUp);
+      if (isOpen) answered(listening.ping(), ANSWER_MS).catch(giveUp);
     }, PING_MS).unref();
     signal.addEventListener("abort", giveUp, { once: true });
     try {
@@ -51,13 +51,14 @@ export function redisSubscription(client: Pick<RedisClient, "listen" | "isCluste
       // Whichever comes second is of no interest any more, not even its error.
       opened.catch(() => {});
       if (!(await Promise.race([opened, isOver]))) return false;
-      if (!signal.aborted) turn(true);
+      isOpen = true;
+      if (!signal.aborted) subscribers.listening(true);
       await over;
       return true;
     } finally {
       clearInterval(asked);
       signal.removeEventListener("abort", giveUp);
-      if (!signal.aborted) turn(false);
+      if (!signal.aborted) subscribers.listening(false);
       listening.close();
     }
   }
@@ -72,50 +73,9 @@ export function redisSubscription(client: Pick<RedisClient, "listen" | "isCluste
     }
   }
 
-  function stop(): void {
-    running?.abort();
-    running = undefined;
-    isListening = false;
-  }
-
-  return {
-    subscribe(listener: StoreListener): () => void {
-      const held = { ...boundTo(listener) };
-      listeners.add(held);
-      held.listening?.(isListening);
-      if (!running) {
-        running = new AbortController();
-        void run(running);
-      }
-      return () => {
-        if (listeners.delete(held) && listeners.size === 0) stop();
-      };
-    },
-
-    close(): void {
-      listeners.clear();
-      stop();
-    },
-  };
+  return { subscribe: subscribers.subscribe, close: subscribers.close };
 }
 
-/** The same listener may be there twice, and each is ended by itself. */
-function boundTo(listener: StoreListener): StoreListener {
-  return {
-    ended: (id) => listener.ended?.(id),
-    changed: (id) => listener.changed?.(id),
-    listening: (is) => listener.listening?.(is),
-  };
-}
-
-async function answered<T>(promise: Promise<T>, milliseconds: number): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`no answer within ${milliseconds} ms`)), milliseconds).unref();
-  });
-  try {
-    return await Promise.race([promise, late]);
-  } finally {
-    clearTimeout(timer);
-  }
-}
+/** An answer that is waited for without keeping the process alive. */
+const answered = <T>(promise: Promise<T>, milliseconds: number): Promise<T> =>
+  withTimeout(() => promise, milliseconds, { keepAlive: false });

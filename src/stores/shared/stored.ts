@@ -22,29 +22,3 @@ export function checkTime(expiresAt: number): void {
     throw new TypeError(`expiresAt must be whole epoch milliseconds, as Date.now() gives, not ${String(expiresAt)}`);
   }
 }
-
-/** An option that nobody reads would silently do nothing: name it, and those that exist. */
-export function checkOptions(maker: string, options: unknown, known: readonly string[]): void {
-  if (typeof options !== "object" || options === null) {
-    throw new TypeError(`${maker} takes an object with any of ${known.join(", ")}, not ${String(options)}`);
-  }
-  for (const name of Object.keys(options)) {
-    if (!known.includes(name)) {
-      throw new TypeError(`${maker} has no option "${name}": use any of ${known.join(", ")}, or remove it`);
-    }
-  }
-}
-
-/** A clock that can be called, or the system's. */
-export function checkClock(maker: string, clock: unknown): void {
-  if (clock !== undefined && typeof clock !== "function") {
-    throw new TypeError(`${maker}: clock must be a function that returns epoch milliseconds, such as Date.now`);
-  }
-}
-
-/** How many sessions a call of `deleteExpired` may forget. */
-export function checkLimit(limit: number): void {
-  if (!Number.isInteger(limit) || limit < 1) {
-    throw new TypeError(`deleteExpired takes a positive whole number of sessions, not ${String(limit)}`);
-  }
-}

@@ -1,7 +1,7 @@
 import { Buffer } from "node:buffer";
 import { randomFillSync } from "node:crypto";
 import { closeSync, constants, openSync, statSync, unlinkSync, writeSync } from "node:fs";
-import { quietly } from "../file/files.ts";
+import { quietly } from "../shared/quietly.ts";
 
 /** The log's usual length: the database may have to grow by so much before the log can begin anew. */
 const SIZE = 4 * 2 ** 20;

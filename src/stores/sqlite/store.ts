@@ -1,14 +1,15 @@
 import { Buffer } from "node:buffer";
 import { setImmediate as nextTurn, setTimeout as delay } from "node:timers/promises";
-import { type Duration, milliseconds } from "../../lifecycle/timeouts.ts";
+import { type Duration, milliseconds } from "../../duration.ts";
 import type { SessionStore, StoredSession, StoreListener } from "../../store.ts";
 import { inTransaction, isFull, type SqliteDatabase, textOf, textValue } from "./database.ts";
 import { sqliteSubscription } from "./subscription.ts";
 import { NO_RESERVE, reserveBeside } from "./reserve.ts";
 import { setUp } from "./schema.ts";
 import { turns } from "./turns.ts";
-import { quietly } from "../file/files.ts";
-import { checkClock, checkLimit, checkOptions, checkStored, checkTime } from "../shared/stored.ts";
+import { quietly } from "../shared/quietly.ts";
+import { checkClock, checkOptions, checkPositiveInteger } from "../../checks.ts";
+import { checkStored, checkTime } from "../shared/stored.ts";
 
 export type { SqliteDatabase, SqliteStatement, SqliteValue } from "./database.ts";
 
@@ -72,8 +73,8 @@ export function sqliteStore(db: SqliteDatabase, options: SqliteStoreOptions = {}
   if (typeof db?.prepare !== "function" || typeof db.exec !== "function") {
     throw new TypeError("sqliteStore takes an open database: new Database(path) or new DatabaseSync(path)");
   }
-  checkOptions("sqliteStore", options, ["table", "busyTimeout", "announceChanges", "clock"]);
-  checkClock("sqliteStore", options.clock);
+  checkOptions("sqliteStore", options, { table: true, busyTimeout: true, announceChanges: true, clock: true });
+  checkClock("sqliteStore: clock", options.clock);
   const { table = "sojourn_sessions", busyTimeout = "5s", announceChanges = false, clock = Date.now } = options;
   if (typeof table !== "string" || !/^(?!sqlite_)[a-z_][a-z0-9_]{0,99}$/i.test(table)) {
     throw new TypeError("sqliteStore: table must be a name of letters, digits and _, such as sojourn_sessions");
@@ -233,7 +234,7 @@ export function sqliteStore(db: SqliteDatabase, options: SqliteStoreOptions = {}
 
     async deleteExpired(limit) {
       open();
-      checkLimit(limit);
+      checkPositiveInteger("deleteExpired: limit", limit);
       await forgetNews(Infinity);
       return forgetExpired(limit);
     },

@@ -1,6 +1,5 @@
-import type { StoreListener } from "../../store.ts";
 import { firstValue, textOf } from "./database.ts";
-import { notifyAll } from "../shared/listeners.ts";
+import { createSubscribers } from "../shared/subscribers.ts";
 import type { Statements } from "./schema.ts";
 
 /** How often the table is looked at while anybody listens. Where nothing is new, a look costs some microseconds. */
@@ -24,37 +23,37 @@ export function sqliteSubscription(
   { lastNews, news }: Pick<Statements, "lastNews" | "news">,
   isInTransaction: () => boolean,
 ) {
-  const listeners = new Set<StoreListener>();
   let timer: NodeJS.Timeout | undefined;
   let heard = 0;
-  let listening = false;
-
-  function nowListening(isListening: boolean): void {
-    if (listening === isListening) return;
-    listening = isListening;
-    notifyAll(listeners, (listener) => listener.listening?.(isListening));
-  }
+  const subscribers = createSubscribers({
+    start() {
+      begin();
+      timer = setInterval(look, POLL_MS).unref();
+    },
+    stop: () => clearInterval(timer),
+  });
 
   const last = (): number => Number(firstValue(lastNews) ?? 0);
 
   function look(): void {
     if (isInTransaction()) {
-      nowListening(false);
+      subscribers.listening(false);
       return;
     }
     let found: News[];
     try {
       const newest = last();
       found = newest > heard ? (news.all(heard, AT_ONCE) as News[]) : [];
-      if (newest !== heard && found[0]?.n !== heard + 1) nowListening(false);
+      if (newest !== heard && found[0]?.n !== heard + 1) subscribers.listening(false);
       heard = found.at(-1)?.n ?? newest;
     } catch {
-      nowListening(false);
+      subscribers.listening(false);
       return;
     }
-    nowListening(true);
+    subscribers.listening(true);
     for (const { id, ended } of found) {
-      notifyAll(listeners, (listener) => (ended ? listener.ended?.(textOf(id)) : listener.changed?.(textOf(id))));
+      if (ended) subscribers.ended(textOf(id));
+      else subscribers.changed(textOf(id));
     }
     if (found.length === AT_ONCE) setImmediate(look).unref();
   }
@@ -63,35 +62,12 @@ export function sqliteSubscription(
     try {
       // What was told before is not news.
       heard = last();
-      listening = !isInTransaction();
+      subscribers.listening(!isInTransaction());
     } catch {
       // The next look that succeeds tells what is there.
       heard = -1;
     }
   }
 
-  function stop(): void {
-    clearInterval(timer);
-    timer = undefined;
-    listening = false;
-  }
-
-  return {
-    subscribe(listener: StoreListener): () => void {
-      if (listeners.size === 0) {
-        begin();
-        timer = setInterval(look, POLL_MS).unref();
-      }
-      listeners.add(listener);
-      listener.listening?.(listening);
-      return () => {
-        if (listeners.delete(listener) && listeners.size === 0) stop();
-      };
-    },
-
-    close(): void {
-      listeners.clear();
-      stop();
-    },
-  };
+  return { subscribe: subscribers.subscribe, close: subscribers.close };
 }

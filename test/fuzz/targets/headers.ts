@@ -3,7 +3,7 @@ import { inspect } from "node:util";
 import * as fc from "fast-check";
 import { SessionError } from "../../../src/errors.ts";
 import * as cacheHeaders from "../../../src/request/cache-headers.ts";
-import { parts, unquoted } from "../../../src/request/header-list.ts";
+import { splitList, unquote } from "../../../src/request/header-list.ts";
 import { checkOrigin } from "../../../src/request/origin.ts";
 import { hostOf, isSecure, type AnyRequest } from "../../../src/request/request.ts";
 import { growth } from "../growth.ts";
@@ -83,7 +83,7 @@ export const headerTargets = [
     check([members, before, after]) {
       for (const separator of [",", ";"] as const) {
         const text = members.map((each) => before + each + after).join(separator);
-        assert.deepEqual(parts(text, separator), members.length === 0 ? [""] : members);
+        assert.deepEqual(splitList(text, separator), members.length === 0 ? [""] : members);
       }
     },
   }),
@@ -91,10 +91,10 @@ export const headerTargets = [
     name: "header list: quoted strings",
     inputs: anyText(12),
     check(text) {
-      assert.equal(unquoted(`"${text.replaceAll(/["\\]/g, "\\$&")}"`), text);
-      assert.equal(typeof unquoted(text), "string");
+      assert.equal(unquote(`"${text.replaceAll(/["\\]/g, "\\$&")}"`), text);
+      assert.equal(typeof unquote(text), "string");
       // Nothing is lost or made up between the separators.
-      const found = parts(text, ",");
+      const found = splitList(text, ",");
       assert.equal(found.join("").replaceAll(/[\s,]/g, ""), text.replaceAll(/[\s,]/g, ""));
     },
   }),
@@ -102,7 +102,7 @@ export const headerTargets = [
     name: "Forwarded: the protocol",
     inputs: forwarded,
     check({ text, proto }) {
-      const isHttps = proto !== undefined && unquoted(proto).toLowerCase() === "https";
+      const isHttps = proto !== undefined && unquote(proto).toLowerCase() === "https";
       for (const request of [nodeRequest({ forwarded: text }), fetchRequest({ forwarded: text })]) {
         assert.equal(isSecure(request, true), isHttps);
         assert.equal(isSecure(request, false), false);
@@ -154,7 +154,7 @@ export const headerTargets = [
       cacheHeaders.markPrivate(marked);
       assert.ok(marked.has("cache-control"));
       cacheHeaders.forbidSharing(head);
-      const directives = parts(head.get("cache-control")!.toLowerCase(), ",");
+      const directives = splitList(head.get("cache-control")!.toLowerCase(), ",");
       assert.ok(directives.includes("private") || directives.includes("no-store"));
       cacheHeaders.forbidCaching(head);
       assert.equal(head.get("cache-control"), "no-store");
@@ -223,9 +223,11 @@ export const headerTargets = [
     },
   }),
   ...([",", ";"] as const).map((separator) =>
-    growth(`header list: ${separator}`, ["a", '"', "\\", ",", ";", " ", '"\\', "\t"], (text) => parts(text, separator)),
+    growth(`header list: ${separator}`, ["a", '"', "\\", ",", ";", " ", '"\\', "\t"], (text) =>
+      splitList(text, separator),
+    ),
   ),
-  growth("header list: unquoted", ["a", '"', "\\", " "], (text) => unquoted(`"${text}"`)),
+  growth("header list: unquoted", ["a", '"', "\\", " "], (text) => unquote(`"${text}"`)),
   growth("Forwarded", ["a", '"', "\\", ",", ";", " ", "=", "proto=", "for=x;", "https"], (text) =>
     isSecure(nodeRequest({ forwarded: text, "x-forwarded-proto": text }), true),
   ),

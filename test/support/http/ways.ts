@@ -6,11 +6,11 @@ import express4 from "express4";
 import Fastify from "fastify";
 import { Hono } from "hono";
 import { SessionError, type Sessions } from "sojourn";
-import { sojourn as onExpress } from "sojourn/express";
-import { sojourn as onFastify } from "sojourn/fastify";
-import { sojourn as onFetch } from "sojourn/fetch";
-import { sojourn as onHono } from "sojourn/hono";
-import { sojourn as onNode } from "sojourn/node";
+import { sessionMiddleware as onExpress } from "sojourn/express";
+import { sessionPlugin as onFastify } from "sojourn/fastify";
+import { withSession as onFetch } from "sojourn/fetch";
+import { sessionMiddleware as onHono } from "sojourn/hono";
+import { withSession as onNode } from "sojourn/node";
 import { routes, type Asked, type Reply } from "./application.ts";
 import type { Stage } from "./stage.ts";
 

@@ -1,0 +1,169 @@
+import { Agent, type ServerResponse } from "node:http";
+import { Readable } from "node:stream";
+import compression from "compression";
+import express from "express";
+import { describe, expect, it, onTestFinished } from "vitest";
+import { LARGE, SMALL, deferred, testHooks, serve, dial, ask, settle } from "../../../test/support/delayed-server.ts";
+import { delayResponse, type ResponseHooks } from "./delayed-response.ts";
+
+describe("holdResponse, whose gate refuses", () => {
+  const broken = new Error("store is down");
+
+  it("keeps the connection for the next request after an error response", async () => {
+    const agent = new Agent({ keepAlive: true, maxSockets: 1 });
+    onTestFinished(() => agent.destroy());
+    const ports = new Set<number | undefined>();
+    const { port } = await serve((req, res) => {
+      ports.add(req.socket.remotePort);
+      const gate = testHooks({ onFailure: () => void res.writeHead(503).end("down") });
+      delayResponse(res, gate);
+      res.end("success");
+      gate.break(broken);
+    });
+    for (let i = 0; i < 3; i++)
+      expect(await ask(port, { agent })).toMatchObject({ status: 503, body: Buffer.from("down") });
+    expect(ports.size).toBe(1);
+  });
+
+  it("answers 500 even where the error path forgets to set a status", async () => {
+    const { port } = await serve((_req, res) => {
+      const gate = testHooks({ onFailure: () => void res.end("down") });
+      delayResponse(res, gate);
+      res.statusMessage = "Success";
+      res.writeHead(200).end("success");
+      gate.break(broken);
+    });
+    expect(await ask(port)).toMatchObject({
+      status: 500,
+      message: "Internal Server Error",
+      body: Buffer.from("down"),
+    });
+  });
+
+  it("answers 500 where the error path comes late and sets no status", async () => {
+    const { port } = await serve((_req, res) => {
+      const gate = testHooks({ onFailure: () => void setImmediate(() => res.end("down")) });
+      delayResponse(res, gate);
+      res.end("success");
+      gate.break(broken);
+    });
+    expect(await ask(port)).toMatchObject({ status: 500, body: Buffer.from("down") });
+  });
+
+  it.each([false, true])(
+    "unpipes the body of a refused success, and lets the error path pipe (compressed: %s)",
+    async (compressed) => {
+      // It says a little and then nothing more, so that no leftover of it wakes anybody.
+      const source = new Readable({ read() {} });
+      source.push(SMALL);
+      const { port } = await serve((req, res) => {
+        const onFailure = () => {
+          expect(source.listenerCount("data")).toBe(0);
+          Readable.from([LARGE, SMALL]).pipe(res);
+        };
+        const gate = testHooks({ onFailure });
+        delayResponse(res, gate);
+        if (compressed) Reflect.apply(compression(), undefined, [req, res, () => {}]);
+        res.setHeader("Content-Type", "text/plain");
+        source.pipe(res);
+        void gate.asked.then(() => gate.break(broken));
+      });
+      const answer = await ask(port, { headers: { "Accept-Encoding": "gzip", Connection: "keep-alive" } });
+      expect(answer.status).toBe(500);
+      expect(answer.headers.connection).toBe("close");
+      expect(answer.body.equals(Buffer.concat([LARGE, SMALL]))).toBe(true);
+    },
+  );
+
+  it("swallows what the program still writes to a refused response, before the error response and after it", async () => {
+    const errors: unknown[] = [];
+    const run = async (res: ServerResponse) => {
+      res.on("error", (error) => errors.push(error));
+      const failed = deferred();
+      const gate: ReturnType<typeof testHooks> & ResponseHooks = testHooks({ onFailure: () => failed.resolve() });
+      gate.beforeFailure = () => void res.setHeader("cache-control", "no-store");
+      delayResponse(res, gate);
+      res.write("success");
+      gate.break(broken);
+      await failed.promise;
+      expect(res.write("late")).toBe(false);
+      res.end("late end");
+      expect(res.headersSent).toBe(false);
+      res.writeHead(503);
+      res.end("down");
+      expect(res.write("later")).toBe(false);
+      expect(res.end("later end")).toBe(res);
+      res.end(() => {});
+    };
+    const { port } = await serve((_req, res) => void run(res));
+    const headers = expect.objectContaining({ "cache-control": "no-store" });
+    expect(await ask(port)).toMatchObject({ status: 503, headers, body: Buffer.from("down") });
+    await settle(port);
+    expect(errors).toEqual([]);
+  });
+
+  it("takes an error while sending what was held for a failure", async () => {
+    const failures: unknown[] = [];
+    const { port } = await serve((_req, res) => {
+      const onFailure = (error: unknown) => {
+        failures.push(error);
+        res.end("down");
+      };
+      const gate = testHooks({ onFailure });
+      delayResponse(res, gate);
+      // Node finds this when it makes the head, and not before.
+      res.writeHead(200, { Trailer: "X-Sum", "Content-Length": 7 }).end("success");
+      gate.open();
+    });
+    expect(await ask(port)).toMatchObject({ status: 500, body: Buffer.from("down") });
+    expect(failures).toEqual([expect.objectContaining({ code: "ERR_HTTP_TRAILER_INVALID" })]);
+  });
+
+  it("takes a gate that throws for one that refuses", async () => {
+    const { port } = await serve((_req, res) => {
+      delayResponse(res, {
+        beforeHeaders() {
+          throw broken;
+        },
+        onFailure: (error) => void res.end(String(error)),
+      });
+      res.end("success");
+    });
+    expect(await ask(port)).toMatchObject({ status: 500, body: Buffer.from("Error: store is down") });
+  });
+});
+
+describe("holdResponse, whose client leaves", () => {
+  it.each(["without", "before", "after"])(
+    "bears a client that leaves while the response is held, compression: %s",
+    async (place) => {
+      for (const outcome of ["open", "break"] as const) {
+        const gate = testHooks();
+        const left = deferred();
+        const app = express();
+        if (place === "before") app.use(compression());
+        app.use((_req, res, next) => {
+          res.on("close", left.resolve);
+          delayResponse(res, gate);
+          next();
+        });
+        if (place === "after") app.use(compression());
+        const source = Readable.from([LARGE, LARGE]);
+        app.get("/", (_req, res) => void source.pipe(res.type("text/plain")));
+        const { port } = await serve(app);
+        const client = dial(port, "GET / HTTP/1.1\r\nHost: localhost\r\nAccept-Encoding: gzip\r\n\r\n");
+        await gate.asked;
+        client.socket.destroy();
+        await left.promise;
+        const uncaught: unknown[] = [];
+        const note = (error: unknown) => uncaught.push(error);
+        process.on("uncaughtException", note).on("unhandledRejection", note);
+        gate[outcome](new Error("store is down"));
+        await settle(port);
+        process.off("uncaughtException", note).off("unhandledRejection", note);
+        expect(uncaught).toEqual([]);
+        expect(source.listenerCount("data")).toBe(0);
+      }
+    },
+  );
+});

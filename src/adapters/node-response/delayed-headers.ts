@@ -1,0 +1,191 @@
+import type { ServerResponse } from "node:http";
+import { http2StreamOf } from "./abort.ts";
+
+type HeadersGiven = Record<string, unknown> | unknown[];
+export type WriteHeadArguments = [status: number, second?: string | HeadersGiven, third?: HeadersGiven];
+export type Listener = (...args: unknown[]) => void;
+/** Written as a method, so that a function with narrower arguments fits. */
+type Method<Arguments extends unknown[]> = { method(...args: Arguments): unknown }["method"];
+
+/** The methods that we take the place of, with their arguments as they come. */
+export interface Methods {
+  writeHead: Method<WriteHeadArguments>;
+  write: Method<unknown[]>;
+  end: Method<unknown[]>;
+  flushHeaders: Method<[]>;
+  on: Method<[event: string, listener: Listener]>;
+}
+export interface NodeResponse extends Omit<ServerResponse, keyof Methods | "setHeader" | "appendHeader">, Methods {
+  setHeader(name: string, value: unknown): unknown;
+  appendHeader(name: string, value: unknown): unknown;
+}
+
+/**
+ * Refuses at once what Node would refuse when it makes the head: while that waits, the program could not be told.
+ * Over HTTP/2 the status is checked when it is set, and there is no message. Returns the status.
+ */
+export function checkHead(res: NodeResponse, [status, second]: WriteHeadArguments): number {
+  if (http2StreamOf(res)) return status;
+  // As Node reads it: a text of digits is a number here.
+  const code = Math.trunc(status) || 0;
+  if (code < 100 || code > 999) {
+    throw Object.assign(new RangeError(`Invalid status code: ${status}`), { code: "ERR_HTTP_INVALID_STATUS_CODE" });
+  }
+  const message = typeof second === "string" ? second : res.statusMessage;
+  if (message && /[^\t -~\u0080-\u00ff]/.test(message)) {
+    throw Object.assign(new TypeError("Invalid character in statusMessage"), { code: "ERR_INVALID_CHAR" });
+  }
+  return code;
+}
+
+/** Gives the headers of a call of writeHead to the response, where later ones add to them. Returns what is left. */
+export function mergeHeaders(res: NodeResponse, [status, second, third]: WriteHeadArguments): WriteHeadArguments {
+  const hasMessage = typeof second === "string";
+  const headers = hasMessage ? third : (third ?? second);
+  // Where nothing was set before, Node sends all that it is given here, line by line. Otherwise it sets the headers, one
+  // after the other, and leaves out those without a name.
+  const isFresh = res.getHeaderNames().length === 0;
+  if (headers) {
+    try {
+      if (Array.isArray(headers)) setAll(res, pairs(headers), isFresh, true);
+      else setAll(res, Object.entries(headers), isFresh, isFresh);
+    } catch (error) {
+      // An error's response gets no header of the one that could not be sent: a length above all.
+      if (isFresh) {
+        const { sendDate } = res;
+        for (const name of res.getHeaderNames()) res.removeHeader(name);
+        res.sendDate = sendDate;
+      }
+      throw error;
+    }
+  }
+  return hasMessage ? [status, second] : [status];
+}
+
+/** The list forms that writeHead takes: pairs, or names and values in turn. */
+function* pairs(list: readonly unknown[]): Generator<[string, unknown]> {
+  if (Array.isArray(list[0])) {
+    for (const pair of list) if (Array.isArray(pair)) yield [String(pair[0]), pair[1]];
+    return;
+  }
+  if (list.length % 2 !== 0) {
+    throw Object.assign(new TypeError("The list of headers given to writeHead ends with a name."), {
+      code: "ERR_INVALID_ARG_VALUE",
+    });
+  }
+  for (let i = 0; i < list.length; i += 2) yield [String(list[i]), list[i + 1]];
+}
+
+/** @param repeats - whether a name that comes again, in whatever case, is one more line. */
+function setAll(res: NodeResponse, headers: Iterable<[string, unknown]>, isFresh: boolean, repeats: boolean): void {
+  const seen = new Set<string>();
+  for (const [name, value] of headers) {
+    if (!name && !isFresh) continue;
+    const key = name.toLowerCase();
+    if (repeats && seen.has(key)) res.appendHeader(name, value);
+    else res.setHeader(name, copyValue(value));
+    seen.add(key);
+  }
+}
+
+/** appendHeader pushes into the array that it finds, and the program may share its own between responses. */
+export function copyValue(value: unknown): unknown {
+  return Array.isArray(value) ? [...value] : value;
+}
+
+/** A response that looks sent. */
+export interface HeaderLock {
+  /** Has it look ended, too. */
+  end(): void;
+  unlock(): void;
+}
+
+export function lockHeaders(res: NodeResponse): HeaderLock {
+  return lockByHeaderField(res) ?? lockByProperties(res);
+}
+
+/** A program that has put its own on the response does not ask Node whether it may. */
+const OVERRIDABLE = ["headersSent", "writableEnded", "setHeader", "appendHeader", "removeHeader"];
+const HEADER = "_header";
+const SEND = "_send";
+
+/**
+ * By what Node itself goes by: once there is a `_header`, no header can be set. Putting properties on the response and
+ * deleting them again costs far more, since deleting makes V8 treat the object as a dictionary.
+ */
+function lockByHeaderField(res: NodeResponse): HeaderLock | undefined {
+  const node = res as { [HEADER]?: unknown; [SEND]?: unknown; finished: boolean };
+  const send = node[SEND];
+  // null: a response of node:http whose head was not made yet. HTTP/2 has a getter there.
+  if (typeof send !== "function" || node[HEADER] !== null || OVERRIDABLE.some((name) => Object.hasOwn(res, name)))
+    return undefined;
+  node[HEADER] = "held";
+  // Where Node writes the head and all that comes after it. Whoever calls Node's own methods past ours ends up here.
+  node[SEND] = throwBypass;
+  const unlock = () => {
+    node[HEADER] = null;
+    node[SEND] = send;
+    node.finished = false;
+  };
+  if (res.headersSent) return { end: () => void (node.finished = true), unlock };
+  unlock();
+  return undefined;
+}
+
+/** For HTTP/2, and for runtimes other than Node. */
+function lockByProperties(res: NodeResponse): HeaderLock {
+  let ended = false;
+  const sent: PropertyDescriptorMap = {
+    headersSent: { get: () => true },
+    writableEnded: { get: () => ended },
+    setHeader: { value: throwHeadersSent },
+    appendHeader: { value: throwHeadersSent },
+    removeHeader: { value: throwHeadersSent },
+  };
+  const before = Object.keys(sent).map((name) => [name, Object.getOwnPropertyDescriptor(res, name)] as const);
+  for (const [name, descriptor] of Object.entries(sent)) {
+    Object.defineProperty(res, name, { ...descriptor, configurable: true });
+  }
+  return {
+    end: () => void (ended = true),
+    unlock() {
+      for (const [name, descriptor] of before) {
+        Reflect.deleteProperty(res, name);
+        if (descriptor) Object.defineProperty(res, name, descriptor);
+      }
+    },
+  };
+}
+
+const STREAM_METHODS = ["write", "end", "respond", "respondWithFD", "respondWithFile"] as const;
+
+/**
+ * Refuses what a program does to the stream of an HTTP/2 response instead of the response: it would leave before the session
+ * is stored. Gives the function that ends it.
+ */
+export function refuseStreamWrites(res: NodeResponse): (() => void) | undefined {
+  const stream = http2StreamOf(res) as Record<string, unknown> | undefined;
+  if (!stream) return undefined;
+  const before = STREAM_METHODS.map((name) => [name, stream[name]] as const);
+  for (const [name, method] of before) {
+    // Node itself ends a stream that the client or somebody here has closed.
+    stream[name] = (...args: unknown[]) =>
+      stream["closed"] || stream["destroyed"] ? (method as Listener).apply(stream, args) : throwBypass();
+  }
+  return () => {
+    for (const [name, method] of before) stream[name] = method;
+  };
+}
+
+function throwBypass(): never {
+  throw new Error(
+    "This response waits until its session is stored, and something wrote past that, with a method of " +
+      "ServerResponse.prototype or of the HTTP/2 stream; call res.write() and res.end()",
+  );
+}
+
+export function throwHeadersSent(): never {
+  throw Object.assign(new Error("Cannot set headers after they are sent to the client"), {
+    code: "ERR_HTTP_HEADERS_SENT",
+  });
+}

@@ -1,0 +1,89 @@
+import type { ServerResponse } from "node:http";
+import { concludeResponse, finishResponse, writeFailureHeaders } from "../../request/respond.ts";
+import type { ResponseHeaders } from "../../request/cache-headers.ts";
+import type { RequestSession } from "../../request/request-session.ts";
+import { requestSessionOf, type Session } from "../../session.ts";
+import { abortOnDestroy } from "./abort.ts";
+import { delayResponse, type ResponseHooks } from "./delayed-response.ts";
+
+/**
+ * Commits a session before the headers of a response of node:http leave.
+ *
+ * @param onFailure - takes the error of a commit.
+ */
+export function storeBeforeHeaders<Data extends object>(
+  session: Session<Data>,
+  res: ServerResponse,
+  onFailure: (error: unknown) => void,
+): void {
+  abortOnDestroy(res);
+  delayResponse(res, new SessionHooks(requestSessionOf(session), res, onFailure));
+}
+
+/** The session could not be read: its rules for caches go to the error's response. */
+export function setFailureHeaders<Data extends object>(session: Session<Data>, res: ServerResponse): void {
+  new SessionHooks(requestSessionOf(session), res, () => {}).beforeFailure();
+}
+
+/** A class, since every request makes one: a closure for each method would cost more than the rest of it. */
+class SessionHooks implements ResponseHooks, ResponseHeaders {
+  readonly #requestSession: RequestSession;
+  readonly #res: ServerResponse;
+  readonly onFailure: (error: unknown) => void;
+  /** The session's headers. A held response takes no headers until it is released. */
+  #writes: [name: string, value: string][] | undefined;
+
+  constructor(requestSession: RequestSession, res: ServerResponse, onFailure: (error: unknown) => void) {
+    this.#requestSession = requestSession;
+    this.#res = res;
+    this.onFailure = onFailure;
+  }
+
+  beforeHeaders(): Promise<() => void> | undefined {
+    const storing = concludeResponse(this.#requestSession, this);
+    if (storing) return storing.then(() => () => this.#apply());
+    this.#apply();
+    return undefined;
+  }
+
+  /** Beside the headers of middleware before us, which caches would go by. */
+  beforeFailure(): void {
+    this.#writes = undefined;
+    writeFailureHeaders(this.#requestSession, this);
+    this.#apply();
+  }
+
+  beforeEnd(): Promise<void> | undefined {
+    return finishResponse(this.#requestSession);
+  }
+
+  get(name: string): string | undefined {
+    return this.#res.getHeader(name)?.toString();
+  }
+
+  keys(): string[] {
+    return this.#res.getHeaderNames();
+  }
+
+  set(name: string, value: string): void {
+    (this.#writes ??= []).push([name, value]);
+  }
+
+  append(name: string, value: string): void {
+    this.set(name, value);
+  }
+
+  #apply(): void {
+    if (!this.#writes) return;
+    const res = this.#res;
+    for (const [name, value] of this.#writes) {
+      res.setHeader(name, name === "Set-Cookie" ? withCookie(res, value) : value);
+    }
+  }
+}
+
+/** The application's own cookies and ours, in a new list: the application may share its list between responses. */
+function withCookie(res: ServerResponse, cookie: string): string[] {
+  const others = res.getHeader("set-cookie") ?? [];
+  return [...(Array.isArray(others) ? others : [String(others)]), cookie];
+}

@@ -1,0 +1,64 @@
+import { setImmediate as nextTurn } from "node:timers/promises";
+import { describe, expect, it } from "vitest";
+import { unhandledDuring } from "../test/support/failures.ts";
+import { createKeyedQueue } from "./keyed-queue.ts";
+
+describe("createKeyedQueue", () => {
+  function task(log: string[], name: string) {
+    let finish!: () => void;
+    const done = new Promise<void>((resolve) => (finish = resolve));
+    const run = async () => {
+      log.push(`${name} begins`);
+      await done;
+      log.push(`${name} ends`);
+      return name;
+    };
+    return { run, finish };
+  }
+
+  it("runs tasks of one key one after the other, in order", async () => {
+    const commits = createKeyedQueue();
+    const log: string[] = [];
+    const tasks = ["a", "b", "c"].map((name) => task(log, name));
+    const runs = tasks.map(({ run }) => commits.run("key", run));
+    for (const { finish } of tasks.toReversed()) finish();
+    expect(await Promise.all(runs)).toEqual(["a", "b", "c"]);
+    expect(log).toEqual(["a begins", "a ends", "b begins", "b ends", "c begins", "c ends"]);
+  });
+
+  it("runs tasks of different keys side by side", async () => {
+    const commits = createKeyedQueue();
+    const log: string[] = [];
+    const [a, b] = [task(log, "a"), task(log, "b")];
+    const runs = [commits.run("1", a.run), commits.run("2", b.run)];
+    await nextTurn();
+    expect(log).toEqual(["a begins", "b begins"]);
+    a.finish();
+    b.finish();
+    await Promise.all(runs);
+  });
+
+  it("goes on after a task that failed, and tells only the one who asked", async () => {
+    const commits = createKeyedQueue();
+    const unhandled = await unhandledDuring(async () => {
+      const failed = commits.run("key", () => Promise.reject(new Error("mine")));
+      const thrown = commits.run("key", () => {
+        throw new Error("mine too");
+      });
+      const after = commits.run("key", async () => "after");
+      await expect(failed).rejects.toThrow("mine");
+      await expect(thrown).rejects.toThrow("mine too");
+      expect(await after).toBe("after");
+    });
+    expect(unhandled).toEqual([]);
+  });
+
+  it("is free again after a first task that threw at once", async () => {
+    const commits = createKeyedQueue();
+    const throws = () => {
+      throw new Error("at once");
+    };
+    await expect(commits.run("key", throws)).rejects.toThrow("at once");
+    expect(await commits.run("key", async () => 1)).toBe(1);
+  });
+});

@@ -1,0 +1,206 @@
+import type { Commit } from "./commit.ts";
+import { discard, endIfUnchanged, putBack } from "./end.ts";
+import { SessionError } from "../errors.ts";
+import { extendedEnd } from "./timeouts.ts";
+import { isAnotherUser } from "./plan.ts";
+import { EMPTY, type Content } from "../changes/journal.ts";
+import { withinLimit } from "../users.ts";
+import { endedRecord, storedSession, type LoadedRecord, type SessionRecord } from "../record/record.ts";
+import { retryUntilDone } from "./retries.ts";
+import { randomPart } from "../random.ts";
+import { tokenFields, type Token } from "../record/token.ts";
+
+/** Stores a new session: for a visitor's first change, or for a sign-in without a session. */
+export async function createSession(commit: Commit, content: Content): Promise<void> {
+  const session = new NewSession(commit, content, commit.context.now());
+  await session.store(async () => true);
+  emitStart(commit, session, { created: true });
+}
+
+/**
+ * Signs in to an existing session. It moves to a new id, so that whatever other middleware has bound to the old id becomes
+ * invalid. The new session is stored first. Then compare-and-set ends the old record, and the new session takes over the
+ * changes that others have stored until that moment. The token is handed out after both.
+ */
+export async function moveSession(commit: Commit): Promise<void> {
+  const { requestSession, context, requested, snapshot } = commit;
+  const from = requestSession.token!.id;
+  const { userId, createdAt, ...began } = requestSession.loaded!.record;
+  const changesHands = isAnotherUser(requestSession, requested.signIn!.userId);
+  // Keys that may not be kept are left out, whatever the handler has seen.
+  const content = requested.signIn!.keep ? commit.replayOn({ ...began }) : snapshot.content;
+  const session = new NewSession(commit, content, changesHands ? context.now() : createdAt);
+  await session.store(() => endFormerSession(commit, session));
+  context.moves.delete(session.token.id);
+  if (session.isDropped) return commit.drop("ended");
+  if (changesHands) context.emitter.emit("signedOut", { id: from, userId });
+  emitStart(commit, session, { created: changesHands, from });
+}
+
+function emitStart(
+  { context, requested }: Commit,
+  { token: { id }, loaded }: NewSession,
+  { created, from }: { created: boolean; from?: string },
+): void {
+  const { userId } = loaded.record;
+  if (created) context.emitter.emit("created", { id, userId });
+  if (requested.signIn) context.emitter.emit("signedIn", { id, userId, previousId: from });
+}
+
+/**
+ * Ends the record of the former session, even if others write to it meanwhile. `false` if it lives on, because another
+ * request has given it another token.
+ */
+async function endFormerSession(commit: Commit, session: NewSession): Promise<boolean> {
+  const { requestSession, context, requested } = commit;
+  const { id } = requestSession.token!;
+  const began = requestSession.loaded!;
+  const { userId } = requested.signIn!;
+  let base = began;
+  let isEnded = true;
+  await retryUntilDone(async () => {
+    const { version, expiresAt } = base;
+    const moved = { ...base, version: version + 1, record: endedRecord(base.record, session.token.id) };
+    if (expiresAt > context.now() && (await replaceFormerOrPutBack(commit, session, base, moved))) return true;
+    const newest = await commit.newest(id);
+    const hasMoved = newest?.record.ended?.movedTo !== undefined;
+    if (newest?.record.epoch === began.record.epoch) {
+      base = newest;
+      if (!isAnotherUser(requestSession, userId)) await session.takeOver(commit.replayOn(newest.record));
+      return false;
+    }
+    // Signing in again as the same user does not undo a sign-out or revocation.
+    if (!hasMoved && (newest === undefined || newest.record.ended) && began.record.userId === userId)
+      await session.drop();
+    // Ended, or another user has signed in: only the changes of this request are taken.
+    else await session.takeOver(commit.replayOn(EMPTY));
+    isEnded = newest === undefined || newest.record.ended !== undefined;
+    return true;
+  });
+  return isEnded;
+}
+
+/** If the store fails, the former session has to live on: its client is told that signing in has failed. */
+async function replaceFormerOrPutBack(
+  commit: Commit,
+  session: NewSession,
+  base: LoadedRecord,
+  moved: LoadedRecord,
+): Promise<boolean> {
+  const { context, deadline, requestSession } = commit;
+  const { id } = requestSession.token!;
+  const next = session.token.id;
+  try {
+    return await commit.replaceRecord(id, base, moved);
+  } catch (error) {
+    const isBack = await putBack(context, id, base, ({ ended }) => ended?.movedTo === next, deadline);
+    // A request that has ended the new session meanwhile meant the former one, too.
+    if (isBack && !(await endIfUnchanged(context, next, session.loaded, deadline).catch(() => true))) {
+      await discard(context, id, deadline);
+    }
+    throw error;
+  }
+}
+
+/** A session that is being stored for the first time. */
+class NewSession {
+  readonly #commit: Commit;
+  readonly token: Token;
+  loaded: LoadedRecord;
+  #content: Content;
+
+  constructor(commit: Commit, content: Content, createdAt: number) {
+    const { context, requestSession, requested } = commit;
+    const { userId, note, idle, absolute } = requested.signIn ?? {};
+    this.#commit = commit;
+    this.#content = content;
+    this.token = { id: requestSession.id, secret: randomPart(), epoch: 1 };
+    this.loaded = this.#loaded(1, {
+      ...tokenFields(this.token),
+      createdAt,
+      userId,
+      note,
+      idle,
+      absolute,
+      signedInAt: requested.signIn && context.now(),
+      client: requested.signIn && requestSession.client,
+      rotation: commit.freshRotation(),
+      data: content.data,
+      flashes: content.flashes,
+    });
+  }
+
+  #loaded(version: number, record: SessionRecord): LoadedRecord {
+    const { context } = this.#commit;
+    return { record, version, byPreviousKey: false, expiresAt: extendedEnd(context.now(), record, context.timeouts) };
+  }
+
+  /** A sign-out or revocation came first. */
+  isDropped = false;
+
+  drop(): Promise<void> {
+    this.isDropped = true;
+    return this.#discard();
+  }
+
+  /** Stores it, within its user's limit, and issues the cookie. A failure leaves nothing behind. */
+  async store(finish: () => Promise<boolean>): Promise<void> {
+    const commit = this.#commit;
+    const { requestSession, deadline } = commit;
+    const { userId } = this.loaded.record;
+    try {
+      if (userId === undefined) await this.#create();
+      else {
+        await withinLimit(commit.context, { userId, id: this.token.id, former: requestSession.token?.id }, deadline, {
+          store: (after) => this.#create(after),
+          admit: () => this.#admit(),
+          finish,
+        });
+      }
+    } catch (error) {
+      await this.#discard();
+      requestSession.renewId(commit.requested.signIn);
+      throw error;
+    }
+    if (this.isDropped) return;
+    commit.applyCommit(this.token, this.loaded, this.#content);
+    requestSession.issueCookie();
+  }
+
+  /** @param after - epoch milliseconds: `signedInAt` is later, whatever this server's clock says. */
+  async #create(after = 0): Promise<void> {
+    const commit = this.#commit;
+    const { context, deadline } = commit;
+    const { id } = this.token;
+    const { record } = this.loaded;
+    // As late as possible: these times decide which of several sign-ins came first.
+    const signedInAt = record.signedInAt && Math.max(context.now(), after + 1);
+    if (signedInAt !== record.signedInAt) this.loaded = this.#loaded(1, { ...record, signedInAt });
+    const stored = storedSession(context, id, this.loaded);
+    if (await deadline.run("create", () => context.store.create(id, stored))) return;
+    throw new SessionError("ERR_SESSION_STORE", "The session store says that a random id exists already");
+  }
+
+  /** Version 2 marks a session that was counted: later sign-ins do not end it. */
+  async #admit(): Promise<boolean> {
+    const next = { ...this.loaded, version: this.loaded.version + 1 };
+    if (!(await this.#commit.replaceRecord(this.token.id, this.loaded, next))) return false;
+    this.loaded = next;
+    return true;
+  }
+
+  /** Takes over newer content. It is not stored if a sign-out or revocation has ended the new session already. */
+  async takeOver(content: Content): Promise<void> {
+    const { loaded } = this;
+    const { data, flashes } = content;
+    const next = this.#loaded(loaded.version + 1, { ...loaded.record, data, flashes });
+    if (await this.#commit.replaceRecord(this.token.id, loaded, next)) this.loaded = next;
+    this.#content = content;
+  }
+
+  /** Nobody has its token, but the user would see it in the list until it expires. */
+  #discard(): Promise<void> {
+    const { context, deadline } = this.#commit;
+    return discard(context, this.token.id, deadline);
+  }
+}

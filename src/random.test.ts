@@ -1,0 +1,67 @@
+import { afterEach, describe, expect, it, vi } from "vitest";
+import { KEYS } from "../test/support/stores.ts";
+import { createKeyring } from "./record/keyring.ts";
+import { freshBytes, randomPart } from "./random.ts";
+
+/** As two machines that were restored from one snapshot have it: the generator gives both the same. */
+const cloned = vi.hoisted(() => ({ is: false }));
+vi.mock("node:crypto", async (importActual) => {
+  const actual = await importActual<typeof import("node:crypto")>();
+  const randomFillSync = (buffer: Buffer, offset = 0, size = buffer.length - offset) =>
+    cloned.is ? buffer.fill(7, offset, offset + size) : actual.randomFillSync(buffer, offset, size);
+  return { ...actual, randomFillSync };
+});
+
+afterEach(() => {
+  cloned.is = false;
+  vi.restoreAllMocks();
+});
+
+const many = (make: () => Buffer) => new Set(Array.from({ length: 10_000 }, () => make().toString("hex")));
+
+describe("freshBytes", () => {
+  it("gives as many bytes as were asked for, and never the same twice", () => {
+    for (const size of [1, 12, 16, 32]) expect(freshBytes(size)).toHaveLength(size);
+    expect(many(() => freshBytes(12)).size).toBe(10_000);
+  });
+
+  it("gives two clones different bytes, although the system's generator is the same in both", () => {
+    cloned.is = true;
+    expect(many(() => freshBytes(16)).size).toBe(10_000);
+  });
+
+  it("draws on the system's generator at every call", () => {
+    vi.spyOn(process.hrtime, "bigint").mockReturnValue(1n);
+    vi.spyOn(Date, "now").mockReturnValue(2);
+    expect(many(() => freshBytes(16)).size).toBe(10_000);
+  });
+});
+
+describe("randomPart", () => {
+  it("gives 22 characters of base64url, 100,000 times different", () => {
+    const parts = Array.from({ length: 100_000 }, randomPart);
+    expect(new Set(parts).size).toBe(parts.length);
+    expect(parts.every((part) => /^[\w-]{22}$/.test(part))).toBe(true);
+  });
+
+  it("has every character in every place: all 128 bits are random", () => {
+    const parts = Array.from({ length: 20_000 }, randomPart);
+    for (let place = 0; place < 21; place++) {
+      expect(new Set(parts.map((part) => part[place])).size, `place ${place}`).toBe(64);
+    }
+    // Two of the last character's bits are left of 128.
+    expect(new Set(parts.map((part) => part[21])).size).toBe(4);
+  });
+});
+
+describe("Keyring.encrypt", () => {
+  it("never uses a nonce for two records, although generator and time are the same in two clones", () => {
+    cloned.is = true;
+    vi.spyOn(process.hrtime, "bigint").mockReturnValue(1n);
+    vi.spyOn(Date, "now").mockReturnValue(2);
+    const { encrypt } = createKeyring(KEYS[0], "session");
+    const nonceOf = (text: string) => encrypt("id", Buffer.from(text)).toString("hex", 5, 17);
+    expect(nonceOf("one")).toBe(nonceOf("one"));
+    expect(nonceOf("one")).not.toBe(nonceOf("two"));
+  });
+});

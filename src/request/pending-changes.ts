@@ -1,0 +1,116 @@
+import type { Limits } from "../changes/codec.ts";
+import { EMPTY, Journal, type Content } from "../changes/journal.ts";
+
+/** A requested sign-in. */
+export interface SignIn {
+  readonly userId: string;
+  /** The id that the session will have. A failed attempt gives it another one. */
+  id: string;
+  /** The keys of the former data that stay. Default: all. */
+  readonly keep?: readonly string[] | undefined;
+  readonly note?: string | undefined;
+  /** In milliseconds, where they differ from the options. */
+  readonly idle?: number | undefined;
+  readonly absolute?: number | undefined;
+}
+
+/** Calls of a handler, besides changes of data. Each is an object of its own: its identity tells which were carried out. */
+export interface Requested {
+  readonly signIn?: SignIn;
+  readonly rotate?: object;
+  readonly signOut?: object;
+}
+
+const NOTHING: Requested = {};
+
+function without(requested: Requested, done: Requested): Requested {
+  const left = Object.entries(requested).filter(([name, call]) => done[name as keyof Requested] !== call);
+  return left.length > 0 ? Object.fromEntries(left) : NOTHING;
+}
+
+/** Everything that a handler has asked of its session and that is not stored yet. */
+export class PendingChanges {
+  readonly #stored: () => Content;
+  readonly #limits: Limits;
+  #requested = NOTHING;
+  /** The calls that a failed `save()` was to carry out. Its caller has dealt with that failure. */
+  #setAside: Requested | undefined;
+  #journal: Journal | undefined;
+
+  /** @param stored - gives the stored content that changes are compared with. */
+  constructor(stored: () => Content, limits: Limits) {
+    this.#stored = stored;
+    this.#limits = limits;
+  }
+
+  get requested(): Requested {
+    return this.#requested;
+  }
+
+  /** The changes of data. The journal is made at the first access. */
+  get journal(): Journal {
+    return (this.#journal ??= new Journal(this.#base, this.#limits));
+  }
+
+  get hasDataChanges(): boolean {
+    return this.#journal?.isChanged() === true;
+  }
+
+  /** After a sign-out changes belong to a new session. */
+  get #base(): Content {
+    return this.#requested.signOut ? EMPTY : this.#stored();
+  }
+
+  request(call: Requested): void {
+    this.#requested = { ...this.#requested, ...call };
+  }
+
+  /** Signs out. Earlier changes of this request go with the session. */
+  signOut(): void {
+    this.forget();
+    this.#requested = { signOut: {} };
+  }
+
+  /** Removes the calls that were carried out. Later ones stay. */
+  markDone(done: Requested): void {
+    this.#requested = without(this.#requested, done);
+  }
+
+  forget(): void {
+    this.#requested = NOTHING;
+    this.#setAside = this.#journal = undefined;
+  }
+
+  forgetData(): void {
+    this.#journal = undefined;
+  }
+
+  /** `save()` has failed to carry these out: the response leaves without them, and without the data of that moment. */
+  setAside(failed: Requested): void {
+    this.#setAside = { ...this.#setAside, ...failed };
+    this.markDone(failed);
+    this.journal.setAside();
+  }
+
+  /** `save()` is called again, and tries everything again. */
+  takeBack(): void {
+    if (!this.#setAside) return;
+    this.#requested = { ...this.#setAside, ...this.#requested };
+    this.#setAside = undefined;
+    this.journal.takeBack();
+  }
+
+  /** Whether the last call of `save()` failed and nothing has changed since. */
+  get isSetAside(): boolean {
+    return this.#setAside !== undefined && this.#requested === NOTHING && this.journal.isSetAside;
+  }
+
+  /** The response comes: only later changes are stored with it. */
+  dropSetAside(): void {
+    if (!this.#setAside) return;
+    this.#setAside = undefined;
+    this.journal.dropSetAside(this.#base);
+    const keep = this.#requested.signIn?.keep;
+    if (keep) this.journal.restrict(keep);
+  }
+}

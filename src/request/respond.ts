@@ -1,0 +1,131 @@
+import { commit } from "../lifecycle/commit.ts";
+import { forbidCaching, forbidSharing, markPrivate, varyByCookie, type ResponseHeaders } from "./cache-headers.ts";
+import { answered, hasHead, headToBe, refuseUsed } from "./fetch-response.ts";
+import type { RequestSession } from "./request-session.ts";
+
+/**
+ * Stores the session's changes and writes the cookie and the rules for caches to the response's headers. `undefined`, at
+ * once, where nothing has to be stored; the headers are written then.
+ *
+ * @throws only by the promise: the errors of a commit.
+ */
+export function concludeResponse(requestSession: RequestSession, headers: ResponseHeaders): Promise<void> | undefined {
+  const { changes, context } = requestSession;
+  if (!requestSession.canSetCookie) {
+    // An event stream, for example, has headers all the same.
+    if (requestSession.isAttached && !requestSession.isWritten) writeHeaders(requestSession, headers);
+    return undefined;
+  }
+  if (requestSession.hasFailed || requestSession.loadError !== undefined || changes.isSetAside) {
+    writeFailureHeaders(requestSession, headers);
+    return undefined;
+  }
+  changes.dropSetAside();
+  const storing = requestSession.isLoaded && !requestSession.isUntouched ? store(requestSession) : undefined;
+  requestSession.beginResponse();
+  if (!storing) {
+    writeHeaders(requestSession, headers);
+    return undefined;
+  }
+  context.collector.runIfDue();
+  return storing
+    .then(() => writeHeaders(requestSession, headers))
+    .catch((error: unknown) => {
+      requestSession.failResponse();
+      throw error;
+    });
+}
+
+function store(requestSession: RequestSession): Promise<void> | undefined {
+  const { cookie } = requestSession;
+  const waiting = cookie.pending;
+  const storing = commit(requestSession, "response");
+  if (waiting === undefined) return storing;
+  return Promise.resolve(storing).then(() => (cookie.pending === waiting ? requestSession.recheckCookie() : undefined));
+}
+
+/** Writes the cookie for the client, and the rules for caches. */
+function writeHeaders(requestSession: RequestSession, headers: ResponseHeaders): void {
+  requestSession.writeResponse();
+  const cookie = requestSession.cookie.take();
+  if (!requestSession.isAccessed && cookie === undefined) return;
+  varyByCookie(headers);
+  if (cookie !== undefined) {
+    headers.append("Set-Cookie", cookie);
+    forbidSharing(headers);
+  } else if (requestSession.isPersonal || !requestSession.isLoaded) {
+    // A session that is not read yet may turn out to be somebody's after the headers have left.
+    markPrivate(headers);
+  }
+}
+
+/**
+ * Writes the headers of an error's response, which stores nothing: caches must not keep it. The cookie of an earlier commit
+ * goes with it, or the client would be signed out.
+ */
+export function writeFailureHeaders(requestSession: RequestSession, headers: ResponseHeaders): void {
+  const { hasFailed, changes } = requestSession;
+  if (hasFailed && !changes.isSetAside)
+    requestSession.dropLateChanges("by an error handler, after it could not be stored");
+  requestSession.markAccessed();
+  requestSession.writeResponse();
+  forbidCaching(headers);
+  requestSession.cookie.repeat();
+  const cookie = requestSession.cookie.take();
+  if (cookie !== undefined) headers.append("Set-Cookie", cookie);
+}
+
+/** The responses that a session's cookie is in. */
+const carriers = new WeakMap<Response, RequestSession>();
+
+/** Commits the session and gives a copy of the response with its headers. Committing once more is as good as once. */
+export async function commitToResponse(requestSession: RequestSession, response: Response): Promise<Response> {
+  if (!hasHead(response)) {
+    requestSession.attach();
+    await commit(requestSession, "save");
+    return response;
+  }
+  refuseUsed(response);
+  const { cookie } = requestSession;
+  const isOurs = carriers.get(response) === requestSession;
+  const inIt = isOurs ? cookie.written : undefined;
+  if (requestSession.isWritten && !requestSession.isAttached) {
+    requestSession.reopenResponse();
+    if (inIt === undefined) cookie.repeat();
+  }
+  const headers = headToBe(response);
+  await concludeResponse(requestSession, headers);
+  // workerd's WebSocket outlives the response that begins it.
+  const isTakenOver = response.status === 101;
+  if (isTakenOver) requestSession.attach();
+  const answer = answered(response, headers.writes, {
+    // A body that was given before calls it already.
+    finish: isTakenOver || isOurs ? undefined : bodyEnd(requestSession),
+    replaces: inIt === cookie.written ? undefined : inIt,
+  });
+  carriers.set(answer, requestSession);
+  return answer;
+}
+
+/** The function to call before a fetch response's body ends. `undefined` for a response that nothing can change any more. */
+function bodyEnd(requestSession: RequestSession): (() => Promise<void> | void) | undefined {
+  if (!requestSession.expectsBody) {
+    requestSession.endResponse();
+    return undefined;
+  }
+  if (!requestSession.isAccessed) return undefined;
+  return () =>
+    finishResponse(requestSession)?.finally(() => requestSession.endResponse()) ?? requestSession.endResponse();
+}
+
+/**
+ * Stores the changes that were made after the headers, before the last byte leaves. `undefined`, at once, where there are
+ * none.
+ *
+ * @throws only by the promise: the errors of a commit, ERR_SESSION_HEADERS_SENT where the client would need a cookie. The
+ * response must not look complete then.
+ */
+export function finishResponse(requestSession: RequestSession): Promise<void> | undefined {
+  if (requestSession.canSetCookie || !requestSession.changes.hasDataChanges) return undefined;
+  return commit(requestSession, "save");
+}
