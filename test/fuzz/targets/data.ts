@@ -88,7 +88,9 @@ export const dataTargets = [
     runs: 1500,
     inputs: fc.record({ outer: recipes, hostile: hostileRecipes, at: fc.nat(255) }),
     check({ outer, hostile, at }) {
-      const error = thrownBy(() => encodeValue({ it: made(within(outer, hostile, at)) }, "session.data", { bytes: 400, depth: 16 }));
+      const error = thrownBy(() =>
+        encodeValue({ it: made(within(outer, hostile, at)) }, "session.data", { bytes: 400, depth: 16 }),
+      );
       assert.ok(error instanceof TypeError, `was kept, or failed otherwise: ${String(error)}`);
       assert.match(error.message, /^session\.data\.it\b.* can't be kept in a session: it is /s);
     },
@@ -130,6 +132,34 @@ export const dataTargets = [
       BOUNDLESS,
     ),
   ),
+  growth(
+    "data: one large number",
+    ["1", "9", "0"],
+    (text) => decodeValue(encodeValue([BigInt(`0x${text}`), -BigInt(`0x${text}`)], "value", BOUNDLESS)),
+    (text) => `1${text}`,
+  ),
+  target({
+    name: "data: one value many times",
+    runs: 50,
+    inputs: fc.record({
+      levels: fc.integer({ min: 1, max: 60 }),
+      width: fc.integer({ min: 2, max: 4 }),
+      isMap: fc.boolean(),
+      innermost: fc.constantFrom("text" as const, "bytes" as const, "URL" as const),
+    }),
+    check({ levels, width, isMap, innermost }) {
+      const text = "tea".repeat(1000);
+      const innermosts = { text, bytes: new TextEncoder().encode(text), URL: new URL(`x:${text}`) };
+      let value: unknown = innermosts[innermost];
+      for (let i = 0; i < levels; i += 1) {
+        const children = Array.from({ length: width }, () => value);
+        value = isMap ? new Map(children.map((child, key) => [key, child])) : children;
+      }
+      // As a text it is as large as all its copies.
+      const error = thrownBy(() => encode({ value }, { bytes: 10_000, depth: 100 }));
+      if (width ** levels > 3) assert.ok(error instanceof SessionError && error.code === "ERR_SESSION_TOO_LARGE");
+    },
+  }),
   growth("data: larger than the limit", ["a", '"', "\ud800"], (text) => {
     const others = Object.fromEntries(Array.from({ length: text.length / 16 }, (_, i) => [`key${i}`, i]));
     return encode({ largest: text, ...others }, { bytes: 1000, depth: 4 });

@@ -63,6 +63,13 @@ const number = fc.oneof(
   fc.integer(),
   fc.double({ noNaN: true, noDefaultInfinity: true }).map((n) => (Object.is(n, -0) ? 0 : n)),
 );
+const bigint = fc
+  .oneof(
+    fc.bigInt(),
+    // About where the way of writing changes.
+    fc.tuple(fc.constantFrom(1n, -1n), fc.bigInt({ min: -2n, max: 2n })).map(([sign, by]) => sign * (2n ** 1024n + by)),
+  )
+  .map(String);
 const url = fc.oneof(
   fc.webUrl({ withQueryParameters: true, withFragments: true }),
   fc.constantFrom(
@@ -86,7 +93,7 @@ const { recipe } = fc.letrec<{ recipe: Recipe; entries: [string, Recipe][] }>((t
       weight: 2,
       arbitrary: fc.record({ is: fc.constantFrom("true" as const, "null" as const, "undefined" as const) }),
     },
-    fc.record({ is: fc.constant("bigint" as const), text: fc.bigInt().map(String) }),
+    fc.record({ is: fc.constant("bigint" as const), text: bigint }),
     fc.record({ is: fc.constant("url" as const), text: url }),
     fc.record({ is: fc.constant("bytes" as const), text: anyText(5) }),
     {
