@@ -24,8 +24,11 @@ export function checkOrigin(request: AnyRequest, trusted: readonly string[], tru
   );
 }
 
-/** A scheme and a host, and none of the parts of a URL that parsing would leave out of the comparison. */
-const ORIGIN = /^[a-z]+:\/\/[^\s/\\?#@]+$/i;
+/**
+ * A scheme and a host in visible ASCII, as browsers write them, and nothing that parsing would leave out of the comparison,
+ * or turn into something else.
+ */
+const ORIGIN = /^[a-z]+:\/\/(?:(?![/\\?#@%])[!-~])+$/i;
 
 function parsedHost(protocol: string, host: string | undefined): string | undefined {
   const url = `${protocol}//${host}`;

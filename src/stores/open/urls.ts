@@ -6,7 +6,7 @@ const REDIS_PORT = "6379";
 const LAST_PORT = 65_535;
 
 /** A name or an address without the characters that have a meaning in URLs, or an IPv6 address. */
-const HOST = /^(?:\[[\da-f:.]+\]|[^\s:/?#@,%<>^|\\[\]]+)$/i;
+const HOST = /^(?:\[[\da-f:.]+\]|[^\s\p{Cc}:/?#@,%<>^|\\[\]]+)$/iu;
 
 export function unreadable(scheme: string): TypeError {
   return new TypeError(

@@ -123,7 +123,7 @@ export const urlTargets = [
         for (const each of [found, ...((found as { nodes?: object[] }).nodes ?? [])]) {
           const { host: name, port: number } = each as { host?: unknown; port?: unknown };
           if (call === calls[0]) continue;
-          if (name !== undefined) assert.match(name as string, /^[^\s/@,?#]+$/);
+          if (name !== undefined) assert.match(name as string, /^[^\s\p{Cc}/@,?#]+$/u);
           if (number !== undefined) assert.ok(Number.isInteger(number) && Number(number) <= 65_535);
         }
       }
