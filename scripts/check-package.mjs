@@ -55,7 +55,9 @@ function importEntries(tarball) {
   for (const entry of entries) {
     const specifier = name + entry.slice(1);
     // One process each: an entry must not depend on what another one has loaded.
-    const script = `if (Object.keys(await import("${specifier}")).length === 0) throw new Error("exports nothing");`;
+    // An entry that ends with /types only declares types.
+    const mayBeEmpty = entry.endsWith("/types");
+    const script = `if (Object.keys(await import("${specifier}")).length === 0 && !${mayBeEmpty}) throw new Error("exports nothing");`;
     const { status, stderr } = spawnSync(process.execPath, ["--input-type=module", "-e", script], {
       cwd: project,
       encoding: "utf8",

@@ -7,7 +7,7 @@ import { MAX_LIFETIME } from "./request/cookie.ts";
 import { SessionError } from "./errors.ts";
 import { milliseconds, type Duration } from "./duration.ts";
 import type { Flash } from "./record/record.ts";
-import { protect } from "./request/shared-handle.ts";
+import { protectPrototype } from "./request/shared-handle.ts";
 import type { RequestSession } from "./request/request-session.ts";
 import type { SignIn } from "./request/pending-changes.ts";
 
@@ -330,7 +330,7 @@ function refuseCallback(name: string, args: readonly unknown[]): void {
   if (args.length > 0) throw new TypeError(`session.${name}() takes no callback: await session.${name}()`);
 }
 
-protect(SessionHandle.prototype, (value) => SessionHandle.isHandle(value));
+protectPrototype(SessionHandle.prototype, (value) => SessionHandle.isHandle(value));
 
 /** @throws TypeError for what can't be said of a sign-in. */
 function resolveSignIn(options: SignInOptions): Omit<SignIn, "userId" | "id"> {

@@ -1,6 +1,6 @@
 import type { FastifyInstance, FastifyPluginCallback, FastifyReply, FastifyRequest } from "fastify";
 import type { ResponseHeaders } from "../request/cache-headers.ts";
-import { refuseUsed } from "../request/fetch-response.ts";
+import { checkUnread } from "../request/fetch-response.ts";
 import type { Session } from "../session.ts";
 import type { Sessions } from "../sessions.ts";
 import { expectFramework } from "../request/frameworks.ts";
@@ -18,7 +18,7 @@ import { abortOnDestroy } from "./node-response/abort.ts";
 
 declare module "fastify" {
   interface FastifyRequest {
-    /** The session; `sessions.of(request)` is the same one, typed by its data. */
+    /** The session. `sessions.of(request)` returns the same one, typed by its data. */
     readonly session: Session;
   }
 }
@@ -72,7 +72,7 @@ export function sessionPlugin<Data extends object>(
   });
 }
 
-/** The sessions that an instance's requests have. */
+/** Where an instance keeps the `Sessions` of its requests. */
 const REGISTERED = Symbol("sojourn.registered");
 
 function decorate<Data extends object>(
@@ -118,9 +118,9 @@ function isResponse(payload: unknown): payload is Response {
   return Object.prototype.toString.call(payload) === "[object Response]";
 }
 
-/** As Fastify does it after all hooks, which would put the application's Cache-Control and Vary over ours. */
+/** Unpacks a Response before Fastify does: after all hooks, it would overwrite our Cache-Control and Vary. */
 function unpackResponse(reply: FastifyReply, response: Response): unknown {
-  refuseUsed(response);
+  checkUnread(response);
   void reply.code(response.status);
   for (const [name, value] of response.headers) void reply.header(name, value);
   return response.body;
@@ -132,7 +132,7 @@ function headersOf(reply: FastifyReply): ResponseHeaders {
     keys: () => Object.keys(reply.getHeaders()),
     set: (name, value) => void reply.header(name, value),
     append: (name, value) => {
-      // Older versions add to the list that they find, which the application may keep for every response.
+      // Older versions append to the array that they find, which the application may share between responses.
       const others = reply.getHeader(name);
       reply.removeHeader(name);
       void reply.header(name, others === undefined ? value : [others, value].flat().map(String));

@@ -10,12 +10,14 @@ import {
   describesResponse,
   failSession,
   resolveAdapterOptions,
+  findAddress,
   findResponse,
   sessionFactory,
+  tellAddress,
   type AdapterOptions,
 } from "./adapter.ts";
 
-/** What the middleware adds to a context: `c.var.session`, typed by the sessions that it was given. */
+/** The variables that the middleware adds to a context: `c.var.session`, typed by the data of `sessions`. */
 export interface SessionVariables<Data extends object> {
   Variables: { session: Session<Data> };
 }
@@ -44,6 +46,7 @@ export function sessionMiddleware<Data extends object>(
     if (typeof c.set !== "function" || !c.req?.raw) expectFramework("hono", "sessionMiddleware", c);
     const session = beginSession(c.req.raw);
     const isOutermost = claimResponse(session, findResponse(c.env));
+    tellAddress(session, () => findAddress(c.env, c.req.raw));
     c.set("session", session);
     if (isOutermost) followReplacements(c);
     try {
@@ -63,13 +66,13 @@ export function sessionMiddleware<Data extends object>(
       throw error;
     }
     if (response === c.res) return;
-    // Assigning alone would carry the old headers over the new.
+    // Hono copies the old headers over the new ones unless the old response is removed first.
     c.res = undefined;
     c.res = response;
   };
 }
 
-/** bodyLimit and others put another request in the place of the first: that one has the same session. */
+/** Gives the same session to a request that replaces the first one, as `bodyLimit` and other middleware do. */
 function followReplacements(c: Context): void {
   const { req } = c;
   const first = req.raw;
@@ -86,9 +89,11 @@ function followReplacements(c: Context): void {
   });
 }
 
-/** Makes way for the error's response, and leaves it what middleware before has set (CORS, the request's id). */
+/**
+ * Removes the response for the error response, which keeps the headers of earlier middleware (CORS, the request's id).
+ */
 function resetResponse(c: Context): void {
-  // Hono would carry them over.
+  // Hono would copy these headers to the error response.
   const names = [...c.res.headers.keys()].filter(describesResponse);
   c.res = undefined;
   c.finalized = false;

@@ -1,39 +1,39 @@
 import { createDecodeError, SessionError } from "../errors.ts";
 
 /**
- * How data is written: JSON, and where a value is not JSON's, an object with a single key that begins with `$`:
- * `{"$date":0}`. An object of the application's own that looks like that is wrapped once more: `{"$":{"$date":"mine"}}`.
- * Decoding makes data and nothing else: no class, no function, no prototype is ever taken from the text.
+ * Encodes data as JSON. A value that JSON lacks becomes an object with a single key that begins with `$`:
+ * `{"$date":0}`. An object of the application that has this form is wrapped once more: `{"$":{"$date":"mine"}}`.
+ * Decoding creates data only: it never takes a class, a function or a prototype from the text.
  */
 
-/** The bounds of one session's data. */
+/** The limits of one session's data. */
 export interface Limits {
-  /** Bytes of the encoded session. */
+  /** Maximum size of the encoded data in bytes. Default 262144. */
   readonly bytes: number;
-  /** Levels of nesting. */
+  /** Maximum levels of nesting. Default 32. */
   readonly depth: number;
 }
 
-/** For what has been within bounds before. */
+/** No limits: for data that were checked before. */
 export const BOUNDLESS: Limits = { bytes: Infinity, depth: Infinity };
 
 export type Dictionary = Record<string, unknown>;
 
 /**
- * The text of a dictionary.
+ * Encodes a dictionary.
  *
  * @throws TypeError naming the path of a value that can't be kept: a function, a symbol, a class instance, a cycle.
  * SessionError ERR_SESSION_TOO_LARGE for data larger or deeper than the limits: a user's input may have caused it.
  */
 export function encode(data: Dictionary, limits: Limits): string {
   const text = written(data, "session.data", limits);
-  // A UTF-16 unit is at most three bytes: most sessions need no counting.
+  // A UTF-16 unit takes at most three bytes, so the bytes of most sessions need not be counted.
   if (text === undefined || (text.length * 3 > limits.bytes && Buffer.byteLength(text) > limits.bytes))
     throw tooLarge(data, limits);
   return text;
 }
 
-/** The text of one value; `name` begins the path in an error. */
+/** Encodes one value. `name` is the beginning of the path in an error. */
 export function encodeValue(value: unknown, name: string, limits: Limits): string {
   const text = written(value, name, limits);
   if (text === undefined)
@@ -56,7 +56,7 @@ function written(value: unknown, name: string, limits: Limits): string | undefin
   }
 }
 
-/** A dictionary without a prototype, so that no key means more than itself. */
+/** A dictionary without a prototype, so that every key is ordinary data. */
 export function decode(text: string): Dictionary {
   const data = decodeValue(text);
   if (typeof data !== "object" || data === null || kindOf(data) !== "object")
@@ -85,17 +85,20 @@ function tooLarge(data: Dictionary, limits: Limits): SessionError {
   );
 }
 
-/** What a value needs to be written. */
+/** How a value has to be encoded. */
 const Scan = { json: 0, tagged: 1, refused: 2, tooLarge: 3 } as const;
 type Scan = (typeof Scan)[keyof typeof Scan];
 
 /**
- * How many more bytes there may be, where each value takes one at least. A value that is in others again and again, two
- * times at each of 32 levels, has a text of gigabytes: no scan would get to its end.
+ * The number of bytes that are left, where each value takes at least one. A value may be in others many times: two times on
+ * each of 32 levels, its text has gigabytes, and the scan would not end.
  */
 let room = Infinity;
 
-/** Looks through a value once, as fast as can be, since every request does; `depth` levels are left. */
+/**
+ * Scans a value once. It is fast, because every request does it. `depth` is the number of levels that are still
+ * allowed.
+ */
 function scan(value: unknown, depth: number): Scan {
   switch (typeof value) {
     case "string":
@@ -141,7 +144,7 @@ function scanObject(value: object, depth: number): Scan {
     let isShort = array.length <= LONG_ARRAY;
     for (let i = 0; i < array.length; i += 1) {
       const child = array[i];
-      // Beside an object, the look at the array's own names costs little.
+      // An array that contains an object is slow to encode anyway, so checking its own names costs little.
       if (typeof child === "object") isShort = true;
       const found = scan(child, depth - 1);
       if (found > Scan.tagged) return found;
@@ -160,26 +163,26 @@ function scanObject(value: object, depth: number): Scan {
   return worst;
 }
 
-/** Longer arrays of nothing but strings, numbers and the like are not looked through for names: it would take as long again. */
+/** A longer array of primitive values is not checked for named properties, because that would double the time. */
 const LONG_ARRAY = 64;
-/** Holes are kept as undefined, unless they would take for ever. */
+/** A longer array must not be mostly holes: they are stored as undefined, which would take too long. */
 const HUGE_ARRAY = 100_000;
 
-/** A property that is there, and would be left out without a word. */
+/** Whether an object has a property that would be left out silently. */
 const hasHidden = (object: object, keys: readonly string[]): boolean =>
   Object.getOwnPropertyNames(object).length !== keys.length;
 
-/** The first name that is no index, of those that an array can list. They come after the indices. */
+/** Finds the first enumerable name of an array that is not an index. Such names come after the indices. */
 function namesOn(array: readonly unknown[]): string | undefined {
   const keys = Object.keys(array);
   if (keys.length === array.length && (keys.length === 0 || keys.at(-1) === String(keys.length - 1))) return undefined;
   return keys.find((key) => !isIndex(key));
 }
 
-// 4294967294 is the last that an array takes for one.
+// 4294967294 is the largest index of an array.
 const isIndex = (key: string): boolean => String(Number(key) >>> 0) === key && Number(key) < 2 ** 32 - 1;
 
-/** Whether a Map, a Set, a Date or a URL carries something beside what it holds. Of bytes, each would be a name. */
+/** Whether a Map, a Set, a Date or a URL has properties of its own. Bytes are left out: each one has a name. */
 const hasNames = (value: object): boolean => !(value instanceof Uint8Array) && Object.keys(value).length > 0;
 
 const isMostlyEmpty = (array: readonly unknown[]): boolean =>
@@ -192,7 +195,7 @@ interface Walk {
   readonly depth: number;
 }
 
-/** The error for a value that scan has refused: it goes the same way again and keeps the path. */
+/** Creates the error for a value that `scan` has refused. It walks through the value again and records the path. */
 function explained(value: unknown, walk: Walk): TypeError | SessionError | undefined {
   if (typeof value === "function" || typeof value === "symbol") return refused(`a ${typeof value}`, walk);
   if (typeof value !== "object" || value === null) return undefined;
@@ -258,7 +261,7 @@ function looksTagged(keys: string[]): boolean {
   return keys.length === 1 && keys[0]!.startsWith("$");
 }
 
-/** The value with everything that JSON can't say in tags; only ever called after isJson has accepted its parts. */
+/** Replaces each value that JSON lacks with a tagged object. It is called only after `scan` has accepted the value. */
 function tagged(value: unknown): unknown {
   if (value === undefined) return { $undefined: 0 };
   if (typeof value === "bigint") return { $bigint: bigintText(value) };
@@ -291,7 +294,7 @@ function revived(value: unknown): unknown {
   if (typeof value !== "object" || value === null) return value;
   const keys = Object.keys(value);
   if (!Array.isArray(value) && looksTagged(keys)) return untagged(keys[0]!, (value as Dictionary)[keys[0]!]);
-  // JSON.parse gave every key as the object's own, "__proto__" too: assigning to it can't reach a prototype.
+  // JSON.parse creates every key as an own property, "__proto__" too, so assigning to it can't change a prototype.
   for (const key of keys) (value as Dictionary)[key] = revived((value as Dictionary)[key]);
   return value;
 }
@@ -335,7 +338,7 @@ function untagged(tag: string, content: unknown): unknown {
   }
 }
 
-/** Decoding guesses at nothing. */
+/** Checks a condition of the encoded form: decoding never guesses. */
 function must(holds: boolean): void {
   if (!holds) throw new TypeError("a tag holds what it can't hold");
 }

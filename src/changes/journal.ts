@@ -1,6 +1,6 @@
 import { BOUNDLESS, decode, decodeValue, encode, encodeValue, type Dictionary, type Limits } from "./codec.ts";
 import { SessionError } from "../errors.ts";
-import { randomPart } from "../random.ts";
+import { createRandomPart } from "../random.ts";
 import type { Flash, StoredFlash } from "../record/record.ts";
 
 type Updater = (value: unknown) => unknown;
@@ -90,7 +90,7 @@ export class Journal {
   flash(flash: Flash): void {
     // Encoded and decoded: a snapshot, refused here and now where it can't be kept.
     const message = decodeValue(encodeValue(flash.message, "the flash message", this.#limits));
-    const flashes = [...this.#flashes, { ...flash, message, key: randomPart() }].slice(-MAX_FLASHES);
+    const flashes = [...this.#flashes, { ...flash, message, key: createRandomPart() }].slice(-MAX_FLASHES);
     if (Buffer.byteLength(encodeValue(flashes, "flashes", BOUNDLESS)) > this.#limits.bytes) {
       throw new SessionError(
         "ERR_SESSION_TOO_LARGE",

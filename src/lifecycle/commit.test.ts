@@ -44,8 +44,8 @@ async function visited(userId?: string) {
 }
 
 describe("No update is lost", () => {
-  it.each([false, true])("by 200 requests at once (records sealed: %s)", async (sealed) => {
-    const { browser } = await signedIn({ sealed });
+  it.each([false, true])("by 200 requests at once (records sealed: %s)", async (encrypted) => {
+    const { browser } = await signedIn({ encrypted });
     const answers = await Promise.all(
       Array.from({ length: 200 }, (_, i) =>
         browser.visit(async (session) => {
@@ -546,8 +546,8 @@ describe("A late request of a session that ended or was superseded", () => {
     expect(await browser.userId()).toBe("alice");
   });
 
-  it.each([false, true])("does not undo a sign-in by renewing an old key's cookie (sealed: %s)", async (sealed) => {
-    const before = await signedIn({ sealed });
+  it.each([false, true])("does not undo a sign-in by renewing an old key's cookie (sealed: %s)", async (encrypted) => {
+    const before = await signedIn({ encrypted });
     const after = site<Data>({ store: before.backend, secretKey: [KEYS[1], KEYS[0]] });
     const browser = before.browser.copy(after.sessions);
     const reader = await browser.begin();
@@ -557,7 +557,7 @@ describe("A late request of a session that ended or was superseded", () => {
   });
 
   it("that only read is not refused because its record was to be sealed anew", async () => {
-    const before = await signedIn({ sealed: true });
+    const before = await signedIn({ encrypted: true });
     const after = site<Data>({ store: before.backend, secretKey: [KEYS[1], KEYS[0]] });
     const browser = before.browser.copy(after.sessions);
     const reader = await browser.begin();

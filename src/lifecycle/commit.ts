@@ -6,11 +6,11 @@ import { issuedAt, needsCookie, planOf, stepIn } from "./plan.ts";
 import { only, replay, type Content, type Journal, type Snapshot } from "../changes/journal.ts";
 import { retry, type Plan } from "./decisions.ts";
 import { loadLatest } from "../record/load.ts";
-import { storedSession, type LoadedRecord, type SessionRecord } from "../record/record.ts";
+import { encryptSession, type LoadedRecord, type SessionRecord } from "../record/record.ts";
 import { retryUntilDone } from "./retries.ts";
 import { afterStep, type Rotation, type Step } from "./rotation.ts";
 import { hashSecret, nextEpoch, tokenFields, type Token } from "../record/token.ts";
-import { randomPart } from "../random.ts";
+import { createRandomPart } from "../random.ts";
 import type { Context } from "../context.ts";
 import type { Requested } from "../request/pending-changes.ts";
 import type { RequestSession } from "../request/request-session.ts";
@@ -148,7 +148,7 @@ export class Commit {
     const began = requestSession.loaded!;
     const { id } = requestSession.token!;
     const token = this.requested.rotate
-      ? { id, secret: randomPart(), epoch: nextEpoch(began.record.epoch) }
+      ? { id, secret: createRandomPart(), epoch: nextEpoch(began.record.epoch) }
       : undefined;
 
     let base = began;
@@ -205,7 +205,7 @@ export class Commit {
   /** Compare-and-set of a record. @param extendOnly - keeps a later expiry. */
   replaceRecord(id: string, base: LoadedRecord, next: LoadedRecord, extendOnly = false): Promise<boolean> {
     const { store } = this.context;
-    const stored = { ...storedSession(this.context, id, next), extendOnly };
+    const stored = { ...encryptSession(this.context, id, next), extendOnly };
     return this.deadline.run("update", () => store.update(id, stored, base.version));
   }
 

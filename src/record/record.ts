@@ -11,21 +11,21 @@ export interface Flash {
   readonly message: unknown;
 }
 
-/** A flash with a name, so that a request takes away those that it showed and no others. */
+/** A flash with a key, so that a request removes those that it showed and no others. */
 export interface StoredFlash extends Flash {
   readonly key: string;
 }
 
-/** What is known of the client that signed in: only what the application passes on. */
+/** Properties of the client that signed in, as the option `client` returned them. */
 export interface Client {
   readonly userAgent?: string | undefined;
-  /** The network address. */
+  /** The client's network address. */
   readonly address?: string | undefined;
 }
 
-/** What few sessions have: written only where it is there. */
+/** Fields that few sessions have. They take no space in a record that lacks them. */
 interface OptionalFields {
-  /** The timeouts of this one session, in milliseconds, where signing in set them. */
+  /** The timeouts of this session in milliseconds, if signing in set them. */
   readonly idle?: number | undefined;
   readonly absolute?: number | undefined;
   readonly client?: Client | undefined;
@@ -35,44 +35,49 @@ interface OptionalFields {
 }
 
 /**
- * What is left of a session that was ended by compare-and-set, or moved to another id by signing in. Nothing opens the
- * record any more.
+ * Marks a record whose session was ended by compare-and-set, or moved to another id by signing in. No token opens such
+ * a record.
  */
 interface Ended {
   readonly movedTo?: string | undefined;
-  /** Whose it was. */
+  /** The user who was signed in. */
   readonly userId?: string | undefined;
 }
 
-/** What is kept of a session, but for the end that touching moves: that the store holds in the clear. */
+/**
+ * The record of a session. Its expiry is not part of it: the store keeps that unencrypted, because a touch changes it.
+ */
 export interface SessionRecord extends OptionalFields {
   readonly secretHash: Buffer;
-  /** Counts the tokens that were killed by signing in or rotating: a request of an earlier epoch may not write. */
+  /** Counts the tokens that signing in or rotating has invalidated. A request of an earlier epoch may not write. */
   readonly epoch: number;
   readonly createdAt: number;
   readonly signedInAt: number | undefined;
   readonly userId: string | undefined;
   readonly flashes: readonly StoredFlash[];
-  /** The encoded data: decoded only for a handler that looks. */
+  /** The encoded data. They are decoded only if a handler reads them. */
   readonly data: string;
 }
 
-/** A record as it was read, and what the store holds beside it. */
+/** A record as it was read, with the fields that the store keeps beside it. */
 export interface LoadedRecord {
   readonly record: SessionRecord;
   readonly version: number;
   readonly expiresAt: number;
-  /** A previous key sealed it: the next commit seals it anew. */
+  /** Whether a previous key encrypted it: then the next commit encrypts it with the current key. */
   readonly byPreviousKey: boolean;
 }
 
 const FORMAT = 1;
 const HASH_LENGTH = 16;
 const FIXED_LENGTH = 1 + HASH_LENGTH + 4 + 6 + 6 + 2 + 4;
-/** A bit beside the format: somebody has signed in. */
+/** A bit of the format's byte: a user has signed in. */
 const SIGNED_IN = 0x80;
 
-/** format, secretHash, epoch, createdAt, signedInAt, lengths of user and rarities; then user, rarities and data. */
+/**
+ * Writes format, secretHash, epoch, createdAt, signedInAt, and the lengths of user id and optional fields; then user
+ * id, optional fields and data.
+ */
 function encodeRecord(record: SessionRecord): Buffer {
   const { userId = "", data } = record;
   const optionalFields = encodeOptionalFields(record);
@@ -93,7 +98,7 @@ function encodeRecord(record: SessionRecord): Buffer {
 }
 
 function encodeOptionalFields({ flashes, idle, absolute, client, note, rotation, ended }: SessionRecord): string {
-  // Most sessions have none, and every write asks.
+  // Most sessions have none, and this runs at every write.
   if (flashes.length === 0 && (idle ?? absolute ?? client ?? note ?? rotation ?? ended) === undefined) return "";
   const all = { flashes: flashes.length > 0 ? flashes : undefined, idle, absolute, client, note, rotation, ended };
   const present = Object.entries(all).filter(([, value]) => value !== undefined);
@@ -157,8 +162,8 @@ const SHAPES: Readonly<Record<"flashes" | keyof OptionalFields, Shape>> = {
   ended: having({ movedTo: isText, userId: isText }),
 };
 
-/** The form a store keeps a record in: sealed, unless it never leaves this process's memory. */
-export function storedSession(
+/** Encodes a record for the store. It is encrypted, unless the store keeps it in this process's memory. */
+export function encryptSession(
   context: { store: SessionStore; keyring: Keyring },
   id: string,
   { record, version, expiresAt }: Omit<LoadedRecord, "byPreviousKey">,
@@ -169,20 +174,23 @@ export function storedSession(
 }
 
 /**
- * The record that stays under a session's id when it was ended, or moved by signing in. It has no secret, no user and no
- * data, and tells a late request that its token was invalidated.
+ * Creates the record that replaces a session that was ended, or moved by signing in. It has no secret, no user and no
+ * data. A late request recognises by it that its token was invalidated.
  */
-export function endedRecord({ createdAt, epoch, userId }: SessionRecord, movedTo?: string): SessionRecord {
+export function createEndedRecord({ createdAt, epoch, userId }: SessionRecord, movedTo?: string): SessionRecord {
   const secretHash = Buffer.alloc(HASH_LENGTH);
   const nobody = { signedInAt: undefined, userId: undefined, flashes: [], data: "{}" };
   return { ...nobody, secretHash, epoch: nextEpoch(epoch), createdAt, ended: { movedTo, userId } };
 }
 
 /**
- * @throws SessionError ERR_SESSION_DECODE for a record that was changed, swapped, put under another user, or sealed by an
- * unknown key.
+ * Decrypts and decodes a record.
+ *
+ * @throws {SessionError} `ERR_SESSION_DECODE` for a record that was changed, swapped, put under another user, or
+ *   encrypted
+ *   by an unknown key.
  */
-export function loadedRecord(
+export function decryptSession(
   context: { store: SessionStore; keyring: Keyring },
   id: string,
   stored: StoredSession,
@@ -196,7 +204,7 @@ export function loadedRecord(
   }
   const { plain, byPreviousKey } = context.keyring.decrypt(id, payload);
   const record = decodeRecord(plain);
-  // Whoever can write to the store could otherwise hide a session from its user's list and "sign out everywhere".
+  // Otherwise somebody who can write to the store could hide a session from its user's list and from `revokeAll`.
   if (record.userId !== stored.userId) throw createDecodeError("the store names another user than the record");
   return { record, version, expiresAt, byPreviousKey };
 }

@@ -279,7 +279,7 @@ describe("SessionCookie.values", () => {
   });
 
   it("takes time in step with the header's length, however it is made", () => {
-    // In milliseconds of the processor, whatever else keeps the machine busy.
+    // This is processor time in milliseconds, so that other load does not count.
     const spent = (header: string) => {
       let least = Infinity;
       for (let i = 0; i < 5; i++) {
@@ -301,7 +301,7 @@ describe("SessionCookie.values", () => {
       "sessionsession",
     ]) {
       const [short, long] = [spent(piece.repeat(20_000)), spent(piece.repeat(320_000))];
-      // Sixteen times the length; a quadratic reading would take 256 times as long.
+      // The header is sixteen times as long. A quadratic parser would take 256 times as long.
       expect(long, `with ${JSON.stringify(piece)}`).toBeLessThan(Math.max(short, 0.5) * 100);
     }
   });

@@ -3,7 +3,7 @@ import { tokenStatus, type TokenStatus } from "../lifecycle/decisions.ts";
 import { match, type Match } from "../lifecycle/rotation.ts";
 import { load, loadLatest } from "../record/load.ts";
 import type { Client, LoadedRecord, SessionRecord } from "../record/record.ts";
-import { hashSecret, verifyToken, type Token } from "../record/token.ts";
+import { hashSecret, TOKEN_LENGTH, verifyToken, type Token } from "../record/token.ts";
 import type { Deadline } from "../deadline.ts";
 import type { Context } from "../context.ts";
 
@@ -34,6 +34,11 @@ export function presentedIn({ cookie, keyring }: Context, header: string, isSecu
     if (found) verified.push({ token: found.token, tokenByPreviousKey: found.byPreviousKey });
   }
   return verified.length > 0 ? verified : undefined;
+}
+
+/** Whether a Cookie header has a value in the form of a token, by whomever it was signed. */
+export function hasTokenLike({ cookie }: Context, header: string, isSecure: boolean): boolean {
+  return cookie.values(header, isSecure).some((value) => value.length === TOKEN_LENGTH && /^[\w-]+$/.test(value));
 }
 
 /** Tells which of a record's secrets a token carries. @param hash - of the token's secret. */

@@ -90,7 +90,7 @@ describe("isSecure", () => {
     expect(isSecure(incoming({ forwarded }), true)).toBe(expected);
   });
 
-  // Where each character is tried from each other, a single one of these takes many minutes.
+  // A pattern that tries each character from each other one takes many minutes for one of these.
   it.each([
     ["blanks before a quote", `proto=a${" ".repeat(1_000_000)}"`],
     ["blanks and nothing", `proto=${" ".repeat(1_000_000)}`],

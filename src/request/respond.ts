@@ -1,6 +1,6 @@
 import { commit } from "../lifecycle/commit.ts";
 import { forbidCaching, forbidSharing, markPrivate, varyByCookie, type ResponseHeaders } from "./cache-headers.ts";
-import { answered, hasHead, headToBe, refuseUsed } from "./fetch-response.ts";
+import { copyWithHeaders, canSetHeaders, recordHeaders, checkUnread } from "./fetch-response.ts";
 import type { RequestSession } from "./request-session.ts";
 
 /**
@@ -80,12 +80,12 @@ const carriers = new WeakMap<Response, RequestSession>();
 
 /** Commits the session and gives a copy of the response with its headers. Committing once more is as good as once. */
 export async function commitToResponse(requestSession: RequestSession, response: Response): Promise<Response> {
-  if (!hasHead(response)) {
+  if (!canSetHeaders(response)) {
     requestSession.attach();
     await commit(requestSession, "save");
     return response;
   }
-  refuseUsed(response);
+  checkUnread(response);
   const { cookie } = requestSession;
   const isOurs = carriers.get(response) === requestSession;
   const inIt = isOurs ? cookie.written : undefined;
@@ -93,12 +93,12 @@ export async function commitToResponse(requestSession: RequestSession, response:
     requestSession.reopenResponse();
     if (inIt === undefined) cookie.repeat();
   }
-  const headers = headToBe(response);
+  const headers = recordHeaders(response);
   await concludeResponse(requestSession, headers);
   // workerd's WebSocket outlives the response that begins it.
   const isTakenOver = response.status === 101;
   if (isTakenOver) requestSession.attach();
-  const answer = answered(response, headers.writes, {
+  const answer = copyWithHeaders(response, headers.writes, {
     // A body that was given before calls it already.
     finish: isTakenOver || isOurs ? undefined : bodyEnd(requestSession),
     replaces: inIt === cookie.written ? undefined : inIt,

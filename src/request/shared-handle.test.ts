@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { KEYS, site } from "../../test/support/stores.ts";
 import type { SessionsOptions } from "../options.ts";
 
-/** Code as CommonJS without "use strict" runs it, where writing to something frozen is silent. */
+/** Runs code like CommonJS without "use strict", where a write to a frozen object is ignored in silence. */
 const sloppy = (code: string): ((session: object) => unknown) =>
   // oxlint-disable-next-line typescript/no-implied-eval -- modules are always strict
   new Function("session", code) as (session: object) => unknown;
@@ -18,7 +18,7 @@ async function twoVisitors() {
 }
 
 describe("a session", () => {
-  it("refuses what connect-flash and express-flash do, and shows no visitor another's messages", async () => {
+  it("refuses the writes of connect-flash and express-flash, and shows no visitor another's messages", async () => {
     const { alice, bob } = await twoVisitors();
     const connectFlash = sloppy(`
       var messages = session.flash = session.flash || {};
@@ -65,7 +65,7 @@ describe("a session", () => {
     },
   );
 
-  it("shares nothing that can be written to by way of its prototypes", async () => {
+  it("shares nothing that can be written to through its prototypes", async () => {
     const { alice } = await twoVisitors();
     for (let at = Object.getPrototypeOf(alice) as object; at !== Object.prototype; at = Object.getPrototypeOf(at)) {
       expect(() => sloppy("session.secret = 1")(at)).toThrow(TypeError);
@@ -75,7 +75,7 @@ describe("a session", () => {
     }
   });
 
-  it("goes on working as an object: methods, printing, comparing, being awaited", async () => {
+  it("still works as an object: methods, printing, comparing, being awaited", async () => {
     const { alice } = await twoVisitors();
     expect(alice.flash.name).toBe("flash");
     alice.flash.call(alice, "info", "called");
@@ -89,8 +89,8 @@ describe("a session", () => {
   });
 });
 
-describe("what createSessions is given, and gives", () => {
-  it("goes on by the options as they were when they were given", async () => {
+describe("objects that createSessions gets and returns", () => {
+  it("uses the options as they were at the call", async () => {
     const options = {
       secretKey: [...KEYS],
       cookie: { name: "mine" },

@@ -9,7 +9,7 @@ type Method = (this: unknown, ...args: unknown[]) => unknown;
  *
  * @param isHandle - recognises a handle, for methods that were taken off theirs.
  */
-export function protect(prototype: object, isHandle: (value: unknown) => boolean): void {
+export function protectPrototype(prototype: object, isHandle: (value: unknown) => boolean): void {
   Reflect.deleteProperty(prototype, "constructor");
   for (const name of Reflect.ownKeys(prototype)) {
     const descriptor = Object.getOwnPropertyDescriptor(prototype, name)!;

@@ -4,7 +4,7 @@ import type { SessionStore } from "../store.ts";
 import { sameSession, sessionFor, uniqueId } from "./contract-helpers.ts";
 import type { Bench, Capability, Rule } from "./store-contract.ts";
 
-/** The rules of capabilities, for a store that has them. */
+/** The rules of each capability that the store has. */
 export function capabilityCases(capabilities: readonly Capability[]): Rule[] {
   return capabilities.flatMap((capability) =>
     CASES[capability].map(([name, check]): Rule => [
@@ -229,7 +229,7 @@ const CASES: Record<Capability, readonly Rule[]> = {
           },
         });
         const { heard, end } = await listen(store);
-        // A store may warn of it, and here nobody needs to read that.
+        // A store may warn of this. The warning is expected here, so it is not shown.
         const { emitWarning } = process;
         process.emitWarning = () => {};
         try {
@@ -290,7 +290,7 @@ const CASES: Record<Capability, readonly Rule[]> = {
   ],
 };
 
-/** Listens, from the moment on that the store says it hears. */
+/** Subscribes, and waits until the store reports `listening(true)`. */
 async function listen(store: SessionStore): Promise<{ heard: string[]; changed: string[]; end: () => void }> {
   const heard: string[] = [];
   const changed: string[] = [];
@@ -305,13 +305,13 @@ async function listen(store: SessionStore): Promise<{ heard: string[]; changed: 
   return { heard, changed, end };
 }
 
-/** The store may come with what earlier cases have left: their sessions must not count. */
+/** Ignores sessions that earlier cases have left in the store. */
 async function forgetExpired({ store, lifetime, advance }: Bench): Promise<void> {
   await advance(lifetime + 2);
   for (let calls = 0; calls < 1000; calls += 1) if (!(await store.deleteExpired?.(1000))) return;
 }
 
-/** Waits until so many were heard, and a little longer for what should not be. */
+/** Waits for this number of notifications, and then a little longer for those that should not come. */
 async function untilHeard(heard: readonly string[], count: number): Promise<void> {
   for (let tries = 0; tries < 500 && heard.length < count; tries += 1) await delay(10);
   await delay(20);

@@ -2,13 +2,13 @@ import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import type { StoredSession } from "../store.ts";
 
-/** An id that no other case, and no earlier run against the same engine, has used. */
+/** Creates an id that neither another case nor an earlier run against the same engine has used. */
 export const uniqueId = (): string => randomUUID().replaceAll("-", "");
 
 export const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
 export const textOf = (stored: StoredSession | undefined): string => new TextDecoder().decode(stored?.payload);
 
-/** A session to store: version 1, an hour's lifetime and no user, unless told otherwise. */
+/** Creates a session to store. By default it has version 1, a lifetime of one hour and no user. */
 export function sessionFor(
   bench: { now(): number },
   given: { text?: string; version?: number; userId?: string; expiresIn?: number; payload?: Uint8Array } = {},

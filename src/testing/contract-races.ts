@@ -5,7 +5,7 @@ import type { Bench, Rule } from "./store-contract.ts";
 
 const MANY = 100;
 
-/** Calls that meet. */
+/** The rules of concurrent calls. */
 export const raceCases: readonly Rule[] = [
   [
     `applies each of ${MANY} concurrent updates once`,
@@ -92,7 +92,7 @@ export const raceCases: readonly Rule[] = [
   ],
 ];
 
-/** Both orders of a delete and something else on the same session: it must be gone whichever comes first. */
+/** Runs a delete and another call on one session in both orders. The session must be gone after each. */
 async function endsBeside(bench: Bench, other: (store: SessionStore, id: string) => Promise<boolean>): Promise<void> {
   const { store } = bench;
   for (let round = 0; round < 20; round += 1) {
@@ -105,7 +105,7 @@ async function endsBeside(bench: Bench, other: (store: SessionStore, id: string)
   }
 }
 
-/** Adds to a session's payload the way a request would: read, compare and set, and again if somebody was faster. */
+/** Adds to a session's payload as a request does: it reads, compares and sets, and repeats that after a conflict. */
 async function append(bench: Bench, id: string, text: string): Promise<void> {
   for (;;) {
     const found = await bench.store.read(id);

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { bytes, sameSession, sessionFor, textOf, uniqueId } from "./contract-helpers.ts";
 import type { Rule } from "./store-contract.ts";
 
-/** What goes in comes out, and nothing is shared. */
+/** The rules of values: they are returned unchanged, and never shared by reference. */
 export const valueCases: readonly Rule[] = [
   roundTrip(
     "keeps every value of a byte",
@@ -64,7 +64,7 @@ export const valueCases: readonly Rule[] = [
       const ids = HOSTILE.map((id) => id.replaceAll("OWN", own));
       for (const id of ids) {
         const shown = JSON.stringify(id.slice(0, 40));
-        // An engine may have kept it from a run that was broken off. If two ids collide, this ends the other one.
+        // An aborted run may have left this session in the engine. If two ids collide, this ends the other session.
         await bench.store.delete(id);
         assert.equal(await bench.store.read(id), undefined, `${shown} must be missing before it is created`);
         const stored = sessionFor(bench, { text: id.slice(0, 100) });
@@ -105,7 +105,7 @@ export const valueCases: readonly Rule[] = [
   ],
 ];
 
-// Those that a shared engine could hold already carry the case's own id.
+// Ids that a shared engine may contain already are made unique by the case's own id.
 const HOSTILE = [
   "../../etc/passwd",
   "..",

@@ -8,50 +8,52 @@ import { lifecycleCases } from "./contract-lifecycle.ts";
 import { raceCases } from "./contract-races.ts";
 import { valueCases } from "./contract-values.ts";
 
-/** Makes a store for one case: empty, or at least with nothing under the ids that the case makes up. */
+/** Creates the store for one case. It is empty, or at least has no session under the ids that the case creates. */
 export type MakeStore = (given: { readonly clock: () => number }) => SessionStore | Promise<SessionStore>;
 
-/** What a store may offer beyond the five operations. */
+/** A capability that a store may have beside the five operations. */
 export type Capability = "readLatest" | "idsOfUser" | "all" | "deleteExpired" | "subscribe" | "close";
 
-/** What the suite can control, and what it expects. */
+/** The options of {@link storeContract}. */
 export interface StoreContractOptions {
   /**
-   * Whose clock the store goes by. `"injected"` (the default): the one that `makeStore` is given; no case then waits,
-   * and expiry is held to the millisecond. `"own"`: the engine's; time then passes by `advance`.
+   * The clock that the store uses. `"injected"` (the default): the clock that `makeStore` gets. Then no case waits, and
+   * expiry is checked to the millisecond. `"own"`: the engine's clock. Then `advance` lets time pass.
    */
   clock?: "injected" | "own" | undefined;
-  /** Lets so many milliseconds pass for an engine with its own clock. Default: really waits. */
+  /** Lets this number of milliseconds pass for an engine with its own clock. Default: waits in real time. */
   advance?: ((milliseconds: number) => Promise<void>) | undefined;
-  /** The engine's time in epoch milliseconds. Default `Date.now`. */
+  /** Returns the engine's time in epoch milliseconds. Default `Date.now`. */
   now?: (() => number) | undefined;
   /**
-   * How long sessions last, in milliseconds, in cases that wait for an engine's own clock. Default 500: longer than
-   * the engine takes for three operations, or cases fail for no fault of the store's.
+   * Lifetime of sessions, in milliseconds, in cases that wait for an engine's own clock. Default 500. It must be longer
+   * than the engine needs for three operations, or cases fail although the store is right.
    */
   lifetime?: number | undefined;
-  /** What the store must have, and nothing beside. Default: whatever it has is held to its rules. */
+  /**
+   * The capabilities that the store must have; it must have no other. Default: each capability that it has is checked.
+   */
   capabilities?: readonly Capability[] | undefined;
 }
 
-/** One rule of the contract. `run` rejects with an error that says which was broken. */
+/** One rule of the contract. `run` rejects with an error that names the broken rule. */
 export interface ContractCase {
   readonly name: string;
   run(): Promise<void>;
 }
 
-/** What a case works with. */
+/** The tools of a case. */
 export interface Bench {
   readonly store: SessionStore;
   now(): number;
   advance(milliseconds: number): Promise<void>;
   /** A lifetime that the case can wait for. */
   readonly lifetime: number;
-  /** Whether time stands still between calls of `advance`. */
+  /** Whether time passes only by calls of `advance`. */
   readonly exact: boolean;
 }
 
-/** A rule: what it says, and how to tell. */
+/** A rule: its text, and the function that checks it. */
 export type Rule = readonly [name: string, check: (bench: Bench) => Promise<void>];
 
 const DAY = 86_400_000;
@@ -65,15 +67,14 @@ const CAPABILITIES = namesOf<Capability>({
 });
 
 /**
- * The contract that every store is held to, one case for each rule, for any test runner:
+ * Creates the cases that check a store against its contract, one for each rule, for any test runner.
  *
- * ```ts
+ * Each case creates a store of its own and closes it.
+ *
+ * @example
  * for (const { name, run } of storeContract(({ clock }) => myStore({ clock }))) it(name, run);
- * ```
  *
- * Each case makes a store of its own and closes it.
- *
- * @throws {TypeError} at an option it doesn't know.
+ * @throws {TypeError} for an unknown option.
  */
 export function storeContract(makeStore: MakeStore, options: StoreContractOptions = {}): ContractCase[] {
   checkOptions("storeContract", options, { clock: true, advance: true, now: true, lifetime: true, capabilities: true });
@@ -93,7 +94,7 @@ export function storeContract(makeStore: MakeStore, options: StoreContractOption
   return rules.map(([name, check]) => ({
     name,
     async run() {
-      // Far from both ends of what a number or a date can hold, and no round figure.
+      // Neither near a limit of numbers or dates, nor a round number.
       let time = 20_000 * DAY + 123;
       const now = clock === "injected" ? () => time : (options.now ?? Date.now);
       const store = await makeStore({ clock: now });

@@ -3,7 +3,7 @@ import { isDeepStrictEqual } from "node:util";
 import * as fc from "fast-check";
 import { SessionError } from "../../../src/errors.ts";
 import { hashSecret } from "../../../src/record/token.ts";
-import { loadedRecord, storedSession, type SessionRecord } from "../../../src/record/record.ts";
+import { decryptSession, encryptSession, type SessionRecord } from "../../../src/record/record.ts";
 import type { SessionStore, StoredSession } from "../../../src/store.ts";
 import { anyBytes, anyText, bytesOf, INHERITED, mutated, textOf, wellFormed } from "../mutations.ts";
 import { target, thrownBy } from "../target.ts";
@@ -50,16 +50,16 @@ const SEALED = new Map<string, Sealed>();
 for (const keyring of [KEYRING, BEFORE]) {
   for (const id of IDS) {
     for (const record of RECORDS) {
-      const stored = storedSession({ ...inStore, keyring }, id, { record, version: 1, expiresAt: 1 });
+      const stored = encryptSession({ ...inStore, keyring }, id, { record, version: 1, expiresAt: 1 });
       SEALED.set(textOf(stored.payload), { id, stored, record });
     }
   }
 }
 const FOREIGN = STRANGERS.map((keyring) =>
-  textOf(storedSession({ ...inStore, keyring }, IDS[0]!, { record: PLAIN, version: 1, expiresAt: 1 }).payload),
+  textOf(encryptSession({ ...inStore, keyring }, IDS[0]!, { record: PLAIN, version: 1, expiresAt: 1 }).payload),
 );
 const UNSEALED = RECORDS.map((record) =>
-  textOf(storedSession(inProcess, IDS[0]!, { record, version: 1, expiresAt: 1 }).payload),
+  textOf(encryptSession(inProcess, IDS[0]!, { record, version: 1, expiresAt: 1 }).payload),
 );
 
 const instant = fc.oneof(fc.integer({ min: 0, max: 2 ** 45 }), fc.constantFrom(0, 1, 2 ** 48 - 1));
@@ -98,8 +98,8 @@ export const recordTargets = [
     inputs: written,
     check(record) {
       for (const context of [inStore, inProcess]) {
-        const stored = storedSession(context, IDS[0]!, { record, version: 7, expiresAt: 9 });
-        const loaded = loadedRecord(context, IDS[0]!, stored);
+        const stored = encryptSession(context, IDS[0]!, { record, version: 7, expiresAt: 9 });
+        const loaded = decryptSession(context, IDS[0]!, stored);
         const { secretHash, ...others } = loaded.record;
         assert.ok(SECRET_HASH.equals(secretHash));
         // Of plain objects: the generator makes some that have no prototype.
@@ -122,7 +122,7 @@ export const recordTargets = [
       let loaded: SessionRecord | undefined;
       const error = thrownBy(() => {
         const stored = { payload: new Uint8Array(bytesOf(payload)), version: 1, expiresAt: 1, userId };
-        loaded = loadedRecord(inStore, id, stored).record;
+        loaded = decryptSession(inStore, id, stored).record;
       });
       if (sealed && sealed.id === id && sealed.record.userId === userId) {
         assert.deepEqual(bare(loaded!), bare(sealed.record));
@@ -141,21 +141,21 @@ export const recordTargets = [
     check(payload) {
       let loaded: SessionRecord | undefined;
       const error = thrownBy(() => {
-        loaded = loadedRecord(inProcess, IDS[0]!, { payload: bytesOf(payload), version: 1, expiresAt: 1 }).record;
+        loaded = decryptSession(inProcess, IDS[0]!, { payload: bytesOf(payload), version: 1, expiresAt: 1 }).record;
       });
       if (loaded === undefined) {
         isUndecodable(error);
         return;
       }
       isRecord(loaded);
-      const again = storedSession(inProcess, IDS[0]!, { record: loaded, version: 1, expiresAt: 1 });
-      assert.ok(isDeepStrictEqual(bare(loadedRecord(inProcess, IDS[0]!, again).record), bare(loaded)));
+      const again = encryptSession(inProcess, IDS[0]!, { record: loaded, version: 1, expiresAt: 1 });
+      assert.ok(isDeepStrictEqual(bare(decryptSession(inProcess, IDS[0]!, again).record), bare(loaded)));
     },
   }),
   growth(
     "record",
     ['{"a":1},', "{", "\u0000", "\u00ff", '"', "$map"],
-    (text) => loadedRecord(inProcess, IDS[0]!, { payload: Buffer.from(text, "latin1"), version: 1, expiresAt: 1 }),
+    (text) => decryptSession(inProcess, IDS[0]!, { payload: Buffer.from(text, "latin1"), version: 1, expiresAt: 1 }),
     (text) => UNSEALED[0]! + text,
   ),
 ];

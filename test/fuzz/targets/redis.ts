@@ -11,7 +11,7 @@ const version = fc.oneof(
   fc.constantFrom(1, 255, 256, 2 ** 16, 2 ** 32, 2 ** 48, Number.MAX_SAFE_INTEGER),
   fc.integer({ min: 1, max: Number.MAX_SAFE_INTEGER }),
 );
-const instant = fc.oneof(fc.constantFrom(0, 1, value.LATEST), fc.integer({ min: 0, max: value.LATEST }));
+const instant = fc.oneof(fc.constantFrom(0, 1, value.MAX_INSTANT), fc.integer({ min: 0, max: value.MAX_INSTANT }));
 const userId = fc.option(fc.oneof(fc.constantFrom("", "ada", "ad", "\ud83e", "\ufffd", ...INHERITED), anyText(20)), {
   nil: undefined,
 });
@@ -20,7 +20,7 @@ const stored = fc.record({ version, expiresAt: instant, indexedUntil: instant, u
 const SAMPLES = [undefined, "", "ada", "\u{1F981}", "\ud83e", "x".repeat(300)].flatMap((user) =>
   [1, 256, 2 ** 40].map((number) =>
     textOf(
-      value.encodeRecord({ payload: Buffer.from("payload"), version: number, expiresAt: 5, userId: user }, 1_234_567),
+      value.encodeStored({ payload: Buffer.from("payload"), version: number, expiresAt: 5, userId: user }, 1_234_567),
     ),
   ),
 );
@@ -32,19 +32,19 @@ export const redisTargets = [
     inputs: fc.tuple(stored, userId),
     check([{ payload, indexedUntil, ...rest }, other]) {
       const session = { ...rest, payload: bytesOf(payload) };
-      const bytes = value.encodeRecord(session, indexedUntil);
-      assert.deepEqual(value.decodeRecord(bytes), session);
+      const bytes = value.encodeStored(session, indexedUntil);
+      assert.deepEqual(value.decodeStored(bytes), session);
       assert.deepEqual(
-        value.indexedUserOf(bytes),
+        value.decodeIndexedUser(bytes),
         rest.userId === undefined ? undefined : { userId: rest.userId, indexedUntil },
       );
       for (const user of [rest.userId, other]) {
         if (user === undefined) continue;
-        const wanted = { kind: value.userKind(user), section: value.userSection(user) };
-        const head = bytes.subarray(0, value.headLength(user));
-        assert.equal(value.isOwnedBy(head, wanted), user === rest.userId);
+        const wanted = value.encodeUser(user);
+        const head = bytes.subarray(0, value.headLengthFor(user));
+        assert.equal(value.hasUser(head, wanted), user === rest.userId);
       }
-      assert.deepEqual(value.versionBytes(rest.version), bytes.subarray(8, 9 + (bytes[6]! & 7)));
+      assert.deepEqual(value.encodeVersion(rest.version), bytes.subarray(8, 9 + (bytes[6]! & 7)));
     },
   }),
   target({
@@ -53,16 +53,16 @@ export const redisTargets = [
     inputs: mutated(fc.constantFrom(...SAMPLES), ["\u0020", "\u0028", "\u0030", "\u0038", "\u003f"], anyBytes()),
     check(text) {
       const bytes = bytesOf(text);
-      let found: ReturnType<typeof value.decodeRecord> | undefined;
+      let found: ReturnType<typeof value.decodeStored> | undefined;
       const error = thrownBy(() => {
-        found = value.decodeRecord(bytes);
+        found = value.decodeStored(bytes);
       });
       if (found === undefined) {
         assert.match(String(error), /this key holds no session that this version of Sojourn has written/);
         return;
       }
       // Whatever is believed is what this version would have written.
-      const again = value.encodeRecord(found, value.indexedUserOf(bytes)?.indexedUntil ?? 0);
+      const again = value.encodeStored(found, value.decodeIndexedUser(bytes)?.indexedUntil ?? 0);
       again[WRITE] = bytes[WRITE]!;
       assert.deepEqual(textOf(again), text);
     },
@@ -71,16 +71,16 @@ export const redisTargets = [
     name: "redis keys: ids and names",
     inputs: fc.oneof(anyText(30), fc.constantFrom("~", "@", "@@changes", "a:b", "{x}", "*", ...INHERITED)),
     check(id) {
-      const key = keys.session(id);
-      assert.equal(keys.idIn(key), id);
-      assert.equal(keys.idOf(keys.name(id)), id);
+      const key = keys.sessionKey(id);
+      assert.equal(keys.idOfKey(key), id);
+      assert.equal(keys.decodeId(keys.encodeId(id)), id);
       assert.match(key, /^app\*\[x\]:~?[\w-]*$/);
-      assert.notEqual(keys.index(id), key);
+      assert.notEqual(keys.indexKey(id), key);
     },
   }),
   growth("redis value", ["a", "\u0000", "\u00ff", "\u0028"], (text) => {
     const bytes = bytesOf(text);
-    thrownBy(() => value.decodeRecord(bytes));
-    return value.encodeRecord({ payload: bytes, version: 1, expiresAt: 0, userId: text }, 0);
+    thrownBy(() => value.decodeStored(bytes));
+    return value.encodeStored({ payload: bytes, version: 1, expiresAt: 0, userId: text }, 0);
   }),
 ];

@@ -13,8 +13,8 @@ import { createGate } from "../support/http/stage.ts";
 const HOUR = 3_600_000;
 const LATE = "begun\nERR_SESSION_HEADERS_SENT";
 
-describe.each(ways)("sojourn for $name and a session first looked at while the body streams", (way) => {
-  it("throws, for visitors too, since caches were not told", async () => {
+describe.each(ways)("sojourn for $name and a session that is first read while the body streams", (way) => {
+  it("throws, for visitors too, because the caching headers were sent already", async () => {
     const { visitor, signedIn } = await serve(way);
     for (const client of [visitor(), await signedIn()]) {
       const answer = await client.get("/late-look");
@@ -23,7 +23,7 @@ describe.each(ways)("sojourn for $name and a session first looked at while the b
     }
   });
 
-  it("shows it where the route is said to be personal, and tells caches from the start", async () => {
+  it("shows it with the option personal, and sends the caching headers from the start", async () => {
     const { visitor, signedIn } = await serve(way, { personal: true });
     const client = await signedIn();
     const [mine, nobodys] = [await client.get("/late-look"), await visitor().get("/late-look")];
@@ -31,7 +31,7 @@ describe.each(ways)("sojourn for $name and a session first looked at while the b
     expect([nobodys.body, nobodys.headers.vary]).toEqual(["begun\nanonymous", "Cookie"]);
   });
 
-  it("tells caches from the start, too, where the session is read only then", async () => {
+  it("sends the caching headers from the start, even if the session is read only then", async () => {
     const { visitor, signedIn } = await serve(way, { personal: true, lazy: true });
     const client = await signedIn();
     const [mine, nobodys] = [await client.get("/late-look"), await visitor().get("/late-look")];
@@ -39,8 +39,8 @@ describe.each(ways)("sojourn for $name and a session first looked at while the b
     expect([nobodys.body, nobodys.headers.vary]).toEqual(["begun\nanonymous", "Cookie"]);
   });
 
-  // The first byte was written, and waits for the store with the head: that can still say what caches must know.
-  it.runIf(way.holds)("is in time while the response is held", async () => {
+  // The first byte was written, and waits for the store together with the headers, so these can still be changed.
+  it.runIf(way.detectsLateChanges)("is in time while the response is delayed", async () => {
     const { signedIn, clock, holds } = await serve(way);
     const client = await signedIn();
     clock.ahead = HOUR;
@@ -59,7 +59,7 @@ describe.each(ways)("sojourn for $name and a session first looked at while the b
 });
 
 describe.each(ways)("sojourn for $name and what is said to one kind of cache", (way) => {
-  it("forbids storing there as well, where the response has a cookie", async () => {
+  it("also forbids storing if the response has a cookie", async () => {
     const { visitor } = await serve(way);
     const { headers, setCookies } = await visitor().get("/targeted?write");
     expect(setCookies).toHaveLength(1);
@@ -68,14 +68,14 @@ describe.each(ways)("sojourn for $name and what is said to one kind of cache", (
     expect(headers["cache-control"]).toBe("no-store");
   });
 
-  it("leaves the application's word alone where it has none", async () => {
+  it("keeps the application's Cache-Control if the response has no cookie", async () => {
     const { signedIn } = await serve(way);
     const { headers } = await (await signedIn()).get("/targeted");
     for (const [name, value] of TARGETED) expect([name, headers[name]]).toEqual([name, value]);
     expect([headers.vary, headers["cache-control"]]).toEqual(["Cookie", "private"]);
   });
 
-  it("forbids storing there as well, where the session could not be stored", async () => {
+  it("also forbids storing if the session could not be stored", async () => {
     const { visitor, faults } = await serve(way);
     faults.create = "error";
     const { status, headers } = await visitor().get("/targeted?write");
@@ -84,7 +84,7 @@ describe.each(ways)("sojourn for $name and what is said to one kind of cache", (
   });
 });
 
-describe("sojourn and a session first looked at when the response is over", () => {
+describe("sojourn and a session that is first read after the response", () => {
   const newSessions = () => createSessions({ secretKey: SECRET_KEY, store: memoryStore() });
 
   it.each(["finish", "close"] as const)("lets Express' log see who it was, at %s", async (event) => {
@@ -105,7 +105,7 @@ describe("sojourn and a session first looked at when the response is over", () =
     expect(seen).toEqual([true, true]);
   });
 
-  it("lets Fastify's onResponse hook see who it was", async () => {
+  it("lets Fastify's onResponse hook read the user", async () => {
     const app = Fastify({ forceCloseConnections: true });
     await app.register(onFastify(newSessions()));
     let log!: (isNew: boolean) => void;
@@ -120,7 +120,7 @@ describe("sojourn and a session first looked at when the response is over", () =
     expect(await logged).toBe(true);
   });
 
-  it("throws in a hijacked reply of Fastify's, whose head left without us", async () => {
+  it("throws in a hijacked reply of Fastify, whose headers were sent without Sojourn", async () => {
     const app = Fastify({ forceCloseConnections: true });
     await app.register(onFastify(newSessions()));
     let outcome: unknown;
@@ -139,7 +139,7 @@ describe("sojourn and a session first looked at when the response is over", () =
     expect(outcome).toMatchObject({ code: "ERR_SESSION_HEADERS_SENT" });
   });
 
-  it("tells caches of an event stream that attached to its session", async () => {
+  it("sends the caching headers of an event stream that attached to its session", async () => {
     const sessions = newSessions();
     const app = express().use(onExpress(sessions));
     app.get("/events", (req, res, next) => {

@@ -1,12 +1,15 @@
-import type { RedisClient } from "./client.ts";
+import type { RedisDriver } from "./client.ts";
 import type { RedisKeys } from "./keys.ts";
 
-/** Whether it evicts is asked once, behind the first session that is created; where that is forbidden, never mind. */
-export function warnOfEviction(client: Pick<RedisClient, "primaries">, keys: RedisKeys): () => void {
-  let asked = false;
+/**
+ * Returns a function that checks once, in the background, whether a server evicts keys, and warns. A missing right to ask is
+ * ignored.
+ */
+export function evictionCheck(driver: Pick<RedisDriver, "findPrimaries">, keys: RedisKeys): () => void {
+  let hasStarted = false;
 
-  async function ask(): Promise<void> {
-    for (const send of (await client.primaries(keys.channel)).sends) {
+  async function warnOfEviction(): Promise<void> {
+    for (const send of (await driver.findPrimaries(keys.channel)).senders) {
       const info = String(await send(["INFO", "memory"]));
       const policy = /^maxmemory_policy:(\S+)/m.exec(info)?.[1];
       const limit = /^maxmemory:(\d+)/m.exec(info)?.[1];
@@ -21,8 +24,8 @@ export function warnOfEviction(client: Pick<RedisClient, "primaries">, keys: Red
   }
 
   return () => {
-    if (asked) return;
-    asked = true;
-    ask().catch(() => {});
+    if (hasStarted) return;
+    hasStarted = true;
+    warnOfEviction().catch(() => {});
   };
 }
