@@ -119,12 +119,49 @@ function decodeRecord(plain: Uint8Array): SessionRecord {
     signedInAt: bytes[0]! & SIGNED_IN ? bytes.readUIntBE(11 + HASH_LENGTH, 6) : undefined,
     userId: userEnd > FIXED_LENGTH ? bytes.toString("utf8", FIXED_LENGTH, userEnd) : undefined,
     flashes: [],
-    ...(optionalEnd > userEnd
-      ? (decodeValue(bytes.toString("utf8", userEnd, optionalEnd)) as OptionalFields)
-      : undefined),
+    ...(optionalEnd > userEnd ? decodeOptionalFields(bytes.toString("utf8", userEnd, optionalEnd)) : undefined),
     data: bytes.toString("utf8", optionalEnd),
   };
 }
+
+/** Names that a record has not, the names of its own fields above all, are refused and not taken over. */
+function decodeOptionalFields(text: string): OptionalFields & { readonly flashes?: readonly StoredFlash[] } {
+  const found = decodeValue(text);
+  if (!isDictionary(found)) throw createDecodeError("it is malformed");
+  for (const [name, value] of Object.entries(found)) {
+    if (!Object.hasOwn(SHAPES, name) || !SHAPES[name as keyof typeof SHAPES](value))
+      throw createDecodeError(`its ${name} is not one this version knows`);
+  }
+  return found;
+}
+
+type Dictionary = Readonly<Record<string, unknown>>;
+type Shape = (value: unknown) => boolean;
+
+const isDictionary = (value: unknown): value is Dictionary =>
+  typeof value === "object" && value !== null && Object.getPrototypeOf(value) === Object.prototype;
+const isNumber: Shape = (value) => typeof value === "number";
+const isText: Shape = (value) => typeof value === "string";
+const isHash: Shape = (value) => value instanceof Uint8Array && value.length === HASH_LENGTH;
+/** A dictionary of which each property, where it is there, has its shape. */
+const having =
+  (shapes: Readonly<Record<string, Shape>>): Shape =>
+  (value) =>
+    isDictionary(value) &&
+    Object.entries(shapes).every(([name, fits]) => value[name] === undefined || fits(value[name]));
+
+const isFlash: Shape = (value) => isDictionary(value) && isText(value["key"]) && isText(value["category"]);
+
+const SHAPES: Readonly<Record<"flashes" | keyof OptionalFields, Shape>> = {
+  flashes: (value) => Array.isArray(value) && value.every(isFlash),
+  idle: isNumber,
+  absolute: isNumber,
+  client: having({ userAgent: isText, address: isText }),
+  note: isText,
+  rotation: (value) =>
+    isDictionary(value) && isNumber(value["since"]) && having({ previous: isHash, next: isHash })(value),
+  ended: having({ movedTo: isText, userId: isText }),
+};
 
 /** Encodes a record for the store. It is encrypted, unless the store keeps it in this process's memory. */
 export function encryptSession(

@@ -113,17 +113,25 @@ export function claimsHttps(request: AnyRequest): boolean {
   return proto?.toLowerCase() === "https";
 }
 
-/** The protocol in the first element of a Forwarded header (RFC 7239, section 4). */
+/** The protocol in the first element of a Forwarded header (RFC 7239, section 4). Of a malformed one nothing is believed. */
 function forwardedProto(forwarded: string | undefined): string | undefined {
   if (forwarded === undefined) return undefined;
+  let proto: string | undefined;
   for (const pair of splitList(splitList(forwarded, ",")[0]!, ";")) {
-    const equals = pair.indexOf("=");
-    // A pair may be empty. A malformed element is ignored as a whole.
-    if (equals < 0 && pair !== "") return undefined;
-    if (pair.slice(0, equals).trim().toLowerCase() === "proto") return unquote(pair.slice(equals + 1).trim());
+    // A pair may be empty.
+    if (pair === "") continue;
+    const [, name, value] = FORWARDED_PAIR.exec(pair) ?? [];
+    if (name === undefined || value === undefined) return undefined;
+    if (name.toLowerCase() !== "proto") continue;
+    // Each name may come once. Two would be read in two ways.
+    if (proto !== undefined) return undefined;
+    proto = unquote(value);
   }
-  return undefined;
+  return proto;
 }
+
+/** More than the standard allows in a value, since addresses often come without their quotes; blanks too. */
+const FORWARDED_PAIR = /^([\w!#$%&'*+\-.^`|~]+)[ \t]*=[ \t]*("(?:[^"\\]|\\[^])*"|[^\s"\\]*)$/;
 
 /** An object that reports when it is closed: a response, or a socket. */
 export interface CloseSource {

@@ -22,6 +22,7 @@ describe("the tests", () => {
       "test/http",
       "test/stores",
       "test/docs",
+      "test/fuzz",
       "test/scripts",
       "test/support",
       "test/types",
