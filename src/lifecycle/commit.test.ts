@@ -1,5 +1,5 @@
 import { setImmediate as nextTurn } from "node:timers/promises";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, onTestFinished } from "vitest";
 import { KEYS, gated, site } from "../../test/support/stores.ts";
 import { seededRandom } from "../../test/support/random.ts";
 import type { SessionStore } from "../store.ts";
@@ -816,6 +816,36 @@ describe("A failure that the handler has dealt with", () => {
     const answer = await end(new Response("sorry", { status: 503 }));
     expect(answer.headers.get("cache-control")).toBe("no-store");
     expect(await browser.userId()).toBe("alice");
+  });
+});
+
+describe("A save() that failed, and a response without a body", () => {
+  it("leaves out what was to be stored, and fails nothing afterwards", async () => {
+    const shop = site({ faults: { create: ["error"] } });
+    const unhandled: unknown[] = [];
+    const listener = (error: unknown) => void unhandled.push(error);
+    process.on("unhandledRejection", listener);
+    onTestFinished(() => void process.off("unhandledRejection", listener));
+    const { session, end } = await shop.browser().begin();
+    session.data.name = "Ada";
+    await expect(session.save()).rejects.toMatchObject({ code: "ERR_SESSION_STORE" });
+    const response = await end(new Response(null, { status: 303, headers: { location: "/" } }));
+    expect(response.status).toBe(303);
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(unhandled).toEqual([]);
+    expect(shop.store.calls).toMatchObject({ create: 1 });
+  });
+
+  it("stores nothing of it after the response in a session that there is", async () => {
+    const shop = site({ faults: { update: ["error"] } });
+    const browser = shop.browser();
+    await browser.visit((session) => (session.data.name = "Ada"));
+    const { session, end } = await browser.begin();
+    session.data.name = "Bob";
+    await expect(session.save()).rejects.toMatchObject({ code: "ERR_SESSION_STORE" });
+    await end(new Response(null, { status: 303, headers: { location: "/" } }));
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(await browser.data()).toEqual({ name: "Ada" });
   });
 });
 
