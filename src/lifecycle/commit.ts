@@ -215,7 +215,7 @@ export class Commit {
   async #delete(): Promise<void> {
     const { requestSession, context } = this;
     const { id } = requestSession.token!;
-    const { epoch, userId } = requestSession.loaded!.record;
+    const { userId } = requestSession.loaded!.record;
     let base = requestSession.loaded!;
     await retryUntilDone(async () => {
       if (await endIfUnchanged(context, id, base, this.deadline)) {
@@ -224,9 +224,9 @@ export class Commit {
       } else {
         const newest = await this.newest(id);
         // Another request has signed in meanwhile: its session and its cookie must stay.
-        if (newest && newest.record.epoch !== epoch) {
+        if (newest?.record.ended) {
           // If that sign-in fails after all, it must not put the signed-out session back.
-          if (newest.record.ended) await this.deadline.run("delete", () => context.store.delete(id));
+          await this.deadline.run("delete", () => context.store.delete(id));
           requestSession.detach();
           return true;
         }
