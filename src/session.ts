@@ -11,8 +11,17 @@ import { protectPrototype } from "./request/shared-handle.ts";
 import type { RequestSession } from "./request/request-session.ts";
 import type { SignIn } from "./request/pending-changes.ts";
 
+/**
+ * `SessionData`; where the program has declared no key, a type whose only key is the remedy: the compiler shows it with
+ * every error.
+ */
+export type DeclaredData = keyof SessionData extends never
+  ? // The compiler would show the name of a type that has one, not its keys.
+    { 'Declare the keys first: declare module "sojourn" { interface SessionData { username?: string } }': never }
+  : SessionData;
+
 /** What may be said of a sign-in. */
-export interface SignInOptions {
+export interface SignInOptions<Data extends object = DeclaredData> {
   /**
    * "Remember me": the timeouts of this session, in place of those of the options. A single duration is both. The
    * cookie is kept as long, even where others end with the browser's session.
@@ -23,7 +32,7 @@ export interface SignInOptions {
    * all. Whoever could plant a session on the client could plant data in it: name what does no harm. Where the session
    * belonged to another user, nothing of before comes along, whatever is named.
    */
-  keep?: readonly string[] | undefined;
+  keep?: readonly (keyof Data & string)[] | undefined;
   /** Anything worth showing in `sessions.list`, at most 512 bytes: how somebody signed in, or on what device. */
   note?: string | undefined;
 }
@@ -33,7 +42,7 @@ export interface SignInOptions {
  *
  * @typeParam Data - what the application keeps; any key may be missing, since every session begins empty.
  */
-export interface Session<Data extends object = SessionData> {
+export interface Session<Data extends object = DeclaredData> {
   /**
    * The session's data: an ordinary dictionary, without a prototype. Set, read and delete keys; changes deep inside are
    * noticed too. Kept are JSON's values and Date, Map, Set, BigInt, Uint8Array, URL and undefined.
@@ -86,7 +95,7 @@ export interface Session<Data extends object = SessionData> {
    * Binds the session to its user: gives it a new id and a new token, kills the old one at once, and starts both clocks
    * anew. Where the session belonged to somebody else, it ends, and a new one begins with what this request has set.
    */
-  signIn(userId: string, options?: SignInOptions): void;
+  signIn(userId: string, options?: SignInOptions<Data>): void;
 
   /**
    * Whether somebody signed in no longer ago than this: ask before what needs a fresh proof (a change of password, a
@@ -245,7 +254,7 @@ class SessionHandle implements Session<Dictionary> {
     this.#requestSession.passive = passive;
   }
 
-  signIn(userId: string, options: SignInOptions = {}): void {
+  signIn(userId: string, options: SignInOptions<Dictionary> = {}): void {
     if (
       typeof userId !== "string" ||
       userId === "" ||
@@ -333,7 +342,7 @@ function refuseCallback(name: string, args: readonly unknown[]): void {
 protectPrototype(SessionHandle.prototype, (value) => SessionHandle.isHandle(value));
 
 /** @throws TypeError for what can't be said of a sign-in. */
-function resolveSignIn(options: SignInOptions): Omit<SignIn, "userId" | "id"> {
+function resolveSignIn(options: SignInOptions<Dictionary>): Omit<SignIn, "userId" | "id"> {
   checkOptions("signIn", options, { remember: true, note: true, keep: true });
   const { remember, note, keep } = options;
   if (keep !== undefined && !(Array.isArray(keep) && keep.every((key) => typeof key === "string"))) {

@@ -26,7 +26,10 @@ export interface AdapterOptions<Request> {
 }
 
 /** Applies an adapter's options to a request's session, and reads it. `undefined` where there is nothing to wait for. */
-export type Prepare<Request> = (session: Session, request: Request) => Promise<unknown> | undefined;
+export type Prepare<Request> = <Data extends object>(
+  session: Session<Data>,
+  request: Request,
+) => Promise<unknown> | undefined;
 
 /** The names of the options of every adapter. An adapter adds its own. */
 export const ADAPTER_OPTIONS: OptionNames<AdapterOptions<never>> = { lazy: true, passive: true, personal: true };

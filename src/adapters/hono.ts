@@ -2,7 +2,7 @@ import type { Context, MiddlewareHandler } from "hono";
 import type { ResponseHeaders } from "../request/cache-headers.ts";
 import { expectFramework } from "../request/frameworks.ts";
 import { linkReplacement } from "../request/request.ts";
-import type { Session } from "../session.ts";
+import type { DeclaredData, Session } from "../session.ts";
 import type { Sessions } from "../sessions.ts";
 import {
   ADAPTER_OPTIONS,
@@ -16,9 +16,10 @@ import {
   tellAddress,
   type AdapterOptions,
 } from "./adapter.ts";
+import { logSessionError } from "./log.ts";
 
 /** The variables that the middleware adds to a context: `c.var.session`, typed by the data of `sessions`. */
-export interface SessionVariables<Data extends object> {
+export interface SessionVariables<Data extends object = DeclaredData> {
   Variables: { session: Session<Data> };
 }
 
@@ -52,6 +53,8 @@ export function sessionMiddleware<Data extends object>(
     try {
       await prepare(session, c);
     } catch (error) {
+      // Hono's own error handler answers an error that has a response without a word.
+      logSessionError(error);
       failSession(session, headersOf(c));
       throw error;
     }
@@ -61,6 +64,7 @@ export function sessionMiddleware<Data extends object>(
     try {
       response = await sessions.commit(session, c.res);
     } catch (error) {
+      logSessionError(error);
       resetResponse(c);
       failSession(session, headersOf(c));
       throw error;

@@ -1,3 +1,4 @@
+import { timingSafeEqual } from "node:crypto";
 import { createSession, moveSession } from "./new-session.ts";
 import { endIfUnchanged, putBack } from "./end.ts";
 import { SessionError } from "../errors.ts";
@@ -197,7 +198,8 @@ export class Commit {
       return await this.replaceRecord(id, base, next, requestSession.passive);
     } catch (error) {
       const { secretHash } = next.record;
-      if (isNewToken) await putBack(context, id, base, (record) => record.secretHash.equals(secretHash), this.deadline);
+      if (isNewToken)
+        await putBack(context, id, base, (record) => timingSafeEqual(record.secretHash, secretHash), this.deadline);
       throw error;
     }
   }

@@ -13,7 +13,7 @@ export interface ResponseHeaders {
 export function varyByCookie(headers: ResponseHeaders): void {
   const vary = headers.get("vary");
   if (!vary) headers.set("Vary", "Cookie");
-  else if (!hasMember(vary, "*", "cookie")) headers.set("Vary", `${vary}, Cookie`);
+  else if (!hasName(vary, "*", "cookie")) headers.set("Vary", `${vary}, Cookie`);
 }
 
 /** Forbids every cache to store the response. */
@@ -49,6 +49,11 @@ function overrideTargeted(headers: ResponseHeaders): void {
 }
 
 const OLDER_NAMES = ["surrogate-control", "edge-control"];
+
+/** Whether a list of names, in which nothing is quoted, has one of these (RFC 9110, section 12.5.5). */
+function hasName(list: string, ...members: string[]): boolean {
+  return list.split(",").some((name) => members.includes(name.trim().toLowerCase()));
+}
 
 /** Whether the list has one of these members without an argument: `private="x-name"` applies to one header only. */
 function hasMember(list: string, ...members: string[]): boolean {

@@ -32,7 +32,7 @@ export interface LiveState {
   readonly kind: "live";
   readonly token: Token;
   /** The hash of the token's secret, where it is known already. */
-  readonly secretHash?: Buffer | undefined;
+  readonly secretHash?: Uint8Array | undefined;
   /** A previous key signed the token: a response issues it anew. */
   readonly isTokenByPreviousKey: boolean;
   readonly loaded: LoadedRecord;
