@@ -8,7 +8,7 @@ export interface CookieForOptions<Data extends object> {
   /** The data of the session. Default: none. */
   data?: Partial<Data> | undefined;
   /** The options of `session.signIn`. Default: none. */
-  signIn?: SignInOptions | undefined;
+  signIn?: SignInOptions<Data> | undefined;
 }
 
 /**
