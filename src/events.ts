@@ -28,10 +28,14 @@ export interface SessionEvents {
   /** A request presented the token of a session that is past its absolute timeout. */
   expired: SessionEvent;
   /**
-   * A request's changes were dropped: its session had ended, its token had been replaced meanwhile, or they came after the
-   * response and were not saved.
+   * A request's changes were dropped: its session had ended, its token had been replaced meanwhile, they came after the
+   * response and were not saved, or they were made inside of something that another request had removed meanwhile.
    */
-  dropped: SessionEvent & { readonly reason: "ended" | "superseded" | "late" };
+  dropped: SessionEvent & {
+    readonly reason: "ended" | "superseded" | "late" | "removed";
+    /** Where the changes were made that another request's removal has dropped: `session.data.cart.items`. */
+    readonly paths?: readonly string[];
+  };
   /** Work without a waiting request failed: a touch, a check of a signal, or the deletion of expired sessions. */
   error: { readonly id?: string | undefined; readonly error: unknown };
 }

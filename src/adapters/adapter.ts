@@ -1,7 +1,8 @@
 import { concludeResponse, finishResponse, writeFailureHeaders } from "../request/respond.ts";
 import type { ResponseHeaders } from "../request/cache-headers.ts";
 import type { CloseSource } from "../request/request.ts";
-import { requestSessionOf, type Session } from "../session.ts";
+import { requestSessionOf } from "../request/session-handle.ts";
+import type { Session } from "../session.ts";
 import { checkOptions, type OptionNames } from "../checks.ts";
 
 export { sessionFactory } from "../sessions.ts";

@@ -22,11 +22,12 @@ export type Dictionary = Record<string, unknown>;
 /**
  * Encodes a dictionary.
  *
+ * @param objects - receives every object in it, in the order of the text.
  * @throws TypeError naming the path of a value that can't be kept: a function, a symbol, a class instance, a cycle.
  * SessionError ERR_SESSION_TOO_LARGE for data larger or deeper than the limits: a user's input may have caused it.
  */
-export function encode(data: Dictionary, limits: Limits): string {
-  const text = written(data, "session.data", limits);
+export function encode(data: Dictionary, limits: Limits, objects?: object[]): string {
+  const text = written(data, "session.data", limits, objects);
   // A UTF-16 unit takes at most three bytes, so the bytes of most sessions need not be counted.
   if (text === undefined || (text.length * 3 > limits.bytes && Buffer.byteLength(text) > limits.bytes))
     throw tooLarge(data, limits);
@@ -34,17 +35,17 @@ export function encode(data: Dictionary, limits: Limits): string {
 }
 
 /** Encodes one value. `name` is the beginning of the path in an error. */
-export function encodeValue(value: unknown, name: string, limits: Limits): string {
-  const text = written(value, name, limits);
+export function encodeValue(value: unknown, name: string, limits: Limits, objects?: object[]): string {
+  const text = written(value, name, limits, objects);
   if (text === undefined)
     throw new SessionError("ERR_SESSION_TOO_LARGE", `${name} is larger than limits.bytes (${limits.bytes})`);
   return text;
 }
 
 /** `undefined` where the text would be far too large. */
-function written(value: unknown, name: string, limits: Limits): string | undefined {
+function written(value: unknown, name: string, limits: Limits, objects?: object[]): string | undefined {
   room = limits.bytes;
-  switch (scan(value, limits.depth)) {
+  switch (scan(value, limits.depth, objects)) {
     case Scan.json:
       return JSON.stringify(value);
     case Scan.tagged:
@@ -99,7 +100,7 @@ let room = Infinity;
  * Scans a value once. It is fast, because every request does it. `depth` is the number of levels that are still
  * allowed.
  */
-function scan(value: unknown, depth: number): Scan {
+function scan(value: unknown, depth: number, objects?: object[]): Scan {
   switch (typeof value) {
     case "string":
       return (room -= value.length) < 0 ? Scan.tooLarge : Scan.json;
@@ -111,13 +112,14 @@ function scan(value: unknown, depth: number): Scan {
     case "undefined":
       return Scan.tagged;
     case "object":
-      return value === null ? Scan.json : scanObject(value, depth);
+      return value === null ? Scan.json : scanObject(value, depth, objects);
     default:
       return Scan.refused;
   }
 }
 
-function scanObject(value: object, depth: number): Scan {
+function scanObject(value: object, depth: number, objects?: object[]): Scan {
+  objects?.push(value);
   const kind = kindOf(value);
   if (kind === undefined) return Scan.refused;
   if (kind === "leaf") {
@@ -133,7 +135,7 @@ function scanObject(value: object, depth: number): Scan {
     if ((room -= keys.length) < 0) return Scan.tooLarge;
     if (looksTagged(keys)) worst = Scan.tagged;
     for (let i = 0; i < keys.length; i += 1) {
-      const found = scan((value as Dictionary)[keys[i]!], depth - 1);
+      const found = scan((value as Dictionary)[keys[i]!], depth - 1, objects);
       if (found > Scan.tagged) return found;
       if (found > worst) worst = found;
     }
@@ -146,7 +148,7 @@ function scanObject(value: object, depth: number): Scan {
       const child = array[i];
       // An array that contains an object is slow to encode anyway, so checking its own names costs little.
       if (typeof child === "object") isShort = true;
-      const found = scan(child, depth - 1);
+      const found = scan(child, depth - 1, objects);
       if (found > Scan.tagged) return found;
       if (found > worst) worst = found;
     }
@@ -156,7 +158,7 @@ function scanObject(value: object, depth: number): Scan {
     worst = Scan.tagged;
     if ((room -= (value as Map<unknown, unknown> | Set<unknown>).size) < 0) return Scan.tooLarge;
     for (const child of value as Iterable<unknown>) {
-      const found = scan(child, depth - 1);
+      const found = scan(child, depth - 1, objects);
       if (found > Scan.tagged) return found;
     }
   }
@@ -238,7 +240,7 @@ function explained(value: unknown, walk: Walk): TypeError | SessionError | undef
   return undefined;
 }
 
-function kindOf(value: object): "array" | "object" | "collection" | "leaf" | undefined {
+export function kindOf(value: object): "array" | "object" | "collection" | "leaf" | undefined {
   switch (Object.getPrototypeOf(value)) {
     case Object.prototype:
     case null:
@@ -355,7 +357,7 @@ function carrying(value: object, name: string): string {
   return `${kind === "Array" ? "an" : "a"} ${kind} that carries a property, ${JSON.stringify(name)}`;
 }
 
-function pathOf(name: string, path: readonly (string | number)[]): string {
+export function pathOf(name: string, path: readonly (string | number)[]): string {
   return path.reduce<string>((text, key) => {
     if (typeof key === "number") return `${text}[${key}]`;
     return /^[A-Za-z_$][\w$]*$/.test(key) ? `${text}.${key}` : `${text}[${JSON.stringify(key)}]`;

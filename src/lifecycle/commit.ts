@@ -185,7 +185,8 @@ export class Commit {
           );
         case "again":
           base = newest!;
-          content = this.replayOn(base.record);
+          // A renewed token is no reason to store an assignment that gave what was there before.
+          content = this.#changes ? this.replayOn(base.record) : base.record;
           return false;
       }
     });
@@ -306,7 +307,12 @@ export class Commit {
     const { requestSession } = this;
     requestSession.continueFrom(token, loaded);
     const { changes } = requestSession;
-    this.#journal.stored(this.snapshot, content);
+    const late = this.#journal.stored(this.snapshot, content);
+    const paths = Object.freeze([...(content.dropped ?? []), ...late]);
+    if (paths.length > 0) {
+      const { userId } = loaded.record;
+      this.context.emitter.emit("dropped", { id: token.id, userId, reason: "removed", paths });
+    }
     changes.markDone(this.requested);
     if (!changes.requested.signIn) this.#journal.unrestrict();
   }

@@ -23,7 +23,7 @@ import {
   presentedIn,
   type OpenedSession,
   type Presented,
-} from "./presented.ts";
+} from "./presented-tokens.ts";
 import {
   claimsHttps,
   cookieHeader,

@@ -1,7 +1,7 @@
 import type { TokenStatus } from "../lifecycle/decisions.ts";
 import type { LoadedRecord } from "../record/record.ts";
 import type { Token } from "../record/token.ts";
-import type { Presented } from "./presented.ts";
+import type { Presented } from "./presented-tokens.ts";
 
 /**
  * The states of one request. RequestSession holds one of each kind and makes all transitions.

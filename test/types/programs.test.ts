@@ -1,20 +1,30 @@
 import { mkdirSync, mkdtempSync, rmSync, symlinkSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
 import { ROOT } from "../../scripts/setup.mjs";
 import { compile, MODES, PROGRAMS } from "../../scripts/type-programs.mjs";
 
-// An application's folder: it has the package, and finds the frameworks further up.
-const folder = mkdtempSync(join(import.meta.dirname, ".programs-"));
+// An application's folder. It is not in the repository, where others walk through all folders.
+const folder = mkdtempSync(join(tmpdir(), "sojourn-programs-"));
 mkdirSync(join(folder, "node_modules"));
 symlinkSync(ROOT, join(folder, "node_modules/sojourn"), "junction");
-symlinkSync(join(ROOT, "node_modules/typescript"), join(folder, "node_modules/typescript"), "junction");
+for (const name of ["@types", "express", "fastify", "hono", "typescript"]) {
+  symlinkSync(join(ROOT, "node_modules", name), join(folder, "node_modules", name), "junction");
+}
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 describe("a strict program without skipLibCheck", () => {
   // `npm run package` compiles all programs in all modes, with an older compiler too.
   it.each(Object.entries(MODES))("has SessionData in every framework, and no misspelt key: %s", async (name, mode) => {
     expect(await compile(folder, `declared-${name}`, PROGRAMS.declared, mode)).toBe("");
+  });
+
+  // docs/compatibility.md says what to do.
+  it("is refused where it is CommonJS and the mode is from before require could load an ES module", async () => {
+    const mode = { ...MODES.node16, type: "commonjs" };
+    const errors = await compile(folder, "old-commonjs", ["data.ts", "fetch.ts", "use.ts"], mode);
+    expect(errors).toMatch(/^fetch\.ts\(1,\d+\): error TS1479: /m);
   });
 
   it("needs no types of Node for the core, fetch, Hono and every store but Redis", async () => {
