@@ -6,6 +6,7 @@ import type { Session } from "../session.ts";
 import { checkOptions, type OptionNames } from "../checks.ts";
 
 export { sessionFactory } from "../sessions.ts";
+export type { CookieAttributes, CookieParts } from "../request/cookie.ts";
 export type { CloseSource, ResponseHeaders };
 
 /** The options of every adapter. Of adapters that are mounted within another, for some routes, each one's options hold there. */

@@ -1,3 +1,4 @@
+import type { CookieParts } from "./cookie.ts";
 import { splitList } from "./header-list.ts";
 
 /** The operations on a response's headers that a session needs. Only Set-Cookie is appended. A `Headers` object fits. */
@@ -7,6 +8,11 @@ export interface ResponseHeaders {
   append(name: string, value: string): void;
   /** The names of the headers that are set. */
   keys(): Iterable<string>;
+  /**
+   * Sets the cookie, in place of `append("Set-Cookie", …)`. For a framework that writes cookies itself. The value is to be
+   * sent as it is; it has no character that needs to be encoded.
+   */
+  setCookie?(cookie: CookieParts): void;
 }
 
 /** Adds `Vary: Cookie`, because the response depends on the cookie. */
