@@ -84,6 +84,15 @@ describe("a session", () => {
     expect(session.expiresAt).toBe(time.now + 60 * 86_400_000);
   });
 
+  it("gives a copy of its data that can be cloned, which has no effect on the session", async () => {
+    const { session, end, browser } = await signedIn();
+    const copy = structuredClone(session.toJSON()) as { cart: string[] };
+    copy.cart.push("milk");
+    expect(JSON.stringify(session)).toBe('{"cart":["tea"]}');
+    await end();
+    expect(await browser.data()).toEqual({ cart: ["tea"] });
+  });
+
   it("loses every key by clear()", async () => {
     const { session, end, browser } = await signedIn();
     session.clear();

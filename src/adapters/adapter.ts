@@ -1,10 +1,12 @@
 import { concludeResponse, finishResponse, writeFailureHeaders } from "../request/respond.ts";
 import type { ResponseHeaders } from "../request/cache-headers.ts";
 import type { CloseSource } from "../request/request.ts";
-import { requestSessionOf, type Session } from "../session.ts";
+import { requestSessionOf } from "../request/session-handle.ts";
+import type { Session } from "../session.ts";
 import { checkOptions, type OptionNames } from "../checks.ts";
 
 export { sessionFactory } from "../sessions.ts";
+export type { CookieAttributes, CookieParts } from "../request/cookie.ts";
 export type { CloseSource, ResponseHeaders };
 
 /** The options of every adapter. Of adapters that are mounted within another, for some routes, each one's options hold there. */
@@ -26,7 +28,10 @@ export interface AdapterOptions<Request> {
 }
 
 /** Applies an adapter's options to a request's session, and reads it. `undefined` where there is nothing to wait for. */
-export type Prepare<Request> = (session: Session, request: Request) => Promise<unknown> | undefined;
+export type Prepare<Request> = <Data extends object>(
+  session: Session<Data>,
+  request: Request,
+) => Promise<unknown> | undefined;
 
 /** The names of the options of every adapter. An adapter adds its own. */
 export const ADAPTER_OPTIONS: OptionNames<AdapterOptions<never>> = { lazy: true, passive: true, personal: true };

@@ -14,6 +14,7 @@ import {
   type AdapterOptions,
 } from "./adapter.ts";
 import { finishBeforeEnd } from "./node-response/finish.ts";
+import { logSessionError } from "./log.ts";
 import { abortOnDestroy } from "./node-response/abort.ts";
 
 declare module "fastify" {
@@ -59,7 +60,13 @@ export function sessionPlugin<Data extends object>(
       claimResponse(session, reply.raw);
       const reading = prepare(session, request);
       if (!reading) return next();
-      reading.then(() => next(), next);
+      reading.then(
+        () => next(),
+        (error: Error) => {
+          if (isWithoutLogger(app)) logSessionError(error);
+          next(error);
+        },
+      );
     });
     if (isOutermost) decorate(app, beginSession);
     done();
@@ -102,6 +109,7 @@ function decorate<Data extends object>(
     stored.then(
       () => next(null, body),
       (error: Error) => {
+        if (isWithoutLogger(app)) logSessionError(error);
         for (const name of Object.keys(reply.getHeaders())) if (describesResponse(name)) reply.removeHeader(name);
         next(error);
       },
@@ -112,6 +120,11 @@ function decorate<Data extends object>(
 /** A payload whose program runs on while it is sent. */
 function isStream(payload: unknown): boolean {
   return typeof payload === "object" && payload !== null && !(payload instanceof Uint8Array);
+}
+
+/** Fastify logs errors only where its option `logger` is set. */
+function isWithoutLogger(app: FastifyInstance): boolean {
+  return !("level" in app.log);
 }
 
 function isResponse(payload: unknown): payload is Response {

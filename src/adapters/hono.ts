@@ -1,8 +1,9 @@
 import type { Context, MiddlewareHandler } from "hono";
 import type { ResponseHeaders } from "../request/cache-headers.ts";
+import { SessionError } from "../errors.ts";
 import { expectFramework } from "../request/frameworks.ts";
 import { linkReplacement } from "../request/request.ts";
-import type { Session } from "../session.ts";
+import type { DeclaredData, Session } from "../session.ts";
 import type { Sessions } from "../sessions.ts";
 import {
   ADAPTER_OPTIONS,
@@ -16,9 +17,10 @@ import {
   tellAddress,
   type AdapterOptions,
 } from "./adapter.ts";
+import { logSessionError } from "./log.ts";
 
 /** The variables that the middleware adds to a context: `c.var.session`, typed by the data of `sessions`. */
-export interface SessionVariables<Data extends object> {
+export interface SessionVariables<Data extends object = DeclaredData> {
   Variables: { session: Session<Data> };
 }
 
@@ -52,6 +54,7 @@ export function sessionMiddleware<Data extends object>(
     try {
       await prepare(session, c);
     } catch (error) {
+      logWhenAnswered(error);
       failSession(session, headersOf(c));
       throw error;
     }
@@ -61,6 +64,7 @@ export function sessionMiddleware<Data extends object>(
     try {
       response = await sessions.commit(session, c.res);
     } catch (error) {
+      logWhenAnswered(error);
       resetResponse(c);
       failSession(session, headersOf(c));
       throw error;
@@ -70,6 +74,18 @@ export function sessionMiddleware<Data extends object>(
     c.res = undefined;
     c.res = response;
   };
+}
+
+/** Hono's own error handler answers with the response of an error, and logs nothing then. An application's own may log it. */
+function logWhenAnswered(error: unknown): void {
+  if (!(error instanceof SessionError)) return;
+  Object.defineProperty(error, "getResponse", {
+    configurable: true,
+    value: () => {
+      logSessionError(error);
+      return SessionError.prototype.getResponse.call(error);
+    },
+  });
 }
 
 /** Gives the same session to a request that replaces the first one, as `bodyLimit` and other middleware do. */

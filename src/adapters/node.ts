@@ -1,3 +1,4 @@
+/// <reference types="node" preserve="true" />
 import { STATUS_CODES, type IncomingMessage, type RequestListener, type ServerResponse } from "node:http";
 import { SessionError } from "../errors.ts";
 import type { Session } from "../session.ts";

@@ -27,19 +27,31 @@ export type Dictionary = Record<string, unknown>;
  * SessionError ERR_SESSION_TOO_LARGE for data larger or deeper than the limits: a user's input may have caused it.
  */
 export function encode(data: Dictionary, limits: Limits, objects?: object[]): string {
-  const text = encodeValue(data, "session.data", limits, objects);
+  const text = written(data, "session.data", limits, objects);
   // A UTF-16 unit takes at most three bytes, so the bytes of most sessions need not be counted.
-  if (text.length * 3 > limits.bytes && Buffer.byteLength(text) > limits.bytes) throw tooLarge(data, limits);
+  if (text === undefined || (text.length * 3 > limits.bytes && Buffer.byteLength(text) > limits.bytes))
+    throw tooLarge(data, limits);
   return text;
 }
 
 /** Encodes one value. `name` is the beginning of the path in an error. */
 export function encodeValue(value: unknown, name: string, limits: Limits, objects?: object[]): string {
+  const text = written(value, name, limits, objects);
+  if (text === undefined)
+    throw new SessionError("ERR_SESSION_TOO_LARGE", `${name} is larger than limits.bytes (${limits.bytes})`);
+  return text;
+}
+
+/** `undefined` where the text would be far too large. */
+function written(value: unknown, name: string, limits: Limits, objects?: object[]): string | undefined {
+  room = limits.bytes;
   switch (scan(value, limits.depth, objects)) {
     case Scan.json:
       return JSON.stringify(value);
     case Scan.tagged:
       return JSON.stringify(tagged(value));
+    case Scan.tooLarge:
+      return undefined;
     default:
       throw explained(value, { name, path: [], ancestors: [], depth: limits.depth });
   }
@@ -63,17 +75,26 @@ export function decodeValue(text: string): unknown {
 }
 
 function tooLarge(data: Dictionary, limits: Limits): SessionError {
-  const size = (key: string) => Buffer.byteLength(encodeValue(data[key], key, limits));
-  const largest = Object.keys(data).reduce((a, b) => (size(b) > size(a) ? b : a));
+  let [largest, most] = ["", -1];
+  for (const [key, value] of Object.entries(data)) {
+    const size = Buffer.byteLength(encodeValue(value, pathOf("session.data", [key]), limits));
+    if (size > most) [largest, most] = [key, size];
+  }
   return new SessionError(
     "ERR_SESSION_TOO_LARGE",
-    `session.data is larger than limits.bytes (${limits.bytes}); the largest part is ${pathOf("session.data", [largest])} with ${size(largest)} bytes`,
+    `session.data is larger than limits.bytes (${limits.bytes}); the largest part is ${pathOf("session.data", [largest])} with ${most} bytes`,
   );
 }
 
 /** How a value has to be encoded. */
-const Scan = { json: 0, tagged: 1, refused: 2 } as const;
+const Scan = { json: 0, tagged: 1, refused: 2, tooLarge: 3 } as const;
 type Scan = (typeof Scan)[keyof typeof Scan];
+
+/**
+ * The number of bytes that are left, where each value takes at least one. A value may be in others many times: two times on
+ * each of 32 levels, its text has gigabytes, and the scan would not end.
+ */
+let room = Infinity;
 
 /**
  * Scans a value once. It is fast, because every request does it. `depth` is the number of levels that are still
@@ -82,6 +103,7 @@ type Scan = (typeof Scan)[keyof typeof Scan];
 function scan(value: unknown, depth: number, objects?: object[]): Scan {
   switch (typeof value) {
     case "string":
+      return (room -= value.length) < 0 ? Scan.tooLarge : Scan.json;
     case "boolean":
       return Scan.json;
     case "number":
@@ -100,35 +122,44 @@ function scanObject(value: object, depth: number, objects?: object[]): Scan {
   objects?.push(value);
   const kind = kindOf(value);
   if (kind === undefined) return Scan.refused;
-  if (kind === "leaf") return hasNames(value) ? Scan.refused : Scan.tagged;
+  if (kind === "leaf") {
+    room -= value instanceof Uint8Array ? value.length : value instanceof URL ? value.href.length : 0;
+    if (room < 0) return Scan.tooLarge;
+    return hasNames(value) ? Scan.refused : Scan.tagged;
+  }
   if (depth < 0) return Scan.refused;
   let worst: Scan = Scan.json;
   if (kind === "object") {
     const keys = Object.keys(value);
     if (Object.getOwnPropertySymbols(value).length > 0 || hasHidden(value, keys)) return Scan.refused;
+    if ((room -= keys.length) < 0) return Scan.tooLarge;
     if (looksTagged(keys)) worst = Scan.tagged;
     for (let i = 0; i < keys.length; i += 1) {
       const found = scan((value as Dictionary)[keys[i]!], depth - 1, objects);
+      if (found > Scan.tagged) return found;
       if (found > worst) worst = found;
     }
   } else if (kind === "array") {
     const array = value as unknown[];
     if (isMostlyEmpty(array)) return Scan.refused;
+    if ((room -= array.length) < 0) return Scan.tooLarge;
     let isShort = array.length <= LONG_ARRAY;
     for (let i = 0; i < array.length; i += 1) {
       const child = array[i];
       // An array that contains an object is slow to encode anyway, so checking its own names costs little.
       if (typeof child === "object") isShort = true;
       const found = scan(child, depth - 1, objects);
+      if (found > Scan.tagged) return found;
       if (found > worst) worst = found;
     }
     if (isShort && namesOn(array) !== undefined) return Scan.refused;
   } else {
     if (hasNames(value)) return Scan.refused;
     worst = Scan.tagged;
+    if ((room -= (value as Map<unknown, unknown> | Set<unknown>).size) < 0) return Scan.tooLarge;
     for (const child of value as Iterable<unknown>) {
       const found = scan(child, depth - 1, objects);
-      if (found > worst) worst = found;
+      if (found > Scan.tagged) return found;
     }
   }
   return worst;
@@ -235,7 +266,7 @@ function looksTagged(keys: string[]): boolean {
 /** Replaces each value that JSON lacks with a tagged object. It is called only after `scan` has accepted the value. */
 function tagged(value: unknown): unknown {
   if (value === undefined) return { $undefined: 0 };
-  if (typeof value === "bigint") return { $bigint: String(value) };
+  if (typeof value === "bigint") return { $bigint: bigintText(value) };
   if (typeof value === "number") {
     if (Object.is(value, -0)) return { $number: "-0" };
     return Number.isFinite(value) ? value : { $number: String(value) };
@@ -252,6 +283,14 @@ function tagged(value: unknown): unknown {
   for (const key of keys) copy[key] = tagged((value as Dictionary)[key]);
   return looksTagged(keys) ? { $: copy } : copy;
 }
+
+/** The work of writing decimal digits, and of reading them, grows faster than their number: many are hexadecimal. */
+function bigintText(value: bigint): string {
+  return value > -MANY && value < MANY ? String(value) : value.toString(16).replace(/^-?/, "$&0x");
+}
+
+const MANY = 2n ** 1024n;
+const BIGINT = /^-?(?:\d{1,309}|0x[\da-f]+)$/;
 
 function revived(value: unknown): unknown {
   if (typeof value !== "object" || value === null) return value;
@@ -273,8 +312,9 @@ function untagged(tag: string, content: unknown): unknown {
     case "$undefined":
       return undefined;
     case "$bigint":
-      must(typeof content === "string");
-      return BigInt(content as string);
+      must(typeof content === "string" && BIGINT.test(content));
+      // A sign before hexadecimal digits is none that BigInt reads.
+      return (content as string).startsWith("-") ? -BigInt((content as string).slice(1)) : BigInt(content as string);
     case "$number":
       must(["NaN", "Infinity", "-Infinity", "-0"].includes(content as string));
       return Number(content);

@@ -1,3 +1,4 @@
+import { timingSafeEqual } from "node:crypto";
 import { createSession, moveSession } from "./new-session.ts";
 import { endIfUnchanged, putBack } from "./end.ts";
 import { SessionError } from "../errors.ts";
@@ -204,7 +205,8 @@ export class Commit {
       return await this.replaceRecord(id, base, next, requestSession.passive);
     } catch (error) {
       const { secretHash } = next.record;
-      if (isNewToken) await putBack(context, id, base, (record) => record.secretHash.equals(secretHash), this.deadline);
+      if (isNewToken)
+        await putBack(context, id, base, (record) => timingSafeEqual(record.secretHash, secretHash), this.deadline);
       throw error;
     }
   }
@@ -219,7 +221,7 @@ export class Commit {
   async #delete(): Promise<void> {
     const { requestSession, context } = this;
     const { id } = requestSession.token!;
-    const { epoch, userId } = requestSession.loaded!.record;
+    const { userId } = requestSession.loaded!.record;
     let base = requestSession.loaded!;
     await retryUntilDone(async () => {
       if (await endIfUnchanged(context, id, base, this.deadline)) {
@@ -228,9 +230,9 @@ export class Commit {
       } else {
         const newest = await this.newest(id);
         // Another request has signed in meanwhile: its session and its cookie must stay.
-        if (newest && newest.record.epoch !== epoch) {
+        if (newest?.record.ended) {
           // If that sign-in fails after all, it must not put the signed-out session back.
-          if (newest.record.ended) await this.deadline.run("delete", () => context.store.delete(id));
+          await this.deadline.run("delete", () => context.store.delete(id));
           requestSession.detach();
           return true;
         }

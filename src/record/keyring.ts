@@ -27,9 +27,9 @@ export interface Keyring {
    */
   successors(id: string, secret: string): string[];
   /** Encrypts and authenticates a record. It can be decrypted under the same id only. */
-  encrypt(id: string, plain: Uint8Array): Buffer;
+  encrypt(id: string, plain: Uint8Array): Uint8Array;
   /** Decrypts a record, and tells whether a previous key encrypted it. */
-  decrypt(id: string, encrypted: Uint8Array): { plain: Buffer; byPreviousKey: boolean };
+  decrypt(id: string, encrypted: Uint8Array): { plain: Uint8Array; byPreviousKey: boolean };
 }
 
 const SIGNATURE_LENGTH = 32;

@@ -48,7 +48,7 @@ interface Ended {
  * The record of a session. Its expiry is not part of it: the store keeps that unencrypted, because a touch changes it.
  */
 export interface SessionRecord extends OptionalFields {
-  readonly secretHash: Buffer;
+  readonly secretHash: Uint8Array;
   /** Counts the tokens that signing in or rotating has invalidated. A request of an earlier epoch may not write. */
   readonly epoch: number;
   readonly createdAt: number;
@@ -85,7 +85,7 @@ function encodeRecord(record: SessionRecord): Buffer {
   const optionalLength = Buffer.byteLength(optionalFields);
   const bytes = Buffer.allocUnsafe(FIXED_LENGTH + userLength + optionalLength + Buffer.byteLength(data));
   bytes[0] = record.signedInAt === undefined ? FORMAT : FORMAT | SIGNED_IN;
-  record.secretHash.copy(bytes, 1);
+  bytes.set(record.secretHash, 1);
   let at = bytes.writeUInt32BE(record.epoch, 1 + HASH_LENGTH);
   at = bytes.writeUIntBE(record.createdAt, at, 6);
   at = bytes.writeUIntBE(record.signedInAt ?? 0, at, 6);
@@ -105,7 +105,8 @@ function encodeOptionalFields({ flashes, idle, absolute, client, note, rotation,
   return present.length > 0 ? encodeValue(Object.fromEntries(present), "record", BOUNDLESS) : "";
 }
 
-function decodeRecord(bytes: Buffer): SessionRecord {
+function decodeRecord(plain: Uint8Array): SessionRecord {
+  const bytes = Buffer.isBuffer(plain) ? plain : Buffer.from(plain.buffer, plain.byteOffset, plain.byteLength);
   if (bytes.length < FIXED_LENGTH || (bytes[0]! & ~SIGNED_IN) !== FORMAT)
     throw createDecodeError("its format is not one this version knows");
   const userEnd = FIXED_LENGTH + bytes.readUInt16BE(17 + HASH_LENGTH);
@@ -118,12 +119,49 @@ function decodeRecord(bytes: Buffer): SessionRecord {
     signedInAt: bytes[0]! & SIGNED_IN ? bytes.readUIntBE(11 + HASH_LENGTH, 6) : undefined,
     userId: userEnd > FIXED_LENGTH ? bytes.toString("utf8", FIXED_LENGTH, userEnd) : undefined,
     flashes: [],
-    ...(optionalEnd > userEnd
-      ? (decodeValue(bytes.toString("utf8", userEnd, optionalEnd)) as OptionalFields)
-      : undefined),
+    ...(optionalEnd > userEnd ? decodeOptionalFields(bytes.toString("utf8", userEnd, optionalEnd)) : undefined),
     data: bytes.toString("utf8", optionalEnd),
   };
 }
+
+/** Names that a record has not, the names of its own fields above all, are refused and not taken over. */
+function decodeOptionalFields(text: string): OptionalFields & { readonly flashes?: readonly StoredFlash[] } {
+  const found = decodeValue(text);
+  if (!isDictionary(found)) throw createDecodeError("it is malformed");
+  for (const [name, value] of Object.entries(found)) {
+    if (!Object.hasOwn(SHAPES, name) || !SHAPES[name as keyof typeof SHAPES](value))
+      throw createDecodeError(`its ${name} is not one this version knows`);
+  }
+  return found;
+}
+
+type Dictionary = Readonly<Record<string, unknown>>;
+type Shape = (value: unknown) => boolean;
+
+const isDictionary = (value: unknown): value is Dictionary =>
+  typeof value === "object" && value !== null && Object.getPrototypeOf(value) === Object.prototype;
+const isNumber: Shape = (value) => typeof value === "number";
+const isText: Shape = (value) => typeof value === "string";
+const isHash: Shape = (value) => value instanceof Uint8Array && value.length === HASH_LENGTH;
+/** A dictionary of which each property, where it is there, has its shape. */
+const having =
+  (shapes: Readonly<Record<string, Shape>>): Shape =>
+  (value) =>
+    isDictionary(value) &&
+    Object.entries(shapes).every(([name, fits]) => value[name] === undefined || fits(value[name]));
+
+const isFlash: Shape = (value) => isDictionary(value) && isText(value["key"]) && isText(value["category"]);
+
+const SHAPES: Readonly<Record<"flashes" | keyof OptionalFields, Shape>> = {
+  flashes: (value) => Array.isArray(value) && value.every(isFlash),
+  idle: isNumber,
+  absolute: isNumber,
+  client: having({ userAgent: isText, address: isText }),
+  note: isText,
+  rotation: (value) =>
+    isDictionary(value) && isNumber(value["since"]) && having({ previous: isHash, next: isHash })(value),
+  ended: having({ movedTo: isText, userId: isText }),
+};
 
 /** Encodes a record for the store. It is encrypted, unless the store keeps it in this process's memory. */
 export function encryptSession(
@@ -160,10 +198,7 @@ export function decryptSession(
 ): LoadedRecord {
   const { payload, version, expiresAt } = stored;
   if (context.store.inProcess) {
-    const plain = Buffer.isBuffer(payload)
-      ? payload
-      : Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength);
-    return { record: decodeRecord(plain), version, expiresAt, byPreviousKey: false };
+    return { record: decodeRecord(payload), version, expiresAt, byPreviousKey: false };
   }
   const { plain, byPreviousKey } = context.keyring.decrypt(id, payload);
   const record = decodeRecord(plain);

@@ -49,11 +49,11 @@ export function verifyToken(keyring: Keyring, value: string): { token: Token; by
 }
 
 /** Hashes a secret for its record: half of its SHA-256. The secret is random, so no salt is needed. */
-export function hashSecret(secret: string): Buffer {
+export function hashSecret(secret: string): Uint8Array {
   return Buffer.from(hash("sha256", secret, "binary").slice(0, 16), "latin1");
 }
 
 /** The fields of a record that identify its current token. */
-export function tokenFields({ secret, epoch }: Token): { readonly secretHash: Buffer; readonly epoch: number } {
+export function tokenFields({ secret, epoch }: Token): { readonly secretHash: Uint8Array; readonly epoch: number } {
   return { secretHash: hashSecret(secret), epoch };
 }

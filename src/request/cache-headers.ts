@@ -1,3 +1,4 @@
+import type { CookieParts } from "./cookie.ts";
 import { splitList } from "./header-list.ts";
 
 /** The operations on a response's headers that a session needs. Only Set-Cookie is appended. A `Headers` object fits. */
@@ -7,13 +8,18 @@ export interface ResponseHeaders {
   append(name: string, value: string): void;
   /** The names of the headers that are set. */
   keys(): Iterable<string>;
+  /**
+   * Sets the cookie, in place of `append("Set-Cookie", …)`. For a framework that writes cookies itself. The value is to be
+   * sent as it is; it has no character that needs to be encoded.
+   */
+  setCookie?(cookie: CookieParts): void;
 }
 
 /** Adds `Vary: Cookie`, because the response depends on the cookie. */
 export function varyByCookie(headers: ResponseHeaders): void {
   const vary = headers.get("vary");
   if (!vary) headers.set("Vary", "Cookie");
-  else if (!hasMember(vary, "*", "cookie")) headers.set("Vary", `${vary}, Cookie`);
+  else if (!hasName(vary, "*", "cookie")) headers.set("Vary", `${vary}, Cookie`);
 }
 
 /** Forbids every cache to store the response. */
@@ -49,6 +55,11 @@ function overrideTargeted(headers: ResponseHeaders): void {
 }
 
 const OLDER_NAMES = ["surrogate-control", "edge-control"];
+
+/** Whether a list of names, in which nothing is quoted, has one of these (RFC 9110, section 12.5.5). */
+function hasName(list: string, ...members: string[]): boolean {
+  return list.split(",").some((name) => members.includes(name.trim().toLowerCase()));
+}
 
 /** Whether the list has one of these members without an argument: `private="x-name"` applies to one header only. */
 function hasMember(list: string, ...members: string[]): boolean {

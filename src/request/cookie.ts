@@ -21,6 +21,25 @@ export interface CookieOptions {
   persistent?: boolean;
 }
 
+/** The attributes of a cookie, by the names that frameworks have for them. */
+export interface CookieAttributes {
+  readonly path: string;
+  readonly domain?: string;
+  /** In seconds. `0` deletes the cookie. Without it, the cookie ends when the browser is closed. */
+  readonly maxAge?: number;
+  readonly httpOnly: boolean;
+  readonly secure: boolean;
+  readonly sameSite: "lax" | "strict" | "none";
+  readonly partitioned?: boolean;
+}
+
+/** A cookie as a structure. */
+export interface CookieParts {
+  readonly name: string;
+  readonly value: string;
+  readonly attributes: CookieAttributes;
+}
+
 /** Reads and writes the cookie by options that were checked once. */
 export interface SessionCookie {
   /** The name without a prefix. */
@@ -124,6 +143,34 @@ export function createCookie(options: CookieOptions, absoluteTimeout: number): S
     clear(secureRequest) {
       const now = isSecure(secureRequest);
       return `${nameOf(now)}=; Max-Age=0${now ? secureAttributes : plainAttributes}`;
+    },
+  };
+}
+
+/** A path may contain "=" as well. */
+function nameAndValue(text: string): [name: string, value: string] {
+  const [name = ""] = text.split("=", 1);
+  return [name, text.slice(name.length + 1)];
+}
+
+/** The parts of a Set-Cookie value that {@link createCookie} made. */
+export function cookieParts(line: string): CookieParts {
+  const [pair, ...given] = line.split("; ").map(nameAndValue);
+  const [name, value] = pair!;
+  const attributes = new Map(given);
+  const domain = attributes.get("Domain");
+  const maxAge = attributes.get("Max-Age");
+  return {
+    name,
+    value,
+    attributes: {
+      path: attributes.get("Path")!,
+      ...(domain !== undefined && { domain }),
+      ...(maxAge !== undefined && { maxAge: Number(maxAge) }),
+      httpOnly: attributes.has("HttpOnly"),
+      secure: attributes.has("Secure"),
+      sameSite: attributes.get("SameSite")!.toLowerCase() as CookieAttributes["sameSite"],
+      ...(attributes.has("Partitioned") && { partitioned: true }),
     },
   };
 }

@@ -16,7 +16,7 @@ export function checkOrigin(request: AnyRequest, trusted: readonly string[], tru
   const origin = header(request, "origin");
   if (origin === undefined || trusted.includes(origin)) return;
   const schemes = isSecure(request, trustProxy) ? ["https:"] : ["https:", "http:"];
-  const { protocol, host } = URL.canParse(origin) ? new URL(origin) : { protocol: "", host: "" };
+  const { protocol, host } = ORIGIN.test(origin) && URL.canParse(origin) ? new URL(origin) : { protocol: "", host: "" };
   // Both hosts are parsed with the same scheme, so that its default port may be written or left out.
   if (schemes.includes(protocol) && host === parsedHost(protocol, hostOf(request))) return;
   throw new SessionError(
@@ -25,7 +25,13 @@ export function checkOrigin(request: AnyRequest, trusted: readonly string[], tru
   );
 }
 
+/**
+ * A scheme and a host in visible ASCII, as browsers write them, and nothing that parsing would leave out of the comparison,
+ * or turn into something else.
+ */
+const ORIGIN = /^[a-z]+:\/\/(?:(?![/\\?#@%])[!-~])+$/i;
+
 function parsedHost(protocol: string, host: string | undefined): string | undefined {
   const url = `${protocol}//${host}`;
-  return host !== undefined && URL.canParse(url) ? new URL(url).host : undefined;
+  return host !== undefined && ORIGIN.test(url) && URL.canParse(url) ? new URL(url).host : undefined;
 }

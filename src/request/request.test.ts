@@ -82,7 +82,9 @@ describe("isSecure", () => {
     ['"proto"=https', false],
     ['for="unclosed, proto=https', false],
     [", proto=https", false],
-    ["=https;proto=https", true],
+    ["=https;proto=https", false],
+    ["proto=https;garbage", false],
+    ["proto=https;proto=http", false],
     ["proto=http;proto=https", false],
   ])("reads the Forwarded header %j as secure: %s", (forwarded, expected) => {
     expect(isSecure(incoming({ forwarded }), true)).toBe(expected);

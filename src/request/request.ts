@@ -1,4 +1,3 @@
-import type { IncomingHttpHeaders } from "node:http";
 import { splitList, unquote } from "./header-list.ts";
 
 /**
@@ -18,7 +17,8 @@ interface FetchRequest {
 }
 
 interface NodeRequest {
-  readonly headers: IncomingHttpHeaders;
+  /** `IncomingHttpHeaders` of node:http. */
+  readonly headers: { readonly [name: string]: string | readonly string[] | undefined };
   readonly socket: object;
 }
 
@@ -73,7 +73,7 @@ export function requestHeader(request: AnyRequest, name: string): string | undef
   const inner = innermost(request);
   if (isFetch(inner)) return inner.headers.get(name) ?? undefined;
   const value = inner.headers[name];
-  return Array.isArray(value) ? value.join(", ") : value;
+  return typeof value === "string" ? value : value?.join(", ");
 }
 
 /** The client's network address: as the framework tells it, by a trusted proxy's header, or of the connection. */
@@ -113,17 +113,25 @@ export function claimsHttps(request: AnyRequest): boolean {
   return proto?.toLowerCase() === "https";
 }
 
-/** The protocol in the first element of a Forwarded header (RFC 7239, section 4). */
+/** The protocol in the first element of a Forwarded header (RFC 7239, section 4). Of a malformed one nothing is believed. */
 function forwardedProto(forwarded: string | undefined): string | undefined {
   if (forwarded === undefined) return undefined;
+  let proto: string | undefined;
   for (const pair of splitList(splitList(forwarded, ",")[0]!, ";")) {
-    const equals = pair.indexOf("=");
-    // A pair may be empty. A malformed element is ignored as a whole.
-    if (equals < 0 && pair !== "") return undefined;
-    if (pair.slice(0, equals).trim().toLowerCase() === "proto") return unquote(pair.slice(equals + 1).trim());
+    // A pair may be empty.
+    if (pair === "") continue;
+    const [, name, value] = FORWARDED_PAIR.exec(pair) ?? [];
+    if (name === undefined || value === undefined) return undefined;
+    if (name.toLowerCase() !== "proto") continue;
+    // Each name may come once. Two would be read in two ways.
+    if (proto !== undefined) return undefined;
+    proto = unquote(value);
   }
-  return undefined;
+  return proto;
 }
+
+/** More than the standard allows in a value, since addresses often come without their quotes; blanks too. */
+const FORWARDED_PAIR = /^([\w!#$%&'*+\-.^`|~]+)[ \t]*=[ \t]*("(?:[^"\\]|\\[^])*"|[^\s"\\]*)$/;
 
 /** An object that reports when it is closed: a response, or a socket. */
 export interface CloseSource {
@@ -187,5 +195,6 @@ interface RoutedRequest {
 export function hostOf(request: AnyRequest): string | undefined {
   const inner = innermost(request);
   if (isFetch(inner)) return inner.headers.get("host") ?? new URL(inner.url).host;
-  return inner.headers.host ?? (inner.headers[":authority"] as string | undefined);
+  const { host, ":authority": authority } = inner.headers;
+  return (host ?? authority) as string | undefined;
 }

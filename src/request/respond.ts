@@ -1,5 +1,6 @@
 import { commit } from "../lifecycle/commit.ts";
 import { forbidCaching, forbidSharing, markPrivate, varyByCookie, type ResponseHeaders } from "./cache-headers.ts";
+import { cookieParts } from "./cookie.ts";
 import { copyWithHeaders, canSetHeaders, recordHeaders, checkUnread } from "./fetch-response.ts";
 import type { RequestSession } from "./request-session.ts";
 
@@ -18,6 +19,8 @@ export function concludeResponse(requestSession: RequestSession, headers: Respon
   }
   if (requestSession.hasFailed || requestSession.loadError !== undefined || changes.isSetAside) {
     writeFailureHeaders(requestSession, headers);
+    // The end of the body is not the moment to try again what save() has failed to store.
+    changes.dropSetAside();
     return undefined;
   }
   changes.dropSetAside();
@@ -51,7 +54,7 @@ function writeHeaders(requestSession: RequestSession, headers: ResponseHeaders):
   if (!requestSession.isAccessed && cookie === undefined) return;
   varyByCookie(headers);
   if (cookie !== undefined) {
-    headers.append("Set-Cookie", cookie);
+    writeCookie(headers, cookie);
     forbidSharing(headers);
   } else if (requestSession.isPersonal || !requestSession.isLoaded) {
     // A session that is not read yet may turn out to be somebody's after the headers have left.
@@ -72,7 +75,13 @@ export function writeFailureHeaders(requestSession: RequestSession, headers: Res
   forbidCaching(headers);
   requestSession.cookie.repeat();
   const cookie = requestSession.cookie.take();
-  if (cookie !== undefined) headers.append("Set-Cookie", cookie);
+  if (cookie !== undefined) writeCookie(headers, cookie);
+}
+
+/** Writes the cookie in the form that the adapter takes. */
+function writeCookie(headers: ResponseHeaders, cookie: string): void {
+  if (headers.setCookie) headers.setCookie(cookieParts(cookie));
+  else headers.append("Set-Cookie", cookie);
 }
 
 /** The responses that a session's cookie is in. */

@@ -66,7 +66,7 @@ export function cached(store: SessionStore, options: CachedOptions = {}): Cached
   checkOptions("cached", options, { maxBytes: true, maxAge: true, clock: true, elapsed: true });
   checkClock("cached: clock", options.clock);
   checkClock("cached: elapsed", options.elapsed, "performance.now");
-  const { maxBytes = 32 * 2 ** 20, clock = Date.now, elapsed = () => performance.now() } = options;
+  const { maxBytes = 32 * 2 ** 20, clock = () => Date.now(), elapsed = () => performance.now() } = options;
   const maxAge = milliseconds(options.maxAge ?? "5s", "cached: maxAge");
   checkPositiveInteger("cached: maxBytes", maxBytes, MAX_BYTES);
   if (store.subscribe === undefined || store.announcesChanges !== true) {

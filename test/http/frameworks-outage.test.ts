@@ -1,3 +1,4 @@
+import { inspect } from "node:util";
 import { SessionError } from "sojourn";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { jumpingClock } from "../support/clock.ts";
@@ -12,6 +13,7 @@ const HOUR = 3_600_000;
 beforeEach(() => void vi.spyOn(console, "error").mockReturnValue());
 afterEach(() => {
   vi.restoreAllMocks();
+  vi.unstubAllEnvs();
   if (unhandled.length > 0) throw new AggregateError(unhandled, "nobody took these errors");
 });
 
@@ -51,6 +53,22 @@ describe.each(ways)("sojourn for $name when the store is out of order", (way: Wa
     expect(client.cookie?.split("; ")[0]).toBe(cookie);
     expect((await client.get("/")).body).toBe(operation === "create" ? "anonymous" : "signed in as ada");
     expect((await client.get(path)).status).toBeLessThan(400);
+  });
+
+  it.each([needing[0]!, needing[2]!])("writes the cause to the console (%s)", async (operation, path) => {
+    // Express writes no errors to the console in tests.
+    vi.stubEnv("NODE_ENV", "production");
+    const scene = await serve(way, { options: PATIENCE });
+    const client = await clientFor(operation, scene);
+    scene.faults[operation] = "error";
+    await client.get(path);
+    await vi.waitFor(() => {
+      const shown = vi
+        .mocked(console.error)
+        .mock.calls.flat()
+        .map((part) => inspect(part));
+      expect(shown.join("\n")).toMatch(/The session store failed to \w+ a session: .*planned/);
+    });
   });
 
   // If the session could not be read, and with fetch always, the creator of the response sets its headers.

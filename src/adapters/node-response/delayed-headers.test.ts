@@ -191,4 +191,37 @@ describe.each([true, false])("holdResponse, the gate open at once: %s", (open) =
     for (let i = 0; i < 5; i++) expect((await ask(port, { agent })).body.toString()).toBe("hello");
     expect(ports.size).toBe(1);
   });
+
+  it.each<[string, (res: ServerResponse) => unknown, string]>([
+    ["a status", (res) => res.writeHead(99), "ERR_HTTP_INVALID_STATUS_CODE"],
+    ["a status that was set", (res) => Object.assign(res, { statusCode: 99 }).end(), "ERR_HTTP_INVALID_STATUS_CODE"],
+    ["a message", (res) => res.writeHead(200, "a\nb"), "ERR_INVALID_CHAR"],
+    ["a name", (res) => res.writeHead(200, { "Content-Length": 2, "a b": "1" }), "ERR_INVALID_HTTP_TOKEN"],
+    ["a value", (res) => res.writeHead(200, { "Content-Length": 2, "x-a": "1\n" }), "ERR_INVALID_CHAR"],
+    ["a list", (res) => res.writeHead(200, ["Content-Length", "2", "x-a"]), "ERR_INVALID_ARG_VALUE"],
+  ])("refuses %s that Node refuses, at once, and sends another head without its headers", async (_what, head, code) => {
+    const refusals: unknown[] = [];
+    const gate = testHooks({ open });
+    const { port } = await serveDelayed(gate, (_req, res) => {
+      try {
+        head(res);
+      } catch (error) {
+        refusals.push(error);
+        expect(gate.timesCalled).toBe(0);
+      }
+      res.writeHead(500).end("an error page");
+    });
+    const answer = ask(port);
+    await gate.called;
+    gate.open();
+    expect(await answer).toMatchObject({ status: 500, body: Buffer.from("an error page") });
+    expect(refusals).toMatchObject([{ code }]);
+  });
+
+  it("sends both headers whose names differ in case only, as Node does where nothing else was set", async () => {
+    const answer = await headersOf(
+      (_req, res) => void res.writeHead(200, { "Set-Cookie": "a=1", "set-cookie": "b=2" }).end(),
+    );
+    expect(answer.headers["set-cookie"]).toEqual(["a=1", "b=2", "sid=1"]);
+  });
 });

@@ -21,21 +21,45 @@ export interface NodeResponse extends Omit<ServerResponse, keyof Methods | "setH
 }
 
 /**
+ * Refuses at once what Node would refuse when it makes the head: while that waits, the program could not be told.
+ * Over HTTP/2 the status is checked when it is set, and there is no message. Returns the status.
+ */
+export function checkHead(res: NodeResponse, [status, second]: WriteHeadArguments): number {
+  if (http2StreamOf(res)) return status;
+  // As Node reads it: a text of digits is a number here.
+  const code = Math.trunc(status) || 0;
+  if (code < 100 || code > 999) {
+    throw Object.assign(new RangeError(`Invalid status code: ${status}`), { code: "ERR_HTTP_INVALID_STATUS_CODE" });
+  }
+  const message = typeof second === "string" ? second : res.statusMessage;
+  if (message && /[^\t -~\u0080-\u00ff]/.test(message)) {
+    throw Object.assign(new TypeError("Invalid character in statusMessage"), { code: "ERR_INVALID_CHAR" });
+  }
+  return code;
+}
+
+/**
  * Sets the headers of a call of writeHead on the response, so that later ones add to them. Returns the other arguments.
  */
 export function mergeHeaders(res: NodeResponse, [status, second, third]: WriteHeadArguments): WriteHeadArguments {
   const hasMessage = typeof second === "string";
   const headers = hasMessage ? third : (third ?? second);
-  if (Array.isArray(headers)) {
-    const seen = new Set<string>();
-    for (const [name, value] of pairs(headers)) {
-      const key = name.toLowerCase();
-      if (seen.has(key)) res.appendHeader(name, value);
-      else res.setHeader(name, copyValue(value));
-      seen.add(key);
+  // Where nothing was set before, Node sends all that it is given here, line by line. Otherwise it sets the headers, one
+  // after the other, and leaves out those without a name.
+  const isFresh = res.getHeaderNames().length === 0;
+  if (headers) {
+    try {
+      if (Array.isArray(headers)) setAll(res, pairs(headers), isFresh, true);
+      else setAll(res, Object.entries(headers), isFresh, isFresh);
+    } catch (error) {
+      // An error's response gets no header of the one that could not be sent: a length above all.
+      if (isFresh) {
+        const { sendDate } = res;
+        for (const name of res.getHeaderNames()) res.removeHeader(name);
+        res.sendDate = sendDate;
+      }
+      throw error;
     }
-  } else if (headers) {
-    setAll(res, headers);
   }
   return hasMessage ? [status, second] : [status];
 }
@@ -46,12 +70,24 @@ function* pairs(list: readonly unknown[]): Generator<[string, unknown]> {
     for (const pair of list) if (Array.isArray(pair)) yield [String(pair[0]), pair[1]];
     return;
   }
-  if (list.length % 2 !== 0) throw new TypeError("The list of headers given to writeHead ends with a name.");
+  if (list.length % 2 !== 0) {
+    throw Object.assign(new TypeError("The list of headers given to writeHead ends with a name."), {
+      code: "ERR_INVALID_ARG_VALUE",
+    });
+  }
   for (let i = 0; i < list.length; i += 2) yield [String(list[i]), list[i + 1]];
 }
 
-function setAll(res: NodeResponse, headers: Readonly<Record<string, unknown>>): void {
-  for (const [name, value] of Object.entries(headers)) if (name) res.setHeader(name, copyValue(value));
+/** @param repeats - whether a name that comes again, in whatever case, is one more line. */
+function setAll(res: NodeResponse, headers: Iterable<[string, unknown]>, isFresh: boolean, repeats: boolean): void {
+  const seen = new Set<string>();
+  for (const [name, value] of headers) {
+    if (!name && !isFresh) continue;
+    const key = name.toLowerCase();
+    if (repeats && seen.has(key)) res.appendHeader(name, value);
+    else res.setHeader(name, copyValue(value));
+    seen.add(key);
+  }
 }
 
 /** Copies an array: appendHeader pushes into the one that it finds, and the program may share it between responses. */

@@ -2,6 +2,7 @@ import { EventEmitter } from "node:events";
 import type { ServerResponse } from "node:http";
 import type { Readable } from "node:stream";
 import {
+  checkHead,
   copyValue,
   lockHeaders,
   refuseStreamWrites,
@@ -73,6 +74,8 @@ class DelayedResponse {
   private isSocketFull = false;
   private isEnded = false;
   private status = 200;
+  /** As they were when the headers were decided: what is set later belongs to no response. */
+  private decided: Partial<Pick<NodeResponse, "sendDate" | "statusMessage">> = {};
   private isEnding = false;
   /** While the response was held, a later call than the one for its headers has ended it. */
   private endsLate = false;
@@ -117,8 +120,10 @@ class DelayedResponse {
   private writeHead(args: WriteHeadArguments): unknown {
     const { res, originals } = this;
     if (this.state === "open") {
-      const head = args.length > 1 ? mergeHeaders(res, args) : args;
-      res.statusCode = args[0];
+      const status = checkHead(res, args);
+      res.statusCode = status;
+      if (typeof args[1] === "string" && !http2StreamOf(res)) res.statusMessage = args[1];
+      const head: WriteHeadArguments = args.length > 1 ? mergeHeaders(res, args) : [status];
       const state = this.callBeforeHeaders();
       if (this.isCallingWriteHead) return res;
       if (state === "released") return originals.writeHead.apply(res, head);
@@ -199,7 +204,9 @@ class DelayedResponse {
         this.isCallingWriteHead = false;
       }
     }
-    return this.state === "open" ? this.callBeforeHeaders() : this.state;
+    if (this.state !== "open") return this.state;
+    checkHead(res, [res.statusCode]);
+    return this.callBeforeHeaders();
   }
 
   private callBeforeHeaders(): DelayedResponse["state"] {
@@ -216,6 +223,8 @@ class DelayedResponse {
     } else {
       this.state = "waiting";
       this.status = res.statusCode;
+      const { sendDate } = res;
+      this.decided = http2StreamOf(res) ? { sendDate } : { sendDate, statusMessage: res.statusMessage };
       this.lock = lockHeaders(res);
       void stored.then(
         (setHeaders) => this.release(setHeaders),
@@ -256,6 +265,7 @@ class DelayedResponse {
     if (http2StreamOf(res)?.closed) return;
     try {
       res.statusCode = this.status;
+      Object.assign(res, this.decided);
       setHeaders?.();
       for (const call of delayedCalls) call();
     } catch (error) {

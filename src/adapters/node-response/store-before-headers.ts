@@ -2,7 +2,8 @@ import type { ServerResponse } from "node:http";
 import { concludeResponse, finishResponse, writeFailureHeaders } from "../../request/respond.ts";
 import type { ResponseHeaders } from "../../request/cache-headers.ts";
 import type { RequestSession } from "../../request/request-session.ts";
-import { requestSessionOf, type Session } from "../../session.ts";
+import { requestSessionOf } from "../../request/session-handle.ts";
+import type { Session } from "../../session.ts";
 import { abortOnDestroy } from "./abort.ts";
 import { delayResponse, type ResponseHooks } from "./delayed-response.ts";
 

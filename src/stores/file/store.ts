@@ -81,7 +81,7 @@ export function fileStore(options: FileStoreOptions | string = {}): FileStore {
   if (given.directory !== undefined && (typeof given.directory !== "string" || given.directory === "")) {
     throw new TypeError("fileStore: directory must be a path; leave it out to use the temporary directory");
   }
-  const { clock = Date.now, onQuarantine = warn } = given;
+  const { clock = () => Date.now(), onQuarantine = warn } = given;
   if (typeof onQuarantine !== "function") throw new TypeError("fileStore: onQuarantine must be a function");
 
   const directory = openDirectory(given.directory);

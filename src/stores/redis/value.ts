@@ -98,17 +98,27 @@ export function decodeIndexedUser(head: Buffer): IndexedUser | undefined {
 }
 
 function decodeHead(head: Buffer): { indexedUser: IndexedUser | undefined; end: number } {
-  if ((head[FLAGS_OFFSET] ?? 0) >> FORMAT_SHIFT !== VALUE_FORMAT) {
-    throw new Error("this key holds no session that this version of Sojourn has written");
-  }
+  if ((head[FLAGS_OFFSET] ?? 0) >> FORMAT_SHIFT !== VALUE_FORMAT) throw createFormatError();
   const userOffset = VERSION_OFFSET + versionLengthOf(head);
+  // A value that was cut off, or whose version is written in another way, would pass for another session.
+  if (head.length < userOffset || head[VERSION_OFFSET] === 0) throw createFormatError();
+  if (!Number.isSafeInteger(readNumber(head, VERSION_OFFSET, versionLengthOf(head)))) throw createFormatError();
   const encoding = userEncodingIn(head);
   if (encoding === NO_USER) return { indexedUser: undefined, end: userOffset };
   const lengthOffset = userOffset + INSTANT_BYTES;
   const textOffset = lengthOffset + USER_LENGTH_BYTES;
+  if (encoding > UTF16_ENCODING || head.length < textOffset) throw createFormatError();
   const end = textOffset + head.readUIntBE(lengthOffset, USER_LENGTH_BYTES);
+  if (head.length < end) throw createFormatError();
   const userId = head.toString(encoding === UTF8_ENCODING ? "utf8" : "utf16le", textOffset, end);
+  // Bytes that are no UTF-8 become this character, which would make another user of them.
+  const isDoubtful = encoding === UTF16_ENCODING || userId.includes("\ufffd");
+  if (isDoubtful && !hasUser(head, encodeUser(userId))) throw createFormatError();
   return { indexedUser: { userId, indexedUntil: head.readUIntBE(userOffset, INSTANT_BYTES) }, end };
+}
+
+function createFormatError(): Error {
+  return new Error("this key holds no session that this version of Sojourn has written");
 }
 
 function versionLengthOf(head: Buffer): number {

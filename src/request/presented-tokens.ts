@@ -18,7 +18,7 @@ export interface Presented {
 
 /** A stored session, and the status of one of the request's tokens for it. */
 export interface OpenedSession extends Presented {
-  readonly secretHash: Buffer;
+  readonly secretHash: Uint8Array;
   readonly loaded: LoadedRecord;
   readonly tokenStatus: TokenStatus;
 }
@@ -42,7 +42,7 @@ export function hasTokenLike({ cookie }: Context, header: string, isSecure: bool
 }
 
 /** Tells which of a record's secrets a token carries. @param hash - of the token's secret. */
-export function matchOf({ now, rotation }: Context, { epoch }: Token, hash: Buffer, record: SessionRecord): Match {
+export function matchOf({ now, rotation }: Context, { epoch }: Token, hash: Uint8Array, record: SessionRecord): Match {
   return match(record, epoch, (other) => timingSafeEqual(hash, other), now(), rotation);
 }
 
