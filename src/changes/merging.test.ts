@@ -281,3 +281,14 @@ describe("An assignment that gives what was there before", () => {
     expect(await browser.data()).toEqual({ role: "admin" });
   });
 });
+
+describe("session.toJSON()", () => {
+  it("gives a copy of the data, for JSON.stringify and structuredClone", async () => {
+    const { browser } = await browserWith({ n: 1, votes: new Map([["a", 1]]) });
+    const { session } = await browser.begin();
+    expect(structuredClone(session.toJSON())).toEqual({ n: 1, votes: new Map([["a", 1]]) });
+    expect(JSON.parse(JSON.stringify({ session }))).toEqual({ session: { n: 1, votes: {} } });
+    session.toJSON().votes!.set("b", 2);
+    expect(session.data.votes).toEqual(new Map([["a", 1]]));
+  });
+});
