@@ -6,7 +6,8 @@ import { blocksOf, document, ROOT, workshop } from "../support/http/blocks.ts";
 
 const run = promisify(execFile);
 const README = document("README.md");
-const blocks = blocksOf(`${README}\n${document("docs/life-of-a-session.md")}`);
+const GUIDES = ["life-of-a-session", "proxies", "several-applications"].map((name) => document(`docs/${name}.md`));
+const blocks = blocksOf([README, ...GUIDES].join("\n"));
 
 /** What the text around a block has introduced already. */
 const PREAMBLES: Record<string, string> = {
