@@ -115,6 +115,8 @@ async function end(
       await deadline.run("delete", () => context.store.delete(id));
       if (ended.movedTo === undefined) return false;
       id = ended.movedTo;
+      // Another user's sign-in has ended the session that is meant.
+      isMeant = (its) => its === ended.userId;
     } else {
       if (!isMeant(userId)) return false;
       const isEnded = loaded

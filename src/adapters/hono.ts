@@ -1,5 +1,6 @@
 import type { Context, MiddlewareHandler } from "hono";
 import type { ResponseHeaders } from "../request/cache-headers.ts";
+import { SessionError } from "../errors.ts";
 import { expectFramework } from "../request/frameworks.ts";
 import { linkReplacement } from "../request/request.ts";
 import type { DeclaredData, Session } from "../session.ts";
@@ -53,8 +54,7 @@ export function sessionMiddleware<Data extends object>(
     try {
       await prepare(session, c);
     } catch (error) {
-      // Hono's own error handler answers an error that has a response without a word.
-      logSessionError(error);
+      logWhenAnswered(error);
       failSession(session, headersOf(c));
       throw error;
     }
@@ -64,7 +64,7 @@ export function sessionMiddleware<Data extends object>(
     try {
       response = await sessions.commit(session, c.res);
     } catch (error) {
-      logSessionError(error);
+      logWhenAnswered(error);
       resetResponse(c);
       failSession(session, headersOf(c));
       throw error;
@@ -74,6 +74,18 @@ export function sessionMiddleware<Data extends object>(
     c.res = undefined;
     c.res = response;
   };
+}
+
+/** Hono's own error handler answers with the response of an error, and logs nothing then. An application's own may log it. */
+function logWhenAnswered(error: unknown): void {
+  if (!(error instanceof SessionError)) return;
+  Object.defineProperty(error, "getResponse", {
+    configurable: true,
+    value: () => {
+      logSessionError(error);
+      return SessionError.prototype.getResponse.call(error);
+    },
+  });
 }
 
 /** Gives the same session to a request that replaces the first one, as `bodyLimit` and other middleware do. */

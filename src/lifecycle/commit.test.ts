@@ -1,5 +1,5 @@
 import { setImmediate as nextTurn } from "node:timers/promises";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, onTestFinished } from "vitest";
 import { KEYS, gated, site } from "../../test/support/stores.ts";
 import { seededRandom } from "../../test/support/random.ts";
 import type { SessionStore } from "../store.ts";
@@ -201,6 +201,34 @@ describe("Sign-out always wins", () => {
     const answer = await slow.end();
     expect(answer.headers.getSetCookie()).toEqual([]);
     expect(events.at(-1)).toMatchObject({ name: "dropped", reason: "ended" });
+  });
+
+  it("over a rotate() that was stored first", async () => {
+    const { browser, events } = await signedIn();
+    const copy = browser.copy();
+    const leaving = await browser.begin();
+    await copy.visit((session) => session.rotate());
+    leaving.session.signOut();
+    const answer = await leaving.end();
+    expect(answer.headers.getSetCookie()).toHaveLength(1);
+    expect(await copy.userId()).toBeUndefined();
+    expect(events.map(({ name }) => name)).toContain("signedOut");
+  });
+
+  it("without leaving the id to the session that begins after it", async () => {
+    const browser = site<Data>().browser();
+    let ids: string[] = [];
+    await browser.visit(async (session) => {
+      session.data.mine = "Ada";
+      await session.save();
+      ids = [session.id];
+      session.signOut();
+      session.flash("info", "bye");
+      ids.push(session.id);
+    });
+    await browser.visit((session) => void ids.push(session.id));
+    expect(ids[1]).not.toBe(ids[0]);
+    expect(ids[2]).toBe(ids[1]);
   });
 
   it("for two at once: both succeed, and one tells", async () => {
@@ -816,6 +844,49 @@ describe("A failure that the handler has dealt with", () => {
     const answer = await end(new Response("sorry", { status: 503 }));
     expect(answer.headers.get("cache-control")).toBe("no-store");
     expect(await browser.userId()).toBe("alice");
+  });
+});
+
+describe("A visitor's sign-in that save() could not store", () => {
+  it("is tried again under another id", async () => {
+    const shop = site({ faults: { create: ["error"] } });
+    const { session, end } = await shop.browser().begin();
+    session.signIn("ada");
+    const { id } = session;
+    await expect(session.save()).rejects.toMatchObject({ code: "ERR_SESSION_STORE" });
+    await session.save();
+    expect(session.id).not.toBe(id);
+    expect((await end()).headers.getSetCookie()).toHaveLength(1);
+  });
+});
+
+describe("A save() that failed, and a response without a body", () => {
+  it("leaves out what was to be stored, and fails nothing afterwards", async () => {
+    const shop = site({ faults: { create: ["error"] } });
+    const unhandled: unknown[] = [];
+    const listener = (error: unknown) => void unhandled.push(error);
+    process.on("unhandledRejection", listener);
+    onTestFinished(() => void process.off("unhandledRejection", listener));
+    const { session, end } = await shop.browser().begin();
+    session.data.name = "Ada";
+    await expect(session.save()).rejects.toMatchObject({ code: "ERR_SESSION_STORE" });
+    const response = await end(new Response(null, { status: 303, headers: { location: "/" } }));
+    expect(response.status).toBe(303);
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(unhandled).toEqual([]);
+    expect(shop.store.calls).toMatchObject({ create: 1 });
+  });
+
+  it("stores nothing of it after the response in a session that there is", async () => {
+    const shop = site({ faults: { update: ["error"] } });
+    const browser = shop.browser();
+    await browser.visit((session) => (session.data.name = "Ada"));
+    const { session, end } = await browser.begin();
+    session.data.name = "Bob";
+    await expect(session.save()).rejects.toMatchObject({ code: "ERR_SESSION_STORE" });
+    await end(new Response(null, { status: 303, headers: { location: "/" } }));
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(await browser.data()).toEqual({ name: "Ada" });
   });
 });
 

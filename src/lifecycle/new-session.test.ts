@@ -557,6 +557,31 @@ describe("Revoking a session whose user signs in again at that moment", () => {
     expect(here.events.at(-1)).toMatchObject({ name: "dropped", reason: "ended" });
   });
 
+  it("wins over a sign-in that save() was to store: the response does not carry it out after all", async () => {
+    const { backend, here, there, browser } = await twoProcesses();
+    const login = await browser.begin();
+    login.session.signIn("ada");
+    const held = backend.hold("update");
+    const saving = login.session.save();
+    await held.arrived;
+    expect(await there.sessions.revokeAll("ada")).toBeGreaterThan(0);
+    held.letGo();
+    await saving;
+    expect((await login.end()).headers.getSetCookie()).toEqual([]);
+    expect(await here.sessions.list("ada")).toEqual([]);
+  });
+
+  it("leaves the session of another user who signs in to it at that moment", async () => {
+    const { backend, there, browser, id } = await twoProcesses();
+    const held = backend.hold("update");
+    const revoking = there.sessions.revoke(id);
+    await held.arrived;
+    await browser.visit((session) => session.signIn("bob"));
+    held.letGo();
+    expect(await revoking).toBe(false);
+    expect(await browser.userId()).toBe("bob");
+  });
+
   it("is not taken for done by a sign-out that comes late: neither cookie nor event", async () => {
     const { backend, here, there, browser } = await twoProcesses();
     const leaving = await browser.copy(there.sessions).begin();

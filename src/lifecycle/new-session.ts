@@ -32,7 +32,11 @@ export async function moveSession(commit: Commit): Promise<void> {
   const session = new NewSession(commit, content, changesHands ? context.now() : createdAt);
   await session.store(() => endFormerSession(commit, session));
   context.moves.delete(session.token.id);
-  if (session.isDropped) return commit.drop("ended");
+  if (session.isDropped) {
+    // Otherwise the response would carry out what save() has dropped.
+    requestSession.changes.markDone(requested);
+    return commit.drop("ended");
+  }
   if (changesHands) context.emitter.emit("signedOut", { id: from, userId });
   emitStart(commit, session, { created: changesHands, from });
 }

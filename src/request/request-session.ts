@@ -210,6 +210,8 @@ export class RequestSession {
     if (token.id !== this.token?.id) this.#watching?.moveTo(token.id);
     const before = token === this.token ? this.#live : undefined;
     this.#state = { kind: "live", isTokenByPreviousKey: false, ...before, token, loaded };
+    // An id is never used twice: after a sign-out another session may begin.
+    this.#newId = undefined;
   }
 
   /** The store has extended the session. */
@@ -278,7 +280,7 @@ export class RequestSession {
     if (!this.token) this.#newId = createRandomPart();
     if (!signIn) return;
     this.context.moves.delete(signIn.id);
-    signIn.id = this.#moves ? createRandomPart() : this.id;
+    signIn.id = this.#moves ? createRandomPart() : this.#idOfNew;
     this.#announceMove(signIn.id);
   }
 

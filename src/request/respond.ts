@@ -19,6 +19,8 @@ export function concludeResponse(requestSession: RequestSession, headers: Respon
   }
   if (requestSession.hasFailed || requestSession.loadError !== undefined || changes.isSetAside) {
     writeFailureHeaders(requestSession, headers);
+    // The end of the body is not the moment to try again what save() has failed to store.
+    changes.dropSetAside();
     return undefined;
   }
   changes.dropSetAside();

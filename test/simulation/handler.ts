@@ -1,0 +1,111 @@
+import type { Session, SessionError } from "sojourn";
+import type { RequestModel } from "./model.ts";
+import type { Observer } from "./observer.ts";
+import { KEEPS, WRITES } from "./operations.ts";
+import { USERS, type Step } from "./scenario.ts";
+import type { Timeline } from "./virtual-time.ts";
+
+type Data = Record<string, unknown>;
+
+/** Does one thing of a handler's, and tells the observer. */
+export async function runStep(
+  observer: Observer,
+  timeline: Timeline,
+  request: RequestModel,
+  session: Session<Data>,
+  { name, choice }: Step,
+): Promise<void> {
+  // What would need a cookie is an error there.
+  if (request.isConnection && session.isNew) return;
+  const write = WRITES[name];
+  if (write) return write.write(session, observer.mark(request, name, session).name);
+  switch (name) {
+    case "read":
+      return;
+    case "flash":
+      return session.flash("info", observer.mark(request, "flash", session).name);
+    case "take flashes":
+      return observer.took(
+        request,
+        session.takeFlashes().map(({ message }) => message as string),
+      );
+    case "remove a key": {
+      const key = Object.keys(session.data).find((one) => one.startsWith("own "));
+      const mark = key && observer.model.marks.find((one) => one.name === session.data[key]);
+      if (!mark) return;
+      delete session.data[key];
+      return observer.removes(request, mark);
+    }
+    case "save":
+      return save(observer, timeline, request, session);
+    case "reload":
+      return reload(observer, timeline, request, session);
+    case "sign in": {
+      // Of two in one request nothing is promised but the later one's user.
+      if (request.signIn || request.setAside) return;
+      const userId = USERS[choice % USERS.length]!;
+      const keep = KEEPS[(choice >> 1) % KEEPS.length];
+      const isRemembered = choice > 8;
+      observer.ends(request, "sign-in");
+      const { signIns } = observer.model;
+      signIns.set(userId, [...(signIns.get(userId) ?? []), timeline.now]);
+      session.signIn(userId, {
+        keep,
+        ...(isRemembered ? { remember: { idleTimeout: "45s", absoluteTimeout: "100s" } } : {}),
+      });
+      request.signIn = { userId, keep, isRemembered };
+      return;
+    }
+    case "sign out":
+      // The session that comes after one that began in this very request has its id: see docs/reliability.md.
+      if (request.session?.request === request) return;
+      observer.ends(request, "sign-out");
+      session.signOut();
+      observer.forgets(request);
+      return;
+    case "rotate":
+      observer.ends(request, "rotate");
+      session.rotate();
+      request.isRotating = true;
+      return;
+    default:
+      throw new Error(`The simulation has no step "${name}"`);
+  }
+}
+
+async function save(
+  observer: Observer,
+  timeline: Timeline,
+  request: RequestModel,
+  session: Session<Data>,
+): Promise<void> {
+  const began = timeline.now;
+  observer.saves(request);
+  try {
+    await session.save();
+  } catch (error) {
+    return observer.failed(request, codeOf(error), began);
+  }
+  observer.stored(request, session, began);
+}
+
+async function reload(
+  observer: Observer,
+  timeline: Timeline,
+  request: RequestModel,
+  session: Session<Data>,
+): Promise<void> {
+  observer.reloads(request);
+  const began = timeline.now;
+  try {
+    await session.reload();
+  } catch (error) {
+    return observer.failed(request, codeOf(error), began);
+  }
+  observer.reloaded(request, session, began);
+}
+
+function codeOf(error: unknown): string {
+  const { code, stack } = error as Partial<SessionError>;
+  return code ?? stack ?? String(error);
+}

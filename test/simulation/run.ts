@@ -1,0 +1,51 @@
+import { asyncProperty, check } from "fast-check";
+import { scenarios, type Scenario } from "./scenario.ts";
+import { simulate } from "./world.ts";
+
+export interface Run {
+  readonly seed: number;
+  readonly schedules: number;
+  /** Where a failure is to be replayed: which schedule of the seed, and its way to the smallest. */
+  readonly path?: string | undefined;
+}
+
+export interface Failure {
+  readonly seed: number;
+  readonly path: string;
+  readonly scenario: Scenario;
+  readonly error: string;
+  /** The schedule of this number, counted from 1, was the first to fail. */
+  readonly at: number;
+  readonly shrinks: number;
+}
+
+/** Carries out schedules until one of them breaks a promise; then makes that one smaller. */
+export async function explore({
+  seed,
+  schedules,
+  path,
+}: Run): Promise<{ failure: Failure | undefined; storeCalls: number }> {
+  let storeCalls = 0;
+  const property = asyncProperty(scenarios, async (scenario) => {
+    const outcome = await simulate(scenario);
+    storeCalls += outcome.storeCalls;
+    if (outcome.breach) throw outcome.breach;
+  });
+  const { failed, counterexample, counterexamplePath, errorInstance, numRuns, numShrinks } = await check(property, {
+    seed,
+    numRuns: schedules,
+    ...(path === undefined ? {} : { path, endOnFailure: true }),
+  });
+  if (!failed) return { failure: undefined, storeCalls };
+  return {
+    storeCalls,
+    failure: {
+      seed,
+      path: counterexamplePath ?? "",
+      scenario: counterexample![0],
+      error: errorInstance instanceof Error ? errorInstance.message : String(errorInstance),
+      at: numRuns,
+      shrinks: numShrinks,
+    },
+  };
+}

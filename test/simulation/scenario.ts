@@ -1,0 +1,178 @@
+import { array, boolean, constant, nat, oneof, record, tuple, type Arbitrary } from "fast-check";
+import { WRITES } from "./operations.ts";
+import { FATES } from "./shared-store.ts";
+
+/** Merging in place is promised only once it is there. */
+const MERGES_IN_PLACE = false;
+
+export const USERS = ["alice", "bob"] as const;
+
+/** Milliseconds of the sessions' options. */
+export const IDLE = 20_000;
+export const ABSOLUTE = 70_000;
+export const TOUCH_INTERVAL = 2000;
+export const EVERY = 6000;
+export const GRACE = 2000;
+export const STORE_TIMEOUT = 100;
+export const REMEMBERED = { idle: 45_000, absolute: 100_000 };
+
+const WRITING = Object.keys(WRITES).filter((name) => MERGES_IN_PLACE || !WRITES[name]!.isInPlace);
+
+/** One thing that a handler does with its session. The first is the simplest. */
+const STEPS = [
+  "read",
+  ...WRITING,
+  ...WRITING,
+  "flash",
+  "take flashes",
+  "remove a key",
+  "save",
+  "sign in",
+  "sign in",
+  "sign out",
+  "rotate",
+] as const;
+
+export interface Step {
+  readonly name: string;
+  /** Which user, which key: whatever the step has to choose. */
+  readonly choice: number;
+  /** Milliseconds before it. */
+  readonly pause: number;
+}
+
+export interface RequestTurn {
+  readonly kind: "request";
+  readonly gap: number;
+  readonly browser: number;
+  readonly process: number;
+  readonly cookie: "jar" | "old" | "forged";
+  readonly isPassive: boolean;
+  readonly steps: readonly Step[];
+  readonly fates: readonly number[];
+  /** Milliseconds that the response takes; `undefined` if it is lost. */
+  readonly travel: number | undefined;
+}
+
+export interface ConnectionTurn {
+  readonly kind: "connection";
+  readonly gap: number;
+  readonly browser: number;
+  readonly process: number;
+  readonly steps: readonly Step[];
+  readonly fates: readonly number[];
+}
+
+export interface AdminTurn {
+  readonly kind: "revoke" | "revoke all" | "revoke all but";
+  readonly gap: number;
+  readonly process: number;
+  readonly browser: number;
+  readonly fates: readonly number[];
+}
+
+export interface TroubleTurn {
+  readonly kind: "crash" | "clock" | "deaf";
+  readonly gap: number;
+  readonly process: number;
+  /** Which calls survive a crash; where the clock is set to; for how long nothing is heard. */
+  readonly choice: number;
+}
+
+export type Turn = RequestTurn | ConnectionTurn | AdminTurn | TroubleTurn;
+
+export interface Scenario {
+  readonly processes: number;
+  /** By how many milliseconds clocks may differ. */
+  readonly skew: number;
+  readonly rotates: boolean;
+  readonly isFaulty: boolean;
+  readonly isSealed: boolean;
+  readonly notifies: boolean;
+  readonly notice: number;
+  /** Answers of one moment arrive together. */
+  readonly together: boolean;
+  readonly limit: number | undefined;
+  /** For each browser: whether it has a session at the beginning, and whose. */
+  readonly browsers: readonly ("visitor" | "anonymous" | "alice" | "bob")[];
+  readonly turns: readonly Turn[];
+}
+
+/** One of some values, the first as the simplest; a value that is there twice comes twice as often. */
+const among = <T>(...values: readonly T[]): Arbitrary<T> => nat(values.length - 1).map((at) => values[at]!);
+
+const gap = among(0, 0, 0, 0, 1, 1, 2, 3, 5, 10, 30, 150, 700, 2100, 6100, 9000, 19_000, 20_500);
+const pause = among(0, 0, 0, 0, 0, 1, 2, 4, 11, 60);
+const browser = nat(1);
+const process = nat(2);
+const fates = array(nat(FATES - 1), { maxLength: 6 });
+
+const step: Arbitrary<Step> = record({ name: among(...STEPS), choice: nat(11), pause });
+
+const request: Arbitrary<Turn> = record({
+  kind: constant("request" as const),
+  gap,
+  browser,
+  process,
+  cookie: among<RequestTurn["cookie"]>("jar", "jar", "jar", "jar", "jar", "jar", "jar", "jar", "old", "forged"),
+  isPassive: among(false, false, false, false, true),
+  steps: array(step, { minLength: 1, maxLength: 4 }),
+  fates,
+  travel: among<number | undefined>(0, 0, 0, 1, 2, 5, 40, 2500, undefined),
+});
+
+const connection: Arbitrary<Turn> = record({
+  kind: constant("connection" as const),
+  gap,
+  browser,
+  process,
+  steps: array(
+    record({
+      name: among("reload", "reload", "save", ...WRITING, "take flashes", "flash"),
+      choice: nat(11),
+      pause: among(0, 1, 5, 300, 3000, 9000),
+    }),
+    { maxLength: 5 },
+  ),
+  fates,
+});
+
+const admin: Arbitrary<Turn> = record({
+  kind: among("revoke" as const, "revoke all" as const, "revoke all but" as const),
+  gap,
+  process,
+  browser,
+  fates,
+});
+
+const trouble: Arbitrary<Turn> = record({
+  kind: among("clock" as const, "crash" as const, "deaf" as const),
+  gap,
+  process,
+  choice: nat(15),
+});
+
+const turn: Arbitrary<Turn> = oneof(
+  { arbitrary: request, weight: 16 },
+  { arbitrary: connection, weight: 1 },
+  { arbitrary: admin, weight: 1 },
+  { arbitrary: trouble, weight: 1 },
+);
+
+/** Whatever may happen in a schedule, as plain data: it can be printed, and made smaller. */
+export const scenarios: Arbitrary<Scenario> = record({
+  processes: among(1, 2, 3),
+  skew: among(0, 0, 400, 1500),
+  rotates: boolean(),
+  isFaulty: boolean(),
+  isSealed: among(false, false, false, true),
+  notifies: boolean(),
+  notice: among(0, 1, 30),
+  together: boolean(),
+  limit: among<number | undefined>(undefined, undefined, undefined, 1, 2),
+  browsers: tuple(
+    among("visitor" as const, "anonymous" as const, "alice" as const, "alice" as const),
+    among("visitor" as const, "anonymous" as const, "alice" as const, "bob" as const),
+  ),
+  turns: array(turn, { minLength: 1, maxLength: 24, size: "max" }),
+});

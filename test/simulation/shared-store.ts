@@ -1,0 +1,233 @@
+import type { SessionStore, StoredSession } from "sojourn";
+import { currentActor, START, type Actor, type Timeline } from "./virtual-time.ts";
+
+type StoreListener = Parameters<NonNullable<SessionStore["subscribe"]>>[0];
+
+/** Milliseconds that a call takes to the store, and its answer back. The first is the simplest. */
+const DELAYS = [0, 1, 2, 4, 9, 40] as const;
+/** A call that is this late takes effect after its caller has given up. */
+const LATE = 130;
+const OUTCOMES = [
+  ...Array.from({ length: 12 }, () => "ok" as const),
+  "fails before its effect",
+  "fails after its effect",
+  "hangs",
+  "loses its reply",
+  "takes effect late",
+  "ok",
+] as const;
+
+/** How many fates a store call may have: whole numbers below. */
+export const FATES = DELAYS.length * DELAYS.length * OUTCOMES.length;
+
+interface Fate {
+  readonly there: number;
+  readonly back: number;
+  readonly outcome: (typeof OUTCOMES)[number];
+}
+
+function fateOf(code: number, isFaulty: boolean): Fate {
+  const there = DELAYS[code % DELAYS.length]!;
+  const back = DELAYS[Math.floor(code / DELAYS.length) % DELAYS.length]!;
+  const outcome = OUTCOMES[Math.floor(code / DELAYS.length ** 2) % OUTCOMES.length]!;
+  return { there, back, outcome: isFaulty ? outcome : "ok" };
+}
+
+export function describeFate(code: number, isFaulty: boolean): string {
+  const { there, back, outcome } = fateOf(code, isFaulty);
+  return `${outcome} (${there} ms there, ${back} ms back)`;
+}
+
+/** What a call of a store has done. */
+export interface Effect {
+  /** When it was called, and when it took effect. */
+  readonly calledAt: number;
+  readonly at: number;
+  readonly operation: "create" | "update" | "touch" | "delete";
+  readonly id: string;
+  readonly actor: Actor | undefined;
+  /** What it was given: when the session expires by it. */
+  readonly expiresAt: number | undefined;
+  /** The clock of the process that called, at the call. */
+  readonly clock: number;
+}
+
+/** One process's way to the store. */
+export interface Connection {
+  isDead: boolean;
+  /** Whether calls that are under way at the process's death take effect: one answer after the other. */
+  survivors: readonly boolean[];
+  /** Whether notifications come through. */
+  isHearing: boolean;
+  readonly listeners: Set<StoreListener>;
+  clock(): number;
+}
+
+export interface StoreSettings {
+  readonly isFaulty: boolean;
+  readonly isSealed: boolean;
+  readonly notifies: boolean;
+  /** Milliseconds until a notification arrives. */
+  readonly notice: number;
+}
+
+/** A store of its own machine, which several processes share, and whose every call is a point of the schedule. */
+export class SharedStore {
+  readonly sessions = new Map<string, StoredSession>();
+  readonly effects: Effect[] = [];
+  /** How far its clock is ahead of true time. */
+  offset = 0;
+  readonly #timeline: Timeline;
+  readonly #settings: StoreSettings;
+  readonly #connections = new Set<Connection>();
+  /** Called before each effect that replaces or removes a session. */
+  calls = 0;
+
+  constructor(timeline: Timeline, settings: StoreSettings) {
+    this.#timeline = timeline;
+    this.#settings = settings;
+  }
+
+  get now(): number {
+    return Math.floor(START + this.#timeline.now + this.offset);
+  }
+
+  live(id: string): StoredSession | undefined {
+    const found = this.sessions.get(id);
+    return found && found.expiresAt > this.now ? found : undefined;
+  }
+
+  /** The store as one process sees it. */
+  connect(connection: Connection): SessionStore {
+    this.#connections.add(connection);
+    const { isSealed, notifies } = this.#settings;
+    const call = <T>(name: string, effect: () => T): Promise<T> => this.#call(connection, name, effect);
+    const copy = (stored: StoredSession) => ({ ...stored, payload: new Uint8Array(stored.payload) });
+    const done = (
+      operation: Effect["operation"],
+      id: string,
+      calledAt: number,
+      clock: number,
+      expiresAt?: number,
+      actor = currentActor(),
+    ) => {
+      this.effects.push({ calledAt, at: this.#timeline.now, operation, id, actor, expiresAt, clock });
+      return true;
+    };
+
+    const store: SessionStore = {
+      ...(isSealed ? {} : { inProcess: true }),
+      read: (id) =>
+        call("read", () => {
+          const found = this.live(id);
+          return found && copy(found);
+        }),
+      create: (id, given) => {
+        const [stored, calledAt, clock, actor] = [copy(given), this.#timeline.now, connection.clock(), currentActor()];
+        return call("create", () => {
+          if (this.live(id)) return false;
+          this.sessions.set(id, stored);
+          return done("create", id, calledAt, clock, stored.expiresAt, actor);
+        });
+      },
+      update: (id, given, expected) => {
+        const { extendOnly, ...rest } = given;
+        const [stored, calledAt, clock, actor] = [copy(rest), this.#timeline.now, connection.clock(), currentActor()];
+        return call("update", () => {
+          const found = this.live(id);
+          if (!found || found.version !== expected) return false;
+          const expiresAt = extendOnly ? Math.max(found.expiresAt, stored.expiresAt) : stored.expiresAt;
+          this.sessions.set(id, { ...stored, expiresAt });
+          return done("update", id, calledAt, clock, stored.expiresAt, actor);
+        });
+      },
+      touch: (id, expiresAt) => {
+        const [calledAt, clock, actor] = [this.#timeline.now, connection.clock(), currentActor()];
+        return call("touch", () => {
+          const found = this.live(id);
+          if (!found) return false;
+          this.sessions.set(id, { ...found, expiresAt: Math.max(found.expiresAt, expiresAt) });
+          return done("touch", id, calledAt, clock, expiresAt, actor);
+        });
+      },
+      delete: (id) => {
+        const [calledAt, clock, actor] = [this.#timeline.now, connection.clock(), currentActor()];
+        return call("delete", () => {
+          const wasLive = this.live(id) !== undefined;
+          this.sessions.delete(id);
+          if (!wasLive) return false;
+          this.#notify(id);
+          return done("delete", id, calledAt, clock, undefined, actor);
+        });
+      },
+      idsOfUser: (userId) =>
+        call("idsOfUser", () => [...this.sessions.keys()].filter((id) => this.live(id)?.userId === userId)),
+      deleteExpired: (limit) =>
+        call("deleteExpired", () => {
+          const expired = [...this.sessions.keys()].filter((id) => !this.live(id)).slice(0, limit);
+          for (const id of expired) this.sessions.delete(id);
+          return expired.length;
+        }),
+    };
+    if (!notifies) return store;
+    return {
+      ...store,
+      subscribe: (listener) => {
+        connection.listeners.add(listener);
+        listener.listening?.(connection.isHearing);
+        return () => void connection.listeners.delete(listener);
+      },
+    };
+  }
+
+  /** Cuts off the notifications of a process, which it notices later. */
+  deafen(connection: Connection, noticedAfter: number, restoredAfter: number): void {
+    const tell = (isListening: boolean) => {
+      if (connection.isDead) return;
+      for (const listener of connection.listeners) listener.listening?.(isListening);
+    };
+    connection.isHearing = false;
+    this.#timeline.after(noticedAfter, () => tell(false));
+    this.#timeline.after(Math.max(noticedAfter, restoredAfter), () => {
+      connection.isHearing = true;
+      tell(true);
+    });
+  }
+
+  #notify(id: string): void {
+    for (const connection of this.#connections) {
+      const hear = () => {
+        if (!connection.isHearing || connection.isDead) return;
+        for (const listener of connection.listeners) listener.ended?.(id);
+      };
+      this.#timeline.after(this.#settings.notice, hear);
+    }
+  }
+
+  #call<T>(connection: Connection, name: string, effect: () => T): Promise<T> {
+    this.calls++;
+    const actor = currentActor();
+    const { there, back, outcome } = fateOf(actor?.fates[actor.calls] ?? 0, this.#settings.isFaulty);
+    if (actor) {
+      actor.calls++;
+      if (outcome !== "ok") actor.hasFaults = true;
+    }
+    const survives = connection.survivors[this.calls % Math.max(1, connection.survivors.length)] ?? false;
+    return new Promise<T>((resolve, reject) => {
+      // Nothing leaves a process that is dead.
+      if (connection.isDead || outcome === "hangs") return;
+      this.#timeline.after(outcome === "takes effect late" ? LATE + there : there, () => {
+        if (connection.isDead && !survives) return;
+        const failed = () => reject(new Error(`simulated fault: ${name} ${outcome}`));
+        if (outcome === "fails before its effect") return void this.#timeline.after(back, failed);
+        const answer = effect();
+        if (outcome === "loses its reply") return;
+        this.#timeline.after(back, () => {
+          if (connection.isDead) return;
+          if (outcome === "fails after its effect") failed();
+          else resolve(answer);
+        });
+      });
+    });
+  }
+}

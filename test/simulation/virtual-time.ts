@@ -1,0 +1,170 @@
+import { AsyncLocalStorage } from "node:async_hooks";
+import crypto from "node:crypto";
+import { syncBuiltinESMExports } from "node:module";
+import { setImmediate as nextTurn } from "node:timers/promises";
+import { seededRandom } from "../support/random.ts";
+
+/** The virtual clock begins here, in epoch milliseconds. */
+export const START = 1_000_000_000_000;
+
+/** Somebody who acts: a request, a call from the server's side, or a connection. Its store calls are known as its own. */
+export interface Actor {
+  /** What becomes of its store calls, one after the other. When they are used up, each succeeds at once. */
+  readonly fates: readonly number[];
+  calls: number;
+  /** Whether a call of it had a fault. */
+  hasFaults: boolean;
+}
+
+const actors = new AsyncLocalStorage<Actor>();
+
+export function currentActor(): Actor | undefined {
+  return actors.getStore();
+}
+
+/** Runs a function, and all that it awaits, as this actor. */
+export function as<T>(actor: Actor, act: () => T): T {
+  return actors.run(actor, act);
+}
+
+interface Entry {
+  readonly at: number;
+  readonly order: number;
+  run: (() => void) | undefined;
+}
+
+/** A queue of what is to happen, by time, and by the order of asking where times are equal. */
+export class Timeline {
+  /** Milliseconds since the beginning. */
+  now = 0;
+  #order = 0;
+  readonly #heap: Entry[] = [];
+
+  after(delay: number, run: () => void): () => void {
+    const entry: Entry = { at: this.now + Math.max(0, delay), order: this.#order++, run };
+    this.#push(entry);
+    return () => void (entry.run = undefined);
+  }
+
+  wait(delay: number): Promise<void> {
+    return new Promise((resolve) => void this.after(delay, resolve));
+  }
+
+  /**
+   * Lets everything happen that is due until `end`. After each event all that follows from it without waiting is done.
+   *
+   * @param together - events of the same moment happen before anything follows from any of them.
+   */
+  async run(end: number, together: boolean): Promise<void> {
+    await nextTurn();
+    for (;;) {
+      const first = this.#heap[0];
+      if (!first || first.at > end) break;
+      this.#pop();
+      if (!first.run) continue;
+      this.now = Math.max(this.now, first.at);
+      first.run();
+      if (together) while (this.#heap[0]?.at === first.at) this.#pop().run?.();
+      // oxlint-disable-next-line no-await-in-loop
+      await nextTurn();
+    }
+    this.now = Math.max(this.now, end);
+  }
+
+  #push(entry: Entry): void {
+    const heap = this.#heap;
+    let at = heap.push(entry) - 1;
+    while (at > 0) {
+      const parent = (at - 1) >> 1;
+      if (!isBefore(entry, heap[parent]!)) break;
+      heap[at] = heap[parent]!;
+      at = parent;
+    }
+    heap[at] = entry;
+  }
+
+  #pop(): Entry {
+    const heap = this.#heap;
+    const first = heap[0]!;
+    const last = heap.pop()!;
+    if (heap.length === 0) return first;
+    let at = 0;
+    for (;;) {
+      let child = 2 * at + 1;
+      if (child >= heap.length) break;
+      if (child + 1 < heap.length && isBefore(heap[child + 1]!, heap[child]!)) child++;
+      if (!isBefore(heap[child]!, last)) break;
+      heap[at] = heap[child]!;
+      at = child;
+    }
+    heap[at] = last;
+    return first;
+  }
+}
+
+function isBefore(a: Entry, b: Entry): boolean {
+  return a.at < b.at || (a.at === b.at && a.order < b.order);
+}
+
+/**
+ * Puts this timeline in the place of every source of time and randomness that the library has: timers, `performance`,
+ * `Date`, `hrtime`, `Math.random` and `node:crypto`. The returned function takes it away again.
+ */
+export function install(timeline: Timeline): () => void {
+  const real = {
+    setTimeout: globalThis.setTimeout,
+    clearTimeout: globalThis.clearTimeout,
+    now: Date.now,
+    random: Math.random,
+    hrtime: process.hrtime.bigint,
+    fill: crypto.randomFillSync,
+  };
+  const random = seededRandom(1);
+  const bytes = seededRandom(2);
+
+  globalThis.setTimeout = ((run: (...args: unknown[]) => void, delay = 0, ...args: unknown[]) => {
+    const actor = currentActor();
+    const cancel = timeline.after(delay, () => (actor ? as(actor, () => run(...args)) : run(...args)));
+    return new Timer(cancel);
+  }) as unknown as typeof setTimeout;
+  globalThis.clearTimeout = (timer?: unknown) => {
+    if (timer instanceof Timer) timer.cancel();
+  };
+  Object.defineProperty(performance, "now", { value: () => timeline.now, configurable: true });
+  Date.now = () => Math.floor(START + timeline.now);
+  Math.random = random;
+  process.hrtime.bigint = () => BigInt(Math.floor(timeline.now * 1e6));
+  crypto.randomFillSync = ((buffer: Uint8Array, from = 0, size = buffer.length - from) => {
+    for (let at = from; at < from + size; at++) buffer[at] = bytes() * 256;
+    return buffer;
+  }) as typeof crypto.randomFillSync;
+  syncBuiltinESMExports();
+
+  return () => {
+    globalThis.setTimeout = real.setTimeout;
+    globalThis.clearTimeout = real.clearTimeout;
+    Reflect.deleteProperty(performance, "now");
+    Date.now = real.now;
+    Math.random = real.random;
+    process.hrtime.bigint = real.hrtime;
+    crypto.randomFillSync = real.fill;
+    syncBuiltinESMExports();
+  };
+}
+
+/** What `setTimeout` gives under virtual time. */
+class Timer {
+  readonly cancel: () => void;
+
+  constructor(cancel: () => void) {
+    this.cancel = cancel;
+  }
+
+  unref(): this {
+    return this;
+  }
+
+  ref(): this {
+    return this;
+  }
+}

@@ -1,0 +1,469 @@
+import { createSessions, type Session, type SessionError, type Sessions } from "sojourn";
+import { withSession } from "sojourn/fetch";
+import { runStep } from "./handler.ts";
+import { NEVER, type RequestModel } from "./model.ts";
+import { Observer } from "./observer.ts";
+import * as scenarioOf from "./scenario.ts";
+import type { AdminTurn, ConnectionTurn, RequestTurn, Scenario, Step, TroubleTurn, Turn } from "./scenario.ts";
+import { SharedStore, type Connection } from "./shared-store.ts";
+import { as, install, START, Timeline, type Actor } from "./virtual-time.ts";
+
+type Data = Record<string, unknown>;
+
+const SECRET_KEY = "4f0c1d5e8a7b92e6c3d81f40a59be7264f0c9d5e8a7b12e6c3d81f40a59be72d";
+
+/** The longest that a request may take, with all that its handler waits for. */
+const SETTLED = 2500;
+
+interface Process {
+  connection: Connection;
+  sessions: Sessions<Data>;
+  handle: (request: SimulatedRequest) => Promise<Response>;
+  offset: number;
+  /** Those that die with it. */
+  readonly underway: Set<() => void>;
+}
+
+interface SimulatedRequest {
+  readonly url: string;
+  readonly headers: { get(name: string): string | null };
+  readonly model: RequestModel;
+  readonly steps: readonly Step[];
+}
+
+interface Held {
+  readonly model: RequestModel;
+  readonly session: Session<Data>;
+  readonly signal: AbortSignal;
+  isClosed: boolean;
+}
+
+/** What is left of a schedule that was carried out. */
+export interface Outcome {
+  readonly breach: Error | undefined;
+  readonly log: readonly string[];
+  /** Points at which the schedule could have gone another way. */
+  readonly storeCalls: number;
+}
+
+/** Carries out a schedule, and checks on the way and at the end what the library promises. */
+export async function simulate(scenario: Scenario): Promise<Outcome> {
+  const timeline = new Timeline();
+  const uninstall = install(timeline);
+  const world = new World(scenario, timeline);
+  const unhandled = (error: unknown) => world.observer.breach("unhandled rejection", String(error));
+  process.on("unhandledRejection", unhandled);
+  try {
+    await world.run();
+  } catch (error) {
+    world.observer.breach("error in the simulation", error instanceof Error ? (error.stack ?? "") : String(error));
+  } finally {
+    uninstall();
+    process.off("unhandledRejection", unhandled);
+  }
+  const { breaches, log } = world.observer;
+  return { breach: breaches[0], log, storeCalls: world.store.calls };
+}
+
+class World {
+  readonly observer: Observer;
+  readonly store: SharedStore;
+  readonly #scenario: Scenario;
+  readonly #timeline: Timeline;
+  readonly #processes: Process[] = [];
+  /** The cookie of each browser, and every one that it ever had. */
+  readonly #jars: (string | undefined)[] = [];
+  readonly #past: string[][] = [];
+  readonly #held: Held[] = [];
+  #requests = 0;
+  #pending = 0;
+
+  constructor(scenario: Scenario, timeline: Timeline) {
+    this.#scenario = scenario;
+    this.#timeline = timeline;
+    this.store = new SharedStore(timeline, scenario);
+    this.observer = new Observer(scenario, timeline, this.store);
+    for (let n = 0; n < scenario.processes; n++) this.#processes.push(this.#start(0));
+    for (const _ of scenario.browsers) this.#past.push([]);
+  }
+
+  async run(): Promise<void> {
+    const { turns, browsers, together } = this.#scenario;
+    for (const [browser, what] of browsers.entries()) {
+      if (what !== "visitor") this.#begin(browser, what);
+    }
+    await this.#timeline.run(1, together);
+    let at = 1;
+    for (const turn of turns) {
+      at += turn.gap;
+      this.#timeline.after(at - this.#timeline.now, () => this.#take(turn));
+    }
+    const steps = turns.flatMap((turn) =>
+      "steps" in turn ? [turn.steps.reduce((sum, { pause }) => sum + pause, 0)] : [],
+    );
+    await this.#timeline.run(at + Math.max(0, ...steps) + SETTLED, together);
+    if (this.#pending > 0) this.observer.breach("bounded wait", `${this.#pending} requests have no end`);
+    await this.#probe();
+    await this.#checkSignals();
+  }
+
+  #start(offset: number): Process {
+    const started: Process = {
+      offset,
+      underway: new Set(),
+      connection: {
+        isDead: false,
+        survivors: [],
+        isHearing: true,
+        listeners: new Set(),
+        clock: () => Math.floor(START + this.#timeline.now + started.offset),
+      },
+    } as unknown as Process;
+    started.sessions = this.#createSessions(started.connection, this.store);
+    started.sessions.on("replayed", ({ id }) => {
+      if (!started.connection.isDead) this.observer.replayed(id);
+    });
+    started.handle = withSession(
+      started.sessions,
+      async (request, session) => {
+        const { model, steps } = request as unknown as SimulatedRequest;
+        this.observer.opened(model, session);
+        for (const step of steps) {
+          if (step.pause > 0) await this.#timeline.wait(step.pause);
+          await runStep(this.observer, this.#timeline, model, session, step);
+        }
+        handled.set(model, { session, at: this.#timeline.now });
+        return new Response(null);
+      },
+      {
+        passive: (request) => (request as unknown as SimulatedRequest).model.isPassive,
+        onError: (error) => new Response(null, { status: error.status, headers: { "x-code": error.code } }),
+      },
+    ) as unknown as Process["handle"];
+    return started;
+  }
+
+  #createSessions(connection: Connection, store: SharedStore): Sessions<Data> {
+    const { rotates, limit } = this.#scenario;
+    return createSessions<Data>({
+      secretKey: SECRET_KEY,
+      store: store.connect(connection),
+      clock: () => connection.clock(),
+      idleTimeout: `${scenarioOf.IDLE}ms`,
+      absoluteTimeout: `${scenarioOf.ABSOLUTE}ms`,
+      touchInterval: `${scenarioOf.TOUCH_INTERVAL}ms`,
+      storeTimeout: `${scenarioOf.STORE_TIMEOUT}ms`,
+      ...(rotates ? { rotation: { every: `${scenarioOf.EVERY}ms`, grace: `${scenarioOf.GRACE}ms` } } : {}),
+      ...(limit === undefined ? {} : { maxPerUser: limit }),
+    });
+  }
+
+  /** A browser comes with a session, so that schedules need not begin with making one. */
+  #begin(browser: number, what: "anonymous" | "alice" | "bob"): void {
+    const write = { name: "update a list", choice: 0, pause: 0 };
+    const signIn = { name: "sign in", choice: scenarioOf.USERS.indexOf(what as "alice"), pause: 0 };
+    this.#send({
+      kind: "request",
+      gap: 0,
+      browser,
+      process: 0,
+      cookie: "jar",
+      isPassive: false,
+      steps: what === "anonymous" ? [write] : [write, signIn],
+      fates: [],
+      travel: 0,
+    });
+  }
+
+  #take(turn: Turn): void {
+    switch (turn.kind) {
+      case "request":
+        return this.#send(turn);
+      case "connection":
+        return this.#connect(turn);
+      case "crash":
+      case "clock":
+      case "deaf":
+        return this.#trouble(turn);
+      default:
+        return this.#administer(turn);
+    }
+  }
+
+  #process(at: number): Process {
+    return this.#processes[at % this.#processes.length]!;
+  }
+
+  #request(
+    turn: Pick<RequestTurn, "fates" | "steps" | "isPassive">,
+    cookie: string | undefined,
+    isConnection: boolean,
+  ): SimulatedRequest {
+    const token = cookie === undefined ? undefined : this.observer.model.tokens.get(cookie);
+    const actor: Actor = { fates: turn.fates, calls: 0, hasFaults: false };
+    if (turn.isPassive) this.observer.passiveActors.add(actor);
+    const model: RequestModel = {
+      number: this.#requests++,
+      actor,
+      isPassive: turn.isPassive,
+      isConnection,
+      token,
+      openedAt: this.#timeline.now,
+      session: undefined,
+      epoch: 0,
+      storedId: undefined,
+      pending: [],
+      marks: [],
+      removed: [],
+      signIn: undefined,
+      hasSignedOut: false,
+      setAside: undefined,
+      isRotating: false,
+      hasFailed: false,
+    };
+    const headers = { get: (name: string) => (name === "cookie" && cookie !== undefined ? `session=${cookie}` : null) };
+    return { url: "http://shop.example/", headers, model, steps: turn.steps };
+  }
+
+  // Clients
+
+  #cookie({ browser, cookie }: RequestTurn): string | undefined {
+    const jar = this.#jars[browser];
+    const past = this.#past[browser]!;
+    if (cookie === "old") return past[0] ?? jar;
+    if (cookie === "jar" || jar === undefined) return jar;
+    // Another id, another secret, another epoch, another signature.
+    const at = [5, 30, 46, 60, 80][past.length % 5]!;
+    return jar.slice(0, at) + (jar[at] === "A" ? "B" : "A") + jar.slice(at + 1);
+  }
+
+  #send(turn: RequestTurn): void {
+    const { observer } = this;
+    const server = this.#process(turn.process);
+    const request = this.#request(turn, this.#cookie(turn), false);
+    const { model } = request;
+    const isDead = this.#under(server, model);
+    observer.note(
+      `request ${model.number} of browser ${turn.browser} to process ${this.#processes.indexOf(server)}` +
+        `${turn.isPassive ? ", passive" : ""}: ${turn.steps.map(({ name, choice, pause }) => `${pause ? `${pause} ms, ` : ""}${name} (${choice})`).join("; ")}`,
+    );
+    observer.opens(model);
+    void as(model.actor, () => server.handle(request)).then(
+      (response) => {
+        if (isDead()) return;
+        this.#answered(model, response, turn);
+      },
+      (error: unknown) => {
+        if (!isDead())
+          observer.breach("unexpected error", error instanceof Error ? (error.stack ?? "") : String(error));
+      },
+    );
+  }
+
+  /** Counts a request as under way until the returned function is asked, or its process dies. */
+  #under(server: Process, model: RequestModel): () => boolean {
+    let isOver = false;
+    this.#pending++;
+    const over = () => {
+      isOver = true;
+      this.#pending--;
+      server.underway.delete(over);
+      if (server.connection.isDead) this.observer.lost(model);
+    };
+    server.underway.add(over);
+    return () => {
+      if (isOver) return true;
+      over();
+      return false;
+    };
+  }
+
+  #answered(model: RequestModel, response: Response, { browser, travel }: RequestTurn): void {
+    const { observer } = this;
+    const done = handled.get(model);
+    const code = response.headers.get("x-code") ?? undefined;
+    if (!done) observer.failedToOpen(model, code);
+    else if (response.status === 200) observer.stored(model, done.session, done.at);
+    else observer.failed(model, code, done.at);
+    observer.note(
+      `request ${model.number} is answered with ${response.status}${travel === undefined ? ", which is lost" : ""}`,
+    );
+    const [line] = response.headers.getSetCookie();
+    if (line === undefined) return;
+    const value = /^session=([^;]*)/.exec(line)?.[1] ?? "";
+    const isCleared = value === "";
+    if (isCleared) observer.cleared(model);
+    else observer.issued(model, value, done?.at ?? this.#timeline.now);
+    if (travel === undefined) return;
+    this.#timeline.after(travel, () => {
+      this.#jars[browser] = isCleared ? undefined : value;
+      if (!isCleared) this.#past[browser]!.push(value);
+    });
+  }
+
+  #connect(turn: ConnectionTurn): void {
+    const { observer } = this;
+    const server = this.#process(turn.process);
+    const request = this.#request({ ...turn, isPassive: false }, this.#jars[turn.browser], true);
+    const { model } = request;
+    const isDead = this.#under(server, model);
+    observer.note(
+      `connection ${model.number} of browser ${turn.browser}: ${turn.steps.map(({ name }) => name).join("; ")}`,
+    );
+    const live = async () => {
+      let session: Session<Data>;
+      observer.opens(model);
+      try {
+        session = await server.sessions.attach(request);
+      } catch (error) {
+        if (!isDead()) observer.failedToOpen(model, (error as SessionError).code);
+        return;
+      }
+      if (server.connection.isDead) return;
+      observer.opened(model, session);
+      const held: Held = { model, session, signal: session.signal, isClosed: false };
+      this.#held.push(held);
+      held.signal.addEventListener("abort", () => {
+        if (!server.connection.isDead) this.#aborted(held);
+      });
+      for (const step of turn.steps) {
+        await this.#timeline.wait(step.pause);
+        if (server.connection.isDead) return;
+        await runStep(observer, this.#timeline, model, session, step);
+      }
+      for (const mark of model.marks) if (mark.state === "pending") mark.state = "dropped";
+      if (server.connection.isDead) held.isClosed = true;
+      isDead();
+    };
+    server.underway.add(() => {
+      for (const held of this.#held) if (held.model === model) held.isClosed = true;
+    });
+    as(model.actor, live).catch((error: unknown) =>
+      observer.breach("unexpected error", error instanceof Error ? (error.stack ?? "") : String(error)),
+    );
+  }
+
+  #aborted({ model }: Held): void {
+    this.observer.note(`the signal of connection ${model.number} aborts`);
+    const { token } = model;
+    if (!token || !model.session) return;
+    const { session } = token;
+    const excuse = this.observer.model.excuse({ ...token, place: Number.MAX_SAFE_INTEGER }, this.#timeline.now);
+    if (!excuse) this.observer.breach("signal without a cause", `session ${session.id} lives`);
+  }
+
+  // The server's side
+
+  #administer(turn: AdminTurn): void {
+    const { observer } = this;
+    const server = this.#process(turn.process);
+    const jar = this.#jars[turn.browser];
+    const session = jar === undefined ? undefined : observer.model.tokens.get(jar)?.session;
+    if (!session) return;
+    const actor: Actor = { fates: turn.fates, calls: 0, hasFaults: false };
+    const from = this.#timeline.now;
+    const { userId } = session;
+    observer.note(`${turn.kind} of session ${session.id.slice(0, 4)} (${userId})`);
+    const settle = (act: Promise<unknown>, done: () => void, over: () => void) =>
+      void act.then(
+        () => {
+          if (server.connection.isDead) return;
+          done();
+          over();
+          observer.note(`${turn.kind} of session ${session.id.slice(0, 4)} is done`);
+        },
+        (error: unknown) => {
+          observer.note(`${turn.kind} fails: ${String(error)}`);
+          over();
+        },
+      );
+    if (turn.kind === "revoke" || userId === undefined) {
+      const ending = { kind: "revoke" as const, from, epoch: undefined, ackedAt: undefined as number | undefined };
+      session.endings.push(ending);
+      settle(
+        as(actor, () => server.sessions.revoke(session.id)),
+        () => (ending.ackedAt = this.#timeline.now),
+        () => undefined,
+      );
+      return;
+    }
+    const except = turn.kind === "revoke all but" ? session.id : undefined;
+    const revoked = { userId, except, from, until: NEVER, ackedAt: undefined as number | undefined };
+    observer.model.revokedUsers.push(revoked);
+    settle(
+      as(actor, () => server.sessions.revokeAll(userId, { except })),
+      () => (revoked.ackedAt = this.#timeline.now),
+      () => (revoked.until = this.#timeline.now),
+    );
+  }
+
+  #trouble({ kind, process: at, choice }: TroubleTurn): void {
+    const { skew, notifies } = this.#scenario;
+    const index = at % this.#processes.length;
+    const server = this.#processes[index]!;
+    const { connection } = server;
+    if (kind === "clock") {
+      const offset = Math.floor((skew * (choice % 4)) / 3);
+      this.observer.note(`clock ${index} is ${offset} ms ahead`);
+      if (choice > 11) this.store.offset = offset;
+      else server.offset = offset;
+    } else if (kind === "deaf") {
+      if (!notifies || !connection.isHearing) return;
+      this.observer.note(`process ${index} hears nothing`);
+      this.store.deafen(connection, [0, 5, 200, 3000][choice % 4]!, [1, 30, 1000, 9000][choice >> 2]!);
+    } else {
+      this.observer.note(`process ${index} dies, and begins anew`);
+      connection.survivors = [0, 1, 2, 3].map((bit) => ((choice >> bit) & 1) === 1);
+      connection.isDead = true;
+      for (const over of server.underway) over();
+      this.#processes[index] = this.#start(server.offset);
+    }
+  }
+
+  // The end
+
+  /** Asks what each token opens by now, each in a copy of the store: a replay ends its session. */
+  async #probe(): Promise<void> {
+    const { observer } = this;
+    const copy = new SharedStore(this.#timeline, { ...this.#scenario, isFaulty: false, notifies: false });
+    copy.offset = this.store.offset;
+    const connection: Connection = {
+      isDead: false,
+      survivors: [],
+      isHearing: true,
+      listeners: new Set(),
+      clock: () => Math.floor(START + this.#timeline.now),
+    };
+    const sessions = this.#createSessions(connection, copy);
+    for (const token of observer.model.tokens.values()) {
+      copy.sessions.clear();
+      for (const [id, stored] of this.store.sessions) copy.sessions.set(id, stored);
+      const request = this.#request({ fates: [], steps: [], isPassive: true }, token.value, false);
+      request.model.openedAt = this.#timeline.now;
+      const opened = as(request.model.actor, () => sessions.open(request, { passive: true }));
+      await this.#timeline.run(this.#timeline.now, false);
+      const session = await opened;
+      observer.opened(request.model, session, true);
+      if (!request.model.session) continue;
+      const messages = session.takeFlashes().map(({ message }) => message as string);
+      observer.took(request.model, messages);
+    }
+  }
+
+  /** Connections are told of the end of their sessions, in the end by a look each half a minute. */
+  async #checkSignals(): Promise<void> {
+    const open = this.#held.filter(({ isClosed, model, signal }) => !isClosed && !signal.aborted && model.session);
+    const dead = open.filter(
+      ({ model }) =>
+        model.token &&
+        this.observer.model.verdict({ ...model.token, place: Number.MAX_SAFE_INTEGER }, this.#timeline.now),
+    );
+    if (dead.length === 0) return;
+    await this.#timeline.run(this.#timeline.now + 36_000, false);
+    for (const { model, signal } of dead) {
+      if (!signal.aborted) this.observer.breach("signal too late", `connection ${model.number} was not told`);
+    }
+  }
+}
+
+const handled = new WeakMap<RequestModel, { session: Session<Data>; at: number }>();
