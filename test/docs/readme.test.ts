@@ -15,7 +15,7 @@ const blocks = blocksOf([README, ...GUIDES].join("\n"));
 const PREAMBLES: Record<string, string> = {
   "sessions.ts": "",
   "with nothing": "",
-  "with sessions": 'import { sessions } from "./sessions.ts";',
+  "with sessions": 'import { sessions } from "./sessions.js";',
   "with store": `
     import { createSessions } from "sojourn";
     import { memoryStore } from "sojourn/memory";
