@@ -73,6 +73,11 @@ async function endFormerSession(commit: Commit, session: NewSession): Promise<bo
       if (!isAnotherUser(requestSession, userId)) await session.takeOver(commit.replayOn(newest.record));
       return false;
     }
+    // The other sign-in may fail, and would put back what this one invalidates: it does so only to its own version.
+    if (newest && hasMoved) {
+      const kept = { ...newest, version: newest.version + 1 };
+      if (!(await commit.replaceRecord(id, newest, kept))) return false;
+    }
     // Signing in again as the same user does not undo a sign-out or revocation.
     if (!hasMoved && (newest === undefined || newest.record.ended) && began.record.userId === userId)
       await session.drop();
