@@ -641,3 +641,34 @@ describe("Two sign-ins at once, of which the one that came first fails", () => {
     expect(session.isNew).toBe(true);
   });
 });
+
+describe("A sign-in while the session of before is being signed out of", () => {
+  it("invalidates that also where the sign-out fails, and would put it back", async () => {
+    const memory = memoryStore({ clock: () => START });
+    let deletions = 0;
+    const store = gated({
+      ...memory,
+      async delete(id) {
+        if (deletions++ === 0) throw new Error("the connection is lost");
+        return memory.delete(id);
+      },
+    });
+    const options = { store, clock: () => START };
+    const [here, there] = [site<Data>(options), site<Data>(options)];
+    const browser = here.browser();
+    await browser.visit((session) => void (session.data.n = 1));
+    const thief = browser.copy();
+    const leaving = await browser.copy(there.sessions).begin();
+    const entering = await browser.begin();
+    leaving.session.signOut();
+    entering.session.signIn("ada");
+    const held = store.hold("read");
+    const failing = leaving.end();
+    await held.arrived;
+    await entering.end();
+    held.letGo();
+    await expect(failing).rejects.toMatchObject({ code: "ERR_SESSION_STORE" });
+    expect(await browser.userId()).toBe("ada");
+    expect((await thief.begin()).session.isNew).toBe(true);
+  });
+});

@@ -82,7 +82,11 @@ async function endFormerSession(commit: Commit, session: NewSession): Promise<bo
     if (!hasMoved && (newest === undefined || newest.record.ended) && began.record.userId === userId)
       await session.drop();
     // Ended, or another user has signed in: only the changes of this request are taken.
-    else await session.takeOver(commit.replayOn(EMPTY));
+    else {
+      // A sign-out under way may fail as well.
+      if (newest === undefined) await commit.deadline.run("delete", () => context.store.delete(id));
+      await session.takeOver(commit.replayOn(EMPTY));
+    }
     isEnded = newest === undefined || newest.record.ended !== undefined;
     return true;
   });
