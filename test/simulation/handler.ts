@@ -1,6 +1,7 @@
 import type { Session, SessionError } from "sojourn";
 import type { RequestModel } from "./model.ts";
 import type { Observer } from "./observer.ts";
+import { isLeftOut } from "./open-breaches.ts";
 import { KEEPS, WRITES } from "./operations.ts";
 import { USERS, type Step } from "./scenario.ts";
 import type { Timeline } from "./virtual-time.ts";
@@ -37,12 +38,18 @@ export async function runStep(
       return observer.removes(request, mark);
     }
     case "save":
+      if (isLeftOut("a sign-in that is saved again") && request.setAside?.signIn && !request.setAside.isMove) return;
       return save(observer, timeline, request, session);
     case "reload":
       return reload(observer, timeline, request, session);
     case "sign in": {
       // Of two in one request nothing is promised but the later one's user.
-      if (request.signIn || request.setAside) return;
+      if (
+        request.signIn ||
+        request.setAside ||
+        (request.session?.request === request && request.session.userId !== undefined)
+      )
+        return;
       const userId = USERS[choice % USERS.length]!;
       const keep = KEEPS[(choice >> 1) % KEEPS.length];
       const isRemembered = choice > 8;
@@ -54,11 +61,11 @@ export async function runStep(
         ...(isRemembered ? { remember: { idleTimeout: "45s", absoluteTimeout: "100s" } } : {}),
       });
       request.signIn = { userId, keep, isRemembered };
+      request.actor.isSigningIn = true;
       return;
     }
     case "sign out":
-      // The session that comes after one that began in this very request has its id: see docs/reliability.md.
-      if (request.session?.request === request) return;
+      if (isLeftOut("an id that is used again") && request.session?.request === request) return;
       observer.ends(request, "sign-out");
       session.signOut();
       observer.forgets(request);
