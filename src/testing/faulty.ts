@@ -1,5 +1,6 @@
 import type { SessionStore } from "../store.ts";
 import { capabilitiesOf } from "../stores/shared/capabilities.ts";
+import { copyOf } from "../stores/shared/stored.ts";
 
 /** An operation of a store that {@link faulty} can interfere with. */
 export type StoreOperation = "read" | "create" | "update" | "touch" | "delete" | "idsOfUser" | "all" | "deleteExpired";
@@ -87,8 +88,14 @@ export function faulty(store: SessionStore, plan: FaultPlan = {}): FaultyStore {
     calls,
     ...capabilitiesOf(store),
     read: (id) => meet("read", next("read"), () => store.read(id)),
-    create: (id, stored) => meet("create", next("create"), () => store.create(id, stored)),
-    update: (id, stored, expected) => meet("update", next("update"), () => store.update(id, stored, expected)),
+    async create(id, stored) {
+      const kept = copyOf(stored);
+      return meet("create", next("create"), () => store.create(id, kept));
+    },
+    async update(id, stored, expected) {
+      const kept = copyOf(stored);
+      return meet("update", next("update"), () => store.update(id, kept, expected));
+    },
     touch: (id, expiresAt) => meet("touch", next("touch"), () => store.touch(id, expiresAt)),
     delete: (id) => meet("delete", next("delete"), () => store.delete(id)),
   };

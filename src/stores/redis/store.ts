@@ -19,7 +19,7 @@ import {
 import { CREATE, DELETE, DONE, MARK, NOT_INDEXED, REFUSED, run, type Script, TOUCH, UPDATE } from "./scripts.ts";
 import { replicaWait } from "./replicas.ts";
 import { warnOfEviction } from "./warning.ts";
-import { checkOptions, checkStored, checkTime } from "../shared/stored.ts";
+import { checkOptions, checkStored, checkTime, copyOf } from "../shared/stored.ts";
 
 export type {
   IoRedisClient,
@@ -123,19 +123,21 @@ export function redisStore(client: RedisStoreClient, options: RedisStoreOptions 
       return record === null ? undefined : decodeRecord(record);
     },
 
-    async create(id, stored) {
+    async create(id, given) {
       open();
-      checkRecord(stored);
+      checkRecord(given);
       warned();
+      const stored = copyOf(given);
       const { userId, expiresAt } = stored;
       const indexedUntil = userId === undefined ? 0 : await users.add(userId, id, expiresAt);
       const words = [encodeRecord(stored, indexedUntil), endOf(expiresAt)];
       return (await write(CREATE, keys.session(id), words)) === DONE;
     },
 
-    async update(id, stored, expectedVersion) {
+    async update(id, given, expectedVersion) {
       open();
-      checkRecord(stored);
+      checkRecord(given);
+      const stored = copyOf(given);
       const { userId, expiresAt, extendOnly } = stored;
       const length = userId === undefined ? 0 : userSection(userId).length;
       const message = announceChanges ? CHANGED + keys.name(id) : undefined;
