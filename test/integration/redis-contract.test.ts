@@ -66,7 +66,12 @@ function holds(connect: Connect, port: () => number, options: RedisStoreOptions)
   // Cases run side by side, and what one ends is told on the channel of its prefix.
   let made = 0;
   const own = () => `${options.prefix ?? "sojourn"}-${randomUUID()}-${made++}:`;
-  const cases = storeContract(() => redisStore(connected.client, { ...options, prefix: own() }), {
+  const two = () => {
+    const prefix = own();
+    const instance = () => redisStore(connected.client, { ...options, prefix });
+    return [instance(), instance()] as const;
+  };
+  const cases = storeContract(two, {
     clock: "own",
     lifetime: 1500,
     capabilities: ["idsOfUser", "all", "subscribe", "close"],

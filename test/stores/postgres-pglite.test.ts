@@ -19,7 +19,11 @@ describe("postgresStore in PGlite", () => {
   // All cases on one table: no case may mind what others have left.
   let cases = 0;
   const contract = storeContract(
-    ({ clock }) => postgresStore(database, { table: TABLE, announceChanges: (cases += 1) % 2 === 0, clock }),
+    ({ clock }) => {
+      cases += 1;
+      const instance = () => postgresStore(database, { table: TABLE, announceChanges: cases % 2 === 0, clock });
+      return [instance(), instance()];
+    },
     { capabilities: ["idsOfUser", "all", "deleteExpired", "subscribe", "close"] },
   );
   it.each(contract.filter(({ name }) => name !== TOO_LONG))("$name", async ({ run }) => {

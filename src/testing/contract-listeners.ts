@@ -1,0 +1,96 @@
+import assert from "node:assert/strict";
+import { sessionFor, uniqueId } from "./contract-helpers.ts";
+import { listen, overheard } from "./listening.ts";
+import type { Rule } from "./store-contract.ts";
+
+/** Listeners that come, leave and fail, and do not get into each other's way. */
+export const listenerCases: readonly Rule[] = [
+  [
+    "tells every listener, and goes on for the others when one has left",
+    async (bench) => {
+      const { store, second } = bench;
+      const ids = [uniqueId(), uniqueId(), uniqueId()] as const;
+      for (const id of ids) await store.create(id, sessionFor(bench));
+      const [one, other] = [await listen(store), await listen(store)];
+      await store.delete(ids[0]);
+      await overheard(bench, one, other);
+      one.end();
+      await store.delete(ids[1]);
+      await second.delete(ids[2]);
+      await overheard(bench, other);
+      other.end();
+      assert.deepEqual(one.ended, [ids[0]], "who has left must hear nothing more");
+      assert.deepEqual(other.ended.toSorted(), ids.toSorted(), "who has stayed must hear of all");
+    },
+  ],
+  [
+    "goes on for the others when somebody's listening is ended twice",
+    async (bench) => {
+      const { store, second } = bench;
+      const id = uniqueId();
+      await store.create(id, sessionFor(bench));
+      const [one, other] = [await listen(store), await listen(store)];
+      for (let calls = 0; calls < 3; calls += 1) one.end();
+      await second.delete(id);
+      await overheard(bench, other);
+      other.end();
+      other.end();
+      assert.deepEqual(other.ended, [id], "ending twice must not end somebody else's listening");
+      const again = await listen(store);
+      other.end();
+      await overheard(bench, again);
+      again.end();
+    },
+  ],
+  [
+    "tells the others, where a listener ends its own listening as it hears",
+    async (bench) => {
+      const { store } = bench;
+      const [first, next] = [uniqueId(), uniqueId()];
+      for (const id of [first, next]) await store.create(id, sessionFor(bench));
+      const before = await listen(store);
+      let leave = (): void => {};
+      const leaving = await listen(store, { ended: () => leave() });
+      leave = leaving.end;
+      const after = await listen(store);
+      await store.delete(first);
+      await overheard(bench, before, after);
+      await store.delete(next);
+      await overheard(bench, before, after);
+      before.end();
+      after.end();
+      for (const { ended } of [before, after]) {
+        assert.deepEqual(ended, [first, next], "a listener that leaves must not keep the others from hearing");
+      }
+      assert.deepEqual(leaving.ended, [first], "who has left must hear nothing more");
+    },
+  ],
+  [
+    "goes on, and tells the others, where a listener throws",
+    async (bench) => {
+      const { store } = bench;
+      const [first, second] = [uniqueId(), uniqueId()];
+      const endFaulty = store.subscribe!({
+        ended() {
+          throw new Error("a listener's own mistake");
+        },
+      });
+      const ear = await listen(store);
+      // A store may warn of it, and here nobody needs to read that.
+      const { emitWarning } = process;
+      process.emitWarning = () => {};
+      try {
+        for (const id of [first, second]) {
+          await store.create(id, sessionFor(bench));
+          assert.equal(await store.delete(id), true, "delete must not fail for a listener's mistake");
+        }
+        await overheard(bench, ear);
+      } finally {
+        process.emitWarning = emitWarning;
+        endFaulty();
+        ear.end();
+      }
+      assert.deepEqual(ear.ended, [first, second], "a listener that throws must not keep the others from hearing");
+    },
+  ],
+];
