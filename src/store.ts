@@ -2,12 +2,19 @@
  * The contract between Sojourn and whatever keeps the records.
  *
  * A store knows nothing of tokens, timeouts or data: it keeps opaque bytes under an id, with a version to compare
- * and a moment after which they must not be read. `sojourn/testing` holds any implementation to every line below.
+ * and a moment after which they must not be read.
+ *
+ * `storeContract` of `sojourn/testing` holds any implementation to the lines below, over two instances that share what
+ * they keep. It does not cut connections and does not kill processes: that `listening(false)` is told in time, that a
+ * fault rejects, and that an effect survives a crash, are for the store's own tests.
  */
 
 /** What a store keeps under a session's id. */
 export interface StoredSession {
-  /** The sealed record: opaque bytes. Given back exactly as they came; never shared by reference with the caller. */
+  /**
+   * The encrypted record: opaque bytes. Given back exactly as they came; never shared by reference with the caller, who
+   * may use its buffer anew as soon as a call has returned its promise: a store that waits before it writes copies first.
+   */
   readonly payload: Uint8Array;
   /** A positive integer of up to 2 ** 46, chosen by the caller: 1 when created, one more at each update. */
   readonly version: number;
@@ -26,11 +33,20 @@ export interface SessionUpdate extends StoredSession {
   readonly extendOnly?: boolean | undefined;
 }
 
-/** What a store tells while somebody listens. A listener leaves out what it does not care for. */
+/**
+ * What a store tells while somebody listens. A listener leaves out what it does not care for. One that throws, or ends
+ * its own listening as it hears, keeps nobody else from hearing.
+ */
 export interface StoreListener {
-  /** `delete` has ended a live session, in whichever process. */
+  /**
+   * `delete` has ended a live session, in whichever process. Each is told of once, however many end at a time. From then
+   * on no operation of the instance that tells finds the session. An expiry is not told.
+   */
   ended?(id: string): void;
-  /** `update` has replaced a session, in whichever process. Told by stores with `announcesChanges` alone. */
+  /**
+   * `update` has replaced a session, in whichever process. From then on `read` of the instance that tells gives that
+   * state or a later one. Told by stores with `announcesChanges` alone.
+   */
   changed?(id: string): void;
   /**
    * `true` as soon as whatever happens from then on will be heard; `false` as soon as something may go unheard: a lost
@@ -44,13 +60,20 @@ export interface StoreListener {
  *
  * Every operation rejects on a fault (unreachable, full, closed), with the engine's own error: Sojourn turns it into
  * `ERR_SESSION_STORE`. Missing, expired, or of another version is never a fault. When a promise is fulfilled, the
- * effect survives the death of this process (in-process stores aside), and every process that shares the store sees it.
+ * effect survives the death of this process (in-process stores aside), and every process that shares the store sees it
+ * (where `read` may answer from a near cache: by `readLatest`).
+ *
+ * Each operation is one atomic step of the engine, not a look and then a write: whatever falls between the two, in
+ * another process too, would be undone. A lock of one process is not enough.
  */
 export interface SessionStore {
   /** The session under `id`; `undefined` where there is none, or where it has expired. */
   read(id: string): Promise<StoredSession | undefined>;
 
-  /** Keeps a new session. `false`, without effect, where a live session has that id. */
+  /**
+   * Keeps a new session. `false`, without effect, where a live session has that id. Nothing of an expired session that it
+   * takes the place of remains, neither for its user nor for a `deleteExpired` that is under way.
+   */
   create(id: string, stored: StoredSession): Promise<boolean>;
 
   /**
@@ -69,7 +92,11 @@ export interface SessionStore {
   /** Ends the session under `id`. Idempotent; `true` if it was this call that ended a live session. */
   delete(id: string): Promise<boolean>;
 
-  /** Capability: the ids of `user`'s live sessions. */
+  /**
+   * Capability: the ids of the user's live sessions, all of them, however many there are, each once; by the expiry and
+   * the user that a session has now, whichever operation gave it them. Two user ids are the same only if every
+   * character is.
+   */
   idsOfUser?(userId: string): Promise<string[]>;
 
   /**
@@ -79,23 +106,30 @@ export interface SessionStore {
   readLatest?(id: string): Promise<StoredSession | undefined>;
 
   /**
-   * Capability: tells, soon and in every process that shares the store, of each live session that `delete` has ended.
-   * Gives the function that ends the listening, which is idempotent. What happens while a connection is down goes
-   * unheard, which is told: listeners must not rely on hearing alone.
+   * Capability: tells, soon and in every process that shares the store, this one too, of each live session that `delete`
+   * has ended. Gives the function that ends the listening, which is idempotent, and after which nothing is told. What
+   * happens while a connection is down goes unheard, which is told: listeners must not rely on hearing alone.
    */
   subscribe?(listener: StoreListener): () => void;
 
-  /** Capability: the ids of all live sessions, in no order. */
+  /**
+   * Capability: the ids of all live sessions, in no order. Each that lives from the beginning of the listing to its end
+   * is in it, whichever others come and go meanwhile.
+   */
   all?(): AsyncIterable<string>;
 
   /**
    * Capability: forgets up to `limit` expired sessions and says how many it forgot; fewer than `limit` means that
-   * a whole round is done. Needed only by stores whose engine does not expire by itself. Must not hold up the event
-   * loop for more than a few milliseconds at a time.
+   * a whole round is done. It goes by the expiry that a session has at the moment at which it is forgotten. Needed only
+   * by stores whose engine does not expire by itself. Must not hold up the event loop for more than a few milliseconds
+   * at a time.
    */
   deleteExpired?(limit: number): Promise<number>;
 
-  /** Capability: lets go of handles and timers. Afterwards every operation rejects. Idempotent. */
+  /**
+   * Capability: lets go of handles and timers. Afterwards every operation rejects, `subscribe` throws, and listeners hear
+   * nothing more. Idempotent. Other instances over the same sessions go on.
+   */
   close?(): Promise<void>;
 
   /** `true` where subscribers also hear of every `update`, as a near cache needs it. */

@@ -136,9 +136,9 @@ function instancesCase(oneInstance: boolean): Rule {
   return [
     "comes as two instances that share what they keep, unless it can't be shared",
     async ({ store, second }) => {
-      if (oneInstance) assert.equal(second, store, "there is a second instance: remove oneInstance");
+      if (oneInstance) assert.ok(second === store, "there is a second instance: remove oneInstance");
       else if (!store.inProcess) {
-        assert.notEqual(second, store, "return [store, second] from makeStore, or declare oneInstance: true");
+        assert.ok(second !== store, "return [store, second] from makeStore, or declare oneInstance: true");
       }
     },
   ];
