@@ -47,7 +47,7 @@ export const closeCases: readonly Rule[] = [
       assert.equal(await second.update(id, next, 1), true, "the other instances must go on");
       assert.equal(await second.delete(id), true, "the other instances must go on");
       if (closed === undefined || open === undefined) return;
-      await overheard({ ...bench, store: second }, open);
+      await overheard({ ...bench, store: second }, 1, open);
       open.end();
       closed.end();
       assert.deepEqual(open.ended, [id], "who listens through another instance must hear on");

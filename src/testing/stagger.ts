@@ -9,39 +9,48 @@ export interface Meeting {
   check(one: boolean, other: boolean): Promise<void>;
 }
 
-/** How long a call takes: in turns of the event loop, or, where it needs none, in promises that are fulfilled. */
+/** How long to wait, or how long a call takes: in fulfilled promises, in turns of the event loop, in milliseconds. */
 interface Span {
   readonly ticks: number;
   readonly turns: number;
+  readonly time: number;
 }
 
+/** Up to so many promises, or turns, each distance is tried. */
 const MOST_TICKS = 32;
-const MOST_TURNS = 20_000;
-/** At how many moments of a call that takes many turns the other one begins. */
-const MOMENTS = 10;
+const MOST_TURNS = 24;
+/** At how many moments of a longer call the other one begins; at fewer where they would take seconds. */
+const MOMENTS = 16;
+const FEWER_MOMENTS = 6;
+const LONG_MS = 50;
 
 /**
- * Has two calls meet at every distance at which one can begin while the other is under way, over one instance and over
- * two: an engine that checks in one step and writes in another is caught between them.
+ * Has two calls meet at many distances between their beginnings, whichever comes first, over one instance and over two:
+ * an engine that checks in one step and writes in another is caught between them.
  *
- * Exact where calls take up to 32 fulfilled promises or 10 turns of the event loop. Of longer calls it tries ten moments,
- * spread over the time that they take: a gap far shorter than the call may stay unseen.
+ * At every distance where calls take up to 32 fulfilled promises or 24 turns of the event loop. Longer calls, which go
+ * to another process, meet at 16 moments of the time that they take, and at 16 between those over the other pair of
+ * instances: a gap that is far shorter than the call may stay unseen.
  */
 export async function staggered(
   bench: Bench,
   prepare: (one: SessionStore, other: SessionStore) => Promise<Meeting>,
 ): Promise<void> {
   const { store, second } = bench;
-  for (const other of second === store ? [store] : [store, second]) {
-    const alone = await prepare(store, other);
-    const first = await spanOf(alone.one);
+  for (const [other, shift] of second === store
+    ? ([[store, 0.5]] as const)
+    : ([
+        [store, 0.75],
+        [second, 0.25],
+      ] as const)) {
+    const first = await spanOf((await prepare(store, other)).one);
     const next = await spanOf((await prepare(store, other)).other);
-    for (const wait of moments(first)) {
+    for (const wait of moments(first, shift)) {
       const meeting = await prepare(store, other);
       const [a, b] = await apart(meeting.one, meeting.other, wait);
       await meeting.check(a, b);
     }
-    for (const wait of moments(next)) {
+    for (const wait of moments(next, shift)) {
       const meeting = await prepare(store, other);
       const [b, a] = await apart(meeting.other, meeting.one, wait);
       await meeting.check(a, b);
@@ -50,29 +59,35 @@ export async function staggered(
 }
 
 async function spanOf(call: () => Promise<unknown>): Promise<Span> {
-  const state = { isOver: false };
-  const over = () => void (state.isOver = true);
-  call().then(over, over);
-  let ticks = 0;
-  for (; ticks < MOST_TICKS && !state.isOver; ticks += 1) await Promise.resolve();
-  let turns = 0;
-  for (; turns < MOST_TURNS && !state.isOver; turns += 1) await nextTurn();
-  return { ticks, turns };
+  const began = performance.now();
+  const span = { ticks: 0, turns: 0, time: 0, isOver: false };
+  const over = () => Object.assign(span, { time: performance.now() - began, isOver: true });
+  const called = call().then(over, over);
+  for (; span.ticks < MOST_TICKS && !span.isOver; span.ticks += 1) await Promise.resolve();
+  for (; span.turns <= MOST_TURNS && !span.isOver; span.turns += 1) await nextTurn();
+  await called;
+  return span;
 }
 
-/** Each moment of a short call; of a long one some, a few promises after the turn has begun. */
-function moments({ ticks, turns }: Span): Span[] {
-  if (turns === 0) return Array.from({ length: ticks + 1 }, (_, n) => ({ ticks: n, turns: 0 }));
-  const early = Array.from({ length: 4 }, (_, n) => ({ ticks: n, turns: 0 }));
-  const count = Math.min(turns, MOMENTS);
-  const late = Array.from({ length: count }, (_, n) => ({ turns: Math.ceil(((n + 1) * turns) / count), ticks: n % 3 }));
-  return [...early, ...late];
+/** When the other call begins. */
+function moments({ ticks, turns, time }: Span, shift: number): Span[] {
+  const early = Array.from({ length: (turns === 0 ? ticks : 3) + 1 }, (_, n) => ({ ticks: n, turns: 0, time: 0 }));
+  if (turns <= MOST_TURNS) {
+    return [...early, ...Array.from({ length: turns }, (_, n) => ({ ticks: n % 3, turns: n + 1, time: 0 }))];
+  }
+  const count = time > LONG_MS ? FEWER_MOMENTS : MOMENTS;
+  return [
+    ...early,
+    ...Array.from({ length: count }, (_, n) => ({ ticks: 0, turns: 0, time: (time * (n + shift)) / count })),
+  ];
 }
 
 async function apart(first: () => Promise<boolean>, next: () => Promise<boolean>, wait: Span) {
+  const until = performance.now() + wait.time;
   const begun = first();
   // Its failure is reported once it is waited for.
   begun.catch(() => {});
+  while (performance.now() < until) await nextTurn();
   for (let turns = 0; turns < wait.turns; turns += 1) await nextTurn();
   for (let ticks = 0; ticks < wait.ticks; ticks += 1) await Promise.resolve();
   return Promise.all([begun, next()]);

@@ -124,6 +124,21 @@ describe("storeContract, of what tells", () => {
     },
   }));
 
+  itFindsAStoreThat(
+    "says to its first listener alone that it hears",
+    ["tells every listener, and goes on for the others when one has left"],
+    () => (store) => {
+      let isFirst = true;
+      return {
+        subscribe({ listening, ...rest }) {
+          const end = store.subscribe(isFirst && listening ? { ...rest, listening } : rest);
+          isFirst = false;
+          return end;
+        },
+      };
+    },
+  );
+
   itFindsAStoreThat("ends everybody's listening when somebody ends it twice", [ENDED_TWICE], () => (store) => {
     const all = new Set<StoreListener>();
     let count = 0;
