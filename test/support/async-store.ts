@@ -24,7 +24,7 @@ export interface AsyncEngine {
   hear(receive: (message: Message) => void): () => void;
 }
 
-export interface Message {
+interface Message {
   readonly kind: "ended" | "changed";
   readonly id: string;
 }
