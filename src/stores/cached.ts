@@ -178,7 +178,22 @@ export function cached(store: SessionStore, options: CachedOptions = {}): Cached
 
   return {
     ...capabilitiesOf(store),
-    subscribe: (listener) => store.subscribe!(listener),
+    // A listener may read what it is told of: it must not get what was remembered before, whoever is told first.
+    subscribe: (listener) =>
+      store.subscribe!({
+        ended(id) {
+          forget(id);
+          listener.ended?.(id);
+        },
+        changed(id) {
+          forget(id);
+          listener.changed?.(id);
+        },
+        listening(is) {
+          if (!is) forgetAll();
+          listener.listening?.(is);
+        },
+      }),
 
     async read(id) {
       const stored = remembered(id);
