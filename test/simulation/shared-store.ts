@@ -50,6 +50,8 @@ export interface Effect {
   readonly expiresAt: number | undefined;
   /** The clock of the process that called, at the call. */
   readonly clock: number;
+  /** Whether its actor was signing in. */
+  readonly isSigningIn: boolean;
 }
 
 /** One process's way to the store. */
@@ -111,7 +113,8 @@ export class SharedStore {
       expiresAt?: number,
       actor = currentActor(),
     ) => {
-      this.effects.push({ calledAt, at: this.#timeline.now, operation, id, actor, expiresAt, clock });
+      const isSigningIn = actor?.isSigningIn === true;
+      this.effects.push({ calledAt, at: this.#timeline.now, operation, id, actor, expiresAt, clock, isSigningIn });
       return true;
     };
 
