@@ -365,7 +365,7 @@ describe("movingStore", () => {
   it("refuses stores between which nothing can be moved", () => {
     const [from, to] = [memory(), memory()];
     expect(() => movingStore({ from, to: from })).toThrow(/the same store/);
-    expect(() => movingStore({ from, to: sealing() })).toThrow(/unsealed/);
+    expect(() => movingStore({ from, to: sealing() })).toThrow(/unencrypted/);
     expect(() => movingStore({ from } as never)).toThrow(/to must be a store/);
     expect(() => movingStore({ from, to, direction: "back" } as never)).toThrow(/no option "direction"/);
     expect(CONTROL_ID).not.toMatch(/^[\w-]*$/);
