@@ -1,7 +1,7 @@
 import { SessionError } from "./errors.ts";
 import { endIfUnchanged } from "./lifecycle/end.ts";
 import { lastSeenAt } from "./lifecycle/timeouts.ts";
-import { loadedRecord, type Client, type LoadedRecord } from "./record/record.ts";
+import { loadedRecord, storedSession, type Client, type LoadedRecord } from "./record/record.ts";
 import type { StoredSession } from "./store.ts";
 import { requireCapability, readLatest } from "./capabilities.ts";
 import type { Context } from "./context.ts";
@@ -109,7 +109,13 @@ async function end(
     const loaded = decodeIfReadable(context, id, stored);
     const { userId, ended } = loaded?.record ?? { userId: stored.userId };
     if (ended) {
-      if (!isMeant(ended.userId) || (ended.movedTo !== undefined && ended.userId === undefined)) return false;
+      if (!isMeant(ended.userId)) return false;
+      if (ended.movedTo !== undefined && ended.userId === undefined) {
+        // Somebody has signed in to a visitor's session. That goes on, but if it fails it puts nothing back.
+        const kept = storedSession(context, id, { ...loaded!, version: loaded!.version + 1 });
+        if (await deadline.run("update", () => context.store.update(id, kept, loaded!.version))) return false;
+        continue;
+      }
       // A sign-in or sign-out that fails after all must not put back what is to be revoked.
       await deadline.run("delete", () => context.store.delete(id));
       if (ended.movedTo === undefined) return false;
