@@ -672,3 +672,50 @@ describe("A sign-in while the session of before is being signed out of", () => {
     expect((await thief.begin()).session.isNew).toBe(true);
   });
 });
+
+describe("Revoking a visitor's session while somebody signs in to it", () => {
+  /** The compare-and-set of the sign-in is done, and its answer is on the way. */
+  async function signingIn(isLost: boolean) {
+    const memory = memoryStore({ clock: () => START });
+    let isNext = false;
+    const store = gated({
+      ...memory,
+      async update(id, stored, version) {
+        const fails = isNext && isLost;
+        isNext = false;
+        const done = await memory.update(id, stored, version);
+        if (fails) throw new Error("the reply is lost");
+        return done;
+      },
+    });
+    const options = { store, clock: () => START };
+    const [here, there] = [site<Data>(options), site<Data>(options)];
+    const browser = here.browser();
+    await browser.visit((session) => void (session.data.n = 1));
+    const former = browser.copy();
+    const { session, end } = await browser.begin();
+    const { id } = session;
+    session.signIn("ada");
+    isNext = true;
+    const held = isLost ? store.hold("read") : store.hold("update", "after");
+    const ending = end();
+    await held.arrived;
+    expect(await there.sessions.revoke(id)).toBe(false);
+    held.letGo();
+    return { browser, former, ending };
+  }
+
+  it("has it not put back, should the sign-in fail", async () => {
+    const { ending, former } = await signingIn(true);
+    await expect(ending).rejects.toMatchObject({ code: "ERR_SESSION_STORE" });
+    expect((await former.begin()).session.isNew).toBe(true);
+  });
+
+  it("leaves the session that the sign-in begins, and what keeps a late request from undoing it", async () => {
+    const { ending, former, browser } = await signingIn(false);
+    await ending;
+    expect(await browser.userId()).toBe("ada");
+    const late = await former.visit((session) => void (session.data.n = 2));
+    expect(late.headers.getSetCookie()).toEqual([]);
+  });
+});

@@ -212,6 +212,8 @@ export class Model {
     );
     if (byUser) return true;
     if (!former || !isHeir || former.userId === undefined || former.userId !== userId) return false;
+    // A sign-out of that moment deletes what the revocation would have followed: see docs/reliability.md.
+    if (former.endings.some(({ kind }) => kind === "sign-out")) return false;
     return former.endings.some(
       (one) =>
         one.kind === "revoke" &&

@@ -417,7 +417,6 @@ class World {
   async #probe(): Promise<void> {
     const { observer } = this;
     const copy = new SharedStore(this.#timeline, { ...this.#scenario, isFaulty: false, notifies: false });
-    copy.offset = this.store.offset;
     const connection: Connection = {
       isDead: false,
       survivors: [],
@@ -427,8 +426,8 @@ class World {
     };
     const sessions = this.#createSessions(connection, copy);
     for (const token of observer.model.tokens.values()) {
-      copy.sessions.clear();
-      for (const [id, stored] of this.store.sessions) copy.sessions.set(id, stored);
+      // oxlint-disable-next-line no-await-in-loop
+      await copy.become(this.store);
       const request = this.#request({ fates: [], steps: [], isPassive: true }, token.value, false);
       request.model.openedAt = this.#timeline.now;
       const opened = as(request.model.actor, () => sessions.open(request, { passive: true }));
