@@ -34,7 +34,7 @@ function fateOf(code: number, isFaulty: boolean): Fate {
   return { there, back, outcome: isFaulty ? outcome : "ok" };
 }
 
-export function describeFate(code: number, isFaulty: boolean): string {
+function describeFate(code: number, isFaulty: boolean): string {
   const { there, back, outcome } = fateOf(code, isFaulty);
   return `${outcome} (${there} ms there, ${back} ms back)`;
 }
