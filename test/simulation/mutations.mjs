@@ -1,4 +1,5 @@
-// Breaks the library on purpose, one mistake at a time, and has the simulation find each: node test/simulation/mutations.mjs
+// Breaks the library on purpose, one mistake at a time, and has the simulation find each: node
+// test/simulation/mutations.mjs
 // [name …] [--seconds 120]. Works in a copy of the sources. A mutation whose text is not found any more is an error: adjust it.
 import { spawnSync } from "node:child_process";
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
@@ -18,7 +19,7 @@ const MUTATIONS = [
     name: "a touch that resurrects",
     file: "src/stores/memory.ts",
     from: "      checkTime(expiresAt);\n      const entry = live(id);\n      if (entry === undefined) return false;",
-    to: "      const entry = live(id);\n      if (entry === undefined) return false;\n      await new Promise((resolve) => setTimeout(resolve, 3));\n      if (!sessions.has(id)) {\n        sessions.set(entry.id, entry);\n        heap.add(entry);\n      }",
+    to: "      const found = live(id);\n      if (found === undefined) return false;\n      const { payload, version } = found;\n      await new Promise((resolve) => setTimeout(resolve, 3));\n      const entry = Object.assign(found, { payload, version });\n      if (!sessions.has(id)) {\n        sessions.set(entry.id, entry);\n        heap.add(entry);\n      }",
   },
   {
     name: "a response that does not wait for its save",
@@ -202,11 +203,10 @@ const MUTATIONS = [
     to: 'if (epoch === record.epoch) return "current";',
   },
   {
-    name: "a signal that is deaf and does not look",
+    name: "a signal that only hears, and does not look",
     file: "src/signals.ts",
-    from: "unsubscribe ??= store.subscribe?.({",
-    to: "isHearing = true;",
-    also: { file: "src/signals.ts", from: "Math.min(ms, LOOK_MS)", to: "Math.min(ms, 1e9)" },
+    from: "    // It may have ended between being read and being watched.\n    scheduleCheck(id, watch, 0);",
+    to: "",
   },
   {
     name: "no putting back after a failed sign-in",
