@@ -6,6 +6,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "n
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { exitWith, npm, prepare, ROOT, SetupError } from "./setup.mjs";
+import { compile, MODES, PROGRAMS } from "./type-programs.mjs";
 
 /** Old releases that an application may have for reasons of its own, and how a store refuses each client that it can tell. */
 const OLD = {
@@ -23,6 +24,17 @@ const OLD = {
   hono: { version: "3" },
 };
 
+/** An application's dependencies, with the oldest compiler that the types are made for beside the newest. */
+const TYPED = {
+  express: "express@5",
+  "@types/express": "@types/express@5",
+  "@types/express-session": "@types/express-session@1",
+  fastify: "fastify@5",
+  hono: "hono@4",
+  typescript: "typescript@7",
+  "typescript-5": "npm:typescript@5.8",
+};
+
 const temporary = mkdtempSync(join(tmpdir(), "sojourn-package-"));
 process.on("exit", () => rmSync(temporary, { recursive: true, force: true }));
 
@@ -34,6 +46,7 @@ try {
   run([tool("attw"), tarball, "--profile", "esm-only", "--no-definitely-typed"]);
   importEntries(tarball);
   installBesideOld(tarball);
+  await compileBeside(tarball);
 } catch (error) {
   exitWith(error);
 }
@@ -55,11 +68,20 @@ function importEntries(tarball) {
   for (const entry of entries) {
     const specifier = name + entry.slice(1);
     // One process each: an entry must not depend on what another one has loaded.
-    const script = `if (Object.keys(await import("${specifier}")).length === 0) throw new Error("exports nothing");`;
+    // An entry of declarations has nothing at run time, but imports of it stay in the program.
+    const isEmpty = entry.endsWith("/types");
+    const script = `if ((Object.keys(await import("${specifier}")).length === 0) !== ${isEmpty}) throw new Error("exports nothing");`;
     const { status, stderr } = spawnSync(process.execPath, ["--input-type=module", "-e", script], {
       cwd: project,
       encoding: "utf8",
     });
+    const required = spawnSync(process.execPath, ["--input-type=commonjs", "-e", `require("${specifier}")`], {
+      cwd: project,
+      encoding: "utf8",
+    });
+    if (required.status !== 0 || required.stderr !== "") {
+      throw new SetupError(`${required.stderr}require("${specifier}") fails or warns from the tarball.`);
+    }
     if (status !== 0) throw new SetupError(`${stderr}import "${specifier}" fails from the tarball.`);
   }
   for (const command of Object.keys(bin ?? {})) {
@@ -74,18 +96,47 @@ function installBesideOld(tarball) {
   const old = Object.entries(OLD).map(([name, { version }]) => `${name}@${version}`);
   // No --force and no --legacy-peer-deps: an application must not need them.
   const install = npm("install", "--ignore-scripts", "--no-audit", "--no-fund", tarball, ...old);
-  try {
-    run(install, project);
-  } catch (error) {
-    if (!/code (ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ETIMEDOUT|ENOTCACHED)/.test(error.message)) throw error;
-    console.log("No registry can be reached: not installed beside old clients.");
-    return;
-  }
+  if (!installFromRegistry(install, project, "not installed beside old clients")) return;
   for (const [name, { client, url }] of Object.entries(OLD)) {
     const attempt = client ?? (url && `await openStore("${url}")`);
     if (attempt) checkRefusal(project, name, attempt);
   }
   console.log(`It installs beside ${old.join(", ")}, and the stores refuse clients that are too old.`);
+}
+
+/** `false`, said to the reader, where no registry can be reached. */
+function installFromRegistry(install, project, consequence) {
+  try {
+    run(install, project);
+    return true;
+  } catch (error) {
+    if (!/code (ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ETIMEDOUT|ENOTCACHED)/.test(error.message)) throw error;
+    console.log(`No registry can be reached: ${consequence}.`);
+    return false;
+  }
+}
+
+async function compileBeside(tarball) {
+  const project = mkdtempSync(join(temporary, "typed-"));
+  writeFileSync(join(project, "package.json"), '{ "private": true, "type": "module" }\n');
+  const packages = Object.entries(TYPED).map(([name, wanted]) =>
+    wanted.startsWith("npm:") ? `${name}@${wanted}` : wanted,
+  );
+  const install = npm("install", "--ignore-scripts", "--no-audit", "--no-fund", tarball, ...packages);
+  if (!installFromRegistry(install, project, "types not compiled beside other compilers")) return;
+  let count = 0;
+  for (const compiler of ["typescript", "typescript-5"]) {
+    for (const [mode, options] of Object.entries(MODES)) {
+      for (const [program, files] of Object.entries(PROGRAMS)) {
+        // The modes differ in how modules are found: one program has them all.
+        if (program !== "declared" && mode !== "esm") continue;
+        const errors = await compile(project, `${program}-${mode}-${compiler}`, files, options, compiler);
+        if (errors) throw new SetupError(`${errors}The program ${program} does not compile (${mode}, ${compiler}).`);
+        count++;
+      }
+    }
+  }
+  console.log(`${count} programs compile strictly against the tarball, by TypeScript 7 and 5.8.`);
 }
 
 function checkRefusal(project, name, attempt) {

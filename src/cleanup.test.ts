@@ -1,13 +1,13 @@
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { describe, expect, it, vi } from "vitest";
 import { site, START } from "../test/support/stores.ts";
-import { createCollector } from "./cleanup.ts";
+import { createCleanup } from "./cleanup.ts";
 import { createEmitter } from "./events.ts";
 import { memoryStore } from "./stores/memory.ts";
 
 const MINUTE = 60_000;
 
-/** A collector over a store that forgets as many as it is told to, one answer after the other. */
+/** Creates a collector. Its store removes as many sessions as the list says, one reply after the other. */
 function setup(answers: (number | Error | Promise<number>)[], storeTimeout = 5000) {
   const time = { now: START, elapsed: 0 };
   const limits: number[] = [];
@@ -24,7 +24,7 @@ function setup(answers: (number | Error | Promise<number>)[], storeTimeout = 500
   const emitter = createEmitter();
   emitter.on("error", (event) => faults.push(event));
   const clocks = { now: () => time.now, elapsed: () => time.elapsed };
-  return { time, limits, faults, collector: createCollector({ store, emitter, storeTimeout, ...clocks }) };
+  return { time, limits, faults, collector: createCleanup({ store, emitter, storeTimeout, ...clocks }) };
 }
 
 const never = () => new Promise<number>(() => {});
@@ -34,7 +34,7 @@ describe("createCollector", () => {
     const { limits, collector } = setup([500, 500, 499]);
     collector.runIfDue();
     await collector.stop();
-    // stop() ends after the batch under way.
+    // stop() waits for the current batch.
     expect(limits).toEqual([500]);
 
     const other = setup([500, 500, 499]);
@@ -43,7 +43,7 @@ describe("createCollector", () => {
     expect(other.limits).toEqual([500, 500, 500]);
   });
 
-  it("collects once a minute, however often it is nudged", async () => {
+  it("collects once a minute, however often runIfDue is called", async () => {
     const { time, limits, collector } = setup([]);
     for (let i = 0; i < 5; i++) collector.runIfDue();
     await nextTurn();
@@ -72,7 +72,7 @@ describe("createCollector", () => {
     await collector.stop();
   });
 
-  it("collects again after a call that never ends, and tells of it", async () => {
+  it("collects again after a call that never ends, and reports it", async () => {
     const { time, limits, faults, collector } = setup([never()]);
     collector.runIfDue();
     await nextTurn();
@@ -86,7 +86,7 @@ describe("createCollector", () => {
     expect(limits).toHaveLength(3);
   });
 
-  it("asks less and less often while no call ends, an hour apart in the end", async () => {
+  it("calls the store less and less often while no call ends, at last once an hour", async () => {
     const { time, limits, collector } = setup(Array.from({ length: 100 }, never));
     for (let minute = 0; minute < 24 * 60; minute++) {
       collector.runIfDue();
@@ -97,7 +97,7 @@ describe("createCollector", () => {
     await nextTurn();
   });
 
-  it("takes nothing from an answer that comes after it was given up", async () => {
+  it("ignores a reply that comes after the round was abandoned", async () => {
     let finish!: (count: number) => void;
     const { time, limits, faults, collector } = setup([new Promise<number>((resolve) => (finish = resolve)), never()]);
     collector.runIfDue();
@@ -110,7 +110,7 @@ describe("createCollector", () => {
     expect(faults).toHaveLength(1);
   });
 
-  it("gives a batch as long as the store may take for anything, where that is longer than a minute", async () => {
+  it("waits for a batch as long as storeTimeout, if that is longer than a minute", async () => {
     const { time, limits, collector } = setup([never()], 3 * MINUTE);
     collector.runIfDue();
     time.elapsed += 3 * MINUTE - 1;
@@ -122,7 +122,7 @@ describe("createCollector", () => {
     expect(limits).toHaveLength(2);
   });
 
-  it("stops after the store's timeout where a call never ends, and tells of it", async () => {
+  it("stops after storeTimeout if a call never ends, and reports it", async () => {
     const { faults, collector } = setup([never()], 10);
     collector.runIfDue();
     await collector.stop();
@@ -143,7 +143,7 @@ describe("createCollector", () => {
     await nextTurn();
   });
 
-  it("tells of a failure, and tries again a minute later", async () => {
+  it("reports a failure, and tries again a minute later", async () => {
     const error = new Error("disk on fire");
     const { time, limits, faults, collector } = setup([error]);
     collector.runIfDue();
@@ -166,7 +166,7 @@ describe("createCollector", () => {
     expect(limits).toEqual([]);
 
     const { read, create, update, touch, delete: end } = memoryStore();
-    const bare = createCollector({
+    const bare = createCleanup({
       store: { read, create, update, touch, delete: end },
       emitter: createEmitter(),
       storeTimeout: 5000,
@@ -178,7 +178,7 @@ describe("createCollector", () => {
 });
 
 describe("sessions.close", () => {
-  it("returns after storeTimeout where the store never finishes forgetting, and closes the store", async () => {
+  it("returns after storeTimeout if the store never finishes, and closes the store", async () => {
     const store = memoryStore({ clock: () => START });
     const { sessions, browser } = site({ store: { ...store, deleteExpired: never } });
     await browser().visit((session) => (session.data["n"] = 1));

@@ -4,42 +4,43 @@ import type { SessionStore } from "./store.ts";
 import { Deadline } from "./deadline.ts";
 
 const INTERVAL_MS = 60_000;
-/** A store that fails each time is asked less and less often: a call that never ends may hold a connection. */
+/** The interval grows up to this while the store fails: a call that never ends may occupy a connection. */
 const LONGEST_INTERVAL_MS = 3_600_000;
 const BATCH = 500;
 
-/** Has the store forget what has expired, now and then, behind requests that use it: without them there is nothing new. */
-export interface Collector {
-  /** Starts a round if one is due. Costs a comparison where none is. */
+/** Deletes expired sessions from the store now and then, after a request that stores something. It needs no timer. */
+export interface Cleanup {
+  /** Starts a round if one is due. Otherwise it costs one comparison. */
   runIfDue(): void;
-  /** Ends after the batch under way, or after `storeTimeout`. */
+  /** Stops after the current batch, or after `storeTimeout`. */
   stop(): Promise<void>;
 }
 
-export interface CollectorOptions {
+export interface CleanupOptions {
   readonly store: SessionStore;
   readonly emitter: Emitter;
   readonly now: () => number;
   readonly storeTimeout: number;
-  /** Milliseconds that only grow, whatever is done to the clock. Default `performance.now`. */
+  /** Returns milliseconds that only grow, even if the system's clock is set back. Default `performance.now`. */
   readonly elapsed?: () => number;
 }
 
-/** A moment by two clocks: the one that somebody may set, and the one that nobody can. */
+/** A moment by two clocks: the system's clock, which can be set, and a monotonic one, which can't. */
 interface Moment {
   readonly now: number;
   readonly elapsed: number;
 }
 
 interface Round {
-  /** When the batch under way was asked for. */
+  /** When the current batch was requested. */
   askedAt: Moment;
   ended: Promise<void>;
 }
 
-export function createCollector(options: CollectorOptions): Collector {
+export function createCleanup(options: CleanupOptions): Cleanup {
   const { store, emitter, now, storeTimeout, elapsed = () => performance.now() } = options;
-  // Not `storeTimeout`: a batch of a store with a million files may take longer, and nobody waits for it.
+  // `storeTimeout` would be too short: a batch may take longer in a store with a million files, and nobody waits for
+  // it.
   const longestBatch = Math.max(INTERVAL_MS, storeTimeout);
   let last: Moment | undefined;
   let failures = 0;
@@ -48,7 +49,7 @@ export function createCollector(options: CollectorOptions): Collector {
 
   const readClocks = (): Moment => ({ now: now(), elapsed: elapsed() });
 
-  // A clock that was set forward makes one round come early. One that was set back delays none.
+  // If the clock was set forward, one round comes early. If it was set back, no round is delayed.
   const isPast = (since: Moment, ms: number): boolean => now() - since.now >= ms || elapsed() - since.elapsed >= ms;
 
   function isDue(): boolean {
@@ -77,7 +78,7 @@ export function createCollector(options: CollectorOptions): Collector {
     round = undefined;
   }
 
-  /** The store may answer yet, or never: nobody waits for that any more. */
+  /** Stops waiting for a batch. The store may still answer later, or never. */
   function abandonRound({ askedAt }: Round): void {
     failures += 1;
     end(askedAt);

@@ -1,13 +1,13 @@
 import type { Limits } from "./changes/codec.ts";
-import type { Collector } from "./cleanup.ts";
+import type { Cleanup } from "./cleanup.ts";
 import type { Emitter } from "./events.ts";
 import type { RotationPolicy } from "./lifecycle/rotation.ts";
 import type { Timeouts } from "./lifecycle/timeouts.ts";
 import type { Keyring } from "./record/keyring.ts";
 import type { Client } from "./record/record.ts";
 import type { SessionCookie } from "./request/cookie.ts";
-import type { AnyRequest } from "./request/request.ts";
-import type { LiveHandles } from "./signals.ts";
+import type { ClientRequest } from "./request/client.ts";
+import type { SessionSignals } from "./signals.ts";
 import type { SessionStore } from "./store.ts";
 import type { UserLimit } from "./users.ts";
 import type { KeyedQueue } from "./keyed-queue.ts";
@@ -21,14 +21,14 @@ export interface Context {
   readonly rotation: RotationPolicy | undefined;
   readonly maxPerUser: UserLimit | undefined;
   /** Gives the application's description of a request's client. */
-  readonly client: (request: AnyRequest) => Client | undefined;
+  readonly client: (request: ClientRequest) => Client | undefined;
   readonly limits: Limits;
   readonly storeTimeout: number;
   readonly trustProxy: boolean;
   readonly emitter: Emitter;
   readonly commits: KeyedQueue;
-  readonly live: LiveHandles;
-  readonly collector: Collector;
+  readonly live: SessionSignals;
+  readonly collector: Cleanup;
   /** Sign-ins under way: from the id that the session will have to the one it has until then. */
   readonly moves: Map<string, string>;
   readonly now: () => number;

@@ -30,7 +30,9 @@ export class Deadline {
         return this.#tooLate();
       },
       failed: (cause) =>
-        new SessionError("ERR_SESSION_STORE", `The session store failed to ${what} a session`, { cause }),
+        new SessionError("ERR_SESSION_STORE", `The session store failed to ${what} a session${reasonOf(cause)}`, {
+          cause,
+        }),
     });
   }
 
@@ -76,4 +78,13 @@ export function withTimeout<T>(
       fail(cause);
     }
   });
+}
+
+/** In the message too: Express, for one, prints an error without its cause. */
+function reasonOf(cause: unknown): string {
+  if (!(cause instanceof Error)) return "";
+  // An AggregateError, as Node throws it for a host with several addresses, may have no message.
+  const { code } = cause as { code?: unknown };
+  const reason = cause.message || (typeof code === "string" ? code : "");
+  return reason && `: ${reason}`;
 }

@@ -22,7 +22,7 @@ const STATUS: Record<SessionErrorCode, Status> = {
   ERR_SESSION_HEADERS_SENT: 500,
 };
 
-/** What a client is told: not whose fault it was. */
+/** The bodies of error responses. They do not show the cause. */
 const BODY: Readonly<Record<number, string>> = {
   403: "Forbidden",
   409: "Conflict",
@@ -32,8 +32,8 @@ const BODY: Readonly<Record<number, string>> = {
 };
 
 /**
- * A fault at run time. Mistakes in the program are `TypeError`s instead, and a missing, expired or forged session is
- * no error at all.
+ * An error at run time, with a stable `code`. A mistake in the program is a `TypeError` instead. A missing, expired or
+ * forged session is no error.
  *
  * `status`, `statusCode`, `expose` and `headers` are what Express, Fastify and Koa honour when they turn an error into a
  * response, and `getResponse()` what Hono does: 503 for the store, 409 for a conflict, 413 for data
@@ -45,7 +45,7 @@ export class SessionError extends Error {
   readonly status: Status;
   readonly statusCode: Status;
   readonly expose: boolean;
-  /** Of this error alone: middleware may add to them. */
+  /** The headers of the error response. Each error has its own object, because middleware may add to it. */
   readonly headers: Record<string, string> = { "cache-control": "no-store", vary: "Cookie" };
 
   constructor(code: SessionErrorCode, message: string, options?: { cause?: unknown }) {
@@ -56,7 +56,7 @@ export class SessionError extends Error {
     this.expose = this.status < 500 && code !== "ERR_SESSION_TOO_LARGE";
   }
 
-  /** A plain response that tells a client no more than it should know. */
+  /** Creates a plain error response. It hides the message of a status from 500 on. */
   getResponse(): Response {
     const body = this.expose ? this.message : BODY[this.status];
     return new Response(`${body}\n`, { status: this.status, headers: this.headers });

@@ -2,7 +2,7 @@ import { setImmediate as nextTurn } from "node:timers/promises";
 import { describe, expect, it } from "vitest";
 import { createEmitter, type SessionEvents } from "./events.ts";
 
-/** What `act` has the process warn of. */
+/** Returns the warnings that the process emits during `act`. */
 async function warningsOf(act: () => unknown): Promise<Error[]> {
   const warnings: Error[] = [];
   const listener = (warning: Error) => warnings.push(warning);
@@ -15,7 +15,7 @@ async function warningsOf(act: () => unknown): Promise<Error[]> {
 }
 
 describe("Emitter", () => {
-  it("tells each listener, in order, until it is ended", () => {
+  it("calls each listener in order, until it is removed", () => {
     const emitter = createEmitter();
     const heard: string[] = [];
     const end = emitter.on("created", ({ id }) => heard.push(`first ${id}`));
@@ -42,7 +42,7 @@ describe("Emitter", () => {
     expect(heard).toEqual(["a", "a", "b"]);
   });
 
-  it("lets no listener change what another is told, or what the application told of a client", () => {
+  it("lets no listener change the event of another, or the application's client object", () => {
     const emitter = createEmitter();
     const client = { userAgent: "Firefox" };
     const heard: unknown[] = [];
@@ -66,7 +66,7 @@ describe("Emitter", () => {
     expect(() => emitter.on("created", undefined as unknown as () => void)).toThrow(TypeError);
   });
 
-  it("goes on after a listener that throws, and warns of it", async () => {
+  it("calls the next listener after one has thrown, and warns of the error", async () => {
     const emitter = createEmitter();
     const heard: string[] = [];
     emitter.on("created", () => {
@@ -88,7 +88,7 @@ describe("Emitter", () => {
     expect(warning).toMatchObject({ message: 'A listener of "created" failed: only text' });
   });
 
-  it("has the warning say that it comes from a listener", async () => {
+  it("says in the warning that a listener failed", async () => {
     const emitter = createEmitter();
     emitter.on("created", () => {
       throw new Error("the listener's mistake");
@@ -111,7 +111,7 @@ describe("Emitter", () => {
     expect({ warnings: warnings.length, unhandled: unhandled.length }).toEqual({ warnings: 1, unhandled: 0 });
   });
 
-  it("lets a listener end itself and others while it listens", () => {
+  it("lets a listener remove itself and others during an event", () => {
     const emitter = createEmitter();
     const heard: string[] = [];
     const end = emitter.on("created", () => {

@@ -2,35 +2,41 @@ import { namesOf } from "./checks.ts";
 import { warn } from "./warnings.ts";
 import type { Client } from "./record/record.ts";
 
-/** What happened to a session: its public id, never its token. */
+/** The properties of every event of a session. The id is the public one; events never contain a token. */
 export interface SessionEvent {
   readonly id: string;
   readonly userId?: string | undefined;
 }
 
+/** The events that `sessions.on` subscribes to. */
 export interface SessionEvents {
   /** A session was stored for the first time. */
   created: SessionEvent;
-  /** A user signed in. `previousId`: the session's id until then, where there was one. */
+  /** A user signed in. `previousId` is the id that the session had before, if there was one. */
   signedIn: SessionEvent & { readonly previousId?: string | undefined };
   /** The session's token was replaced by `rotate()`, or by periodic rotation once the client had the new one. */
   rotated: SessionEvent;
+  /** A handler called `signOut()`. */
   signedOut: SessionEvent;
-  /** The session was ended from the server's side. */
+  /** The server ended the session by `revoke`, `revokeAll`, `revokeEverything`, or the limit `maxPerUser`. */
   revoked: SessionEvent;
   /**
-   * A token came back after it had been rotated out and its grace was over: the session was ended. `client` is who had
-   * signed in and `presentedBy` who came with the old token, as far as the application tells.
+   * A request presented a token after it was rotated out and its grace was over, so the session was ended. `client` is
+   * the client that signed in, and `presentedBy` the client of this request, as the option `client` returned them.
    */
   replayed: SessionEvent & { readonly client?: Client | undefined; readonly presentedBy?: Client | undefined };
-  /** A request came with the token of a session that is past its absolute timeout. */
+  /** A request presented the token of a session that is past its absolute timeout. */
   expired: SessionEvent;
   /**
-   * A request's changes were dropped: its session had ended, its token had been replaced meanwhile, or they came after the
-   * response and were not saved.
+   * A request's changes were dropped: its session had ended, its token had been replaced meanwhile, they came after the
+   * response and were not saved, or they were made inside of something that another request had removed meanwhile.
    */
-  dropped: SessionEvent & { readonly reason: "ended" | "superseded" | "late" };
-  /** Something failed without a request to tell it to: a touch, or the collection of expired sessions. */
+  dropped: SessionEvent & {
+    readonly reason: "ended" | "superseded" | "late" | "removed";
+    /** Where the changes were made that another request's removal has dropped: `session.data.cart.items`. */
+    readonly paths?: readonly string[];
+  };
+  /** Work without a waiting request failed: a touch, a check of a signal, or the deletion of expired sessions. */
   error: { readonly id?: string | undefined; readonly error: unknown };
 }
 
@@ -53,7 +59,7 @@ const EVENT_NAMES = namesOf<keyof SessionEvents>({
   error: true,
 });
 
-/** A copy that no listener can change, with what the application told of clients in it; errors stay what they are. */
+/** Copies and freezes an event and the clients in it, so that no listener can change them. Errors are not copied. */
 function freezeEvent<Event extends object>(event: Event): Event {
   const copy = Object.entries(event).map(([key, value]: [string, unknown]) => {
     const isPlain = typeof value === "object" && value !== null && Object.getPrototypeOf(value) === Object.prototype;
@@ -76,10 +82,10 @@ export function createEmitter(): Emitter {
       return () => void set.delete(subscription);
     },
     emit(name, given) {
-      // Several listeners are given the same.
+      // All listeners get the same object.
       const event = freezeEvent(given);
       for (const { listener } of listeners.get(name) ?? []) {
-        // A listener's mistake must not fail the request that it listens to, nor go unheard.
+        // An error of a listener must neither fail the request nor stay unnoticed.
         const warnOfFailure = (error: unknown) => {
           const description = error instanceof Error ? (error.stack ?? error.message) : String(error);
           warn("SOJOURN_LISTENER", `A listener of "${name}" failed: ${description}`);

@@ -29,7 +29,7 @@ describe("resolveOptions", () => {
     expect(cookie.baseName).toBe("session");
   });
 
-  it("takes undefined for what was left out", () => {
+  it("treats undefined like an option that was left out", () => {
     const names = [
       "idleTimeout",
       "absoluteTimeout",

@@ -7,62 +7,80 @@ import { createKeyring, type Keyring, type SecretKey } from "./record/keyring.ts
 import { requireCapability, OPERATIONS } from "./capabilities.ts";
 import type { UserLimit } from "./users.ts";
 import type { Client } from "./record/record.ts";
-import type { AnyRequest } from "./request/request.ts";
+import { describeBy, type ClientDetails, type ClientRequest } from "./request/client.ts";
 import type { RotationPolicy } from "./lifecycle/rotation.ts";
 import type { SessionStore } from "./store.ts";
 
+/** The options of `createSessions`. */
 export interface SessionsOptions {
   /**
-   * The application's secret: a string or bytes, at least 32 of them, or a list of the current key and the previous ones
-   * that are still accepted. Required. `npx sojourn keygen` makes one. Drop a previous key when every session that it signed
-   * has ended: after `absoluteTimeout`, or the longest `remember` of any sign-in where that is longer.
+   * The secret key that signs tokens and encrypts records: a string or bytes, at least 32 bytes. A list contains the
+   * current key and the previous ones that are still accepted. Required. `npx sojourn keygen` makes one. Remove a
+   * previous key after `absoluteTimeout`, or after the longest `remember` of a sign-in if that is longer.
    */
   secretKey: SecretKey | undefined;
-  /** Where records are kept. Required. */
+  /** The store that keeps the records, such as `fileStore()`. Required. */
   store: SessionStore;
-  /** How long a session lives that nothing is heard of. Default `"1d"`. */
+  /** Maximum time without activity. Then the session ends. Default `"1d"`. */
   idleTimeout?: Duration;
-  /** How long a session lives whatever is heard of it, counted from signing in. Default `"30d"` (NIST AAL1). */
+  /**
+   * Maximum time since signing in, or since the beginning for a visitor. Then the session ends. Default `"30d"` (NIST
+   * AAL1).
+   */
   absoluteTimeout?: Duration;
   /**
-   * Reading extends a session at most once in this time, so that the idle timeout is exact to this much: a session may
-   * end that much early, never late. Default a tenth of the idle timeout, at most `"5m"`.
+   * Maximum time without activity of a session that nobody has signed in to, such as a visitor's cart. A short one keeps
+   * bots from filling the store. Default `idleTimeout`.
+   */
+  anonymousTimeout?: Duration;
+  /**
+   * Minimum time between two extensions of a session that is only read. A session may end this much before its idle
+   * timeout, never after it. Default: a tenth of the idle timeout, at most `"5m"`.
    */
   touchInterval?: Duration;
   /**
-   * The timeouts of an assurance level of NIST SP 800-63B-4, in place of the two above: `"aal1"` 30 days, `"aal2"` 24 hours
-   * and 1 hour idle, `"aal3"` 12 hours and 15 minutes idle.
+   * An assurance level of NIST SP 800-63B-4 that sets both timeouts: `"aal1"` 30 days, `"aal2"` 24 hours and 1 hour
+   * idle, `"aal3"` 12 hours and 15 minutes idle. Default none.
    */
   timeouts?: keyof typeof ASSURANCE_LEVELS;
   /**
-   * Periodic rotation: a new token `every` so often, with the old one good for `grace` (default `"30s"`) after the new
-   * one was first seen. Default none.
+   * Periodic rotation: the interval `every` after which a session gets a new token, and the time `grace` (default
+   * `"30s"`) for which the old token stays valid after the first request with the new one. Default: no rotation.
    */
   rotation?: { every: Duration; grace?: Duration };
-  /** How many sessions a user may have, and what a further sign-in meets: `"evict"` (default) or `"refuse"`. */
+  /**
+   * Maximum number of sessions of a user. A further sign-in ends the oldest one (`whenFull: "evict"`, the default), or
+   * fails with `ERR_SESSION_LIMIT` (`"refuse"`). Default: no limit.
+   */
   maxPerUser?: number | { sessions: number; whenFull?: "evict" | "refuse" };
-  /** What to remember of the client that signs in, for `sessions.list` and the `replayed` event. Default nothing. */
-  client?: (request: AnyRequest) => Client | undefined;
-  /** How the cookie is set. */
+  /**
+   * The details of the client that signs in, for `sessions.list` and the `replayed` event: `{ userAgent: true, address: true
+   * }`, or a function of the request. Default: none are kept.
+   */
+  client?: ClientDetails | ((request: ClientRequest) => Client | undefined);
+  /** The name and the attributes of the cookie. Default: those of {@link CookieOptions}. */
   cookie?: CookieOptions;
-  /** Whether `Forwarded` and `X-Forwarded-Proto` come from a proxy of yours. Default `false`. */
+  /** Whether `Forwarded` and `X-Forwarded-Proto` are trusted, because a proxy of yours sets them. Default `false`. */
   trustProxy?: boolean;
-  /** How long one open or one commit waits for the store, retries included. Default `"5s"`. */
+  /**
+   * Maximum time that one request waits for the store when it reads, and again when it stores, retries included.
+   * Default `"2s"`.
+   */
   storeTimeout?: Duration;
-  /** The bounds of one session's data: `bytes`, default 262144, and `depth`, default 32. */
+  /** Maximum size of one session's data: `bytes`, default 262144, and `depth` of nesting, default 32. */
   limits?: Partial<Limits>;
-  /** The time in epoch milliseconds, for tests. Default `Date.now`. Give the store the same one. */
+  /** Returns the time in epoch milliseconds, for tests. Default `Date.now`. Pass the same function to the store. */
   clock?: () => number;
 }
 
-/** The options, checked and settled. */
+/** The options with all defaults applied. */
 export interface Settings {
   readonly keyring: Keyring;
   readonly store: SessionStore;
   readonly timeouts: Timeouts;
   readonly rotation: RotationPolicy | undefined;
   readonly maxPerUser: UserLimit | undefined;
-  readonly client: (request: AnyRequest) => Client | undefined;
+  readonly client: (request: ClientRequest) => Client | undefined;
   readonly cookie: SessionCookie;
   readonly trustProxy: boolean;
   readonly storeTimeout: number;
@@ -70,16 +88,21 @@ export interface Settings {
   readonly now: () => number;
 }
 
-/** The longest wait that a timer can hold. */
+/** The longest delay of setTimeout. */
 const LONGEST_TIMER_MS = 2 ** 31 - 1;
 
-/** @throws TypeError naming the option and the remedy. */
+/**
+ * Checks the options and applies the defaults.
+ *
+ * @throws {TypeError} for a wrong option. The message names the option and the remedy.
+ */
 export function resolveOptions(options: SessionsOptions): Settings {
   checkOptions("createSessions", options, {
     secretKey: true,
     store: true,
     idleTimeout: true,
     absoluteTimeout: true,
+    anonymousTimeout: true,
     touchInterval: true,
     timeouts: true,
     rotation: true,
@@ -99,7 +122,7 @@ export function resolveOptions(options: SessionsOptions): Settings {
     limits = {},
     // Not `Date.now` itself: fake timers replace that property later.
     clock = () => Date.now(),
-    client = () => undefined,
+    client = {},
   } = options;
   checkOptions("cookie", cookie, {
     name: true,
@@ -129,8 +152,6 @@ export function resolveOptions(options: SessionsOptions): Settings {
   if (missing.length > 0) throw new TypeError(`store lacks ${missing.join(", ")}; see SessionStore for the contract`);
   if (typeof trustProxy !== "boolean") throw new TypeError("trustProxy must be true or false");
 
-  if (typeof client !== "function") throw new TypeError("client must be a function that tells of a request's client");
-
   const storeTimeout = milliseconds(options.storeTimeout ?? "2s", "storeTimeout");
   if (storeTimeout > LONGEST_TIMER_MS) throw new TypeError("storeTimeout is longer than a timer can wait (24 days)");
 
@@ -140,13 +161,19 @@ export function resolveOptions(options: SessionsOptions): Settings {
     timeouts,
     rotation: resolveRotation(options, timeouts),
     maxPerUser: resolveLimit(options),
-    client,
+    client: resolveClient(client),
     cookie: sessionCookie,
     trustProxy,
     storeTimeout,
     limits: { bytes, depth },
     now: clock,
   };
+}
+
+function resolveClient(client: NonNullable<SessionsOptions["client"]>): Settings["client"] {
+  if (typeof client === "function") return client;
+  checkOptions("client", client, { userAgent: true, address: true });
+  return client.userAgent || client.address ? describeBy(client) : () => undefined;
 }
 
 function resolveTimeouts(options: SessionsOptions): Timeouts {
@@ -161,7 +188,11 @@ function resolveTimeouts(options: SessionsOptions): Timeouts {
     throw new TypeError("idleTimeout is longer than absoluteTimeout; make it shorter, or that one longer");
   if (touchInterval >= idle)
     throw new TypeError("touchInterval must be shorter than idleTimeout, or reading would never extend a session");
-  return { idle, absolute, touchInterval };
+  const { anonymousTimeout } = options;
+  const anonymous = anonymousTimeout === undefined ? undefined : milliseconds(anonymousTimeout, "anonymousTimeout");
+  if (anonymous !== undefined && anonymous > idle)
+    throw new TypeError("anonymousTimeout is longer than idleTimeout; make it shorter, or leave it out");
+  return { idle, anonymous, absolute, touchInterval };
 }
 
 function presetOf({ timeouts, idleTimeout, absoluteTimeout }: SessionsOptions): {
@@ -185,7 +216,7 @@ function resolveRotation({ rotation }: SessionsOptions, timeouts: Timeouts): Rot
   const every = milliseconds(rotation.every, "rotation.every");
   const grace = milliseconds(rotation.grace ?? "30s", "rotation.grace");
   if (grace >= every)
-    throw new TypeError("rotation.grace must be shorter than rotation.every, or old tokens would never die");
+    throw new TypeError("rotation.grace must be shorter than rotation.every, or old tokens would never become invalid");
   if (every >= timeouts.absolute)
     throw new TypeError("rotation.every must be shorter than absoluteTimeout, or nothing would rotate");
   return { every, grace };

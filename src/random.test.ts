@@ -1,9 +1,9 @@
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { KEYS } from "../test/support/stores.ts";
 import { createKeyring } from "./record/keyring.ts";
-import { freshBytes, randomPart } from "./random.ts";
+import { freshBytes, createRandomPart } from "./random.ts";
 
-/** As two machines that were restored from one snapshot have it: the generator gives both the same. */
+/** Imitates two machines that were restored from one snapshot: the generator returns the same bytes to both. */
 const cloned = vi.hoisted(() => ({ is: false }));
 vi.mock("node:crypto", async (importActual) => {
   const actual = await importActual<typeof import("node:crypto")>();
@@ -20,7 +20,7 @@ afterEach(() => {
 const many = (make: () => Buffer) => new Set(Array.from({ length: 10_000 }, () => make().toString("hex")));
 
 describe("freshBytes", () => {
-  it("gives as many bytes as were asked for, and never the same twice", () => {
+  it("returns the requested number of bytes, never the same twice", () => {
     for (const size of [1, 12, 16, 32]) expect(freshBytes(size)).toHaveLength(size);
     expect(many(() => freshBytes(12)).size).toBe(10_000);
   });
@@ -39,13 +39,13 @@ describe("freshBytes", () => {
 
 describe("randomPart", () => {
   it("gives 22 characters of base64url, 100,000 times different", () => {
-    const parts = Array.from({ length: 100_000 }, randomPart);
+    const parts = Array.from({ length: 100_000 }, createRandomPart);
     expect(new Set(parts).size).toBe(parts.length);
     expect(parts.every((part) => /^[\w-]{22}$/.test(part))).toBe(true);
   });
 
   it("has every character in every place: all 128 bits are random", () => {
-    const parts = Array.from({ length: 20_000 }, randomPart);
+    const parts = Array.from({ length: 20_000 }, createRandomPart);
     for (let place = 0; place < 21; place++) {
       expect(new Set(parts.map((part) => part[place])).size, `place ${place}`).toBe(64);
     }
@@ -60,7 +60,7 @@ describe("Keyring.encrypt", () => {
     vi.spyOn(process.hrtime, "bigint").mockReturnValue(1n);
     vi.spyOn(Date, "now").mockReturnValue(2);
     const { encrypt } = createKeyring(KEYS[0], "session");
-    const nonceOf = (text: string) => encrypt("id", Buffer.from(text)).toString("hex", 5, 17);
+    const nonceOf = (text: string) => Buffer.from(encrypt("id", Buffer.from(text))).toString("hex", 5, 17);
     expect(nonceOf("one")).toBe(nonceOf("one"));
     expect(nonceOf("one")).not.toBe(nonceOf("two"));
   });

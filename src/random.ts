@@ -5,10 +5,11 @@ const RANDOM_BYTES = 32;
 const TIME_BYTES = 16;
 
 /**
- * Random bytes, at most 32, that no two processes share, should one be a copy of the other.
+ * Creates at most 32 random bytes that differ between processes, even if one process is a copy of the other.
  *
- * A machine that is restored twice from one snapshot has the state of its generators twice, OpenSSL's among them. So the
- * time goes in beside what that gives, and `also`: equal bytes would need an equal nanosecond, and equal content.
+ * Two machines that are restored from one snapshot have the same state in their random generators, OpenSSL's included.
+ * So the bytes also depend on the time and on `also`: they are equal only at the same nanosecond and with the same
+ * content.
  */
 export function freshBytes(size: number, also?: Uint8Array): Buffer {
   const input = Buffer.allocUnsafe(RANDOM_BYTES + TIME_BYTES + (also?.length ?? 0));
@@ -20,6 +21,6 @@ export function freshBytes(size: number, also?: Uint8Array): Buffer {
 }
 
 /** 128 random bits as 22 characters. */
-export function randomPart(): string {
+export function createRandomPart(): string {
   return freshBytes(16).toString("base64url");
 }

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { begin, START, site, type SiteOptions } from "../test/support/stores.ts";
-import { requestSessionOf } from "./session.ts";
+import { requestSessionOf } from "./request/session-handle.ts";
 
 interface Data {
   name?: string;

@@ -488,7 +488,7 @@ describe("sessions.commit, called once more", () => {
 describe("Secrets", () => {
   it("are in nothing that is logged: no event, no error, no inspected session, request or sessions", async () => {
     const seen: unknown[] = [];
-    const server = await signedIn({ sealed: true, faults: { update: ["ok", "ok", "error"] }, idleTimeout: "1h" });
+    const server = await signedIn({ encrypted: true, faults: { update: ["ok", "ok", "error"] }, idleTimeout: "1h" });
     const { browser, sessions, events, time } = server;
     const tokens = [browser.jar.get("__Host-session")!];
     const keep = async (act: Promise<unknown>) => seen.push(await act.catch((error: unknown) => error));
@@ -525,7 +525,7 @@ describe("Secrets", () => {
   });
 
   it("are not in what the store is given: only their hash is, and that sealed", async () => {
-    const { browser, backend } = await signedIn({ sealed: true });
+    const { browser, backend } = await signedIn({ encrypted: true });
     const token = browser.jar.get("__Host-session")!;
     const { id } = (await browser.begin()).session;
     const row = (await backend.read(id))!;

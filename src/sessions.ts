@@ -1,6 +1,6 @@
 import type { Context } from "./context.ts";
 import { checkOptions } from "./checks.ts";
-import { createCollector } from "./cleanup.ts";
+import { createCleanup } from "./cleanup.ts";
 import { createEmitter, type SessionEvents, type SessionListener } from "./events.ts";
 import { resolveOptions, type SessionsOptions } from "./options.ts";
 import { checkOrigin } from "./request/origin.ts";
@@ -8,43 +8,52 @@ import { RequestSession } from "./request/request-session.ts";
 import { frameworkOf, MOUNT } from "./request/frameworks.ts";
 import { header, innermost, type AnyRequest } from "./request/request.ts";
 import { commitToResponse } from "./request/respond.ts";
-import type { SessionData } from "./index.ts";
-import { sessionOf, requestSessionOf, type Session } from "./session.ts";
-import { createLiveHandles } from "./signals.ts";
+import { sessionOf, requestSessionOf } from "./request/session-handle.ts";
+import type { DeclaredData, Session } from "./session.ts";
+import { createSessionSignals } from "./signals.ts";
 import { list, revoke, revokeAll, revokeEverything, storedIdOf, type SessionInfo } from "./users.ts";
 import { createKeyedQueue } from "./keyed-queue.ts";
 
-/** What `createSessions` makes: the one thing of Sojourn that has a state. */
-export interface Sessions<Data extends object = SessionData> {
+/** The sessions of an application, as `createSessions` makes them. */
+export interface Sessions<Data extends object = DeclaredData> {
   /**
-   * The session of a request, read from the store, and extended by it unless it is `passive` (polling, say); a new and empty one for anybody who has none. The same request gives
-   * the same session.
+   * Reads the session of a request, without an adapter. A visitor gets a new and empty one. The same request gives the same
+   * session. The request extends it, unless `passive` is true (polling, for example).
+   *
+   * @example
+   * const session = await sessions.open(request);
+   * const response = new Response(`Hello ${session.data.username ?? "stranger"}`);
+   * return sessions.commit(session, response);
    *
    * @throws SessionError ERR_SESSION_STORE (503), ERR_SESSION_DECODE (500). Never for a cookie, however it is formed.
    */
   open(request: AnyRequest, options?: { passive?: boolean }): Promise<Session<Data>>;
 
   /**
-   * Stores what has changed, and gives a response with the cookie and what caches must know: a new one, since yours may be
-   * one that you keep. Send nothing before. Committing once more, with that response or another, is as good as once.
+   * Stores the changes of a session, and gives a copy of the response with the cookie and the rules for caches. Send nothing
+   * before. A second call, with that response or another, is safe.
    *
-   * @throws TypeError for a response whose body was read. What `session.save()` throws.
+   * @throws TypeError for a response whose body was read. The errors of `session.save()`.
    */
   commit(session: Session<Data>, response: Response): Promise<Response>;
 
   /**
-   * Where is this user signed in? The latest sign-in first. `current` marks the caller's own.
+   * Lists the sessions of a user, the latest sign-in first.
+   *
+   * @param options.current - the id of the session to mark with `isCurrent`.
+   * @example
+   * for (const { id, signedInAt, note, isCurrent } of await sessions.list(user.id, { current: session.id })) …
    *
    * @throws TypeError where the store has no `idsOfUser`. SessionError ERR_SESSION_STORE.
    */
   list(userId: string, options?: { current?: string | undefined }): Promise<SessionInfo[]>;
 
   /**
-   * The session of a request that is taken over by a WebSocket, an event stream or the like: there, changes of data are
-   * stored by `session.save()`, `session.reload()` looks again, and `session.signal` tells of the end. Origin is checked:
-   * it must be the request's own (a page that came by HTTP may not open what goes by HTTPS) or one of `origins`.
+   * Reads the session of a request that becomes a WebSocket, an event stream or another long connection. Changes of data are
+   * stored by `session.save()`. `session.reload()` reads it anew. `session.signal` aborts when it ends. The Origin header
+   * has to be the request's own origin (a page of HTTP may not open a connection of HTTPS), or one of `origins`.
    *
-   * @throws SessionError ERR_SESSION_ORIGIN (403), and what `open` throws.
+   * @throws SessionError ERR_SESSION_ORIGIN (403), and the errors of `open`.
    */
   attach(request: AnyRequest, options?: { origins?: readonly string[] }): Promise<Session<Data>>;
 
@@ -57,13 +66,18 @@ export interface Sessions<Data extends object = SessionData> {
    */
   revoke(id: string, options?: { userId?: string | undefined }): Promise<boolean>;
 
-  /** Ends all sessions of a user, but for the one with the id `except`; says how many. */
+  /**
+   * Ends all sessions of a user, except the one with the id `except`, and gives their number.
+   *
+   * @throws TypeError for a user id that is no string, and where the store has no `idsOfUser`. SessionError
+   * ERR_SESSION_STORE, after all others were ended.
+   */
   revokeAll(userId: string, options?: { except?: string | undefined }): Promise<number>;
 
-  /** Ends every session in the store; says how many. */
+  /** Ends every session in the store, and gives their number. @throws TypeError where the store has no `all`. */
   revokeEverything(): Promise<number>;
 
-  /** Listens to what happens to sessions; gives the function that ends it. */
+  /** Adds a listener for an event. Gives the function that removes it. */
   on<Name extends keyof SessionEvents>(name: Name, listener: SessionListener<Name>): () => void;
 
   /** Ends the collection of expired sessions and closes the store. */
@@ -80,15 +94,17 @@ export interface Sessions<Data extends object = SessionData> {
 /**
  * Sets up the sessions of an application.
  *
- * @typeParam Data - what the application keeps in a session.
+ * @typeParam Data - the data of a session, for this instance. Default: `SessionData`, declared once for the whole program.
+ * @example
+ * const sessions = createSessions({ secretKey: process.env.SECRET_KEY, store: fileStore() });
  * @throws TypeError for any option that is missing, unknown or contradictory, naming the remedy.
  */
-export function createSessions<Data extends object = SessionData>(options: SessionsOptions): Sessions<Data> {
+export function createSessions<Data extends object = DeclaredData>(options: SessionsOptions): Sessions<Data> {
   const settings = resolveOptions(options);
   const emitter = createEmitter();
   const shared = { ...settings, emitter, commits: createKeyedQueue() };
-  const collector = createCollector(shared);
-  const context: Context = { ...shared, collector, live: createLiveHandles(shared), moves: new Map() };
+  const collector = createCleanup(shared);
+  const context: Context = { ...shared, collector, live: createSessionSignals(shared), moves: new Map() };
   /** Where a request keeps its session: a property is cheaper than an entry in a WeakMap, at every garbage collection. */
   const kept = Symbol("sojourn");
   /** For requests that somebody has frozen. */

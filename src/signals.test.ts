@@ -33,7 +33,7 @@ describe("session.signal", () => {
     }
   });
 
-  it("hears of it through the store, where somebody else ended the session", async () => {
+  it("is notified by the store if another process ended the session", async () => {
     const store = memoryStore();
     const here = createSessions({ secretKey: KEYS[0], store });
     const there = createSessions({ secretKey: KEYS[0], store });
@@ -64,7 +64,7 @@ describe("session.signal", () => {
     }
   });
 
-  it("looks for itself where the store tells nothing", async () => {
+  it("checks the session itself if the store sends no notifications", async () => {
     vi.useFakeTimers();
     try {
       const { subscribe: _silent, ...store } = memoryStore();
@@ -79,8 +79,8 @@ describe("session.signal", () => {
     }
   });
 
-  describe("where the subscription is lost", () => {
-    /** A store in another process: what happens there is heard only when the test tells of it. */
+  describe("session.signal while the subscription is lost", () => {
+    /** A store in another process. Its notifications arrive only when the test sends them. */
     async function remote(sessions = 1) {
       vi.useFakeTimers();
       const backend = memoryStore();
@@ -117,7 +117,7 @@ describe("session.signal", () => {
     }
     afterEach(() => vi.useRealTimers());
 
-    it("looks at every session as soon as that is told, and as soon as it hears again", async () => {
+    it("checks every session as soon as the subscription is lost, and as soon as it is back", async () => {
       for (const is of [false, true]) {
         const { backend, watched, listening } = await remote(3);
         if (is) listening(false);
@@ -129,7 +129,7 @@ describe("session.signal", () => {
       }
     });
 
-    it("looks once more where it hears again while it is looking", async () => {
+    it("checks once more if the subscription comes back during a check", async () => {
       const { backend, store, watched, listening } = await remote();
       const [{ id, signal }] = watched as [(typeof watched)[0]];
       const { arrived, letGo } = store.hold("read", "after");
@@ -142,7 +142,7 @@ describe("session.signal", () => {
       expect(signal.aborted).toBe(true);
     });
 
-    it("looks every second for as long as nothing can be heard, and no longer", async () => {
+    it("checks every second while there is no subscription, and no longer", async () => {
       const { backend, watched, reads, listening } = await remote(2);
       listening(false);
       for (let second = 1; second <= 3; second += 1) await vi.advanceTimersByTimeAsync(1000);
@@ -157,7 +157,7 @@ describe("session.signal", () => {
       expect(reads.all).toBe(0);
     });
 
-    it("never asks for more than 32 sessions at once", async () => {
+    it("never reads more than 32 sessions at once", async () => {
       const { watched, reads, listening } = await remote(100);
       reads.take = 10;
       listening(false);
@@ -166,7 +166,7 @@ describe("session.signal", () => {
       expect(reads.most).toBe(32);
     });
 
-    it("looks at the others as often where one session's record can't be opened", async () => {
+    it("checks the other sessions as often if one session's record can't be decrypted", async () => {
       const { backend, watched, listening } = await remote(2);
       const { read } = backend;
       const [broken, other] = watched as [(typeof watched)[0], (typeof watched)[0]];
@@ -179,7 +179,7 @@ describe("session.signal", () => {
       expect([broken.signal.aborted, other.signal.aborted]).toEqual([false, true]);
     });
 
-    it("leaves a store alone that fails, and tries again in five seconds", async () => {
+    it("waits five seconds after the store has failed", async () => {
       const { backend, watched, listening } = await remote(100);
       let failures = 0;
       backend.read = async () => {
@@ -225,7 +225,7 @@ describe("session.signal", () => {
     expect(unsubscribed).toHaveBeenCalledTimes(2);
   });
 
-  it("aborts where the session had ended before anybody watched it", async () => {
+  it("aborts if the session had ended before it was watched", async () => {
     const { shop, upgrade } = await connected();
     const session = await shop.sessions.attach(upgrade());
     await shop.sessions.revokeAll("ada");
@@ -233,7 +233,7 @@ describe("session.signal", () => {
     await vi.waitFor(() => expect(signal.aborted).toBe(true));
   });
 
-  it("aborts for whoever holds an older token when somebody signs in, and not for who signs in", async () => {
+  it("aborts for requests with an older token at a sign-in, but not for the request that signs in", async () => {
     const shop = site();
     const visitor = shop.browser();
     await visitor.visit((session) => (session.data["cart"] = []));
@@ -251,7 +251,7 @@ describe("session.signal", () => {
     expect((await planted.reload()).userId).toBeUndefined();
   });
 
-  it("is let go of when an adapter says that the response is finished", async () => {
+  it("is released when an adapter reports the end of the response", async () => {
     const store = memoryStore();
     const { shop, upgrade } = await connected({ store, clock: Date.now });
     const request = upgrade();
@@ -264,7 +264,7 @@ describe("session.signal", () => {
     expect(signal.aborted).toBe(false);
   });
 
-  it("never aborts for a visitor, and has aborted already for whoever has signed out", async () => {
+  it("never aborts for a visitor, and has aborted already after a sign-out", async () => {
     const shop = site();
     const { session } = await shop.browser().begin();
     expect(session.signal.aborted).toBe(false);
@@ -276,7 +276,7 @@ describe("session.signal", () => {
 });
 
 describe("sessions.attach", () => {
-  it("refuses a page of another site, and lets in its own, those listed, and what is no browser", async () => {
+  it("refuses a page of another site, and accepts its own origin, listed ones, and clients without Origin", async () => {
     const { shop, upgrade } = await connected();
     const attach = (origin?: string, origins?: string[]) =>
       shop.sessions.attach(upgrade(origin === undefined ? {} : { origin }), { origins: origins ?? [] });
@@ -294,7 +294,7 @@ describe("sessions.attach", () => {
     }
   });
 
-  it("stores changes of data with save(), and sees others' with reload()", async () => {
+  it("stores changes with save(), and reads those of others with reload()", async () => {
     const { shop, browser, upgrade } = await connected();
     const socket = await shop.sessions.attach(upgrade());
     socket.data["from"] = "socket";
@@ -305,7 +305,7 @@ describe("sessions.attach", () => {
     expect(() => socket.signIn("grace")).toThrow(expect.objectContaining({ code: "ERR_SESSION_HEADERS_SENT" }));
   });
 
-  it("lives on over rotations of the token, and is empty after the session has ended", async () => {
+  it("stays valid when the token rotates, and is empty after the session has ended", async () => {
     const { shop, browser, upgrade } = await connected({ rotation: { every: "10m", grace: "10s" } });
     const socket = await shop.sessions.attach(upgrade());
     for (let i = 0; i < 3; i++) {

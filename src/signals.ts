@@ -5,29 +5,30 @@ import type { Context } from "./context.ts";
 import { forEach } from "./concurrency.ts";
 import { Deadline } from "./deadline.ts";
 
-/** How often sessions are looked at while nothing would be heard of their end, and how often in any case. */
+/** The interval of checks while the store sends no notifications, and the longest interval in any case. */
 const POLL_MS = 1000;
 const CHECK_MS = 30_000;
 const RETRY_MS = 5000;
 
-/** One watcher's hold on a session. */
-export interface Watching {
+/** The signal of one request for its session. */
+export interface WatchedSignal {
   readonly signal: AbortSignal;
-  /** Lets go of it. */
+  /** Stops watching. */
   readonly release: () => void;
-  /** Signing in has given the watcher's own session another id. */
+  /** Watches another id, because the request's own sign-in has changed it. */
   moveTo(id: string): void;
 }
 
 /** The signals that abort when their sessions end. */
-export interface LiveHandles {
+export interface SessionSignals {
   /**
-   * A signal for the session `id`, and the way to let go of it.
+   * Creates a signal for the session `id`, and the function that stops watching.
    *
-   * @param epoch - the epoch that the watcher's token is of: signing in elsewhere ends what an older one holds.
+   * @param epoch - returns the epoch of the request's token. The signal aborts when a sign-in elsewhere begins a later
+   *   one.
    */
-  watch(id: string, epoch: () => number | undefined): Watching;
-  /** Somebody has found the session changed: its watchers are looked after now. */
+  watch(id: string, epoch: () => number | undefined): WatchedSignal;
+  /** Checks a session now, because a request has found it changed. */
   recheck(id: string): void;
   close(): void;
 }
@@ -38,12 +39,14 @@ interface Watch {
 }
 
 /**
- * Watches over the sessions that long-lived connections hold: what ends here is heard at once, what ends in another
- * process by the store's `subscribe`. While that is down, or where the store has none, all are looked at once a second, and
- * once more when it is back. Expiry, and whatever went unheard, is found by looking: at the beginning, at the end as it was
- * known, and now and then.
+ * Watches the sessions of long-lived connections, and aborts their signals when the sessions end.
+ *
+ * The end in this process is known at once. The end in another process is notified by the store's `subscribe`. While
+ * the subscription is lost, or if the store has none, all sessions are checked once a second, and once more when it is
+ * back. Expiry, and an end whose notification was lost, is found by checks: at the beginning, at the known expiry, and
+ * every 30 seconds.
  */
-export function createLiveHandles(context: Omit<Context, "live" | "moves" | "collector">): LiveHandles {
+export function createSessionSignals(context: Omit<Context, "live" | "moves" | "collector">): SessionSignals {
   const { store, emitter, now } = context;
   const watches = new Map<string, Watch>();
   let unsubscribe: (() => void) | undefined;
@@ -53,7 +56,7 @@ export function createLiveHandles(context: Omit<Context, "live" | "moves" | "col
   let isDue = false;
 
   for (const name of ["signedOut", "revoked", "replayed"] as const) emitter.on(name, ({ id }) => end(id, name));
-  // The token may be another now: whoever holds the old one is out.
+  // The token may have changed: signals of requests with the old one abort.
   emitter.on("rotated", ({ id }) => recheck(id));
   emitter.on("signedIn", ({ previousId }) => {
     if (previousId !== undefined) recheck(previousId);
@@ -86,7 +89,7 @@ export function createLiveHandles(context: Omit<Context, "live" | "moves" | "col
     round = undefined;
   }
 
-  /** Looks at all, a few at a time: whoever has asked for it meanwhile is owed another round. */
+  /** Checks all sessions, a few at a time. If it is called again meanwhile, it begins another round afterwards. */
   async function checkAll(): Promise<void> {
     isDue = true;
     if (isChecking) return;
@@ -122,7 +125,7 @@ export function createLiveHandles(context: Omit<Context, "live" | "moves" | "col
     watch.timer = setTimeout(() => void checkSession(id, watch).catch(() => {}), bounded).unref();
   }
 
-  /** @throws SessionError ERR_SESSION_STORE, once that is reported. */
+  /** @throws {SessionError} `ERR_SESSION_STORE`, after it was reported by an `error` event. */
   async function checkSession(id: string, watch: Watch): Promise<void> {
     if (watches.get(id) !== watch) return;
     try {
@@ -142,7 +145,7 @@ export function createLiveHandles(context: Omit<Context, "live" | "moves" | "col
     } catch (error) {
       emitter.emit("error", { id, error });
       if (watches.get(id) === watch) scheduleCheck(id, watch, RETRY_MS);
-      // A record that can't be opened says nothing of the others.
+      // If one record can't be decrypted, the others still have to be checked.
       if (error instanceof SessionError && error.code === "ERR_SESSION_STORE") throw error;
     }
   }
@@ -152,7 +155,7 @@ export function createLiveHandles(context: Omit<Context, "live" | "moves" | "col
     let watch = watches.get(id);
     if (!watch) watches.set(id, (watch = { controllers: new Map(), timer: undefined }));
     watch.controllers.set(controller, epoch);
-    // It may have ended between being read and being watched.
+    // The session may have ended after it was read and before it was watched.
     scheduleCheck(id, watch, 0);
     if (!isSubscribed && !round && !isChecking) scheduleRound(POLL_MS);
     return { id, watch };

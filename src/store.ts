@@ -1,110 +1,151 @@
 /**
- * The contract between Sojourn and whatever keeps the records.
+ * The contract between Sojourn and a store.
  *
- * A store knows nothing of tokens, timeouts or data: it keeps opaque bytes under an id, with a version to compare
- * and a moment after which they must not be read. `sojourn/testing` holds any implementation to every line below.
+ * A store does not know tokens, timeouts or data. It keeps opaque bytes under an id, with a version to compare and a
+ * time after which they must not be read.
+ *
+ * `storeContract` of `sojourn/testing` checks an implementation against every line below, over two instances that share
+ * their sessions. It cuts no connection and kills no process. So the store's own tests have to show that
+ * `listening(false)` comes in time, that a fault rejects, and that an effect survives a crash.
  */
 
-/** What a store keeps under a session's id. */
+/** The content of a store under a session's id. */
 export interface StoredSession {
-  /** The sealed record: opaque bytes. Given back exactly as they came; never shared by reference with the caller. */
+  /**
+   * The encrypted record as opaque bytes. They are returned unchanged, and never shared by reference with the caller. The
+   * caller may reuse its buffer as soon as a call has returned its promise: a store that waits before it writes copies
+   * the bytes first.
+   */
   readonly payload: Uint8Array;
-  /** A positive integer of up to 2 ** 46, chosen by the caller: 1 when created, one more at each update. */
+  /** A positive integer of up to 2 ** 46, chosen by the caller: 1 at creation, one more at each update. */
   readonly version: number;
-  /** Epoch milliseconds. From this very millisecond on the session is unreadable. */
+  /** Epoch milliseconds. From this millisecond on, the session can't be read. */
   readonly expiresAt: number;
-  /** Whom the session belongs to, if anyone: what `idsOfUser` finds it by. */
+  /** The user who is signed in, if any. `idsOfUser` finds the session by it. */
   readonly userId?: string | undefined;
 }
 
-/** What a store puts in the place of a session. */
+/** The content that replaces a session. */
 export interface SessionUpdate extends StoredSession {
   /**
-   * `true`: the session keeps its expiry where that is later than `expiresAt`. A touch leaves the version alone, so that
-   * an update which is no sign of life would otherwise undo it. Default `false`: `expiresAt` may be earlier as well.
+   * `true`: the session keeps its expiry if that is later than `expiresAt`. A touch does not change the version, so a
+   * passive update would otherwise undo it. Default `false`: `expiresAt` applies even if it is earlier.
    */
   readonly extendOnly?: boolean | undefined;
 }
 
-/** What a store tells while somebody listens. A listener leaves out what it does not care for. */
+/**
+ * The notifications of a store. A listener leaves out the functions that it does not need. A listener that throws, or that
+ * ends its own subscription while it is called, does not affect the others.
+ */
 export interface StoreListener {
-  /** `delete` has ended a live session, in whichever process. */
+  /**
+   * `delete` has ended a live session, in any process. It is called once for each, however many end at a time. From then on
+   * no operation of the instance that calls finds the session. An expiry is not notified.
+   */
   ended?(id: string): void;
-  /** `update` has replaced a session, in whichever process. Told by stores with `announcesChanges` alone. */
+  /**
+   * `update` has replaced a session, in any process. From then on `read` of the instance that calls gives that state or a
+   * later one. Only stores with `announcesChanges` call it.
+   */
   changed?(id: string): void;
   /**
-   * `true` as soon as whatever happens from then on will be heard; `false` as soon as something may go unheard: a lost
-   * connection. Told at the beginning and at each turn. May be told before `subscribe` returns.
+   * `true` as soon as every later notification will arrive. `false` as soon as one may be missed, because the
+   * connection was lost. It is called at the beginning and at each change, perhaps before `subscribe` returns.
    */
   listening?(isListening: boolean): void;
 }
 
 /**
- * Where records live. Five operations are required; the rest are capabilities, present or absent as methods.
+ * Keeps the records. Five operations are required. The others are capabilities, which are present or absent as methods.
  *
- * Every operation rejects on a fault (unreachable, full, closed), with the engine's own error: Sojourn turns it into
- * `ERR_SESSION_STORE`. Missing, expired, or of another version is never a fault. When a promise is fulfilled, the
- * effect survives the death of this process (in-process stores aside), and every process that shares the store sees it.
+ * Every operation rejects on a fault (unreachable, full, closed) with the engine's own error. Sojourn turns it into
+ * `ERR_SESSION_STORE`. A session that is missing, expired, or of another version is never a fault. When a promise is
+ * fulfilled, the effect survives the end of this process, unless the store keeps its sessions in this process's memory.
+ * Every process that shares the store then sees the effect (by `readLatest`, where `read` may answer from a near cache).
+ *
+ * Each operation is one atomic step of the engine, not a read followed by a write: a change between the two, in another
+ * process too, would be undone. A lock within one process is not enough.
+ *
+ *
+ * @example
+ * const stored = { payload: new Uint8Array([1]), version: 1, expiresAt: Date.now() + 60_000 };
+ * await store.create("an id", stored); // true
+ * await store.update("an id", { ...stored, version: 2 }, 1); // true: the version was 1
+ * await store.update("an id", { ...stored, version: 2 }, 1); // false: the version is 2
  */
 export interface SessionStore {
-  /** The session under `id`; `undefined` where there is none, or where it has expired. */
+  /** Reads the session under `id`. `undefined` if there is none, or if it has expired. */
   read(id: string): Promise<StoredSession | undefined>;
 
-  /** Keeps a new session. `false`, without effect, where a live session has that id. */
+  /**
+   * Stores a new session. `false`, without effect, if a live session has that id. Nothing remains of an expired session that
+   * it replaces, neither for its user nor for a `deleteExpired` under way.
+   */
   create(id: string, stored: StoredSession): Promise<boolean>;
 
   /**
    * Replaces the session under `id` if its version is `expectedVersion`, in one atomic step: payload, version, expiry
-   * (see `extendOnly`) and user. `false`, without effect, where the version is another or the session is gone or expired. It never
-   * creates and never resurrects.
+   * (see `extendOnly`) and user. `false`, without effect, if the version is another, or if the session is missing or
+   * expired. It never creates a session.
    */
   update(id: string, stored: SessionUpdate, expectedVersion: number): Promise<boolean>;
 
   /**
-   * Extends the session under `id` until `expiresAt`, if that is later than its expiry now; it never shortens, and
-   * leaves payload and version alone. `false` where the session is gone or expired; `true` where it lives on.
+   * Extends the session under `id` until `expiresAt`, if that is later than its present expiry. It never shortens the
+   * expiry, and does not change payload or version. `true` if the session is live, `false` if it is missing or expired.
    */
   touch(id: string, expiresAt: number): Promise<boolean>;
 
-  /** Ends the session under `id`. Idempotent; `true` if it was this call that ended a live session. */
+  /** Ends the session under `id`. It is idempotent. `true` if this call ended a live session. */
   delete(id: string): Promise<boolean>;
 
-  /** Capability: the ids of `user`'s live sessions. */
+  /**
+   * Capability: returns the ids of a user's live sessions: all of them, each once, by the expiry and the user that a session
+   * has now. Two user ids are the same only if every character is.
+   */
   idsOfUser?(userId: string): Promise<string[]>;
 
   /**
-   * Capability of a store whose `read` may answer from a near cache: `read` past it. Sojourn asks it whenever the
-   * cached record does not fit the token, and before it writes anew what it has lost a race for.
+   * Capability of a store whose `read` may answer from a near cache: reads past that cache. Sojourn calls it if the
+   * cached record does not fit the token, and before it repeats a write after a conflict.
    */
   readLatest?(id: string): Promise<StoredSession | undefined>;
 
   /**
-   * Capability: tells, soon and in every process that shares the store, of each live session that `delete` has ended.
-   * Each call is a subscription of its own, also with a listener that is subscribed already; the function that it gives
-   * ends that subscription alone, and is idempotent. What happens while a connection is down goes unheard, which is told:
-   * listeners must not rely on hearing alone.
+   * Capability: notifies a listener, soon and in every process that shares the store, of each live session that `delete`
+   * has ended. This process is included. Each call is a subscription of its own, also with a listener that is subscribed
+   * already. The function that it returns ends that subscription alone, and is idempotent. Nothing is called after it.
+   * Notifications can be missed while a connection is down, and `listening` says so: a listener must not rely on
+   * notifications alone.
    */
   subscribe?(listener: StoreListener): () => void;
 
-  /** Capability: the ids of all live sessions, in no order. */
+  /**
+   * Capability: returns the ids of all live sessions, in no order. Each session that lives from the beginning of the listing
+   * to its end is in it, whichever others come and go meanwhile.
+   */
   all?(): AsyncIterable<string>;
 
   /**
-   * Capability: forgets up to `limit` expired sessions and says how many it forgot; fewer than `limit` means that
-   * a whole round is done. Needed only by stores whose engine does not expire by itself. Must not hold up the event
-   * loop for more than a few milliseconds at a time.
+   * Capability: removes up to `limit` expired sessions and returns their number. A number below `limit` means that none
+   * are left. The expiry at the moment of the removal counts. A store needs it only if its engine does not remove them by
+   * itself. It must not block the event loop for more than a few milliseconds at a time.
    */
   deleteExpired?(limit: number): Promise<number>;
 
-  /** Capability: lets go of handles and timers. Afterwards every operation rejects. Idempotent. */
+  /**
+   * Capability: releases handles and timers. Afterwards every operation rejects, `subscribe` throws, and no listener is
+   * called. It is idempotent. Other instances over the same sessions are not affected.
+   */
   close?(): Promise<void>;
 
-  /** `true` where subscribers also hear of every `update`, as a near cache needs it. */
+  /** `true` if subscribers are notified of every `update` too, as a near cache needs it. */
   readonly announcesChanges?: boolean;
 
   /**
-   * `true` where payloads never leave this process's memory: Sojourn then spares itself the sealing (encryption)
-   * of records. Leave it out everywhere else.
+   * `true` if payloads never leave this process's memory: then Sojourn does not encrypt the records. Leave it out in
+   * every other store.
    */
   readonly inProcess?: boolean;
 }

@@ -16,9 +16,9 @@ async function signIn(shop: Site<Record<string, unknown>>, userId: string, note?
 }
 
 describe("sessions.list", () => {
-  it("tells where a user is signed in, the latest first, and which session is the caller's", async () => {
+  it("lists where a user is signed in, the latest first, and marks the caller's session", async () => {
     const shop = site({
-      client: (request) => ({ userAgent: (request as Request).headers.get("user-agent") ?? "none" }),
+      client: (request) => ({ userAgent: request.headers.get("User-Agent") ?? "none" }),
     });
     const first = await signIn(shop, "ada", "by password");
     shop.time.now += HOUR;
@@ -53,7 +53,7 @@ describe("sessions.list", () => {
     expect(await shop.sessions.list("nobody")).toEqual([]);
   });
 
-  it("does not show what has ended, been taken over by another user, or expired", async () => {
+  it("leaves out sessions that have ended, expired, or belong to another user now", async () => {
     const shop = site();
     const [out, over, gone] = [await signIn(shop, "ada"), await signIn(shop, "ada"), await signIn(shop, "ada")];
     await out.browser.visit((session) => session.signOut());
@@ -65,7 +65,7 @@ describe("sessions.list", () => {
     expect(await shop.sessions.list("ada")).toEqual([]);
   });
 
-  it("takes as long as it takes, where no single answer keeps it waiting", async () => {
+  it("may take longer than storeTimeout in total, if each reply is in time", async () => {
     const shop = site({ storeTimeout: "1s" });
     for (let n = 0; n < 100; n += 1) await signIn(shop, "ada");
     const read = shop.store.read.bind(shop.store);
@@ -86,7 +86,7 @@ describe("sessions.list", () => {
     }
   });
 
-  it("needs a store that knows users, and says so", async () => {
+  it("refuses a store without idsOfUser, and says so", async () => {
     const { idsOfUser: _without, ...store } = memoryStore();
     const sessions = createSessions({ secretKey: KEYS[0], store });
     await expect(sessions.list("ada")).rejects.toThrow("needs a store with idsOfUser()");
@@ -97,7 +97,7 @@ describe("sessions.list", () => {
 });
 
 describe("sessions.revoke", () => {
-  it("ends one session, and tells", async () => {
+  it("ends one session, and emits an event", async () => {
     const shop = site();
     const { browser, id } = await signIn(shop, "ada");
     const revoked: unknown[] = [];
@@ -136,7 +136,7 @@ describe("sessions.revokeAll", () => {
     expect(await shop.sessions.revokeAll("ada")).toBe(1);
   });
 
-  it("leaves alive nothing that was there when it began, whatever is in flight", async () => {
+  it("ends every session that existed when it began, whatever is in flight", async () => {
     const shop = site({ store: gated(memoryStore({ clock: () => START })), clock: () => START });
     const all = await Promise.all(Array.from({ length: 10 }, () => signIn(shop, "ada")));
     const inFlight = await Promise.all(all.map(({ browser }) => browser.begin()));
@@ -160,7 +160,7 @@ describe("sessions.revokeAll, where the store fails for one", () => {
     const shop = site({ faults: { delete: () => (++calls === 1 ? "error" : "ok") } });
     for (let i = 0; i < 3; i++) await signIn(shop, "ada");
     await expect(shop.sessions.revokeAll("ada")).rejects.toMatchObject({ code: "ERR_SESSION_STORE" });
-    // The one that could not be deleted goes on: its user was not told that it has ended.
+    // The session that could not be deleted continues, because its user was not notified of an end.
     expect(await shop.sessions.list("ada")).toHaveLength(1);
   });
 
@@ -175,7 +175,7 @@ describe("sessions.revokeAll, where the store fails for one", () => {
 });
 
 describe("sessions.revokeEverything", () => {
-  it("ends every session, whoever's it is", async () => {
+  it("ends the sessions of all users", async () => {
     const shop = site();
     const all = [await signIn(shop, "ada"), await signIn(shop, "grace")];
     const visitor = shop.browser();
@@ -221,7 +221,7 @@ describe("maxPerUser", () => {
     expect(alive.filter((userId) => userId === "ada")).toHaveLength(left.length);
   });
 
-  it("never refuses a sign-in where the oldest is to go, whatever the clocks say", async () => {
+  it('never refuses a sign-in with whenFull "evict", whatever the clocks say', async () => {
     const shop = site({ maxPerUser: 1 });
     for (let i = 0; i < 50; i++) {
       await signIn(shop, "ada");
@@ -245,11 +245,11 @@ describe("maxPerUser", () => {
     expect(await visitor.data()).toEqual({ cart: ["tea"] });
   });
 
-  it("takes back a sign-in that another process came before, and leaves the visitor the session", async () => {
+  it("takes back a sign-in if another process was first, and keeps the visitor's session", async () => {
     const shop = site({ maxPerUser: { sessions: 1, whenFull: "refuse" } });
     const visitor = shop.browser();
     await visitor.visit((session) => (session.data["cart"] = ["tea"]));
-    // Between the first look and the second, somebody signs in elsewhere.
+    // A user signs in elsewhere between the first check and the second.
     const elsewhere = site({ store: shop.backend, clock: () => shop.time.now - 1 });
     const { create } = shop.store;
     shop.store.create = async (...args) => {
@@ -271,7 +271,7 @@ describe("maxPerUser", () => {
         const backend = gated(memoryStore({ clock: () => START }));
         const options = { store: backend, clock: () => START, maxPerUser: { sessions: 1, whenFull } };
         const processes = [site(options), site(options), site(options)];
-        // All have counted before any stores.
+        // All processes have counted before one of them stores.
         const held = processes.map(() => backend.hold("create"));
         const signingIn = processes.map((one) => signIn(one, "ada"));
         await Promise.all(held.map(({ arrived }) => arrived));
@@ -285,7 +285,7 @@ describe("maxPerUser", () => {
     },
   );
 
-  it("never ends a sign-in that was answered for one that is stored later, where it refuses", async () => {
+  it('never ends a completed sign-in for a later one with whenFull "refuse"', async () => {
     const backend = gated(memoryStore({ clock: () => START }));
     const options = { store: backend, clock: () => START, maxPerUser: { sessions: 1, whenFull: "refuse" } } as const;
     const [first, late] = [site(options), site(options)];
@@ -312,7 +312,7 @@ describe("maxPerUser", () => {
     },
   );
 
-  it("fails a sign-in, and leaves nothing of it, where the store can't tell who else is there any more", async () => {
+  it("fails a sign-in, and leaves nothing of it, if the store can't list the user's sessions any more", async () => {
     const failing = { on: false };
     const shop = site({ maxPerUser: 1, faults: { idsOfUser: () => (failing.on ? "error" : "ok") } });
     await signIn(shop, "ada");
@@ -326,7 +326,7 @@ describe("maxPerUser", () => {
     expect(await shop.sessions.list("ada")).toHaveLength(1);
   });
 
-  it("lets a sign-in on a server whose clock is behind end the elder one, not itself", async () => {
+  it("lets a sign-in on a server whose clock is behind end the older one, not itself", async () => {
     const ahead = site({ maxPerUser: 1 });
     const behind = site({ store: ahead.backend, clock: () => START - 5 * 60_000, maxPerUser: 1 });
     const elder = await signIn(ahead, "ada");
@@ -336,7 +336,7 @@ describe("maxPerUser", () => {
   });
 
   it.each(["evict", "refuse"] as const)(
-    "stores nothing of a sign-in while the store can't tell who is there (%s)",
+    "stores nothing of a sign-in while the store can't list the user's sessions (%s)",
     async (whenFull) => {
       let isDown = true;
       const shop = site({
@@ -356,8 +356,8 @@ describe("maxPerUser", () => {
     },
   );
 
-  it("is not held up by a session that no key of ours opens", async () => {
-    const before = site({ sealed: true, secretKey: KEYS[1] });
+  it("is not blocked by a session that no listed key decrypts", async () => {
+    const before = site({ encrypted: true, secretKey: KEYS[1] });
     await signIn(before, "ada");
     const after = site({ store: before.backend, clock: () => before.time.now, maxPerUser: 2 });
     const faults: unknown[] = [];
@@ -377,7 +377,7 @@ describe("maxPerUser", () => {
 });
 
 describe("signIn's options", () => {
-  it("remembers: both clocks of this one session, and its cookie, are longer", async () => {
+  it("extends both timeouts of this session, and its cookie, with remember", async () => {
     const shop = site({ idleTimeout: "1h", absoluteTimeout: "8h", cookie: { persistent: false } });
     const [plain, remembered] = [shop.browser(), shop.browser()];
     expect((await plain.visit((session) => session.signIn("ada"))).headers.getSetCookie()[0]).not.toContain("Max-Age");
@@ -399,7 +399,7 @@ describe("signIn's options", () => {
 });
 
 describe("signedInWithin", () => {
-  it("is true for so long after signing in, and again after signing in again", async () => {
+  it("is true for the given time after each sign-in", async () => {
     const shop = site();
     const { browser } = await signIn(shop, "ada");
     const fresh = async () => (await browser.begin()).session.signedInWithin("10m");
@@ -412,7 +412,7 @@ describe("signedInWithin", () => {
     expect((await shop.browser().begin()).session.signedInWithin("10m")).toBe(false);
   });
 
-  it("goes with both clocks anew: re-authentication outlives the first absolute end", async () => {
+  it("restarts both timeouts: re-authentication outlives the first absolute timeout", async () => {
     const shop = site({ idleTimeout: "1h", absoluteTimeout: "2h" });
     const { browser } = await signIn(shop, "ada");
     shop.time.now += HOUR - 1;

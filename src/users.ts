@@ -1,7 +1,7 @@
 import { SessionError } from "./errors.ts";
 import { endIfUnchanged } from "./lifecycle/end.ts";
 import { lastSeenAt } from "./lifecycle/timeouts.ts";
-import { loadedRecord, storedSession, type Client, type LoadedRecord } from "./record/record.ts";
+import { decryptSession, encryptSession, type Client, type LoadedRecord } from "./record/record.ts";
 import type { StoredSession } from "./store.ts";
 import { requireCapability, readLatest } from "./capabilities.ts";
 import type { Context } from "./context.ts";
@@ -10,43 +10,44 @@ import { Deadline } from "./deadline.ts";
 
 /** One of a user's sessions, as `sessions.list` shows it. */
 export interface SessionInfo {
+  /** The public id, for `sessions.revoke`. */
   readonly id: string;
   readonly userId: string;
   /** Epoch milliseconds, like all times here. */
   readonly createdAt: number;
   readonly signedInAt: number;
-  /** As exact as touching: it may have been seen up to `touchInterval` later. */
+  /** The time of the last extension. The last request may be up to `touchInterval` later. */
   readonly lastSeenAt: number;
   readonly expiresAt: number;
-  /** What `signIn` was told. */
+  /** The option `note` of `signIn`. */
   readonly note: string | undefined;
-  /** What the `client` option told of the request that signed in. */
+  /** The value that the option `client` returned for the request that signed in. */
   readonly client: Client | undefined;
-  /** Whether it is the session that was given as `current`. */
+  /** Whether this is the session whose id was passed as `current`. */
   readonly isCurrent: boolean;
 }
 
-/** How many sessions a user may have at once, and what a further sign-in meets. */
+/** The maximum number of a user's sessions, and the effect on a further sign-in. */
 export interface UserLimit {
   readonly sessions: number;
   /** `"evict"` ends the user's oldest sign-in, `"refuse"` fails the new one with `ERR_SESSION_LIMIT`. */
   readonly whenFull: "evict" | "refuse";
 }
 
-/** A session of a user as it was read. */
+/** One of a user's sessions, as it was read. */
 interface LiveSession {
   readonly id: string;
   readonly loaded: LoadedRecord;
 }
 
-/** Where a user is signed in, the latest sign-in first. */
+/** Lists a user's sessions, the latest sign-in first. */
 export async function list(context: Context, userId: string): Promise<SessionInfo[]> {
   return (await liveSessionsOf(context, userId)).map(({ id, loaded }) => describeSession(context, id, loaded));
 }
 
 /**
- * The sessions of a user that are live, the latest sign-in first: as the store knows them, past any near cache. Without a
- * `deadline` that bounds the whole, each question to the store has a `storeTimeout` of its own: a user may have many.
+ * Reads a user's live sessions past any near cache, the latest sign-in first. `deadline` limits the whole. Without it,
+ * each call of the store has a `storeTimeout` of its own, because a user may have many sessions.
  */
 async function liveSessionsOf(context: Context, userId: string, deadline?: Deadline): Promise<LiveSession[]> {
   const idsOfUser = requireCapability(context.store, "idsOfUser", "listing a user's sessions");
@@ -55,7 +56,7 @@ async function liveSessionsOf(context: Context, userId: string, deadline?: Deadl
   await forEach(await run("list", () => idsOfUser(userId)), async (id) => {
     const stored = await run("read", () => readLatest(context.store, id));
     const loaded = stored && decodeIfReadable(context, id, stored);
-    // The index may name a session that has just ended, or changed hands.
+    // The index may list a session that has just ended, or that belongs to another user by now.
     if (loaded && loaded.record.userId === userId) found.push({ id, loaded });
   });
   return found.toSorted((a, b) => signedInAt(b) - signedInAt(a) || (a.id < b.id ? -1 : 1));
@@ -63,10 +64,10 @@ async function liveSessionsOf(context: Context, userId: string, deadline?: Deadl
 
 const signedInAt = ({ loaded }: LiveSession): number => loaded.record.signedInAt!;
 
-/** One record that can't be opened must not hide the others, nor keep its user from signing in. */
+/** Decodes a record. One that can't be decrypted must neither hide the others nor prevent its user from signing in. */
 function decodeIfReadable(context: Context, id: string, stored: StoredSession): LoadedRecord | undefined {
   try {
-    return loadedRecord(context, id, stored);
+    return decryptSession(context, id, stored);
   } catch (error) {
     context.emitter.emit("error", { id, error });
     return undefined;
@@ -94,8 +95,8 @@ export function revoke(context: Context, id: string, userId: string | undefined)
 }
 
 /**
- * Ends the session that is stored under an id and meant, or if its user has signed in again meanwhile, the one that it has
- * become.
+ * Ends the session under an id if `isMeant` accepts its user. If its user has signed in again meanwhile, it ends the
+ * session under the new id.
  */
 async function end(
   context: Context,
@@ -111,12 +112,12 @@ async function end(
     if (ended) {
       if (!isMeant(ended.userId)) return false;
       if (ended.movedTo !== undefined && ended.userId === undefined) {
-        // Somebody has signed in to a visitor's session. That goes on, but if it fails it puts nothing back.
-        const kept = storedSession(context, id, { ...loaded!, version: loaded!.version + 1 });
+        // A sign-in to a visitor's session goes on. But if it fails later, it must not restore that session.
+        const kept = encryptSession(context, id, { ...loaded!, version: loaded!.version + 1 });
         if (await deadline.run("update", () => context.store.update(id, kept, loaded!.version))) return false;
         continue;
       }
-      // A sign-in or sign-out that fails after all must not put back what is to be revoked.
+      // A sign-in or sign-out that fails later must not restore a session that is being revoked.
       await deadline.run("delete", () => context.store.delete(id));
       if (ended.movedTo === undefined) return false;
       id = ended.movedTo;
@@ -134,8 +135,8 @@ async function end(
 }
 
 /**
- * Ends all sessions of a user, but for `except`, and says how many. Every session that was there when it began is
- * ended when it returns: the index names each from before it is visible until after it has ended.
+ * Ends all sessions of a user except `except`, and returns their number. Every session that existed when it began has
+ * ended when it returns: the index lists a session from before it is visible until after it has ended.
  */
 export async function revokeAll(context: Context, userId: string, except: string | undefined): Promise<number> {
   const idsOfUser = requireCapability(context.store, "idsOfUser", "revoking a user's sessions");
@@ -143,17 +144,17 @@ export async function revokeAll(context: Context, userId: string, except: string
   const spared = [except, storedIdOf(context, except)];
   return revokeEach(
     ids.filter((id) => !spared.includes(id)),
-    // Not even where whoever can write to the store has put another's session under this user.
+    // Somebody who can write to the store may have put another user's session under this user: that one stays.
     (id) => end(context, id, (its) => its === userId),
   );
 }
 
-/** The id under which a session is stored whose new one was given to a request that has signed in and not ended yet. */
+/** The id under which a session is still stored, while the request that signs it in has its new id already. */
 export function storedIdOf(context: Context, id: string | undefined): string | undefined {
   return id === undefined ? undefined : (context.moves.get(id) ?? id);
 }
 
-/** Ends what can be ended, and only then fails for what can't. */
+/** Ends as many sessions as possible, and throws the first error at the end. */
 async function revokeEach(
   ids: Iterable<string> | AsyncIterable<string>,
   revokeOne: (id: string) => Promise<boolean>,
@@ -165,11 +166,11 @@ async function revokeEach(
   return ended;
 }
 
-/** Ends every session in the store, and says how many. */
+/** Ends every session in the store, and returns their number. */
 export async function revokeEverything(context: Context): Promise<number> {
   const all = requireCapability(context.store, "all", "revoking everything");
   let ended = 0;
-  // A session that is renewed during the walk may be passed over: walk until one finds nothing.
+  // A walk may miss a session that is updated meanwhile, so it is repeated until it finds nothing.
   for (let before = -1; before < ended;) {
     before = ended;
     ended += await revokeEach(all(), (id) => revoke(context, id, undefined));
@@ -179,21 +180,21 @@ export async function revokeEverything(context: Context): Promise<number> {
 
 /** The steps of a sign-in. */
 interface SigningIn {
-  /** Stores the session that begins. @param after - a moment that its `signedInAt` has to be later than. */
+  /** Stores the new session. @param after - its `signedInAt` must be later than this. */
   store(after: number): Promise<void>;
-  /** Marks it as counted; `false` where somebody has ended it. */
+  /** Marks the new session as counted. `false` if somebody has ended it. */
   admit(): Promise<boolean>;
-  /** Ends the session that was there before, if there was one; `false` where that goes on. */
+  /** Ends the former session, if there was one. `false` if that continues. */
   finish(): Promise<boolean>;
 }
 
 /**
- * Signs in within the user's limit. Sign-ins of one user go one after the other in a process. Between processes several
- * may be stored before any of them counts: then all rank them alike, each itself included, so that just as many stay as the
- * limit allows. Whoever withdraws because of an error leaves it to the caller to take back what was stored.
+ * Signs in within the user's limit. In one process, sign-ins of one user run one after the other. Several processes may
+ * store sign-ins before any of them is counted. Then each process ranks all of them in the same order, so that exactly
+ * as many stay as the limit allows. After an error, the caller removes the session that was stored.
  *
- * @param former - the id of a session that this sign-in takes the place of, which does not count.
- * @throws SessionError ERR_SESSION_LIMIT where the limit is one that refuses.
+ * @param former - the id of the session that this sign-in replaces. It does not count.
+ * @throws {SessionError} `ERR_SESSION_LIMIT` if the limit refuses the sign-in.
  */
 export async function withinLimit(
   context: Context,
@@ -221,14 +222,14 @@ export async function withinLimit(
       await evict(context, userId, limit, await counted(), deadline);
     }
     if (await signingIn.finish()) return;
-    // The former session goes on after all, by a token that somebody else has been given: it counts.
+    // The former session continues with a token that another request got, so it counts.
     const all = await liveSessionsOf(context, userId, deadline);
     if (limit.whenFull === "evict") await evict(context, userId, limit, all, deadline);
     else if (all.length > limit.sessions) throw createLimitError(limit);
   });
 }
 
-/** Ends the sessions whose sign-in is the longest ago, beyond the limit. */
+/** Ends the oldest sign-ins beyond the limit. */
 async function evict(
   context: Context,
   userId: string,
@@ -240,8 +241,8 @@ async function evict(
 }
 
 /**
- * Whether a sign-in that was stored is within the limit. Those that were counted before stay; of the others the earliest
- * do, and end those beyond them, which may not have looked yet.
+ * Whether a stored sign-in is within the limit. Sessions that were counted before stay. Of the others, the earliest
+ * stay, and end the later ones, which may not have ranked themselves yet.
  */
 async function outranks(
   context: Context,
@@ -256,7 +257,7 @@ async function outranks(
   if (!ranked.slice(0, limit.sessions).some((one) => one.id === id)) return false;
   for (const beyond of ranked.slice(limit.sessions)) {
     if (await endIfUnchanged(context, beyond.id, beyond.loaded, deadline)) continue;
-    // It has been counted in between, or withdrawn.
+    // It was counted or removed in between.
     if (await deadline.run("read", () => readLatest(context.store, beyond.id))) return false;
   }
   return true;

@@ -5,13 +5,14 @@ import { withSession } from "sojourn/node";
 import { WebSocketServer, type WebSocket } from "ws";
 
 export interface Data {
-  /** How many messages came over sockets of this session. */
+  /** Number of messages that this session's sockets have received. */
   messages?: number;
 }
 
 /**
- * Connections that live long, and end with their session: a WebSocket at `/socket`, server-sent events at `/events`.
- * `POST /login?name=ada` signs in, `POST /logout` signs out, `POST /elsewhere` ends all other sessions of the user.
+ * Creates a server with long-lived connections that end with their session: a WebSocket at `/socket`, and server-sent
+ * events at `/events`. `POST /login?name=ada` signs in, `POST /logout` signs out, and `POST /elsewhere` ends all other
+ * sessions of the user.
  */
 export function createLiveServer(sessions: Sessions<Data>): Server {
   const server = createServer(withSession(sessions, (req, res, session) => answer(sessions, req, res, session)));
@@ -30,7 +31,7 @@ export function createLiveServer(sessions: Sessions<Data>): Server {
   return server;
 }
 
-/** A socket that counts its messages in the session, and closes when the session ends. */
+/** Counts the messages of a socket in its session, and closes the socket when the session ends. */
 function talk(connection: WebSocket, session: Session<Data>): void {
   const close = () => connection.close(4401, "signed out");
   if (session.signal.aborted) return close();
@@ -71,7 +72,7 @@ async function answer(sessions: Sessions<Data>, req: IncomingMessage, res: Serve
   return res.writeHead(404).end();
 }
 
-/** An event stream that ends with the session: the browser comes back, finds 401 and stays away. */
+/** Sends an event stream that ends with the session. The browser connects again, gets a 401 and stops. */
 function stream(res: ServerResponse, session: Session<Data>): void {
   res.writeHead(200, { "content-type": "text/event-stream", "cache-control": "no-store" });
   res.write(`data: hello ${session.userId}\n\n`);

@@ -50,7 +50,7 @@ function connect(cookie: string, origin?: string): WebSocket {
   return new WebSocket(`${here.replace("http", "ws")}/socket`, { headers });
 }
 
-async function opened(cookie: string, origin?: string): Promise<WebSocket> {
+async function openSocket(cookie: string, origin?: string): Promise<WebSocket> {
   const socket = connect(cookie, origin);
   await once(socket, "open");
   return socket;
@@ -62,9 +62,9 @@ async function refusal(cookie: string, origin?: string): Promise<string> {
 }
 
 describe("a WebSocket with a session", () => {
-  it("stores what it changes, and sees what others have stored", async () => {
+  it("stores its changes, and reads those of others", async () => {
     const cookie = await signIn("ada");
-    const [one, other] = [await opened(cookie), await opened(cookie)];
+    const [one, other] = [await openSocket(cookie), await openSocket(cookie)];
     const said: string[] = [];
     for (const socket of [one, other, one]) {
       socket.send("hello");
@@ -80,9 +80,9 @@ describe("a WebSocket with a session", () => {
     ["ends all other sessions", "/elsewhere"],
   ])("is closed when another process %s", async (_, path) => {
     const [cookie, second] = [await signIn("grace"), await signIn("grace")];
-    const socket = await opened(cookie);
+    const socket = await openSocket(cookie);
     const closed = once(socket, "close");
-    // The process that has the socket is not the one that ends its session.
+    // One process has the socket, and another one ends its session.
     await post(there, path, path === "/logout" ? cookie : second);
     expect((await closed)[0]).toBe(4401);
     expect(await refusal(cookie)).toContain("401");
@@ -93,7 +93,7 @@ describe("a WebSocket with a session", () => {
     const cookie = await signIn("ada");
     expect(await refusal(cookie, "https://evil.example")).toContain("403");
     expect(await refusal(cookie, "null")).toContain("403");
-    (await opened(cookie, here)).close();
+    (await openSocket(cookie, here)).close();
   });
 });
 

@@ -11,7 +11,7 @@ function setUp(plan: FaultPlan = {}, found?: { locate(id: string): string }) {
   const sessions = createSessions<Data>({ secretKey: SECRET_KEY, store });
   const app = createApp({ sessions, store });
 
-  /** A browser, as far as it is needed here: it keeps one cookie. */
+  /** A minimal browser that keeps one cookie. */
   function browser(cookie = "") {
     return {
       get cookie() {
@@ -44,18 +44,18 @@ beforeEach(() => {
 });
 
 describe("GET /", () => {
-  it("tells a visitor that nobody is logged in, without a cookie or a look at the store", async () => {
+  it("shows a visitor that nobody is logged in, without a cookie or a store operation", async () => {
     const { store, browser } = setUp();
     const { response, text } = await browser().fetch("/");
     expect(response.status).toBe(200);
     expect(text).toContain(">You are not logged in<");
     expect(text).toContain('href="/login"');
-    expect(text).toContain("No cookie was set, and the store was not asked");
+    expect(text).toContain("No cookie was set, and the store was not used");
     expect(response.headers.get("set-cookie")).toBeNull();
     expect(store.calls.total).toBe(0);
   });
 
-  it("tells who is logged in", async () => {
+  it("shows who is logged in", async () => {
     const { browser } = setUp();
     const user = browser();
     await user.post("admin");
@@ -66,7 +66,7 @@ describe("GET /", () => {
     expect(text).not.toContain("You are not logged in");
   });
 
-  it("shows the session: its id, its times, its owner, and where its record lies", async () => {
+  it("shows the session: its id, its times, its user, and the place of its record", async () => {
     const { browser, store } = setUp({}, { locate: (id) => `/sessions/${id}.file` });
     const user = browser();
     await user.post("admin");
@@ -79,14 +79,14 @@ describe("GET /", () => {
     expect(text).not.toContain(user.cookie.slice(-32));
   });
 
-  it("leaves out where the record lies, when the store has no place to show", async () => {
+  it("leaves out the place of the record if the store has none to show", async () => {
     const { browser } = setUp();
     const user = browser();
     await user.post("admin");
     expect((await user.fetch("/")).text).not.toContain("Its record");
   });
 
-  it("says once what logging in did, and has stored that before it says where the record lies", async () => {
+  it("shows the effect of logging in once, and stores that before it shows the place of the record", async () => {
     const updates: number[] = [];
     const { browser, store } = setUp({}, { locate: () => `after ${updates.push(store.calls.update)}` });
     const user = browser();
@@ -103,7 +103,7 @@ describe("GET /", () => {
       const { store, browser } = setUp();
       const { response, text } = await browser(cookie).fetch("/");
       expect(text).toContain("You are not logged in");
-      expect(text).toContain("it opens nothing");
+      expect(text).toContain("it is not valid");
       expect(response.headers.get("set-cookie")).toBeNull();
       expect(store.calls.total).toBe(0);
     },
@@ -177,7 +177,7 @@ describe("POST /login", () => {
     expect((await user.fetch("/")).text).toContain(">The login username is: admin<");
   });
 
-  it("ends the session of whoever was logged in before", async () => {
+  it("ends the session of the user who was logged in before", async () => {
     const { browser, store } = setUp();
     const user = browser();
     await user.post("admin");
@@ -203,7 +203,7 @@ describe("POST /login", () => {
     expect(text).toMatch(new RegExp(`<p class="alarm" id="problem" role="alert">[^<]*${message}`));
     expect(text).toContain('aria-invalid="true"');
     expect(text).toContain('aria-describedby="problem hint"');
-    // The browser's form has line ends of its own.
+    // Browsers send the line ends of a form as CR LF.
     expect(text.replaceAll("\r\n", "\n")).toContain(`value="${escaped(name)}"`);
     expect(response.headers.get("set-cookie")).toBeNull();
     expect(store.calls.total).toBe(0);

@@ -5,23 +5,23 @@ import { SessionError, type Sessions, type SessionStore } from "sojourn";
 import { sessionMiddleware } from "sojourn/hono";
 import { homePage, loginPage, noticePage, STYLE_SOURCE, type Notice } from "./page.ts";
 
-/** What the application keeps in a session. */
+/** The data that the application keeps in a session. */
 export interface Data {
   username: string;
 }
 
 export interface AppOptions {
   readonly sessions: Sessions<Data>;
-  /** The store of these sessions, asked only where it keeps a record. */
+  /** The store of these sessions. The pages show where it keeps a record. */
   readonly store: SessionStore & { locate?(id: string): string | undefined };
 }
 
 const MAX_BODY = 16 * 1024;
 const MAX_NAME = 64;
-/** A page shows what was true for one person at one moment: the browser's Back button must not bring it up again. */
+/** Forbids caching. A page belongs to one person at one moment, so the browser's Back button must not show it again. */
 const FRESH = { "Cache-Control": "no-store" };
 
-/** The login application: `/`, `/login` and `/logout`. */
+/** Creates the login application with the routes `/`, `/login` and `/logout`. */
 export function createApp({ sessions, store }: AppOptions) {
   const app = new Hono();
   app.use(
@@ -35,12 +35,12 @@ export function createApp({ sessions, store }: AppOptions) {
         frameAncestors: ["'none'"],
       },
       xFrameOptions: "DENY",
-      // With the default, no-referrer, browsers post forms with `Origin: null`.
+      // With the default, no-referrer, browsers send forms with `Origin: null`.
       referrerPolicy: "same-origin",
-      // Browsers grumble about these over plain HTTP, and pages without scripts and pop-ups have no use for them.
+      // Browsers warn of these over plain HTTP, and pages without scripts and pop-ups do not need them.
       crossOriginOpenerPolicy: false,
       originAgentCluster: false,
-      // Whether a host is to be reached by HTTPS alone is for the proxy in front to say.
+      // The proxy in front decides whether the host allows HTTPS only.
       strictTransportSecurity: false,
     }),
   );
@@ -54,7 +54,7 @@ export function createApp({ sessions, store }: AppOptions) {
     if (username === undefined) return c.html(homePage({ cookieCame: carriesSession(c) }), 200, FRESH);
 
     const justLoggedIn = session.takeFlashes("logged in").length > 0;
-    // Stored now rather than with the response: an update moves the record, and the page says where it lies.
+    // The session is stored now, not with the response: an update moves the record, and the page shows its place.
     if (justLoggedIn) await session.save();
     const { id, userId, createdAt, expiresAt } = session;
     const requestSession = { username, justLoggedIn, id, userId, createdAt, expiresAt, record: store.locate?.(id) };
@@ -109,8 +109,8 @@ const NOTICES = {
 } as const satisfies Record<number, Notice>;
 
 /**
- * Refuses what another site makes a browser send: forms, and the link that logs out. What says nothing of where it comes
- * from is no browser of these days, and carries nobody's cookie against their will.
+ * Refuses a request that another site made the browser send: forms, and the link that logs out. A request without these
+ * headers does not come from a current browser, so no other site can have caused it.
  */
 const sameSite: MiddlewareHandler = async (c, next) => {
   const isSafe = ["GET", "HEAD", "OPTIONS"].includes(c.req.method) && c.req.path !== "/logout";
@@ -119,12 +119,12 @@ const sameSite: MiddlewareHandler = async (c, next) => {
 };
 
 function isForeign(c: Context): boolean {
-  // Browsers send it over HTTPS and to localhost.
+  // Browsers send this header over HTTPS and to localhost.
   const site = c.req.header("sec-fetch-site");
   if (site !== undefined) return site !== "same-origin" && site !== "none";
   const origin = c.req.header("origin");
   if (origin === undefined) return false;
-  // The host alone: a proxy in front may have taken off the HTTPS.
+  // Only the host is compared: a proxy in front may have ended the HTTPS connection.
   return !URL.canParse(origin) || new URL(origin).host !== new URL(c.req.url).host;
 }
 

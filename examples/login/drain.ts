@@ -1,15 +1,18 @@
 import type { Server, ServerResponse } from "node:http";
 import type { Socket } from "node:net";
 
-/** How long requests in flight may take to finish, in milliseconds. */
+/** Maximum time in milliseconds for requests in flight. */
 const PATIENCE = 10_000;
-/** Ctrl-C under npm comes twice at once: from the terminal, and passed on by npm. Only a later one is a second one. */
+/**
+ * Ctrl-C under npm sends two signals at once: one from the terminal, one from npm. A signal within this time is
+ * ignored.
+ */
 const SAME_SIGNAL = 500;
 const SIGNALS = { SIGINT: 2, SIGTERM: 15 } as const;
 
 /**
- * Ends the process in good order on SIGINT and SIGTERM: no new connections, requests in flight are answered (for ten
- * seconds at most), idle connections are closed at once, `close` is awaited. A second signal ends it at once.
+ * Ends the process gracefully on SIGINT and SIGTERM. It accepts no new connection, closes idle ones at once, answers
+ * requests in flight for at most ten seconds, and awaits `close`. A second signal ends the process at once.
  */
 export function drainOnSignals(server: Server, close: () => Promise<void>): void {
   const sockets = new Set<Socket>();
@@ -20,7 +23,7 @@ export function drainOnSignals(server: Server, close: () => Promise<void>): void
     sockets.add(socket);
     socket.once("close", () => sockets.delete(socket));
   });
-  // Before the application's listener: that one writes the head.
+  // This listener comes before the application's, which sends the headers.
   server.prependListener("request", (_request, response) => {
     inFlight.add(response);
     if (began !== undefined) response.setHeader("Connection", "close");
@@ -33,7 +36,8 @@ export function drainOnSignals(server: Server, close: () => Promise<void>): void
   async function drain(): Promise<void> {
     const closed = new Promise((resolve) => server.close(resolve));
     for (const response of inFlight) if (!response.headersSent) response.setHeader("Connection", "close");
-    // Browsers open connections in advance. Node does not count those as idle; one turn for what is just arriving.
+    // Browsers open connections in advance, which Node does not count as idle. A request may be arriving: wait for one
+    // turn.
     setImmediate(() => {
       for (const socket of sockets) if (socket.bytesRead === 0) socket.destroy();
     });

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { readEnvironment, StartError } from "./env.ts";
 
-/** Windows knows no modes. */
+/** Windows has no file modes. */
 const isPosix = process.platform !== "win32";
 const KEY = "b64url-of-256-bits-Q2xlYXJseQ-not-really";
 
@@ -18,7 +18,7 @@ function directory(dotEnv?: string): string {
 const contentOf = (path: string) => readFileSync(join(path, ".env"), "utf8");
 
 describe("readEnvironment", () => {
-  it("listens on port 3000 of this machine alone, unless told otherwise", () => {
+  it("listens on port 3000 of the loopback address by default", () => {
     const path = directory();
     expect(readEnvironment({ SECRET_KEY: KEY }, path)).toEqual({
       port: 3000,
@@ -28,8 +28,8 @@ describe("readEnvironment", () => {
       trustProxy: false,
       madeKeyIn: undefined,
     });
-    const told = { PORT: "0", HOST: "::1", SECRET_KEY: KEY, SESSION_DIR: "sessions", TRUST_PROXY: "1" };
-    expect(readEnvironment(told, path)).toMatchObject({
+    const settings = { PORT: "0", HOST: "::1", SECRET_KEY: KEY, SESSION_DIR: "sessions", TRUST_PROXY: "1" };
+    expect(readEnvironment(settings, path)).toMatchObject({
       port: 0,
       host: "::1",
       sessionDirectory: "sessions",
@@ -37,7 +37,7 @@ describe("readEnvironment", () => {
     });
   });
 
-  it("makes a key of 256 bits for its owner's eyes, and finds it the next time", () => {
+  it("creates a key of 256 bits that only its user can read, and finds it the next time", () => {
     const path = directory();
     const made = readEnvironment({}, path);
     expect(Buffer.from(made.secretKey, "base64url")).toHaveLength(32);
@@ -47,7 +47,7 @@ describe("readEnvironment", () => {
     expect(readEnvironment({}, directory()).secretKey).not.toBe(made.secretKey);
   });
 
-  it("keeps what .env holds already, and closes it to others once it holds a secret", () => {
+  it("keeps the content of .env, and makes it private once it contains a secret", () => {
     const path = directory("# mine\nPORT=4000");
     const { secretKey, port } = readEnvironment({}, path);
     expect(port).toBe(4000);

@@ -3,17 +3,17 @@ import { closeSync, fchmodSync, fstatSync, openSync, readFileSync, writeSync } f
 import { join } from "node:path";
 import { parseEnv } from "node:util";
 
-/** A fault that whoever starts the server can mend: its message, one line, is all that they need to see. */
+/** An error that the person who starts the server can fix. Its message is one line, and is shown without a stack. */
 export class StartError extends Error {}
 
 export interface Environment {
   readonly port: number;
   readonly host: string;
   readonly secretKey: string;
-  /** Where sessions lie; `undefined` leaves it to the store. */
+  /** The directory of the sessions. `undefined`: the store's default. */
   readonly sessionDirectory: string | undefined;
   readonly trustProxy: boolean;
-  /** The file that a new secret key was put in just now. */
+  /** The file to which a new secret key was added just now. */
   readonly madeKeyIn: string | undefined;
 }
 
@@ -22,10 +22,11 @@ type Variables = Readonly<Record<string, string | undefined>>;
 const KEYGEN = "npx sojourn keygen";
 
 /**
- * The settings, from the environment and else from the file `.env` of the directory. Where neither has a SECRET_KEY, one
- * is made and added to `.env`, so that the first start needs nothing and every later one finds the same key.
+ * Reads the settings from the environment, or else from the file `.env` of the directory. If neither has a SECRET_KEY,
+ * it creates one and adds it to `.env`, so that the first start needs no preparation and later starts find the same
+ * key.
  *
- * @throws StartError
+ * @throws {StartError} for a setting that can't be used.
  */
 export function readEnvironment(environment: Variables, directory: string): Environment {
   const file = join(directory, ".env");
@@ -36,7 +37,7 @@ export function readEnvironment(environment: Variables, directory: string): Envi
     sessionDirectory: given.SESSION_DIR || undefined,
     trustProxy: switchOf("TRUST_PROXY", given.TRUST_PROXY || "0"),
   };
-  // An empty one was meant to be filled in: the library says so.
+  // An empty key is passed on: the library explains how to create one.
   if (given.SECRET_KEY !== undefined) return { ...settings, secretKey: given.SECRET_KEY, madeKeyIn: undefined };
 
   const made = randomBytes(32).toString("base64url");
@@ -59,7 +60,7 @@ function switchOf(name: string, value: string): boolean {
   throw new StartError(`${name} is ${JSON.stringify(value)}, but must be 1 or 0`);
 }
 
-/** Of two lines with a SECRET_KEY the first counts: what is added later never changes the key of a running server. */
+/** Uses the first line with a SECRET_KEY: a line that is added later never changes the key of a running server. */
 function parse(text: string): Variables {
   const variables = parseEnv(text);
   const first = /^[ \t]*(?:export[ \t]+)?SECRET_KEY[ \t]*=.*$/m.exec(text)?.[0];
@@ -71,20 +72,20 @@ function read(file: string): string {
     return readFileSync(file, "utf8").replace(/^\uFEFF/, "");
   } catch (error) {
     if (codeOf(error) === "ENOENT") return "";
-    throw new StartError(`${file} can't be read (${codeOf(error)}): mend or remove it`, { cause: error });
+    throw new StartError(`${file} can't be read (${codeOf(error)}): repair or remove it`, { cause: error });
   }
 }
 
 /**
- * Adds a line in one write, and makes the file where it is missing. Two servers that start at once both add a line, and
- * both then find the same one first.
+ * Adds a line in one write, and creates the file if it is missing. If two servers start at once, both add a line, and
+ * both then use the first one.
  */
 function append(file: string, line: string): void {
   const before = read(file);
   try {
     const descriptor = openSync(file, "a", 0o600);
     try {
-      // It holds a secret from now on.
+      // The file contains a secret from now on.
       if ((fstatSync(descriptor).mode & 0o077) !== 0) fchmodSync(descriptor, 0o600);
       writeSync(descriptor, `${before === "" || before.endsWith("\n") ? "" : "\n"}${line}\n`);
     } finally {

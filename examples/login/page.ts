@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { html, raw } from "hono/html";
 
-/** What `html` makes: every value put into it is escaped. */
+/** The result of `html`, which escapes every value. */
 type Html = ReturnType<typeof html>;
 
 const STYLE = `
@@ -58,10 +58,10 @@ code { font: .88em/1.5 ui-monospace, "Liberation Mono", Menlo, Consolas, monospa
 }
 `;
 
-/** Made in one piece: a blank more between the tags, and the hash below would no longer fit. */
+/** The style as one string: another blank between the tags would change the hash below. */
 const STYLE_ELEMENT = raw(`<style>${STYLE}</style>`);
 
-/** What the Content-Security-Policy must name to let the style in. */
+/** The source that the Content-Security-Policy must list to allow the style. */
 export const STYLE_SOURCE = `'sha256-${createHash("sha256").update(STYLE).digest("base64")}'`;
 
 const ICON = `data:image/svg+xml,${encodeURIComponent(
@@ -88,7 +88,7 @@ function layout(title: string, content: Html): Html {
 
 export interface Visitor {
   readonly username?: undefined;
-  /** The browser sent a session's cookie that opens nothing. */
+  /** Whether the browser sent the cookie of a session that does not exist any more. */
   readonly cookieCame: boolean;
 }
 
@@ -124,20 +124,20 @@ export function homePage(requestSession: Visitor | SignedIn): Html {
   );
 }
 
-const NOTHING = html`<p>No cookie was set, and the store was not asked: a visitor costs nothing.</p>
+const NOTHING = html`<p>No cookie was set, and the store was not used: a visitor costs nothing.</p>
   <p class="quiet">
     If you have just logged out, this is why: your session’s record was deleted from the store, and your browser was
-    told to forget the cookie. A copy of that cookie opens nothing any more.
+    told to delete the cookie. A copy of that cookie is not accepted any more.
   </p>`;
 
 const STALE = html`<p>
-  Your browser sent a session cookie, but it opens nothing: that session has ended, or another server made the cookie.
-  So you are a visitor, and no new cookie was set.
+  Your browser sent a session cookie, but it is not valid: that session has ended, or another server set the cookie. So
+  you are a visitor, and no new cookie was set.
 </p>`;
 
 const BEGUN = html`<p>
-  Your browser got a cookie with a new token, and the store a record with your name in it. Any token from before you
-  logged in opens nothing now.
+  Your browser got a cookie with a new token, and the store a record with your name in it. A token from before you
+  logged in is not valid any more.
 </p>`;
 
 const RETURNED = html`<p>
@@ -154,14 +154,14 @@ function explanation(step: Html, details?: Html): Html {
 
 function facts({ id, userId, createdAt, expiresAt, record }: SignedIn): Html {
   return html`<dl>
-    ${fact("Session", html`<code>${id}</code>`, "Its public id: fit for a log, and alone it opens nothing.")}
+    ${fact("Session", html`<code>${id}</code>`, "Its public id. It may be logged: it gives no access.")}
     ${fact("Belongs to", html`<bdi>${userId}</bdi>`)} ${fact("Began", time(createdAt))}
-    ${fact("Ends", time(expiresAt), "If nothing more is heard of you: a visit extends it, every few minutes at most.")}
+    ${fact("Ends", time(expiresAt), "After this time without a request. A request extends it, at most every few minutes.")}
     ${
       record !== undefined &&
-      fact("Its record", html`<code>${record}</code>`, "What is in the session is encrypted; its id and owner are not.")
+      fact("Its record", html`<code>${record}</code>`, "Its data is encrypted. Its id and its user are not.")
     }
-    ${fact("The cookie", "Carries the id, a secret and a signature, and nothing else. No script can read it.")}
+    ${fact("The cookie", "It contains the id, a secret and a signature, nothing else. No script can read it.")}
   </dl>`;
 }
 
@@ -182,7 +182,7 @@ function bold(name: string): Html {
 
 export interface LoginForm {
   readonly signedInAs?: string | undefined;
-  /** What the form came with, to be mended. */
+  /** The username that was sent, so that the user can correct it. */
   readonly typed?: string | undefined;
   readonly problem?: string | undefined;
 }
@@ -242,7 +242,7 @@ const NOTICES: Readonly<Record<Notice, readonly [title: string, text: string, re
   outage: [
     "We can’t reach your session",
     "Nothing was lost, and nobody was logged out: where sessions are kept does not answer. Please try again in a moment.",
-    // The address of this very page.
+    // The address of this page.
     html`<a class="button" href="">Try again</a>`,
   ],
   tooLarge: [

@@ -23,12 +23,12 @@ async function see({ url }: Pick<SpawnedServer, "url">, cookie: string, path = "
 
 const KEY = { SECRET_KEY: "nW3kz-8QfV1pLrT6yB0dHsXc5uJgEa2m" };
 
-/** Windows knows neither modes nor signals that a process could hear. */
+/** Windows has neither file modes nor signals that a process can handle. */
 const isPosix = process.platform !== "win32";
 
 const portOf = (server: SpawnedServer) => Number(new URL(server.url).port);
 
-/** A form of which the server has got the head, and no more. */
+/** Sends the headers of a form to the server, but not its body. */
 async function formInFlight(server: SpawnedServer) {
   const body = "username=admin";
   const form = request(`http://127.0.0.1:${portOf(server)}/login`, {
@@ -78,7 +78,7 @@ describe("npm start", () => {
     expect(stderr).toBe("");
   });
 
-  it("makes a secret key at the first start, for its owner's eyes, and uses it from then on", async () => {
+  it("creates a secret key that only its user can read at the first start, and uses it from then on", async () => {
     const directory = workingDirectory();
     const first = await startServer(directory);
     const cookie = await logIn(first, "admin");
@@ -104,7 +104,7 @@ describe("npm start", () => {
     expect(existsSync(join(directory, ".env"))).toBe(false);
   });
 
-  it("keeps its users logged in when it is killed and started again", async () => {
+  it("keeps its users logged in after kill -9 and a new start", async () => {
     const directory = workingDirectory();
     const first = await startServer(directory);
     const cookie = await logIn(first, "admin");
@@ -182,7 +182,7 @@ describe("npm start", () => {
       const closed = Promise.all([once(silent.resume(), "close"), once(idle, "close")]);
 
       server.child.kill(signal);
-      // As npm passes on what the terminal has sent already.
+      // npm passes on a signal that the terminal has sent already.
       server.child.kill(signal);
       await untilRefused(server);
       await closed;
@@ -204,7 +204,7 @@ describe("npm start", () => {
     form.on("error", () => undefined);
     server.child.kill("SIGTERM");
     await untilRefused(server);
-    // One that comes right after the first counts as the same.
+    // A signal right after the first one is ignored.
     const again = setInterval(() => server.child.kill("SIGTERM"), 50);
     expect(await server.exit).toMatchObject({ code: 143, stderr: "" });
     clearInterval(again);

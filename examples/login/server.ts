@@ -46,7 +46,7 @@ function openSessions({ secretKey, trustProxy }: Environment, store: FileStore):
   }
 }
 
-/** Gives the address that a browser on this machine can use. */
+/** Returns the address for a browser on this machine. */
 async function listen(server: Server, { port, host }: Environment): Promise<string> {
   try {
     await new Promise<void>((resolve, reject) => {

@@ -7,13 +7,13 @@ import { onTestFinished } from "vitest";
 
 const START = fileURLToPath(new URL("../../scripts/start.mjs", import.meta.url));
 
-/** What the server's surroundings must not bring along. */
+/** Variables that the server must not inherit. */
 const OURS = { SECRET_KEY: undefined, HOST: undefined, SESSION_DIR: undefined, TRUST_PROXY: undefined };
 
-/** Has something done in the end: of this test, unless it is told otherwise. */
+/** Runs a function at the end, by default at the end of the test. */
 export type Afterwards = (end: () => void | Promise<void>) => void;
 
-/** A directory of its own to start servers in, so that none of them sees the `.env` or the sessions of another test. */
+/** Creates a directory to start servers in, so that no test sees the `.env` or the sessions of another. */
 export function workingDirectory(afterwards: Afterwards = onTestFinished): string {
   const path = mkdtempSync(join(tmpdir(), "sojourn-login-"));
   afterwards(() => rmSync(path, { recursive: true, force: true }));
@@ -22,7 +22,7 @@ export function workingDirectory(afterwards: Afterwards = onTestFinished): strin
 
 export interface SpawnedServer {
   readonly child: ChildProcess;
-  /** Where it listens, once it does. */
+  /** The address, as soon as the server listens. */
   readonly url: string;
   readonly exit: Promise<Exit>;
   /** Sends the signal and waits for the end. */
@@ -36,7 +36,7 @@ export interface Exit {
   readonly stderr: string;
 }
 
-/** Runs `npm start`'s script in a directory, on a free port unless told otherwise. */
+/** Runs the script of `npm start` in a directory, by default on a free port. */
 export function spawnServer(
   directory: string,
   env: Record<string, string> = {},
@@ -60,12 +60,12 @@ export function spawnServer(
   const started = new Promise<string>((resolve, reject) => {
     child.stdout.setEncoding("utf8").on("data", (chunk: string) => {
       output.stdout += chunk;
-      // The last line that it prints.
+      // This is the last line that the server prints.
       if (/^Sessions lie in .+\n/m.test(output.stdout)) resolve(/http:\S+/.exec(output.stdout)![0]);
     });
     void exit.then(() => reject(new Error(`The server ended before it listened:\n${output.stdout}${output.stderr}`)));
   });
-  // Whoever starts a server that must fail waits for its exit alone.
+  // A test of a server that must fail only waits for its exit.
   started.catch(() => undefined);
   return { child, exit, started };
 }

@@ -1,18 +1,20 @@
 import { concludeResponse, finishResponse, writeFailureHeaders } from "../request/respond.ts";
 import type { ResponseHeaders } from "../request/cache-headers.ts";
-import type { Closing } from "../request/request.ts";
-import { requestSessionOf, type Session } from "../session.ts";
+import type { CloseSource } from "../request/request.ts";
+import { requestSessionOf } from "../request/session-handle.ts";
+import type { Session } from "../session.ts";
 import { checkOptions, type OptionNames } from "../checks.ts";
 
 export { sessionFactory } from "../sessions.ts";
-export type { Closing, ResponseHeaders };
+export type { CookieAttributes, CookieParts } from "../request/cookie.ts";
+export type { CloseSource, ResponseHeaders };
 
 /** The options of every adapter. Of adapters that are mounted within another, for some routes, each one's options hold there. */
 export interface AdapterOptions<Request> {
   /**
-   * Routes that do not pay for reading the session: `true` for all, or a function that says so of a request. Their
-   * handlers call `await session.load()` before they use it. Default: the session is read before every handler, where
-   * the request carries a token.
+   * Leaves out reading the session before the handler: `true` for every route, or a function that decides for a
+   * request. The handler calls `await session.load()` before it uses the session. Default `false`: the session is read
+   * before every handler, if the request carries a token.
    */
   lazy?: boolean | ((request: Request) => boolean) | undefined;
   /** Requests that do not extend their session, such as polling. Default: none. */
@@ -26,7 +28,10 @@ export interface AdapterOptions<Request> {
 }
 
 /** Applies an adapter's options to a request's session, and reads it. `undefined` where there is nothing to wait for. */
-export type Prepare<Request> = (session: Session, request: Request) => Promise<unknown> | undefined;
+export type Prepare<Request> = <Data extends object>(
+  session: Session<Data>,
+  request: Request,
+) => Promise<unknown> | undefined;
 
 /** The names of the options of every adapter. An adapter adds its own. */
 export const ADAPTER_OPTIONS: OptionNames<AdapterOptions<never>> = { lazy: true, passive: true, personal: true };
@@ -62,11 +67,32 @@ export function resolveAdapterOptions<Request, Options extends AdapterOptions<Re
  * @param response - its `close` event says that the response is done; `session.signal` is released then.
  * @returns `false` for an adapter that is mounted within another: that one concludes the response.
  */
-export function claimResponse<Data extends object>(session: Session<Data>, response?: Closing): boolean {
+export function claimResponse<Data extends object>(session: Session<Data>, response?: CloseSource): boolean {
   const requestSession = requestSessionOf(session);
   const isOutermost = requestSession.claim();
   if (isOutermost && response) requestSession.response = response;
   return isOutermost;
+}
+
+/** Tells a session the client's network address, where the request itself does not. It is asked for at a sign-in. */
+export function tellAddress<Data extends object>(session: Session<Data>, address: () => string | undefined): void {
+  requestSessionOf(session).besideAddress = address;
+}
+
+/**
+ * Finds the client's address in the argument that a server of fetch handlers passes beside the request: of
+ * @hono/node-server, Deno, or Bun.
+ */
+export function findAddress(serverArgument: unknown, request: unknown): string | undefined {
+  const { incoming, remoteAddr, requestIP, server } = (serverArgument ?? {}) as Partial<Record<string, unknown>>;
+  const { socket } = (incoming ?? {}) as { socket?: { remoteAddress?: string } };
+  if (socket) return socket.remoteAddress;
+  if (remoteAddr) return (remoteAddr as { hostname?: string }).hostname;
+  if (typeof requestIP === "function") {
+    const found = requestIP.call(serverArgument, request) as { address?: string } | null;
+    return found?.address;
+  }
+  return server ? findAddress(server, request) : undefined;
 }
 
 /**
@@ -105,9 +131,9 @@ export function releaseSession<Data extends object>(session: Session<Data>): voi
  * Finds the object that tells of a response's end, where a server of fetch handlers passes it beside the request:
  * @hono/node-server has the response of node:http, Deno a promise.
  */
-export function findResponse(serverArgument: unknown): Closing | undefined {
-  const { outgoing, completed } = (serverArgument ?? {}) as { outgoing?: Partial<Closing>; completed?: unknown };
-  if (typeof outgoing?.once === "function") return outgoing as Closing;
+export function findResponse(serverArgument: unknown): CloseSource | undefined {
+  const { outgoing, completed } = (serverArgument ?? {}) as { outgoing?: Partial<CloseSource>; completed?: unknown };
+  if (typeof outgoing?.once === "function") return outgoing as CloseSource;
   if (!(completed instanceof Promise)) return undefined;
   return { once: (_event, listener) => void completed.then(listener, listener) };
 }

@@ -1,3 +1,4 @@
+/// <reference types="node" preserve="true" />
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { expectFramework } from "../request/frameworks.ts";
 import type { Sessions } from "../sessions.ts";

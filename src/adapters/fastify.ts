@@ -1,6 +1,6 @@
 import type { FastifyInstance, FastifyPluginCallback, FastifyReply, FastifyRequest } from "fastify";
 import type { ResponseHeaders } from "../request/cache-headers.ts";
-import { refuseUsed } from "../request/fetch-response.ts";
+import { checkUnread } from "../request/fetch-response.ts";
 import type { Session } from "../session.ts";
 import type { Sessions } from "../sessions.ts";
 import { expectFramework } from "../request/frameworks.ts";
@@ -14,11 +14,12 @@ import {
   type AdapterOptions,
 } from "./adapter.ts";
 import { finishBeforeEnd } from "./node-response/finish.ts";
+import { logSessionError } from "./log.ts";
 import { abortOnDestroy } from "./node-response/abort.ts";
 
 declare module "fastify" {
   interface FastifyRequest {
-    /** The session; `sessions.of(request)` is the same one, typed by its data. */
+    /** The session. `sessions.of(request)` returns the same one, typed by its data. */
     readonly session: Session;
   }
 }
@@ -59,7 +60,13 @@ export function sessionPlugin<Data extends object>(
       claimResponse(session, reply.raw);
       const reading = prepare(session, request);
       if (!reading) return next();
-      reading.then(() => next(), next);
+      reading.then(
+        () => next(),
+        (error: Error) => {
+          if (isWithoutLogger(app)) logSessionError(error);
+          next(error);
+        },
+      );
     });
     if (isOutermost) decorate(app, beginSession);
     done();
@@ -72,7 +79,7 @@ export function sessionPlugin<Data extends object>(
   });
 }
 
-/** The sessions that an instance's requests have. */
+/** Where an instance keeps the `Sessions` of its requests. */
 const REGISTERED = Symbol("sojourn.registered");
 
 function decorate<Data extends object>(
@@ -102,6 +109,7 @@ function decorate<Data extends object>(
     stored.then(
       () => next(null, body),
       (error: Error) => {
+        if (isWithoutLogger(app)) logSessionError(error);
         for (const name of Object.keys(reply.getHeaders())) if (describesResponse(name)) reply.removeHeader(name);
         next(error);
       },
@@ -114,13 +122,18 @@ function isStream(payload: unknown): boolean {
   return typeof payload === "object" && payload !== null && !(payload instanceof Uint8Array);
 }
 
+/** Fastify logs errors only where its option `logger` is set. */
+function isWithoutLogger(app: FastifyInstance): boolean {
+  return !("level" in app.log);
+}
+
 function isResponse(payload: unknown): payload is Response {
   return Object.prototype.toString.call(payload) === "[object Response]";
 }
 
-/** As Fastify does it after all hooks, which would put the application's Cache-Control and Vary over ours. */
+/** Unpacks a Response before Fastify does: after all hooks, it would overwrite our Cache-Control and Vary. */
 function unpackResponse(reply: FastifyReply, response: Response): unknown {
-  refuseUsed(response);
+  checkUnread(response);
   void reply.code(response.status);
   for (const [name, value] of response.headers) void reply.header(name, value);
   return response.body;
@@ -132,7 +145,7 @@ function headersOf(reply: FastifyReply): ResponseHeaders {
     keys: () => Object.keys(reply.getHeaders()),
     set: (name, value) => void reply.header(name, value),
     append: (name, value) => {
-      // Older versions add to the list that they find, which the application may keep for every response.
+      // Older versions append to the array that they find, which the application may share between responses.
       const others = reply.getHeader(name);
       reply.removeHeader(name);
       void reply.header(name, others === undefined ? value : [others, value].flat().map(String));

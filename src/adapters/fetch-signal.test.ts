@@ -7,7 +7,7 @@ import { site } from "../../test/support/stores.ts";
 import { withSession } from "./fetch.ts";
 import { sessionMiddleware as onHono } from "./hono.ts";
 
-/** Handlers on a server that tells nothing of a response's end, as Bun and workerd. */
+/** Handlers on a server that does not report the end of a response, like Bun and workerd. */
 async function watched() {
   const memory = memoryStore();
   let watching = 0;
@@ -49,7 +49,7 @@ const stream = (...chunks: (string | Error)[]) =>
   });
 
 describe.each(Object.entries(adapters))(
-  "session.signal under %s, where only the body tells of its end",
+  "session.signal under %s, if only the body reports the end",
   (_name, adapter) => {
     const using =
       (body: () => ConstructorParameters<typeof Response>[0], init?: ResponseInit): Answer =>
@@ -88,7 +88,7 @@ describe.each(Object.entries(adapters))(
       expect(watching()).toBe(0);
     });
 
-    it("is watched until the client is said to have left", async () => {
+    it("is watched until the client is reported as disconnected", async () => {
       const { sessions, request, watching } = await watched();
       const controller = new AbortController();
       await adapter(
@@ -109,7 +109,7 @@ describe.each(Object.entries(adapters))(
       expect(watching()).toBe(0);
     });
 
-    it("is watched by nobody where the client had left", async () => {
+    it("is not watched if the client had disconnected before", async () => {
       const { sessions, request, watching } = await watched();
       let during = -1;
       const answer: Answer = (session) => {
@@ -128,7 +128,7 @@ describe.each(Object.entries(adapters))(
       expect(answer.body).toBe(body);
     });
 
-    it("says what to do where it is first asked for when nothing tells of the end any more", async () => {
+    it("names the remedy if it is first read when nothing can report the end any more", async () => {
       const { sessions, request, watching } = await watched();
       let held: Session | undefined;
       const answer: Answer = (session) => {
@@ -144,7 +144,7 @@ describe.each(Object.entries(adapters))(
 );
 
 describe("session.signal under fetch", () => {
-  it("is let go of where the handler throws", async () => {
+  it("is released if the handler throws", async () => {
     const { sessions, request, watching } = await watched();
     const handle = withSession(sessions, (_request, session) => {
       expect(session.signal.aborted).toBe(false);
@@ -155,8 +155,8 @@ describe("session.signal under fetch", () => {
   });
 });
 
-describe("session.signal where a WebSocket took the connection over", () => {
-  it("goes on being watched, and can be asked for then", async () => {
+describe("session.signal after an upgrade to a WebSocket", () => {
+  it("is still watched, and can be read then", async () => {
     const { sessions, request, watching } = await watched();
     let held: Session | undefined;
     const switching = Object.create(Response.prototype, { status: { value: 101 } }) as Response;

@@ -1,5 +1,5 @@
 import { SessionError } from "../errors.ts";
-import { answered, hasHead, headToBe } from "../request/fetch-response.ts";
+import { copyWithHeaders, canSetHeaders, recordHeaders } from "../request/fetch-response.ts";
 import type { Session } from "../session.ts";
 import type { Sessions } from "../sessions.ts";
 import {
@@ -8,8 +8,10 @@ import {
   failSession,
   releaseSession,
   resolveAdapterOptions,
+  findAddress,
   findResponse,
   sessionFactory,
+  tellAddress,
   type AdapterOptions,
 } from "./adapter.ts";
 import { logSessionError } from "./log.ts";
@@ -21,6 +23,7 @@ export type SessionHandler<Data extends object, Rest extends unknown[]> = (
   ...rest: Rest
 ) => Response | Promise<Response>;
 
+/** The options of {@link withSession} for fetch handlers. */
 export interface FetchOptions extends AdapterOptions<Request> {
   /**
    * Makes the response for a session that could not be read or stored. Default: plain text with the error's status, and
@@ -54,6 +57,7 @@ export function withSession<Data extends object, Rest extends unknown[] = []>(
   return async (request, ...rest) => {
     const session = beginSession(request);
     const isOutermost = claimResponse(session, findResponse(rest[0]));
+    if (rest[0]) tellAddress(session, () => findAddress(rest[0], request));
     try {
       await prepare(session, request);
       const response = await handler(request, session, ...rest);
@@ -62,10 +66,10 @@ export function withSession<Data extends object, Rest extends unknown[] = []>(
       releaseSession(session);
       if (!(error instanceof SessionError)) throw error;
       const response = await onError(error, request);
-      if (!isOutermost || !hasHead(response)) return response;
-      const headers = headToBe(response);
+      if (!isOutermost || !canSetHeaders(response)) return response;
+      const headers = recordHeaders(response);
       failSession(session, headers);
-      return answered(response, headers.writes);
+      return copyWithHeaders(response, headers.writes);
     }
   };
 }

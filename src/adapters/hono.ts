@@ -1,8 +1,9 @@
 import type { Context, MiddlewareHandler } from "hono";
 import type { ResponseHeaders } from "../request/cache-headers.ts";
+import { SessionError } from "../errors.ts";
 import { expectFramework } from "../request/frameworks.ts";
 import { linkReplacement } from "../request/request.ts";
-import type { Session } from "../session.ts";
+import type { DeclaredData, Session } from "../session.ts";
 import type { Sessions } from "../sessions.ts";
 import {
   ADAPTER_OPTIONS,
@@ -10,13 +11,16 @@ import {
   describesResponse,
   failSession,
   resolveAdapterOptions,
+  findAddress,
   findResponse,
   sessionFactory,
+  tellAddress,
   type AdapterOptions,
 } from "./adapter.ts";
+import { logSessionError } from "./log.ts";
 
-/** What the middleware adds to a context: `c.var.session`, typed by the sessions that it was given. */
-export interface SessionVariables<Data extends object> {
+/** The variables that the middleware adds to a context: `c.var.session`, typed by the data of `sessions`. */
+export interface SessionVariables<Data extends object = DeclaredData> {
   Variables: { session: Session<Data> };
 }
 
@@ -44,11 +48,13 @@ export function sessionMiddleware<Data extends object>(
     if (typeof c.set !== "function" || !c.req?.raw) expectFramework("hono", "sessionMiddleware", c);
     const session = beginSession(c.req.raw);
     const isOutermost = claimResponse(session, findResponse(c.env));
+    tellAddress(session, () => findAddress(c.env, c.req.raw));
     c.set("session", session);
     if (isOutermost) followReplacements(c);
     try {
       await prepare(session, c);
     } catch (error) {
+      logWhenAnswered(error);
       failSession(session, headersOf(c));
       throw error;
     }
@@ -58,18 +64,31 @@ export function sessionMiddleware<Data extends object>(
     try {
       response = await sessions.commit(session, c.res);
     } catch (error) {
+      logWhenAnswered(error);
       resetResponse(c);
       failSession(session, headersOf(c));
       throw error;
     }
     if (response === c.res) return;
-    // Assigning alone would carry the old headers over the new.
+    // Hono copies the old headers over the new ones unless the old response is removed first.
     c.res = undefined;
     c.res = response;
   };
 }
 
-/** bodyLimit and others put another request in the place of the first: that one has the same session. */
+/** Hono's own error handler answers with the response of an error, and logs nothing then. An application's own may log it. */
+function logWhenAnswered(error: unknown): void {
+  if (!(error instanceof SessionError)) return;
+  Object.defineProperty(error, "getResponse", {
+    configurable: true,
+    value: () => {
+      logSessionError(error);
+      return SessionError.prototype.getResponse.call(error);
+    },
+  });
+}
+
+/** Gives the same session to a request that replaces the first one, as `bodyLimit` and other middleware do. */
 function followReplacements(c: Context): void {
   const { req } = c;
   const first = req.raw;
@@ -86,9 +105,11 @@ function followReplacements(c: Context): void {
   });
 }
 
-/** Makes way for the error's response, and leaves it what middleware before has set (CORS, the request's id). */
+/**
+ * Removes the response for the error response, which keeps the headers of earlier middleware (CORS, the request's id).
+ */
 function resetResponse(c: Context): void {
-  // Hono would carry them over.
+  // Hono would copy these headers to the error response.
   const names = [...c.res.headers.keys()].filter(describesResponse);
   c.res = undefined;
   c.finalized = false;

@@ -1,3 +1,4 @@
+/// <reference types="node" preserve="true" />
 import { STATUS_CODES, type IncomingMessage, type RequestListener, type ServerResponse } from "node:http";
 import { SessionError } from "../errors.ts";
 import type { Session } from "../session.ts";
@@ -13,6 +14,7 @@ import { logSessionError } from "./log.ts";
 import { abortResponse } from "./node-response/abort.ts";
 import { storeBeforeHeaders, setFailureHeaders } from "./node-response/store-before-headers.ts";
 
+/** The options of {@link withSession} for node:http. */
 export interface NodeOptions extends AdapterOptions<IncomingMessage> {
   /**
    * Answers a request whose session could not be read or stored, or whose handler threw. Default: plain text with the
@@ -22,8 +24,10 @@ export interface NodeOptions extends AdapterOptions<IncomingMessage> {
 }
 
 /**
- * A listener for `http.createServer` around a handler that is given the session as well. The session is read before
- * the handler and stored before the first byte of its response leaves.
+ * Wraps a handler for `http.createServer`, so that it gets the session as its third argument.
+ *
+ * The session is read before the handler, and stored before the first byte of the response is sent. If that fails
+ * (`ERR_SESSION_STORE` and the other codes), `onError` sends the response.
  *
  * @example
  * createServer(withSession(sessions, (req, res, session) => {

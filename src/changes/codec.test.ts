@@ -531,4 +531,16 @@ describe("decode", () => {
     const data = { list: Array.from({ length: 20_000 }, (_, i) => ({ i, at: new Date(i) })) };
     expect(same(decode(encode(data, BOUNDLESS)), data)).toBe(true);
   });
+
+  it.each(["", " 7 ", "0x10 ", "0b1", "1_0", "--1", "+1", "1e3", "0X1", "9".repeat(400)])(
+    "takes the text %j for no BigInt",
+    (text) => {
+      expect(() => decodeValue(JSON.stringify({ $bigint: text }))).toThrow(/data are malformed/);
+    },
+  );
+
+  it("writes a BigInt of many digits in hexadecimal, whose work grows with their number only", () => {
+    expect(encodeValue(-(2n ** 1024n), "value", BOUNDLESS)).toBe(`{"$bigint":"-0x1${"0".repeat(256)}"}`);
+    expect(encodeValue(2n ** 1024n - 1n, "value", BOUNDLESS)).toMatch(/^\{"\$bigint":"\d{309}"\}$/);
+  });
 });

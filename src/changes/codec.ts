@@ -1,50 +1,63 @@
 import { createDecodeError, SessionError } from "../errors.ts";
 
 /**
- * How data is written: JSON, and where a value is not JSON's, an object with a single key that begins with `$`:
- * `{"$date":0}`. An object of the application's own that looks like that is wrapped once more: `{"$":{"$date":"mine"}}`.
- * Decoding makes data and nothing else: no class, no function, no prototype is ever taken from the text.
+ * Encodes data as JSON. A value that JSON lacks becomes an object with a single key that begins with `$`:
+ * `{"$date":0}`. An object of the application that has this form is wrapped once more: `{"$":{"$date":"mine"}}`.
+ * Decoding creates data only: it never takes a class, a function or a prototype from the text.
  */
 
-/** The bounds of one session's data. */
+/** The limits of one session's data. */
 export interface Limits {
-  /** Bytes of the encoded session. */
+  /** Maximum size of the encoded data in bytes. Default 262144. */
   readonly bytes: number;
-  /** Levels of nesting. */
+  /** Maximum levels of nesting. Default 32. */
   readonly depth: number;
 }
 
-/** For what has been within bounds before. */
+/** No limits: for data that were checked before. */
 export const BOUNDLESS: Limits = { bytes: Infinity, depth: Infinity };
 
 export type Dictionary = Record<string, unknown>;
 
 /**
- * The text of a dictionary.
+ * Encodes a dictionary.
  *
+ * @param objects - receives every object in it, in the order of the text.
  * @throws TypeError naming the path of a value that can't be kept: a function, a symbol, a class instance, a cycle.
  * SessionError ERR_SESSION_TOO_LARGE for data larger or deeper than the limits: a user's input may have caused it.
  */
-export function encode(data: Dictionary, limits: Limits): string {
-  const text = encodeValue(data, "session.data", limits);
-  // A UTF-16 unit is at most three bytes: most sessions need no counting.
-  if (text.length * 3 > limits.bytes && Buffer.byteLength(text) > limits.bytes) throw tooLarge(data, limits);
+export function encode(data: Dictionary, limits: Limits, objects?: object[]): string {
+  const text = written(data, "session.data", limits, objects);
+  // A UTF-16 unit takes at most three bytes, so the bytes of most sessions need not be counted.
+  if (text === undefined || (text.length * 3 > limits.bytes && Buffer.byteLength(text) > limits.bytes))
+    throw tooLarge(data, limits);
   return text;
 }
 
-/** The text of one value; `name` begins the path in an error. */
-export function encodeValue(value: unknown, name: string, limits: Limits): string {
-  switch (scan(value, limits.depth)) {
+/** Encodes one value. `name` is the beginning of the path in an error. */
+export function encodeValue(value: unknown, name: string, limits: Limits, objects?: object[]): string {
+  const text = written(value, name, limits, objects);
+  if (text === undefined)
+    throw new SessionError("ERR_SESSION_TOO_LARGE", `${name} is larger than limits.bytes (${limits.bytes})`);
+  return text;
+}
+
+/** `undefined` where the text would be far too large. */
+function written(value: unknown, name: string, limits: Limits, objects?: object[]): string | undefined {
+  room = limits.bytes;
+  switch (scan(value, limits.depth, objects)) {
     case Scan.json:
       return JSON.stringify(value);
     case Scan.tagged:
       return JSON.stringify(tagged(value));
+    case Scan.tooLarge:
+      return undefined;
     default:
       throw explained(value, { name, path: [], ancestors: [], depth: limits.depth });
   }
 }
 
-/** A dictionary without a prototype, so that no key means more than itself. */
+/** A dictionary without a prototype, so that every key is ordinary data. */
 export function decode(text: string): Dictionary {
   const data = decodeValue(text);
   if (typeof data !== "object" || data === null || kindOf(data) !== "object")
@@ -62,22 +75,35 @@ export function decodeValue(text: string): unknown {
 }
 
 function tooLarge(data: Dictionary, limits: Limits): SessionError {
-  const size = (key: string) => Buffer.byteLength(encodeValue(data[key], key, limits));
-  const largest = Object.keys(data).reduce((a, b) => (size(b) > size(a) ? b : a));
+  let [largest, most] = ["", -1];
+  for (const [key, value] of Object.entries(data)) {
+    const size = Buffer.byteLength(encodeValue(value, pathOf("session.data", [key]), limits));
+    if (size > most) [largest, most] = [key, size];
+  }
   return new SessionError(
     "ERR_SESSION_TOO_LARGE",
-    `session.data is larger than limits.bytes (${limits.bytes}); the largest part is ${pathOf("session.data", [largest])} with ${size(largest)} bytes`,
+    `session.data is larger than limits.bytes (${limits.bytes}); the largest part is ${pathOf("session.data", [largest])} with ${most} bytes`,
   );
 }
 
-/** What a value needs to be written. */
-const Scan = { json: 0, tagged: 1, refused: 2 } as const;
+/** How a value has to be encoded. */
+const Scan = { json: 0, tagged: 1, refused: 2, tooLarge: 3 } as const;
 type Scan = (typeof Scan)[keyof typeof Scan];
 
-/** Looks through a value once, as fast as can be, since every request does; `depth` levels are left. */
-function scan(value: unknown, depth: number): Scan {
+/**
+ * The number of bytes that are left, where each value takes at least one. A value may be in others many times: two times on
+ * each of 32 levels, its text has gigabytes, and the scan would not end.
+ */
+let room = Infinity;
+
+/**
+ * Scans a value once. It is fast, because every request does it. `depth` is the number of levels that are still
+ * allowed.
+ */
+function scan(value: unknown, depth: number, objects?: object[]): Scan {
   switch (typeof value) {
     case "string":
+      return (room -= value.length) < 0 ? Scan.tooLarge : Scan.json;
     case "boolean":
       return Scan.json;
     case "number":
@@ -86,69 +112,79 @@ function scan(value: unknown, depth: number): Scan {
     case "undefined":
       return Scan.tagged;
     case "object":
-      return value === null ? Scan.json : scanObject(value, depth);
+      return value === null ? Scan.json : scanObject(value, depth, objects);
     default:
       return Scan.refused;
   }
 }
 
-function scanObject(value: object, depth: number): Scan {
+function scanObject(value: object, depth: number, objects?: object[]): Scan {
+  objects?.push(value);
   const kind = kindOf(value);
   if (kind === undefined) return Scan.refused;
-  if (kind === "leaf") return hasNames(value) ? Scan.refused : Scan.tagged;
+  if (kind === "leaf") {
+    room -= value instanceof Uint8Array ? value.length : value instanceof URL ? value.href.length : 0;
+    if (room < 0) return Scan.tooLarge;
+    return hasNames(value) ? Scan.refused : Scan.tagged;
+  }
   if (depth < 0) return Scan.refused;
   let worst: Scan = Scan.json;
   if (kind === "object") {
     const keys = Object.keys(value);
     if (Object.getOwnPropertySymbols(value).length > 0 || hasHidden(value, keys)) return Scan.refused;
+    if ((room -= keys.length) < 0) return Scan.tooLarge;
     if (looksTagged(keys)) worst = Scan.tagged;
     for (let i = 0; i < keys.length; i += 1) {
-      const found = scan((value as Dictionary)[keys[i]!], depth - 1);
+      const found = scan((value as Dictionary)[keys[i]!], depth - 1, objects);
+      if (found > Scan.tagged) return found;
       if (found > worst) worst = found;
     }
   } else if (kind === "array") {
     const array = value as unknown[];
     if (isMostlyEmpty(array)) return Scan.refused;
+    if ((room -= array.length) < 0) return Scan.tooLarge;
     let isShort = array.length <= LONG_ARRAY;
     for (let i = 0; i < array.length; i += 1) {
       const child = array[i];
-      // Beside an object, the look at the array's own names costs little.
+      // An array that contains an object is slow to encode anyway, so checking its own names costs little.
       if (typeof child === "object") isShort = true;
-      const found = scan(child, depth - 1);
+      const found = scan(child, depth - 1, objects);
+      if (found > Scan.tagged) return found;
       if (found > worst) worst = found;
     }
     if (isShort && namesOn(array) !== undefined) return Scan.refused;
   } else {
     if (hasNames(value)) return Scan.refused;
     worst = Scan.tagged;
+    if ((room -= (value as Map<unknown, unknown> | Set<unknown>).size) < 0) return Scan.tooLarge;
     for (const child of value as Iterable<unknown>) {
-      const found = scan(child, depth - 1);
-      if (found > worst) worst = found;
+      const found = scan(child, depth - 1, objects);
+      if (found > Scan.tagged) return found;
     }
   }
   return worst;
 }
 
-/** Longer arrays of nothing but strings, numbers and the like are not looked through for names: it would take as long again. */
+/** A longer array of primitive values is not checked for named properties, because that would double the time. */
 const LONG_ARRAY = 64;
-/** Holes are kept as undefined, unless they would take for ever. */
+/** A longer array must not be mostly holes: they are stored as undefined, which would take too long. */
 const HUGE_ARRAY = 100_000;
 
-/** A property that is there, and would be left out without a word. */
+/** Whether an object has a property that would be left out silently. */
 const hasHidden = (object: object, keys: readonly string[]): boolean =>
   Object.getOwnPropertyNames(object).length !== keys.length;
 
-/** The first name that is no index, of those that an array can list. They come after the indices. */
+/** Finds the first enumerable name of an array that is not an index. Such names come after the indices. */
 function namesOn(array: readonly unknown[]): string | undefined {
   const keys = Object.keys(array);
   if (keys.length === array.length && (keys.length === 0 || keys.at(-1) === String(keys.length - 1))) return undefined;
   return keys.find((key) => !isIndex(key));
 }
 
-// 4294967294 is the last that an array takes for one.
+// 4294967294 is the largest index of an array.
 const isIndex = (key: string): boolean => String(Number(key) >>> 0) === key && Number(key) < 2 ** 32 - 1;
 
-/** Whether a Map, a Set, a Date or a URL carries something beside what it holds. Of bytes, each would be a name. */
+/** Whether a Map, a Set, a Date or a URL has properties of its own. Bytes are left out: each one has a name. */
 const hasNames = (value: object): boolean => !(value instanceof Uint8Array) && Object.keys(value).length > 0;
 
 const isMostlyEmpty = (array: readonly unknown[]): boolean =>
@@ -161,7 +197,7 @@ interface Walk {
   readonly depth: number;
 }
 
-/** The error for a value that scan has refused: it goes the same way again and keeps the path. */
+/** Creates the error for a value that `scan` has refused. It walks through the value again and records the path. */
 function explained(value: unknown, walk: Walk): TypeError | SessionError | undefined {
   if (typeof value === "function" || typeof value === "symbol") return refused(`a ${typeof value}`, walk);
   if (typeof value !== "object" || value === null) return undefined;
@@ -204,7 +240,7 @@ function explained(value: unknown, walk: Walk): TypeError | SessionError | undef
   return undefined;
 }
 
-function kindOf(value: object): "array" | "object" | "collection" | "leaf" | undefined {
+export function kindOf(value: object): "array" | "object" | "collection" | "leaf" | undefined {
   switch (Object.getPrototypeOf(value)) {
     case Object.prototype:
     case null:
@@ -227,10 +263,10 @@ function looksTagged(keys: string[]): boolean {
   return keys.length === 1 && keys[0]!.startsWith("$");
 }
 
-/** The value with everything that JSON can't say in tags; only ever called after isJson has accepted its parts. */
+/** Replaces each value that JSON lacks with a tagged object. It is called only after `scan` has accepted the value. */
 function tagged(value: unknown): unknown {
   if (value === undefined) return { $undefined: 0 };
-  if (typeof value === "bigint") return { $bigint: String(value) };
+  if (typeof value === "bigint") return { $bigint: bigintText(value) };
   if (typeof value === "number") {
     if (Object.is(value, -0)) return { $number: "-0" };
     return Number.isFinite(value) ? value : { $number: String(value) };
@@ -248,11 +284,19 @@ function tagged(value: unknown): unknown {
   return looksTagged(keys) ? { $: copy } : copy;
 }
 
+/** The work of writing decimal digits, and of reading them, grows faster than their number: many are hexadecimal. */
+function bigintText(value: bigint): string {
+  return value > -MANY && value < MANY ? String(value) : value.toString(16).replace(/^-?/, "$&0x");
+}
+
+const MANY = 2n ** 1024n;
+const BIGINT = /^-?(?:\d{1,309}|0x[\da-f]+)$/;
+
 function revived(value: unknown): unknown {
   if (typeof value !== "object" || value === null) return value;
   const keys = Object.keys(value);
   if (!Array.isArray(value) && looksTagged(keys)) return untagged(keys[0]!, (value as Dictionary)[keys[0]!]);
-  // JSON.parse gave every key as the object's own, "__proto__" too: assigning to it can't reach a prototype.
+  // JSON.parse creates every key as an own property, "__proto__" too, so assigning to it can't change a prototype.
   for (const key of keys) (value as Dictionary)[key] = revived((value as Dictionary)[key]);
   return value;
 }
@@ -268,8 +312,9 @@ function untagged(tag: string, content: unknown): unknown {
     case "$undefined":
       return undefined;
     case "$bigint":
-      must(typeof content === "string");
-      return BigInt(content as string);
+      must(typeof content === "string" && BIGINT.test(content));
+      // A sign before hexadecimal digits is none that BigInt reads.
+      return (content as string).startsWith("-") ? -BigInt((content as string).slice(1)) : BigInt(content as string);
     case "$number":
       must(["NaN", "Infinity", "-Infinity", "-0"].includes(content as string));
       return Number(content);
@@ -295,7 +340,7 @@ function untagged(tag: string, content: unknown): unknown {
   }
 }
 
-/** Decoding guesses at nothing. */
+/** Checks a condition of the encoded form: decoding never guesses. */
 function must(holds: boolean): void {
   if (!holds) throw new TypeError("a tag holds what it can't hold");
 }
@@ -312,7 +357,7 @@ function carrying(value: object, name: string): string {
   return `${kind === "Array" ? "an" : "a"} ${kind} that carries a property, ${JSON.stringify(name)}`;
 }
 
-function pathOf(name: string, path: readonly (string | number)[]): string {
+export function pathOf(name: string, path: readonly (string | number)[]): string {
   return path.reduce<string>((text, key) => {
     if (typeof key === "number") return `${text}[${key}]`;
     return /^[A-Za-z_$][\w$]*$/.test(key) ? `${text}.${key}` : `${text}[${JSON.stringify(key)}]`;

@@ -111,7 +111,7 @@ describe("Journal.replay", () => {
     ["writes again what they deleted", { k: 0 }, {}, set("k", 2), { k: 2 }],
     ["deletes what both deleted", { k: 0 }, {}, (j) => void delete j.data["k"], {}],
     ["does not bring back what it only read", { k: { n: 1 } }, {}, (j) => void (j.data["k"] as object), {}],
-    ["does not bring back what it wrote as it was", { k: 1 }, { k: 7 }, set("k", 1), { k: 7 }],
+    ["has a write stand that gave what was there before", { k: 1 }, { k: 7 }, set("k", 1), { k: 1 }],
     ["keeps a written undefined apart from a deletion", { k: 1 }, { k: 7 }, set("k", undefined), { k: undefined }],
     [
       "keeps their __proto__",
@@ -122,11 +122,11 @@ describe("Journal.replay", () => {
     ],
     ["writes its own __proto__", {}, {}, set("__proto__", { a: 1 }), { ["__proto__"]: { a: 1 } }],
     [
-      "takes a key whole, with all that is in it",
+      "merges what was changed in place into what they changed in place",
       { c: { a: 1 } },
       { c: { a: 1, t: 1 } },
       (j) => void ((j.data["c"] as Dictionary)["m"] = 1),
-      { c: { a: 1, m: 1 } },
+      { c: { a: 1, t: 1, m: 1 } },
     ],
     ["applies an update to what they stored", { n: 1 }, { n: 10 }, (j) => void j.update("n", add(1)), { n: 11 }],
     ["applies an update to nothing where they deleted", { n: 1 }, {}, (j) => void j.update("n", add(1)), { n: 1 }],

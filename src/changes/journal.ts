@@ -1,64 +1,48 @@
 import { BOUNDLESS, decode, decodeValue, encode, encodeValue, type Dictionary, type Limits } from "./codec.ts";
+import { copyOf, objectsIn } from "./containers.ts";
 import { SessionError } from "../errors.ts";
-import { randomPart } from "../random.ts";
+import { areSameFlashes, MAX_FLASHES, mergeFlashes } from "./flashes.ts";
+import { createRandomPart } from "../random.ts";
+import { rebase } from "./rebase.ts";
 import type { Flash, StoredFlash } from "../record/record.ts";
+import { EMPTY, objectsByKey, type Content, type SeenObjects, type Snapshot } from "./replay.ts";
+import { restrictKey } from "./restrict.ts";
+import { followedBy, joined, WHOLE, type Changes, type ReadonlyChanges, type Updater } from "./steps.ts";
+import { Tracker } from "./tracker.ts";
+import { areSameValues, valuesOf, type Values } from "./values.ts";
 
-type Updater = (value: unknown) => unknown;
-
-/** The update functions applied to one key, and the key's text on both sides of them. */
-interface Updates {
-  readonly before: string | undefined;
-  readonly apply: readonly Updater[];
-  readonly after: string | undefined;
-}
-
-/** What is kept under the user's eyes: the encoded data and the flashes. */
-export interface Content {
-  readonly data: string;
-  readonly flashes: readonly StoredFlash[];
-}
-
-/** What a request had changed at one moment: enough to apply it to another content than the one it began with. */
-export interface Snapshot {
-  readonly base: Content;
-  readonly content: Content;
-  readonly updates: ReadonlyMap<string, Updates>;
-}
+export { EMPTY, only, replay, type Content, type Snapshot } from "./replay.ts";
 
 /** The state of a journal when a call of `save()` failed: the response does not store it after all. */
 interface SetAside {
-  /** Each key's text; the value itself where it has none, because it can't be kept. */
-  readonly values: ReadonlyMap<string, unknown>;
+  readonly values: Values;
   readonly flashes: readonly StoredFlash[];
-  readonly updates: ReadonlyMap<string, Updates> | undefined;
+  readonly changes: Changes;
+  readonly from: SeenObjects;
 }
-
-export const EMPTY: Content = { data: "{}", flashes: [] };
-
-/** Flashes that nobody has come to see are forgotten, the oldest first, beyond this many. */
-const MAX_FLASHES = 100;
 
 /**
  * What one request changes in a session's data, in a form that can be applied again to a newer record.
  *
- * `data` is an ordinary dictionary. Changes to it are found by comparing texts, key by key, when it is asked for them;
- * only `update` needs to be told, since a function can be applied again where a value can only be written over.
+ * That there are changes is found by comparing texts. Which they are is only asked after a conflict: a tracker knows what
+ * was assigned, deleted and updated, and comparing the moments in between tells what was changed in place.
  */
 export class Journal {
   #base: Content;
-  #data: Dictionary | undefined;
-  /** What was there before the request, to tell it from what the request has put in its place. */
-  #original: readonly unknown[] = [];
-  #updates: Map<string, Updates> | undefined;
+  #tracker: Tracker | undefined;
   #flashes: readonly StoredFlash[];
   /** What `isChanged` has found: encoding is most of what a commit costs, and a commit asks first and stores then. */
-  #seen: Content | undefined;
+  #found: Content | undefined;
+  /** The objects that it was made of. */
+  #objects: readonly object[] = [];
   /** What is being stored just now. */
   #pending: Snapshot | undefined;
   /** How the data stood when storing them failed, and whoever had asked for it was told. */
   #setAsideState: SetAside | undefined;
   /** The keys of before that the handler may still see, once somebody has signed in. */
   #keep: readonly string[] | undefined;
+  /** They were not hidden yet when the pending snapshot was made: it belongs to the session of before. */
+  #isHiddenSince = false;
   readonly #limits: Limits;
 
   constructor(base: Content, limits: Limits) {
@@ -68,29 +52,26 @@ export class Journal {
   }
 
   get data(): Dictionary {
-    if (!this.#data) {
-      this.#data = decode(this.#base.data);
-      this.#original = Object.values(this.#data);
-    }
-    return this.#data;
+    return this.#tracked.proxy;
+  }
+
+  get #tracked(): Tracker {
+    return (this.#tracker ??= new Tracker(decode(this.#base.data)));
+  }
+
+  /** A deep copy of the data, without a proxy: for JSON.stringify and structuredClone. */
+  toJSON(): Dictionary {
+    return copyOf(this.#tracked.raw) as Dictionary;
   }
 
   update(key: string, apply: Updater): unknown {
-    const before = textOf(this.data, key);
-    const value = apply(this.data[key]);
-    // Refused here and now where it can't be kept.
-    const after = value === undefined ? undefined : encodeValue(value, `session.data.${key}`, this.#limits);
-    if (value === undefined) delete this.data[key];
-    else this.data[key] = value;
-    this.#updates ??= new Map();
-    this.#updates.set(key, followed(this.#updates.get(key), { before, apply: [apply], after }));
-    return value;
+    return this.#tracked.update(key, apply, this.#limits);
   }
 
   flash(flash: Flash): void {
     // Encoded and decoded: a snapshot, refused here and now where it can't be kept.
     const message = decodeValue(encodeValue(flash.message, "the flash message", this.#limits));
-    const flashes = [...this.#flashes, { ...flash, message, key: randomPart() }].slice(-MAX_FLASHES);
+    const flashes = [...this.#flashes, { ...flash, message, key: createRandomPart() }].slice(-MAX_FLASHES);
     if (Buffer.byteLength(encodeValue(flashes, "flashes", BOUNDLESS)) > this.#limits.bytes) {
       throw new SessionError(
         "ERR_SESSION_TOO_LARGE",
@@ -109,37 +90,61 @@ export class Journal {
 
   /** The content as this request leaves it; the very `base` if nothing is different. */
   content(): Content {
-    const data = this.#data ? encode(this.#data, this.#limits) : this.#base.data;
+    let { data } = this.#base;
+    if (this.#tracker) {
+      const objects: object[] = [];
+      data = encode(this.#tracker.raw, this.#limits, objects);
+      this.#objects = objects;
+    }
     const content = { data, flashes: this.#flashes };
     return isSame(content, this.#base) ? this.#base : content;
   }
 
   /** Whether there is anything new that is not being stored already. */
   isChanged(): boolean {
-    this.#seen = this.content();
-    return !isSame(this.#seen, this.#pending?.content ?? this.#base);
+    this.#found = this.content();
+    return !isSame(this.#found, this.#pending?.content ?? this.#base);
   }
 
   /** Begins to store what `isChanged` has found just now. What comes after it is told apart. */
   snapshot(): Snapshot {
-    const content = this.#seen ?? this.content();
-    this.#seen = undefined;
-    this.#pending = { base: this.#base, content, updates: this.#updates ?? new Map() };
-    this.#updates = undefined;
+    this.takeBack();
+    const content = this.#found ?? this.content();
+    this.#found = undefined;
+    const { changes = new Map(), seen = {} } = this.#tracker ?? {};
+    const end = content === this.#base && changes.size === 0 ? seen : { all: this.#objects };
+    this.#pending = { base: this.#base, content, changes, from: seen, end };
+    this.#tracker?.restart(end);
+    this.#isHiddenSince = false;
     return this.#pending;
   }
 
   /**
-   * Goes on from what was stored of a snapshot. What the handler has changed since then stays changed; values that are
-   * the same stay the same objects, so that whoever holds a part of the data goes on holding a live one.
+   * Goes on from what was stored of a snapshot: it is put into the very objects that the handler holds. What the handler
+   * has changed since then stays changed.
+   *
+   * @returns the paths of changes since then that are dropped, because others had removed what they were made in.
    */
-  stored(snapshot: Snapshot, stored: Content): void {
+  stored(snapshot: Snapshot, stored: Content): readonly string[] {
     this.#pending = undefined;
-    if (this.#data && snapshot.content.data !== stored.data) this.#merge(this.#data, snapshot, stored);
+    const dropped = this.#tracker ? this.#continue(this.#tracker, snapshot.content, stored) : [];
     const seen = new Set(snapshot.content.flashes.map(({ key }) => key));
     const others = this.#keep ? stored.flashes.filter(({ key }) => seen.has(key)) : stored.flashes;
     this.#flashes = mergeFlashes(snapshot.content.flashes, this.#flashes, others);
     this.#base = stored;
+    return dropped;
+  }
+
+  #continue(tracker: Tracker, before: Content, stored: Content): readonly string[] {
+    if (before.data === stored.data) return [];
+    const data = decode(before.data);
+    return rebase(tracker, valuesOf(data), data, stored.data, (key) => this.#isHidden(key));
+  }
+
+  /** Whether the handler may not see what is stored of a key. */
+  #isHidden(key: string): boolean {
+    if (this.#keep === undefined || this.#keep.includes(key)) return false;
+    return this.#isHiddenSince || !Object.hasOwn(this.#tracked.raw, key);
   }
 
   /** Whoever signed in sees the session as it is stored from now on. */
@@ -147,29 +152,19 @@ export class Journal {
     this.#keep = undefined;
   }
 
-  #merge(data: Dictionary, snapshot: Snapshot, stored: Content): void {
-    const before = decode(snapshot.content.data);
-    const after = decode(stored.data);
-    for (const key of keysOf(before, after)) {
-      const was = textOf(before, key);
-      const is = textOf(after, key);
-      if (was === is) continue;
-      if (this.#keep && !this.#keep.includes(key) && !Object.hasOwn(data, key)) continue;
-      const later = this.#updates?.get(key);
-      if (later && later.before === was && later.after === textOf(data, key)) {
-        for (const apply of later.apply) applyTo(after, key, apply);
-        if (Object.hasOwn(after, key)) data[key] = after[key];
-        else delete data[key];
-        this.#updates!.set(key, { ...later, before: is, after: textOf(after, key) });
-      } else if (textOf(data, key) === was) write(data, key, is);
-    }
-    order(data, after);
+  /** A snapshot could not be stored: what was in it is still to be stored. */
+  restore({ content, changes, from }: Snapshot): void {
+    this.#pending = undefined;
+    if (this.#tracker) this.#resume(this.#tracker, changes, from, decode(content.data));
   }
 
-  /** A snapshot could not be stored: what was in it is still to be stored. */
-  restore(snapshot: Snapshot): void {
-    this.#pending = undefined;
-    this.#updates = allUpdates(snapshot.updates, this.#updates);
+  /** Goes back to changes that are to be stored after all, and the others that came after them. */
+  #resume(tracker: Tracker, changes: ReadonlyChanges, from: SeenObjects, now: Dictionary): void {
+    const byKey = new Map(objectsByKey(from, decode(this.#base.data)));
+    // A key that was first looked at since then had not been changed before.
+    for (const [key, objects] of objectsByKey(tracker.seen, now))
+      if (!byKey.has(key) && !changes.has(key)) byKey.set(key, objects);
+    tracker.restart({ byKey }, joined(changes, tracker.changes));
   }
 
   /**
@@ -177,173 +172,67 @@ export class Journal {
    * stored then is up to whoever stores it; this is what the handler sees until then, others' changes included.
    */
   restrict(keep: readonly string[]): void {
-    const { data } = this;
+    const tracker = this.#tracked;
     this.#keep = keep;
-    const before = decode(this.#base.data);
-    for (const key of Object.keys(data)) {
-      if (keep.includes(key)) continue;
-      const value = data[key];
-      const isOld = typeof value === "object" && value !== null && this.#original.includes(value);
-      const update = this.#updates?.get(key);
-      if (isOld || (update === undefined && Object.hasOwn(before, key) && textOf(before, key) === textOf(data, key))) {
-        delete data[key];
-      } else if (update !== undefined && update.after === textOf(data, key)) {
-        // As if there had been nothing before.
-        delete data[key];
-        this.#updates!.delete(key);
-        for (const apply of update.apply) this.update(key, apply);
-      }
+    this.#isHiddenSince = this.#pending !== undefined;
+    const { changes: earlier = new Map() } = this.#setAsideState ?? this.#pending ?? {};
+    const restriction = { keep, hidden: this.#objectsOfBefore(tracker, keep) };
+    for (const key of new Set([...Object.keys(tracker.raw), ...tracker.changes.keys()])) {
+      const changes = followedBy(earlier.get(key), tracker.changes.get(key));
+      if (!restrictKey(tracker.raw, key, changes, restriction)) continue;
+      // There is nothing in the new session that it could be merged with.
+      if (this.#setAsideState && !tracker.changes.has(key)) this.#setAsideState.changes.set(key, WHOLE);
+      else tracker.note(key, WHOLE);
     }
     this.#flashes = mergeFlashes(this.#base.flashes, this.#flashes, EMPTY.flashes);
   }
 
+  /** What the handler has seen of keys that are not to be kept. */
+  #objectsOfBefore(tracker: Tracker, keep: readonly string[]): Set<object> {
+    const { changes, from } = this.#setAsideState ?? this.#pending ?? { changes: tracker.changes, from: tracker.seen };
+    const first = objectsByKey(from, decode(this.#base.data));
+    const hidden = [...first].filter(([key]) => !keep.includes(key));
+    // Looked at since then only.
+    const later = objectsByKey(tracker.seen, decode(this.#pending?.content.data ?? this.#base.data));
+    for (const [key, objects] of later)
+      if (!keep.includes(key) && !first.has(key) && !changes.has(key)) hidden.push([key, objects]);
+    return new Set(hidden.flatMap(([, objects]) => objects));
+  }
+
   /** Sets aside what could not be stored: `dropSetAside` takes it away, `takeBack` takes it back into account. */
   setAside(): void {
-    this.#setAsideState = { values: valuesOf(this.data), flashes: this.#flashes, updates: this.#updates };
-    this.#updates = undefined;
+    this.takeBack();
+    const tracker = this.#tracked;
+    const { raw, seen } = tracker;
+    const values = valuesOf(raw);
+    this.#setAsideState = { values, flashes: this.#flashes, changes: new Map(tracker.changes), from: seen };
+    const kept = Object.keys(raw).filter((key) => typeof values.get(key) === "string");
+    tracker.restart({ byKey: new Map(kept.map((key) => [key, objectsIn(raw[key])])) });
   }
 
   /** Whether nothing was changed since `setAside`. */
   get isSetAside(): boolean {
     if (!this.#setAsideState) return false;
     const { values, flashes } = this.#setAsideState;
-    return this.#flashes === flashes && isSameMap(valuesOf(this.data), values);
+    return this.#flashes === flashes && areSameValues(valuesOf(this.#tracked.raw), values);
   }
 
   takeBack(): void {
-    const { updates } = this.#setAsideState ?? {};
+    if (!this.#setAsideState) return;
+    const { changes, from } = this.#setAsideState;
     this.#setAsideState = undefined;
-    if (updates) this.#updates = allUpdates(updates, this.#updates);
+    this.#resume(this.#tracked, changes, from, {});
   }
 
   /** Goes back to `stored`, but for what was changed since `setAside`. */
   dropSetAside(stored: Content): void {
     if (!this.#setAsideState) return;
     const { values, flashes } = this.#setAsideState;
-    const { data } = this;
-    const now = valuesOf(data);
-    const before = decode(stored.data);
-    const updates = this.#updates;
-    this.#updates = undefined;
-    for (const key of new Set([...values.keys(), ...now.keys(), ...Object.keys(before)])) {
-      const later = updates?.get(key);
-      const isUpdated = later !== undefined && later.before === values.get(key) && later.after === now.get(key);
-      if (now.get(key) !== values.get(key) && !isUpdated) continue;
-      write(data, key, textOf(before, key));
-      for (const apply of isUpdated ? later.apply : []) this.update(key, apply);
-    }
-    order(data, before);
+    this.#found = this.#setAsideState = this.#keep = undefined;
+    rebase(this.#tracked, values, {}, stored.data, () => false);
     this.#flashes = mergeFlashes(flashes, this.#flashes, stored.flashes);
     this.#base = stored;
-    this.#seen = this.#setAsideState = this.#keep = undefined;
   }
 }
 
-/** What a snapshot changed, applied to another content than the one it began with. */
-export function replay({ base, content, updates }: Snapshot, newest: Content, limits: Limits): Content {
-  const before = decode(base.data);
-  const mine = decode(content.data);
-  const merged = decode(newest.data);
-  for (const key of new Set([...keysOf(before, mine), ...updates.keys()])) {
-    const now = textOf(mine, key);
-    const update = updates.get(key);
-    if (!update) {
-      if (now !== textOf(before, key)) write(merged, key, now);
-      continue;
-    }
-    if (update.before !== textOf(before, key)) write(merged, key, update.before);
-    for (const apply of update.apply) applyTo(merged, key, apply);
-    if (now !== update.after) write(merged, key, now);
-  }
-  return { data: encode(merged, limits), flashes: mergeFlashes(base.flashes, content.flashes, newest.flashes) };
-}
-
-/** One run of updates after another; where something else was written in between, only the later counts. */
-function followed(earlier: Updates | undefined, later: Updates): Updates {
-  if (earlier?.after !== later.before || !earlier) return later;
-  return { before: earlier.before, apply: [...earlier.apply, ...later.apply], after: later.after };
-}
-
-function allUpdates(
-  earlier: ReadonlyMap<string, Updates>,
-  later: ReadonlyMap<string, Updates> | undefined,
-): Map<string, Updates> {
-  const all = new Map(earlier);
-  for (const [key, updates] of later ?? []) all.set(key, followed(all.get(key), updates));
-  return all;
-}
-
-/** A content with the keys of `keep` and no others. Flashes are no data, and never kept. */
-export function only(content: Content, keep: readonly string[]): Content {
-  if (keep.length === 0) return EMPTY;
-  const data = decode(content.data);
-  for (const key of Object.keys(data)) if (!keep.includes(key)) delete data[key];
-  return { data: encode(data, BOUNDLESS), flashes: [] };
-}
-
-/** What was added to and taken from `base` to make `mine`, done to `newest`. */
-function mergeFlashes(
-  base: readonly StoredFlash[],
-  mine: readonly StoredFlash[],
-  newest: readonly StoredFlash[],
-): readonly StoredFlash[] {
-  if (mine === base) return newest;
-  const before = new Set(base.map(({ key }) => key));
-  const kept = new Set(mine.map(({ key }) => key));
-  return newest
-    .filter(({ key }) => !before.has(key) || kept.has(key))
-    .concat(mine.filter(({ key }) => !before.has(key)))
-    .slice(-MAX_FLASHES);
-}
-
-function isSame(a: Content, b: Content): boolean {
-  if (a.data !== b.data) return false;
-  return a.flashes.length === b.flashes.length && a.flashes.every(({ key }, i) => key === b.flashes[i]!.key);
-}
-
-function keysOf(...dictionaries: Dictionary[]): Set<string> {
-  return new Set(dictionaries.flatMap((dictionary) => Object.keys(dictionary)));
-}
-
-/** The text of a key's value, which has been within its bounds before. */
-function textOf(data: Dictionary, key: string): string | undefined {
-  return Object.hasOwn(data, key) ? encodeValue(data[key], `session.data.${key}`, BOUNDLESS) : undefined;
-}
-
-/** Each key's text, or its value where that can't be kept. */
-function valuesOf(data: Dictionary): Map<string, unknown> {
-  const values = new Map<string, unknown>();
-  for (const key of Object.keys(data)) {
-    try {
-      values.set(key, textOf(data, key));
-    } catch {
-      values.set(key, data[key]);
-    }
-  }
-  return values;
-}
-
-function isSameMap(a: ReadonlyMap<string, unknown>, b: ReadonlyMap<string, unknown>): boolean {
-  return a.size === b.size && [...a].every(([key, value]) => b.has(key) && b.get(key) === value);
-}
-
-function write(data: Dictionary, key: string, text: string | undefined): void {
-  if (text === undefined) delete data[key];
-  else data[key] = decodeValue(text);
-}
-
-/** Puts keys in the order of what is stored, or the same data would read like another text. */
-function order(data: Dictionary, stored: Dictionary): void {
-  for (const key of Object.keys(stored)) {
-    if (!Object.hasOwn(data, key)) continue;
-    const value = data[key];
-    delete data[key];
-    data[key] = value;
-  }
-}
-
-function applyTo(data: Dictionary, key: string, apply: Updater): void {
-  const value = apply(data[key]);
-  if (value === undefined) delete data[key];
-  else data[key] = value;
-}
+const isSame = (a: Content, b: Content): boolean => a.data === b.data && areSameFlashes(a.flashes, b.flashes);

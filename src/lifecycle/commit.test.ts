@@ -44,8 +44,8 @@ async function visited(userId?: string) {
 }
 
 describe("No update is lost", () => {
-  it.each([false, true])("by 200 requests at once (records sealed: %s)", async (sealed) => {
-    const { browser } = await signedIn({ sealed });
+  it.each([false, true])("by 200 requests at once (records sealed: %s)", async (encrypted) => {
+    const { browser } = await signedIn({ encrypted });
     const answers = await Promise.all(
       Array.from({ length: 200 }, (_, i) =>
         browser.visit(async (session) => {
@@ -201,6 +201,34 @@ describe("Sign-out always wins", () => {
     const answer = await slow.end();
     expect(answer.headers.getSetCookie()).toEqual([]);
     expect(events.at(-1)).toMatchObject({ name: "dropped", reason: "ended" });
+  });
+
+  it("over a rotate() that was stored first", async () => {
+    const { browser, events } = await signedIn();
+    const copy = browser.copy();
+    const leaving = await browser.begin();
+    await copy.visit((session) => session.rotate());
+    leaving.session.signOut();
+    const answer = await leaving.end();
+    expect(answer.headers.getSetCookie()).toHaveLength(1);
+    expect(await copy.userId()).toBeUndefined();
+    expect(events.map(({ name }) => name)).toContain("signedOut");
+  });
+
+  it("without leaving the id to the session that begins after it", async () => {
+    const browser = site<Data>().browser();
+    let ids: string[] = [];
+    await browser.visit(async (session) => {
+      session.data.mine = "Ada";
+      await session.save();
+      ids = [session.id];
+      session.signOut();
+      session.flash("info", "bye");
+      ids.push(session.id);
+    });
+    await browser.visit((session) => void ids.push(session.id));
+    expect(ids[1]).not.toBe(ids[0]);
+    expect(ids[2]).toBe(ids[1]);
   });
 
   it("for two at once: both succeed, and one tells", async () => {
@@ -546,8 +574,8 @@ describe("A late request of a session that ended or was superseded", () => {
     expect(await browser.userId()).toBe("alice");
   });
 
-  it.each([false, true])("does not undo a sign-in by renewing an old key's cookie (sealed: %s)", async (sealed) => {
-    const before = await signedIn({ sealed });
+  it.each([false, true])("does not undo a sign-in by renewing an old key's cookie (sealed: %s)", async (encrypted) => {
+    const before = await signedIn({ encrypted });
     const after = site<Data>({ store: before.backend, secretKey: [KEYS[1], KEYS[0]] });
     const browser = before.browser.copy(after.sessions);
     const reader = await browser.begin();
@@ -557,7 +585,7 @@ describe("A late request of a session that ended or was superseded", () => {
   });
 
   it("that only read is not refused because its record was to be sealed anew", async () => {
-    const before = await signedIn({ sealed: true });
+    const before = await signedIn({ encrypted: true });
     const after = site<Data>({ store: before.backend, secretKey: [KEYS[1], KEYS[0]] });
     const browser = before.browser.copy(after.sessions);
     const reader = await browser.begin();
@@ -816,6 +844,19 @@ describe("A failure that the handler has dealt with", () => {
     const answer = await end(new Response("sorry", { status: 503 }));
     expect(answer.headers.get("cache-control")).toBe("no-store");
     expect(await browser.userId()).toBe("alice");
+  });
+});
+
+describe("A visitor's sign-in that save() could not store", () => {
+  it("is tried again under another id", async () => {
+    const shop = site({ faults: { create: ["error"] } });
+    const { session, end } = await shop.browser().begin();
+    session.signIn("ada");
+    const { id } = session;
+    await expect(session.save()).rejects.toMatchObject({ code: "ERR_SESSION_STORE" });
+    await session.save();
+    expect(session.id).not.toBe(id);
+    expect((await end()).headers.getSetCookie()).toHaveLength(1);
   });
 });
 

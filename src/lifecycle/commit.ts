@@ -1,3 +1,4 @@
+import { timingSafeEqual } from "node:crypto";
 import { createSession, moveSession } from "./new-session.ts";
 import { endIfUnchanged, putBack } from "./end.ts";
 import { SessionError } from "../errors.ts";
@@ -6,11 +7,11 @@ import { issuedAt, needsCookie, planOf, stepIn } from "./plan.ts";
 import { only, replay, type Content, type Journal, type Snapshot } from "../changes/journal.ts";
 import { retry, type Plan } from "./decisions.ts";
 import { loadLatest } from "../record/load.ts";
-import { storedSession, type LoadedRecord, type SessionRecord } from "../record/record.ts";
+import { encryptSession, type LoadedRecord, type SessionRecord } from "../record/record.ts";
 import { retryUntilDone } from "./retries.ts";
 import { afterStep, type Rotation, type Step } from "./rotation.ts";
 import { hashSecret, nextEpoch, tokenFields, type Token } from "../record/token.ts";
-import { randomPart } from "../random.ts";
+import { createRandomPart } from "../random.ts";
 import type { Context } from "../context.ts";
 import type { Requested } from "../request/pending-changes.ts";
 import type { RequestSession } from "../request/request-session.ts";
@@ -18,6 +19,9 @@ import { Deadline } from "../deadline.ts";
 
 /** The reason for a commit: a call of `save()`, or a response whose headers follow and can carry a renewed cookie. */
 type Occasion = "save" | "response";
+
+/** `"fail"`: nothing is stored if another request has changed the data since they were read. */
+export type OnConflict = "merge" | "fail";
 
 /**
  * Stores the changes of a request. `undefined`, at once, where there is nothing to store.
@@ -29,9 +33,10 @@ export function commit(
   requestSession: RequestSession,
   occasion: Occasion,
   canSetCookie = requestSession.canSetCookie,
+  onConflict: OnConflict = "merge",
 ): Promise<void> | undefined {
   if (requestSession.committing) {
-    const again = () => commit(requestSession, occasion, canSetCookie);
+    const again = () => commit(requestSession, occasion, canSetCookie, onConflict);
     return requestSession.committing.then(again, again);
   }
   const { changes, context } = requestSession;
@@ -43,7 +48,7 @@ export function commit(
     next = planOf(requestSession, !isSave);
     if (next === "nothing") return undefined;
     if (!canSetCookie && needsCookie(next, changes.requested)) throw headersSent();
-    attempt = new Commit(requestSession, !isSave);
+    attempt = new Commit(requestSession, !isSave, onConflict);
   } catch (error) {
     if (isSave) changes.setAside(changes.requested);
     return Promise.reject(error);
@@ -77,8 +82,9 @@ export class Commit {
   readonly #journal: Journal;
   readonly deadline: Deadline;
   readonly #withResponse: boolean;
+  readonly #onConflict: OnConflict;
 
-  constructor(requestSession: RequestSession, withResponse: boolean) {
+  constructor(requestSession: RequestSession, withResponse: boolean, onConflict: OnConflict) {
     this.requestSession = requestSession;
     this.context = requestSession.context;
     this.requested = requestSession.changes.requested;
@@ -86,6 +92,7 @@ export class Commit {
     this.snapshot = this.#journal.snapshot();
     this.deadline = new Deadline(requestSession.context.storeTimeout);
     this.#withResponse = withResponse;
+    this.#onConflict = onConflict;
   }
 
   /** Nothing was stored: the changes are pending again. */
@@ -148,7 +155,7 @@ export class Commit {
     const began = requestSession.loaded!;
     const { id } = requestSession.token!;
     const token = this.requested.rotate
-      ? { id, secret: randomPart(), epoch: nextEpoch(began.record.epoch) }
+      ? { id, secret: createRandomPart(), epoch: nextEpoch(began.record.epoch) }
       : undefined;
 
     let base = began;
@@ -184,7 +191,8 @@ export class Commit {
           );
         case "again":
           base = newest!;
-          content = this.replayOn(base.record);
+          // A renewed token is no reason to store an assignment that gave what was there before.
+          content = this.#changes ? this.replayOn(base.record) : base.record;
           return false;
       }
     });
@@ -197,7 +205,8 @@ export class Commit {
       return await this.replaceRecord(id, base, next, requestSession.passive);
     } catch (error) {
       const { secretHash } = next.record;
-      if (isNewToken) await putBack(context, id, base, (record) => record.secretHash.equals(secretHash), this.deadline);
+      if (isNewToken)
+        await putBack(context, id, base, (record) => timingSafeEqual(record.secretHash, secretHash), this.deadline);
       throw error;
     }
   }
@@ -205,14 +214,14 @@ export class Commit {
   /** Compare-and-set of a record. @param extendOnly - keeps a later expiry. */
   replaceRecord(id: string, base: LoadedRecord, next: LoadedRecord, extendOnly = false): Promise<boolean> {
     const { store } = this.context;
-    const stored = { ...storedSession(this.context, id, next), extendOnly };
+    const stored = { ...encryptSession(this.context, id, next), extendOnly };
     return this.deadline.run("update", () => store.update(id, stored, base.version));
   }
 
   async #delete(): Promise<void> {
     const { requestSession, context } = this;
     const { id } = requestSession.token!;
-    const { epoch, userId } = requestSession.loaded!.record;
+    const { userId } = requestSession.loaded!.record;
     let base = requestSession.loaded!;
     await retryUntilDone(async () => {
       if (await endIfUnchanged(context, id, base, this.deadline)) {
@@ -221,9 +230,9 @@ export class Commit {
       } else {
         const newest = await this.newest(id);
         // Another request has signed in meanwhile: its session and its cookie must stay.
-        if (newest && newest.record.epoch !== epoch) {
+        if (newest?.record.ended) {
           // If that sign-in fails after all, it must not put the signed-out session back.
-          if (newest.record.ended) await this.deadline.run("delete", () => context.store.delete(id));
+          await this.deadline.run("delete", () => context.store.delete(id));
           requestSession.detach();
           return true;
         }
@@ -262,6 +271,12 @@ export class Commit {
 
   /** Applies the changes of this request to newer content. */
   replayOn(newest: Content): Content {
+    if (this.#onConflict === "fail" && newest.data !== this.snapshot.base.data) {
+      throw new SessionError(
+        "ERR_SESSION_CONFLICT",
+        "Another request has changed the session's data since this one read them, and save() was not to merge",
+      );
+    }
     const keep = this.requested.signIn?.keep;
     return replay(this.snapshot, keep ? only(newest, keep) : newest, this.context.limits);
   }
@@ -304,7 +319,12 @@ export class Commit {
     const { requestSession } = this;
     requestSession.continueFrom(token, loaded);
     const { changes } = requestSession;
-    this.#journal.stored(this.snapshot, content);
+    const late = this.#journal.stored(this.snapshot, content);
+    const paths = Object.freeze([...(content.dropped ?? []), ...late]);
+    if (paths.length > 0) {
+      const { userId } = loaded.record;
+      this.context.emitter.emit("dropped", { id: token.id, userId, reason: "removed", paths });
+    }
     changes.markDone(this.requested);
     if (!changes.requested.signIn) this.#journal.unrestrict();
   }

@@ -1,4 +1,10 @@
-import { endedRecord, loadedRecord, storedSession, type LoadedRecord, type SessionRecord } from "../record/record.ts";
+import {
+  createEndedRecord,
+  decryptSession,
+  encryptSession,
+  type LoadedRecord,
+  type SessionRecord,
+} from "../record/record.ts";
 import type { Context } from "../context.ts";
 import { readLatest } from "../capabilities.ts";
 import { Deadline } from "../deadline.ts";
@@ -14,7 +20,11 @@ export async function endIfUnchanged(
   deadline: Deadline,
 ): Promise<boolean> {
   const { store } = context;
-  const ended = storedSession(context, id, { ...base, version: base.version + 1, record: endedRecord(base.record) });
+  const ended = encryptSession(context, id, {
+    ...base,
+    version: base.version + 1,
+    record: createEndedRecord(base.record),
+  });
   let isEnded: boolean;
   try {
     isEnded = await deadline.run("update", () => store.update(id, ended, base.version));
@@ -87,8 +97,8 @@ export async function putBack(
   const replaced = former.version + 1;
   try {
     const found = await deadline.run("read", () => readLatest(store, id));
-    if (found?.version !== replaced || !isOurs(loadedRecord(context, id, found).record)) return false;
-    const stored = { ...storedSession(context, id, { ...former, version: replaced + 1 }), extendOnly: true };
+    if (found?.version !== replaced || !isOurs(decryptSession(context, id, found).record)) return false;
+    const stored = { ...encryptSession(context, id, { ...former, version: replaced + 1 }), extendOnly: true };
     return await deadline.run("update", () => store.update(id, stored, replaced));
   } catch {
     return false;

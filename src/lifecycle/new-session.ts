@@ -5,9 +5,9 @@ import { extendedEnd } from "./timeouts.ts";
 import { isAnotherUser } from "./plan.ts";
 import { EMPTY, type Content } from "../changes/journal.ts";
 import { withinLimit } from "../users.ts";
-import { endedRecord, storedSession, type LoadedRecord, type SessionRecord } from "../record/record.ts";
+import { createEndedRecord, encryptSession, type LoadedRecord, type SessionRecord } from "../record/record.ts";
 import { retryUntilDone } from "./retries.ts";
-import { randomPart } from "../random.ts";
+import { createRandomPart } from "../random.ts";
 import { tokenFields, type Token } from "../record/token.ts";
 
 /** Stores a new session: for a visitor's first change, or for a sign-in without a session. */
@@ -64,7 +64,7 @@ async function endFormerSession(commit: Commit, session: NewSession): Promise<bo
   let isEnded = true;
   await retryUntilDone(async () => {
     const { version, expiresAt } = base;
-    const moved = { ...base, version: version + 1, record: endedRecord(base.record, session.token.id) };
+    const moved = { ...base, version: version + 1, record: createEndedRecord(base.record, session.token.id) };
     if (expiresAt > context.now() && (await replaceFormerOrPutBack(commit, session, base, moved))) return true;
     const newest = await commit.newest(id);
     const hasMoved = newest?.record.ended?.movedTo !== undefined;
@@ -127,7 +127,7 @@ class NewSession {
     const { userId, note, idle, absolute } = requested.signIn ?? {};
     this.#commit = commit;
     this.#content = content;
-    this.token = { id: requestSession.id, secret: randomPart(), epoch: 1 };
+    this.token = { id: requestSession.id, secret: createRandomPart(), epoch: 1 };
     this.loaded = this.#loaded(1, {
       ...tokenFields(this.token),
       createdAt,
@@ -189,7 +189,7 @@ class NewSession {
     // As late as possible: these times decide which of several sign-ins came first.
     const signedInAt = record.signedInAt && Math.max(context.now(), after + 1);
     if (signedInAt !== record.signedInAt) this.loaded = this.#loaded(1, { ...record, signedInAt });
-    const stored = storedSession(context, id, this.loaded);
+    const stored = encryptSession(context, id, this.loaded);
     if (await deadline.run("create", () => context.store.create(id, stored))) return;
     throw new SessionError("ERR_SESSION_STORE", "The session store says that a random id exists already");
   }

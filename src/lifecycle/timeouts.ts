@@ -1,12 +1,14 @@
-/** The clocks of a session, all in milliseconds. */
+/** The timeouts of all sessions, in milliseconds. */
 export interface Timeouts {
   readonly idle: number;
+  /** The idle timeout of a session that nobody has signed in to. Default: `idle`. */
+  readonly anonymous?: number | undefined;
   readonly absolute: number;
   /** Reading extends a session at most once in this time. */
   readonly touchInterval: number;
 }
 
-/** What the two clocks are counted from, and what signing in has set them to for this one session. */
+/** The times from which a session's timeouts count, and its own timeouts where a sign-in has set them. */
 export interface SessionStart {
   readonly createdAt: number;
   readonly signedInAt: number | undefined;
@@ -21,19 +23,23 @@ export const ASSURANCE_LEVELS = {
   aal3: { idleTimeout: "15m", absoluteTimeout: "12h" },
 } as const;
 
-/** The end that no activity moves: signing in starts this clock anew (NIST SP 800-63B-4, section 5.2). */
+/** The end that no activity moves. Signing in starts this timeout anew (NIST SP 800-63B-4, section 5.2). */
 export function absoluteEnd(session: SessionStart, timeouts: Timeouts): number {
   return (session.signedInAt ?? session.createdAt) + (session.absolute ?? timeouts.absolute);
 }
 
-/** When a session that is active now will end if nothing more is heard of it. */
-export function extendedEnd(now: number, session: SessionStart, timeouts: Timeouts): number {
-  return Math.min(now + (session.idle ?? timeouts.idle), absoluteEnd(session, timeouts));
+function idleTimeoutOf({ idle, signedInAt }: SessionStart, timeouts: Timeouts): number {
+  return idle ?? (signedInAt === undefined ? timeouts.anonymous : undefined) ?? timeouts.idle;
 }
 
-/** When the session was last heard of, as exactly as touching tells. */
+/** The end of a session that is active now, without further activity. */
+export function extendedEnd(now: number, session: SessionStart, timeouts: Timeouts): number {
+  return Math.min(now + idleTimeoutOf(session, timeouts), absoluteEnd(session, timeouts));
+}
+
+/** The time of the last activity, as exactly as touching records it. */
 export function lastSeenAt(expiresAt: number, session: SessionStart, timeouts: Timeouts): number {
-  return Math.max(expiresAt - (session.idle ?? timeouts.idle), session.signedInAt ?? session.createdAt);
+  return Math.max(expiresAt - idleTimeoutOf(session, timeouts), session.signedInAt ?? session.createdAt);
 }
 
 /** Whether extending now would move the end by at least the touch interval. */
@@ -42,6 +48,6 @@ export function touchIsDue(now: number, expiresAt: number, session: SessionStart
   // In the last stretch before the absolute end there is less than an interval left to gain: take it once, whole.
   const rest = absoluteEnd(session, timeouts) - expiresAt;
   // A session with a shorter idle timeout of its own has to be extended more often.
-  const interval = Math.min(timeouts.touchInterval, (session.idle ?? timeouts.idle) / 2);
+  const interval = Math.min(timeouts.touchInterval, idleTimeoutOf(session, timeouts) / 2);
   return gain > 0 && gain >= Math.min(interval, rest);
 }

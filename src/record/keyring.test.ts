@@ -88,7 +88,7 @@ describe("createKeyring", () => {
     expect(refusal([A, B, Buffer.from(A)])).toThrow(/twice/);
   });
 
-  /** Seeded bytes: a key that is refused in one run is refused in all. */
+  /** Creates bytes from a seed, so that all runs refuse the same keys. */
   const seededBytes = (seed: number) => {
     const random = seededRandom(seed);
     return (size: number) => Buffer.from(Array.from({ length: size }, () => Math.floor(random() * 256)));
@@ -124,13 +124,13 @@ describe("createKeyring", () => {
     expect(keyring.sign("text")).toBe(before);
   });
 
-  it("takes text and its bytes for the same key", () => {
+  it("treats a text and its bytes as the same key", () => {
     expect(createKeyring(Buffer.from(A), "session").sign("text")).toBe(createKeyring(A, "session").sign("text"));
   });
 });
 
 describe("Keyring.sign", () => {
-  it("signs with the first key, whatever comes after it", () => {
+  it("signs with the first key, whichever keys follow", () => {
     const byA = createKeyring(A, "session").sign("text");
     expect(createKeyring([A], "session").sign("text")).toBe(byA);
     expect(createKeyring([A, B, C], "session").sign("text")).toBe(byA);
@@ -171,27 +171,29 @@ describe("Keyring.verify", () => {
   });
 });
 
-describe("Keyring.seal and Keyring.open", () => {
+describe("Keyring.encrypt and Keyring.decrypt", () => {
   const keyring = createKeyring(A, "session");
 
-  it("open what was sealed, of any length", () => {
+  it("decrypt an encrypted text of any length", () => {
     for (const length of [0, 1, 15, 16, 17, 4096, 300_000]) {
       const bytes = randomBytes(length);
       const decrypted = keyring.decrypt("id", keyring.encrypt("id", bytes));
-      expect(decrypted.plain.equals(bytes)).toBe(true);
+      expect(bytes.equals(decrypted.plain)).toBe(true);
       expect(decrypted.byPreviousKey).toBe(false);
     }
   });
 
-  it("open bytes that lie within a larger buffer", () => {
+  it("decrypt bytes that are part of a larger buffer", () => {
     const encrypted = keyring.encrypt("id", plain);
     const larger = new Uint8Array(encrypted.length + 20);
     larger.set(encrypted, 7);
-    expect(keyring.decrypt("id", larger.subarray(7, 7 + encrypted.length)).plain.equals(plain)).toBe(true);
+    expect(plain.equals(keyring.decrypt("id", larger.subarray(7, 7 + encrypted.length)).plain)).toBe(true);
   });
 
-  it("hide what is sealed, and seal the same differently each time", () => {
-    const ciphertexts = Array.from({ length: 1000 }, () => keyring.encrypt("id", plain).toString("latin1"));
+  it("hide the text, and encrypt the same text differently each time", () => {
+    const ciphertexts = Array.from({ length: 1000 }, () =>
+      Buffer.from(keyring.encrypt("id", plain)).toString("latin1"),
+    );
     expect(new Set(ciphertexts).size).toBe(1000);
     for (const encrypted of ciphertexts.slice(0, 20)) expect(encrypted).not.toContain("store");
   });
@@ -217,7 +219,7 @@ describe("Keyring.seal and Keyring.open", () => {
     }
   });
 
-  it("refuse every cut and every extension, at either end", () => {
+  it("refuse every shortened and every extended text, at either end", () => {
     const encrypted = keyring.encrypt("id", plain);
     for (let length = 0; length < encrypted.length; length++) {
       expect(failureOf(() => keyring.decrypt("id", encrypted.subarray(0, length)))).toEqual(decodeError);
@@ -237,7 +239,7 @@ describe("Keyring.seal and Keyring.open", () => {
     }
   });
 
-  it("seal with the current key, open with previous ones, and say so", () => {
+  it("encrypt with the current key, decrypt with previous keys, and report that", () => {
     const rotated = createKeyring([B, A], "session");
     const old = keyring.encrypt("id", plain);
     expect(rotated.decrypt("id", old)).toEqual({ plain, byPreviousKey: true });
@@ -246,21 +248,21 @@ describe("Keyring.seal and Keyring.open", () => {
     expect(failureOf(() => keyring.decrypt("id", renewed))).toEqual(decodeError);
   });
 
-  it("refuse what a removed key sealed, and name the remedy", () => {
+  it("refuse a text that a removed key encrypted, and name the remedy", () => {
     const old = keyring.encrypt("id", plain);
     const error = failureOf(() => createKeyring([B, C], "session").decrypt("id", old)) as Error;
     expect(error).toEqual(decodeError);
     expect(error.message).toContain("previous one");
   });
 
-  it("refuse what was sealed for another cookie's name", () => {
+  it("refuse a text that was encrypted for another cookie's name", () => {
     expect(failureOf(() => createKeyring(A, "admin").decrypt("id", keyring.encrypt("id", plain)))).toEqual(decodeError);
   });
 
-  it("use a key for sealing that is not the one for signing", () => {
-    // The signature of an id is an HMAC over it, as the record's key is: they must not be the same bytes.
+  it("use different keys for encryption and for signing", () => {
+    // The signature of an id and its record's key are both HMACs of the id, and must differ.
     const signature = Buffer.from(keyring.sign("id"), "base64url");
-    const encrypted = keyring.encrypt("id", plain);
+    const encrypted = Buffer.from(keyring.encrypt("id", plain));
     expect(encrypted.includes(signature.subarray(0, 8))).toBe(false);
     expect(encrypted.subarray(1, 5).equals(createKeyring(A, "session").encrypt("x", plain).subarray(1, 5))).toBe(true);
     expect(A.includes(encrypted.subarray(1, 5).toString("hex"))).toBe(false);

@@ -10,21 +10,26 @@ import {
 import { createDecodeError } from "../errors.ts";
 import { freshBytes } from "../random.ts";
 
-/** One secret key, or the current one followed by the previous ones that are still accepted. */
+/** One secret key, or a list of the current key and the previous keys that are still accepted. */
 export type SecretKey = string | Uint8Array | readonly (string | Uint8Array)[];
 
-/** The keys that are derived from the secret keys, once: the current one makes, all of them check. */
+/**
+ * Signs and encrypts with keys that are derived from the current secret key, and accepts those of the previous keys.
+ */
 export interface Keyring {
-  /** The signature of `text` by the current key: 32 characters, 192 bits. */
+  /** Signs `text` with the current key: 32 characters, 192 bits. */
   sign(text: string): string;
-  /** The index of the key that made `signature`, 0 for the current one, -1 for none. */
+  /** Returns the index of the key that made `signature`: 0 for the current key, -1 for none. */
   verify(text: string, signature: string): number;
-  /** The secrets that may follow `secret` in this session: by the current key first, then by the previous ones. */
+  /**
+   * Derives the secrets that may follow `secret` in this session: with the current key first, then with the previous
+   * ones.
+   */
   successors(id: string, secret: string): string[];
-  /** Encrypts and authenticates a record; only under the same id does it open again. */
-  encrypt(id: string, plain: Uint8Array): Buffer;
-  /** The record, and whether a previous key sealed it. */
-  decrypt(id: string, encrypted: Uint8Array): { plain: Buffer; byPreviousKey: boolean };
+  /** Encrypts and authenticates a record. It can be decrypted under the same id only. */
+  encrypt(id: string, plain: Uint8Array): Uint8Array;
+  /** Decrypts a record, and tells whether a previous key encrypted it. */
+  decrypt(id: string, encrypted: Uint8Array): { plain: Uint8Array; byPreviousKey: boolean };
 }
 
 const SIGNATURE_LENGTH = 32;
@@ -35,14 +40,14 @@ const TAG_BYTES = 16;
 const PREFIX_BYTES = 1 + KEY_ID_BYTES + NONCE_BYTES;
 const KEYGEN = "make one with: npx sojourn keygen";
 
-/** Words of keys that were never meant to be kept; long enough that no random key holds one by chance. */
+/** Words of placeholders. They are so long that a random key does not contain one by chance. */
 const PLACEHOLDERS =
   /change[-_ ]?(me|this|it)|your[-_ ]?(secret|key)|secret[-_ ]?key|(my|super|top)[-_ ]?secret|password|placeholder|keyboard[-_ ]?cat|insecure|replace[-_ ]?(me|this)|temporary[-_ ]?key|example[-_ ]?key|default[-_ ]?key|qwertyuiop|averylogphrase|string[-_ ]secret|a secret with|c292a0a3aa32397cdb050e233733900f/i;
 
 /**
- * Refuses a key that somebody could guess.
+ * Returns the bytes of a key.
  *
- * @throws TypeError that says what is wrong and how to make a good one.
+ * @throws {TypeError} for a key that can be guessed, with the reason and the command that makes a good one.
  */
 function checkKey(key: unknown, option: string): Buffer {
   if (key === undefined || key === null || key === "") {
@@ -58,7 +63,9 @@ function checkKey(key: unknown, option: string): Buffer {
   return bytes;
 }
 
-/** Few different bytes, a repeated piece, runs such as "abcdef" or "a1b2c3", or the like in hexadecimal. */
+/**
+ * Whether a key has few different bytes, a repeated part, or a run such as "abcdef" or "a1b2c3", in hexadecimal too.
+ */
 function isGuessable(bytes: Buffer): boolean {
   const counts = new Map<number, number>();
   for (const byte of bytes) counts.set(byte, (counts.get(byte) ?? 0) + 1);
@@ -92,10 +99,11 @@ interface DerivedKey {
 }
 
 /**
- * Derives the signing and sealing keys of every secret key by HKDF-SHA256 (RFC 5869). The cookie's name goes into the
- * derivation, so that what one application or cookie was given means nothing to another with the same secret key.
+ * Derives the keys for signing and for encryption from every secret key by HKDF-SHA256 (RFC 5869). The derivation
+ * includes the cookie's name, so that another application or cookie with the same secret key accepts neither tokens nor
+ * records.
  *
- * @throws TypeError where a secret key is missing, short, guessable or a placeholder.
+ * @throws {TypeError} if a secret key is missing, short, guessable or a placeholder.
  */
 export function createKeyring(secretKey: SecretKey | undefined, cookieName: string): Keyring {
   const many = Array.isArray(secretKey);
@@ -121,7 +129,8 @@ export function createKeyring(secretKey: SecretKey | undefined, cookieName: stri
     successors: (id, secret) => keys.map((key) => computeSuccessor(key, id, secret)),
 
     encrypt(id, plain) {
-      // With the record in it: a nonce that comes twice under one key would open both records to whoever has them.
+      // The nonce depends on the record too: two records under one key and one nonce could be decrypted without the
+      // key.
       const nonce = freshBytes(NONCE_BYTES, plain);
       const cipher = createCipheriv("aes-256-gcm", recordKey(current, id), nonce, { authTagLength: TAG_BYTES });
       cipher.setAAD(associatedData(id));
@@ -133,12 +142,14 @@ export function createKeyring(secretKey: SecretKey | undefined, cookieName: stri
     decrypt(id, encrypted) {
       const bytes = Buffer.from(encrypted.buffer, encrypted.byteOffset, encrypted.byteLength);
       if (bytes.length < PREFIX_BYTES + TAG_BYTES || bytes[0] !== ENCRYPTED_FORMAT) {
-        throw createDecodeError("it is not a sealed record of a format this version knows");
+        throw createDecodeError("it is not an encrypted record of a format that this version knows");
       }
       const keyId = bytes.subarray(1, 1 + KEY_ID_BYTES);
       const key = keys.find((candidate) => candidate.id.equals(keyId));
       if (!key)
-        throw createDecodeError("it was sealed by a key that secretKey does not list; add that key as a previous one");
+        throw createDecodeError(
+          "it was encrypted with a key that secretKey does not list; add that key as a previous one",
+        );
       const nonce = bytes.subarray(1 + KEY_ID_BYTES, PREFIX_BYTES);
       const decipher = createDecipheriv("aes-256-gcm", recordKey(key, id), nonce, { authTagLength: TAG_BYTES });
       decipher.setAAD(associatedData(id));
@@ -174,8 +185,8 @@ function computeSuccessor(key: DerivedKey, id: string, secret: string): string {
 }
 
 /**
- * A key for each session: no two sessions' records can be swapped, and random nonces stay far below the 2^32 messages
- * that NIST SP 800-38D allows under one key, however busy the site.
+ * Derives a key for each session. So the records of two sessions can't be swapped, and the number of random nonces
+ * under one key stays far below the 2^32 that NIST SP 800-38D allows.
  */
 function recordKey(key: DerivedKey, id: string): Buffer {
   return createHmac("sha256", key.encryption).update(id).digest();

@@ -1,5 +1,5 @@
 import type { Keyring } from "./keyring.ts";
-import { loadedRecord, type LoadedRecord } from "./record.ts";
+import { decryptSession, type LoadedRecord } from "./record.ts";
 import type { SessionStore } from "../store.ts";
 import { readLatest } from "../capabilities.ts";
 import type { Deadline } from "../deadline.ts";
@@ -10,26 +10,26 @@ interface RecordSource {
 }
 
 /**
- * The session `id` as the store answers, which may be from a near cache; `undefined` where there is none.
+ * Reads the session `id` from the store, which may have a near cache. Returns `undefined` if there is none.
  *
- * @throws SessionError ERR_SESSION_STORE, or ERR_SESSION_DECODE where the record can't be opened.
+ * @throws {SessionError} `ERR_SESSION_STORE`, or `ERR_SESSION_DECODE` if the record can't be decrypted.
  */
 export async function load(context: RecordSource, id: string, deadline: Deadline): Promise<LoadedRecord | undefined> {
   const stored = await deadline.run("read", () => context.store.read(id));
-  return stored && ignoreEnded(loadedRecord(context, id, stored));
+  return stored && ignoreEnded(decryptSession(context, id, stored));
 }
 
-/** As {@link load}, past any near cache. */
+/** Reads a session as {@link load} does, but past any near cache. */
 export async function loadLatest(
   context: RecordSource,
   id: string,
   deadline: Deadline,
 ): Promise<LoadedRecord | undefined> {
   const stored = await deadline.run("read", () => readLatest(context.store, id));
-  return stored && ignoreEnded(loadedRecord(context, id, stored));
+  return stored && ignoreEnded(decryptSession(context, id, stored));
 }
 
-/** A session that was ended is deleted in the next moment: until then it counts as gone already. */
+/** Ignores a session that was ended and will be deleted in a moment. */
 function ignoreEnded(loaded: LoadedRecord): LoadedRecord | undefined {
   const { ended } = loaded.record;
   return ended && ended.movedTo === undefined ? undefined : loaded;

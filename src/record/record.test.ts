@@ -3,7 +3,7 @@ import { failureOf } from "../../test/support/failures.ts";
 import { KEYS, START } from "../../test/support/stores.ts";
 import { seededRandom } from "../../test/support/random.ts";
 import { createKeyring } from "./keyring.ts";
-import { loadedRecord, storedSession, type LoadedRecord, type SessionRecord } from "./record.ts";
+import { decryptSession, encryptSession, type LoadedRecord, type SessionRecord } from "./record.ts";
 import type { StoredSession } from "../store.ts";
 import { memoryStore } from "../stores/memory.ts";
 import { hashSecret } from "./token.ts";
@@ -30,7 +30,7 @@ const loaded = (given: Partial<SessionRecord> = {}): LoadedRecord => ({
 const decodeError = expect.objectContaining({ code: "ERR_SESSION_DECODE" });
 
 describe.each([
-  ["sealed", outside],
+  ["encrypted", outside],
   ["in process", inProcess],
 ])("storedSession and loadedRecord, %s", (_, context) => {
   it.each<[string, Partial<SessionRecord>]>([
@@ -45,16 +45,16 @@ describe.each([
     ["the largest numbers", { epoch: 2 ** 32 - 1, createdAt: 2 ** 48 - 1, signedInAt: 2 ** 48 - 1 }],
     ["the beginning of time", { createdAt: 0 }],
   ])("give back %s", (_name, given) => {
-    const stored = storedSession(context, "id", loaded(given));
+    const stored = encryptSession(context, "id", loaded(given));
     expect(stored).toMatchObject({ version: 4, expiresAt: START + 100 });
-    const back = loadedRecord(context, "id", stored);
+    const back = decryptSession(context, "id", stored);
     expect({ ...back, record: { ...back.record, secretHash: Buffer.from(back.record.secretHash) } }).toEqual(
       loaded(given),
     );
   });
 
-  it("show the store the user, the version and the end, and nothing else in the clear", () => {
-    const stored = storedSession(context, "id", loaded());
+  it("show the store only the user, the version and the expiry unencrypted", () => {
+    const stored = encryptSession(context, "id", loaded());
     expect(Object.keys(stored).toSorted()).toEqual(["expiresAt", "payload", "userId", "version"]);
     expect(stored.userId).toBe("user-7");
     const text = Buffer.from(stored.payload).toString("latin1");
@@ -64,45 +64,45 @@ describe.each([
   });
 
   it("give back a sign-in at the epoch's first millisecond, as an injected clock may have it", () => {
-    const back = loadedRecord(context, "id", storedSession(context, "id", loaded({ signedInAt: 0 })));
+    const back = decryptSession(context, "id", encryptSession(context, "id", loaded({ signedInAt: 0 })));
     expect(back.record.signedInAt).toBe(0);
   });
 });
 
 describe("storedSession", () => {
-  it("gives other bytes each time, and never the hash of the secret, where it is sealed", () => {
-    const payloads = Array.from({ length: 50 }, () => Buffer.from(storedSession(outside, "id", loaded()).payload));
+  it("returns other bytes each time, and never the hash of the secret, if it is encrypted", () => {
+    const payloads = Array.from({ length: 50 }, () => Buffer.from(encryptSession(outside, "id", loaded()).payload));
     expect(new Set(payloads.map((payload) => payload.toString("hex"))).size).toBe(50);
-    for (const payload of payloads) expect(payload.includes(record.secretHash)).toBe(false);
+    for (const payload of payloads) expect(payload.includes(Buffer.from(record.secretHash))).toBe(false);
   });
 });
 
 describe("loadedRecord", () => {
   const load = (context: typeof outside, payload: Uint8Array, id = "id") =>
-    loadedRecord(context, id, {
+    decryptSession(context, id, {
       payload,
       version: 1,
       expiresAt: START + 100,
       userId: record.userId,
     } satisfies StoredSession);
 
-  it("refuses another session's record where it is sealed", () => {
-    const { payload } = storedSession(outside, "id", loaded());
+  it("refuses another session's encrypted record", () => {
+    const { payload } = encryptSession(outside, "id", loaded());
     expect(failureOf(() => load(outside, payload, "other"))).toEqual(decodeError);
   });
 
-  it("refuses a record that was put under another user, or under none, where it is sealed", () => {
-    const stored = storedSession(outside, "id", loaded());
+  it("refuses an encrypted record that was put under another user, or under none", () => {
+    const stored = encryptSession(outside, "id", loaded());
     for (const userId of ["somebody else", undefined]) {
-      expect(failureOf(() => loadedRecord(outside, "id", { ...stored, userId }))).toEqual(decodeError);
+      expect(failureOf(() => decryptSession(outside, "id", { ...stored, userId }))).toEqual(decodeError);
     }
-    const nobodys = storedSession(outside, "id", loaded({ userId: undefined }));
-    expect(failureOf(() => loadedRecord(outside, "id", { ...nobodys, userId: "somebody" }))).toEqual(decodeError);
+    const nobodys = encryptSession(outside, "id", loaded({ userId: undefined }));
+    expect(failureOf(() => decryptSession(outside, "id", { ...nobodys, userId: "somebody" }))).toEqual(decodeError);
   });
 
   it("refuses a record of a store in this process that was cut off, and one of another format", () => {
     const context = { ...inProcess, store: { ...inProcess.store, inProcess: true } };
-    const { payload } = storedSession(inProcess, "id", loaded({ data: "" }));
+    const { payload } = encryptSession(inProcess, "id", loaded({ data: "" }));
     for (let length = 0; length < payload.length; length++) {
       expect(
         failureOf(() => load(context, payload.subarray(0, length))),
@@ -114,10 +114,10 @@ describe("loadedRecord", () => {
     expect(failureOf(() => load(context, other))).toEqual(decodeError);
   });
 
-  it("makes a record or ERR_SESSION_DECODE of 20,000 damaged ones, and never anything else", () => {
+  it("decodes each of 20,000 damaged records or throws ERR_SESSION_DECODE, and throws nothing else", () => {
     const random = seededRandom(31);
     const context = { ...inProcess, store: { ...inProcess.store, inProcess: true } };
-    const { payload } = storedSession(inProcess, "id", loaded());
+    const { payload } = encryptSession(inProcess, "id", loaded());
     const others: unknown[] = [];
     for (let i = 0; i < 20_000; i++) {
       const damaged = Buffer.from(payload).subarray(0, 1 + Math.floor(random() * payload.length));
@@ -130,10 +130,10 @@ describe("loadedRecord", () => {
     expect(others).toEqual([]);
   });
 
-  it("says that a previous key sealed a record", () => {
-    const { payload } = storedSession(outside, "id", loaded());
+  it("reports that a previous key encrypted a record", () => {
+    const { payload } = encryptSession(outside, "id", loaded());
     const rotated = { ...outside, keyring: createKeyring([KEYS[1], KEYS[0]], "session") };
     expect(load(rotated, payload).byPreviousKey).toBe(true);
-    expect(load(rotated, storedSession(rotated, "id", loaded()).payload).byPreviousKey).toBe(false);
+    expect(load(rotated, encryptSession(rotated, "id", loaded()).payload).byPreviousKey).toBe(false);
   });
 });

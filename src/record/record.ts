@@ -11,21 +11,21 @@ export interface Flash {
   readonly message: unknown;
 }
 
-/** A flash with a name, so that a request takes away those that it showed and no others. */
+/** A flash with a key, so that a request removes those that it showed and no others. */
 export interface StoredFlash extends Flash {
   readonly key: string;
 }
 
-/** What is known of the client that signed in: only what the application passes on. */
+/** Properties of the client that signed in, as the option `client` returned them. */
 export interface Client {
   readonly userAgent?: string | undefined;
-  /** The network address. */
+  /** The client's network address. */
   readonly address?: string | undefined;
 }
 
-/** What few sessions have: written only where it is there. */
+/** Fields that few sessions have. They take no space in a record that lacks them. */
 interface OptionalFields {
-  /** The timeouts of this one session, in milliseconds, where signing in set them. */
+  /** The timeouts of this session in milliseconds, if signing in set them. */
   readonly idle?: number | undefined;
   readonly absolute?: number | undefined;
   readonly client?: Client | undefined;
@@ -35,44 +35,49 @@ interface OptionalFields {
 }
 
 /**
- * What is left of a session that was ended by compare-and-set, or moved to another id by signing in. Nothing opens the
- * record any more.
+ * Marks a record whose session was ended by compare-and-set, or moved to another id by signing in. No token opens such
+ * a record.
  */
 interface Ended {
   readonly movedTo?: string | undefined;
-  /** Whose it was. */
+  /** The user who was signed in. */
   readonly userId?: string | undefined;
 }
 
-/** What is kept of a session, but for the end that touching moves: that the store holds in the clear. */
+/**
+ * The record of a session. Its expiry is not part of it: the store keeps that unencrypted, because a touch changes it.
+ */
 export interface SessionRecord extends OptionalFields {
-  readonly secretHash: Buffer;
-  /** Counts the tokens that were killed by signing in or rotating: a request of an earlier epoch may not write. */
+  readonly secretHash: Uint8Array;
+  /** Counts the tokens that signing in or rotating has invalidated. A request of an earlier epoch may not write. */
   readonly epoch: number;
   readonly createdAt: number;
   readonly signedInAt: number | undefined;
   readonly userId: string | undefined;
   readonly flashes: readonly StoredFlash[];
-  /** The encoded data: decoded only for a handler that looks. */
+  /** The encoded data. They are decoded only if a handler reads them. */
   readonly data: string;
 }
 
-/** A record as it was read, and what the store holds beside it. */
+/** A record as it was read, with the fields that the store keeps beside it. */
 export interface LoadedRecord {
   readonly record: SessionRecord;
   readonly version: number;
   readonly expiresAt: number;
-  /** A previous key sealed it: the next commit seals it anew. */
+  /** Whether a previous key encrypted it: then the next commit encrypts it with the current key. */
   readonly byPreviousKey: boolean;
 }
 
 const FORMAT = 1;
 const HASH_LENGTH = 16;
 const FIXED_LENGTH = 1 + HASH_LENGTH + 4 + 6 + 6 + 2 + 4;
-/** A bit beside the format: somebody has signed in. */
+/** A bit of the format's byte: a user has signed in. */
 const SIGNED_IN = 0x80;
 
-/** format, secretHash, epoch, createdAt, signedInAt, lengths of user and rarities; then user, rarities and data. */
+/**
+ * Writes format, secretHash, epoch, createdAt, signedInAt, and the lengths of user id and optional fields; then user
+ * id, optional fields and data.
+ */
 function encodeRecord(record: SessionRecord): Buffer {
   const { userId = "", data } = record;
   const optionalFields = encodeOptionalFields(record);
@@ -80,7 +85,7 @@ function encodeRecord(record: SessionRecord): Buffer {
   const optionalLength = Buffer.byteLength(optionalFields);
   const bytes = Buffer.allocUnsafe(FIXED_LENGTH + userLength + optionalLength + Buffer.byteLength(data));
   bytes[0] = record.signedInAt === undefined ? FORMAT : FORMAT | SIGNED_IN;
-  record.secretHash.copy(bytes, 1);
+  bytes.set(record.secretHash, 1);
   let at = bytes.writeUInt32BE(record.epoch, 1 + HASH_LENGTH);
   at = bytes.writeUIntBE(record.createdAt, at, 6);
   at = bytes.writeUIntBE(record.signedInAt ?? 0, at, 6);
@@ -93,14 +98,15 @@ function encodeRecord(record: SessionRecord): Buffer {
 }
 
 function encodeOptionalFields({ flashes, idle, absolute, client, note, rotation, ended }: SessionRecord): string {
-  // Most sessions have none, and every write asks.
+  // Most sessions have none, and this runs at every write.
   if (flashes.length === 0 && (idle ?? absolute ?? client ?? note ?? rotation ?? ended) === undefined) return "";
   const all = { flashes: flashes.length > 0 ? flashes : undefined, idle, absolute, client, note, rotation, ended };
   const present = Object.entries(all).filter(([, value]) => value !== undefined);
   return present.length > 0 ? encodeValue(Object.fromEntries(present), "record", BOUNDLESS) : "";
 }
 
-function decodeRecord(bytes: Buffer): SessionRecord {
+function decodeRecord(plain: Uint8Array): SessionRecord {
+  const bytes = Buffer.isBuffer(plain) ? plain : Buffer.from(plain.buffer, plain.byteOffset, plain.byteLength);
   if (bytes.length < FIXED_LENGTH || (bytes[0]! & ~SIGNED_IN) !== FORMAT)
     throw createDecodeError("its format is not one this version knows");
   const userEnd = FIXED_LENGTH + bytes.readUInt16BE(17 + HASH_LENGTH);
@@ -113,15 +119,52 @@ function decodeRecord(bytes: Buffer): SessionRecord {
     signedInAt: bytes[0]! & SIGNED_IN ? bytes.readUIntBE(11 + HASH_LENGTH, 6) : undefined,
     userId: userEnd > FIXED_LENGTH ? bytes.toString("utf8", FIXED_LENGTH, userEnd) : undefined,
     flashes: [],
-    ...(optionalEnd > userEnd
-      ? (decodeValue(bytes.toString("utf8", userEnd, optionalEnd)) as OptionalFields)
-      : undefined),
+    ...(optionalEnd > userEnd ? decodeOptionalFields(bytes.toString("utf8", userEnd, optionalEnd)) : undefined),
     data: bytes.toString("utf8", optionalEnd),
   };
 }
 
-/** The form a store keeps a record in: sealed, unless it never leaves this process's memory. */
-export function storedSession(
+/** Names that a record has not, the names of its own fields above all, are refused and not taken over. */
+function decodeOptionalFields(text: string): OptionalFields & { readonly flashes?: readonly StoredFlash[] } {
+  const found = decodeValue(text);
+  if (!isDictionary(found)) throw createDecodeError("it is malformed");
+  for (const [name, value] of Object.entries(found)) {
+    if (!Object.hasOwn(SHAPES, name) || !SHAPES[name as keyof typeof SHAPES](value))
+      throw createDecodeError(`its ${name} is not one this version knows`);
+  }
+  return found;
+}
+
+type Dictionary = Readonly<Record<string, unknown>>;
+type Shape = (value: unknown) => boolean;
+
+const isDictionary = (value: unknown): value is Dictionary =>
+  typeof value === "object" && value !== null && Object.getPrototypeOf(value) === Object.prototype;
+const isNumber: Shape = (value) => typeof value === "number";
+const isText: Shape = (value) => typeof value === "string";
+const isHash: Shape = (value) => value instanceof Uint8Array && value.length === HASH_LENGTH;
+/** A dictionary of which each property, where it is there, has its shape. */
+const having =
+  (shapes: Readonly<Record<string, Shape>>): Shape =>
+  (value) =>
+    isDictionary(value) &&
+    Object.entries(shapes).every(([name, fits]) => value[name] === undefined || fits(value[name]));
+
+const isFlash: Shape = (value) => isDictionary(value) && isText(value["key"]) && isText(value["category"]);
+
+const SHAPES: Readonly<Record<"flashes" | keyof OptionalFields, Shape>> = {
+  flashes: (value) => Array.isArray(value) && value.every(isFlash),
+  idle: isNumber,
+  absolute: isNumber,
+  client: having({ userAgent: isText, address: isText }),
+  note: isText,
+  rotation: (value) =>
+    isDictionary(value) && isNumber(value["since"]) && having({ previous: isHash, next: isHash })(value),
+  ended: having({ movedTo: isText, userId: isText }),
+};
+
+/** Encodes a record for the store. It is encrypted, unless the store keeps it in this process's memory. */
+export function encryptSession(
   context: { store: SessionStore; keyring: Keyring },
   id: string,
   { record, version, expiresAt }: Omit<LoadedRecord, "byPreviousKey">,
@@ -132,34 +175,34 @@ export function storedSession(
 }
 
 /**
- * The record that stays under a session's id when it was ended, or moved by signing in. It has no secret, no user and no
- * data, and tells a late request that its token was invalidated.
+ * Creates the record that replaces a session that was ended, or moved by signing in. It has no secret, no user and no
+ * data. A late request recognises by it that its token was invalidated.
  */
-export function endedRecord({ createdAt, epoch, userId }: SessionRecord, movedTo?: string): SessionRecord {
+export function createEndedRecord({ createdAt, epoch, userId }: SessionRecord, movedTo?: string): SessionRecord {
   const secretHash = Buffer.alloc(HASH_LENGTH);
   const nobody = { signedInAt: undefined, userId: undefined, flashes: [], data: "{}" };
   return { ...nobody, secretHash, epoch: nextEpoch(epoch), createdAt, ended: { movedTo, userId } };
 }
 
 /**
- * @throws SessionError ERR_SESSION_DECODE for a record that was changed, swapped, put under another user, or sealed by an
- * unknown key.
+ * Decrypts and decodes a record.
+ *
+ * @throws {SessionError} `ERR_SESSION_DECODE` for a record that was changed, swapped, put under another user, or
+ *   encrypted
+ *   by an unknown key.
  */
-export function loadedRecord(
+export function decryptSession(
   context: { store: SessionStore; keyring: Keyring },
   id: string,
   stored: StoredSession,
 ): LoadedRecord {
   const { payload, version, expiresAt } = stored;
   if (context.store.inProcess) {
-    const plain = Buffer.isBuffer(payload)
-      ? payload
-      : Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength);
-    return { record: decodeRecord(plain), version, expiresAt, byPreviousKey: false };
+    return { record: decodeRecord(payload), version, expiresAt, byPreviousKey: false };
   }
   const { plain, byPreviousKey } = context.keyring.decrypt(id, payload);
   const record = decodeRecord(plain);
-  // Whoever can write to the store could otherwise hide a session from its user's list and "sign out everywhere".
+  // Otherwise somebody who can write to the store could hide a session from its user's list and from `revokeAll`.
   if (record.userId !== stored.userId) throw createDecodeError("the store names another user than the record");
   return { record, version, expiresAt, byPreviousKey };
 }

@@ -2,21 +2,21 @@ import { describe, expect, it } from "vitest";
 import { KEYS } from "../../test/support/stores.ts";
 import { seededRandom } from "../../test/support/random.ts";
 import { createKeyring } from "./keyring.ts";
-import { randomPart } from "../random.ts";
+import { createRandomPart } from "../random.ts";
 import { hashSecret, signToken, TOKEN_LENGTH, verifyToken } from "./token.ts";
 
 const ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 const keyring = createKeyring(KEYS[0], "session");
-const make = (epoch = 1) => ({ id: randomPart(), secret: randomPart(), epoch });
+const make = (epoch = 1) => ({ id: createRandomPart(), secret: createRandomPart(), epoch });
 const isRefused = (text: string) => verifyToken(keyring, text) === undefined;
 
 describe("hashSecret", () => {
   it("is 128 bits, the same for the same secret and no other", () => {
-    const secret = randomPart();
+    const secret = createRandomPart();
     expect(hashSecret(secret)).toHaveLength(16);
     expect(hashSecret(secret)).toEqual(hashSecret(secret));
-    expect(hashSecret(secret)).not.toEqual(hashSecret(randomPart()));
-    expect(hashSecret(secret).toString("latin1")).not.toContain(secret.slice(0, 8));
+    expect(hashSecret(secret)).not.toEqual(hashSecret(createRandomPart()));
+    expect(Buffer.from(hashSecret(secret)).toString("latin1")).not.toContain(secret.slice(0, 8));
   });
 });
 
@@ -24,7 +24,7 @@ describe("verifyToken", () => {
   const token = make();
   const text = signToken(keyring, token);
 
-  it("gives back what signToken took", () => {
+  it("returns the token that was given to signToken", () => {
     expect(text).toHaveLength(TOKEN_LENGTH);
     expect(text).toMatch(/^[\w-]+$/);
     expect(verifyToken(keyring, text)).toEqual({ token, byPreviousKey: false });
@@ -64,7 +64,7 @@ describe("verifyToken", () => {
     expect(isRefused(Array.from(text, (c) => String.fromCharCode(0xfee0 + c.charCodeAt(0))).join(""))).toBe(true);
   });
 
-  it("refuses every cut and every extension", () => {
+  it("refuses every shortened and every extended token", () => {
     for (let length = 0; length < text.length; length++) {
       expect(isRefused(text.slice(0, length))).toBe(true);
       expect(isRefused(text.slice(text.length - length))).toBe(true);
@@ -76,7 +76,7 @@ describe("verifyToken", () => {
   });
 
   it("refuses other cases, other spellings of base64, and percent-encoding", () => {
-    // Of a few tokens, so that "-" and "_" do occur.
+    // Several tokens are used, so that "-" and "_" occur.
     for (const one of Array.from({ length: 50 }, () => signToken(keyring, make()))) {
       const spellings = [
         one.toLowerCase(),
@@ -97,7 +97,7 @@ describe("verifyToken", () => {
   });
 
   it("refuses the spare bits of each part's last character", () => {
-    // "A" and "B" in the 22nd place decode to the same byte: still they are different tokens.
+    // "A" and "B" in the 22nd place decode to the same byte, but the tokens differ.
     for (const end of [22, 44]) {
       const alias = ALPHABET[(ALPHABET.indexOf(text[end]!) & 48) + ((ALPHABET.indexOf(text[end]!) + 1) & 15)]!;
       expect(Buffer.from(text.slice(end - 21, end) + alias, "base64url")).toEqual(

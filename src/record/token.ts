@@ -2,11 +2,11 @@ import { hash } from "node:crypto";
 import type { Keyring } from "./keyring.ts";
 
 /**
- * What the client's cookie carries: `1<id><secret><epoch><signature>`, 81 characters.
+ * The content of the client's cookie: `1<id><secret><epoch><signature>`, 81 characters.
  *
- * Id and secret are 128 random bits each, in base64url (22 characters); the epoch, 24 bits, counts the tokens that
- * signing in has killed; the signature is 192 bits of HMAC-SHA256 over all that stands before it. The parts are compared
- * as the characters they came in, so that no other spelling of a token is that token.
+ * The id and the secret are 128 random bits each, in base64url (22 characters). The epoch has 24 bits, and counts the
+ * tokens that signing in has invalidated. The signature is 192 bits of HMAC-SHA256 over everything before it. The parts
+ * are compared as characters, so that another spelling of the same bits is not accepted.
  */
 export interface Token {
   readonly id: string;
@@ -20,10 +20,10 @@ const EPOCH_LENGTH = 4;
 const SECRET_END = FORMAT.length + 2 * PART_LENGTH;
 const SIGNED_LENGTH = SECRET_END + EPOCH_LENGTH;
 
-/** The length of every token, in characters. */
+/** The length of every token in characters. */
 export const TOKEN_LENGTH = SIGNED_LENGTH + 32;
 
-/** Epochs are counted round this. */
+/** After this number, epochs begin at 0 again. */
 const EPOCH_LIMIT = 2 ** 24;
 
 export function nextEpoch(epoch: number): number {
@@ -35,7 +35,9 @@ export function signToken(keyring: Keyring, { id, secret, epoch }: Token): strin
   return text + keyring.sign(text);
 }
 
-/** The token, and whether a previous key signed it; `undefined` for anything that no key of the keyring signed. */
+/**
+ * Parses a token, and tells whether a previous key signed it. Returns `undefined` if no key of the keyring signed it.
+ */
 export function verifyToken(keyring: Keyring, value: string): { token: Token; byPreviousKey: boolean } | undefined {
   if (value.length !== TOKEN_LENGTH || value[0] !== FORMAT) return undefined;
   const key = keyring.verify(value.slice(0, SIGNED_LENGTH), value.slice(SIGNED_LENGTH));
@@ -46,12 +48,12 @@ export function verifyToken(keyring: Keyring, value: string): { token: Token; by
   return { token: { id, secret, epoch }, byPreviousKey: key > 0 };
 }
 
-/** What a record keeps of a secret: half of its SHA-256. The secret is random, so that no salt is needed. */
-export function hashSecret(secret: string): Buffer {
+/** Hashes a secret for its record: half of its SHA-256. The secret is random, so no salt is needed. */
+export function hashSecret(secret: string): Uint8Array {
   return Buffer.from(hash("sha256", secret, "binary").slice(0, 16), "latin1");
 }
 
-/** What a record keeps of its current token. */
-export function tokenFields({ secret, epoch }: Token): { readonly secretHash: Buffer; readonly epoch: number } {
+/** The fields of a record that identify its current token. */
+export function tokenFields({ secret, epoch }: Token): { readonly secretHash: Uint8Array; readonly epoch: number } {
   return { secretHash: hashSecret(secret), epoch };
 }

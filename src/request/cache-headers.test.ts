@@ -32,7 +32,7 @@ describe("forbidSharing", () => {
     ["PRIVATE", "PRIVATE"],
     ["public, no-store", "public, no-store"],
     ["no-cache", "no-store"],
-    // These say it of something else.
+    // These directives apply to something else.
     ['private="x-name"', "no-store"],
     ['public, ext="a, private, b"', "no-store"],
     ['ext="\\", no-store, \\""', "no-store"],
@@ -41,7 +41,7 @@ describe("forbidSharing", () => {
     expect(after(forbidSharing, value === undefined ? {} : { "cache-control": value })["cache-control"]).toBe(expected);
   });
 
-  it("leaves no other word that goes before it", () => {
+  it("leaves no other header that overrides it", () => {
     expect(
       after(forbidSharing, { "CDN-Cache-Control": "max-age=1", "Cache-Control": "private", Expires: "0" }),
     ).toEqual({
@@ -53,7 +53,7 @@ describe("forbidSharing", () => {
 });
 
 describe("forbidCaching", () => {
-  it("leaves no word of the application's that allows it", () => {
+  it("leaves no header of the application that allows it", () => {
     expect(
       after(forbidCaching, { "cache-control": "private", vary: "Origin", "surrogate-control": "max-age=9" }),
     ).toEqual({
@@ -65,7 +65,7 @@ describe("forbidCaching", () => {
 });
 
 describe("markPrivate", () => {
-  it("speaks where the application has not", () => {
+  it("sets the header if the application has set none", () => {
     expect(after(markPrivate, {})).toEqual({ "cache-control": "private" });
     expect(after(markPrivate, { "cache-control": "max-age=1" })).toEqual({ "cache-control": "max-age=1" });
   });

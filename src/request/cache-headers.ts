@@ -1,47 +1,53 @@
+import type { CookieParts } from "./cookie.ts";
 import { splitList } from "./header-list.ts";
 
-/** The headers of a response, as far as a session writes to them; only Set-Cookie is appended. A `Headers` object is one. */
+/** The operations on a response's headers that a session needs. Only Set-Cookie is appended. A `Headers` object fits. */
 export interface ResponseHeaders {
   get(name: string): string | null | undefined;
   set(name: string, value: string): void;
   append(name: string, value: string): void;
-  /** The names of the headers that there are. */
+  /** The names of the headers that are set. */
   keys(): Iterable<string>;
+  /**
+   * Sets the cookie, in place of `append("Set-Cookie", …)`. For a framework that writes cookies itself. The value is to be
+   * sent as it is; it has no character that needs to be encoded.
+   */
+  setCookie?(cookie: CookieParts): void;
 }
 
-/** Says that the response depends on the cookie. */
+/** Adds `Vary: Cookie`, because the response depends on the cookie. */
 export function varyByCookie(headers: ResponseHeaders): void {
   const vary = headers.get("vary");
   if (!vary) headers.set("Vary", "Cookie");
-  else if (!hasMember(vary, "*", "cookie")) headers.set("Vary", `${vary}, Cookie`);
+  else if (!hasName(vary, "*", "cookie")) headers.set("Vary", `${vary}, Cookie`);
 }
 
-/** Says that nobody may store the response. */
+/** Forbids every cache to store the response. */
 export function forbidCaching(headers: ResponseHeaders): void {
   varyByCookie(headers);
   headers.set("Cache-Control", "no-store");
   overrideTargeted(headers);
 }
 
-/** Says that no shared cache may store the response, if the application has not said so already. */
+/** Forbids shared caches to store the response, unless the application did so already. */
 export function forbidSharing(headers: ResponseHeaders): void {
   if (!hasMember(headers.get("cache-control") ?? "", "no-store", "private")) headers.set("Cache-Control", "no-store");
   overrideTargeted(headers);
 }
 
-/** Says that the response is made for one client, unless the application has said anything about storing it. */
+/** Marks the response as private to one client, unless the application has set Cache-Control. */
 export function markPrivate(headers: ResponseHeaders): void {
   if (!headers.get("cache-control")) headers.set("Cache-Control", "private");
 }
 
 /**
- * Headers that are for one kind of cache go before Cache-Control there (RFC 9213, section 2.2): `CDN-Cache-Control`, and
- * those of products, whose names end in it by convention.
+ * Overrides the headers for one kind of cache, which such a cache prefers to Cache-Control (RFC 9213, section 2.2):
+ * `CDN-Cache-Control`, and headers of products, whose names end in `Cache-Control` by convention.
  */
 function overrideTargeted(headers: ResponseHeaders): void {
   for (const name of Array.from(headers.keys())) {
     const lower = name.toLowerCase();
-    // For nginx, 0 is what forbids storing.
+    // nginx does not store the response if this is 0.
     if (lower === "x-accel-expires") headers.set(name, "0");
     else if (OLDER_NAMES.includes(lower) || (lower.endsWith("cache-control") && lower !== "cache-control"))
       headers.set(name, "no-store");
@@ -50,7 +56,12 @@ function overrideTargeted(headers: ResponseHeaders): void {
 
 const OLDER_NAMES = ["surrogate-control", "edge-control"];
 
-/** Whether one of these is a member of the list by itself: `private="x-name"` is about one header only. */
+/** Whether a list of names, in which nothing is quoted, has one of these (RFC 9110, section 12.5.5). */
+function hasName(list: string, ...members: string[]): boolean {
+  return list.split(",").some((name) => members.includes(name.trim().toLowerCase()));
+}
+
+/** Whether the list has one of these members without an argument: `private="x-name"` applies to one header only. */
 function hasMember(list: string, ...members: string[]): boolean {
   return splitList(list.toLowerCase(), ",").some((part) => members.includes(part));
 }

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { seededRandom } from "../../test/support/random.ts";
-import { createCookie, type CookieOptions } from "./cookie.ts";
+import { cookieParts, createCookie, type CookieOptions } from "./cookie.ts";
 import { TOKEN_LENGTH } from "../record/token.ts";
 
 const DAY = 86_400_000;
@@ -68,6 +68,49 @@ describe("SessionCookie.clear", () => {
       const kept = attributes.filter((attribute) => !attribute.startsWith("Max-Age="));
       expect(cookie.clear(secure).split("; ")).toEqual([`${name}=`, "Max-Age=0", ...kept]);
     }
+  });
+});
+
+describe("cookieParts", () => {
+  const common = { path: "/", httpOnly: true, sameSite: "lax" } as const;
+
+  it.each<[CookieOptions, boolean, object]>([
+    [{}, true, { name: "__Host-session", attributes: { ...common, maxAge: 86_400, secure: true } }],
+    [{}, false, { name: "session", attributes: { ...common, maxAge: 86_400, secure: false } }],
+    [{ persistent: false }, true, { name: "__Host-session", attributes: { ...common, secure: true } }],
+    [
+      { name: "sid", domain: "shop.example", path: "/a=b c", sameSite: "strict" },
+      true,
+      {
+        name: "__Secure-sid",
+        attributes: {
+          path: "/a=b c",
+          domain: "shop.example",
+          maxAge: 86_400,
+          httpOnly: true,
+          secure: true,
+          sameSite: "strict",
+        },
+      },
+    ],
+    [
+      { secure: true, sameSite: "none", partitioned: true },
+      true,
+      {
+        name: "__Host-session",
+        attributes: { ...common, maxAge: 86_400, secure: true, sameSite: "none", partitioned: true },
+      },
+    ],
+  ])("has the name, the value and each attribute that the options %o give over HTTPS: %s", (options, secure, parts) => {
+    expect(cookieParts(make(options).set("1-_aZ", DAY, secure))).toEqual({ value: "1-_aZ", ...parts });
+  });
+
+  it("of a cookie that deletes has an empty value and no lifetime", () => {
+    expect(cookieParts(make().clear(true))).toEqual({
+      name: "__Host-session",
+      value: "",
+      attributes: { ...common, maxAge: 0, secure: true },
+    });
   });
 });
 
@@ -279,7 +322,7 @@ describe("SessionCookie.values", () => {
   });
 
   it("takes time in step with the header's length, however it is made", () => {
-    // In milliseconds of the processor, whatever else keeps the machine busy.
+    // This is processor time in milliseconds, so that other load does not count.
     const spent = (header: string) => {
       let least = Infinity;
       for (let i = 0; i < 5; i++) {
@@ -301,7 +344,7 @@ describe("SessionCookie.values", () => {
       "sessionsession",
     ]) {
       const [short, long] = [spent(piece.repeat(20_000)), spent(piece.repeat(320_000))];
-      // Sixteen times the length; a quadratic reading would take 256 times as long.
+      // The header is sixteen times as long. A quadratic parser would take 256 times as long.
       expect(long, `with ${JSON.stringify(piece)}`).toBeLessThan(Math.max(short, 0.5) * 100);
     }
   });

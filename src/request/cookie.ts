@@ -1,50 +1,72 @@
 import { TOKEN_LENGTH } from "../record/token.ts";
 
-/** How the cookie that carries the token is set. */
+/** The attributes of the cookie that carries the token. */
 export interface CookieOptions {
-  /** Default `"session"`. Where it can hold, `__Host-` (or `__Secure-`) is put before it over HTTPS. */
+  /** The cookie's name. Default `"session"`. Over HTTPS the prefix `__Host-` is added, or `__Secure-` with `domain` or `path`. */
   name?: string;
-  /** Default none: the cookie goes to the host that set it and to no other. */
+  /** The domain whose hosts all get the cookie. Default none: only the host that set the cookie gets it. */
   domain?: string;
-  /** Default `"/"`. */
+  /** The path below which the cookie is sent. Default `"/"`. */
   path?: string;
-  /** Default `"lax"`. `"none"` needs `secure: true`. */
+  /** Which requests of other sites carry the cookie. Default `"lax"`. `"none"` needs `secure: true`. */
   sameSite?: "lax" | "strict" | "none";
-  /** Default `"auto"`: over HTTPS and only there. `true` where every request comes by HTTPS, `false` where none does. */
+  /**
+   * Whether the cookie has the attribute Secure. Default `"auto"`: it has it over HTTPS. Set `true` if every request uses
+   * HTTPS, `false` if none does.
+   */
   secure?: "auto" | boolean;
-  /** Default `false`. A separate cookie for each top-level site (CHIPS); needs `secure: true`. */
+  /** Whether each top-level site has a cookie of its own (CHIPS). Default `false`. `true` needs `secure: true`. */
   partitioned?: boolean;
-  /** Default `true`: kept until the absolute timeout. `false`: until the browser is closed. */
+  /** Whether the cookie stays when the browser is closed. Default `true`: it stays until the absolute timeout. */
   persistent?: boolean;
 }
 
-/** The cookie, with its rules settled once. */
+/** The attributes of a cookie, by the names that frameworks have for them. */
+export interface CookieAttributes {
+  readonly path: string;
+  readonly domain?: string;
+  /** In seconds. `0` deletes the cookie. Without it, the cookie ends when the browser is closed. */
+  readonly maxAge?: number;
+  readonly httpOnly: boolean;
+  readonly secure: boolean;
+  readonly sameSite: "lax" | "strict" | "none";
+  readonly partitioned?: boolean;
+}
+
+/** A cookie as a structure. */
+export interface CookieParts {
+  readonly name: string;
+  readonly value: string;
+  readonly attributes: CookieAttributes;
+}
+
+/** Reads and writes the cookie by options that were checked once. */
 export interface SessionCookie {
   /** The name without a prefix. */
   readonly baseName: string;
   /**
-   * The different values that a request carries under the cookie's name, the most specific first; of those that might be
-   * tokens by their length, the first sixteen.
+   * The different values that a request carries under the cookie's name, in their order. At most sixteen of them have the
+   * length of a token.
    */
   values(header: string | undefined, secure: boolean): string[];
-  /** A Set-Cookie value. `lifetime` in milliseconds; `keep`: even beyond the browser's session. */
+  /** Creates a Set-Cookie value. `lifetime` is in milliseconds. `keep` keeps the cookie when the browser is closed. */
   set(value: string, lifetime: number, secure: boolean, keep?: boolean): string;
-  /** A Set-Cookie value that makes the client forget the cookie. */
+  /** Creates a Set-Cookie value that deletes the cookie. */
   clear(secure: boolean): string;
 }
 
-/** RFC 6265bis, section 5.6: browsers ignore a longer name and value, and cap the lifetime at 400 days. */
+/** RFC 6265bis, section 5.6: browsers ignore a longer name and value, and limit the lifetime to 400 days. */
 const MAX_NAME_AND_VALUE = 4096;
 export const MAX_LIFETIME = 400 * 86_400_000;
 
 /**
- * Each value of a token's length costs an HMAC for each secret key to check, and 64 KB of headers hold 700 of them. A
- * subdomain can plant cookies that come before the real one, so there must be room for some: sixteen take about 40 µs.
- * Whoever plants more signs the user out, as two live tokens do.
+ * The number of values that are checked. Each check costs an HMAC for each secret key, and 64 KB of headers contain up to 700
+ * values. A subdomain can set cookies that come before the real one, so several are checked: sixteen take about 40 µs. A
+ * subdomain that sets more signs the user out, as two live tokens do.
  */
 const MAX_CANDIDATES = 16;
 
-/** @throws TypeError for options that a browser would refuse. */
+/** @throws {TypeError} for options that a browser would refuse. */
 export function createCookie(options: CookieOptions, absoluteTimeout: number): SessionCookie {
   const { name = "session", domain, path = "/", sameSite = "lax", secure = "auto" } = options;
   const { partitioned = false, persistent = true } = options;
@@ -125,9 +147,37 @@ export function createCookie(options: CookieOptions, absoluteTimeout: number): S
   };
 }
 
+/** A path may contain "=" as well. */
+function nameAndValue(text: string): [name: string, value: string] {
+  const [name = ""] = text.split("=", 1);
+  return [name, text.slice(name.length + 1)];
+}
+
+/** The parts of a Set-Cookie value that {@link createCookie} made. */
+export function cookieParts(line: string): CookieParts {
+  const [pair, ...given] = line.split("; ").map(nameAndValue);
+  const [name, value] = pair!;
+  const attributes = new Map(given);
+  const domain = attributes.get("Domain");
+  const maxAge = attributes.get("Max-Age");
+  return {
+    name,
+    value,
+    attributes: {
+      path: attributes.get("Path")!,
+      ...(domain !== undefined && { domain }),
+      ...(maxAge !== undefined && { maxAge: Number(maxAge) }),
+      httpOnly: attributes.has("HttpOnly"),
+      secure: attributes.has("Secure"),
+      sameSite: attributes.get("SameSite")!.toLowerCase() as CookieAttributes["sameSite"],
+      ...(attributes.has("Partitioned") && { partitioned: true }),
+    },
+  };
+}
+
 /**
- * The different values of the cookies called exactly `name`. Bytes are taken as they came: nothing is decoded, unquoted
- * or trimmed but the blanks before a name, so that nothing else is ever taken for the real one.
+ * The different values of the cookies that are named exactly `name`. Nothing is decoded or unquoted, and only the blanks
+ * before a name are trimmed, so that no other cookie is mistaken for the real one.
  */
 function cookieValues(header: string, name: string): string[] {
   const values = new Set<string>();

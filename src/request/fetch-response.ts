@@ -2,11 +2,13 @@ import type { ResponseHeaders } from "./cache-headers.ts";
 
 type Body = ConstructorParameters<typeof Response>[0];
 
-/** Headers to be written, in order. */
-export type Writes = readonly (readonly [name: string, value: string])[];
+/** The headers to set, in order. */
+export type HeaderWrites = readonly (readonly [name: string, value: string])[];
 
-/** The head of a response that is not ours to write to: it is read at once, and a copy is written to later. */
-export function headToBe(response: Response): ResponseHeaders & { readonly writes: [name: string, value: string][] } {
+/** Reads the headers of the application's response, and records what to write to a copy of it later. */
+export function recordHeaders(
+  response: Response,
+): ResponseHeaders & { readonly writes: [name: string, value: string][] } {
   const writes: [name: string, value: string][] = [];
   const write = (name: string, value: string) => void writes.push([name, value]);
   const { headers } = response;
@@ -14,18 +16,18 @@ export function headToBe(response: Response): ResponseHeaders & { readonly write
 }
 
 /**
- * Whether the response has a head that can still be written: `Response.error()` has none, and that of a WebSocket may have
- * left when the connection was taken over. Only workerd answers with a response that has a `webSocket`; Bun answers with
- * none at all.
+ * Whether headers of the response can still be set. `Response.error()` has none. The headers of a WebSocket's response are
+ * sent when the connection is upgraded, except on workerd, whose response has a property `webSocket`. Bun has no response
+ * at all.
  */
-export function hasHead(response: Response | undefined): response is Response {
+export function canSetHeaders(response: Response | undefined): response is Response {
   if (!response || response.status === 0) return false;
   return response.status !== 101 || "webSocket" in response;
 }
 
-/** @throws TypeError for a response that can't be sent, before its session is stored. */
-export function refuseUsed(response: Response): void {
-  // Asking for more would turn @hono/node-server's own Response into one that can be sent only once.
+/** @throws {TypeError} for a response that can't be sent, so that its session is not stored. */
+export function checkUnread(response: Response): void {
+  // Reading more properties would turn @hono/node-server's Response into one that can be sent only once.
   if (keptBody(response) !== undefined || !response.bodyUsed) return;
   throw new TypeError(
     "The body of this response has been read or sent already; make a response for each request, or keep one and give response.clone()",
@@ -40,9 +42,9 @@ export function refuseUsed(response: Response): void {
  * @param finish - a rejection breaks the body off, so that it does not look complete.
  * @param replaces - a Set-Cookie value that the copy leaves out.
  */
-export function answered(
+export function copyWithHeaders(
   response: Response,
-  writes: Writes,
+  writes: HeaderWrites,
   { finish, replaces }: { finish?: Finish | undefined; replaces?: string | undefined } = {},
 ): Response {
   if (writes.length === 0 && !finish) return response;
@@ -61,15 +63,15 @@ type Finish = () => Promise<void> | void;
 function copied(response: Response, body: Body): Response {
   const copy = new Response(body, response);
   const prototype = Object.getPrototypeOf(response) as object;
-  // Of a class of the application's own, which others may ask for.
+  // The application may test for a class of its own.
   if (Object.prototype.isPrototypeOf.call(Response.prototype, prototype)) Object.setPrototypeOf(copy, prototype);
   for (const [name, value] of Object.entries(response)) if (!(name in copy)) Object.assign(copy, { [name]: value });
   return copy;
 }
 
 /**
- * The body that a Response of @hono/node-server was made of. That class stands in for the global one, makes a real
- * response only when somebody asks for more than its status and headers, and can be sent again until then.
+ * The body that was given to a Response of @hono/node-server. That class replaces the global one. It creates a real response
+ * only if another property than its status or headers is read, and can be sent again until then.
  */
 function keptBody(response: Response): Body {
   const symbol = Object.getOwnPropertySymbols(response).find(({ description }) => description === "cache");

@@ -1,7 +1,6 @@
 /**
- * The parts of a header's value between separators that stand outside of quoted strings (RFC 9110, section 5.6), without
- * the blanks around them. Each character is looked at once: the text may be a client's, and a regular expression that
- * tries again would let it cost what it likes.
+ * Splits a header's value at the separators outside of quoted strings (RFC 9110, section 5.6), and trims the parts. It reads
+ * each character once: a client may send any text, and a regular expression that backtracks could take very long.
  */
 export function splitList(text: string, separator: "," | ";"): string[] {
   const found: string[] = [];
@@ -20,7 +19,7 @@ export function splitList(text: string, separator: "," | ";"): string[] {
   return found;
 }
 
-/** What a token or a quoted string says. */
+/** Removes the quotes and backslashes of a quoted string; returns a token as it is. */
 export function unquote(value: string): string {
   if (value.length < 2 || !value.startsWith('"') || !value.endsWith('"')) return value;
   return value.slice(1, -1).replaceAll(/\\(.)/gs, "$1");

@@ -30,7 +30,7 @@ describe("checkOrigin", () => {
     [{ origin: "https://shop.example", proto: "https", trustProxy: true }, true],
     [{ origin: "http://shop.example", proto: "http", trustProxy: true }, true],
     [{ origin: "http://shop.example", proto: "https" }, true],
-    // Default ports may be named.
+    // A default port may be written.
     [{ origin: "https://shop.example", host: "shop.example:443", encrypted: true }, true],
     [{ origin: "http://shop.example", host: "shop.example:80" }, true],
     [{ origin: "https://shop.example", host: "shop.example:80" }, false],
@@ -38,7 +38,7 @@ describe("checkOrigin", () => {
     [{ origin: "https://shop.example:8443", encrypted: true }, false],
     [{ origin: "https://shop.example", host: "Shop.Example", encrypted: true }, true],
     [{ origin: "http://[::1]:3000", host: "[::1]:3000" }, true],
-    // No page of the web has one of these.
+    // No web page has one of these origins.
     [{ origin: "ftp://shop.example" }, false],
     [{ origin: "chrome-extension://shop.example" }, false],
     [{ origin: "null" }, false],

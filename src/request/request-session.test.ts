@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { KEYS, site } from "../../test/support/stores.ts";
 import { seededRandom } from "../../test/support/random.ts";
 import { createKeyring } from "../record/keyring.ts";
-import { randomPart } from "../random.ts";
+import { createRandomPart } from "../random.ts";
 import { signToken } from "../record/token.ts";
 
 interface Data {
@@ -67,7 +67,7 @@ describe("A cookie that Sojourn did not make", () => {
         case 4:
           return `"${token}"`;
         default:
-          return randomPart() + randomPart() + randomPart();
+          return createRandomPart() + createRandomPart() + createRandomPart();
       }
     };
     const wrong: string[] = [];
@@ -112,7 +112,7 @@ describe("A cookie that Sojourn did not make", () => {
     const { sessions, browser } = await signedIn();
     const keyring = createKeyring(KEYS[0], "session");
     // Well signed, by whoever has the secret key, but the store knows nothing of it.
-    const forged = { id: randomPart(), secret: randomPart(), epoch: 1 };
+    const forged = { id: createRandomPart(), secret: createRandomPart(), epoch: 1 };
     const session = await sessions.open(raw(`__Host-session=${signToken(keyring, forged)}`));
     session.data.n = 5;
     expect(session.id).not.toBe(forged.id);
@@ -120,7 +120,7 @@ describe("A cookie that Sojourn did not make", () => {
     // Well signed, with the id of a session that there is.
     const { id } = (await browser.begin()).session;
     const guessed = await sessions.open(
-      raw(`__Host-session=${signToken(keyring, { id, secret: randomPart(), epoch: 1 })}`),
+      raw(`__Host-session=${signToken(keyring, { id, secret: createRandomPart(), epoch: 1 })}`),
     );
     expect(guessed).toMatchObject({ isNew: true, userId: undefined });
     expect(guessed.id).not.toBe(id);
@@ -366,8 +366,8 @@ describe("Timeouts", () => {
 });
 
 describe("A change of the secret key", () => {
-  it.each([true, false])("renews cookie and record under the current key (records sealed: %s)", async (sealed) => {
-    const before = await signedIn({ sealed });
+  it.each([true, false])("renews cookie and record under the current key (records sealed: %s)", async (encrypted) => {
+    const before = await signedIn({ encrypted });
     const during = site<Data>({ store: before.backend, secretKey: [KEYS[1], KEYS[0]] });
     const browser = before.browser.copy(during.sessions);
     const payload = async () => Buffer.from((await before.backend.read(id))!.payload);
@@ -380,7 +380,7 @@ describe("A change of the secret key", () => {
     expect(answer.headers.get("cache-control")).toBe("no-store");
     expect(answer.headers.get("vary")).toBe("Cookie");
     expect(during.store.calls.update).toBe(1);
-    expect((await payload()).equals(old)).toBe(!sealed);
+    expect((await payload()).equals(old)).toBe(!encrypted);
 
     // Once is enough.
     expect((await browser.visit()).headers.getSetCookie()).toEqual([]);
@@ -399,7 +399,7 @@ describe("A change of the secret key", () => {
   });
 
   it("fails with ERR_SESSION_DECODE for a record of a removed key, and leaves the cookie alone", async () => {
-    const before = await signedIn({ sealed: true });
+    const before = await signedIn({ encrypted: true });
     // The cookie was renewed, but the record was not: only a store that was restored from a dump is like that.
     const { id } = (await before.browser.begin()).session;
     const dump = (await before.backend.read(id))!;
@@ -416,7 +416,7 @@ describe("A change of the secret key", () => {
   });
 
   it("does not open a record that was put under another session's id", async () => {
-    const { browser, backend, sessions } = await signedIn({ sealed: true });
+    const { browser, backend, sessions } = await signedIn({ encrypted: true });
     const mallory = site<Data>({ store: backend }).browser().copy(sessions);
     await mallory.visit((session) => session.signIn("mallory"));
     const [victim, thief] = [(await browser.begin()).session.id, (await mallory.begin()).session.id];

@@ -8,23 +8,33 @@ import { extendedEnd } from "../lifecycle/timeouts.ts";
 import { loadLatest } from "../record/load.ts";
 import type { Client, LoadedRecord, SessionRecord } from "../record/record.ts";
 import { hashSecret, type Token } from "../record/token.ts";
-import { randomPart } from "../random.ts";
-import type { Watching } from "../signals.ts";
+import { createRandomPart } from "../random.ts";
+import type { WatchedSignal } from "../signals.ts";
 import { Deadline } from "../deadline.ts";
 import { warnOnce } from "../warnings.ts";
+import { clientRequest } from "./client.ts";
 import { OutgoingCookie } from "./outgoing-cookie.ts";
 import { PendingChanges, type Requested, type SignIn } from "./pending-changes.ts";
-import { matchOf, openSession, isAccepted, presentedIn, type OpenedSession, type Presented } from "./presented.ts";
 import {
+  matchOf,
+  openSession,
+  hasTokenLike,
+  isAccepted,
+  presentedIn,
+  type OpenedSession,
+  type Presented,
+} from "./presented-tokens.ts";
+import {
+  claimsHttps,
   cookieHeader,
-  hasBody,
-  isDone,
+  canHaveBody,
+  hasResponseEnded,
   isSecure,
-  onDone,
+  onResponseEnd,
   routeOf,
-  tellsOfEnd,
+  reportsNormalEnd,
   type AnyRequest,
-  type Closing,
+  type CloseSource,
 } from "./request.ts";
 import { canSetCookie, isAttached, isWritten, type LiveState, type ResponseState, type SessionState } from "./state.ts";
 
@@ -44,7 +54,7 @@ export class RequestSession {
   #response: ResponseState = "open";
   #loading: Promise<void> | undefined;
   #committing: Promise<void> | undefined;
-  #watching: Watching | undefined;
+  #watching: WatchedSignal | undefined;
   /** The first id that the cookie named, for events about a session that is not live. */
   #presentedId: string | undefined;
   /** The id that a new session will have. */
@@ -57,7 +67,9 @@ export class RequestSession {
   /** The request does not extend its session: polling, for example. */
   passive = false;
   /** Its `close` event says that the response is done. An adapter sets it. */
-  response: Closing | undefined;
+  response: CloseSource | undefined;
+  /** Gives the client's address, where a server of fetch handlers tells it. An adapter sets it. */
+  besideAddress: (() => string | undefined) | undefined;
 
   constructor(context: Context, request: AnyRequest) {
     this.context = context;
@@ -125,7 +137,7 @@ export class RequestSession {
   }
 
   get #idOfNew(): string {
-    return (this.#newId ??= randomPart());
+    return (this.#newId ??= createRandomPart());
   }
 
   /** The id that the request came with. */
@@ -198,6 +210,8 @@ export class RequestSession {
     if (token.id !== this.token?.id) this.#watching?.moveTo(token.id);
     const before = token === this.token ? this.#live : undefined;
     this.#state = { kind: "live", isTokenByPreviousKey: false, ...before, token, loaded };
+    // An id is never used twice: after a sign-out another session may begin.
+    this.#newId = undefined;
   }
 
   /** The store has extended the session. */
@@ -238,7 +252,7 @@ export class RequestSession {
   signIn(asked: Omit<SignIn, "id">): void {
     // A commit under way may be storing the session under the other id already.
     const isStored = this.#moves || this.#committing !== undefined;
-    const id = isStored ? randomPart() : this.id;
+    const id = isStored ? createRandomPart() : this.id;
     this.changes.request({ signIn: { ...asked, id } });
     this.#announceMove(id);
   }
@@ -263,10 +277,10 @@ export class RequestSession {
 
   /** Takes another id for the next attempt, since a failed commit may have stored a session under this one. */
   renewId(signIn: SignIn | undefined): void {
-    if (!this.token) this.#newId = randomPart();
+    if (!this.token) this.#newId = createRandomPart();
     if (!signIn) return;
     this.context.moves.delete(signIn.id);
-    signIn.id = this.#moves ? randomPart() : this.id;
+    signIn.id = this.#moves ? createRandomPart() : this.#idOfNew;
     this.#announceMove(signIn.id);
   }
 
@@ -291,7 +305,32 @@ export class RequestSession {
   }
 
   issueCookie(token = this.token!): void {
+    if (!this.isSecure) this.#warnOfUntrustedProxy();
+    if (this.#presentedId === undefined) this.#warnOfForeignCookie();
     this.cookie.issue(token, this.loaded!.record, this.isSecure);
+  }
+
+  #warnOfUntrustedProxy(): void {
+    if (!claimsHttps(this.#request)) return;
+    warnOnce(
+      "SOJOURN_UNTRUSTED_PROXY",
+      "",
+      "A request by HTTP says in X-Forwarded-Proto or Forwarded that its client used HTTPS. That is not believed, and the " +
+        "cookie goes out without Secure: set trustProxy to true if a proxy of yours sets that header, and the framework's own option, if it has one",
+    );
+  }
+
+  #warnOfForeignCookie(): void {
+    const header = cookieHeader(this.#request);
+    if (!header || !hasTokenLike(this.context, header, this.isSecure)) return;
+    const { baseName } = this.context.cookie;
+    warnOnce(
+      "SOJOURN_FOREIGN_COOKIE",
+      baseName,
+      `A cookie named ${baseName} arrived that none of the secret keys has signed, and it is replaced now. If another application ` +
+        "on this host uses the same name, the two sign each other's users out: give each its own cookie.name. After a change of the " +
+        "secret key, keep the old one in the list",
+    );
   }
 
   /**
@@ -464,7 +503,7 @@ export class RequestSession {
   /** The application's description of the client. */
   get client(): Client | undefined {
     try {
-      return this.context.client(this.#request);
+      return this.context.client(clientRequest(this.#request, this.context.trustProxy, this.besideAddress?.()));
     } catch (error) {
       // The application's mistake must keep nobody from signing in, and no replay from being reported.
       this.context.emitter.emit("error", { id: this.id, error });
@@ -480,20 +519,20 @@ export class RequestSession {
   #watch(): AbortSignal {
     if (this.isSignedOut) return AbortSignal.abort();
     // Without a session nothing ends, and after the end nobody listens.
-    if (!this.token || isDone(this.#request, this.response)) return new AbortController().signal;
-    if (this.#response === "written" && !tellsOfEnd(this.#request, this.response)) {
+    if (!this.token || hasResponseEnded(this.#request, this.response)) return new AbortController().signal;
+    if (this.#response === "written" && !reportsNormalEnd(this.#request, this.response)) {
       throw new TypeError(
         "session.signal was asked for after the response was returned, and nothing tells when that ends: ask for it before",
       );
     }
     this.#watching = this.context.live.watch(this.token.id, () => this.token?.epoch);
-    onDone(this.#request, this.response, this.#watching.release);
+    onResponseEnd(this.#request, this.response, this.#watching.release);
     return this.#watching.signal;
   }
 
   /** Whether the response to this request has a body that somebody reads. */
   get expectsBody(): boolean {
-    return hasBody(this.#request);
+    return canHaveBody(this.#request);
   }
 
   /** Nobody listens to the signal any more. */

@@ -1,9 +1,8 @@
-import type { IncomingHttpHeaders } from "node:http";
 import { splitList, unquote } from "./header-list.ts";
 
 /**
- * A request of any framework: what Sojourn needs of a `Request` or an `IncomingMessage`, or the framework's own object
- * that wraps one (a Fastify request, a Hono context or its `c.req`).
+ * A request of any framework: a `Request`, an `IncomingMessage`, or the framework's own object that wraps one of them (a
+ * Fastify request, a Hono context or its `c.req`).
  */
 export type AnyRequest =
   | PlainRequest
@@ -18,22 +17,23 @@ interface FetchRequest {
 }
 
 interface NodeRequest {
-  readonly headers: IncomingHttpHeaders;
+  /** `IncomingHttpHeaders` of node:http. */
+  readonly headers: { readonly [name: string]: string | readonly string[] | undefined };
   readonly socket: object;
 }
 
-/** The request that a replacement stands for. */
+/** Where a replacement keeps the request that it replaces. */
 const original = Symbol("sojourn.original");
 
-/** The request that a framework's own object wraps: the one object that all of its layers share. */
+/** Unwraps a framework's own object. All layers of a framework share the request that this returns. */
 export function innermost(request: AnyRequest): PlainRequest {
   const plain = isPlain(request) ? request : unwrap(request);
   return (plain as { [original]?: PlainRequest })[original] ?? plain;
 }
 
 /**
- * Only an object that is no request itself wraps one: other middleware may keep anything in `req.raw`. A Fastify request
- * looks like one of node:http, but has no HTTP version.
+ * Whether an object is a request itself. Such an object is never unwrapped: other middleware may keep anything in
+ * `req.raw`. A Fastify request looks like one of node:http, but has no HTTP version.
  */
 function isPlain(request: unknown): request is PlainRequest {
   if (typeof request !== "object" || request === null) return false;
@@ -49,7 +49,7 @@ function unwrap(wrapper: unknown): PlainRequest {
   throw new TypeError("This is not a request; pass the request, or the framework's object that has it");
 }
 
-/** Has a request that a framework puts in the place of another stand for that one: both have one session. */
+/** Links a request to the one that it replaces, so that both have the same session. */
 export function linkReplacement(replacement: object, request: AnyRequest): void {
   const first = innermost(request);
   if (replacement !== first) Object.defineProperty(replacement, original, { value: first, configurable: true });
@@ -61,11 +61,32 @@ function isFetch(request: FetchRequest | NodeRequest): request is FetchRequest {
 
 type HeaderName = "cookie" | "forwarded" | "x-forwarded-proto" | "origin" | "upgrade";
 
-/** The value of a request's header, whatever kind of request it is. */
+/** Reads a header from any kind of request. */
 export function header(request: AnyRequest, name: HeaderName): string | undefined {
   const inner = innermost(request);
   if (isFetch(inner)) return inner.headers.get(name) ?? undefined;
   return inner.headers[name] as string | undefined;
+}
+
+/** The value of any header, by its name in lower case; several values are joined. */
+export function requestHeader(request: AnyRequest, name: string): string | undefined {
+  const inner = innermost(request);
+  if (isFetch(inner)) return inner.headers.get(name) ?? undefined;
+  const value = inner.headers[name];
+  return typeof value === "string" ? value : value?.join(", ");
+}
+
+/** The client's network address: as the framework tells it, by a trusted proxy's header, or of the connection. */
+export function addressOf(request: AnyRequest, trustProxy: boolean): string | undefined {
+  if (trustProxy) {
+    // The last entry is of our own proxy. Clients can send the others.
+    const forwarded = requestHeader(request, "x-forwarded-for")?.split(",").at(-1)?.trim();
+    if (forwarded) return forwarded;
+  }
+  const { ip } = request as { ip?: unknown };
+  if (typeof ip === "string") return ip;
+  const inner = innermost(request);
+  return isFetch(inner) ? undefined : (inner.socket as { remoteAddress?: string }).remoteAddress;
 }
 
 export function cookieHeader(request: AnyRequest): string | undefined {
@@ -73,7 +94,7 @@ export function cookieHeader(request: AnyRequest): string | undefined {
 }
 
 /**
- * Whether the client's connection was encrypted. Proxy headers count where they are trusted: by `trustProxy`, or by the
+ * Whether the client's connection was encrypted. Headers of a proxy count if they are trusted: by `trustProxy`, or by the
  * framework's own setting, which then shows in its `protocol`.
  */
 export function isSecure(request: AnyRequest, trustProxy: boolean): boolean {
@@ -81,59 +102,71 @@ export function isSecure(request: AnyRequest, trustProxy: boolean): boolean {
   if (isFetch(inner) ? inner.url.startsWith("https:") : (inner.socket as { encrypted?: boolean }).encrypted)
     return true;
   if ((request as { protocol?: unknown }).protocol === "https") return true;
-  if (!trustProxy) return false;
+  return trustProxy && claimsHttps(request);
+}
+
+/** Whether a proxy's headers say that the client used HTTPS. */
+export function claimsHttps(request: AnyRequest): boolean {
   // The first entry is the one nearest to the client.
   const proto =
     forwardedProto(header(request, "forwarded")) ?? header(request, "x-forwarded-proto")?.split(",", 1)[0]?.trim();
   return proto?.toLowerCase() === "https";
 }
 
-/** The protocol in the first element of a Forwarded header (RFC 7239, section 4). */
+/** The protocol in the first element of a Forwarded header (RFC 7239, section 4). Of a malformed one nothing is believed. */
 function forwardedProto(forwarded: string | undefined): string | undefined {
   if (forwarded === undefined) return undefined;
+  let proto: string | undefined;
   for (const pair of splitList(splitList(forwarded, ",")[0]!, ";")) {
-    const equals = pair.indexOf("=");
-    // A pair may be empty. Of an element that is malformed nothing is believed.
-    if (equals < 0 && pair !== "") return undefined;
-    if (pair.slice(0, equals).trim().toLowerCase() === "proto") return unquote(pair.slice(equals + 1).trim());
+    // A pair may be empty.
+    if (pair === "") continue;
+    const [, name, value] = FORWARDED_PAIR.exec(pair) ?? [];
+    if (name === undefined || value === undefined) return undefined;
+    if (name.toLowerCase() !== "proto") continue;
+    // Each name may come once. Two would be read in two ways.
+    if (proto !== undefined) return undefined;
+    proto = unquote(value);
   }
-  return undefined;
+  return proto;
 }
 
-/** What tells of its closing: a response, or a socket. */
-export interface Closing {
+/** More than the standard allows in a value, since addresses often come without their quotes; blanks too. */
+const FORWARDED_PAIR = /^([\w!#$%&'*+\-.^`|~]+)[ \t]*=[ \t]*("(?:[^"\\]|\\[^])*"|[^\s"\\]*)$/;
+
+/** An object that reports when it is closed: a response, or a socket. */
+export interface CloseSource {
   once(event: "close", listener: () => void): unknown;
   /** Whether it is closed, or about to be. */
   readonly destroyed?: boolean;
-  /** Where HTTP/2 keeps that. */
+  /** An HTTP/2 response has this flag on its stream. */
   readonly stream?: { readonly destroyed?: boolean } | undefined;
   readonly headersSent?: boolean;
   readonly writableEnded?: boolean;
 }
 
-/** Calls back when the response is done with, or for want of one, when the request's connection is closed. */
-export function onDone(request: AnyRequest, response: Closing | undefined, done: () => void): void {
+/** Calls back when the response is closed. Without a response, it calls back when the request's connection is closed. */
+export function onResponseEnd(request: AnyRequest, response: CloseSource | undefined, done: () => void): void {
   const inner = innermost(request);
   if (response) response.once("close", done);
   else if (isFetch(inner)) signalOf(inner)?.addEventListener("abort", done, { once: true });
-  else (inner.socket as Partial<Closing>).once?.("close", done);
+  else (inner.socket as Partial<CloseSource>).once?.("close", done);
 }
 
-/** Whether that has been already: no event would come any more. */
-export function isDone(request: AnyRequest, response: Closing | undefined): boolean {
+/** Whether that has happened already, so that no event will follow. */
+export function hasResponseEnded(request: AnyRequest, response: CloseSource | undefined): boolean {
   const inner = innermost(request);
   if (!response && isFetch(inner)) return signalOf(inner)?.aborted === true;
-  const closing = response ?? ((inner as NodeRequest).socket as Partial<Closing>);
+  const closing = response ?? ((inner as NodeRequest).socket as Partial<CloseSource>);
   return closing.destroyed === true || closing.stream?.destroyed === true;
 }
 
-/** Whether something tells of the end even if it is a good one: a fetch request is only told of the client's leaving. */
-export function tellsOfEnd(request: AnyRequest, response: Closing | undefined): boolean {
+/** Whether a normal end is reported too. A fetch request is notified only if the client disconnects. */
+export function reportsNormalEnd(request: AnyRequest, response: CloseSource | undefined): boolean {
   return response !== undefined || !isFetch(innermost(request));
 }
 
-/** Whether the response to a request has a body that somebody reads. */
-export function hasBody(request: AnyRequest): boolean {
+/** Whether the response to a request may have a body: one to HEAD has none. */
+export function canHaveBody(request: AnyRequest): boolean {
   return (innermost(request) as { method?: unknown }).method !== "HEAD";
 }
 
@@ -162,5 +195,6 @@ interface RoutedRequest {
 export function hostOf(request: AnyRequest): string | undefined {
   const inner = innermost(request);
   if (isFetch(inner)) return inner.headers.get("host") ?? new URL(inner.url).host;
-  return inner.headers.host ?? (inner.headers[":authority"] as string | undefined);
+  const { host, ":authority": authority } = inner.headers;
+  return (host ?? authority) as string | undefined;
 }

@@ -1,6 +1,7 @@
 import { commit } from "../lifecycle/commit.ts";
 import { forbidCaching, forbidSharing, markPrivate, varyByCookie, type ResponseHeaders } from "./cache-headers.ts";
-import { answered, hasHead, headToBe, refuseUsed } from "./fetch-response.ts";
+import { cookieParts } from "./cookie.ts";
+import { copyWithHeaders, canSetHeaders, recordHeaders, checkUnread } from "./fetch-response.ts";
 import type { RequestSession } from "./request-session.ts";
 
 /**
@@ -53,7 +54,7 @@ function writeHeaders(requestSession: RequestSession, headers: ResponseHeaders):
   if (!requestSession.isAccessed && cookie === undefined) return;
   varyByCookie(headers);
   if (cookie !== undefined) {
-    headers.append("Set-Cookie", cookie);
+    writeCookie(headers, cookie);
     forbidSharing(headers);
   } else if (requestSession.isPersonal || !requestSession.isLoaded) {
     // A session that is not read yet may turn out to be somebody's after the headers have left.
@@ -74,7 +75,13 @@ export function writeFailureHeaders(requestSession: RequestSession, headers: Res
   forbidCaching(headers);
   requestSession.cookie.repeat();
   const cookie = requestSession.cookie.take();
-  if (cookie !== undefined) headers.append("Set-Cookie", cookie);
+  if (cookie !== undefined) writeCookie(headers, cookie);
+}
+
+/** Writes the cookie in the form that the adapter takes. */
+function writeCookie(headers: ResponseHeaders, cookie: string): void {
+  if (headers.setCookie) headers.setCookie(cookieParts(cookie));
+  else headers.append("Set-Cookie", cookie);
 }
 
 /** The responses that a session's cookie is in. */
@@ -82,12 +89,12 @@ const carriers = new WeakMap<Response, RequestSession>();
 
 /** Commits the session and gives a copy of the response with its headers. Committing once more is as good as once. */
 export async function commitToResponse(requestSession: RequestSession, response: Response): Promise<Response> {
-  if (!hasHead(response)) {
+  if (!canSetHeaders(response)) {
     requestSession.attach();
     await commit(requestSession, "save");
     return response;
   }
-  refuseUsed(response);
+  checkUnread(response);
   const { cookie } = requestSession;
   const isOurs = carriers.get(response) === requestSession;
   const inIt = isOurs ? cookie.written : undefined;
@@ -95,12 +102,12 @@ export async function commitToResponse(requestSession: RequestSession, response:
     requestSession.reopenResponse();
     if (inIt === undefined) cookie.repeat();
   }
-  const headers = headToBe(response);
+  const headers = recordHeaders(response);
   await concludeResponse(requestSession, headers);
   // workerd's WebSocket outlives the response that begins it.
   const isTakenOver = response.status === 101;
   if (isTakenOver) requestSession.attach();
-  const answer = answered(response, headers.writes, {
+  const answer = copyWithHeaders(response, headers.writes, {
     // A body that was given before calls it already.
     finish: isTakenOver || isOurs ? undefined : bodyEnd(requestSession),
     replaces: inIt === cookie.written ? undefined : inIt,

@@ -1,7 +1,7 @@
 import type { TokenStatus } from "../lifecycle/decisions.ts";
 import type { LoadedRecord } from "../record/record.ts";
 import type { Token } from "../record/token.ts";
-import type { Presented } from "./presented.ts";
+import type { Presented } from "./presented-tokens.ts";
 
 /**
  * The states of one request. RequestSession holds one of each kind and makes all transitions.
@@ -32,7 +32,7 @@ export interface LiveState {
   readonly kind: "live";
   readonly token: Token;
   /** The hash of the token's secret, where it is known already. */
-  readonly secretHash?: Buffer | undefined;
+  readonly secretHash?: Uint8Array | undefined;
   /** A previous key signed the token: a response issues it anew. */
   readonly isTokenByPreviousKey: boolean;
   readonly loaded: LoadedRecord;

@@ -66,7 +66,7 @@ export function cached(store: SessionStore, options: CachedOptions = {}): Cached
   checkOptions("cached", options, { maxBytes: true, maxAge: true, clock: true, elapsed: true });
   checkClock("cached: clock", options.clock);
   checkClock("cached: elapsed", options.elapsed, "performance.now");
-  const { maxBytes = 32 * 2 ** 20, clock = Date.now, elapsed = () => performance.now() } = options;
+  const { maxBytes = 32 * 2 ** 20, clock = () => Date.now(), elapsed = () => performance.now() } = options;
   const maxAge = milliseconds(options.maxAge ?? "5s", "cached: maxAge");
   checkPositiveInteger("cached: maxBytes", maxBytes, MAX_BYTES);
   if (store.subscribe === undefined || store.announcesChanges !== true) {
@@ -178,7 +178,22 @@ export function cached(store: SessionStore, options: CachedOptions = {}): Cached
 
   return {
     ...capabilitiesOf(store),
-    subscribe: (listener) => store.subscribe!(listener),
+    // A listener may read what it is told of: it must not get what was remembered before, whoever is told first.
+    subscribe: (listener) =>
+      store.subscribe!({
+        ended(id) {
+          forget(id);
+          listener.ended?.(id);
+        },
+        changed(id) {
+          forget(id);
+          listener.changed?.(id);
+        },
+        listening(is) {
+          if (!is) forgetAll();
+          listener.listening?.(is);
+        },
+      }),
 
     async read(id) {
       const stored = remembered(id);

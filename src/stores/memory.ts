@@ -59,7 +59,7 @@ const LONGEST_SLICE = 3;
 export function memoryStore(options: MemoryStoreOptions = {}): MemoryStore {
   checkOptions("memoryStore", options, { maxSessions: true, whenFull: true, clock: true });
   checkClock("memoryStore: clock", options.clock);
-  const { maxSessions = 100_000, whenFull = "error", clock = Date.now } = options;
+  const { maxSessions = 100_000, whenFull = "error", clock = () => Date.now() } = options;
   checkPositiveInteger("memoryStore: maxSessions", maxSessions, LARGEST_MAP);
   if (whenFull !== "error" && whenFull !== "evict") {
     throw new TypeError('memoryStore: whenFull must be "error" (refuse new sessions) or "evict" (end the oldest)');

@@ -4,7 +4,7 @@ import type { Bench, Rule } from "./store-contract.ts";
 
 const DAY = 86_400_000;
 
-/** What an expired session can no longer do. To the millisecond only where the clock is the suite's. */
+/** The rules of an expired session. They are exact to the millisecond only if the suite's clock is used. */
 export function expiryCases(exact: boolean): readonly Rule[] {
   return [
     [
@@ -76,7 +76,7 @@ export function expiryCases(exact: boolean): readonly Rule[] {
         const id = uniqueId();
         const stored = sessionFor(bench, { expiresIn: days * DAY });
         await bench.store.create(id, stored);
-        // Too long a delay for a timer ends at once.
+        // A timer fires at once if its delay is too long.
         await new Promise((resolve) => setTimeout(resolve, 2));
         sameSession(await bench.store.read(id), stored, `a session of ${days} days must not expire at once`);
         if (!exact) return;

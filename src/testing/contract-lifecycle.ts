@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { sessionFor, sameSession, uniqueId } from "./contract-helpers.ts";
 import type { Rule } from "./store-contract.ts";
 
-/** Creating, replacing and ending, one call after another. */
+/** The rules of creating, replacing and ending, one call after another. */
 export const lifecycleCases: readonly Rule[] = [
   [
     "gives back what was created",

@@ -1,19 +1,20 @@
-import type { SessionStore } from "../store.ts";
+import type { SessionStore, SessionUpdate } from "../store.ts";
 import { namesOf } from "../checks.ts";
 import { capabilitiesOf } from "../capabilities.ts";
+import { copyOf } from "../stores/shared/stored.ts";
 
 /** An operation of a store that {@link faulty} can interfere with. */
 export type StoreOperation = "read" | "create" | "update" | "touch" | "delete" | "idsOfUser" | "all" | "deleteExpired";
 
 /**
- * What happens to one call:
+ * The outcome of one call:
  *
- * - `"ok"`: what the store does.
- * - `"error"`: it rejects, and has had no effect. An `Error` in its place is what it rejects with.
- * - `"error-after"`: it takes effect, and then rejects.
- * - `"hang"`: no effect, and no answer, ever.
- * - `"lost-reply"`: it takes effect, and no answer ever comes.
- * - `{ delay, fault }`: waits so many milliseconds, and then as `fault` says (default `"ok"`).
+ * - `"ok"`: the store handles the call.
+ * - `"error"`: the call rejects, without effect. An `Error` instead of the word is the reason.
+ * - `"error-after"`: the call takes effect, and then rejects.
+ * - `"hang"`: the call has no effect, and never settles.
+ * - `"lost-reply"`: the call takes effect, and never settles.
+ * - `{ delay, fault }`: waits `delay` milliseconds, and then does as `fault` says (default `"ok"`).
  */
 export type Fault =
   | "ok"
@@ -24,14 +25,17 @@ export type Fault =
   | Error
   | { readonly delay: number; readonly fault?: Fault | undefined };
 
-/** For each operation the fates of its calls: in order, and `"ok"` after the last; or by the call's number, from 1. */
+/**
+ * The outcomes of each operation's calls: a list in order, with `"ok"` after its end, or a function of the call's
+ * number from 1.
+ */
 export type FaultPlan = {
   readonly [Operation in StoreOperation]?: readonly Fault[] | ((call: number) => Fault) | undefined;
 };
 
-/** A store that fails as planned, and counts. */
+/** A store that fails as planned, and counts its calls. */
 export type FaultyStore = SessionStore & {
-  /** How often each operation was called, whatever became of it; `total` is their sum. */
+  /** The number of calls of each operation, whatever their outcome. `total` is their sum. */
   readonly calls: Readonly<Record<StoreOperation | "total", number>>;
 };
 
@@ -47,16 +51,14 @@ const OPERATIONS = namesOf<StoreOperation>({
 });
 
 /**
- * Wraps a store for tests of what an outage does: late answers, errors, replies that never come.
+ * Wraps a store, so that a test can show the effect of an outage: late replies, errors, replies that never come.
  *
- * ```ts
- * const store = faulty(memoryStore(), { read: ["ok", "error", { delay: 50 }], update: (call) => call % 2 ? "ok" : "hang" });
- * ```
+ * The wrapper has the capabilities of the store. `close` is passed on. A pending call does not keep the process alive.
  *
- * Capabilities are present where the store has them. `close` passes through; nothing that is pending keeps the process
- * alive.
+ * @example const store = faulty(memoryStore(), { read: ["ok", "error", { delay: 50 }], update: (call) => (call % 2 ?
+ *   "ok" : "hang") });
  *
- * @throws {TypeError} where the plan names what is no operation.
+ * @throws {TypeError} if the plan names something that is not an operation.
  */
 export function faulty(store: SessionStore, plan: FaultPlan = {}): FaultyStore {
   for (const name of Object.keys(plan)) {
@@ -88,8 +90,16 @@ export function faulty(store: SessionStore, plan: FaultPlan = {}): FaultyStore {
     calls,
     ...capabilitiesOf(store),
     read: (id) => meet("read", next("read"), () => store.read(id)),
-    create: (id, stored) => meet("create", next("create"), () => store.create(id, stored)),
-    update: (id, stored, expected) => meet("update", next("update"), () => store.update(id, stored, expected)),
+    create(id, stored) {
+      const fault = next("create");
+      const kept = keptFor(fault, stored);
+      return meet("create", fault, () => store.create(id, kept));
+    },
+    update(id, stored, expected) {
+      const fault = next("update");
+      const kept = keptFor(fault, stored);
+      return meet("update", fault, () => store.update(id, kept, expected));
+    },
     touch: (id, expiresAt) => meet("touch", next("touch"), () => store.touch(id, expiresAt)),
     delete: (id) => meet("delete", next("delete"), () => store.delete(id)),
   };
@@ -101,7 +111,7 @@ export function faulty(store: SessionStore, plan: FaultPlan = {}): FaultyStore {
   }
   if (store.all !== undefined) {
     wrapped.all = async function* () {
-      // Its one effect is the listing, so what fails after it has listed everything.
+      // Listing is its only effect, so a call that fails after its effect lists everything first.
       const fault = next("all");
       const late = fault === "error-after" || fault === "lost-reply";
       if (!late) await meet("all", fault, async () => undefined);
@@ -128,9 +138,14 @@ async function meet<T>(operation: StoreOperation, fault: Fault, effect: () => Pr
   return fault === "lost-reply" ? never() : result;
 }
 
+/** The caller may use its buffer anew while the call waits. */
+function keptFor(fault: Fault, stored: SessionUpdate): SessionUpdate {
+  return typeof fault === "object" && "delay" in fault ? copyOf(stored) : stored;
+}
+
 const never = (): Promise<never> => new Promise(() => {});
 
-/** Waits without keeping the process alive, on runtimes where a timer can be told so. */
+/** Waits without keeping the process alive, if the runtime's timers support that. */
 function pass(milliseconds: number): Promise<void> {
   return new Promise((resolve) => {
     const timer: unknown = setTimeout(resolve, milliseconds);

@@ -7,54 +7,57 @@ const HOUR = 3_600_000;
 beforeEach(() => void vi.spyOn(console, "error").mockReturnValue());
 afterEach(() => void vi.restoreAllMocks());
 
-/** What caches are told of a response, and whether it carries the session's cookie. */
-function told({ headers, setCookies }: Answer): [vary: string | undefined, cacheControl: string | undefined, number] {
+/** The caching headers of a response, and whether it sets the session's cookie. */
+function cachingHeaders({
+  headers,
+  setCookies,
+}: Answer): [vary: string | undefined, cacheControl: string | undefined, number] {
   const own = setCookies.filter((line) => line.startsWith("session="));
   // Express adds Accept to its redirects.
   return [headers.vary?.toLowerCase().replace(/^accept, /, ""), headers["cache-control"], own.length];
 }
 
 describe.each(ways)("sojourn for $name tells caches", (way) => {
-  it("of a visitor: that a page depends on the cookie where the session was looked at, and nothing else", async () => {
+  it("of a visitor: that a page depends on the cookie if the session was read, and nothing else", async () => {
     const { visitor } = await serve(way);
-    expect(told(await visitor().get("/"))).toEqual(["cookie", undefined, 0]);
-    expect(told(await visitor().get("/untouched"))).toEqual([undefined, undefined, 0]);
-    expect(told(await visitor().get("/logout"))).toEqual(["cookie", undefined, 0]);
-    expect(told(await visitor().get("/public"))).toEqual(["cookie", "public, max-age=60", 0]);
+    expect(cachingHeaders(await visitor().get("/"))).toEqual(["cookie", undefined, 0]);
+    expect(cachingHeaders(await visitor().get("/untouched"))).toEqual([undefined, undefined, 0]);
+    expect(cachingHeaders(await visitor().get("/logout"))).toEqual(["cookie", undefined, 0]);
+    expect(cachingHeaders(await visitor().get("/public"))).toEqual(["cookie", "public, max-age=60", 0]);
   });
 
-  it("of somebody's session: that it is private, unless the application said something", async () => {
+  it("of a user's session: that it is private, unless the application has set Cache-Control", async () => {
     const { signedIn } = await serve(way);
     const client = await signedIn();
-    expect(told(await client.get("/"))).toEqual(["cookie", "private", 0]);
-    expect(told(await client.get("/", { method: "HEAD" }))).toEqual(["cookie", "private", 0]);
-    expect(told(await client.get("/add?k=a"))).toEqual(["cookie", "private", 0]);
-    expect(told(await client.get("/redirect?step=1"))).toEqual(["cookie", "private", 0]);
-    expect(told(await client.get("/untouched"))).toEqual([undefined, undefined, 0]);
-    expect(told(await client.get("/public"))).toEqual(["cookie", "public, max-age=60", 0]);
-    expect(told(await client.get("/vary"))).toEqual(["accept-encoding, cookie", "private", 0]);
+    expect(cachingHeaders(await client.get("/"))).toEqual(["cookie", "private", 0]);
+    expect(cachingHeaders(await client.get("/", { method: "HEAD" }))).toEqual(["cookie", "private", 0]);
+    expect(cachingHeaders(await client.get("/add?k=a"))).toEqual(["cookie", "private", 0]);
+    expect(cachingHeaders(await client.get("/redirect?step=1"))).toEqual(["cookie", "private", 0]);
+    expect(cachingHeaders(await client.get("/untouched"))).toEqual([undefined, undefined, 0]);
+    expect(cachingHeaders(await client.get("/public"))).toEqual(["cookie", "public, max-age=60", 0]);
+    expect(cachingHeaders(await client.get("/vary"))).toEqual(["accept-encoding, cookie", "private", 0]);
   });
 
   it("of every response with a cookie: that it must not be stored", async () => {
     const { visitor } = await serve(way);
     const client = visitor();
-    expect(told(await client.get("/two-cookies"))).toEqual(["cookie", "no-store", 1]);
-    expect(told(await client.post("/login"))).toEqual(["cookie", "no-store", 1]);
-    expect(told(await client.get("/logout"))).toEqual(["cookie", "no-store", 1]);
-    expect(told(await visitor().get("/stream"))).toEqual(["cookie", "no-store", 1]);
+    expect(cachingHeaders(await client.get("/two-cookies"))).toEqual(["cookie", "no-store", 1]);
+    expect(cachingHeaders(await client.post("/login"))).toEqual(["cookie", "no-store", 1]);
+    expect(cachingHeaders(await client.get("/logout"))).toEqual(["cookie", "no-store", 1]);
+    expect(cachingHeaders(await visitor().get("/stream"))).toEqual(["cookie", "no-store", 1]);
   });
 
-  it("of a response that was not modified what the whole one said", async () => {
+  it("of a response that was not modified: the same as of the full one", async () => {
     const { signedIn } = await serve(way);
     const client = await signedIn();
     const whole = await client.get("/etag");
-    expect(told(whole)).toEqual(["cookie", "private", 0]);
+    expect(cachingHeaders(whole)).toEqual(["cookie", "private", 0]);
     const again = await client.get("/etag", { headers: { "if-none-match": whole.headers.etag! } });
     expect(again).toMatchObject({ status: 304, body: "", headers: { etag: '"ada"' } });
-    expect(told(again)).toEqual(["cookie", "private", 0]);
+    expect(cachingHeaders(again)).toEqual(["cookie", "private", 0]);
   });
 
-  it("of an error: that it must not be stored, or belongs to somebody", async () => {
+  it("of an error: that it must not be stored, or is private", async () => {
     const { signedIn } = await serve(way);
     const client = await signedIn();
     const mistake = await client.get("/bad-value");
@@ -62,20 +65,20 @@ describe.each(ways)("sojourn for $name tells caches", (way) => {
     expect(mistake.headers["cache-control"] ?? "nothing, which keeps no cache a 500").not.toMatch(/public|max-age/);
   });
 
-  // Dropping the changes forgets that there was a session to look at.
-  it("of a page that was made for somebody who signed out meanwhile: that it is private", async () => {
+  // The access to the session is forgotten together with the dropped changes.
+  it("of a page for a user who signed out meanwhile: that it is private", async () => {
     const { signedIn, stage } = await serve(way);
     const client = await signedIn();
     const slow = client.twin().get("/slow?gate=a");
     await stage.gate("a").reached;
     await client.get("/logout");
     stage.gate("a").open();
-    expect(told(await slow)).toEqual(["cookie", "private", 0]);
+    expect(cachingHeaders(await slow)).toEqual(["cookie", "private", 0]);
   });
 });
 
 describe.each(ways)("sojourn for $name", (way) => {
-  it("asks the store for nothing where a visitor comes, or a cookie that is not its own", async () => {
+  it("calls no store operation for a visitor, or for a foreign cookie", async () => {
     const { visitor, calls } = await serve(way);
     for (const path of ["/", "/data", "/untouched", "/logout", "/step"]) {
       expect((await visitor().get(path)).setCookies).toEqual([]);
@@ -94,15 +97,15 @@ describe.each(ways)("sojourn for $name", (way) => {
     expect(calls).toMatchObject({ read: 10, touch: 1, update: 0 });
   });
 
-  it("asks the store for nothing in a lazy route that never looks", async () => {
+  it("calls no store operation in a lazy route that never reads the session", async () => {
     const { signedIn, calls } = await serve(way, { lazy: true });
     const client = await signedIn();
     const { total } = calls;
-    expect(told(await client.get("/untouched"))).toEqual([undefined, undefined, 0]);
+    expect(cachingHeaders(await client.get("/untouched"))).toEqual([undefined, undefined, 0]);
     expect(calls.total).toBe(total);
   });
 
-  it("reads in a lazy route where that asks for it", async () => {
+  it("reads the session in a lazy route that loads it", async () => {
     const { signedIn, visitor, calls } = await serve(way, { lazy: true });
     const client = await signedIn();
     expect(await client.get("/lazy")).toMatchObject({ status: 200, body: "ada" });
@@ -111,7 +114,7 @@ describe.each(ways)("sojourn for $name", (way) => {
     expect(calls.read).toBe(1);
   });
 
-  it("says what is missing where a lazy route looks before it has read", async () => {
+  it("names the missing call if a lazy route uses the session before loading it", async () => {
     const { signedIn, visitor, seen } = await serve(way, { lazy: true, ownErrors: true });
     const client = await signedIn();
     expect(await client.get("/")).toMatchObject({ status: 500, setCookies: [] });
@@ -120,7 +123,7 @@ describe.each(ways)("sojourn for $name", (way) => {
     expect(await visitor().get("/")).toMatchObject({ status: 200, body: "anonymous" });
   });
 
-  it("answers 503 where a lazy route can't read", async () => {
+  it("answers 503 if a lazy route can't load the session", async () => {
     const { signedIn, faults } = await serve(way, { lazy: true });
     const client = await signedIn();
     faults.read = "error";

@@ -14,10 +14,10 @@ const BYTES = [
   "; session=",
   "\u0085",
 ];
-/** What Node's client refuses to send, and a raw socket does not. */
+/** Values that Node's client refuses to send, so a raw socket sends them. */
 const CONTROLS = ["\u0000", "\u0001", "\u0008", "\u000b", "\u000c", "\u001b", "\u007f", "\n", "\r"];
 
-/** Cookie headers that are never the real one, made from a real one. */
+/** Derives Cookie headers from a real one that must not be accepted. */
 function* hostile(token: string, seed: number): Generator<string> {
   const random = seededRandom(seed);
   const below = (limit: number) => Math.floor(random() * limit);
@@ -45,7 +45,7 @@ function* hostile(token: string, seed: number): Generator<string> {
   ];
   for (;;) {
     const header = pick(mutations)();
-    // A parser of HTTP drops the blanks behind a header's value, and what is left may be the very cookie.
+    // An HTTP parser removes the blanks after a header's value, so the rest may be the real cookie.
     if (!header.trimEnd().split(/; ?/).includes(`session=${token}`)) yield header;
   }
 }
@@ -99,7 +99,7 @@ describe.each(ways)("sojourn for $name and hostile cookies", (way) => {
     expect(calls.total).toBe(total);
   });
 
-  it("finds the real one beside planted ones, and believes neither of two real ones", async () => {
+  it("finds the real cookie beside planted ones, and accepts neither of two real ones", async () => {
     const { signedIn, origin } = await serve(way);
     const [ada, eve] = [(await signedIn("ada")).cookie!, (await signedIn("eve")).cookie!];
     const page = async (cookie: string) => (await ask(`${origin}/`, { cookie })).body;
@@ -108,7 +108,7 @@ describe.each(ways)("sojourn for $name and hostile cookies", (way) => {
     expect(await page(`${eve}; ${ada}`)).toBe("anonymous");
   });
 
-  it("takes no token from anywhere but the cookie", async () => {
+  it("accepts a token from the cookie only", async () => {
     const { signedIn, origin, calls } = await serve(way);
     const { cookie } = await signedIn();
     const token = cookie!.slice("session=".length);
@@ -141,14 +141,14 @@ describe.each(ways)("sojourn for $name behind a proxy", (way) => {
     expect(setCookies).toEqual(["__Host-session=; Max-Age=0; Path=/; Secure; HttpOnly; SameSite=Lax"]);
   }
 
-  it("ignores what it says by default", async () => {
+  it("ignores the header by default", async () => {
     const scene = await serve(way);
     for (const headers of [https.headers!, { forwarded: "proto=https" }, { "x-forwarded-ssl": "on" }]) {
       expect(await signIn(scene, { headers })).toMatch(/^session=1[\w-]{80}; Max-Age=\d+; Path=\/; HttpOnly/);
     }
   });
 
-  it("believes it where trustProxy is set", async () => {
+  it("trusts the header with trustProxy", async () => {
     const scene = await serve(way, { options: { trustProxy: true } });
     await expect(expectSecure(scene)).resolves.toBeUndefined();
     expect(await signIn(scene, { headers: { forwarded: 'for=1.2.3.4;proto="https"' } })).toMatch(/^__Host-session=/);

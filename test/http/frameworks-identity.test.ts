@@ -68,7 +68,7 @@ describe("sojourn for Hono and a request that middleware replaces", () => {
     expect(setCookies).toHaveLength(2);
   });
 
-  it("sets one cookie where methodOverride asks the application once more", async () => {
+  it("sets one cookie if methodOverride calls the application again", async () => {
     const app = new Hono().use(onHono(sessions));
     app.use("/items", methodOverride({ app }));
     app.delete("/items", (c) => {
@@ -105,7 +105,7 @@ describe("sessions.of", () => {
     expect(await client.get("/")).toMatchObject({ body: "true", setCookies: [expect.any(String)] });
   });
 
-  it("is one session of a request that was frozen before", async () => {
+  it("returns one session for a request that was frozen before", async () => {
     const frozen = Object.freeze(new Request("http://localhost/"));
     const session = await sessions.open(frozen);
     expect(sessions.of(frozen)).toBe(session);

@@ -10,7 +10,7 @@ import { afterAll, describe, expect, it } from "vitest";
 import { ask } from "../support/http/client.ts";
 import { originFor, SECRET_KEY } from "../support/http/servers.ts";
 
-/** What an application may keep: made under whatever class `Response` is at the time. */
+/** Responses that an application may keep, created by the present class `Response`. */
 const shapes: Readonly<Record<string, () => Response>> = {
   "a text": () => new Response("kept"),
   "a text and a content type": () => new Response("kept", { headers: { "content-type": "text/html" } }),
@@ -62,7 +62,7 @@ const newSessions = () => createSessions({ secretKey: SECRET_KEY, store: memoryS
 const cookiesOf = (setCookies: readonly string[]) => setCookies.filter((line) => line.startsWith("session="));
 
 const native = { Request, Response };
-// @hono/node-server puts its own in the place of the global ones, for everybody in the process.
+// @hono/node-server replaces the global classes for the whole process.
 afterAll(() => void Object.assign(globalThis, native));
 
 describe.each(Object.entries(makes))("sojourn for %s and a response that the application keeps", (_name, make) => {
@@ -84,7 +84,7 @@ describe.each(Object.entries(makes))("sojourn for %s and a response that the app
       expect(Array.from(kept.headers.keys())).toEqual(Array.from(shape().headers.keys()));
     });
 
-    it("is not written to where Response is the runtime's own", async () => {
+    it("is not changed if Response is the runtime's own class", async () => {
       Object.assign(globalThis, native);
       const kept = shape();
       const handle = make(newSessions(), () => kept);
@@ -133,14 +133,14 @@ describe.each(Object.entries(makes))("sojourn for %s and a response", (_name, ma
     expect(await answer.text()).toBe("hello");
   });
 
-  it("that is an error of the network is passed on, unless a session was to begin with it", async () => {
+  it("that is a network error is passed on, unless a session should begin with it", async () => {
     Object.assign(globalThis, native);
     expect((await get(() => Response.error(), "")).type).toBe("error");
     const outcome = await get(() => Response.error()).catch((error: unknown) => error);
     expect(outcome instanceof SessionError ? 500 : (outcome as Response).status).toBe(500);
   });
 
-  it("of the application's own class stays one, with what it carries", async () => {
+  it("of the application's own class keeps its class and its properties", async () => {
     Object.assign(globalThis, native);
     class Page extends Response {
       title = "a page";
@@ -157,7 +157,7 @@ describe.each(Object.entries(makes))("sojourn for %s and a response", (_name, ma
     expect(await answer.text()).toBe("text");
   });
 
-  it("whose body was read is refused before anything is stored", async () => {
+  it("with a body that was read is refused before anything is stored", async () => {
     Object.assign(globalThis, native);
     const used = new Response("read");
     await used.text();
@@ -181,7 +181,7 @@ describe("sojourn for fetch, where a connection was taken over", () => {
       return response as Response;
     })(new Request("http://localhost/"));
 
-  it("passes on what the runtime answers with: nothing, or a response that is more than it shows", async () => {
+  it("passes on the runtime's result: nothing, or a response with more properties", async () => {
     expect(await upgraded(undefined)).toBeUndefined();
     const switching = Object.create(Response.prototype, { status: { value: 101 } }) as Response;
     expect(await upgraded(switching)).toBe(switching);
@@ -213,7 +213,7 @@ describe("sojourn for fetch and an error's response that the application keeps",
 });
 
 describe("sojourn for Fastify and a Response as the payload", () => {
-  it("tells caches of the cookie whatever headers that has, and leaves it as it is", async () => {
+  it("sets the caching headers whatever headers it has, and does not change it", async () => {
     const headers = { "cache-control": "public, max-age=60", "cdn-cache-control": "max-age=60", vary: "Accept" };
     const kept = new Response(null, { status: 201, headers });
     const app = Fastify();

@@ -39,8 +39,8 @@ describe("Sessions.open", () => {
 });
 
 describe("sojourn for Express and a streamed response", () => {
-  // What was merged comes in another order, which then looks like a change that nobody saved.
-  it("sends it whole where another request stored the session first", async () => {
+  // Merged keys come in another order, which must not count as an unsaved change.
+  it("sends it completely if another request stored the session first", async () => {
     const sessions = createSessions({ secretKey: SECRET_KEY, store: memoryStore() });
     const [beginning, ending] = [createGate(), createGate()];
     const app = express().use(sessionMiddleware(sessions));
@@ -85,7 +85,7 @@ describe("sessions under a new secret key", () => {
     return sessions.commit(slow, new Response());
   }
 
-  // The cookie that is to be signed anew waits for the head, and nobody takes it back.
+  // A cookie that is signed again waits for the headers, and must be taken back.
   it("set no cookie in a response that comes after the sign-out, if it wrote", async () => {
     const response = await late((session) => (session.data.late = 1));
     expect(response.headers.getSetCookie()).toEqual([]);
@@ -97,17 +97,17 @@ describe("sessions under a new secret key", () => {
   });
 });
 
-describe("sojourn for Express, once the response was given", () => {
+describe("sojourn for Express, after the response", () => {
   const attempts = ["signOut", "signIn", "rotate"] as const;
 
-  /** What happens to a change of the token that comes after `res.send`: an error, or `undefined` where it is silent. */
-  async function afterSending(held: boolean, attempt: (typeof attempts)[number]): Promise<string | undefined> {
+  /** The error of a change of the token after `res.send`, or `undefined` if there is none. */
+  async function afterSending(isDelayed: boolean, attempt: (typeof attempts)[number]): Promise<string | undefined> {
     const store = memoryStore();
     const sessions = createSessions({ secretKey: SECRET_KEY, store });
     const app = express().use(sessionMiddleware(sessions));
     let code: string | undefined;
     app.get("/", (req, res) => {
-      if (held) req.session.data.changed = true;
+      if (isDelayed) req.session.data.changed = true;
       res.send("bye");
       try {
         req.session[attempt]("eve");
@@ -126,8 +126,8 @@ describe("sojourn for Express, once the response was given", () => {
     expect(await afterSending(false, attempt)).toBe("ERR_SESSION_HEADERS_SENT");
   });
 
-  // Until the store has answered, the session still looks as if it could be changed; what was asked for is forgotten.
-  it.each(attempts)("refuses %s if it is held", async (attempt) => {
+  // Until the store has replied, the session can still be changed, but a requested sign-in is forgotten.
+  it.each(attempts)("refuses %s if the response is delayed", async (attempt) => {
     expect(await afterSending(true, attempt)).toBe("ERR_SESSION_HEADERS_SENT");
   });
 });

@@ -21,7 +21,7 @@ let sessions: Sessions<{ visits?: number }>;
 let adminSessions: Sessions<{ rights?: string }>;
 
 beforeEach(() => {
-  // A pause, so that every response is held.
+  // A pause, so that every response is delayed.
   const slowly = () => ({ delay: 2 });
   store = faulty(memoryStore(), { create: slowly, update: slowly });
   admin = faulty(memoryStore(), { create: slowly, update: slowly });
@@ -41,13 +41,13 @@ describe.each([
   ["Express 5", express],
   ["Express 4", express4],
 ])("sojourn for %s", (_name, framework) => {
-  it("does its work once where it is mounted twice", async () => {
+  it("stores once if it is mounted twice", async () => {
     const app = framework().use(onExpress(sessions)).use(onExpress(sessions));
     app.get("/", onExpress(sessions), (req, res) => void res.send(String(sessions.of(req).update("visits", count))));
     await expect(expectCounted(new Client(await originFor(app)))).resolves.toBeUndefined();
   });
 
-  it("does its work under a path, and leaves the rest alone", async () => {
+  it("works under a path, and does not affect other paths", async () => {
     const app = framework().use("/shop", onExpress(sessions));
     app.get("/shop/cart", (req, res) => void res.send(String(sessions.of(req).update("visits", count))));
     app.get("/", (req, res) => void res.send(String("session" in req)));
@@ -58,7 +58,7 @@ describe.each([
     expect(store.calls.read).toBe(1);
   });
 
-  it("tells the error handler of the application from within a router", async () => {
+  it("calls the error handler of the application from within a router", async () => {
     sessions = createSessions({ secretKey: SECRET_KEY, store: faulty(memoryStore(), { create: ["error"] }) });
     const router = framework.Router().use(onExpress(sessions));
     router.get("/cart", (req, res) => {
@@ -120,13 +120,13 @@ describe("sojourn for Hono 4", () => {
   const originForHono = (app: { fetch: (request: Request) => Response | Promise<Response> }) =>
     originFor(getRequestListener(app.fetch));
 
-  it("does its work once where it is mounted twice", async () => {
+  it("stores once if it is mounted twice", async () => {
     const app = new Hono().use(onHono(sessions)).use(onHono(sessions));
     const inner = app.get("/", onHono(sessions), (c) => c.text(String(c.var.session.update("visits", count))));
     await expect(expectCounted(new Client(await originForHono(inner)))).resolves.toBeUndefined();
   });
 
-  it("does its work under a path, and leaves the rest alone", async () => {
+  it("works under a path, and does not affect other paths", async () => {
     const shop = new Hono()
       .use(onHono(sessions))
       .get("/cart", (c) => c.text(`${c.var.session.update("visits", count)}`));
@@ -149,7 +149,7 @@ describe("sojourn for Hono 4", () => {
     expect(await client.get("/")).toMatchObject({ status: 200, body: "2 rr", setCookies: [] });
   });
 
-  it("lets an error handler set headers where the session could not be stored", async () => {
+  it("lets an error handler set headers if the session could not be stored", async () => {
     sessions = createSessions({ secretKey: SECRET_KEY, store: faulty(memoryStore(), { create: ["error"] }) });
     const app = new Hono().use(onHono(sessions)).get("/", (c) => {
       c.var.session.data.visits = 1;
@@ -165,7 +165,7 @@ describe("sojourn for Hono 4", () => {
 });
 
 describe("sojourn for Fastify 5", () => {
-  it("does its work under a prefix, and leaves the rest alone", async () => {
+  it("works under a prefix, and does not affect other routes", async () => {
     const app = Fastify({ forceCloseConnections: true });
     await app.register(
       async (shop) => {
@@ -182,7 +182,7 @@ describe("sojourn for Fastify 5", () => {
     expect([body, headers.vary]).toEqual(["false", undefined]);
   });
 
-  it("refuses to be registered twice, and says why", async () => {
+  it("refuses to be registered twice, and names the reason", async () => {
     const app = Fastify();
     await app.register(onFastify(sessions));
     await expect(app.register(onFastify(adminSessions)).then(() => app.ready())).rejects.toThrow(
@@ -192,9 +192,9 @@ describe("sojourn for Fastify 5", () => {
   });
 });
 
-// What an application keeps for every response, as it may where there is no body, must not pick up a cookie.
+// An application may share one Response without a body between requests: no cookie must be added to it.
 describe.each(["fetch", "Hono 4"])("sojourn for %s and a response that the application gives again", (name) => {
-  it("gives nobody the cookie of somebody else", async () => {
+  it("never sends the cookie of another client", async () => {
     const done = new Response(null, { status: 204 });
     const serve = {
       fetch: onFetch(sessions, (request, session) => {

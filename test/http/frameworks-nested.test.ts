@@ -20,7 +20,7 @@ interface Options {
   passive?: () => boolean;
   personal?: boolean;
 }
-/** An application with a page at `/` under the outer options, and one at `/poll` under the inner as well. */
+/** An application with a page at `/` under the outer options, and one at `/poll` under the inner options too. */
 type Nest = (sessions: Sessions, outer: Options, inner: Options) => Promise<string>;
 
 const expressNest =
@@ -121,7 +121,7 @@ async function signedIn(nest: Nest, outer: Options, inner: Options): Promise<Cli
 }
 
 describe.each(Object.entries(nests))("sojourn for %s, mounted within itself with other options", (_name, nest) => {
-  it("does not extend a session by polling where only the inner one is passive", async () => {
+  it("does not extend a session by polling if only the inner one is passive", async () => {
     const client = await signedIn(nest, {}, { passive: () => true });
     for (let n = 0; n < 4; n += 1) {
       now += 2 * MINUTE;
@@ -132,7 +132,7 @@ describe.each(Object.entries(nests))("sojourn for %s, mounted within itself with
     expect((await client.get("/poll")).body).toBe("nobody");
   });
 
-  it("extends it where only the outer one is passive, and the inner one says otherwise", async () => {
+  it("extends it if only the outer one is passive, and the inner one is not", async () => {
     const client = await signedIn(nest, { passive: () => true }, { passive: () => false });
     now += 8 * MINUTE;
     await client.get("/poll");
@@ -140,14 +140,14 @@ describe.each(Object.entries(nests))("sojourn for %s, mounted within itself with
     expect((await client.get("/poll")).body).toBe("ada");
   });
 
-  it("reads the session where only the outer one is lazy", async () => {
+  it("reads the session if only the outer one is lazy", async () => {
     const client = await signedIn(nest, { lazy: true }, {});
     const { read } = store.calls;
     expect(await client.get("/poll")).toMatchObject({ status: 200, body: "ada", setCookies: [] });
     expect(store.calls.read).toBe(read + 1);
   });
 
-  it("answers 503 where only the inner one reads, and can't", async () => {
+  it("answers 503 if only the inner one reads, and the store fails", async () => {
     const client = await signedIn(nest, { lazy: true }, {});
     const { read } = store;
     store.read = () => Promise.reject(new Error("down"));
@@ -183,7 +183,7 @@ describe("sojourn for Express with two kinds of sessions, of which one is mounte
 });
 
 describe("the options of an adapter", () => {
-  it("are what they were when it was made", async () => {
+  it("stay as they were when it was created", async () => {
     const options: Options = { lazy: false };
     const app = express().use(onExpress(sessions, options));
     options.lazy = true;

@@ -1,3 +1,4 @@
+import { inspect } from "node:util";
 import { SessionError } from "sojourn";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { jumpingClock } from "../support/clock.ts";
@@ -8,14 +9,15 @@ import { serve, unhandled, ways, type Operation, type Scene, type Way } from "..
 const PATIENCE = { storeTimeout: "1s" } as const;
 const HOUR = 3_600_000;
 
-// What frameworks say of an error on the console is not looked at.
+// Frameworks write errors to the console. These tests do not check that.
 beforeEach(() => void vi.spyOn(console, "error").mockReturnValue());
 afterEach(() => {
   vi.restoreAllMocks();
+  vi.unstubAllEnvs();
   if (unhandled.length > 0) throw new AggregateError(unhandled, "nobody took these errors");
 });
 
-/** What makes a request need each of the store's operations. */
+/** The action that makes a request call each of the store's operations. */
 const needing: readonly (readonly [Operation, path: string])[] = [
   ["read", "/"],
   ["create", "/add?k=a"],
@@ -53,7 +55,23 @@ describe.each(ways)("sojourn for $name when the store is out of order", (way: Wa
     expect((await client.get(path)).status).toBeLessThan(400);
   });
 
-  // Where it could not be read, and with fetch always, the headers are left to the maker of the response.
+  it.each([needing[0]!, needing[2]!])("writes the cause to the console (%s)", async (operation, path) => {
+    // Express writes no errors to the console in tests.
+    vi.stubEnv("NODE_ENV", "production");
+    const scene = await serve(way, { options: PATIENCE });
+    const client = await clientFor(operation, scene);
+    scene.faults[operation] = "error";
+    await client.get(path);
+    await vi.waitFor(() => {
+      const shown = vi
+        .mocked(console.error)
+        .mock.calls.flat()
+        .map((part) => inspect(part));
+      expect(shown.join("\n")).toMatch(/The session store failed to \w+ a session: .*planned/);
+    });
+  });
+
+  // If the session could not be read, and with fetch always, the creator of the response sets its headers.
   for (const [operation, path] of [needing[0]!, needing[2]!]) {
     const outage = async (): Promise<{ scene: Scene; answer: Awaited<ReturnType<Client["get"]>> }> => {
       const scene = await serve(way, { options: PATIENCE, ownErrors: true });
@@ -84,12 +102,12 @@ describe.each(ways)("sojourn for $name when the store is out of order", (way: Wa
   it.each(["error", "hang"] as const)("goes on where only extending fails (%s), and says so", async (fault) => {
     const { signedIn, faults, clock, sessions, calls } = await serve(way, { options: PATIENCE });
     const client = await signedIn();
-    const heard: unknown[] = [];
-    sessions.on("error", ({ error }) => heard.push(error));
+    const errors: unknown[] = [];
+    sessions.on("error", ({ error }) => errors.push(error));
     clock.ahead = HOUR;
     faults.touch = fault;
     expect(await client.get("/")).toMatchObject({ status: 200, body: "signed in as ada", setCookies: [] });
-    expect(heard).toEqual([expect.objectContaining({ code: "ERR_SESSION_STORE" })]);
+    expect(errors).toEqual([expect.objectContaining({ code: "ERR_SESSION_STORE" })]);
     faults.touch = "ok";
     await client.get("/");
     await client.get("/");
@@ -111,7 +129,7 @@ describe.each(ways)("sojourn for $name when the store is out of order", (way: Wa
     expect(names.filter((name) => name in answer.headers)).toEqual([]);
   });
 
-  it("serves visitors and routes that never look, whatever the store does", async () => {
+  it("serves visitors, and routes that never read the session, whatever the store does", async () => {
     const { visitor, faults } = await serve(way, { options: PATIENCE });
     for (const operation of ["read", "create", "update", "touch", "delete"] as const) faults[operation] = "hang";
     expect(await visitor().get("/")).toMatchObject({ status: 200, body: "anonymous", setCookies: [] });
@@ -122,14 +140,14 @@ describe.each(ways)("sojourn for $name when the store is out of order", (way: Wa
     const { signedIn, faults } = await serve(way, { options: PATIENCE });
     const client = await signedIn();
     faults.update = fault;
-    // It is saved twice, and fails twice: at the second the framework cuts the connection.
+    // Saving fails twice. At the second failure the framework closes the connection.
     const answer = await client.get("/stream", { headers: { connection: "close" } }).catch(() => undefined);
     expect(answer?.status ?? 503).toBe(503);
     expect(answer?.body ?? "").not.toContain("begun");
     expect(await client.get("/")).toMatchObject({ status: 200, body: "signed in as ada" });
   });
 
-  it("bounds the wait of many requests that want the same session", async () => {
+  it("limits the wait of many requests for the same session", async () => {
     const { signedIn, faults } = await serve(way, { options: PATIENCE });
     const client = await signedIn();
     faults.update = "hang";
@@ -140,7 +158,7 @@ describe.each(ways)("sojourn for $name when the store is out of order", (way: Wa
     expect(await client.get("/count")).toMatchObject({ status: 200 });
   });
 
-  it("tells nothing of a success whose outcome is unknown", async () => {
+  it("sends no success if the outcome is unknown", async () => {
     const { signedIn, faults } = await serve(way, { options: PATIENCE });
     const client = await signedIn();
     faults.update = "lost-reply";
@@ -150,7 +168,7 @@ describe.each(ways)("sojourn for $name when the store is out of order", (way: Wa
     expect(await client.data()).toEqual({ username: "ada", count: 2 });
   });
 
-  it("answers the application's own mistake with 500, whole, and goes on", async () => {
+  it("answers an error of the application with a complete 500, and serves the next request", async () => {
     const { signedIn, visitor } = await serve(way);
     const client = await signedIn();
     for (const one of [client, visitor()]) {
@@ -169,7 +187,7 @@ describe.each(ways)("sojourn for $name when the client hangs up", (way: Way) => 
     await expect(asked).rejects.toThrow(/abort/i);
   }
 
-  it("stores or drops what was held, whole, and goes on", async () => {
+  it("stores or drops a delayed response completely, and serves the next request", async () => {
     const scene = await serve(way);
     const client = await scene.signedIn();
     for (let round = 0; round < 5; round += 1) {
@@ -178,7 +196,7 @@ describe.each(ways)("sojourn for $name when the client hangs up", (way: Way) => 
       await hangUp(client, `/add?k=round${round}`, gate.reached);
       delete scene.holds.update;
       gate.open();
-      // Commits of one session wait for each other: behind this one, that one is decided.
+      // Commits of one session run one after another, so the earlier one is complete after this one.
       await client.get("/count");
     }
     const { username, count, ...rounds } = await client.data();
@@ -188,7 +206,7 @@ describe.each(ways)("sojourn for $name when the client hangs up", (way: Way) => 
     expect(await client.get("/")).toMatchObject({ status: 200, body: "signed in as ada" });
   });
 
-  it("signs out for good even if nobody waits for the answer", async () => {
+  it("signs out even if the client does not wait for the response", async () => {
     const scene = await serve(way);
     const client = await scene.signedIn();
     const gate = createGate();
@@ -200,7 +218,7 @@ describe.each(ways)("sojourn for $name when the client hangs up", (way: Way) => 
     expect(await client.get("/")).toMatchObject({ body: "anonymous", setCookies: [] });
   });
 
-  it("bears it while the session is read, in the handler, and at a failing store", async () => {
+  it("works while the session is read, in the handler, and with a failing store", async () => {
     const scene = await serve(way);
     const client = await scene.signedIn();
     const reading = createGate();

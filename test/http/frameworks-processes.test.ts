@@ -53,7 +53,7 @@ describe.each(ways)("sojourn for $name in two processes on one directory", ({ na
     expect({ count, username, added: Object.keys(added).length }).toEqual({ count: 200, username: "ada", added: 200 });
   });
 
-  it("signs out in one what was signed in by the other", async () => {
+  it("signs out in one process a session that was signed in by the other", async () => {
     const client = new Client(origin(0));
     await client.post("/login");
     const signedOut = await ask(`${origin(1)}/logout`, { cookie: client.cookie });

@@ -19,7 +19,7 @@ describe.each(ways)("sojourn for $name and a client that follows a redirect at o
       const asking = (path: string) => `GET ${path} HTTP/1.1\r\nHost: localhost\r\nCookie: ${cookie}\r\n`;
       for (let round = 0; round < ROUNDS; round += 1) {
         const step = `${name}-step-${round}.`;
-        // As soon as the head is there; the rest of the response is not waited for.
+        // The client follows as soon as the headers arrive, without waiting for the body.
         const isHead = (received: string) => received.includes("\r\n\r\n");
         const redirect = await raw(port, `${asking(`/redirect?step=${step}`)}\r\n`, isHead);
         expect(redirect).toMatch(/^HTTP\/1\.1 303 /);

@@ -6,7 +6,7 @@ import { Client, raw } from "../support/http/client.ts";
 import { originOf, SECRET_KEY, ways, type Way } from "../support/http/servers.ts";
 import { createStage } from "../support/http/stage.ts";
 
-/** A store that knows whether anybody watches over a session: it is subscribed to as long as somebody does. */
+/** A store that shows whether a session is watched: it has a subscriber for as long as one is. */
 function watchable(): { store: SessionStore; watching(): boolean; unwatched(): Promise<void> } {
   const memory = memoryStore();
   let count = 0;
@@ -48,7 +48,7 @@ async function serve(way: Way) {
 }
 
 describe.each(ways)("session.signal under $name", (way) => {
-  it("is let go of when the response is done, of 30 requests at once", async () => {
+  it("is released at the end of the response, for 30 requests at once", async () => {
     const { client, unwatched, watching } = await serve(way);
     const answers = await Promise.all(Array.from({ length: 30 }, () => client.get("/signal")));
     expect(new Set(answers.map(({ body }) => body))).toEqual(new Set(["aborted: false"]));
@@ -56,15 +56,15 @@ describe.each(ways)("session.signal under $name", (way) => {
     expect(watching()).toBe(false);
   });
 
-  it("is let go of when the response to a HEAD request is done", async () => {
+  it("is released at the end of the response to a HEAD request", async () => {
     const { client, unwatched, watching } = await serve(way);
     await client.get("/signal", { method: "HEAD" });
     await unwatched();
     expect(watching()).toBe(false);
   });
 
-  // The response's close came and went; nothing would tell of it any more.
-  it("is watched by nobody where the client had left before it was asked for", async () => {
+  // The response has closed already, so no event will follow.
+  it("is not watched if the client had disconnected before", async () => {
     const { client, stage, closed, watching } = await serve(way);
     const path = "/late-signal?gate=a&then=b";
     const isClosed = closed(path);
@@ -80,7 +80,7 @@ describe.each(ways)("session.signal under $name", (way) => {
     stage.gate("b").open();
   });
 
-  it("tells a stream of the session's end, and is let go of then", async () => {
+  it("notifies a stream of the session's end, and is released then", async () => {
     const { client, sessions, port, watching, unwatched } = await serve(way);
     const asking = `GET /signal-stream HTTP/1.1\r\nHost: localhost\r\nCookie: ${client.cookie}\r\nConnection: close\r\n\r\n`;
     const answer = await raw(port, asking, (received) => {
@@ -95,7 +95,7 @@ describe.each(ways)("session.signal under $name", (way) => {
     expect(watching()).toBe(false);
   });
 
-  it("is let go of where the client leaves in the middle of a stream", async () => {
+  it("is released if the client disconnects in the middle of a stream", async () => {
     const { client, port, watching, unwatched } = await serve(way);
     const asking = `GET /signal-stream HTTP/1.1\r\nHost: localhost\r\nCookie: ${client.cookie}\r\nConnection: close\r\n\r\n`;
     await raw(port, asking, (received) => received.includes("begun"));

@@ -19,7 +19,7 @@ interface Data {
 
 const sessions = createSessions<Data>({ secretKey: SECRET_KEY, store: memoryStore() });
 
-// Checked by the compiler; what runs only shows that the code that it checks is real.
+// The compiler checks the types. Running the code only shows that it is valid.
 describe("the types of a session", () => {
   it("know each key's type, and that any may be missing", async () => {
     const session = await sessions.open(new Request("http://localhost/"));
@@ -43,7 +43,7 @@ describe("the types of a session", () => {
     expect(session.data).toEqual({ visits: "many", username: 1 });
   });
 
-  it("are those of an unknown dictionary where nothing is said", async () => {
+  it("are those of an unknown dictionary by default", async () => {
     const plain = createSessions({ secretKey: SECRET_KEY, store: memoryStore() });
     expectTypeOf(plain).toEqualTypeOf<Sessions<Record<string, unknown>>>();
     const session = await plain.open(new Request("http://localhost/"));
@@ -91,7 +91,7 @@ describe("the types of a session", () => {
     await fastify.close();
   });
 
-  it("refuse options that there are not, as the program does", () => {
+  it("refuse unknown options, as the code does at run time", () => {
     // @ts-expect-error -- it is called lazy
     expect(() => onExpress(sessions, { lazily: true })).toThrow('no option "lazily": use any of lazy');
     // @ts-expect-error -- it is called lazy

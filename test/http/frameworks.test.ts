@@ -6,7 +6,7 @@ const range = (count: number): number[] => Array.from({ length: count }, (_, n) 
 const HOUR = 3_600_000;
 
 describe.each(combinations)("sojourn for $way.name with $store", ({ way, store }) => {
-  it("signs in, shows, signs out, and sets a cookie only where it begins and ends", async () => {
+  it("signs in, shows, signs out, and sets a cookie only at sign-in and sign-out", async () => {
     const { visitor } = await serve(way, { store });
     const client = visitor();
     expect(await client.get("/")).toMatchObject({ status: 200, body: "anonymous", setCookies: [] });
@@ -36,7 +36,7 @@ describe.each(combinations)("sojourn for $way.name with $store", ({ way, store }
     );
   });
 
-  it("drops what a slow request writes after the session was signed out, and leaves the cookie alone", async () => {
+  it("drops the changes of a slow request after the session was signed out, and does not set the cookie", async () => {
     const { signedIn, stage, dropped } = await serve(way, { store });
     const client = await signedIn();
     const thief = client.twin();
@@ -63,7 +63,7 @@ describe.each(combinations)("sojourn for $way.name with $store", ({ way, store }
     expect(await thief.get("/")).toMatchObject({ body: "anonymous", setCookies: [] });
   });
 
-  it("refuses what a slow request writes to a session that has been signed in to meanwhile", async () => {
+  it("refuses the changes of a slow request to a session that was signed in to meanwhile", async () => {
     const { visitor, stage } = await serve(way, { store });
     const client = visitor();
     await client.get("/add?k=planted");
@@ -77,7 +77,7 @@ describe.each(combinations)("sojourn for $way.name with $store", ({ way, store }
     expect(await planter.get("/")).toMatchObject({ body: "anonymous", setCookies: [] });
   });
 
-  it("keeps names and values that other libraries stumble over", async () => {
+  it("stores names and values that other libraries fail on", async () => {
     const { signedIn } = await serve(way, { store });
     const hard = ["<script>", "__proto__", "constructor", "toString", "a.b[0]", "", "\u0000", "\u2028", "😀", "id"];
     const client = await signedIn(hard[0]);
@@ -108,20 +108,20 @@ describe.each(combinations)("sojourn for $way.name with $store", ({ way, store }
 });
 
 describe.each(ways)("sojourn for $name", (way) => {
-  it("leaves the application's own cookies beside its own", async () => {
+  it("keeps the application's own cookies", async () => {
     const { visitor } = await serve(way);
     const { setCookies } = await visitor().get("/two-cookies");
     expect(setCookies).toEqual(["theme=dark; Path=/", "lang=eo; Path=/", expect.stringMatching(/^session=1/)]);
   });
 
-  it("stores what is saved after the head of a streamed response", async () => {
+  it("stores changes that are saved after the headers of a streamed response", async () => {
     const { signedIn } = await serve(way);
     const client = await signedIn();
     expect(await client.get("/stream")).toMatchObject({ status: 200, body: "begun\ndone\n", complete: true });
     expect(await client.data()).toMatchObject({ before: 1, after: 1 });
   });
 
-  it("refuses to sign in after the head has left", async () => {
+  it("refuses to sign in after the headers were sent", async () => {
     const { visitor } = await serve(way);
     const answer = await visitor().get("/late-signin");
     expect(answer).toMatchObject({ body: "begun\nERR_SESSION_HEADERS_SENT", setCookies: [] });
@@ -139,7 +139,7 @@ describe.each(ways)("sojourn for $name", (way) => {
     expect(await isWhole(visitor(), "/stream-unsaved")).toBe(false);
   });
 
-  it("stores what is changed while the response is held, or cuts that off", async () => {
+  it("stores changes that are made while the response is delayed, or aborts the response", async () => {
     const { signedIn } = await serve(way);
     const client = await signedIn();
     const whole = await isWhole(client, "/held-unsaved");

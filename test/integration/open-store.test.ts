@@ -83,11 +83,11 @@ describe.skipIf(!REDIS_SERVER)("openStore of a URL of Redis, whichever client is
       const { port } = server;
       const prefix = `prefix=${client}`;
       expect(await withOnly(client, KEEP, `redis://127.0.0.1:${port}/3?${prefix}`)).toBe("kept\n");
-      expect(await server.ask("INFO", "keyspace")).toMatch(/^db3:/m);
+      expect(await server.command("INFO", "keyspace")).toMatch(/^db3:/m);
       expect(await withOnly(client, KEEP, `redis://127.0.0.1:${port}/99?${prefix}`)).toMatch(
         /can't connect.*out of range/,
       );
-      expect(await server.ask("INFO", "keyspace")).not.toMatch(/^db0:/m);
+      expect(await server.command("INFO", "keyspace")).not.toMatch(/^db0:/m);
     });
 
     it.skipIf(!HAS_IPV6)("finds a server by its IPv6 address", async () => {
@@ -97,7 +97,7 @@ describe.skipIf(!REDIS_SERVER)("openStore of a URL of Redis, whichever client is
 
     it("gives user and password as they are meant, and says which was wrong", async () => {
       const { port } = server;
-      await server.ask("ACL", "SETUSER", "we@b", "on", ">p@ss/w%rd", "~*", "&*", "+@all");
+      await server.command("ACL", "SETUSER", "we@b", "on", ">p@ss/w%rd", "~*", "&*", "+@all");
       expect(
         await withOnly(client, KEEP, `redis://we%40b:p%40ss%2Fw%25rd@127.0.0.1:${port}/5?prefix=acl-${client}`),
       ).toBe("kept\n");

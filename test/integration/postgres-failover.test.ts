@@ -14,7 +14,7 @@ describe.skipIf(POSTGRES_PATH === undefined)("postgresStore at a failover", () =
     for (const cleanup of cleanups.splice(0).toReversed()) await cleanup();
   });
 
-  async function replicated(): Promise<{ primary: Postgres; standby: Postgres }> {
+  async function startReplicated(): Promise<{ primary: Postgres; standby: Postgres }> {
     const primary = await startPostgres();
     cleanups.push(() => primary.stop());
     const standby = await primary.standby();
@@ -29,42 +29,48 @@ describe.skipIf(POSTGRES_PATH === undefined)("postgresStore at a failover", () =
     return { primary, standby };
   }
 
-  /** Each counts a session of its own up, as long as it is told that it has. */
-  async function write(store: PostgresStore, id: string, acknowledged: Map<string, number>): Promise<void> {
+  /** Updates a session again and again until an update fails, and records the last acknowledged version. */
+  async function updateUntilFailure(
+    store: PostgresStore,
+    id: string,
+    acknowledged: Map<string, number>,
+  ): Promise<void> {
     const stored = (version: number) => ({ payload: Buffer.from(id), version, expiresAt: Date.now() + 3_600_000 });
     expect(await store.create(id, stored(1))).toBe(true);
     for (let version = 1; ; version += 1) {
       acknowledged.set(id, version);
-      if (!(await store.update(id, stored(version + 1), version))) throw new Error("somebody else has updated it");
+      if (!(await store.update(id, stored(version + 1), version))) throw new Error("another writer has updated it");
     }
   }
 
-  it("loses nothing acknowledged where the standby is synchronous", async () => {
-    const { primary, standby } = await replicated();
+  it("loses no acknowledged write if the standby is synchronous", async () => {
+    const { primary, standby } = await startReplicated();
     const pool = new Pool({ ...primary.address, connectionTimeoutMillis: 60_000 });
     cleanups.push(() => pool.end());
     await migratePostgres(pool);
     const store = postgresStore(pool);
     const acknowledged = new Map<string, number>();
-    const writers = Array.from({ length: WRITERS }, (_, n) => write(store, `w${n}`, acknowledged).catch(String));
+    const writers = Array.from({ length: WRITERS }, (_, n) =>
+      updateUntilFailure(store, `w${n}`, acknowledged).catch(String),
+    );
     await until("all have written", () => Array.from(acknowledged.values()).filter((n) => n > 20).length === WRITERS);
     await primary.server.kill();
     const reasons = await Promise.all(writers);
-    expect(reasons.join()).not.toMatch(/somebody else/);
+    expect(reasons.join()).not.toMatch(/another writer/);
 
     await standby.sql("SELECT pg_promote()");
     const promoted = new Pool(standby.address);
     cleanups.push(() => promoted.end());
-    const other = postgresStore(promoted);
+    const promotedStore = postgresStore(promoted);
     for (const [id, version] of acknowledged) {
-      const found = (await other.read(id))?.version ?? 0;
-      // One more may have been done, and not been told.
+      const found = (await promotedStore.read(id))?.version ?? 0;
+      // One more update may be done and not acknowledged.
       expect([version, version + 1]).toContain(found);
     }
   });
 
-  it("finds the new primary by itself where the client knows both", async () => {
-    const { primary, standby } = await replicated();
+  it("finds the new primary by itself if the client knows both servers", async () => {
+    const { primary, standby } = await startReplicated();
     const sql = postgresJs({
       host: `${primary.address.host}:${primary.address.port},${standby.address.host}:${standby.address.port}`,
       database: "app",

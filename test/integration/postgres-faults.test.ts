@@ -19,8 +19,8 @@ const withCode = (code: string) => expect.objectContaining({ code });
 let ids = 0;
 const newId = (): string => `id-${(ids += 1)}`;
 
-/** A relay to a server, which closes a connection behind the first row of a reply when it is told to. */
-async function startCutting(port: number) {
+/** Starts a relay to a server. After `cutAfterRow`, it closes the connection after the first row of the next reply. */
+async function startCuttingRelay(port: number) {
   let isCutting = false;
   const sockets = new Set<Socket>();
   const server = createServer((client) => {
@@ -30,7 +30,7 @@ async function startCutting(port: number) {
     upstream
       .on("end", () => client.end())
       .on("data", (chunk) => {
-        const end = isCutting ? endOfRow(chunk) : undefined;
+        const end = isCutting ? findRowEnd(chunk) : undefined;
         client.write(end === undefined ? chunk : chunk.subarray(0, end));
         if (end === undefined) return;
         isCutting = false;
@@ -49,12 +49,12 @@ async function startCutting(port: number) {
   };
 }
 
-/** Where the first DataRow among the messages ends: each is a letter, and a length that counts itself. */
-function endOfRow(messages: Buffer): number | undefined {
-  for (let at = 0; at + 5 <= messages.length;) {
-    const end = at + 1 + messages.readInt32BE(at + 1);
-    if (messages[at] === 0x44) return end;
-    at = end;
+/** The end of the first DataRow among messages. A message is a letter, a length that includes itself, and the content. */
+function findRowEnd(messages: Buffer): number | undefined {
+  for (let start = 0; start + 5 <= messages.length;) {
+    const end = start + 1 + messages.readInt32BE(start + 1);
+    if (messages[start] === 0x44) return end;
+    start = end;
   }
   return undefined;
 }
@@ -79,13 +79,13 @@ describe.skipIf(POSTGRES_PATH === undefined)("postgresStore", () => {
     return made;
   }
 
-  it("says what to call where its table is missing", async () => {
+  it("names the function to call if its table is missing", async () => {
     const store = postgresStore(pool(), { table: "nowhere" });
     await expect(store.read("x")).rejects.toThrow(/"nowhere" is missing: call migratePostgres\(client\)/);
     await expect(store.create("x", stored())).rejects.toThrow(/migratePostgres/);
   });
 
-  it("migrates in several processes at once, and again", async () => {
+  it("migrates over several connections at the same time, and again", async () => {
     const table = "Made$Once";
     const clients = Array.from({ length: 8 }, () => pool({ max: 1 }));
     await Promise.all(clients.map((each) => migratePostgres(each, { table })));
@@ -93,10 +93,12 @@ describe.skipIf(POSTGRES_PATH === undefined)("postgresStore", () => {
     expect(await postgresStore(clients[0]!, { table }).create(newId(), stored())).toBe(true);
   });
 
-  it("refuses to migrate a table of another's", async () => {
-    await postgres.sql("CREATE TABLE anothers (id int PRIMARY KEY, expires_at int, user_id text)");
-    await postgres.sql("ALTER TABLE anothers OWNER TO app");
-    await expect(migratePostgres(pool(), { table: "anothers" })).rejects.toThrow(/not one of postgresStore's.*table/);
+  it("refuses to migrate a table with other columns", async () => {
+    await postgres.sql("CREATE TABLE other_table (id int PRIMARY KEY, expires_at int, user_id text)");
+    await postgres.sql("ALTER TABLE other_table OWNER TO app");
+    await expect(migratePostgres(pool(), { table: "other_table" })).rejects.toThrow(
+      /not one of postgresStore's.*table/,
+    );
   });
 
   it("keeps stores of several tables and schemas apart", async () => {
@@ -108,23 +110,23 @@ describe.skipIf(POSTGRES_PATH === undefined)("postgresStore", () => {
     const stores = tables.map((table) => postgresStore(client, { table }));
     for (const [index, store] of stores.entries()) expect(await store.create(id, stored(index + 1))).toBe(true);
     for (const [index, store] of stores.entries()) expect((await store.read(id))?.version).toBe(index + 1);
-    const heard: number[] = [];
+    const notified: number[] = [];
     const states: boolean[] = [];
     for (const [index, store] of stores.entries()) {
-      store.subscribe({ ended: () => heard.push(index), listening: (is) => (states[index] = is) });
+      store.subscribe({ ended: () => notified.push(index), listening: (is) => (states[index] = is) });
     }
     await until("all listen", () => states.filter(Boolean).length === 3);
     await stores[1]!.delete(id);
-    await until("one has heard", () => heard.length > 0);
-    expect(heard).toEqual([1]);
+    await until("one is notified", () => notified.length > 0);
+    expect(notified).toEqual([1]);
     expect((await stores[0]!.read(id))?.version).toBe(1);
     for (const store of stores) await store.close();
   });
 
-  it("goes on while its table is changed under prepared statements", async () => {
+  it("keeps its prepared statements while its table is changed", async () => {
     const client = pool();
     await migratePostgres(client, { table: "changing" });
-    const asked = vi.spyOn(client as { query(query: string | { name?: string }): unknown }, "query");
+    const querySpy = vi.spyOn(client as { query(query: string | { name?: string }): unknown }, "query");
     const store = postgresStore(client, { table: "changing" });
     const id = newId();
     await store.create(id, { ...stored(), userId: "ada" });
@@ -134,7 +136,7 @@ describe.skipIf(POSTGRES_PATH === undefined)("postgresStore", () => {
       "ALTER COLUMN long_id TYPE varchar(9000)",
       "DROP COLUMN more",
     ]) {
-      for (let turn = 0; turn < 2; turn += 1) {
+      for (let round = 0; round < 2; round += 1) {
         expect((await store.read(id))?.userId).toBe("ada");
         expect(await store.idsOfUser("ada")).toEqual([id]);
         expect(await store.touch(id, Date.now() + 60_000)).toBe(true);
@@ -142,14 +144,14 @@ describe.skipIf(POSTGRES_PATH === undefined)("postgresStore", () => {
       await client.query(`ALTER TABLE changing ${change}`);
     }
     expect(await store.delete(id)).toBe(true);
-    // None was refused and had to go without.
-    const queries = asked.mock.calls.flatMap(([query]) => (typeof query === "string" ? [] : [query]));
+    // No prepared statement was refused, so every query has a name.
+    const queries = querySpy.mock.calls.flatMap(([query]) => (typeof query === "string" ? [] : [query]));
     const names = queries.map(({ name }) => name);
     expect(names).toHaveLength(26);
     expect(names).not.toContain(undefined);
   });
 
-  it("is not bent by what an application has postgres.js transform", async () => {
+  it("works with any transform option of postgres.js", async () => {
     const nothing = () => undefined;
     const transform = { undefined: null, column: { from: () => "x", to: () => "x" }, value: { from: nothing } };
     for (const each of [postgresJs.camel, transform]) {
@@ -166,14 +168,14 @@ describe.skipIf(POSTGRES_PATH === undefined)("postgresStore", () => {
     }
   });
 
-  it("finds sessions where postgres.js goes on counting the rows of a reply that was cut off", async () => {
-    const relay = await startCutting(postgres.address.port);
+  it("finds sessions although postgres.js continues to count rows after a reply was cut off", async () => {
+    const relay = await startCuttingRelay(postgres.address.port);
     const sql = postgresJs({ ...postgres.address, port: relay.port, max: 1, fetch_types: false, backoff: () => 0.01 });
     await migratePostgres(sql, { table: "cut_off" });
     const store = postgresStore(sql, { table: "cut_off", prepare: false });
     const id = newId();
     await store.create(id, { ...stored(), userId: "ada" });
-    for (const ask of [
+    for (const operation of [
       async () => expect((await store.read(id))?.version).toBe(1),
       async () => expect(await store.idsOfUser("ada")).toEqual([id]),
       async () => expect(await store.create(id, stored())).toBe(false),
@@ -186,13 +188,13 @@ describe.skipIf(POSTGRES_PATH === undefined)("postgresStore", () => {
       await expect(store.read(id)).rejects.toMatchObject({
         code: expect.stringMatching(/CONNECTION_CLOSED|ECONNRESET/),
       });
-      await ask();
+      await operation();
     }
     await sql.end({ timeout: 5 });
     await relay.stop();
   });
 
-  it("gives SQL that psql could run", async () => {
+  it("returns SQL that can be run by hand", async () => {
     await postgres.sql(postgresSchema({ table: "by_hand" }));
     await postgres.sql("GRANT SELECT, INSERT, UPDATE, DELETE ON by_hand TO app");
     const store = postgresStore(pool(), { table: "by_hand" });
@@ -200,29 +202,29 @@ describe.skipIf(POSTGRES_PATH === undefined)("postgresStore", () => {
     expect(await store.delete("a")).toBe(true);
   });
 
-  it("works on one connection, and closes no client", async () => {
+  it("works on one connection, and does not close the client", async () => {
     const client = new Client(postgres.address);
     await client.connect();
     const store = postgresStore(client);
     const id = newId();
-    const heard: string[] = [];
+    const notified: string[] = [];
     let isListening = false;
-    const end = store.subscribe({ ended: (ended) => heard.push(ended), listening: (is) => (isListening = is) });
+    const end = store.subscribe({ ended: (ended) => notified.push(ended), listening: (is) => (isListening = is) });
     await until("it listens", () => isListening);
     await store.create(id, stored());
     await store.delete(id);
-    await until("it has heard", () => heard.includes(id));
+    await until("it is notified", () => notified.includes(id));
     end();
     await store.close();
     expect((await client.query("SELECT 1 AS one")).rows).toEqual([{ one: 1 }]);
     await client.end();
   });
 
-  it("leaves no connection behind where it is closed as soon as it listens", async () => {
-    // The server knows nothing yet of one that has but been opened: it is the process that could not end.
-    const sockets = (): number =>
+  it("leaves no connection behind if it is closed as soon as it listens", async () => {
+    // The sockets of this process are counted, because the server does not know a connection that is being opened.
+    const countSockets = (): number =>
       process.getActiveResourcesInfo().filter((resource) => resource === "TCPSocketWrap").length;
-    const before = sockets();
+    const before = countSockets();
     for (const pause of [0, 1, 5]) {
       const { user: username, ...address } = postgres.address;
       const sql = postgresJs({ ...address, username, fetch_types: false });
@@ -232,12 +234,12 @@ describe.skipIf(POSTGRES_PATH === undefined)("postgresStore", () => {
       await store.close();
       await sql.end();
     }
-    // Time for one that is still to come.
+    // Time for a connection that opens late.
     await delay(300);
-    await expect(until("no socket is left", () => sockets() <= before)).resolves.toBe(true);
+    await expect(until("no socket is left", () => countSockets() <= before)).resolves.toBe(true);
   });
 
-  it("uses no result type, name or serializer that the application has changed", async () => {
+  it("works with any types option of postgres.js", async () => {
     const sql = postgresJs({
       ...postgres.address,
       transform: { ...postgresJs.camel, value: { from: () => "bent" } },
@@ -251,7 +253,7 @@ describe.skipIf(POSTGRES_PATH === undefined)("postgresStore", () => {
     await sql.end();
   });
 
-  it("lists more sessions than one batch holds, and collects more than one round does", async () => {
+  it("lists more sessions than one batch contains, and deletes more expired sessions than one statement does", async () => {
     const client = pool();
     await migratePostgres(client, { table: "many" });
     await postgres.sql(`INSERT INTO many (id, version, expires_at, payload)
@@ -267,7 +269,7 @@ describe.skipIf(POSTGRES_PATH === undefined)("postgresStore", () => {
     expect(await postgres.sql("SELECT count(*)::int FROM many")).toEqual([[2500]]);
   });
 
-  it("collects beside a writer, without waiting for it", async () => {
+  it("deletes expired sessions without waiting for a writer", async () => {
     const client = pool();
     await migratePostgres(client, { table: "held" });
     await postgres.sql(`INSERT INTO held (id, version, expires_at, payload)
@@ -294,20 +296,20 @@ describe.skipIf(POSTGRES_PATH === undefined)("postgresStore", () => {
     await expect(store.delete(id)).rejects.toEqual(refused);
   });
 
-  it("rejects with a wrong password, which it does not repeat", async () => {
+  it("rejects with a wrong password, and does not repeat it in the error", async () => {
     const store = postgresStore(pool({ user: "guarded", password: "open barley" }));
     const error: unknown = await store.read("x").catch((reason: unknown) => reason);
     expect(error).toEqual(withCode("28P01"));
     expect(JSON.stringify(error, Object.getOwnPropertyNames(error))).not.toContain("barley");
   });
 
-  it("rejects where the server takes no more connections, and recovers when it does", async () => {
+  it("rejects while the server takes no more connections, and recovers when it does", async () => {
     await postgres.sql("CREATE ROLE narrow LOGIN CONNECTION LIMIT 1; GRANT ALL ON sojourn_sessions TO narrow");
-    const other = new Client({ ...postgres.address, user: "narrow" });
-    await other.connect();
+    const onlyAllowed = new Client({ ...postgres.address, user: "narrow" });
+    await onlyAllowed.connect();
     const store = postgresStore(pool({ user: "narrow" }));
     await expect(store.read("x")).rejects.toEqual(withCode("53300"));
-    await other.end();
+    await onlyAllowed.end();
     await until("there is room", async () =>
       store.read("x").then(
         () => true,
@@ -316,31 +318,31 @@ describe.skipIf(POSTGRES_PATH === undefined)("postgresStore", () => {
     );
   });
 
-  it("rejects what takes longer than the statement's timeout, changes nothing and goes on", async () => {
+  it("rejects a statement that exceeds the timeout, changes nothing and recovers", async () => {
     const client = pool({ statement_timeout: 200, max: 2 });
     const store = postgresStore(client);
     const id = newId();
-    const patient = postgresStore(pool());
-    await patient.create(id, stored());
+    const patientStore = postgresStore(pool());
+    await patientStore.create(id, stored());
     const holder = await client.connect();
     await holder.query("BEGIN");
     await holder.query("SELECT FROM sojourn_sessions WHERE id = $1 FOR UPDATE", [id]);
-    for (let tries = 0; tries < 3; tries += 1) {
+    for (let attempt = 0; attempt < 3; attempt += 1) {
       await expect(store.update(id, stored(2), 1)).rejects.toEqual(withCode("57014"));
     }
     await holder.query("COMMIT");
     holder.release();
-    // One that others keep from the processor may take as long.
-    await until("it goes on", () => store.read(id).catch(() => undefined));
-    expect(await patient.update(id, stored(2), 1)).toBe(true);
+    // On a busy machine a read may exceed the timeout too.
+    await until("it recovers", () => store.read(id).catch(() => undefined));
+    expect(await patientStore.update(id, stored(2), 1)).toBe(true);
     expect(client.totalCount).toBeLessThanOrEqual(2);
   });
 
   it.each([
-    ["has changed the row and keeps that", "UPDATE sojourn_sessions SET version = version WHERE id = $1", "COMMIT"],
-    ["has changed the row and takes that back", "UPDATE sojourn_sessions SET version = 7 WHERE id = $1", "ROLLBACK"],
-    ["has but locked the row", "SELECT FROM sojourn_sessions WHERE id = $1 FOR UPDATE", "COMMIT"],
-  ])("brings no session back that expired while waiting for a transaction that %s", async (_, statement, end) => {
+    ["has changed the row and commits", "UPDATE sojourn_sessions SET version = version WHERE id = $1", "COMMIT"],
+    ["has changed the row and rolls back", "UPDATE sojourn_sessions SET version = 7 WHERE id = $1", "ROLLBACK"],
+    ["has only locked the row", "SELECT FROM sojourn_sessions WHERE id = $1 FOR UPDATE", "COMMIT"],
+  ])("leaves a session expired if it expired during the wait for a transaction that %s", async (_, statement, end) => {
     const client = pool();
     const store = postgresStore(client);
     const announcing = postgresStore(client, { announceChanges: true });
@@ -362,7 +364,7 @@ describe.skipIf(POSTGRES_PATH === undefined)("postgresStore", () => {
     expect(await store.delete(id)).toBe(false);
   });
 
-  it("updates and extends a session that somebody else extended while it waited for the row", async () => {
+  it("updates and extends a session that another transaction extended during the wait for the row", async () => {
     const client = pool();
     const store = postgresStore(client);
     const id = newId();
@@ -379,7 +381,7 @@ describe.skipIf(POSTGRES_PATH === undefined)("postgresStore", () => {
     expect((await store.read(id))?.version).toBe(2);
   });
 
-  it("survives the loss of idle connections, of which nobody else takes notice", async () => {
+  it("survives the loss of idle connections if the application does not listen to errors", async () => {
     const client = pool();
     const store = postgresStore(client);
     await Promise.all(Array.from({ length: 5 }, () => store.read("x")));
@@ -388,38 +390,41 @@ describe.skipIf(POSTGRES_PATH === undefined)("postgresStore", () => {
     expect(await store.read("x")).toBeUndefined();
   });
 
-  it.each(["pg", "postgres.js"])("says that it hears again after a cut only when it does, with %s", async (which) => {
-    const application_name = `hearing-${which}`;
-    const sql = postgresJs({ ...postgres.address, connection: { application_name } });
-    const store = postgresStore(pool(), { listen: which === "pg" ? pool({ application_name }) : sql });
-    const heard: (string | boolean)[] = [];
-    const states = () => heard.filter((what) => typeof what === "boolean");
-    store.subscribe({ ended: (id) => void heard.push(id), listening: (is) => void heard.push(is) });
-    await until("it listens", () => states().at(-1) === true);
-    for (let cuts = 1; cuts <= 3; cuts += 1) {
-      await postgres.sql(
-        `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = '${application_name}'`,
-      );
-      await until("it listens again", () => states().length === 2 + 2 * cuts);
-      expect(states().slice(-2)).toEqual([false, true]);
-      const id = newId();
-      await store.create(id, stored());
-      await store.delete(id);
-      await until("it has heard", () => heard.includes(id));
-      expect(states()).toHaveLength(2 + 2 * cuts);
-    }
-    await store.close();
-    await sql.end({ timeout: 5 });
-  });
+  it.each(["pg", "postgres.js"])(
+    "reports that it listens again after a loss only when it is notified again, with %s",
+    async (which) => {
+      const application_name = `listener-${which}`;
+      const sql = postgresJs({ ...postgres.address, connection: { application_name } });
+      const store = postgresStore(pool(), { listen: which === "pg" ? pool({ application_name }) : sql });
+      const events: (string | boolean)[] = [];
+      const states = () => events.filter((event) => typeof event === "boolean");
+      store.subscribe({ ended: (id) => void events.push(id), listening: (is) => void events.push(is) });
+      await until("it listens", () => states().at(-1) === true);
+      for (let losses = 1; losses <= 3; losses += 1) {
+        await postgres.sql(
+          `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = '${application_name}'`,
+        );
+        await until("it listens again", () => states().length === 2 + 2 * losses);
+        expect(states().slice(-2)).toEqual([false, true]);
+        const id = newId();
+        await store.create(id, stored());
+        await store.delete(id);
+        await until("it is notified", () => events.includes(id));
+        expect(states()).toHaveLength(2 + 2 * losses);
+      }
+      await store.close();
+      await sql.end({ timeout: 5 });
+    },
+  );
 
-  it("notices a connection that has fallen silent, and listens on another", async () => {
+  it("notices a connection that no longer replies, and listens on another", async () => {
     const proxy = await startProxy(postgres.address);
     const store = postgresStore(pool(), { listen: pool({ port: proxy.port }) });
     const states: boolean[] = [];
     store.subscribe({ listening: (is) => states.push(is) });
     await until("it listens", () => states.at(-1) === true);
     proxy.hold();
-    await until("it says that it may miss something", () => states.at(-1) === false);
+    await until("it reports the loss", () => states.at(-1) === false);
     proxy.release();
     await until("it listens again", () => states.at(-1) === true);
     expect(states).toEqual([false, true, false, true]);
@@ -427,8 +432,8 @@ describe.skipIf(POSTGRES_PATH === undefined)("postgresStore", () => {
     await proxy.stop();
   });
 
-  it("rejects on a full disk, keeps what it has, and goes on when there is room", async () => {
-    const full = await startPostgres({ largestFile: 2 });
+  it("rejects on a full disk, keeps its sessions, and recovers when there is room", async () => {
+    const full = await startPostgres({ maxFileMiB: 2 });
     try {
       const client = pool(full.address);
       await migratePostgres(client);
@@ -441,7 +446,7 @@ describe.skipIf(POSTGRES_PATH === undefined)("postgresStore", () => {
           kept.push(id);
         }
       };
-      // The file's limit has another code than the disk's, and the same message.
+      // A limit of the file size has another code than a full disk, and the same message.
       await expect(fill()).rejects.toThrow(/could not extend file/);
       expect(kept.length).toBeGreaterThan(100);
       for (const id of kept) expect((await store.read(id))?.version).toBe(1);

@@ -11,7 +11,7 @@ interface Connected {
   end(): Promise<void>;
 }
 
-/** As the documentation sets them up. */
+/** Clients with the documented settings. */
 const CLIENTS: Record<string, (address: { port: number }) => Connected> = {
   pg(address) {
     const pool = new Pool({

@@ -16,12 +16,12 @@ import {
 
 const CAPABILITIES = ["idsOfUser", "all", "deleteExpired", "subscribe", "close"] as const;
 
-// An odd name, that would be another one if it were not quoted.
+// Without quotes this would be another name.
 const TABLE = "Contract$1";
 
 interface ContractOptions {
-  /** Through whom the store listens. */
-  listenTo?: () => Connected;
+  /** Connects the client of the option `listen`. */
+  connectListener?: () => Connected;
   clock?: "injected" | "own";
   only?: RegExp;
 }
@@ -41,33 +41,36 @@ function withPostgresJs(address: PostgresAddress, max = 10): Connected {
   return { client: sql, end: () => sql.end() };
 }
 
-/** The contract, all cases on one table: no case may mind what others have left. */
-function contract(
+/** Runs the contract with one table for all cases: a case must not depend on an empty one. */
+function runContract(
   connect: () => Connected | Promise<Connected>,
-  { listenTo, clock = "injected", only = /^/ }: ContractOptions = {},
+  { connectListener, clock = "injected", only = /^/ }: ContractOptions = {},
 ): void {
   let connected: Connected;
-  let hearing: Connected | undefined;
+  let listenClient: Connected | undefined;
   let cases = 0;
   beforeAll(async () => {
     connected = await connect();
-    hearing = listenTo?.();
+    listenClient = connectListener?.();
     await migratePostgres(connected.client, { table: TABLE });
   });
   afterAll(async () => {
     await connected?.end();
-    await hearing?.end();
+    await listenClient?.end();
   });
 
   const options = { clock, capabilities: CAPABILITIES, ...(clock === "own" && { lifetime: 1500 }) };
   const all = storeContract(async (given) => {
     cases += 1;
-    return postgresStore(connected.client, {
-      table: TABLE,
-      announceChanges: cases % 2 === 0,
-      ...(clock === "injected" && { clock: given.clock }),
-      ...(hearing && { listen: hearing.client }),
-    });
+    const announceChanges = cases % 2 === 0;
+    const instance = () =>
+      postgresStore(connected.client, {
+        table: TABLE,
+        announceChanges,
+        ...(clock === "injected" && { clock: given.clock }),
+        ...(listenClient && { listen: listenClient.client }),
+      });
+    return [instance(), instance()];
   }, options);
   const chosen = all.filter(({ name }) => only.test(name));
   it.each(chosen)("$name", async ({ run }) => {
@@ -85,20 +88,20 @@ describe.skipIf(POSTGRES_PATH === undefined)("postgresStore", () => {
   });
 
   describe("keeps the contract with pg", () => {
-    contract(() => withPg(postgres.address));
+    runContract(() => withPg(postgres.address));
   });
 
   describe("keeps the contract with postgres.js", () => {
-    contract(() => withPostgresJs(postgres.address));
+    runContract(() => withPostgresJs(postgres.address));
   });
 
   describe("keeps the contract by the server's clock", () => {
-    contract(() => withPg(postgres.address), { clock: "own" });
+    runContract(() => withPg(postgres.address), { clock: "own" });
   });
 
   describe.each(["serializable", "repeatable read"])("keeps the contract where transactions are %s", (level) => {
     const options = `-c default_transaction_isolation=${level.replace(" ", "\\ ")}`;
-    contract(() => withPg(postgres.address, 6, options), { only: /concurrent|many|meets?|forgets/ });
+    runContract(() => withPg(postgres.address, 6, options), { only: /concurrent|many|meets?|forgets/ });
   });
 
   describe.skipIf(PGBOUNCER_PATH === undefined)("keeps the contract behind pgbouncer in transaction mode", () => {
@@ -111,21 +114,23 @@ describe.skipIf(POSTGRES_PATH === undefined)("postgresStore", () => {
     });
 
     describe("with pg", () => {
-      contract(() => withPg(pgbouncer.address), { listenTo: () => withPg(postgres.address, 2) });
+      runContract(() => withPg(pgbouncer.address), { connectListener: () => withPg(postgres.address, 2) });
     });
 
     describe("with postgres.js", () => {
-      contract(() => withPostgresJs(pgbouncer.address), { listenTo: () => withPostgresJs(postgres.address, 1) });
+      runContract(() => withPostgresJs(pgbouncer.address), {
+        connectListener: () => withPostgresJs(postgres.address, 1),
+      });
     });
 
-    it("never says that it listens where it would hear nothing", async () => {
+    it("never reports that it listens if it would not be notified", async () => {
       const { client, end } = withPg(pgbouncer.address, 4);
       const warned = once(process, "warning");
       const store = postgresStore(client, { table: TABLE });
       const states: boolean[] = [];
       store.subscribe({ listening: (is) => states.push(is) });
       const [warning] = (await warned) as [Error];
-      expect(warning).toMatchObject({ code: "SOJOURN_NOT_HEARD", message: expect.stringMatching(/option listen/) });
+      expect(warning).toMatchObject({ code: "SOJOURN_NOT_NOTIFIED", message: expect.stringMatching(/option listen/) });
       expect(states).not.toContain(true);
       await store.close();
       await end();

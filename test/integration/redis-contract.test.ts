@@ -56,17 +56,22 @@ const clustered: Record<string, Connect> = {
 
 const kinds: Record<string, RedisStoreOptions> = {
   "": {},
-  ", under a prefix full of signs, announcing changes": { prefix: "my*[app]?\\^-é", announceChanges: true },
+  ", with a prefix of special characters and announceChanges": { prefix: "my*[app]?\\^-é", announceChanges: true },
 };
 
-function holds(connect: Connect, port: () => number, options: RedisStoreOptions): void {
+function runContract(connect: Connect, port: () => number, options: RedisStoreOptions): void {
   let connected: Awaited<ReturnType<Connect>>;
   beforeAll(async () => (connected = await connect(port())));
   afterAll(() => connected.end());
-  // Cases run side by side, and what one ends is told on the channel of its prefix.
-  let made = 0;
-  const own = () => `${options.prefix ?? "sojourn"}-${randomUUID()}-${made++}:`;
-  const cases = storeContract(() => redisStore(connected.client, { ...options, prefix: own() }), {
+  // Cases run at the same time, and each would be notified of the others' sessions under the same prefix.
+  let prefixes = 0;
+  const uniquePrefix = () => `${options.prefix ?? "sojourn"}-${randomUUID()}-${prefixes++}:`;
+  const two = () => {
+    const prefix = uniquePrefix();
+    const instance = () => redisStore(connected.client, { ...options, prefix });
+    return [instance(), instance()] as const;
+  };
+  const cases = storeContract(two, {
     clock: "own",
     lifetime: 1500,
     capabilities: ["idsOfUser", "all", "subscribe", "close"],
@@ -85,7 +90,7 @@ describe.skipIf(!REDIS_SERVER)("redisStore", () => {
     for (const [kind, options] of Object.entries(kinds)) {
       if (kind !== "" && client.includes("with")) continue;
       describe.concurrent(`on one server with ${client}${kind}`, () => {
-        holds(connect, () => server.port, options);
+        runContract(connect, () => server.port, options);
       });
     }
   }
@@ -97,8 +102,8 @@ describe.skipIf(!REDIS_SERVER)("redisStore in a cluster", () => {
   afterAll(() => cluster.end());
 
   for (const [client, connect] of Object.entries(clustered)) {
-    describe.concurrent(`with ${client}, announcing changes`, () => {
-      holds(connect, () => cluster.nodes[0]!.port, { announceChanges: true });
+    describe.concurrent(`with ${client} and announceChanges`, () => {
+      runContract(connect, () => cluster.nodes[0]!.port, { announceChanges: true });
     });
   }
 });

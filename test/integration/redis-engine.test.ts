@@ -37,15 +37,15 @@ const clients: Record<string, Connect> = {
   },
 };
 
-/** Plays with a server and every client at once. */
-async function play(
+/** Runs a test with a server of its own, and a store with each client. */
+async function withServer(
   settings: readonly string[],
-  act: (server: RedisServer, stores: readonly SessionStore[]) => Promise<void>,
+  run: (server: RedisServer, stores: readonly SessionStore[]) => Promise<void>,
 ): Promise<void> {
   const server = await startRedis(settings);
   const connected = await Promise.all(Object.values(clients).map((connect) => connect(server.port)));
   try {
-    await act(
+    await run(
       server,
       connected.map(({ client }) => redisStore(client)),
     );
@@ -56,50 +56,50 @@ async function play(
 }
 
 describe.skipIf(!REDIS_SERVER)("redisStore", () => {
-  it("rejects writes while the memory is full, still reads and ends sessions, and goes on when there is room", () =>
-    play([], async (server, stores) => {
+  it("rejects writes while the memory is full, still reads and ends sessions, and recovers when there is room", () =>
+    withServer([], async (server, stores) => {
       for (const store of stores) {
         const [id, other] = [newId(), newId()];
         const stored = session({ userId: "ada" });
         await store.create(id, stored);
         await store.create(other, stored);
-        await server.ask("CONFIG", "SET", "maxmemory", "1");
+        await server.command("CONFIG", "SET", "maxmemory", "1");
         await expect(store.create(newId(), session())).rejects.toThrow(/OOM/);
         await expect(store.update(id, session({ version: 2 }), 1)).rejects.toThrow(/OOM/);
         expect((await store.read(id))?.version).toBe(1);
         expect((await store.idsOfUser!("ada")).toSorted()).toEqual([id, other].toSorted());
         expect(await store.delete(other)).toBe(true);
-        await server.ask("CONFIG", "SET", "maxmemory", "0");
+        await server.command("CONFIG", "SET", "maxmemory", "0");
         expect(await store.update(id, session({ version: 2 }), 1)).toBe(true);
       }
     }));
 
-  it("rejects writes on a server that became a replica, and signs nobody out", () =>
-    play([], async (server, stores) => {
+  it("rejects writes on a server that became a replica, and ends no session", () =>
+    withServer([], async (server, stores) => {
       for (const store of stores) {
         const id = newId();
         await store.create(id, session());
-        await server.ask("REPLICAOF", "127.0.0.1", "1");
+        await server.command("REPLICAOF", "127.0.0.1", "1");
         await expect(store.create(newId(), session())).rejects.toThrow(/READONLY/);
         await expect(store.update(id, session({ version: 2 }), 1)).rejects.toThrow(/READONLY/);
         await expect(store.touch(id, Date.now() + 2 * HOUR)).rejects.toThrow(/READONLY/);
         await expect(store.delete(id)).rejects.toThrow(/READONLY/);
-        await server.ask("REPLICAOF", "NO", "ONE");
+        await server.command("REPLICAOF", "NO", "ONE");
         expect(await store.delete(id)).toBe(true);
       }
     }));
 
-  it("rejects writes while the server can't write to its disk, and goes on when it can", () =>
-    play(["--save", "3600 1", "--dbfilename", "dump.rdb", "--appendonly", "no"], async (server, stores) => {
+  it("rejects writes while the server can't write to its disk, and recovers when it can", () =>
+    withServer(["--save", "3600 1", "--dbfilename", "dump.rdb", "--appendonly", "no"], async (server, stores) => {
       const [store] = stores as [SessionStore];
       const id = newId();
       await store.create(id, session());
       // A snapshot can't replace a directory.
       const blocked = join(server.folder, "dump.rdb");
       mkdirSync(blocked);
-      await server.ask("BGSAVE");
+      await server.command("BGSAVE");
       await until("the snapshot has failed", async () =>
-        (await server.ask("INFO", "persistence")).includes("rdb_last_bgsave_status:err"),
+        (await server.command("INFO", "persistence")).includes("rdb_last_bgsave_status:err"),
       );
       for (const each of stores) {
         await expect(each.update(id, session({ version: 2 }), 1)).rejects.toThrow(/MISCONF/);
@@ -107,21 +107,21 @@ describe.skipIf(!REDIS_SERVER)("redisStore", () => {
         expect((await each.read(id))?.version).toBe(1);
       }
       rmdirSync(blocked);
-      await server.ask("BGSAVE");
+      await server.command("BGSAVE");
       await until("the snapshot is there", async () =>
-        (await server.ask("INFO", "persistence")).includes("rdb_last_bgsave_status:ok"),
+        (await server.command("INFO", "persistence")).includes("rdb_last_bgsave_status:ok"),
       );
       for (const [index, each] of stores.entries()) {
         expect(await each.update(id, session({ version: index + 2 }), index + 1)).toBe(true);
       }
     }));
 
-  it("rejects where it may not in, and signs nobody out", () =>
-    play([], async (server, stores) => {
+  it("rejects with a missing or wrong password, and ends no session", () =>
+    withServer([], async (server, stores) => {
       const [store] = stores as [SessionStore];
       const id = newId();
       await store.create(id, session());
-      await server.ask("CONFIG", "SET", "requirepass", "secret");
+      await server.command("CONFIG", "SET", "requirepass", "secret");
       const late = new IoRedis(server.port, "127.0.0.1", { enableReadyCheck: false }).on("error", () => {});
       const wrong = new Valkey(server.port, "127.0.0.1", { password: "wrong" }).on("error", () => {});
       await expect(redisStore(late).read(id)).rejects.toThrow(/NOAUTH/);
@@ -137,55 +137,56 @@ describe.skipIf(!REDIS_SERVER)("redisStore", () => {
       expect(await store.read(id)).toBeDefined();
     }));
 
-  it("works with the rights that the documentation asks for, and rejects what a right is missing for", () =>
-    play([], async (server) => {
+  it("works with the rights in the documentation, and rejects operations that lack one", () =>
+    withServer([], async (server) => {
       const rights =
         "on >secret resetchannels &sojourn:* ~sojourn:* " +
         "+get +getrange +set +setrange +pexpireat +del +evalsha +eval +publish +subscribe +unsubscribe +ping +scan " +
         "+zadd +zscore +zrem +zrange +zrevrange +zrangebyscore +info";
-      await server.ask("ACL", "SETUSER", "web", ...rights.split(" "));
+      await server.command("ACL", "SETUSER", "web", ...rights.split(" "));
       const client = createClient({
         url: `redis://web:secret@127.0.0.1:${server.port}`,
         disableClientInfo: true,
       }).on("error", () => {});
       await client.connect();
       const store = redisStore(client);
-      const heard: string[] = [];
-      let listens = false;
-      const end = store.subscribe({ ended: (id) => heard.push(id), listening: (is) => (listens = is) });
-      await until("it listens", () => listens);
+      const notified: string[] = [];
+      let isListening = false;
+      const unsubscribe = store.subscribe({ ended: (id) => notified.push(id), listening: (is) => (isListening = is) });
+      await until("it listens", () => isListening);
       const id = newId();
       await store.create(id, session({ userId: "ada" }));
       await store.update(id, session({ version: 2, userId: "grace" }), 1);
       await store.touch(id, Date.now() + 9 * HOUR);
       expect(await store.idsOfUser("grace")).toEqual([id]);
       for await (const found of store.all()) expect(found).toBe(id);
-      await server.ask("ACL", "SETUSER", "web", "-info");
+      await server.command("ACL", "SETUSER", "web", "-info");
       await expect(store.all()[Symbol.asyncIterator]().next()).rejects.toThrow("+info");
       expect(await store.delete(id)).toBe(true);
-      await until("it has heard", () => heard.includes(id));
-      end();
+      await until("it is notified", () => notified.includes(id));
+      unsubscribe();
       await store.create(id, session());
-      await server.ask("ACL", "SETUSER", "web", "resetchannels");
+      await server.command("ACL", "SETUSER", "web", "resetchannels");
       await expect(store.delete(id)).rejects.toThrow(/can't publish|NOPERM/);
       expect(await store.read(id)).toBeDefined();
       await store.close();
       client.destroy();
     }));
 
-  it("warns, once, of a server that evicts sessions", () =>
-    play(["--maxmemory", "100mb", "--maxmemory-policy", "allkeys-lru"], async (_server, [store]) => {
+  it("warns once of a server that evicts sessions", () =>
+    withServer(["--maxmemory", "100mb", "--maxmemory-policy", "allkeys-lru"], async (_server, [store]) => {
       const warnings: string[] = [];
-      const listen = (warning: Error & { code?: string }) => void warnings.push(`${warning.code}: ${warning.message}`);
-      process.on("warning", listen);
-      for (let turn = 0; turn < 3; turn += 1) await store!.create(newId(), session());
+      const onWarning = (warning: Error & { code?: string }) =>
+        void warnings.push(`${warning.code}: ${warning.message}`);
+      process.on("warning", onWarning);
+      for (let count = 0; count < 3; count += 1) await store!.create(newId(), session());
       await until("it has warned", () => warnings.length > 0);
-      process.off("warning", listen);
+      process.off("warning", onWarning);
       expect(warnings).toEqual([expect.stringMatching(/SOJOURN_REDIS_EVICTION.*allkeys-lru.*noeviction/)]);
     }));
 
-  it("answers with an error while the server loads its data, and then finds all of it", () =>
-    play(
+  it("rejects while the server loads its data, and then finds all sessions", () =>
+    withServer(
       [
         "--appendonly",
         "no",
@@ -200,10 +201,10 @@ describe.skipIf(!REDIS_SERVER)("redisStore", () => {
         const [store] = stores as [SessionStore];
         const ids = Array.from({ length: 200 }, newId);
         for (const id of ids) await store.create(id, session());
-        await server.ask("SAVE");
+        await server.command("SAVE");
         const restarted = server.restart();
         restarted.catch(() => {});
-        await until("it is loading", async () => (await server.ask("PING").catch(() => "")).includes("LOADING"));
+        await until("it is loading", async () => (await server.command("PING").catch(() => "")).includes("LOADING"));
         await until("it has loaded", async () => {
           const found = await store.read(ids[0]!).catch(() => "refused");
           expect(found, "a session was missing").toBeDefined();

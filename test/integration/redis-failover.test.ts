@@ -7,7 +7,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { createSessions } from "../../src/sessions.ts";
 import { redisStore, type RedisStoreClient, type RedisStoreOptions } from "../../src/stores/redis/store.ts";
 import {
-  confirming,
+  waitForReplicas,
   REDIS_SERVER,
   type RedisServer,
   startCluster,
@@ -23,14 +23,14 @@ interface Data {
 
 type Connected = { client: RedisStoreClient; end(): unknown };
 
-/** Signed-in visitors that read and write all the time, and what they were promised. */
-async function crowd(client: RedisStoreClient, options: RedisStoreOptions) {
+/** Starts signed-in visitors who read and write all the time, and records which writes were acknowledged. */
+async function startLoad(client: RedisStoreClient, options: RedisStoreOptions) {
   const store = redisStore(client, options);
   const sessions = createSessions<Data>({ secretKey: KEYS[0], store, storeTimeout: "2s" });
-  // While all is well there is no hurry, however busy the machine.
+  // The visitors sign in with long timeouts, because the machine may be busy.
   const replicas = options.replicas && { ...options.replicas, timeout: "60s" as const };
-  const early = redisStore(client, { ...options, replicas });
-  const patient = createSessions<Data>({ secretKey: KEYS[0], store: early, storeTimeout: "60s" });
+  const patientStore = redisStore(client, { ...options, replicas });
+  const patientSessions = createSessions<Data>({ secretKey: KEYS[0], store: patientStore, storeTimeout: "60s" });
   const visitors = Array.from({ length: 12 }, (_, index) => ({
     userId: `user-${index}`,
     browser: new Browser(sessions),
@@ -38,23 +38,23 @@ async function crowd(client: RedisStoreClient, options: RedisStoreOptions) {
     tried: 0,
   }));
   for (const visitor of visitors) {
-    const browser = new Browser(patient);
+    const browser = new Browser(patientSessions);
     await browser.visit((visit) => visit.signIn(visitor.userId));
     visitor.browser = browser.copy(sessions);
   }
-  const strange: string[] = [];
-  const load = { isOn: true };
+  const unexpected: string[] = [];
+  const load = { isRunning: true };
   const loops = visitors.map(async (visitor) => {
-    while (load.isOn) {
+    while (load.isRunning) {
       visitor.tried += 1;
       try {
         await visitor.browser.visit((visit) => {
-          if (visit.userId !== visitor.userId) strange.push(`${visitor.userId} was signed out`);
+          if (visit.userId !== visitor.userId) unexpected.push(`${visitor.userId} was signed out`);
           visit.update("count", (count = 0) => count + 1);
         });
         visitor.acknowledged += 1;
       } catch (error) {
-        if ((error as { code?: string }).code !== "ERR_SESSION_STORE") strange.push(String(error));
+        if ((error as { code?: string }).code !== "ERR_SESSION_STORE") unexpected.push(String(error));
       }
       await delay(2);
     }
@@ -62,40 +62,40 @@ async function crowd(client: RedisStoreClient, options: RedisStoreOptions) {
   return {
     store,
     visitors,
-    strange,
+    unexpected,
     acknowledged: () => visitors.reduce((sum, { acknowledged }) => sum + acknowledged, 0),
-    /** Waits until everybody is served again, and stops. */
-    async settle() {
+    /** Waits until every visitor is served again, and stops the load. */
+    async recoverAndStop() {
       const before = visitors.map(({ acknowledged }) => acknowledged);
-      await until("everybody is served again", () =>
+      await until("every visitor is served again", () =>
         visitors.every(({ acknowledged }, index) => acknowledged > before[index]! + 3),
       );
-      load.isOn = false;
+      load.isRunning = false;
       await Promise.all(loops);
     },
-    /** How many of the writes that were acknowledged are gone, as another client sees it. */
-    async lostAt(other: RedisStoreClient): Promise<number> {
-      const again = createSessions<Data>({
+    /** Counts the acknowledged writes that another client does not find. */
+    async countLost(other: RedisStoreClient): Promise<number> {
+      const otherSessions = createSessions<Data>({
         secretKey: KEYS[0],
         store: redisStore(other, { prefix: options.prefix }),
         storeTimeout: "60s",
       });
-      let gone = 0;
+      let lost = 0;
       for (const { browser, userId, acknowledged, tried } of visitors) {
-        const copy = browser.copy(again);
+        const copy = browser.copy(otherSessions);
         expect(await copy.userId()).toBe(userId);
         const { count = 0 } = await copy.data();
-        gone += Math.max(0, acknowledged - count);
+        lost += Math.max(0, acknowledged - count);
         expect(count).toBeLessThanOrEqual(tried);
       }
-      return gone;
+      return lost;
     },
-    async halt() {
-      load.isOn = false;
+    async stop() {
+      load.isRunning = false;
       await Promise.all(loops);
     },
     async end() {
-      load.isOn = false;
+      load.isRunning = false;
       await Promise.all(loops);
       await sessions.close();
       await store.close();
@@ -124,27 +124,30 @@ describe.skipIf(!REDIS_SERVER)("redisStore behind Sentinels", () => {
   };
 
   for (const [name, connect] of Object.entries(clients)) {
-    it.concurrent(`loses nothing that a replica has confirmed when ${name}'s primary is killed, and signs nobody out`, async () => {
+    it.concurrent(`loses no write that a replica has confirmed when ${name}'s primary is killed, and signs no user out`, async () => {
       const primary = await startRedis();
       const replica = await startRedis(["--replicaof", "127.0.0.1", `${primary.port}`]);
-      await confirming(primary);
+      await waitForReplicas(primary);
       const sentinel = await startSentinel(primary);
       await until("the sentinel knows the replica", async () =>
-        (await sentinel.ask("SENTINEL", "REPLICAS", "main")).includes(`${replica.port}`),
+        (await sentinel.command("SENTINEL", "REPLICAS", "main")).includes(`${replica.port}`),
       );
       const { client, end } = await connect(sentinel.port);
-      const load = await crowd(client, { replicas: { wait: 1, timeout: "500ms" } });
+      const load = await startLoad(client, { replicas: { wait: 1, timeout: "500ms" } });
       const states: boolean[] = [];
-      const heard: string[] = [];
-      const deaf = load.store.subscribe({ listening: (is) => states.push(is), ended: (id) => heard.push(id) });
+      const notified: string[] = [];
+      const unsubscribe = load.store.subscribe({
+        listening: (is) => states.push(is),
+        ended: (id) => notified.push(id),
+      });
       try {
         const ids = await Promise.all(load.visitors.map(async ({ browser }) => (await browser.begin()).session.id));
         await until("there are writes", () => load.acknowledged() > 100 && states.at(-1));
         await primary.kill();
         await until("the replica is the primary", async () =>
-          (await replica.ask("INFO", "replication")).includes("role:master"),
+          (await replica.command("INFO", "replication")).includes("role:master"),
         );
-        // It has no replica any more: only now may a write be acknowledged without one.
+        // It has no replica any more, so this store does not wait for one.
         const alone = redisStore(client);
         await until("the store works", async () =>
           alone.read("none").then(
@@ -155,16 +158,16 @@ describe.skipIf(!REDIS_SERVER)("redisStore behind Sentinels", () => {
         for (const visitor of load.visitors) {
           await until(`${visitor.userId} is served`, async () => visitor.browser.userId().catch(() => false));
         }
-        await load.halt();
-        expect(await load.lostAt(client)).toBe(0);
-        expect(load.strange).toEqual([]);
+        await load.stop();
+        expect(await load.countLost(client)).toBe(0);
+        expect(load.unexpected).toEqual([]);
         expect(states).toContain(false);
-        await until("it hears again", () => states.at(-1) === true);
+        await until("it listens again", () => states.at(-1) === true);
         const id = ids[0]!;
         expect(await alone.delete(id)).toBe(true);
-        await until("it has heard of an end on the new primary", () => heard.includes(id));
+        await until("it is notified of an end on the new primary", () => notified.includes(id));
       } finally {
-        deaf();
+        unsubscribe();
         await load.end();
         await end();
         await Promise.all([sentinel.end(), primary.end(), replica.end()]);
@@ -172,7 +175,7 @@ describe.skipIf(!REDIS_SERVER)("redisStore behind Sentinels", () => {
     });
   }
 
-  it("rejects what too few replicas have confirmed, and says that it is on the primary", async () => {
+  it("rejects a write that too few replicas have confirmed, and says that it is on the primary", async () => {
     const primary = await startRedis();
     const client = new IoRedis(primary.port, "127.0.0.1").on("error", () => {});
     const store = redisStore(client, { replicas: { wait: 1, timeout: "50ms" } });
@@ -184,23 +187,23 @@ describe.skipIf(!REDIS_SERVER)("redisStore behind Sentinels", () => {
     await primary.end();
   });
 
-  it("loses nothing that a replica has confirmed, however far it is behind", async () => {
+  it("loses no write that a replica has confirmed, however far it is behind", async () => {
     const primary = await startRedis();
-    const line = await startProxy({ port: primary.port });
-    const replica = await startRedis(["--replicaof", "127.0.0.1", `${line.port}`]);
-    await confirming(primary);
-    line.delay(20);
+    const link = await startProxy({ port: primary.port });
+    const replica = await startRedis(["--replicaof", "127.0.0.1", `${link.port}`]);
+    await waitForReplicas(primary);
+    link.delay(20);
     const client = new IoRedis(primary.port, "127.0.0.1", { maxRetriesPerRequest: 0 }).on("error", () => {});
-    const load = await crowd(client, { replicas: { wait: 1, timeout: "1s" } });
+    const load = await startLoad(client, { replicas: { wait: 1, timeout: "1s" } });
     await until("there are writes", () => load.acknowledged() > 100);
     await primary.kill();
     await load.end();
-    await replica.ask("REPLICAOF", "NO", "ONE");
+    await replica.command("REPLICAOF", "NO", "ONE");
     client.disconnect();
     const survivor = new IoRedis(replica.port, "127.0.0.1");
-    expect(await load.lostAt(survivor)).toBe(0);
+    expect(await load.countLost(survivor)).toBe(0);
     survivor.disconnect();
-    await line.stop();
+    await link.stop();
     await Promise.all([primary.end(), replica.end()]);
   });
 });
@@ -210,18 +213,18 @@ describe.skipIf(!REDIS_SERVER)("redisStore in a cluster", () => {
   beforeAll(async () => (cluster = await startCluster()));
   afterAll(() => cluster.end());
 
-  it("signs a user in who has sessions already, over connections that are only just made", async () => {
+  it("signs in a user who has sessions already, over new connections", async () => {
     const stored = { payload: new Uint8Array(9), version: 1, expiresAt: Date.now() + 600_000, userId: "ada" };
-    for (let turn = 0; turn < 3; turn += 1) {
-      const fresh = new IoCluster([{ host: "127.0.0.1", port: cluster.nodes[turn]!.port }], { lazyConnect: true });
+    for (let index = 0; index < 3; index += 1) {
+      const fresh = new IoCluster([{ host: "127.0.0.1", port: cluster.nodes[index]!.port }], { lazyConnect: true });
       fresh.on("error", () => {});
       const store = redisStore(fresh, { prefix: "fresh", replicas: { wait: 1, timeout: "60s" } });
-      expect(await store.create(`session-${turn}`, stored)).toBe(true);
+      expect(await store.create(`session-${index}`, stored)).toBe(true);
       fresh.disconnect();
     }
   });
 
-  it("loses nothing that a replica has confirmed when a primary is killed under load, and signs nobody out", async () => {
+  it("loses no write that a replica has confirmed when a primary is killed under load, and signs no user out", async () => {
     const rootNodes = cluster.nodes.map(({ port }) => ({ url: `redis://127.0.0.1:${port}` }));
     const node = createCluster({ rootNodes, defaults: { disableOfflineQueue: true } }).on("error", () => {});
     await node.connect();
@@ -231,26 +234,26 @@ describe.skipIf(!REDIS_SERVER)("redisStore in a cluster", () => {
     );
     io.on("error", () => {});
     const loads = [
-      await crowd(node, { prefix: "node", replicas: { wait: 1, timeout: "1s" } }),
-      await crowd(io, { prefix: "io", replicas: { wait: 1, timeout: "1s" } }),
+      await startLoad(node, { prefix: "node", replicas: { wait: 1, timeout: "1s" } }),
+      await startLoad(io, { prefix: "io", replicas: { wait: 1, timeout: "1s" } }),
     ];
     const states: boolean[][] = [[], []];
-    const heard: string[][] = [[], []];
-    const deaf = loads.map(({ store }, index) =>
+    const notified: string[][] = [[], []];
+    const unsubscribes = loads.map(({ store }, index) =>
       store.subscribe({
         listening: (is) => states[index]!.push(is),
-        ended: (id) => heard[index]!.push(id),
+        ended: (id) => notified[index]!.push(id),
       }),
     );
     try {
       await until("there are writes", () => loads.every((load) => load.acknowledged() > 100));
-      await until("they listen", () => states.every((told) => told.at(-1)));
+      await until("they listen", () => states.every((reported) => reported.at(-1)));
       await cluster.nodes[0]!.kill();
       const successor = cluster.nodes[3] as RedisServer;
       await until("a replica has taken over", async () =>
-        (await successor.ask("INFO", "replication")).includes("role:master"),
+        (await successor.command("INFO", "replication")).includes("role:master"),
       );
-      // Without a replica of its own it can confirm nothing, and still serves everybody.
+      // Without a replica it confirms no write, and still serves every visitor.
       for (const [index, load] of loads.entries()) {
         const alone = redisStore([node, io][index]!, { prefix: ["node", "io"][index] });
         for (const { userId } of load.visitors) {
@@ -260,24 +263,24 @@ describe.skipIf(!REDIS_SERVER)("redisStore in a cluster", () => {
       }
       await cluster.nodes[0]!.restart();
       await until("the old primary follows", async () =>
-        (await cluster.nodes[0]!.ask("INFO", "replication")).includes("master_link_status:up"),
+        (await cluster.nodes[0]!.command("INFO", "replication")).includes("master_link_status:up"),
       );
       for (const [index, load] of loads.entries()) {
-        await load.settle();
-        expect(load.strange).toEqual([]);
-        expect(await load.lostAt([node, io][index]!)).toBe(0);
+        await load.recoverAndStop();
+        expect(load.unexpected).toEqual([]);
+        expect(await load.countLost([node, io][index]!)).toBe(0);
       }
-      await until("they hear", () => states.every((told) => told.at(-1)));
+      await until("they listen again", () => states.every((reported) => reported.at(-1)));
       const ended = (await loads[0]!.visitors[0]!.browser.begin()).session.id;
       expect(await loads[0]!.store.delete(ended)).toBe(true);
-      await until("it has heard", () => heard[0]!.includes(ended));
+      await until("it is notified", () => notified[0]!.includes(ended));
       for (const load of loads) {
         for (const { userId, browser } of load.visitors.slice(1)) {
           expect(await load.store.idsOfUser(userId)).toEqual([(await browser.begin()).session.id]);
         }
       }
     } finally {
-      for (const end of deaf) end();
+      for (const unsubscribe of unsubscribes) unsubscribe();
       for (const load of loads) await load.end();
       node.destroy();
       io.disconnect();

@@ -3,11 +3,11 @@ import { Cluster as IoCluster, Redis as IoRedis } from "ioredis";
 import { Cluster as ValkeyCluster } from "iovalkey";
 import { createCluster } from "redis";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { groupTags } from "../../src/stores/redis/channels.ts";
+import { slotGroupTags } from "../../src/stores/redis/slot-groups.ts";
 import { slotOf } from "../../src/stores/redis/slot.ts";
 import { type RedisStore, redisStore, type RedisStoreClient } from "../../src/stores/redis/store.ts";
 import {
-  beginMigration,
+  startMigration,
   migrateSlot,
   moveSlots,
   REDIS_SERVER,
@@ -52,16 +52,16 @@ describe.skipIf(!REDIS_SERVER)("redisStore's all in a cluster", () => {
   afterAll(() => cluster.end());
 
   for (const [name, connect] of Object.entries(clients)) {
-    it(`names every session or rejects when connections were lost, with ${name}`, async () => {
+    it(`lists every session or rejects after connections were lost, with ${name}`, async () => {
       const { client, end } = await connect(cluster.nodes.map(({ port }) => port));
       const store = redisStore(client, { prefix: name });
-      const ids = groupTags().slice(0, 90);
+      const ids = slotGroupTags().slice(0, 90);
       for (const id of ids) await store.create(id, session());
       expect((await allOf(store)).size).toBe(90);
       const found: number[] = [];
       for (const lost of [[0], [1], [0, 2], [0, 1, 2]]) {
-        for (const index of lost) await cluster.nodes[index]!.ask("CLIENT", "KILL", "TYPE", "normal");
-        for (let turn = 0; turn < 3; turn += 1) {
+        for (const index of lost) await cluster.nodes[index]!.command("CLIENT", "KILL", "TYPE", "normal");
+        for (let attempt = 0; attempt < 3; attempt += 1) {
           const all = await allOf(store).catch(() => undefined);
           if (all) found.push(all.size);
         }
@@ -70,13 +70,13 @@ describe.skipIf(!REDIS_SERVER)("redisStore's all in a cluster", () => {
         await until("all primaries are known again", async () => (await allOf(store).catch(() => undefined))?.size),
       );
       expect(new Set(found)).toEqual(new Set([90]));
-      // A walk that had begun with a connection that is lost ends in no silence either.
-      const walk = store.all()[Symbol.asyncIterator]();
-      await walk.next();
-      for (const index of [0, 1, 2]) await cluster.nodes[index]!.ask("CLIENT", "KILL", "TYPE", "normal");
+      // A list that began with a connection that is lost then is complete or rejects too.
+      const iterator = store.all()[Symbol.asyncIterator]();
+      await iterator.next();
+      for (const index of [0, 1, 2]) await cluster.nodes[index]!.command("CLIENT", "KILL", "TYPE", "normal");
       let seen = 1;
       const rest = async () => {
-        while (!(await walk.next()).done) seen += 1;
+        while (!(await iterator.next()).done) seen += 1;
         return seen;
       };
       expect([90, "rejected"]).toContain(await rest().catch(() => "rejected"));
@@ -84,7 +84,7 @@ describe.skipIf(!REDIS_SERVER)("redisStore's all in a cluster", () => {
     });
   }
 
-  it("rejects when slots move to another primary meanwhile, and knows of it afterwards", async () => {
+  it("rejects if slots move to another primary meanwhile, and lists all sessions afterwards", async () => {
     const connections = await Promise.all(
       Object.values(clients).map((connect) => connect(cluster.nodes.map(({ port }) => port))),
     );
@@ -93,16 +93,17 @@ describe.skipIf(!REDIS_SERVER)("redisStore's all in a cluster", () => {
     let id = 0;
     while (slotOf(`moved:${id}`) === slot) id += 1;
     await stores[0]!.create(`${id}`, session());
-    const walks = stores.map((store) => store.all()[Symbol.asyncIterator]());
-    for (const walk of walks) expect((await walk.next()).done).toBe(false);
+    const iterators = stores.map((store) => store.all()[Symbol.asyncIterator]());
+    for (const iterator of iterators) expect((await iterator.next()).done).toBe(false);
     await moveSlots(cluster.nodes, [slot], cluster.nodes[0]!, cluster.nodes[1]!);
-    for (const walk of walks) await expect(walk.next()).rejects.toThrow(/list them again|not every primary/);
+    for (const iterator of iterators)
+      await expect(iterator.next()).rejects.toThrow(/list them again|not every primary/);
     for (const store of stores) expect([...(await allOf(store))]).toEqual([`${id}`]);
     for (const { end } of connections) await end();
   });
 
-  /** A walk that has passed the first node, and a session on the second. */
-  async function halfWay(prefix: string) {
+  /** Starts a list that has passed the first node, with a session on the second. */
+  async function listFirstNode(prefix: string) {
     const { client, end } = await clients["ioredis"]!(cluster.nodes.map(({ port }) => port));
     const store = redisStore(client, { prefix });
     const idIn = (low: number, high: number) => {
@@ -112,18 +113,18 @@ describe.skipIf(!REDIS_SERVER)("redisStore's all in a cluster", () => {
     };
     const id = idIn(5461, 10_900);
     for (const one of [idIn(0, 5400), id]) await store.create(one, session());
-    const walk = store.all()[Symbol.asyncIterator]();
-    expect((await walk.next()).value).not.toBe(id);
+    const iterator = store.all()[Symbol.asyncIterator]();
+    expect((await iterator.next()).value).not.toBe(id);
     const rest = async () => {
       const ids: string[] = [];
-      for (let next = await walk.next(); !next.done; next = await walk.next()) ids.push(next.value);
+      for (let next = await iterator.next(); !next.done; next = await iterator.next()) ids.push(next.value);
       return ids;
     };
     return { slot: slotOf(`${prefix}:${id}`), key: `${prefix}:${id}`, id, store, rest, end };
   }
 
-  it("rejects when a slot has been to another primary and back meanwhile", async () => {
-    const { slot, store, id, rest, end } = await halfWay("back");
+  it("rejects if a slot has moved to another primary and back meanwhile", async () => {
+    const { slot, store, id, rest, end } = await listFirstNode("back");
     const [first, second] = cluster.nodes as [RedisServer, RedisServer];
     await migrateSlot(cluster.nodes, slot, second, first);
     await migrateSlot(cluster.nodes, slot, first, second);
@@ -132,18 +133,18 @@ describe.skipIf(!REDIS_SERVER)("redisStore's all in a cluster", () => {
     await end();
   });
 
-  it("rejects while the keys of a slot are on their way to another primary, after it has named those it finds", async () => {
-    const { slot, key, store, rest, end } = await halfWay("ahead");
+  it("rejects while the keys of a slot are being moved to another primary, after it has listed the sessions it finds", async () => {
+    const { slot, key, store, rest, end } = await listFirstNode("ahead");
     const [first, second] = cluster.nodes as [RedisServer, RedisServer];
-    await beginMigration(slot, second, first);
-    await second.ask("MIGRATE", "127.0.0.1", `${first.port}`, key, "0", "5000");
+    await startMigration(slot, second, first);
+    await second.command("MIGRATE", "127.0.0.1", `${first.port}`, key, "0", "5000");
     await expect(rest()).rejects.toThrow("list them again");
-    // Nor does it matter that they were on their way when it began.
+    // It rejects too if they were being moved already when it began.
     const found: string[] = [];
-    const whole = async () => {
+    const listAll = async () => {
       for await (const each of store.all()) found.push(each);
     };
-    await expect(whole()).rejects.toThrow("list them again");
+    await expect(listAll()).rejects.toThrow("list them again");
     expect(found).not.toEqual([]);
     await migrateSlot(cluster.nodes, slot, second, first);
     expect(await allOf(store)).toHaveLength(2);
@@ -152,33 +153,35 @@ describe.skipIf(!REDIS_SERVER)("redisStore's all in a cluster", () => {
 });
 
 describe.skipIf(!REDIS_SERVER)("redisStore's all", () => {
-  it("rejects when another server has answered meanwhile, though the first one answers again", async () => {
+  it("rejects if another server has answered meanwhile, also when the first one answers again", async () => {
     const [primary, other] = await Promise.all([startRedis(), startRedis()]);
     const target = { port: primary.port };
-    const name = await startProxy(target);
-    const client = new IoRedis(name.port, "127.0.0.1").on("error", () => {});
-    const swap = async (from: RedisServer, to: RedisServer) => {
-      await to.ask("REPLICAOF", "127.0.0.1", `${from.port}`);
-      await until("it follows", async () => (await to.ask("INFO", "replication")).includes("master_link_status:up"));
-      await to.ask("REPLICAOF", "NO", "ONE");
+    const proxy = await startProxy(target);
+    const client = new IoRedis(proxy.port, "127.0.0.1").on("error", () => {});
+    const failOver = async (from: RedisServer, to: RedisServer) => {
+      await to.command("REPLICAOF", "127.0.0.1", `${from.port}`);
+      await until("it follows", async () =>
+        (await to.command("INFO", "replication")).includes("master_link_status:up"),
+      );
+      await to.command("REPLICAOF", "NO", "ONE");
       target.port = to.port;
-      name.cut();
+      proxy.cut();
     };
     try {
       const store = redisStore(client);
       await Promise.all(Array.from({ length: 3000 }, (_, id) => store.create(`${id}`, session())));
-      const walk = store.all()[Symbol.asyncIterator]();
-      for (let seen = 0; seen < 1500; seen += 1) await walk.next();
-      await swap(primary, other);
-      for (let seen = 0; seen < 1000; seen += 1) await walk.next();
-      await swap(other, primary);
+      const iterator = store.all()[Symbol.asyncIterator]();
+      for (let seen = 0; seen < 1500; seen += 1) await iterator.next();
+      await failOver(primary, other);
+      for (let seen = 0; seen < 1000; seen += 1) await iterator.next();
+      await failOver(other, primary);
       const rest = async () => {
-        while (!(await walk.next()).done);
+        while (!(await iterator.next()).done);
       };
       await expect(rest()).rejects.toThrow("list them again");
     } finally {
       client.disconnect();
-      await name.stop();
+      await proxy.stop();
       await Promise.all([primary.end(), other.end()]);
     }
   });

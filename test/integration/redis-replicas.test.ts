@@ -19,7 +19,7 @@ const clients: Record<string, (port: number) => Promise<Connected>> = {
     const client = new IoRedis(port, "127.0.0.1").on("error", () => {});
     return { client, end: () => client.disconnect() };
   },
-  async "ioredis that pipelines automatically"(port) {
+  async "ioredis with automatic pipelining"(port) {
     const client = new IoRedis(port, "127.0.0.1", { enableAutoPipelining: true }).on("error", () => {});
     return { client, end: () => client.disconnect() };
   },
@@ -32,59 +32,63 @@ const clients: Record<string, (port: number) => Promise<Connected>> = {
 const session = (version = 1) => ({ payload: randomBytes(20), version, expiresAt: Date.now() + 600_000 });
 
 async function follow(replica: RedisServer, port: number): Promise<void> {
-  await replica.ask("REPLICAOF", "127.0.0.1", `${port}`);
+  await replica.command("REPLICAOF", "127.0.0.1", `${port}`);
   await until("the replica follows", async () =>
-    (await replica.ask("INFO", "replication")).includes("master_link_status:up"),
+    (await replica.command("INFO", "replication")).includes("master_link_status:up"),
   );
 }
 
-/** A primary behind a name, and replicas that can be held back. */
-async function replicated() {
+/** Starts a primary behind a proxy, and two replicas whose link to it can be held. */
+async function startReplicated() {
   const [primary, first, second] = await Promise.all([startRedis(), startRedis(), startRedis()]);
   const target = { port: primary.port };
-  const [name, link] = await Promise.all([startProxy(target), startProxy(primary)]);
+  const [proxy, link] = await Promise.all([startProxy(target), startProxy(primary)]);
   await Promise.all([first, second].map((replica) => follow(replica, link.port)));
-  await until("both are known", async () => /slave1:.*state=online/.test(await primary.ask("INFO", "replication")));
+  await until("both are known", async () => /slave1:.*state=online/.test(await primary.command("INFO", "replication")));
   return {
-    name,
+    proxy,
     link,
     primary,
     first,
-    /** The primary dies, and what it had not passed on is lost. */
-    async failover() {
-      name.refuse();
+    /** Kills the primary and promotes a replica. Writes that the replica does not have are lost. */
+    async failOver() {
+      proxy.refuse();
       await primary.kill();
       link.cut();
-      await first.ask("REPLICAOF", "NO", "ONE");
+      await first.command("REPLICAOF", "NO", "ONE");
       await follow(second, first.port);
       target.port = first.port;
-      name.accept();
+      proxy.accept();
     },
     async end() {
-      await Promise.all([name.stop(), link.stop()]);
+      await Promise.all([proxy.stop(), link.stop()]);
       await Promise.all([primary, first, second].map((server) => server.end()));
     },
   };
 }
 
-describe.skipIf(!REDIS_SERVER)("redisStore with a client that leads to a replica", () => {
-  it("says READONLY and no quiet no, although the replica does not have the session yet", async () => {
+describe.skipIf(!REDIS_SERVER)("redisStore with a client that is connected to a replica", () => {
+  it("rejects with READONLY, and does not return false, if the replica does not have the session yet", async () => {
     const [primary, replica] = await Promise.all([startRedis(), startRedis()]);
-    const line = await startProxy(primary);
-    await follow(replica, line.port);
-    const [right, wrong] = await Promise.all([primary, replica].map(({ port }) => clients["ioredis"]!(port)));
-    const [there, here] = [redisStore(right!.client), redisStore(wrong!.client)];
+    const link = await startProxy(primary);
+    await follow(replica, link.port);
+    const [toPrimary, toReplica] = await Promise.all([primary, replica].map(({ port }) => clients["ioredis"]!(port)));
+    const [primaryStore, replicaStore] = [redisStore(toPrimary!.client), redisStore(toReplica!.client)];
     try {
-      line.hold();
-      await there.create("a", session());
-      for (const act of [() => here.delete("a"), () => here.update("a", session(2), 1), () => here.touch("a", 2e12)]) {
-        await expect(act()).rejects.toThrow(/READONLY|read only/i);
+      link.hold();
+      await primaryStore.create("a", session());
+      for (const write of [
+        () => replicaStore.delete("a"),
+        () => replicaStore.update("a", session(2), 1),
+        () => replicaStore.touch("a", 2e12),
+      ]) {
+        await expect(write()).rejects.toThrow(/READONLY|read only/i);
       }
-      expect(await there.delete("a")).toBe(true);
-      expect(await there.delete("a")).toBe(false);
+      expect(await primaryStore.delete("a")).toBe(true);
+      expect(await primaryStore.delete("a")).toBe(false);
     } finally {
-      await Promise.all([right!.end(), wrong!.end()]);
-      await line.stop();
+      await Promise.all([toPrimary!.end(), toReplica!.end()]);
+      await link.stop();
       await Promise.all([primary.end(), replica.end()]);
     }
   });
@@ -92,9 +96,9 @@ describe.skipIf(!REDIS_SERVER)("redisStore with a client that leads to a replica
 
 describe.skipIf(!REDIS_SERVER)("redisStore that waits for replicas", () => {
   for (const [client, connect] of Object.entries(clients)) {
-    it.concurrent(`does not take the new primary's word for what was lost with the old one, with ${client}`, async () => {
-      const servers = await replicated();
-      const connected = await connect(servers.name.port);
+    it.concurrent(`acknowledges no write that was lost with the old primary because the new one replies, with ${client}`, async () => {
+      const servers = await startReplicated();
+      const connected = await connect(servers.proxy.port);
       try {
         const store = redisStore(connected.client, { replicas: { wait: 1, timeout: "60s" } });
         expect(await store.create("one", session())).toBe(true);
@@ -105,20 +109,20 @@ describe.skipIf(!REDIS_SERVER)("redisStore that waits for replicas", () => {
           store.update("two", session(2), 1),
           store.create("three", session()),
         ]);
-        // All three: one that had not been sent yet would be done on the new primary, and rightly confirmed.
+        // All three must be there: a later one would be done on the new primary, and rightly confirmed.
         await until("they are on the primary", async () => {
           const { primary } = servers;
           const [one, two, three] = await Promise.all([
-            primary.ask("EXISTS", "sojourn:one"),
-            primary.ask("GETRANGE", "sojourn:two", "8", "8"),
-            primary.ask("EXISTS", "sojourn:three"),
+            primary.command("EXISTS", "sojourn:one"),
+            primary.command("GETRANGE", "sojourn:two", "8", "8"),
+            primary.command("EXISTS", "sojourn:three"),
           ]);
           return one.includes(":0") && two.includes("\u0002") && three.includes(":1");
         });
-        await servers.failover();
+        await servers.failOver();
         expect((await writes).map(({ status }) => status)).toEqual(["rejected", "rejected", "rejected"]);
-        // And what comes afterwards is confirmed again.
-        await until("the new one serves", () =>
+        // Later writes are confirmed again.
+        await until("the new primary serves", () =>
           store.update("two", session(3), 1).then(
             () => true,
             async () => (await store.read("two"))?.version === 3,
@@ -133,20 +137,20 @@ describe.skipIf(!REDIS_SERVER)("redisStore that waits for replicas", () => {
     });
   }
 
-  it.concurrent("confirms a deletion that another command has done", async () => {
-    const servers = await replicated();
-    const { client, end } = await clients["ioredis"]!(servers.name.port);
+  it.concurrent("confirms a deletion that an earlier command has done", async () => {
+    const servers = await startReplicated();
+    const { client, end } = await clients["ioredis"]!(servers.proxy.port);
     try {
       const store = redisStore(client, { replicas: { wait: 1, timeout: "100ms" } });
-      const patient = redisStore(client, { replicas: { wait: 1, timeout: "60s" } });
-      await patient.create("one", session());
+      const patientStore = redisStore(client, { replicas: { wait: 1, timeout: "60s" } });
+      await patientStore.create("one", session());
       servers.link.hold();
       await expect(store.delete("one")).rejects.toThrow(/only 0 of 1/);
       await expect(store.delete("one")).rejects.toThrow(/only 0 of 1/);
       servers.link.release();
-      expect(await patient.delete("one")).toBe(false);
-      expect(await servers.first.ask("EXISTS", "sojourn:one")).toContain(":0");
-      expect(await servers.primary.ask("DBSIZE")).toContain(":0");
+      expect(await patientStore.delete("one")).toBe(false);
+      expect(await servers.first.command("EXISTS", "sojourn:one")).toContain(":0");
+      expect(await servers.primary.command("DBSIZE")).toContain(":0");
     } finally {
       await end();
       await servers.end();

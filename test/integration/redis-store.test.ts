@@ -7,9 +7,9 @@ import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { createSessions } from "../../src/sessions.ts";
 import type { StoredSession } from "../../src/store.ts";
 import { redisStore, type NodeRedisClient, type RedisStoreClient } from "../../src/stores/redis/store.ts";
-import { instantBytes, userKind, userSection } from "../../src/stores/redis/value.ts";
-import { INDEX, run, TOUCH, UNINDEX } from "../../src/stores/redis/scripts.ts";
-import { nodeRedis, REDIS_SERVER, type RedisServer, startRedis } from "../support/redis.ts";
+import { encodeInstant, encodeUser } from "../../src/stores/redis/value.ts";
+import { ADD_TO_INDEX, REMOVE_FROM_INDEX, runScript, TOUCH } from "../../src/stores/redis/scripts.ts";
+import { connectNodeRedis, REDIS_SERVER, type RedisServer, startRedis } from "../support/redis.ts";
 import { Browser, KEYS } from "../support/stores.ts";
 import { until } from "../support/throwaway.ts";
 
@@ -24,29 +24,28 @@ const session = (given: Partial<StoredSession> = {}): StoredSession => ({
 
 describe.skipIf(!REDIS_SERVER)("redisStore", () => {
   let server: RedisServer;
-  let client: Awaited<ReturnType<typeof nodeRedis>>;
+  let client: Awaited<ReturnType<typeof connectNodeRedis>>;
   beforeAll(async () => {
     server = await startRedis();
-    client = await nodeRedis(server.port);
+    client = await connectNodeRedis(server.port);
   });
   afterAll(async () => {
     client.destroy();
     await server.end();
   });
 
-  /** The commands that clients have sent during something, by name; what scripts call is not sent. */
+  /** Counts the commands that clients send meanwhile, by name. Commands inside scripts are not counted. */
   async function commands(during: () => Promise<unknown>): Promise<Record<string, number>> {
     const seen: string[] = [];
     const monitor = new IoRedis(server.port, "127.0.0.1");
     const monitoring = await monitor.monitor();
-    const told = (await new Promise<unknown>((resolve) => {
-      monitoring.on("monitor", (_time: string, words: string[], source: string) => {
-        if (source !== "lua") seen.push(words[0]!.toLowerCase());
-        if (words[1] === "begin") resolve(true);
+    await new Promise<void>((resolve) => {
+      monitoring.on("monitor", (_time: string, command: string[], source: string) => {
+        if (source !== "lua") seen.push(command[0]!.toLowerCase());
+        if (command[1] === "begin") resolve();
       });
       void client.sendCommand(["ECHO", "begin"]);
-    })) as boolean;
-    expect(told).toBe(true);
+    });
     seen.length = 0;
     await during();
     await client.sendCommand(["ECHO", "end"]);
@@ -73,7 +72,7 @@ describe.skipIf(!REDIS_SERVER)("redisStore", () => {
     expect(await commands(() => store.read(id))).toEqual({ get: 1 });
   });
 
-  it("asks nothing for visitors, one GET for a reader, and a GET and a script for a writer", async () => {
+  it("sends no command for a visitor, one GET for a reader, and a GET and a script for a writer", async () => {
     const sessions = createSessions<{ n?: number }>({
       secretKey: KEYS[0],
       store: redisStore(client, { prefix: "core" }),
@@ -86,12 +85,12 @@ describe.skipIf(!REDIS_SERVER)("redisStore", () => {
     expect(await commands(() => browser.visit((visit) => (visit.data.n = 2)))).toEqual({ get: 1, evalsha: 1 });
   });
 
-  it("indexes a user's session once for many updates and touches, and unindexes it when it ends", async () => {
-    const store = redisStore(client, { prefix: "owned" });
+  it("adds a user's session to the index once for many updates and touches, and removes it when the session ends", async () => {
+    const store = redisStore(client, { prefix: "indexed" });
     const [id, userId] = [newId(), "ada"];
     await store.create(newId(), session({ userId }));
     expect(await commands(() => store.create(id, session({ userId })))).toEqual({ evalsha: 2 });
-    const [key] = await client.keys("owned:@*");
+    const [key] = await client.keys("indexed:@*");
     for (let version = 2; version < 10; version += 1) {
       const next = session({ userId, version, expiresAt: Date.now() + HOUR + version });
       expect(await commands(() => store.update(id, next, version - 1))).toEqual({ evalsha: 1 });
@@ -102,7 +101,7 @@ describe.skipIf(!REDIS_SERVER)("redisStore", () => {
     expect(await commands(() => store.update(id, longer, 9))).toEqual({ evalsha: 3 });
     expect(await client.zCard(key!)).toBe(2);
     await store.delete(id);
-    await until("the index has let go of it", async () => (await client.zCard(key!)) === 1);
+    await until("it is removed from the index", async () => (await client.zCard(key!)) === 1);
     expect(await store.idsOfUser(userId)).not.toContain(id);
   });
 
@@ -115,20 +114,20 @@ describe.skipIf(!REDIS_SERVER)("redisStore", () => {
     expect(await client.pTTL(key!)).toBeGreaterThan(90 * 24 * HOUR);
   });
 
-  it("names a session in its user's index before the session is there, and whatever meets it", async () => {
+  it("finds a session by its user, whichever updates and touches happen at the same time", async () => {
     const store = redisStore(client, { prefix: "race" });
     const id = newId();
     await store.create(id, session({ userId: "ada" }));
     let version = 1;
-    const moves = Array.from({ length: 40 }, async (_, turn) => {
-      const userId = turn % 2 ? "ada" : "grace";
+    const writes = Array.from({ length: 40 }, async (_, n) => {
+      const userId = n % 2 ? "ada" : "grace";
       const found = await store.read(id);
       if (await store.update(id, session({ userId, version: found!.version + 1 }), found!.version)) version += 1;
-      await store.touch(id, Date.now() + 2 * HOUR + turn * HOUR);
+      await store.touch(id, Date.now() + 2 * HOUR + n * HOUR);
     });
-    await Promise.all(moves);
-    for (let turn = 0; turn < 20; turn += 1) {
-      const userId = ["ada", "grace"][turn % 2]!;
+    await Promise.all(writes);
+    for (let round = 0; round < 20; round += 1) {
+      const userId = ["ada", "grace"][round % 2]!;
       await store.update(id, session({ userId, version: version + 1 }), version);
       version += 1;
       expect(await store.idsOfUser(userId)).toEqual([id]);
@@ -136,50 +135,52 @@ describe.skipIf(!REDIS_SERVER)("redisStore", () => {
     }
   });
 
-  /** The same client, but that something happens before each of its scripts. */
-  function withPause(before: (script: string) => Promise<unknown> | undefined): RedisStoreClient {
-    const paused: NodeRedisClient & { subscribe: unknown } = {
-      async sendCommand(words, options) {
-        await before(String(words[1]));
-        return client.sendCommand([...words], options);
+  /** The same client, with a callback that each command waits for. */
+  function withHook(before: (script: string) => Promise<unknown> | undefined): RedisStoreClient {
+    const hooked: NodeRedisClient & { subscribe: unknown } = {
+      async sendCommand(command, options) {
+        await before(String(command[1]));
+        return client.sendCommand([...command], options);
       },
       duplicate: (overrides) => client.duplicate(overrides),
       subscribe: () => {},
     };
-    return paused;
+    return hooked;
   }
 
-  it("leaves a session in the index of a user that it has come back to", async () => {
-    // Entries get their times from the clock: in one moment they would be the same.
+  it("keeps a session in the index of a user that it has got again", async () => {
+    // With the same time, two entries would get the same score.
     const now = Date.now();
     const clock = vi.spyOn(Date, "now").mockReturnValue(now);
     const store = redisStore(client, { prefix: "back" });
     const removals: (() => void)[] = [];
-    const late = redisStore(
-      withPause((script) => (script === UNINDEX.sha ? new Promise<void>((go) => removals.push(go)) : undefined)),
+    const slow = redisStore(
+      withHook((script) =>
+        script === REMOVE_FROM_INDEX.sha ? new Promise<void>((resume) => removals.push(resume)) : undefined,
+      ),
       { prefix: "back" },
     );
     const id = newId();
     const expiresAt = now + HOUR;
     await store.create(id, session({ userId: "ada", expiresAt }));
-    await late.update(id, session({ userId: "grace", expiresAt, version: 2 }), 1);
+    await slow.update(id, session({ userId: "grace", expiresAt, version: 2 }), 1);
     await store.update(id, session({ userId: "ada", expiresAt, version: 3 }), 2);
     clock.mockRestore();
     expect(removals).toHaveLength(1);
-    for (const go of removals) go();
+    for (const resume of removals) resume();
     await client.ping();
     await client.ping();
     expect(await store.idsOfUser("ada")).toEqual([id]);
   });
 
-  it("indexes a session for the user it has when it is extended", async () => {
+  it("adds an extended session to the index of the user that it has by then", async () => {
     const store = redisStore(client, { prefix: "extended" });
     const id = newId();
     await store.create(id, session({ userId: "ada" }));
     let changed = false;
     const slow = redisStore(
-      withPause((script) => {
-        if (script !== INDEX.sha || changed) return undefined;
+      withHook((script) => {
+        if (script !== ADD_TO_INDEX.sha || changed) return undefined;
         changed = true;
         return store.update(id, session({ userId: "grace", version: 2 }), 1);
       }),
@@ -193,7 +194,7 @@ describe.skipIf(!REDIS_SERVER)("redisStore", () => {
     expect(scores.filter((score) => score >= expiresAt)).toHaveLength(2);
   });
 
-  it("removes from an index what is gone once its time is over, and never what may still come", async () => {
+  it("removes entries of missing sessions from an index only after their time is over", async () => {
     const store = redisStore(client, { prefix: "heal" });
     const [kept, lost] = [newId(), newId()];
     await store.create(kept, session({ userId: "ada" }));
@@ -201,12 +202,12 @@ describe.skipIf(!REDIS_SERVER)("redisStore", () => {
     const [key] = await client.keys("heal:@*");
     await client.del(`heal:${lost}`);
     expect(await store.idsOfUser("ada")).toEqual([kept]);
-    // It might be about to be created.
+    // The session might be about to be created.
     expect(await client.zCard(key!)).toBe(2);
     await client.zAdd(key!, { score: Date.now() - 2 * HOUR, value: lost });
     await client.zAdd(key!, { score: Date.now() - 2 * HOUR, value: kept });
     expect(await store.idsOfUser("ada")).toEqual([kept]);
-    await until("what is gone is removed", async () => (await client.zCard(key!)) === 1);
+    await until("the entry of the missing session is removed", async () => (await client.zCard(key!)) === 1);
     const other = newId();
     await client.zAdd(key!, { score: Date.now() - 2 * HOUR, value: lost });
     await store.create(other, session({ userId: "ada" }));
@@ -221,7 +222,7 @@ describe.skipIf(!REDIS_SERVER)("redisStore", () => {
     expect((await store.idsOfUser("ada")).toSorted()).toEqual(ids.toSorted());
   });
 
-  it("tells users apart to the last half of a character", async () => {
+  it("distinguishes all user ids, half a surrogate pair included", async () => {
     const store = redisStore(client, { prefix: "users" });
     const userIds = ["ada", "Ada", "ada ", "\u{1F981}", "\ud83e", "\ud83f", "\ufffd", "x".repeat(70_000), ""];
     const ids = await Promise.all(
@@ -256,7 +257,7 @@ describe.skipIf(!REDIS_SERVER)("redisStore", () => {
     const id = newId();
     const expiresAt = Date.now() + HOUR;
     await store.create(id, session({ expiresAt }));
-    // A key can be read in the very millisecond of its PXAT, a session can't in that of its expiresAt.
+    // A key can still be read in the millisecond of its PXAT, a session can't in that of its expiresAt.
     expect(await client.pExpireTime(`expiry:${id}`)).toBe(expiresAt - 1);
     await store.touch(id, expiresAt + 5000);
     expect(await client.pExpireTime(`expiry:${id}`)).toBe(expiresAt + 4999);
@@ -281,7 +282,7 @@ describe.skipIf(!REDIS_SERVER)("redisStore", () => {
     expect(await client.memoryUsage(`sojourn:${id}`)).toBeLessThanOrEqual(330);
   });
 
-  it("sends scripts along that the server has forgotten", async () => {
+  it("sends the text of scripts that the server does not know any more", async () => {
     const store = redisStore(client, { prefix: "flush" });
     const id = newId();
     for (const step of [
@@ -295,11 +296,11 @@ describe.skipIf(!REDIS_SERVER)("redisStore", () => {
     }
   });
 
-  it("knows its own write again that a client has sent twice, and nobody else's", async () => {
+  it("recognises its own write if the client sends it twice, and no other write", async () => {
     const twice: NodeRedisClient & { subscribe: unknown } = {
-      async sendCommand(words, options) {
-        if (words[0] === "EVALSHA") await client.sendCommand([...words], options as never).catch(() => {});
-        return client.sendCommand([...words], options);
+      async sendCommand(command, options) {
+        if (command[0] === "EVALSHA") await client.sendCommand([...command], options as never).catch(() => {});
+        return client.sendCommand([...command], options);
       },
       duplicate: (overrides) => client.duplicate(overrides),
       subscribe: () => {},
@@ -320,7 +321,7 @@ describe.skipIf(!REDIS_SERVER)("redisStore", () => {
     }
   });
 
-  it("lists its own sessions only, whatever else is there and however its prefix looks", async () => {
+  it("lists only its own sessions, whichever characters its prefix and other keys have", async () => {
     const prefixes = ["list", "list:2", "li*", "li?t", "[l]ist", "list\\", "l^-ist"];
     const stores = prefixes.map((prefix) => redisStore(client, { prefix }));
     const ids = await Promise.all(
@@ -339,42 +340,39 @@ describe.skipIf(!REDIS_SERVER)("redisStore", () => {
     }
   });
 
-  it("tells users apart whose bytes are the same in UTF-8 and in UTF-16", async () => {
+  it("distinguishes user ids whose bytes are the same in UTF-8 and in UTF-16", async () => {
     const store = redisStore(client, { prefix: "kinds" });
     const [halves, whole] = ["\ud841\u0080", "A\u0600\0"];
     expect(Buffer.from(halves, "utf16le")).toEqual(Buffer.from(whole, "utf8"));
     const id = newId();
     await store.create(id, session({ userId: whole }));
-    // As an update leaves it that has lost its race.
-    const name = Buffer.from(id);
+    // An update that came too late leaves such an entry.
+    const entry = Buffer.from(id);
     const index = `kinds:@${createHash("sha256").update(halves, "utf16le").digest("base64url").slice(0, 22)}`;
-    await client.zAdd(index, { score: Date.now() + HOUR, value: name });
+    await client.zAdd(index, { score: Date.now() + HOUR, value: entry });
     expect(await store.idsOfUser(halves)).toEqual([]);
     expect(await store.idsOfUser(whole)).toEqual([id]);
-    // The user has changed since a touch has looked.
+    // A touch is for the user that the session had when it was indexed.
     const key = `kinds:${id}`;
-    const later = instantBytes(Date.now() + 9 * HOUR);
-    const touch = (userId: string) =>
-      run({ send: (_key, words) => client.sendCommand([...words]) }, TOUCH, key, [
-        later,
-        `${Date.now() + 9 * HOUR}`,
-        later,
-        userSection(userId),
-        `${userKind(userId)}`,
-      ]);
+    const later = encodeInstant(Date.now() + 9 * HOUR);
+    const touch = (userId: string) => {
+      const { encoding, section } = encodeUser(userId);
+      const args = [later, `${Date.now() + 9 * HOUR}`, later, section, `${encoding}`];
+      return runScript({ send: (_key, command) => client.sendCommand([...command]) }, TOUCH, key, args);
+    };
     expect(await touch(halves)).not.toBe(1);
     expect(await touch(whole)).toBe(1);
   });
 
-  it("tells each of several listeners, in every process, until they end", async () => {
-    const other = await nodeRedis(server.port);
-    const store = redisStore(client, { prefix: "news" });
-    const changing = redisStore(other, { prefix: "news", announceChanges: true });
-    const heard: string[] = [];
+  it("notifies each of several listeners, in every process, until it unsubscribes", async () => {
+    const other = await connectNodeRedis(server.port);
+    const store = redisStore(client, { prefix: "notify" });
+    const announcing = redisStore(other, { prefix: "notify", announceChanges: true });
+    const notified: string[] = [];
     const states: boolean[] = [];
     const listener = {
-      ended: (id: string) => void heard.push(`-${id}`),
-      changed: (id: string) => void heard.push(`+${id}`),
+      ended: (id: string) => void notified.push(`-${id}`),
+      changed: (id: string) => void notified.push(`+${id}`),
       listening: (is: boolean) => void states.push(is),
     };
     const [first, second] = [store.subscribe(listener), store.subscribe(listener)];
@@ -382,44 +380,44 @@ describe.skipIf(!REDIS_SERVER)("redisStore", () => {
     await until("both listen", () => states.length === 4);
     expect(states).toEqual([false, false, true, true]);
     const id = newId();
-    await changing.create(id, session());
-    await changing.update(id, session({ version: 2 }), 1);
-    await until("both have heard", () => heard.length === 2);
+    await announcing.create(id, session());
+    await announcing.update(id, session({ version: 2 }), 1);
+    await until("both are notified", () => notified.length === 2);
     first();
     first();
-    await changing.delete(id);
-    await until("the one left has heard", () => heard.length === 3);
-    expect(heard).toEqual([`+${id}`, `+${id}`, `-${id}`]);
+    await announcing.delete(id);
+    await until("the remaining one is notified", () => notified.length === 3);
+    expect(notified).toEqual([`+${id}`, `+${id}`, `-${id}`]);
     second();
     await until(
-      "the connection is gone",
-      async () => !(await server.ask("PUBSUB", "CHANNELS", "news:*")).includes("news"),
+      "the connection is closed",
+      async () => !(await server.command("PUBSUB", "CHANNELS", "notify:*")).includes("notify"),
     );
     other.destroy();
   });
 
-  it("keeps the connection of its listeners when one of them throws", async () => {
+  it("keeps its listener connection if a listener throws", async () => {
     const store = redisStore(client, { prefix: "throws" });
-    const heard: string[] = [];
-    let listens = false;
+    const notified: string[] = [];
+    let isListening = false;
     const warned = new Promise((resolve) => process.once("warning", resolve));
     store.subscribe({
       ended() {
         throw new Error("a mistake in the application");
       },
     });
-    store.subscribe({ ended: (id) => heard.push(id), listening: (is) => (listens = is) });
-    await until("it listens", () => listens);
+    store.subscribe({ ended: (id) => notified.push(id), listening: (is) => (isListening = is) });
+    await until("it listens", () => isListening);
     for (const id of [newId(), newId()]) {
       await store.create(id, session());
       await store.delete(id);
-      await until("the other has heard", () => heard.includes(id));
+      await until("the other is notified", () => notified.includes(id));
     }
     expect(String(await warned)).toContain("a mistake in the application");
     await store.close();
   });
 
-  it("takes the clients of all three packages, and says of others what it needs", async () => {
+  it("takes the clients of all three packages, and names the remedy for others", async () => {
     const lazy = { lazyConnect: true } as const;
     const clients: RedisStoreClient[] = [
       createClient(),
@@ -451,7 +449,7 @@ describe.skipIf(!REDIS_SERVER)("redisStore", () => {
     );
   });
 
-  it("says of an option what is wrong with it", () => {
+  it("names the option that it can't use", () => {
     expect(() => redisStore(client, { ttl: 5 } as never)).toThrow(/no option "ttl"/);
     for (const prefix of ["", "{app}:", "a}", 5]) {
       expect(() => redisStore(client, { prefix } as never)).toThrow(/prefix/);
@@ -461,7 +459,7 @@ describe.skipIf(!REDIS_SERVER)("redisStore", () => {
     expect(() => redisStore(client, { replicas: { wait: 1, timeout: "soon" } } as never)).toThrow(/replicas\.timeout/);
   });
 
-  it("refuses a key that it has not written, and an expiry that it can't keep", async () => {
+  it("refuses a value that it has not written, and an expiry that it can't keep", async () => {
     const store = redisStore(client, { prefix: "foreign" });
     await client.set("foreign:text", "some text that is no session");
     await expect(store.read("text")).rejects.toThrow(/no session/);

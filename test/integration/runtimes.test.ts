@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { storeContract } from "../../src/testing/index.ts";
 import { fetchCases } from "../fixtures/fetch-cases.mjs";
+import { requireEntries } from "../support/require-entries.ts";
 import { casesIn, runtimes } from "../support/runtimes.ts";
 import { removeFolder } from "../support/throwaway.ts";
 
@@ -18,6 +19,16 @@ const contract = storeContract(neverMade, {
   capabilities: ["idsOfUser", "all", "deleteExpired", "subscribe", "close"],
 }).map(({ name }) => name);
 const announcing = { table: "Order", announceChanges: true };
+
+const requiring = runtimes.filter(({ name }) => name.startsWith("Node"));
+
+describe.each(requiring)("require on $name", ({ command }) => {
+  it.skipIf(!command)("gives every entry what import gives, without a flag and without a warning", async () => {
+    const { stdout, stderr } = await requireEntries(command!);
+    expect(JSON.parse(stdout)).toEqual(JSON.parse((await requireEntries(process.execPath)).stdout));
+    expect(stderr).toBe("");
+  });
+});
 
 for (const runtime of runtimes) {
   const subjects = [

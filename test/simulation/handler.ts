@@ -1,7 +1,6 @@
 import type { Session, SessionError } from "sojourn";
 import type { RequestModel } from "./model.ts";
 import type { Observer } from "./observer.ts";
-import { isLeftOut } from "./open-breaches.ts";
 import { KEEPS, WRITES } from "./operations.ts";
 import { USERS, type Step } from "./scenario.ts";
 import type { Timeline } from "./virtual-time.ts";
@@ -38,7 +37,6 @@ export async function runStep(
       return observer.removes(request, mark);
     }
     case "save":
-      if (isLeftOut("a sign-in that is saved again") && request.setAside?.signIn && !request.setAside.isMove) return;
       return save(observer, timeline, request, session);
     case "reload":
       return reload(observer, timeline, request, session);
@@ -65,7 +63,6 @@ export async function runStep(
       return;
     }
     case "sign out":
-      if (isLeftOut("an id that is used again") && request.session?.request === request) return;
       observer.ends(request, "sign-out");
       session.signOut();
       observer.forgets(request);

@@ -10,7 +10,6 @@ import {
   type SessionModel,
   type TokenModel,
 } from "./model.ts";
-import { isLeftOut } from "./open-breaches.ts";
 import { WRITES } from "./operations.ts";
 import { STORE_TIMEOUT, type Scenario } from "./scenario.ts";
 import type { Effect, SharedStore } from "./shared-store.ts";
@@ -216,7 +215,7 @@ export class Observer {
   ends(request: RequestModel, kind: Ending["kind"]): void {
     const { session } = request;
     if (!session || request.hasSignedOut) return;
-    const endsAll = kind === "sign-out" && !isLeftOut("a sign-out that meets a rotate()");
+    const endsAll = kind === "sign-out";
     const ending: Ending = { kind, from: this.#now, epoch: endsAll ? undefined : request.epoch, ackedAt: undefined };
     session.endings.push(ending);
     request.pending.push(ending);

@@ -3,10 +3,10 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { migratePostgres, postgresStore } from "../../src/stores/postgres/store.ts";
 import { storeContract } from "../../src/testing/index.ts";
 
-// An odd name, that would be another one if it were not quoted.
+// Without quotes this would be another name.
 const TABLE = "Contract$1";
-// Ten thousand statements, one after the other, in a WebAssembly of some milliseconds each.
-const TOO_LONG = "applies each of 100 concurrent updates once";
+// This case takes ten thousand statements, and PGlite some milliseconds for each.
+const TOO_SLOW = "applies each of 100 concurrent updates once";
 
 describe("postgresStore in PGlite", () => {
   let database: PGlite;
@@ -16,13 +16,17 @@ describe("postgresStore in PGlite", () => {
   });
   afterAll(() => database.close());
 
-  // All cases on one table: no case may mind what others have left.
+  // All cases use one table: a case must not depend on an empty one.
   let cases = 0;
   const contract = storeContract(
-    ({ clock }) => postgresStore(database, { table: TABLE, announceChanges: (cases += 1) % 2 === 0, clock }),
+    ({ clock }) => {
+      cases += 1;
+      const instance = () => postgresStore(database, { table: TABLE, announceChanges: cases % 2 === 0, clock });
+      return [instance(), instance()];
+    },
     { capabilities: ["idsOfUser", "all", "deleteExpired", "subscribe", "close"] },
   );
-  it.each(contract.filter(({ name }) => name !== TOO_LONG))("$name", async ({ run }) => {
+  it.each(contract.filter(({ name }) => name !== TOO_SLOW))("$name", async ({ run }) => {
     await expect(run()).resolves.toBeUndefined();
   });
 });

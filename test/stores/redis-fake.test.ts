@@ -16,13 +16,17 @@ const session = (given: Partial<StoredSession> = {}): StoredSession => ({
 
 const kinds: Record<string, RedisStoreOptions> = {
   "": {},
-  ", under a prefix full of signs, announcing changes": { prefix: "my*[app]?\\^-é", announceChanges: true },
+  ", with a prefix of special characters and announceChanges": { prefix: "my*[app]?\\^-é", announceChanges: true },
 };
 
-describe.each(Object.entries(kinds))("redisStore on a Redis in this process%s", (_, options) => {
+describe.each(Object.entries(kinds))("redisStore on a fake Redis%s", (_, options) => {
   let time = Date.now();
   const now = () => time;
-  const cases = storeContract(() => redisStore(fakeRedis(now), options), {
+  const two = () => {
+    const redis = fakeRedis(now);
+    return [redisStore(redis, options), redisStore(redis, options)] as const;
+  };
+  const cases = storeContract(two, {
     clock: "own",
     now,
     advance: async (milliseconds) => void (time += milliseconds),
@@ -33,7 +37,7 @@ describe.each(Object.entries(kinds))("redisStore on a Redis in this process%s", 
   });
 });
 
-describe("redisStore on a Redis in this process", () => {
+describe("redisStore on a fake Redis", () => {
   let redis: FakeRedis;
   let store: RedisStore;
   beforeEach(() => {
@@ -41,27 +45,27 @@ describe("redisStore on a Redis in this process", () => {
     store = redisStore(redis);
   });
 
-  /** The commands that it takes, once the server knows the scripts. */
-  async function commands(act: () => Promise<unknown>): Promise<string[]> {
+  /** The names of the commands that the store sends meanwhile. */
+  async function commands(run: () => Promise<unknown>): Promise<string[]> {
     redis.commands.length = 0;
-    await act();
+    await run();
     return redis.commands.filter((name) => name !== "INFO");
   }
 
-  it("reads with one GET, and writes a session of nobody's with one script", async () => {
-    const life = async (id: string) => [
+  it("reads with one GET, and writes a session without a user with one script", async () => {
+    const runOperations = async (id: string) => [
       await commands(() => store.create(id, session())),
       await commands(() => store.read(id)),
       await commands(() => store.update(id, session({ version: 2 }), 1)),
       await commands(() => store.touch(id, Date.now() + 2 * HOUR)),
       await commands(() => store.delete(id)),
     ];
-    // The first time it sends the scripts along.
-    await life("first");
-    expect(await life("second")).toEqual([["EVALSHA"], ["GET"], ["EVALSHA"], ["EVALSHA"], ["EVALSHA"]]);
+    // The first time it sends the text of the scripts.
+    await runOperations("first");
+    expect(await runOperations("second")).toEqual([["EVALSHA"], ["GET"], ["EVALSHA"], ["EVALSHA"], ["EVALSHA"]]);
   });
 
-  it("ends a session at the very millisecond at which it expires", async () => {
+  it("ends a session at exactly the millisecond of its expiry", async () => {
     let now = Date.now();
     const timed = redisStore(fakeRedis(() => now));
     const expiresAt = now + 1000;
@@ -77,28 +81,28 @@ describe("redisStore on a Redis in this process", () => {
     expect(await live()).toEqual([false, false, false]);
   });
 
-  it("finds every session of a user who signs in again and again for some minutes", async () => {
+  it("finds all sessions of a user who signs in many times", async () => {
     const ids = Array.from({ length: 20 }, (_, n) => `short-${n}`);
     for (const id of ids) await store.create(id, session({ userId: "ada", expiresAt: Date.now() + 600_000 }));
     expect((await store.idsOfUser("ada")).toSorted()).toEqual(ids.toSorted());
   });
 
-  it("goes on listening after its connection is cut, and says so", async () => {
-    const heard: string[] = [];
+  it("listens again after its connection is lost, and reports both", async () => {
+    const notified: string[] = [];
     const states: boolean[] = [];
-    store.subscribe({ ended: (id) => heard.push(id), listening: (is) => states.push(is) });
+    store.subscribe({ ended: (id) => notified.push(id), listening: (is) => states.push(is) });
     await until("it listens", () => states.at(-1) === true);
-    redis.cut();
-    await until("it says that it does not, and listens again", () => states.length >= 4 && states.at(-1) === true);
+    redis.cutListeners();
+    await until("it reports the loss, and listens again", () => states.length >= 4 && states.at(-1) === true);
     expect(states).toEqual([false, true, false, true]);
     await store.create("one", session());
     await store.delete("one");
-    await until("it has heard", () => heard.length > 0);
-    expect(heard).toEqual(["one"]);
+    await until("it is notified", () => notified.length > 0);
+    expect(notified).toEqual(["one"]);
     await store.close();
   });
 
-  it("finds a session with the user that it has now, however often that changes and it is touched", async () => {
+  it("finds a session by its current user, after changes of the user and touches", async () => {
     await store.create("mine", session({ userId: "ada" }));
     for (let version = 2; version < 6; version += 1) {
       const userId = version % 2 === 0 ? "grace" : "ada";

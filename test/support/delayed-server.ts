@@ -11,7 +11,7 @@ import { brotliDecompressSync, gunzipSync } from "node:zlib";
 import { onTestFinished } from "vitest";
 import { delayResponse, type ResponseHooks } from "../../src/adapters/node-response/delayed-response.ts";
 
-// A server whose responses are held, a gate that the test opens, and clients that see every byte.
+// A server that delays its responses until the test releases them, and clients that record every byte.
 
 export const LARGE = Buffer.from(
   Array.from({ length: 60_000 }, (_, i) => `line ${i} ${(i * 7919) % 104_729}, and so on`).join("\n"),
@@ -33,20 +33,20 @@ export function deferred<T = void>() {
   return { promise, resolve, reject };
 }
 
-/** A gate that the test opens: `asked` tells that a response waits at it. */
+/** Hooks that delay a response until the test calls `open`. `called` is fulfilled when a response waits. */
 export function testHooks(options: { open?: boolean; cookie?: string; onFailure?: (error: unknown) => void } = {}) {
-  const asked = deferred<ServerResponse>();
+  const called = deferred<ServerResponse>();
   const stored = deferred();
-  const gate = {
-    timesAsked: 0,
+  const hooks = {
+    timesCalled: 0,
     failures: [] as unknown[],
-    lastLook: undefined as (() => Error | undefined) | undefined,
-    asked: asked.promise,
+    checkBeforeEnd: undefined as (() => Error | undefined) | undefined,
+    called: called.promise,
     open: () => stored.resolve(),
     break: (error: unknown) => stored.reject(error),
     beforeHeaders(res: ServerResponse) {
-      gate.timesAsked++;
-      asked.resolve(res);
+      hooks.timesCalled++;
+      called.resolve(res);
       const addCookie = () => {
         if (options.cookie === undefined) return;
         const there = res.getHeader("set-cookie");
@@ -58,15 +58,15 @@ export function testHooks(options: { open?: boolean; cookie?: string; onFailure?
       return undefined;
     },
     onFailure(error: unknown) {
-      gate.failures.push(error);
+      hooks.failures.push(error);
       options.onFailure?.(error);
     },
     beforeEnd(): Promise<void> | undefined {
-      const error = gate.lastLook?.();
+      const error = hooks.checkBeforeEnd?.();
       return error && Promise.reject(error);
     },
   };
-  return gate satisfies ResponseHooks;
+  return hooks satisfies ResponseHooks;
 }
 
 export async function serve(listener: RequestListener): Promise<{ port: number; server: Server }> {
@@ -84,15 +84,15 @@ export async function serve(listener: RequestListener): Promise<{ port: number; 
   return { port: address.port, server };
 }
 
-/** A server with one handler behind `gate`. */
-export function serveDelayed(gate: ResponseHooks, handler: RequestListener) {
+/** Starts a server with one handler, whose response `hooks` delay. */
+export function serveDelayed(hooks: ResponseHooks, handler: RequestListener) {
   return serve((req, res) => {
-    delayResponse(res, gate);
+    delayResponse(res, hooks);
     handler(req, res);
   });
 }
 
-/** A connection of which every byte is seen. */
+/** Opens a connection and records every byte. */
 export function dial(port: number, bytesToSend: string) {
   const socket: Socket = connect(port, "127.0.0.1");
   let bytes = Buffer.alloc(0);
@@ -134,7 +134,7 @@ export interface Answer {
   body: Buffer;
 }
 
-/** One request over a connection of its own (or the agent's), decompressed. */
+/** Sends one request over a new connection (or the agent's), and decompresses the response. */
 export function ask(port: number, options: Parameters<typeof request>[1] & { body?: string } = {}): Promise<Answer> {
   return new Promise((resolve, reject) => {
     const req = request({ host: "127.0.0.1", port, agent: false, ...options }, (res) => {
@@ -159,7 +159,7 @@ export function ask(port: number, options: Parameters<typeof request>[1] & { bod
   });
 }
 
-/** Other requests come and go: what was going to arrive has arrived. */
+/** Waits for other requests, so that bytes on their way have arrived. */
 export async function settle(port: number, rounds = 5): Promise<void> {
   for (let i = 0; i < rounds; i++) await ask(port, { path: "/ping" });
 }

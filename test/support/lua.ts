@@ -2,11 +2,11 @@ import fengari from "fengari";
 
 const { lua, lauxlib, lualib, to_luastring } = fengari;
 
-/** What a script gets from `redis.call`, and replies with. */
+/** A reply of `redis.call`, and of a script. */
 export type LuaValue = Buffer | number | null | LuaValue[];
-export type LuaCall = (words: Buffer[]) => LuaValue;
+export type LuaCall = (command: Buffer[]) => LuaValue;
 
-// Lua 5.1, which Redis has, knows no whole numbers of 32 bits: every number is a double.
+// Redis has Lua 5.1, where every number is a double. The interpreter here has integers of 32 bits as well.
 const LIKE_5_1 = `
 local byte = string.byte
 local function doubles(first, ...)
@@ -21,7 +21,7 @@ tonumber = function(value, ...)
 end
 `;
 
-/** Runs the scripts that a Redis would run; `call` is what they have as `redis.call`. */
+/** Creates an interpreter for the scripts of Redis. Their `redis.call` is `call`. */
 export function luaScripts(call: LuaCall): (text: string, keys: Buffer[], args: Buffer[]) => LuaValue {
   const state = lauxlib.luaL_newstate();
   lualib.luaL_openlibs(state);
@@ -84,11 +84,11 @@ export function luaScripts(call: LuaCall): (text: string, keys: Buffer[], args: 
 
   lua.lua_newtable(state);
   lua.lua_pushcfunction(state, () => {
-    const words = Array.from({ length: lua.lua_gettop(state) }, (_, at) => {
-      const word = read(at + 1);
-      return Buffer.isBuffer(word) ? word : Buffer.from(String(word));
+    const command = Array.from({ length: lua.lua_gettop(state) }, (_, at) => {
+      const argument = read(at + 1);
+      return Buffer.isBuffer(argument) ? argument : Buffer.from(String(argument));
     });
-    push(call(words));
+    push(call(command));
     return 1;
   });
   lua.lua_setfield(state, 1, to_luastring("call"));

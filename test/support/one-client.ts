@@ -7,40 +7,40 @@ import { HUNG_MS } from "./throwaway.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
 
-/** What a program prints that has the library as `./dist` and at most one client's package, and nothing else. */
+/** Runs a program that can import `./dist` and at most one client's package. Returns what it prints. */
 export function withOnly(client: string | undefined, program: string, ...args: string[]): Promise<string> {
-  return printed(program, args, (modules) => {
-    if (client !== undefined) symlinkSync(join(ROOT, "node_modules", client), join(modules, client), "junction");
+  return runProgram(program, args, (modulesFolder) => {
+    if (client !== undefined) symlinkSync(join(ROOT, "node_modules", client), join(modulesFolder, client), "junction");
   });
 }
 
-/** The same, where the client's package says that it is of that version, and has nothing in it. */
+/** The same, with an empty package of that version instead of the client's. */
 export function withOld(client: string, version: string, program: string, ...args: string[]): Promise<string> {
-  return printed(program, args, (modules) => {
-    const folder = join(modules, client);
-    mkdirSync(folder);
-    // As postgres.js has them: package.json is not among the exports.
+  return runProgram(program, args, (modulesFolder) => {
+    const packageFolder = join(modulesFolder, client);
+    mkdirSync(packageFolder);
+    // Like the exports of postgres.js, without package.json.
     const exports = { ".": "./index.cjs", "./promise": "./index.cjs" };
-    writeFileSync(join(folder, "package.json"), JSON.stringify({ name: client, version, exports }));
-    writeFileSync(join(folder, "index.cjs"), "");
+    writeFileSync(join(packageFolder, "package.json"), JSON.stringify({ name: client, version, exports }));
+    writeFileSync(join(packageFolder, "index.cjs"), "");
   });
 }
 
-async function printed(program: string, args: string[], install: (modules: string) => void): Promise<string> {
-  const place = mkdtempSync(join(tmpdir(), "sojourn-one-client-"));
+async function runProgram(program: string, args: string[], install: (modulesFolder: string) => void): Promise<string> {
+  const folder = mkdtempSync(join(tmpdir(), "sojourn-one-client-"));
   try {
-    cpSync(join(ROOT, "dist"), join(place, "dist"), { recursive: true });
-    writeFileSync(join(place, "package.json"), JSON.stringify({ type: "module" }));
-    const modules = join(place, "node_modules");
-    mkdirSync(modules);
-    install(modules);
-    const words = ["--input-type=module", "-e", program, "program", ...args];
-    const { stdout, stderr } = await promisify(execFile)(process.execPath, words, {
-      cwd: place,
+    cpSync(join(ROOT, "dist"), join(folder, "dist"), { recursive: true });
+    writeFileSync(join(folder, "package.json"), JSON.stringify({ type: "module" }));
+    const modulesFolder = join(folder, "node_modules");
+    mkdirSync(modulesFolder);
+    install(modulesFolder);
+    const nodeArgs = ["--input-type=module", "-e", program, "program", ...args];
+    const { stdout, stderr } = await promisify(execFile)(process.execPath, nodeArgs, {
+      cwd: folder,
       timeout: HUNG_MS,
     });
     return stdout + stderr;
   } finally {
-    rmSync(place, { recursive: true, force: true });
+    rmSync(folder, { recursive: true, force: true });
   }
 }

@@ -13,12 +13,12 @@ import {
   until,
 } from "./throwaway.ts";
 
-/** Where postgres is, if tests are to run on it; initdb and pg_basebackup are beside it. */
+/** The path of postgres, with initdb and pg_basebackup beside it; tests that need it are skipped without. */
 export const POSTGRES_PATH = process.env.POSTGRES_PATH;
-/** Where pgbouncer is, if tests are to run behind it. */
+/** The path of pgbouncer; tests that need it are skipped without. */
 export const PGBOUNCER_PATH = process.env.PGBOUNCER_PATH;
 
-/** How an application connects, in the words that pg and postgres.js share. */
+/** The options of pg and postgres.js by which an application connects. */
 export interface PostgresAddress {
   readonly host: string;
   readonly port: number;
@@ -26,32 +26,32 @@ export interface PostgresAddress {
   readonly database: string;
 }
 
-/** A PostgreSQL server of a test's own. `app` may do anything in the database `app`; `guarded` needs a password. */
+/** A PostgreSQL server of one test. The role `app` has all rights in the database `app`; `guarded` needs a password. */
 export interface Postgres {
   readonly server: Pick<Program, "kill" | "restart" | "pause" | "resume" | "output">;
   readonly address: PostgresAddress;
   readonly folder: string;
-  /** The administrator's statements, on a connection of its own; the rows of the last one, as arrays. */
+  /** Runs statements as administrator, on a connection of its own. Returns the rows of the last one, as arrays. */
   sql(script: string, database?: string): Promise<unknown[][]>;
-  /** Client connections that the server has, the asker's aside. */
+  /** Counts the server's client connections, without the one that this call opens. */
   connections(): Promise<number>;
-  /** A streaming standby of this server. */
+  /** Starts a streaming standby of this server. */
   standby(settings?: Readonly<Record<string, string>>): Promise<Postgres>;
   stop(): Promise<void>;
 }
 
 export interface PostgresOptions {
   readonly settings?: Readonly<Record<string, string>>;
-  /** MiB that no file of the server's may exceed: a disk that is full, for the table at least. */
-  readonly largestFile?: number;
+  /** The largest size of a file of the server, in MiB. A table that reaches it meets the same error as on a full disk. */
+  readonly maxFileMiB?: number;
 }
 
-/** Where the kill comes from is of no matter: what PostgreSQL has written is with the operating system. */
+/** Without fsync, tests are faster. A server that is killed loses nothing, because the operating system has its writes. */
 const SETTINGS = { fsync: "off", shared_buffers: "32MB", max_connections: "60", unix_socket_directories: "" };
 
-export async function startPostgres({ settings = {}, largestFile }: PostgresOptions = {}): Promise<Postgres> {
+export async function startPostgres({ settings = {}, maxFileMiB }: PostgresOptions = {}): Promise<Postgres> {
   const folder = throwawayFolder();
-  tool(
+  runTool(
     "initdb",
     "-D",
     join(folder, "data"),
@@ -67,21 +67,21 @@ export async function startPostgres({ settings = {}, largestFile }: PostgresOpti
   );
   const hba = join(folder, "data", "pg_hba.conf");
   writeFileSync(hba, `host all guarded 127.0.0.1/32 scram-sha-256\n${readFileSync(hba, "utf8")}`);
-  const postgres = await run(folder, { ...SETTINGS, ...settings }, largestFile);
+  const postgres = await startIn(folder, { ...SETTINGS, ...settings }, maxFileMiB);
   await postgres.sql("CREATE ROLE app LOGIN", "postgres");
   await postgres.sql("CREATE ROLE guarded LOGIN PASSWORD 'open sesame'", "postgres");
   await postgres.sql("CREATE DATABASE app OWNER app", "postgres");
   return postgres;
 }
 
-async function run(
+async function startIn(
   folder: string,
   settings: Readonly<Record<string, string>>,
-  largestFile?: number,
+  maxFileMiB?: number,
 ): Promise<Postgres> {
   const port = await freePort();
   const address = { host: "127.0.0.1", port, user: "app", database: "app" };
-  const given = { ...settings, port: String(port), listen_addresses: "127.0.0.1" };
+  const allSettings = { ...settings, port: String(port), listen_addresses: "127.0.0.1" };
 
   async function sql(script: string, database = "app"): Promise<unknown[][]> {
     const administrator = new Client({ ...address, user: "postgres", database, connectionTimeoutMillis: 60_000 });
@@ -95,18 +95,18 @@ async function run(
   }
 
   const args = ["-D", join(folder, "data")];
-  for (const [name, value] of Object.entries(given)) args.push("-c", `${name}=${value}`);
-  const limited = largestFile === undefined ? undefined : `ulimit -f ${largestFile * 2048}; exec "$0" "$@"`;
+  for (const [name, value] of Object.entries(allSettings)) args.push("-c", `${name}=${value}`);
+  const limitedCommand = maxFileMiB === undefined ? undefined : `ulimit -f ${maxFileMiB * 2048}; exec "$0" "$@"`;
   const program = await startProgram({
     name: "PostgreSQL",
-    ...(limited === undefined
+    ...(limitedCommand === undefined
       ? { command: POSTGRES_PATH!, args }
-      : { command: "/bin/sh", args: ["-c", limited, POSTGRES_PATH!, ...args] }),
+      : { command: "/bin/sh", args: ["-c", limitedCommand, POSTGRES_PATH!, ...args] }),
     ...unprivileged(),
     ready: async () => (await sql("SELECT 1", "postgres")).length === 1,
   });
 
-  // To SIGTERM it would wait until every client has gone.
+  // After SIGTERM the server would wait until every client has disconnected.
   async function shutDown(): Promise<void> {
     if (program.running) process.kill(program.pid, "SIGINT");
     await until("PostgreSQL has shut down", () => !program.running);
@@ -133,12 +133,12 @@ async function run(
       );
       return Number(row?.[0]);
     },
-    async standby(more = {}) {
-      const place = throwawayFolder();
-      tool(
+    async standby(moreSettings = {}) {
+      const standbyFolder = throwawayFolder();
+      runTool(
         "pg_basebackup",
         "-D",
-        join(place, "data"),
+        join(standbyFolder, "data"),
         "-R",
         "-h",
         "127.0.0.1",
@@ -150,7 +150,7 @@ async function run(
         "fast",
         "--no-sync",
       );
-      return run(place, { ...settings, ...more });
+      return startIn(standbyFolder, { ...settings, ...moreSettings });
     },
     async stop() {
       program.resume();
@@ -160,14 +160,14 @@ async function run(
   };
 }
 
-function tool(name: string, ...args: string[]): void {
+function runTool(name: string, ...args: string[]): void {
   if (POSTGRES_PATH === undefined) throw new Error("set POSTGRES_PATH to a postgres");
   const command = join(dirname(realpathSync(POSTGRES_PATH)), name);
   const { status, stderr, error } = spawnSync(command, args, { ...unprivileged(), cwd: "/", encoding: "utf8" });
   if (status !== 0) throw new Error(`${name} failed: ${error?.message ?? stderr}`);
 }
 
-/** A pgbouncer in transaction mode before a server. */
+/** A pgbouncer in transaction mode in front of a server. */
 export interface Pgbouncer {
   readonly address: PostgresAddress;
   stop(): Promise<void>;
@@ -206,7 +206,7 @@ server_round_robin = 1
   return {
     address: { ...address, port },
     async stop() {
-      // SIGTERM is its immediate way of shutting down.
+      // pgbouncer shuts down immediately on SIGTERM.
       await program.stop();
       removeFolder(folder);
     },

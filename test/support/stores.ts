@@ -70,7 +70,7 @@ export interface SiteOptions extends Partial<SessionsOptions> {
   /** What becomes of the store's calls. */
   faults?: FaultPlan;
   /** `true`: records are sealed, as they are on their way to a store outside of the process. */
-  sealed?: boolean;
+  encrypted?: boolean;
 }
 
 type Happened = { [Name in keyof SessionEvents]: { name: Name } & SessionEvents[Name] }[keyof SessionEvents];
@@ -90,12 +90,12 @@ export interface Site<Data extends object> {
 /** Sessions over a memory store, with a clock that only the test moves. */
 export function site<Data extends object = Record<string, unknown>>({
   faults,
-  sealed = false,
+  encrypted = false,
   ...options
 }: SiteOptions = {}): Site<Data> {
   const time = { now: START };
   const clock = options.clock ?? (() => time.now);
-  const backend = options.store ?? { ...memoryStore({ clock }), inProcess: !sealed };
+  const backend = options.store ?? { ...memoryStore({ clock }), inProcess: !encrypted };
   const store = faulty(backend, faults);
   const sessions = createSessions<Data>({ secretKey: KEYS[0], clock, ...options, store });
   const events: Happened[] = [];

@@ -28,7 +28,7 @@ async function listening(listener: Listener, version: 1 | 2): Promise<number> {
   return (server.address() as AddressInfo).port;
 }
 
-/** What a client gets, and whether it takes it for the whole. */
+/** The bytes that a client gets, and whether it considers them complete. */
 async function ask(port: number, version: 1 | 2): Promise<{ status: number; body: string; isWhole: boolean }> {
   if (version === 1) {
     let [status, body, isWhole] = [0, "", true];
@@ -54,7 +54,7 @@ async function ask(port: number, version: 1 | 2): Promise<{ status: number; body
   return { status, body, isWhole };
 }
 
-/** Changes the session after the head, without saving it. */
+/** Changes the session after the headers, without saving it. */
 async function late(res: ServerResponse, session: Session<Record<string, unknown>>, length: boolean): Promise<void> {
   expect(session.isNew).toBe(true);
   if (length) res.setHeader("content-length", 100);
@@ -71,7 +71,7 @@ const cases = versions.flatMap((version) => lengths.map((length) => ({ version, 
 describe.each(cases)(
   "sojourn for node:http over HTTP/$version (with a Content-Length: $length)",
   ({ version, length }) => {
-    it("lets the client tell that a response was cut, by its own error handler", async () => {
+    it("lets the client recognise an aborted response by an error", async () => {
       vi.spyOn(console, "error").mockReturnValue();
       const app = onNode(site().sessions, (_req, res, session) => late(res, session, length));
       const { body, isWhole } = await ask(await listening(app, version), version);
@@ -85,14 +85,14 @@ describe.each(cases)(
       ["that ends the response", (res) => void res.end("sorry\n")],
       ["that does nothing", () => undefined],
     ])("lets the client tell that a response was cut, by an error handler %s", async (_, handle) => {
-      const told: unknown[] = [];
+      const errors: unknown[] = [];
       const onError = (error: unknown, _req: unknown, res: ServerResponse) => {
-        told.push(error);
+        errors.push(error);
         handle(res);
       };
       const app = onNode(site().sessions, (_req, res, session) => late(res, session, length), { onError });
       expect(await ask(await listening(app, version), version)).toMatchObject({ isWhole: false });
-      expect(told).toEqual([expect.objectContaining({ code: "ERR_SESSION_HEADERS_SENT" })]);
+      expect(errors).toEqual([expect.objectContaining({ code: "ERR_SESSION_HEADERS_SENT" })]);
     });
 
     it.each([
@@ -114,7 +114,7 @@ describe.each(cases)(
       expect("begun\n".startsWith(body)).toBe(true);
     });
 
-    it("sends what is not cut whole", async () => {
+    it("sends a response completely if nothing aborts it", async () => {
       const app = onNode(site().sessions, (_req, res, session) => {
         session.data["early"] = 1;
         res.write("begun\n");
@@ -129,7 +129,7 @@ describe.each(cases)(
   },
 );
 
-/** A body in the middle of which the session is looked at for the first time. */
+/** Creates a body that first reads the session in its middle. */
 function lateLook(session: Session): ReadableStream<Uint8Array> {
   let n = 0;
   return new ReadableStream({
@@ -142,14 +142,14 @@ function lateLook(session: Session): ReadableStream<Uint8Array> {
 }
 
 describe.each(versions)("a body that fails for its session, over HTTP/%s", (version) => {
-  it("reaches the client as cut by Hono", async () => {
+  it("reaches the client as an aborted response under Hono", async () => {
     vi.spyOn(console, "error").mockReturnValue();
     const app = new Hono().use(onHono(site().sessions)).get("/", (c) => c.body(lateLook(c.var.session as Session)));
     const listener = getRequestListener(app.fetch) as Listener;
     expect(await ask(await listening(listener, version), version)).toMatchObject({ isWhole: false });
   });
 
-  it("reaches the client as cut by Fastify", async () => {
+  it("reaches the client as an aborted response under Fastify", async () => {
     const app = Fastify(version === 1 ? {} : ({ http2: true } as object));
     await app.register(onFastify(site().sessions));
     app.get("/", (request: FastifyRequest, reply: FastifyReply) => reply.send(lateLook(request.session)));
@@ -160,8 +160,8 @@ describe.each(versions)("a body that fails for its session, over HTTP/%s", (vers
   });
 });
 
-describe("a response over HTTP/2 that was given whole", () => {
-  it("is whole for the client, though somebody destroys it behind its end", async () => {
+describe("a complete response over HTTP/2", () => {
+  it("is complete for the client, although it is destroyed after its end", async () => {
     const app = onNode(site().sessions, (_req, res) => {
       res.on("finish", () => res.destroy());
       res.end("all of it");

@@ -5,8 +5,8 @@ import type { ServerHttp2Stream } from "node:http2";
 const INTERNAL_ERROR = 2;
 
 /**
- * Ends a response that has begun so that the client can tell that it is not whole. Over HTTP/2 `destroy()` would do the
- * opposite: without an error it ends the stream as if it were complete.
+ * Ends a response in such a way that the client can tell that it is incomplete. Over HTTP/2, `destroy()` does the
+ * opposite: without an error, it ends the stream as if the response were complete.
  */
 export function abortResponse(res: ServerResponse): void {
   const stream = http2StreamOf(res);
@@ -14,14 +14,14 @@ export function abortResponse(res: ServerResponse): void {
   else res.destroy();
 }
 
-/** Has whoever destroys a response of HTTP/2 cut it off: for errors in the middle of a body, frameworks do that. */
+/** Makes `destroy()` abort an HTTP/2 response. Frameworks call it for an error in the middle of a body. */
 export function abortOnDestroy(res: ServerResponse): void {
   const stream = http2StreamOf(res);
   if (stream)
     Object.assign(res, { destroy: () => void (stream.writableFinished ? stream.destroy() : abortResponse(res)) });
 }
 
-/** What carries a response of HTTP/2, and no other. */
+/** The stream of an HTTP/2 response; `undefined` for HTTP/1.1. */
 export function http2StreamOf(res: object): ServerHttp2Stream | undefined {
   const { stream } = res as { stream?: ServerHttp2Stream };
   return typeof stream?.close === "function" && stream.rstCode !== undefined ? stream : undefined;

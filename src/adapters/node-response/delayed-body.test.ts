@@ -8,7 +8,7 @@ import { describe, expect, it } from "vitest";
 import { LARGE, SMALL, deferred, testHooks, serve, dial, ask, settle } from "../../../test/support/delayed-server.ts";
 import { delayResponse } from "./delayed-response.ts";
 
-describe("holdResponse", () => {
+describe("delayResponse", () => {
   const ways: Record<string, (res: ServerResponse, body: Buffer) => void | Promise<void>> = {
     ended: (res, body) => void res.end(body),
     written: (res, body) => {
@@ -42,15 +42,15 @@ describe("holdResponse", () => {
     for (const open of [true, false]) {
       for (const size of ["small", "large"]) {
         it.each(Object.keys(ways))(
-          `delivers a ${size} body, compression: ${place}, ${open ? "not held" : "held"}, %s`,
+          `delivers a ${size} body, compression: ${place}, ${open ? "not delayed" : "delayed"}, %s`,
           async (way) => {
             const body = size === "large" ? LARGE : SMALL;
-            const gate = testHooks({ open, cookie: "sid=1" });
+            const hooks = testHooks({ open, cookie: "sid=1" });
             const done = deferred();
             const app = express();
             if (place.startsWith("before")) app.use(compression());
             app.use((_req, res, next) => {
-              delayResponse(res, gate);
+              delayResponse(res, hooks);
               next();
             });
             if (place.endsWith("after")) app.use(compression());
@@ -61,16 +61,16 @@ describe("holdResponse", () => {
             });
             const { port } = await serve(app);
             const answer = ask(port, { headers: { "Accept-Encoding": "gzip" } });
-            await gate.asked;
+            await hooks.called;
             if (!open) await settle(port, 1);
-            gate.open();
+            hooks.open();
             const { headers, body: arrived } = await answer;
             expect(arrived.equals(body)).toBe(true);
             expect(headers["set-cookie"]).toEqual(["sid=1"]);
             if (place !== "without" && size === "large") expect(headers["content-encoding"]).toBe("gzip");
             await done.promise;
-            expect(gate.timesAsked).toBe(1);
-            expect(gate.failures).toEqual([]);
+            expect(hooks.timesCalled).toBe(1);
+            expect(hooks.failures).toEqual([]);
           },
         );
       }
@@ -78,9 +78,9 @@ describe("holdResponse", () => {
   }
 
   it.each(["without", "before", "after"])("makes a source wait for a slow client, compression: %s", async (place) => {
-    const gate = testHooks();
+    const hooks = testHooks();
     const chunk = Buffer.alloc(64 * 1024, "x");
-    // What gzip can't shrink, so that the socket fills.
+    // gzip can't compress this, so the socket fills.
     for (let i = 0, seed = 1; i < chunk.length; i++) chunk[i] = (seed = (seed * 48_271) % 2_147_483_647) & 255;
     let left = 128;
     let most = 0;
@@ -89,7 +89,7 @@ describe("holdResponse", () => {
     const app = express();
     if (place === "before") app.use(compress);
     app.use((_req, res, next) => {
-      delayResponse(res, gate);
+      delayResponse(res, hooks);
       next();
     });
     if (place === "after") app.use(compress);
@@ -109,10 +109,10 @@ describe("holdResponse", () => {
       "GET / HTTP/1.1\r\nHost: localhost\r\nAccept-Encoding: gzip\r\nConnection: close\r\n\r\n",
     );
     client.socket.pause();
-    await gate.asked;
+    await hooks.called;
     await settle(port);
     expect(left).toBeGreaterThan(120);
-    gate.open();
+    hooks.open();
     await settle(port, 20);
     client.socket.removeAllListeners("data");
     let arrived = 0;

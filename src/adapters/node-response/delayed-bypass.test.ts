@@ -8,7 +8,7 @@ const GET = "GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
 
 type Call = (res: ServerResponse) => unknown;
 
-/** Answers with a response that is held until `open`, and gives all bytes that came. */
+/** Sends a response that is delayed until `open`, and returns all bytes that arrived. */
 async function bytesOf(handle: (res: ServerResponse, open: () => void) => void): Promise<string> {
   const server = createServer((_req, res) => {
     let open!: () => void;
@@ -35,7 +35,7 @@ const bypasses: [string, Call][] = [
   ["flushHeaders()", (res) => ServerResponse.prototype.flushHeaders.call(res)],
 ];
 
-describe.each(bypasses)("a held response, written to past its own methods by %s of the prototype", (_name, call) => {
+describe.each(bypasses)("a delayed response, if a program calls %s of the prototype", (_name, call) => {
   const failing = (res: ServerResponse) => {
     try {
       call(res);
@@ -45,7 +45,7 @@ describe.each(bypasses)("a held response, written to past its own methods by %s 
     }
   };
 
-  it("throws while it is held, and goes out whole with what the session wrote", async () => {
+  it("throws while the response is delayed, which is then sent completely with the session's headers", async () => {
     let message: string | undefined;
     const bytes = await bytesOf((res, open) => {
       res.write("own ");
@@ -60,7 +60,7 @@ describe.each(bypasses)("a held response, written to past its own methods by %s 
     expect(bytes).not.toMatch(/held|past/);
   });
 
-  it("throws where that would have been the first byte, too", async () => {
+  it("throws even if that would have been the first byte", async () => {
     let message: string | undefined;
     const bytes = await bytesOf((res, open) => {
       message = failing(res);
@@ -74,37 +74,42 @@ describe.each(bypasses)("a held response, written to past its own methods by %s 
   });
 });
 
-describe("a held response over HTTP/2, written to past its own methods", () => {
+describe("a delayed response over HTTP/2, if a program writes past its own methods", () => {
   it.each<[string, (res: Http2ServerResponse) => unknown]>([
     ["write", (res) => Http2ServerResponse.prototype.write.call(res, "past", "utf8")],
     ["the stream's write", (res) => res.stream.write("past")],
     ["the stream's end", (res) => res.stream.end("past")],
-  ])("throws while it is held, and goes out whole with what the session wrote: %s", async (_name, call) => {
-    let message: string | undefined;
-    const server = createHttp2((_req, res) => {
-      let open!: () => void;
-      const stored = new Promise<() => void>((resolve) => (open = () => resolve(() => res.setHeader("x-stored", "1"))));
-      const response = res as unknown as ServerResponse;
-      delayResponse(response, { beforeHeaders: () => stored, onFailure: () => response.destroy() });
-      response.statusCode = 201;
-      response.write("own ");
-      try {
-        call(res);
-      } catch (error) {
-        ({ message } = error as Error);
-      }
-      response.end("bytes");
-      open();
-    });
-    onTestFinished(() => void server.close());
-    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-    const client = connectHttp2(`http://127.0.0.1:${(server.address() as AddressInfo).port}`);
-    onTestFinished(() => client.destroy());
-    const stream = client.request({ ":path": "/" }).setEncoding("utf8");
-    let [head, body]: [unknown, string] = [undefined, ""];
-    stream.on("response", (headers) => (head = { status: headers[":status"], stored: headers["x-stored"] }));
-    for await (const chunk of stream) body += String(chunk);
-    expect(message).toMatch(/waits until its session is stored/);
-    expect([head, body]).toEqual([{ status: 201, stored: "1" }, "own bytes"]);
-  });
+  ])(
+    "throws while the response is delayed, which is then sent completely with the session's headers: %s",
+    async (_name, call) => {
+      let message: string | undefined;
+      const server = createHttp2((_req, res) => {
+        let open!: () => void;
+        const stored = new Promise<() => void>(
+          (resolve) => (open = () => resolve(() => res.setHeader("x-stored", "1"))),
+        );
+        const response = res as unknown as ServerResponse;
+        delayResponse(response, { beforeHeaders: () => stored, onFailure: () => response.destroy() });
+        response.statusCode = 201;
+        response.write("own ");
+        try {
+          call(res);
+        } catch (error) {
+          ({ message } = error as Error);
+        }
+        response.end("bytes");
+        open();
+      });
+      onTestFinished(() => void server.close());
+      await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+      const client = connectHttp2(`http://127.0.0.1:${(server.address() as AddressInfo).port}`);
+      onTestFinished(() => client.destroy());
+      const stream = client.request({ ":path": "/" }).setEncoding("utf8");
+      let [head, body]: [unknown, string] = [undefined, ""];
+      stream.on("response", (headers) => (head = { status: headers[":status"], stored: headers["x-stored"] }));
+      for await (const chunk of stream) body += String(chunk);
+      expect(message).toMatch(/waits until its session is stored/);
+      expect([head, body]).toEqual([{ status: 201, stored: "1" }, "own bytes"]);
+    },
+  );
 });

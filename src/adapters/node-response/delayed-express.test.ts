@@ -13,7 +13,7 @@ describe.each([
   ["5", express],
   ["4", express4],
 ])("holdResponse in Express %s", (_version, createApp) => {
-  function appWith(gate: (next: (error: unknown) => void) => ResponseHooks) {
+  function appWith(hooks: (next: (error: unknown) => void) => ResponseHooks) {
     const app = createApp();
     app.set("env", "test");
     app.use((_req, res, next) => {
@@ -22,37 +22,37 @@ describe.each([
       next();
     });
     app.use((_req, res, next) => {
-      delayResponse(res, gate(next));
+      delayResponse(res, hooks(next));
       next();
     });
     return app;
   }
   const broken = Object.assign(new Error("store is down"), { status: 503, expose: true });
 
-  it("sends a file that was held", async () => {
+  it("sends a delayed file", async () => {
     const folder = mkdtempSync(join(tmpdir(), "hold-"));
     onTestFinished(() => rmSync(folder, { recursive: true }));
     writeFileSync(join(folder, "large.txt"), LARGE);
-    const gate = testHooks();
+    const hooks = testHooks();
     const sent = deferred<unknown>();
-    const app = appWith(() => gate);
+    const app = appWith(() => hooks);
     app.get("/", (_req, res) => res.sendFile(join(folder, "large.txt"), (error) => sent.resolve(error)));
     const { port } = await serve(app);
     const answer = ask(port);
-    await gate.asked;
+    await hooks.called;
     await settle(port);
-    gate.open();
+    hooks.open();
     const { body, headers } = await answer;
     expect(body.equals(LARGE)).toBe(true);
     expect(headers["content-length"]).toBe(String(LARGE.length));
     expect(await sent.promise).toBeUndefined();
   });
 
-  it("answers 304 to a matching ETag where responses are held", async () => {
+  it("answers 304 to a matching ETag if responses are delayed", async () => {
     const app = appWith(() => {
-      const gate = testHooks();
-      gate.open();
-      return gate;
+      const hooks = testHooks();
+      hooks.open();
+      return hooks;
     });
     app.get("/", (_req, res) => void res.send("hello"));
     const { port } = await serve(app);
@@ -79,8 +79,8 @@ describe.each([
       for (const custom of [false, true]) {
         const errorPath = custom ? "an error handler" : "the default error handler";
         it(`gives an error and nothing of a success sent by ${name}, through ${errorPath}, compressed: ${compressed}`, async () => {
-          let gate = testHooks();
-          const app = appWith((next) => (gate = testHooks({ cookie: "sid=1", onFailure: next })));
+          let hooks = testHooks();
+          const app = appWith((next) => (hooks = testHooks({ cookie: "sid=1", onFailure: next })));
           if (compressed) app.use(compression({ threshold: 0 }));
           app.post("/", handler);
           const handle: ErrorRequestHandler = (error: Error, _req, res, _next) => {
@@ -91,8 +91,8 @@ describe.each([
           const { port } = await serve(app);
           const headers = { "Accept-Encoding": "gzip", "Content-Length": "4" };
           const answer = ask(port, { method: "POST", headers, body: "body" });
-          while (gate.timesAsked === 0) await settle(port, 1);
-          gate.break(broken);
+          while (hooks.timesCalled === 0) await settle(port, 1);
+          hooks.break(broken);
           const { status, message, headers: got, body } = await answer;
           expect([status, message]).toEqual([503, "Service Unavailable"]);
           expect(body.toString()).not.toContain("success");
@@ -103,16 +103,16 @@ describe.each([
           expect(got["access-control-allow-origin"]).toBe("*");
           expect(got["set-cookie"]).toEqual(["before=1"]);
           expect(got["date"]).toBeDefined();
-          expect(gate.failures).toEqual([broken]);
-          expect(gate.timesAsked).toBe(1);
+          expect(hooks.failures).toEqual([broken]);
+          expect(hooks.timesCalled).toBe(1);
         });
       }
     }
   }
 
-  it("sends nothing twice for a handler that throws after its held response", async () => {
-    const gate = testHooks();
-    const app = appWith(() => gate);
+  it("sends nothing twice if a handler throws after its delayed response", async () => {
+    const hooks = testHooks();
+    const app = appWith(() => hooks);
     app.get("/", (_req, res) => {
       res.send("success");
       throw new Error("afterwards");
@@ -121,9 +121,9 @@ describe.each([
     app.use(handle);
     const { port } = await serve(app);
     const client = dial(port, GET);
-    await gate.asked;
-    gate.open();
-    // As without us, Express finds the head sent and destroys the connection.
+    await hooks.called;
+    hooks.open();
+    // As without Sojourn, Express finds that the headers were sent, and destroys the connection.
     await client.closed;
     expect(client.text()).not.toContain("failure");
   });

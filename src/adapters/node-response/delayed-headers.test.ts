@@ -15,11 +15,11 @@ import { delayResponse, type ResponseHooks } from "./delayed-response.ts";
 
 describe.each([true, false])("holdResponse, the gate open at once: %s", (open) => {
   async function headersOf(handler: RequestListener, options: Parameters<typeof ask>[1] = {}, cookie = "sid=1") {
-    const gate = testHooks({ open, cookie });
-    const { port } = await serveDelayed(gate, handler);
+    const hooks = testHooks({ open, cookie });
+    const { port } = await serveDelayed(hooks, handler);
     const answer = ask(port, options);
-    await gate.asked;
-    gate.open();
+    await hooks.called;
+    hooks.open();
     return answer;
   }
   const cookies = ["a=1", "b=2"];
@@ -90,7 +90,7 @@ describe.each([true, false])("holdResponse, the gate open at once: %s", (open) =
     ["list", (cookie) => ["Set-Cookie", cookie]],
   ])("does not put one client's cookie into a list that the program shares, in an %s", async (_form, headers) => {
     const shared = ["a=1"];
-    const gate: ResponseHooks = {
+    const hooks: ResponseHooks = {
       beforeHeaders(res) {
         const add = () => void res.appendHeader("Set-Cookie", "sid=1");
         if (!open) return Promise.resolve(add);
@@ -99,7 +99,7 @@ describe.each([true, false])("holdResponse, the gate open at once: %s", (open) =
       },
       onFailure: () => {},
     };
-    const { port } = await serveDelayed(gate, (_req, res) => void res.writeHead(200, headers(shared)).end());
+    const { port } = await serveDelayed(hooks, (_req, res) => void res.writeHead(200, headers(shared)).end());
     await ask(port);
     expect((await ask(port)).headers["set-cookie"]).toEqual(["a=1", "sid=1"]);
     expect(shared).toEqual(["a=1"]);
@@ -139,39 +139,39 @@ describe.each([true, false])("holdResponse, the gate open at once: %s", (open) =
   });
 
   it("keeps a response's trailers", async () => {
-    const gate = testHooks({ open });
-    const { port } = await serveDelayed(gate, (_req, res) => {
+    const hooks = testHooks({ open });
+    const { port } = await serveDelayed(hooks, (_req, res) => {
       res.writeHead(200, { Trailer: "X-Sum" });
       res.write("a");
       res.addTrailers({ "X-Sum": "1" });
       res.end();
     });
     const client = dial(port, GET);
-    await gate.asked;
-    gate.open();
+    await hooks.called;
+    hooks.open();
     expect(await client.until(/0\r\nX-Sum: 1\r\n\r\n$/)).toContain("Trailer: X-Sum");
   });
 
-  it("lets those hear of the head of a response who listen for it, and asks the gate after those mounted after it", async () => {
+  it("notifies middleware that listens for the headers, and calls beforeHeaders after middleware mounted later", async () => {
     const order: string[] = [];
-    const gate = testHooks({ open });
+    const hooks = testHooks({ open });
     const listen = (res: ServerResponse, name: string) => {
       const writeHead = res.writeHead.bind(res);
       res.writeHead = (...args: [number]) => {
-        order.push(`${name}, asked ${gate.timesAsked}`);
+        order.push(`${name}, asked ${hooks.timesCalled}`);
         res.setHeader(name, "1");
         return writeHead(...args);
       };
     };
     const { port } = await serve((_req, res) => {
       listen(res, "before");
-      delayResponse(res, gate);
+      delayResponse(res, hooks);
       listen(res, "after");
       res.end("hello");
     });
     const answer = ask(port);
-    await gate.asked;
-    gate.open();
+    await hooks.called;
+    hooks.open();
     expect((await answer).headers).toMatchObject({ before: "1", after: "1", "content-length": "5" });
     expect(order).toEqual(["after, asked 0", "before, asked 1"]);
   });
@@ -181,14 +181,47 @@ describe.each([true, false])("holdResponse, the gate open at once: %s", (open) =
     onTestFinished(() => agent.destroy());
     const ports = new Set<number | undefined>();
     const { port } = await serve((req, res) => {
-      const gate = testHooks({ open });
-      delayResponse(res, gate);
+      const hooks = testHooks({ open });
+      delayResponse(res, hooks);
       ports.add(req.socket.remotePort);
       res.write("hel");
       res.end("lo");
-      gate.open();
+      hooks.open();
     });
     for (let i = 0; i < 5; i++) expect((await ask(port, { agent })).body.toString()).toBe("hello");
     expect(ports.size).toBe(1);
+  });
+
+  it.each<[string, (res: ServerResponse) => unknown, string]>([
+    ["a status", (res) => res.writeHead(99), "ERR_HTTP_INVALID_STATUS_CODE"],
+    ["a status that was set", (res) => Object.assign(res, { statusCode: 99 }).end(), "ERR_HTTP_INVALID_STATUS_CODE"],
+    ["a message", (res) => res.writeHead(200, "a\nb"), "ERR_INVALID_CHAR"],
+    ["a name", (res) => res.writeHead(200, { "Content-Length": 2, "a b": "1" }), "ERR_INVALID_HTTP_TOKEN"],
+    ["a value", (res) => res.writeHead(200, { "Content-Length": 2, "x-a": "1\n" }), "ERR_INVALID_CHAR"],
+    ["a list", (res) => res.writeHead(200, ["Content-Length", "2", "x-a"]), "ERR_INVALID_ARG_VALUE"],
+  ])("refuses %s that Node refuses, at once, and sends another head without its headers", async (_what, head, code) => {
+    const refusals: unknown[] = [];
+    const gate = testHooks({ open });
+    const { port } = await serveDelayed(gate, (_req, res) => {
+      try {
+        head(res);
+      } catch (error) {
+        refusals.push(error);
+        expect(gate.timesCalled).toBe(0);
+      }
+      res.writeHead(500).end("an error page");
+    });
+    const answer = ask(port);
+    await gate.called;
+    gate.open();
+    expect(await answer).toMatchObject({ status: 500, body: Buffer.from("an error page") });
+    expect(refusals).toMatchObject([{ code }]);
+  });
+
+  it("sends both headers whose names differ in case only, as Node does where nothing else was set", async () => {
+    const answer = await headersOf(
+      (_req, res) => void res.writeHead(200, { "Set-Cookie": "a=1", "set-cookie": "b=2" }).end(),
+    );
+    expect(answer.headers["set-cookie"]).toEqual(["a=1", "b=2", "sid=1"]);
   });
 });

@@ -4,10 +4,10 @@ import { http2StreamOf } from "./abort.ts";
 type HeadersGiven = Record<string, unknown> | unknown[];
 export type WriteHeadArguments = [status: number, second?: string | HeadersGiven, third?: HeadersGiven];
 export type Listener = (...args: unknown[]) => void;
-/** Written as a method, so that a function with narrower arguments fits. */
+/** Declared as a method, so that TypeScript accepts a function with narrower parameters. */
 type Method<Arguments extends unknown[]> = { method(...args: Arguments): unknown }["method"];
 
-/** The methods that we take the place of, with their arguments as they come. */
+/** The methods that we replace, with loosely typed arguments. */
 export interface Methods {
   writeHead: Method<WriteHeadArguments>;
   write: Method<unknown[]>;
@@ -20,46 +20,84 @@ export interface NodeResponse extends Omit<ServerResponse, keyof Methods | "setH
   appendHeader(name: string, value: unknown): unknown;
 }
 
-/** Gives the headers of a call of writeHead to the response, where later ones add to them. Returns what is left. */
+/**
+ * Refuses at once what Node would refuse when it makes the head: while that waits, the program could not be told.
+ * Over HTTP/2 the status is checked when it is set, and there is no message. Returns the status.
+ */
+export function checkHead(res: NodeResponse, [status, second]: WriteHeadArguments): number {
+  if (http2StreamOf(res)) return status;
+  // As Node reads it: a text of digits is a number here.
+  const code = Math.trunc(status) || 0;
+  if (code < 100 || code > 999) {
+    throw Object.assign(new RangeError(`Invalid status code: ${status}`), { code: "ERR_HTTP_INVALID_STATUS_CODE" });
+  }
+  const message = typeof second === "string" ? second : res.statusMessage;
+  if (message && /[^\t -~\u0080-\u00ff]/.test(message)) {
+    throw Object.assign(new TypeError("Invalid character in statusMessage"), { code: "ERR_INVALID_CHAR" });
+  }
+  return code;
+}
+
+/**
+ * Sets the headers of a call of writeHead on the response, so that later ones add to them. Returns the other arguments.
+ */
 export function mergeHeaders(res: NodeResponse, [status, second, third]: WriteHeadArguments): WriteHeadArguments {
   const hasMessage = typeof second === "string";
   const headers = hasMessage ? third : (third ?? second);
-  if (Array.isArray(headers)) {
-    const seen = new Set<string>();
-    for (const [name, value] of pairs(headers)) {
-      const key = name.toLowerCase();
-      if (seen.has(key)) res.appendHeader(name, value);
-      else res.setHeader(name, copyValue(value));
-      seen.add(key);
+  // Where nothing was set before, Node sends all that it is given here, line by line. Otherwise it sets the headers, one
+  // after the other, and leaves out those without a name.
+  const isFresh = res.getHeaderNames().length === 0;
+  if (headers) {
+    try {
+      if (Array.isArray(headers)) setAll(res, pairs(headers), isFresh, true);
+      else setAll(res, Object.entries(headers), isFresh, isFresh);
+    } catch (error) {
+      // An error's response gets no header of the one that could not be sent: a length above all.
+      if (isFresh) {
+        const { sendDate } = res;
+        for (const name of res.getHeaderNames()) res.removeHeader(name);
+        res.sendDate = sendDate;
+      }
+      throw error;
     }
-  } else if (headers) {
-    setAll(res, headers);
   }
   return hasMessage ? [status, second] : [status];
 }
 
-/** The list forms that writeHead takes: pairs, or names and values in turn. */
+/** Reads the arrays that writeHead accepts: pairs, or names and values in turn. */
 function* pairs(list: readonly unknown[]): Generator<[string, unknown]> {
   if (Array.isArray(list[0])) {
     for (const pair of list) if (Array.isArray(pair)) yield [String(pair[0]), pair[1]];
     return;
   }
-  if (list.length % 2 !== 0) throw new TypeError("The list of headers given to writeHead ends with a name.");
+  if (list.length % 2 !== 0) {
+    throw Object.assign(new TypeError("The list of headers given to writeHead ends with a name."), {
+      code: "ERR_INVALID_ARG_VALUE",
+    });
+  }
   for (let i = 0; i < list.length; i += 2) yield [String(list[i]), list[i + 1]];
 }
 
-function setAll(res: NodeResponse, headers: Readonly<Record<string, unknown>>): void {
-  for (const [name, value] of Object.entries(headers)) if (name) res.setHeader(name, copyValue(value));
+/** @param repeats - whether a name that comes again, in whatever case, is one more line. */
+function setAll(res: NodeResponse, headers: Iterable<[string, unknown]>, isFresh: boolean, repeats: boolean): void {
+  const seen = new Set<string>();
+  for (const [name, value] of headers) {
+    if (!name && !isFresh) continue;
+    const key = name.toLowerCase();
+    if (repeats && seen.has(key)) res.appendHeader(name, value);
+    else res.setHeader(name, copyValue(value));
+    seen.add(key);
+  }
 }
 
-/** appendHeader pushes into the array that it finds, and the program may share its own between responses. */
+/** Copies an array: appendHeader pushes into the one that it finds, and the program may share it between responses. */
 export function copyValue(value: unknown): unknown {
   return Array.isArray(value) ? [...value] : value;
 }
 
-/** A response that looks sent. */
+/** Makes a response look sent, so that nobody can set a header. */
 export interface HeaderLock {
-  /** Has it look ended, too. */
+  /** Makes the response look ended, too. */
   end(): void;
   unlock(): void;
 }
@@ -68,23 +106,23 @@ export function lockHeaders(res: NodeResponse): HeaderLock {
   return lockByHeaderField(res) ?? lockByProperties(res);
 }
 
-/** A program that has put its own on the response does not ask Node whether it may. */
+/** A program that replaces one of these on the response bypasses Node's own check. */
 const OVERRIDABLE = ["headersSent", "writableEnded", "setHeader", "appendHeader", "removeHeader"];
 const HEADER = "_header";
 const SEND = "_send";
 
 /**
- * By what Node itself goes by: once there is a `_header`, no header can be set. Putting properties on the response and
- * deleting them again costs far more, since deleting makes V8 treat the object as a dictionary.
+ * Uses the field that Node itself checks: once `_header` is set, no header can be set. Adding properties to the
+ * response and deleting them again costs far more, because V8 then treats the object as a dictionary.
  */
 function lockByHeaderField(res: NodeResponse): HeaderLock | undefined {
   const node = res as { [HEADER]?: unknown; [SEND]?: unknown; finished: boolean };
   const send = node[SEND];
-  // null: a response of node:http whose head was not made yet. HTTP/2 has a getter there.
+  // null: a node:http response whose headers were not sent yet. HTTP/2 has a getter instead.
   if (typeof send !== "function" || node[HEADER] !== null || OVERRIDABLE.some((name) => Object.hasOwn(res, name)))
     return undefined;
   node[HEADER] = "held";
-  // Where Node writes the head and all that comes after it. Whoever calls Node's own methods past ours ends up here.
+  // Node writes the headers and the body with this method. Calls of Node's own methods, past ours, end up here.
   node[SEND] = throwBypass;
   const unlock = () => {
     node[HEADER] = null;
@@ -96,7 +134,7 @@ function lockByHeaderField(res: NodeResponse): HeaderLock | undefined {
   return undefined;
 }
 
-/** For HTTP/2, and for runtimes other than Node. */
+/** Replaces members of the response: for HTTP/2, and for runtimes other than Node. */
 function lockByProperties(res: NodeResponse): HeaderLock {
   let ended = false;
   const sent: PropertyDescriptorMap = {
@@ -124,15 +162,15 @@ function lockByProperties(res: NodeResponse): HeaderLock {
 const STREAM_METHODS = ["write", "end", "respond", "respondWithFD", "respondWithFile"] as const;
 
 /**
- * Refuses what a program does to the stream of an HTTP/2 response instead of the response: it would leave before the session
- * is stored. Gives the function that ends it.
+ * Throws if a program writes to the stream of an HTTP/2 response instead of to the response: the bytes would be sent
+ * before the session is stored. Returns the function that restores the methods.
  */
 export function refuseStreamWrites(res: NodeResponse): (() => void) | undefined {
   const stream = http2StreamOf(res) as Record<string, unknown> | undefined;
   if (!stream) return undefined;
   const before = STREAM_METHODS.map((name) => [name, stream[name]] as const);
   for (const [name, method] of before) {
-    // Node itself ends a stream that the client or somebody here has closed.
+    // Node itself ends a stream that was closed by the client or by the program.
     stream[name] = (...args: unknown[]) =>
       stream["closed"] || stream["destroyed"] ? (method as Listener).apply(stream, args) : throwBypass();
   }

@@ -5,11 +5,11 @@ import { describe, expect, it, onTestFinished } from "vitest";
 import { LARGE, testHooks } from "../../../test/support/delayed-server.ts";
 import { delayResponse, type ResponseHooks } from "./delayed-response.ts";
 
-describe("holdResponse over HTTP/2", () => {
-  async function serveHttp2(gate: ResponseHooks, handler: (res: ServerResponse) => void) {
+describe("delayResponse over HTTP/2", () => {
+  async function serveHttp2(hooks: ResponseHooks, handler: (res: ServerResponse) => void) {
     const server = createHttp2((_req, res) => {
       const response = res as unknown as ServerResponse;
-      delayResponse(response, gate);
+      delayResponse(response, hooks);
       handler(response);
     });
     await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
@@ -34,26 +34,26 @@ describe("holdResponse over HTTP/2", () => {
   }
 
   it.each([true, false])("sends what was written over HTTP/2 (gate open at once: %s)", async (open) => {
-    const gate = testHooks({ open, cookie: "sid=1" });
-    const { arrived, closed } = await serveHttp2(gate, (res) => {
+    const hooks = testHooks({ open, cookie: "sid=1" });
+    const { arrived, closed } = await serveHttp2(hooks, (res) => {
       res.writeHead(201, { "set-cookie": "a=1" });
       res.write("hel");
       res.end("lo");
     });
-    await gate.asked;
+    await hooks.called;
     if (!open) expect(arrived.headers).toBeUndefined();
-    gate.open();
+    hooks.open();
     expect(await closed).toMatchObject({
       headers: { ":status": 201, "set-cookie": ["a=1", "sid=1"] },
       body: "hello",
     });
   });
 
-  it("pipes a large held body over HTTP/2", async () => {
-    const gate = testHooks();
-    const { closed } = await serveHttp2(gate, (res) => void Readable.from([LARGE, LARGE, LARGE]).pipe(res));
-    await gate.asked;
-    gate.open();
+  it("pipes a large delayed body over HTTP/2", async () => {
+    const hooks = testHooks();
+    const { closed } = await serveHttp2(hooks, (res) => void Readable.from([LARGE, LARGE, LARGE]).pipe(res));
+    await hooks.called;
+    hooks.open();
     expect((await closed).body.length).toBe(3 * LARGE.length);
   });
 
@@ -64,29 +64,29 @@ describe("holdResponse over HTTP/2", () => {
       "the program closes its stream",
       (res) => (res as unknown as { stream: { close(code: number): void } }).stream.close(8),
     ],
-  ])("lets go of a held response over HTTP/2 when %s, without an error", async (_, act) => {
-    const gate = testHooks();
+  ])("releases a delayed response over HTTP/2 when %s, without an error", async (_, act) => {
+    const hooks = testHooks();
     let response!: ServerResponse;
-    const { closed, stream } = await serveHttp2(gate, (res) => {
+    const { closed, stream } = await serveHttp2(hooks, (res) => {
       response = res;
       res.write("held");
     });
-    await gate.asked;
+    await hooks.called;
     const gone = new Promise((resolve) => response.once("close", resolve));
     act(response, stream);
     await gone;
-    gate.open();
+    hooks.open();
     expect((await closed).body).toBe("");
     await new Promise((resolve) => setImmediate(resolve));
-    expect(gate.failures).toEqual([]);
+    expect(hooks.failures).toEqual([]);
   });
 
   it.each(["respond", "write", "end"] as const)(
     "refuses a program that calls %s() of the HTTP/2 stream instead of the response",
     async (method) => {
-      const gate = testHooks({ open: true, cookie: "sid=1" });
+      const hooks = testHooks({ open: true, cookie: "sid=1" });
       let refusal: unknown;
-      const { closed } = await serveHttp2(gate, (res) => {
+      const { closed } = await serveHttp2(hooks, (res) => {
         const { stream } = res as unknown as { stream: Record<typeof method, (given?: unknown) => void> };
         try {
           stream[method](method === "respond" ? { ":status": 200 } : "early");
@@ -100,26 +100,26 @@ describe("holdResponse over HTTP/2", () => {
     },
   );
 
-  it("gives an error in place of a refused success over HTTP/2", async () => {
+  it("sends an error instead of a refused response over HTTP/2", async () => {
     let held: ServerResponse | undefined;
-    const gate = testHooks({ onFailure: () => void held?.writeHead(503).end("down") });
-    const { closed } = await serveHttp2(gate, (res) => {
+    const hooks = testHooks({ onFailure: () => void held?.writeHead(503).end("down") });
+    const { closed } = await serveHttp2(hooks, (res) => {
       held = res;
       res.setHeader("x-secret", "1");
       res.end("success");
     });
-    await gate.asked;
-    gate.break(new Error("store is down"));
+    await hooks.called;
+    hooks.break(new Error("store is down"));
     const { headers, body } = await closed;
     expect(headers).toMatchObject({ ":status": 503 });
     expect(headers).not.toHaveProperty("x-secret");
     expect(body).toBe("down");
   });
 
-  it("leaves a response incomplete over HTTP/2 that was changed too late", async () => {
-    const gate = testHooks({ open: true });
-    gate.lastLook = () => new Error("late");
-    const { closed, stream } = await serveHttp2(gate, (res) => {
+  it("leaves a response over HTTP/2 incomplete if the session was changed too late", async () => {
+    const hooks = testHooks({ open: true });
+    hooks.checkBeforeEnd = () => new Error("late");
+    const { closed, stream } = await serveHttp2(hooks, (res) => {
       res.write("hello");
       setImmediate(() => res.end());
     });

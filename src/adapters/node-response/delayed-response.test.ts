@@ -16,7 +16,7 @@ import {
 } from "../../../test/support/delayed-server.ts";
 import { delayResponse } from "./delayed-response.ts";
 
-describe("holdResponse", () => {
+describe("delayResponse", () => {
   const handlers: Record<string, RequestListener> = {
     "end(body)": (_req, res) => void res.end("hello"),
     "write and end": (_req, res) => {
@@ -32,25 +32,25 @@ describe("holdResponse", () => {
     "an empty end": (_req, res) => void res.end(),
   };
   for (const [name, handler] of Object.entries(handlers)) {
-    it(`sends no byte of a held response before the gate opens, written by ${name}`, async () => {
-      const gate = testHooks({ cookie: "sid=1" });
-      const { port } = await serveDelayed(gate, handler);
+    it(`sends no byte of a delayed response before the hooks agree, written by ${name}`, async () => {
+      const hooks = testHooks({ cookie: "sid=1" });
+      const { port } = await serveDelayed(hooks, handler);
       const client = dial(port, GET);
-      await gate.asked;
+      await hooks.called;
       await settle(port);
       expect(client.text()).toBe("");
-      gate.open();
+      hooks.open();
       const text = await client.until(/\r\n\r\n(hello|5\r\nhello\r\n0\r\n\r\n|3\r\nhel\r\n2\r\nlo\r\n0\r\n\r\n|$)/);
       expect(text).toMatch(/^HTTP\/1\.1 200 OK\r\n/);
       expect(lines(text, "set-cookie")).toEqual(["set-cookie: sid=1"]);
-      expect(gate.timesAsked).toBe(1);
+      expect(hooks.timesCalled).toBe(1);
     });
   }
 
-  it("makes a held response look sent to the program, and native again afterwards", async () => {
-    const gate = testHooks();
+  it("makes a delayed response look sent to the program, and restores it afterwards", async () => {
+    const hooks = testHooks();
     const seen: unknown[] = [];
-    const { port } = await serveDelayed(gate, (_req, res) => {
+    const { port } = await serveDelayed(hooks, (_req, res) => {
       const look = () => seen.push([res.headersSent, res.writableEnded]);
       look();
       res.setHeader("x", "y");
@@ -66,8 +66,8 @@ describe("holdResponse", () => {
       look();
     });
     const answer = ask(port);
-    const res = await gate.asked;
-    gate.open();
+    const res = await hooks.called;
+    hooks.open();
     expect((await answer).body.toString()).toBe("a");
     expect(seen).toEqual([
       [false, false],
@@ -80,40 +80,40 @@ describe("holdResponse", () => {
     }
   });
 
-  it("keeps the status that a held head had, and a setHeader of somebody's own", async () => {
-    const gate = testHooks();
+  it("keeps the status of delayed headers, and a setHeader that somebody replaced", async () => {
+    const hooks = testHooks();
     const { port } = await serve((_req, res) => {
       const own = (res.setHeader = res.setHeader.bind(res));
-      delayResponse(res, gate);
+      delayResponse(res, hooks);
       res.statusCode = 201;
       res.end("a");
       res.statusCode = 500;
       expect(res.setHeader).not.toBe(own);
-      void gate.asked.then(() => gate.open());
+      void hooks.called.then(() => hooks.open());
       res.on("finish", () => expect(res.setHeader).toBe(own));
     });
     expect(await ask(port)).toMatchObject({ status: 201, body: Buffer.from("a") });
   });
 
-  it("sends a held head alone when it is flushed, with no 'drain' that nobody waits for", async () => {
-    const gate = testHooks();
+  it("sends delayed headers alone when they are flushed, without a 'drain' that nobody waits for", async () => {
+    const hooks = testHooks();
     let drains = 0;
-    const { port } = await serveDelayed(gate, (_req, res) => res.on("drain", () => drains++).flushHeaders());
+    const { port } = await serveDelayed(hooks, (_req, res) => res.on("drain", () => drains++).flushHeaders());
     const client = dial(port, GET);
-    await gate.asked;
+    await hooks.called;
     await settle(port);
     expect(client.text()).toBe("");
-    gate.open();
+    hooks.open();
     await client.until(/^HTTP\/1\.1 200 OK[^]*\r\n\r\n$/);
     expect(drains).toBe(0);
   });
 
-  it.each(["without", "before"])("tells once that a held response has drained, compression: %s", async (place) => {
-    const gate = testHooks();
+  it.each(["without", "before"])("emits 'drain' once for a delayed response, compression: %s", async (place) => {
+    const hooks = testHooks();
     let drains = 0;
     const { port } = await serve((req, res) => {
       if (place === "before") Reflect.apply(compression(), undefined, [req, res, () => {}]);
-      delayResponse(res, gate);
+      delayResponse(res, hooks);
       res.on("drain", () => {
         drains++;
         setImmediate(() => res.end("b"));
@@ -121,17 +121,17 @@ describe("holdResponse", () => {
       expect(res.write("a")).toBe(false);
     });
     const answer = ask(port);
-    await gate.asked;
-    gate.open();
+    await hooks.called;
+    hooks.open();
     expect((await answer).body.toString()).toBe("ab");
     expect(drains).toBe(1);
   });
 
-  it("leaves it to a full socket to tell that a held response has drained", async () => {
-    const gate = testHooks();
+  it("lets a full socket report that a delayed response has drained", async () => {
+    const hooks = testHooks();
     const drained = deferred();
     let drains = 0;
-    const { port } = await serveDelayed(gate, (_req, res) => {
+    const { port } = await serveDelayed(hooks, (_req, res) => {
       res.on("drain", () => {
         drains++;
         drained.resolve();
@@ -141,8 +141,8 @@ describe("holdResponse", () => {
     });
     const client = dial(port, GET);
     client.socket.pause();
-    await gate.asked;
-    gate.open();
+    await hooks.called;
+    hooks.open();
     await settle(port, 20);
     expect(drains).toBe(0);
     client.socket.removeAllListeners("data").resume();
@@ -150,9 +150,9 @@ describe("holdResponse", () => {
     expect(drains).toBe(1);
   });
 
-  it("ignores the implicit heads that old middleware sends while res._header is empty", async () => {
-    const gate = testHooks();
-    const { port } = await serveDelayed(gate, (_req, res) => {
+  it("ignores the implicit headers that old middleware sends while res._header is empty", async () => {
+    const hooks = testHooks();
+    const { port } = await serveDelayed(hooks, (_req, res) => {
       res.statusCode = 201;
       const implicitHeader = () => void Reflect.apply(Reflect.get(res, "_implicitHeader"), res, []);
       implicitHeader();
@@ -161,14 +161,14 @@ describe("holdResponse", () => {
       res.end("b");
     });
     const answer = ask(port);
-    await gate.asked;
-    gate.open();
+    await hooks.called;
+    hooks.open();
     expect(await answer).toMatchObject({ status: 201, body: Buffer.from("ab") });
   });
 
-  it("lets informational responses through while the final one is held", async () => {
-    const gate = testHooks();
-    const { port } = await serveDelayed(gate, (_req, res) => {
+  it("lets informational responses through while the final one is delayed", async () => {
+    const hooks = testHooks();
+    const { port } = await serveDelayed(hooks, (_req, res) => {
       res.writeContinue();
       res.writeProcessing();
       res.writeEarlyHints({ link: "</style.css>; rel=preload" });
@@ -177,36 +177,36 @@ describe("holdResponse", () => {
     });
     const client = dial(port, GET);
     await client.until(/late\.css/);
-    await gate.asked;
+    await hooks.called;
     await settle(port);
     expect(client.text().match(/HTTP\/1\.1 \d+/g)).toEqual(["100", "102", "103", "103"].map((n) => `HTTP/1.1 ${n}`));
-    gate.open();
+    hooks.open();
     await client.until(/HTTP\/1\.1 200 OK[^]*hello/);
   });
 
-  it("keeps the order of pipelined responses, whichever gate opens first", async () => {
-    const gates = [testHooks(), testHooks()];
+  it("keeps the order of pipelined responses, whichever is released first", async () => {
+    const allHooks = [testHooks(), testHooks()];
     let n = 0;
     const { port } = await serve((_req, res) => {
       const mine = n++;
-      delayResponse(res, gates[mine] ?? testHooks({ open: true }));
+      delayResponse(res, allHooks[mine] ?? testHooks({ open: true }));
       res.end(`answer ${mine}`);
     });
     const client = dial(port, GET + GET + GET);
-    await Promise.all(gates.map((gate) => gate.asked));
-    gates[1]?.open();
+    await Promise.all(allHooks.map((hooks) => hooks.called));
+    allHooks[1]?.open();
     await settle(port);
     expect(client.text()).toBe("");
-    gates[0]?.open();
+    allHooks[0]?.open();
     const text = await client.until(/answer 2/);
     expect(text.match(/answer \d/g)).toEqual(["answer 0", "answer 1", "answer 2"]);
   });
 
-  it("calls the callbacks of a held write and end in their order", async () => {
-    const gate = testHooks();
+  it("calls the callbacks of a delayed write and end in their order", async () => {
+    const hooks = testHooks();
     const order: string[] = [];
     const done = deferred();
-    const { port } = await serveDelayed(gate, (_req, res) => {
+    const { port } = await serveDelayed(hooks, (_req, res) => {
       res.on("finish", () => order.push("finish"));
       res.write("a", () => order.push("write"));
       res.write("b", "latin1", () => order.push("write 2"));
@@ -216,27 +216,27 @@ describe("holdResponse", () => {
       });
     });
     const answer = ask(port);
-    await gate.asked;
+    await hooks.called;
     await settle(port, 1);
     expect(order).toEqual([]);
-    gate.open();
+    hooks.open();
     await done.promise;
     expect((await answer).body.toString()).toBe("abc");
     expect(order).toEqual(["write", "write 2", "finish", "end"]);
   });
 
-  it("calls the callback of a held end(callback) without a body", async () => {
-    const gate = testHooks();
+  it("calls the callback of a delayed end(callback) without a body", async () => {
+    const hooks = testHooks();
     const done = deferred();
-    const { port } = await serveDelayed(gate, (_req, res) => void res.end(() => done.resolve()));
+    const { port } = await serveDelayed(hooks, (_req, res) => void res.end(() => done.resolve()));
     const answer = ask(port);
-    await gate.asked;
-    gate.open();
+    await hooks.called;
+    hooks.open();
     await done.promise;
     expect((await answer).headers["content-length"]).toBe("0");
   });
 
-  it("asks both gates where it is mounted twice", async () => {
+  it("calls the hooks of both if it is mounted twice", async () => {
     const first = testHooks({ cookie: "first=1" });
     const second = testHooks({ cookie: "second=2" });
     const { port } = await serve((_req, res) => {
@@ -245,9 +245,9 @@ describe("holdResponse", () => {
       void Readable.from([LARGE.subarray(0, 100_000), LARGE.subarray(100_000)]).pipe(res);
     });
     const answer = ask(port);
-    await second.asked;
+    await second.called;
     second.open();
-    await first.asked;
+    await first.called;
     first.open();
     const { headers, body } = await answer;
     expect(body.equals(LARGE)).toBe(true);

@@ -2,6 +2,7 @@ import { EventEmitter } from "node:events";
 import type { ServerResponse } from "node:http";
 import type { Readable } from "node:stream";
 import {
+  checkHead,
   copyValue,
   lockHeaders,
   refuseStreamWrites,
@@ -15,18 +16,18 @@ import {
 } from "./delayed-headers.ts";
 import { abortResponse, http2StreamOf } from "./abort.ts";
 
-/** What {@link delayResponse} asks about one response. */
+/** The functions that {@link delayResponse} calls for one response. */
 export interface ResponseHooks {
   /**
-   * Asked once, synchronously, when the response is about to send its head. The headers that the program gave to
-   * `writeHead` are on `res` already, so what is added here adds to them.
+   * Called once, synchronously, before the headers are sent. The headers that the program passed to `writeHead` are set
+   * on `res` already.
    *
-   * `undefined`: nothing to wait for, and the response goes out at once. A promise: the response is held until it is
-   * fulfilled, and a function that it is fulfilled with is called first, to set the headers that were not known before.
-   * (In between `res.setHeader` refuses everybody, as it does once a head is sent.)
+   * Returns `undefined` to send the response at once. Returns a promise to delay the response until it is fulfilled. If
+   * it is fulfilled with a function, that is called first, to set headers that were not known before. In between,
+   * `res.setHeader` throws, as it does after the headers were sent.
    *
-   * Add a cookie with `setHeader` and a new array: `appendHeader` would push it into an array that the program owns
-   * and may share between responses.
+   * Add a cookie with `setHeader` and a new array: `appendHeader` would push it into an array that the program may
+   * share between responses.
    */
   beforeHeaders(res: ServerResponse): Promise<(() => void) | void> | undefined;
   /**
@@ -34,20 +35,20 @@ export interface ResponseHooks {
    * A failure keeps the response from looking complete.
    */
   beforeEnd?(): Promise<void> | undefined;
-  /** Sets the headers of an error response, on the clean one, before `onFailure`. */
+  /** Sets the headers of the error response, after `res` was reset and before `onFailure`. */
   beforeFailure?(): void;
   /**
-   * The response can't be sent as the program meant it. If `res.headersSent` is false, all of it was thrown away and
-   * `res` is clean for an error response, which goes out without asking again. If true, a part of it is out, and the
-   * connection is destroyed after this call.
+   * Called if the response can't be sent. If `res.headersSent` is false, `res` was reset, and takes an error response,
+   * which is sent without delay. If it is true, a part of the response was sent, and it is aborted after this call.
    */
   onFailure(error: unknown): void;
 }
 
 /**
- * Lets no byte of a response leave before `hooks` agrees, and gets out of the way as soon as it has.
+ * Delays every byte of a response until `hooks.beforeHeaders` agrees, and then restores the response's own methods.
  *
- * While the response is held it looks sent to the program (`headersSent`, `writableEnded`), and `write` returns false.
+ * While the response is delayed, it looks sent to the program (`headersSent`, `writableEnded`), and `write` returns
+ * false.
  */
 export function delayResponse(res: ServerResponse, hooks: ResponseHooks): void {
   new DelayedResponse(res, hooks).install();
@@ -56,12 +57,12 @@ export function delayResponse(res: ServerResponse, hooks: ResponseHooks): void {
 class DelayedResponse {
   private state: "open" | "waiting" | "released" | "failed" = "open";
   private readonly hooks: ResponseHooks;
-  /** One object, seen in two ways. */
+  /** `response` and `res` are one object with two types. */
   private readonly response: ServerResponse;
   private readonly res: NodeResponse;
-  /** What was on the response before us: Node's own methods, or those of middleware mounted before us. */
+  /** The methods that the response had before: Node's own, or those of middleware mounted before us. */
   private readonly originals: Methods;
-  /** What we put there. Middleware mounted after us keeps these and may call them at any time. */
+  /** Our methods. Middleware mounted after us keeps them and may call them at any time. */
   private readonly replacements: Omit<Methods, "on">;
   private readonly initialNames: string[];
   private readonly initialValues: unknown[] = [];
@@ -73,6 +74,8 @@ class DelayedResponse {
   private isSocketFull = false;
   private isEnded = false;
   private status = 200;
+  /** As they were when the headers were decided: what is set later belongs to no response. */
+  private decided: Partial<Pick<NodeResponse, "sendDate" | "statusMessage">> = {};
   private isEnding = false;
   /** While the response was held, a later call than the one for its headers has ended it. */
   private endsLate = false;
@@ -103,7 +106,8 @@ class DelayedResponse {
     this.allowStreamWrites = refuseStreamWrites(res);
     for (const name of this.initialNames) this.initialValues.push(copyValue(res.getHeader(name)));
     this.response.on("pipe", (source) => (this.sources ??= []).push(source));
-    // compression, mounted before us, sends listeners for 'drain' elsewhere, where res.emit would not reach them.
+    // The package compression, mounted before us, adds listeners for 'drain' to its own stream: res.emit does not reach
+    // them.
     if (originals.on !== EventEmitter.prototype.on) {
       const listeners: Listener[] = (this.drainListeners = []);
       res.on = (event, listener) => {
@@ -116,8 +120,10 @@ class DelayedResponse {
   private writeHead(args: WriteHeadArguments): unknown {
     const { res, originals } = this;
     if (this.state === "open") {
-      const head = args.length > 1 ? mergeHeaders(res, args) : args;
-      res.statusCode = args[0];
+      const status = checkHead(res, args);
+      res.statusCode = status;
+      if (typeof args[1] === "string" && !http2StreamOf(res)) res.statusMessage = args[1];
+      const head: WriteHeadArguments = args.length > 1 ? mergeHeaders(res, args) : [status];
       const state = this.callBeforeHeaders();
       if (this.isCallingWriteHead) return res;
       if (state === "released") return originals.writeHead.apply(res, head);
@@ -125,7 +131,8 @@ class DelayedResponse {
     } else if (this.state === "released") {
       return originals.writeHead.apply(res, args);
     } else if (this.state === "waiting" && (args.length > 1 || args[0] !== this.status)) {
-      // The same head again without headers is fine: some look at res._header to learn whether it was sent.
+      // The same status again, without headers, is fine: some middleware reads res._header to learn whether they were
+      // sent.
       throwHeadersSent();
     }
     return res;
@@ -136,7 +143,7 @@ class DelayedResponse {
     const state = this.state === "open" ? this.callWriteHead() : this.state;
     if (this.isEnding) return false;
     if (state === "released") return originals.write.apply(res, args);
-    // Failed: what a compressor mounted after us still has in hand. Let it run dry.
+    // Failed: a compressor mounted after us still writes its buffered bytes. They are discarded.
     if (state === "failed") return true;
     this.delayedCalls.push(() => (this.isSocketFull = originals.write.apply(res, args) === false));
     this.hasReturnedFalse = true;
@@ -186,7 +193,7 @@ class DelayedResponse {
     if (state === "waiting") this.delayedCalls.push(() => originals.flushHeaders.call(res));
   }
 
-  /** The head is about to be sent without a call of writeHead: those who listen for one, mounted after us, go first. */
+  /** Calls writeHead if the program did not, so that middleware that replaced it after us runs first. */
   private callWriteHead(): DelayedResponse["state"] {
     const { res, replacements } = this;
     if (res.writeHead !== replacements.writeHead) {
@@ -197,7 +204,9 @@ class DelayedResponse {
         this.isCallingWriteHead = false;
       }
     }
-    return this.state === "open" ? this.callBeforeHeaders() : this.state;
+    if (this.state !== "open") return this.state;
+    checkHead(res, [res.statusCode]);
+    return this.callBeforeHeaders();
   }
 
   private callBeforeHeaders(): DelayedResponse["state"] {
@@ -214,6 +223,8 @@ class DelayedResponse {
     } else {
       this.state = "waiting";
       this.status = res.statusCode;
+      const { sendDate } = res;
+      this.decided = http2StreamOf(res) ? { sendDate } : { sendDate, statusMessage: res.statusMessage };
       this.lock = lockHeaders(res);
       void stored.then(
         (setHeaders) => this.release(setHeaders),
@@ -223,11 +234,11 @@ class DelayedResponse {
     return this.state;
   }
 
-  /** Puts back what was there. Assigned, since deleting a property makes V8 treat the whole object as a dictionary. */
+  /** Restores the methods by assigning them: deleting a property makes V8 treat the whole object as a dictionary. */
   private restoreMethods(): void {
     const { res, originals, replacements } = this;
     this.allowStreamWrites?.();
-    // Whoever listens for the head has heard of it.
+    // Middleware that replaced writeHead after us was called already.
     res.writeHead = originals.writeHead;
     if (res.write === replacements.write) res.write = originals.write;
     if (res.flushHeaders === replacements.flushHeaders) res.flushHeaders = originals.flushHeaders;
@@ -250,17 +261,18 @@ class DelayedResponse {
     this.delayedCalls = [];
     this.state = "released";
     this.restoreMethods();
-    // Over HTTP/1.1 Node ignores what is written to a response that is closed; over HTTP/2 it throws.
+    // Over HTTP/1.1, Node ignores a write to a closed response. Over HTTP/2, it throws.
     if (http2StreamOf(res)?.closed) return;
     try {
       res.statusCode = this.status;
+      Object.assign(res, this.decided);
       setHeaders?.();
       for (const call of delayedCalls) call();
     } catch (error) {
       this.fail(error);
       return;
     }
-    // We said false to somebody. Where the socket says so too, its own 'drain' will come.
+    // `write` returned false, so somebody waits for 'drain'. If the socket is full too, it emits 'drain' itself.
     if (!this.hasReturnedFalse || this.isSocketFull || this.isEnded || res.destroyed) return;
     if (this.drainListeners) for (const listener of this.drainListeners.splice(0)) listener.call(res);
     else res.emit("drain");
@@ -274,7 +286,8 @@ class DelayedResponse {
     this.state = "failed";
     for (const source of this.sources ?? []) source.unpipe?.(this.response);
     if (res.headersSent) {
-      // The first to end an HTTP/2 stream decides how it ends, and error handlers destroy it as if it were complete.
+      // The first call that ends an HTTP/2 stream decides how it ends, and error handlers end it as if it were
+      // complete.
       if (http2StreamOf(res)) abortResponse(this.response);
       try {
         hooks.onFailure(error);
@@ -284,11 +297,12 @@ class DelayedResponse {
       return;
     }
     this.resetForError();
-    // Those mounted after us believe that this response is under way, so the error response passes them by.
+    // Middleware mounted after us believes that this response was sent, so the error response bypasses it.
     const { writeHead, write, end, flushHeaders, on } = originals;
     let isHandedOver = false;
     const blank = summaryOf(res);
-    // A program that had not ended may go on writing. What comes before the error path has touched the response is its.
+    // A program that did not call end may still write. A write belongs to it until the error handler has changed the
+    // response.
     const isLeftover = () =>
       res.writableEnded || (isHandedOver && !this.isEnded && !res.headersSent && summaryOf(res) === blank);
     Object.assign(res, { writeHead, flushHeaders, on });
@@ -298,7 +312,7 @@ class DelayedResponse {
     isHandedOver = true;
   }
 
-  /** Leaves the headers that were there before us (CORS, security, the request's id) and a status that is no success. */
+  /** Resets the headers to those that were set before us (CORS, security, the request's id), and the status to 500. */
   private resetForError(): void {
     const { res, hooks, sources, initialNames, initialValues } = this;
     const { sendDate } = res;
@@ -308,7 +322,7 @@ class DelayedResponse {
     res.sendDate = sendDate;
     res.statusCode = 500;
     if (res.req.httpVersionMajor < 2) res.statusMessage = "";
-    // A pipeline that was cut fails once this response is closed, and Express then destroys the connection.
+    // An unpiped pipeline fails once this response is closed, and Express then destroys the connection.
     if (sources) res.shouldKeepAlive = false;
   }
 }

@@ -1,6 +1,7 @@
 import type { ServerResponse } from "node:http";
 import { finishResponse } from "../../request/respond.ts";
-import { requestSessionOf, type Session } from "../../session.ts";
+import { requestSessionOf } from "../../request/session-handle.ts";
+import type { Session } from "../../session.ts";
 import { abortResponse } from "./abort.ts";
 
 /** Stores late changes of a session before the last byte of a streamed response, or cuts the response off. */

@@ -2,7 +2,8 @@ import type { ServerResponse } from "node:http";
 import { concludeResponse, finishResponse, writeFailureHeaders } from "../../request/respond.ts";
 import type { ResponseHeaders } from "../../request/cache-headers.ts";
 import type { RequestSession } from "../../request/request-session.ts";
-import { requestSessionOf, type Session } from "../../session.ts";
+import { requestSessionOf } from "../../request/session-handle.ts";
+import type { Session } from "../../session.ts";
 import { abortOnDestroy } from "./abort.ts";
 import { delayResponse, type ResponseHooks } from "./delayed-response.ts";
 
@@ -20,12 +21,12 @@ export function storeBeforeHeaders<Data extends object>(
   delayResponse(res, new SessionHooks(requestSessionOf(session), res, onFailure));
 }
 
-/** The session could not be read: its rules for caches go to the error's response. */
+/** Sets the caching headers of the error response to a request whose session could not be read. */
 export function setFailureHeaders<Data extends object>(session: Session<Data>, res: ServerResponse): void {
   new SessionHooks(requestSessionOf(session), res, () => {}).beforeFailure();
 }
 
-/** A class, since every request makes one: a closure for each method would cost more than the rest of it. */
+/** A class, because every request creates one: a closure for each method would cost more than everything else here. */
 class SessionHooks implements ResponseHooks, ResponseHeaders {
   readonly #requestSession: RequestSession;
   readonly #res: ServerResponse;
@@ -82,7 +83,7 @@ class SessionHooks implements ResponseHooks, ResponseHeaders {
   }
 }
 
-/** The application's own cookies and ours, in a new list: the application may share its list between responses. */
+/** The application's cookies and ours, in a new array: the application may share its array between responses. */
 function withCookie(res: ServerResponse, cookie: string): string[] {
   const others = res.getHeader("set-cookie") ?? [];
   return [...(Array.isArray(others) ? others : [String(others)]), cookie];

@@ -25,7 +25,7 @@ export interface Pointer {
   readonly tag: string;
 }
 
-const POINTER = /^([0-9a-f]{32})\.([1-9]\d{0,15})\.([0-9a-z]+-[0-9a-z]+)\.(\d{1,16})(?:\.([0-9a-f]{24}))?$/;
+const POINTER = /^([0-9a-f]{32})\.([1-9]\d{0,15})\.([0-9a-z]+-[0-9a-z]+)\.(0|[1-9]\d{0,15})(?:\.([0-9a-f]{24}))?$/;
 const CONTENT = /^([0-9a-f]{32})\.([0-9a-z]+-[0-9a-z]+|new)$/;
 
 const KEY_LENGTH = 32;
@@ -63,7 +63,9 @@ export const keyIn = (name: string): string => name.slice(0, KEY_LENGTH);
 export function parsePointer(name: string): Pointer | undefined {
   const [, key, version, nonce, expiresAt, tag = ""] = POINTER.exec(name) ?? [];
   if (key === undefined || nonce === undefined) return undefined;
-  return { name, key, version: Number(version), nonce, expiresAt: Number(expiresAt), tag };
+  const state = { name, key, version: Number(version), nonce, expiresAt: Number(expiresAt), tag };
+  // Digits that no number keeps would be one state with two names.
+  return Number.isSafeInteger(state.version) && Number.isSafeInteger(state.expiresAt) ? state : undefined;
 }
 
 export const contentName = (key: string, nonce: string): string => `${key}.${nonce}`;

@@ -21,7 +21,7 @@ import { fileHints } from "./hints.ts";
 import { filesIn, RESERVATION_AGE, slices } from "./files.ts";
 import { quietly } from "../shared/quietly.ts";
 import { checkClock, checkOptions, checkPositiveInteger } from "../../checks.ts";
-import { checkStored, checkTime } from "../shared/stored.ts";
+import { checkStored, checkTime, copyOf } from "../shared/stored.ts";
 
 /** A session whose file could not be believed, and where it was put. */
 export interface Quarantined {
@@ -81,7 +81,7 @@ export function fileStore(options: FileStoreOptions | string = {}): FileStore {
   if (given.directory !== undefined && (typeof given.directory !== "string" || given.directory === "")) {
     throw new TypeError("fileStore: directory must be a path; leave it out to use the temporary directory");
   }
-  const { clock = Date.now, onQuarantine = warn } = given;
+  const { clock = () => Date.now(), onQuarantine = warn } = given;
   if (typeof onQuarantine !== "function") throw new TypeError("fileStore: onQuarantine must be a function");
 
   const directory = openDirectory(given.directory);
@@ -206,9 +206,10 @@ export function fileStore(options: FileStoreOptions | string = {}): FileStore {
     },
 
     // The reservation, a name that can be made once only, becomes the pointer: so no two processes create one session.
-    async create(id, stored) {
+    async create(id, original) {
       open();
-      checkStored(stored);
+      checkStored(original);
+      const stored = copyOf(original);
       const key = keyOf(id);
       if (!(await reserve(key))) return false;
       const next = pointerOf(key, stored.version, nonce(), stored.expiresAt, tagOf(stored.userId));

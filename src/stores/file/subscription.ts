@@ -18,7 +18,8 @@ interface Followed {
 }
 
 /**
- * What has ended, told between the processes that share a directory: an id a line, appended to a file of the minute.
+ * What has ended, told between the processes that share a directory: an id a line, as JSON, which has half a surrogate
+ * pair too, appended to a file of the minute.
  * Appending a line is atomic on a local file system. There is no watching by the kernel: it is told differently on every
  * system, and a look at a file's length ten times a second costs next to nothing.
  */
@@ -96,11 +97,14 @@ export function fileSubscription(directory: string) {
       const isSame = known?.file === ino && size >= known.read;
       const from = isSame ? known.read : 0;
       const bytes = Buffer.allocUnsafe(size - from);
-      const text = bytes.toString("latin1", 0, readSync(file, bytes, 0, bytes.length, from));
+      const text = bytes.subarray(0, readSync(file, bytes, 0, bytes.length, from));
       // A line that is not whole yet is read the next time.
-      const whole = text.slice(0, text.lastIndexOf("\n") + 1);
+      const whole = text.subarray(0, text.lastIndexOf("\n") + 1);
       followed.set(span, { file: ino, read: from + whole.length });
-      for (const line of whole.split("\n")) if (line) ids.push(Buffer.from(line, "base64url").toString());
+      for (const line of whole.toString().split("\n")) {
+        const id = idIn(line);
+        if (id !== undefined) ids.push(id);
+      }
       return known !== undefined && !isSame;
     } finally {
       closeSync(file);
@@ -137,7 +141,7 @@ export function fileSubscription(directory: string) {
     /** Tells every process, this one included, that a session has ended. */
     tell(id: string): void {
       // It begins with an end of line too: somebody may have died in the middle of one.
-      untold += `\n${Buffer.from(id).toString("base64url")}\n`;
+      untold += `\n${JSON.stringify(id)}\n`;
       if (retry === undefined) tellUntold();
     },
 
@@ -148,4 +152,14 @@ export function fileSubscription(directory: string) {
       clearTimeout(retry);
     },
   };
+}
+
+/** Nothing where the line is empty, or was cut off. */
+function idIn(line: string): string | undefined {
+  try {
+    const id: unknown = JSON.parse(line);
+    return typeof id === "string" ? id : undefined;
+  } catch {
+    return undefined;
+  }
 }

@@ -66,7 +66,7 @@ export async function copySessions(
   checkOptions("copySessions", options, { concurrency: true, onProgress: true, signal: true, clock: true });
   checkClock("copySessions: clock", options.clock);
   checkPair("copySessions", from, to);
-  const { concurrency = 16, onProgress = () => undefined, signal, clock = Date.now } = options;
+  const { concurrency = 16, onProgress = () => undefined, signal, clock = () => Date.now() } = options;
   checkPositiveInteger("copySessions: concurrency", concurrency, MOST_CONCURRENT);
   if (typeof onProgress !== "function") throw new TypeError("copySessions: onProgress must be a function");
   if (typeof from.all !== "function") {

@@ -1,4 +1,3 @@
-import type { Buffer } from "node:buffer";
 import { checkVersion, tooOld } from "../shared/oldest-clients.ts";
 import { NEAR_END, SETTLED } from "./statements.ts";
 
@@ -22,7 +21,7 @@ export interface MysqlConnection {
 
 type Answered = (error: Error | null, result: unknown) => void;
 
-export type MysqlValues = (Buffer | number | null)[];
+export type MysqlValues = (Uint8Array | number | null)[];
 
 interface MysqlStatement {
   readonly sql: string;

@@ -62,7 +62,8 @@ const SCHEMES: Readonly<Record<string, Scheme>> = {
 export async function openStore(url: string, options: OpenStoreOptions = {}): Promise<OpenedStore> {
   checkOptions("openStore", options, { migrate: true });
   const parts = /^([a-z][a-z+]*):([^?]*)(?:\?(.*))?$/s.exec(url);
-  const scheme = parts && SCHEMES[parts[1]!];
+  // By its own names only: "constructor" is one of every object.
+  const scheme = parts && Object.hasOwn(SCHEMES, parts[1]!) ? SCHEMES[parts[1]!] : undefined;
   if (!parts || !scheme) {
     throw new TypeError(
       `openStore takes a URL that begins with ${Object.keys(SCHEMES).join(":, ")}:, such as redis://localhost:6379`,

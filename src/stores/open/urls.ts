@@ -5,6 +5,9 @@ import { fileURLToPath } from "node:url";
 const REDIS_PORT = "6379";
 const LAST_PORT = 65_535;
 
+/** A name or an address without the characters that have a meaning in URLs, or an IPv6 address. */
+const HOST = /^(?:\[[\da-f:.]+\]|[^\s\p{Cc}:/?#@,%<>^|\\[\]]+)$/iu;
+
 export function unreadable(scheme: string): TypeError {
   return new TypeError(
     `${scheme}: the URL can't be read: in a password, write / as %2F, # as %23, ? as %3F, @ as %40, % as %25`,
@@ -21,6 +24,8 @@ export function checkUrl(scheme: string, url: string): URL {
   } catch {
     throw unreadable(scheme);
   }
+  // Nobody would read it.
+  if (checked.hash !== "" || url.endsWith("#")) throw unreadable(scheme);
   if (!url.startsWith(`${scheme}://`)) throw new TypeError(`${scheme}: URLs begin with ${scheme}://`);
   return checked;
 }
@@ -31,8 +36,10 @@ export function serverOf(scheme: string, url: string) {
   const database = /^\/?(\d{0,9})$/.exec(pathname)?.[1];
   if (database === undefined) throw new TypeError(`${scheme}: URLs end with a database's number, such as /0`);
   if (username && !password) throw withoutPassword(scheme);
+  const host = decodeURIComponent(hostname);
+  if (host !== "" && !HOST.test(host)) throw unreadable(scheme);
   return {
-    host: withoutBrackets(decodeURIComponent(hostname)) || "localhost",
+    host: withoutBrackets(host) || "localhost",
     port: Number(port || REDIS_PORT),
     username: decodeURIComponent(username) || undefined,
     password: decodeURIComponent(password) || undefined,
@@ -53,6 +60,9 @@ export function pathOf(scheme: string, rest: string): string {
   if (!rest.startsWith("//")) return decoded(scheme, rest);
   if (!rest.startsWith("///"))
     throw new TypeError(`${scheme}: URLs take a path, such as ${scheme}:/var/lib/app/sessions`);
+  if (/[#\t\r\n]/.test(rest)) {
+    throw new TypeError(`${scheme}: a file URL leaves out # and line breaks: write # as %23, or the path without //`);
+  }
   try {
     return fileURLToPath(`file:${rest}`);
   } catch {
@@ -63,8 +73,8 @@ export function pathOf(scheme: string, rest: string): string {
 export function clusterOf(scheme: string, rest: string) {
   const parts = /^\/\/(?:([^:@/]*)(?::([^@/]*))?@)?([^@/]+)\/?$/.exec(rest);
   const nodes = parts?.[3]?.split(",").map((node) => {
-    const [, host, port = REDIS_PORT] = /^(\[[^\]]+\]|[^:]+)(?::(\d{1,5}))?$/.exec(node) ?? [];
-    if (host === undefined || Number(port) > LAST_PORT) return undefined;
+    const [, host, port = REDIS_PORT] = /^(\[.*\]|[^:]*)(?::(\d{1,5}))?$/.exec(node) ?? [];
+    if (host === undefined || !HOST.test(host) || Number(port) > LAST_PORT) return undefined;
     return { host: withoutBrackets(host), port: Number(port) };
   });
   if (!parts || !nodes || nodes.includes(undefined)) {

@@ -1,152 +1,157 @@
 import { EventEmitter } from "node:events";
 import { describe, expect, it } from "vitest";
-import { type Ears, type PostgresClient, postgresConnection, type PostgresJs } from "./client.ts";
+import { type PostgresClient, postgresDriver } from "./client.ts";
+import type { NotificationHandler } from "./driver.ts";
+import type { PostgresJs } from "./postgres-js.ts";
 
-function hearing(): { heard: string[]; losses: number; ears: Ears } {
+/** A handler, and the calls that it has got. */
+function recordingHandler(): { payloads: string[]; losses: number; handler: NotificationHandler } {
   const state = {
-    heard: [] as string[],
+    payloads: [] as string[],
     losses: 0,
-    ears: { heard: (text: string) => void state.heard.push(text), lost: () => void (state.losses += 1) },
+    handler: {
+      onNotification: (payload: string) => void state.payloads.push(payload),
+      onLost: () => void (state.losses += 1),
+    },
   };
   return state;
 }
 
-/** What postgres.js does with those who listen. */
-function postgresJs() {
-  const state = { listeners: [] as ((text: string) => void)[], asked: 0, isBack: () => {}, refusing: false };
+/** The part of postgres.js that listens. */
+function fakePostgresJs() {
+  const state = { listeners: [] as ((payload: string) => void)[], onReconnected: () => {}, isRefusing: false };
   const sql: PostgresJs = {
     unsafe: () => {
-      throw new Error("not to be asked");
+      throw new Error("no query is expected");
     },
-    async listen(_channel, hear, onlisten = () => {}) {
-      state.asked += 1;
-      state.listeners.push(hear);
-      if (state.listeners.length === 1) state.isBack = onlisten;
-      if (state.refusing) throw new Error("refused");
+    async listen(_channel, onnotify, onlisten = () => {}) {
+      state.listeners.push(onnotify);
+      if (state.listeners.length === 1) state.onReconnected = onlisten;
+      if (state.isRefusing) throw new Error("refused");
       onlisten();
-      return { unlisten: async () => void state.listeners.splice(state.listeners.indexOf(hear), 1) };
+      return { unlisten: async () => void state.listeners.splice(state.listeners.indexOf(onnotify), 1) };
     },
   };
   return { state, sql };
 }
 
-/** A Client of pg: LISTEN and UNLISTEN are all that it knows. */
-class PgClientLike extends EventEmitter {
-  readonly asked: string[] = [];
+/** A Client of pg that records statements and has no rows. */
+class FakePgClient extends EventEmitter {
+  readonly statements: string[] = [];
   async query(text: string): Promise<{ rows: [] }> {
-    this.asked.push(text);
+    this.statements.push(text);
     return { rows: [] };
   }
   async connect(): Promise<void> {}
 }
 
-describe("postgresConnection", () => {
-  it("bounds a query of a pool of pg that sets no bound of its own, and leaves the others theirs", async () => {
-    const bounds: unknown[] = [];
+describe("postgresDriver", () => {
+  it("sets a timeout for the queries of a pool of pg that has none, and leaves an existing one alone", async () => {
+    const timeouts: unknown[] = [];
     const pool = (options: object) =>
       Object.assign(new EventEmitter(), {
         options,
         totalCount: 0,
         connect: async () => {},
         query: async ({ query_timeout }: { query_timeout?: number }) => {
-          bounds.push(query_timeout);
+          timeouts.push(query_timeout);
           return { rows: [] };
         },
       });
     for (const options of [{}, { query_timeout: undefined }, { query_timeout: 0 }, { query_timeout: 500 }]) {
       const given = pool(options) as unknown as PostgresClient;
-      await postgresConnection("test", given).run({ name: "n", text: "SELECT 1" }, [], false);
+      await postgresDriver("test", given).query({ name: "n", text: "SELECT 1" }, [], false);
     }
-    expect(bounds).toEqual([10_000, 10_000, undefined, undefined]);
+    expect(timeouts).toEqual([10_000, 10_000, undefined, undefined]);
   });
 
-  it("may prepare through postgres.js where the server answers for itself, in a reply that begins with a hole too", async () => {
+  it("can prepare with postgres.js if the process that opened the connection answers, in a reply that begins with a hole too", async () => {
     for (const [pid, expected] of [
       [7, true],
       [8, false],
     ] as const) {
       const rows: Uint8Array[][] = [];
       rows[1] = [Buffer.from("7")];
-      const { sql } = postgresJs();
+      const { sql } = fakePostgresJs();
       sql.unsafe = () => Object.assign(Promise.resolve(), { raw: async () => Object.assign(rows, { state: { pid } }) });
-      expect(await postgresConnection("test", sql).mayPrepare()).toBe(expected);
+      expect(await postgresDriver("test", sql).canPrepare()).toBe(expected);
     }
   });
 
-  it("listens once to a channel through postgres.js, for all who ever want to hear", async () => {
-    const { state, sql } = postgresJs();
-    const kept = hearing();
-    await postgresConnection("test", sql).listen("c", kept.ears);
+  it("listens once to a channel with postgres.js, for all handlers", async () => {
+    const { state, sql } = fakePostgresJs();
+    const kept = recordingHandler();
+    await postgresDriver("test", sql).listen("c", kept.handler);
     for (let cycle = 0; cycle < 5; cycle += 1) {
-      const short = hearing();
-      const listening = await postgresConnection("test", sql).listen("c", short.ears);
-      for (const hear of state.listeners) hear(`${cycle}`);
-      await listening.end();
-      await listening.end();
-      for (const hear of state.listeners) hear("later");
-      expect(short.heard).toEqual([`${cycle}`]);
+      const short = recordingHandler();
+      const connection = await postgresDriver("test", sql).listen("c", short.handler);
+      for (const onnotify of state.listeners) onnotify(`${cycle}`);
+      await connection.close();
+      await connection.close();
+      for (const onnotify of state.listeners) onnotify("later");
+      expect(short.payloads).toEqual([`${cycle}`]);
     }
     expect(state.listeners).toHaveLength(1);
-    expect(kept.heard).toHaveLength(10);
-    state.isBack();
+    expect(kept.payloads).toHaveLength(10);
+    state.onReconnected();
     expect(kept.losses).toBe(1);
   });
 
-  it("leaves one listening behind in an outage of postgres.js's connection, however many end in it", async () => {
-    const { state, sql } = postgresJs();
-    state.refusing = true;
-    const connection = postgresConnection("test", sql);
-    const ears = Array.from({ length: 5 }, () => hearing().ears);
-    const all = await Promise.all(ears.map((each) => connection.listen("c", each)));
+  it("leaves one subscription behind in an outage with postgres.js, however many connections are closed in it", async () => {
+    const { state, sql } = fakePostgresJs();
+    state.isRefusing = true;
+    const driver = postgresDriver("test", sql);
+    const handlers = Array.from({ length: 5 }, () => recordingHandler().handler);
+    const all = await Promise.all(handlers.map((handler) => driver.listen("c", handler)));
     const [first, second, ...others] = all;
-    await Promise.all([first!.end(), second!.end()]);
-    const waiting = Promise.all(others.map((each) => each.end()));
+    await Promise.all([first!.close(), second!.close()]);
+    const closing = Promise.all(others.map((each) => each.close()));
     expect(state.listeners).toHaveLength(2);
-    state.refusing = false;
-    state.isBack();
-    await waiting;
-    const last = await connection.listen("c", hearing().ears);
-    await last.end();
+    state.isRefusing = false;
+    state.onReconnected();
+    await closing;
+    const last = await driver.listen("c", recordingHandler().handler);
+    await last.close();
     expect(state.listeners).toHaveLength(2);
   });
 
-  it("leaves no more on a Client of pg than one listener for its errors", async () => {
-    const client = new PgClientLike();
+  it("leaves only one event listener on a Client of pg, for its errors", async () => {
+    const client = new FakePgClient();
     const counts = () => ["error", "end", "notification"].map((event) => client.listenerCount(event));
     for (let cycle = 0; cycle < 20; cycle += 1) {
-      const { ears } = hearing();
-      const listening = await postgresConnection("test", client as never).listen("c", ears);
-      await listening.end();
-      await listening.end();
+      const { handler } = recordingHandler();
+      const connection = await postgresDriver("test", client as never).listen("c", handler);
+      await connection.close();
+      await connection.close();
     }
     expect(counts()).toEqual([1, 0, 0]);
-    client.emit("error", new Error("nobody's business"));
+    client.emit("error", new Error("ignored"));
   });
 
-  it("lets nobody on a Client of pg make another deaf", async () => {
-    const client = new PgClientLike();
-    const one = await postgresConnection("test", client as never).listen("c", hearing().ears);
-    const other = await postgresConnection("test", client as never).listen("c", hearing().ears);
-    await one.end();
-    expect(client.asked).toEqual(['LISTEN "c"', 'LISTEN "c"']);
-    await other.end();
-    expect(client.asked.at(-1)).toBe('UNLISTEN "c"');
+  it("keeps a channel of a Client of pg until its last listener is closed", async () => {
+    const client = new FakePgClient();
+    const one = await postgresDriver("test", client as never).listen("c", recordingHandler().handler);
+    const other = await postgresDriver("test", client as never).listen("c", recordingHandler().handler);
+    await one.close();
+    expect(client.statements).toEqual(['LISTEN "c"', 'LISTEN "c"']);
+    await other.close();
+    expect(client.statements.at(-1)).toBe('UNLISTEN "c"');
   });
 
-  it("keeps a lost connection of a Pool from ending the process, after it has listened too", async () => {
-    const lent = Object.assign(new PgClientLike(), { release: () => {} });
+  it("keeps a lost connection of a Pool from ending the process, also after it has listened", async () => {
+    const poolClient = Object.assign(new FakePgClient(), { release: () => {} });
     const pool = Object.assign(new EventEmitter(), {
       totalCount: 0,
       options: {},
       query: async () => ({ rows: [] }),
-      connect: async () => lent,
+      connect: async () => poolClient,
     });
-    const state = hearing();
-    const listening = await postgresConnection("test", pool).listen("c", state.ears);
-    lent.emit("error", new Error("lost"));
+    const state = recordingHandler();
+    const connection = await postgresDriver("test", pool).listen("c", state.handler);
+    poolClient.emit("error", new Error("lost"));
     expect(state.losses).toBe(1);
-    await listening.end();
-    lent.emit("error", new Error("still lost"));
+    await connection.close();
+    poolClient.emit("error", new Error("still lost"));
     expect(state.losses).toBe(1);
   });
 });

@@ -1,42 +1,43 @@
-// A store that listens keeps a connection of its pool. Where that leaves none to ask through, all would wait for ever.
+// Each store that listens keeps a connection of its pool. If that left no connection for queries, all of them would wait
+// for ever.
 
-interface Sized {
+interface SizedPool {
   readonly options: { readonly max?: unknown };
 }
 
-/** Pools that a store asks through. */
-const asked = new WeakSet<Sized>();
-/** How many listen in a pool, each on a connection of its own. */
-const listening = new WeakMap<Sized, number>();
+/** The pools that stores send queries to. */
+const queryPools = new WeakSet<SizedPool>();
+/** The number of listeners in a pool. Each keeps a connection. */
+const listenerCounts = new WeakMap<SizedPool, number>();
 
-const countOf = (pool: Sized): number => listening.get(pool) ?? 0;
+const listenersIn = (pool: SizedPool): number => listenerCounts.get(pool) ?? 0;
 
-function check(pool: Sized, count: number): void {
-  const wanted = asked.has(pool) ? count + 1 : count;
-  if (typeof pool.options.max !== "number" || pool.options.max >= wanted) return;
+function checkSize(pool: SizedPool, listeners: number): void {
+  const needed = queryPools.has(pool) ? listeners + 1 : listeners;
+  if (typeof pool.options.max !== "number" || pool.options.max >= needed) return;
   throw new TypeError(
     `each postgresStore that listens keeps a connection of its pool, and this pool has max: ${pool.options.max}; ` +
-      `with ${count} of them it needs at least ${wanted}: raise max, or pass another pool as the option listen`,
+      `with ${listeners} of them it needs at least ${needed}: raise max, or pass another pool as the option listen`,
   );
 }
 
-/** @throws {TypeError} where the pool is known to have no connection left. */
-export function askThrough(pool: Sized): void {
-  asked.add(pool);
-  check(pool, countOf(pool));
+/** @throws {TypeError} if the pool is known to have no connection left. */
+export function useForQueries(pool: SizedPool): void {
+  queryPools.add(pool);
+  checkSize(pool, listenersIn(pool));
 }
 
 /**
- * Keeps room in a pool for one more who listens, until what it gives is called.
+ * Reserves a connection of a pool for a listener, until the returned function is called.
  *
- * @throws {TypeError} where the pool is known to be too small.
+ * @throws {TypeError} if the pool is known to be too small.
  */
-export function reserveIn(pool: Sized): () => void {
-  check(pool, countOf(pool) + 1);
-  listening.set(pool, countOf(pool) + 1);
-  let isKept = true;
+export function reserveListener(pool: SizedPool): () => void {
+  checkSize(pool, listenersIn(pool) + 1);
+  listenerCounts.set(pool, listenersIn(pool) + 1);
+  let isReserved = true;
   return () => {
-    if (isKept) listening.set(pool, countOf(pool) - 1);
-    isKept = false;
+    if (isReserved) listenerCounts.set(pool, listenersIn(pool) - 1);
+    isReserved = false;
   };
 }

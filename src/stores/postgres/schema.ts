@@ -1,57 +1,61 @@
 import { createHash } from "node:crypto";
-import { type PostgresClient, postgresConnection } from "./client.ts";
+import { type PostgresClient, postgresDriver } from "./client.ts";
 import { checkOptions } from "../../checks.ts";
 
-/** Which table. */
+/** Options of {@link postgresSchema} and {@link migratePostgres}. */
 export interface PostgresSchemaOptions {
   /**
-   * The table's name, or `schema.table`: ASCII letters, digits, `_` and `$`. Taken as it is, upper and lower case.
+   * The table's name, or `schema.table`: ASCII letters, digits, `_` and `$`. Upper and lower case differ.
    * Default `"sojourn_sessions"`, in the first schema of the connection's `search_path`.
    */
   table?: string | undefined;
 }
 
-// A name has 63 bytes at most, and those of the indexes are the table's and a little more.
-const LONGEST_NAME = 63;
-const NAME = /^(?:([A-Za-z_][A-Za-z0-9_$]{0,62})\.)?([A-Za-z_][A-Za-z0-9_$]{0,49})$/;
+// A name can have 63 bytes. The names of the indexes are the table's with an ending.
+const MAX_NAME_LENGTH = 63;
+const TABLE_NAME = /^(?:([A-Za-z_][A-Za-z0-9_$]{0,62})\.)?([A-Za-z_][A-Za-z0-9_$]{0,49})$/;
 
 /** The table's name, checked, in the forms that statements need. */
 export interface TableNames {
-  /** As it goes into a statement. */
+  /** With its schema, quoted for a statement. */
   readonly quoted: string;
   readonly table: string;
-  /** Of what is announced about this table's sessions: all processes name it alike. */
+  /** The channel of notifications about this table's sessions, the same in all processes. */
   readonly channel: string;
 }
 
-export function tableNames(maker: string, name: string | undefined = "sojourn_sessions"): TableNames {
-  const [, schema, table] = (typeof name === "string" && NAME.exec(name)) || [];
+export function parseTableName(caller: string, name: string | undefined = "sojourn_sessions"): TableNames {
+  const [, schema, table] = (typeof name === "string" && TABLE_NAME.exec(name)) || [];
   if (table === undefined) {
     throw new TypeError(
-      `${maker}: table must be a name such as "sessions" or "app.sessions" (ASCII letters, digits, _ and $, ` +
+      `${caller}: table must be a name such as "sessions" or "app.sessions" (ASCII letters, digits, _ and $, ` +
         `50 at most), not ${JSON.stringify(name)}`,
     );
   }
   return {
     quoted: schema === undefined ? `"${table}"` : `"${schema}"."${table}"`,
     table,
-    channel: name.length <= LONGEST_NAME ? name : `sojourn_${createHash("md5").update(name).digest("hex")}`,
+    channel: name.length <= MAX_NAME_LENGTH ? name : `sojourn_${createHash("md5").update(name).digest("hex")}`,
   };
 }
 
 /**
- * The SQL that makes {@link postgresStore}'s table and indexes where they are missing, for those who keep migrations of
- * their own.
+ * Returns the SQL that creates the table and indexes of {@link postgresStore} if they are missing, for your own migrations.
  *
- * @throws {TypeError} at an option it doesn't know or can't use.
+ * @throws {TypeError} for an option that it does not know or can't use.
+ *
+ * @example
+ * ```ts
+ * await writeFile("migrations/001-sessions.sql", postgresSchema({ table: "app.sessions" }));
+ * ```
  */
 export function postgresSchema(options: PostgresSchemaOptions = {}): string {
   checkOptions("postgresSchema", options, { table: true });
-  return schemaOf(tableNames("postgresSchema", options.table));
+  return createStatements(parseTableName("postgresSchema", options.table));
 }
 
-// The index on users is on their beginning: a user may be longer than an entry of an index.
-function schemaOf({ quoted, table }: TableNames): string {
+// The index on user ids contains only their first 255 characters: an entry of an index has a limited length.
+function createStatements({ quoted, table }: TableNames): string {
   return `CREATE TABLE IF NOT EXISTS ${quoted} (
   id text COLLATE "C" PRIMARY KEY,
   version bigint NOT NULL,
@@ -66,22 +70,28 @@ CREATE INDEX IF NOT EXISTS "${table}_user" ON ${quoted} (left(user_id, 255)) WHE
 }
 
 /**
- * Makes {@link postgresStore}'s table and indexes where they are missing. It may run at every start, and in several
- * processes at once.
+ * Creates the table and indexes of {@link postgresStore} if they are missing. It may run at every start, and in several
+ * processes at the same time.
  *
- * @throws {TypeError} at an option it doesn't know or can't use.
- * @throws {Error} where another table has that name.
+ * @throws {TypeError} for an option that it does not know or can't use.
+ * @throws {Error} if a table of that name exists and has other columns. The database's own errors are passed on.
+ *
+ * @example
+ * ```ts
+ * await migratePostgres(pool);
+ * ```
  */
 export async function migratePostgres(client: PostgresClient, options: PostgresSchemaOptions = {}): Promise<void> {
   checkOptions("migratePostgres", options, { table: true });
-  const names = tableNames("migratePostgres", options.table);
-  const connection = postgresConnection("migratePostgres", client);
-  // One message, and so one transaction: "if not exists" alone fails where two processes find nothing at once.
-  await connection.script(`SET LOCAL client_min_messages = warning;
-SELECT pg_advisory_xact_lock(${LOCK}, hashtext('${names.quoted}'));
-${schemaOf(names)}`);
+  const names = parseTableName("migratePostgres", options.table);
+  const driver = postgresDriver("migratePostgres", client);
+  // One script is one transaction, and so holds the lock: without it, "IF NOT EXISTS" fails in one of two processes that
+  // create the table at the same time.
+  await driver.runScript(`SET LOCAL client_min_messages = warning;
+SELECT pg_advisory_xact_lock(${LOCK_NUMBER}, hashtext('${names.quoted}'));
+${createStatements(names)}`);
   try {
-    await connection.script(
+    await driver.runScript(
       `SELECT id, version, expires_at, user_id, long_id, payload FROM ${names.quoted} WHERE id = '' LIMIT 0`,
     );
   } catch (cause) {
@@ -90,5 +100,5 @@ ${schemaOf(names)}`);
   }
 }
 
-// Any number, to tell this lock from the application's own.
-const LOCK = 1_397_705_295;
+// An arbitrary number that distinguishes this lock from the application's own.
+const LOCK_NUMBER = 1_397_705_295;

@@ -4,27 +4,27 @@ import type { Client, Pool } from "pg";
 import type { Sql } from "postgres";
 import { describe, expect, expectTypeOf, it } from "vitest";
 import { failureOf } from "../../../test/support/failures.ts";
-import { decodeText, encodeText, keyOf, LONGEST_KEY } from "./text.ts";
+import { escapeText, MAX_KEY_LENGTH, postgresKeyOf, unescapeText } from "./escaping.ts";
 import { type PostgresClient, postgresSchema, postgresStore } from "./store.ts";
 
-/** A PGlite, to look at, whose server says what it is told to. */
-function answering(answer: () => unknown[][]): PostgresClient & { asked: string[] } {
-  const asked: string[] = [];
+/** A client like PGlite that replies with the given rows, and records statements. */
+function replyingWith(reply: () => unknown[][]): PostgresClient & { statements: string[] } {
+  const statements: string[] = [];
   return {
-    asked,
+    statements,
     async query(text: string) {
-      asked.push(text);
-      return { rows: answer() };
+      statements.push(text);
+      return { rows: reply() };
     },
     exec: async () => [],
     listen: async () => async () => {},
   };
 }
 
-const failing = (code: string): Error => Object.assign(new Error(`code ${code}`), { code });
+const errorWith = (code: string): Error => Object.assign(new Error(`code ${code}`), { code });
 
 describe("postgresStore", () => {
-  it("takes the clients that there are, by their own types", () => {
+  it("accepts the types of the clients of pg, postgres.js and PGlite", () => {
     expectTypeOf<Pool>().toExtend<PostgresClient>();
     expectTypeOf<Client>().toExtend<PostgresClient>();
     expectTypeOf<Sql>().toExtend<PostgresClient>();
@@ -32,24 +32,24 @@ describe("postgresStore", () => {
     expectTypeOf<string>().not.toExtend<PostgresClient>();
   });
 
-  it("refuses what is no client", () => {
+  it("refuses anything that is no client", () => {
     for (const client of ["postgres://localhost", undefined, null, {}, { query() {} }]) {
       expect(() => postgresStore(client as never)).toThrow(/Pool of pg, the sql function of postgres.js, or a PGlite/);
     }
     const listen = "postgres://localhost" as never;
     expect(() =>
       postgresStore(
-        answering(() => []),
+        replyingWith(() => []),
         { listen },
       ),
     ).toThrow(/listen takes a Pool of pg/);
   });
 
-  it("refuses options that it doesn't know or can't use", () => {
+  it("refuses options that it does not know or can't use", () => {
     const given = (options: object) =>
       failureOf(() =>
         postgresStore(
-          answering(() => []),
+          replyingWith(() => []),
           options,
         ),
       );
@@ -61,7 +61,7 @@ describe("postgresStore", () => {
     expect(given({ announceChanges: 1 })).toBeInstanceOf(TypeError);
   });
 
-  it("refuses to listen where the pool would have no connection left to ask through", async () => {
+  it("refuses to listen if the pool would have no connection left for queries", async () => {
     const pool = (max?: number) =>
       Object.assign(new EventEmitter(), {
         totalCount: 0,
@@ -97,7 +97,7 @@ describe("postgresStore", () => {
     for (let stores = 0; stores < 20; stores += 1) subscribe(unknown);
   });
 
-  it("refuses table names that it would have to trust", () => {
+  it("refuses table names that could change its SQL", () => {
     for (const table of ["", 'a"b', "a b", "a;b", "a.b.c", "1a", "é", "x".repeat(51), `${"s".repeat(64)}.t`, 5, null]) {
       const failure = failureOf(() => postgresSchema({ table: table as never }));
       expect(failure).toBeInstanceOf(TypeError);
@@ -106,35 +106,35 @@ describe("postgresStore", () => {
     expect(postgresSchema({ table: "Shop.Sessions" })).toContain('"Shop"."Sessions"');
   });
 
-  it("repeats what the server has taken back, and nothing else", async () => {
+  it("repeats statements that the server has rolled back, and no others", async () => {
     for (const code of ["40001", "40P01"]) {
       let left = 3;
-      const client = answering(() => {
+      const client = replyingWith(() => {
         left -= 1;
-        if (left > 0) throw failing(code);
+        if (left > 0) throw errorWith(code);
         return [["x"]];
       });
       expect(await postgresStore(client).touch("x", 1)).toBe(true);
-      expect(client.asked).toHaveLength(3);
+      expect(client.statements).toHaveLength(3);
     }
     for (const code of ["57P01", "08006", "ECONNRESET", "57014", "55P03", "25006", "53300"]) {
-      const client = answering(() => {
-        throw failing(code);
+      const client = replyingWith(() => {
+        throw errorWith(code);
       });
       await expect(postgresStore(client).touch("x", 1)).rejects.toThrow(`code ${code}`);
-      expect(client.asked).toHaveLength(1);
+      expect(client.statements).toHaveLength(1);
     }
   });
 
-  it("gives up repeating in the end, with the server's error", async () => {
-    const client = answering(() => {
-      throw failing("40001");
+  it("stops repeating after some attempts, with the server's error", async () => {
+    const client = replyingWith(() => {
+      throw errorWith("40001");
     });
     await expect(postgresStore(client).touch("x", 1)).rejects.toThrow("code 40001");
-    expect(client.asked.length).toBeLessThan(30);
+    expect(client.statements.length).toBeLessThan(30);
   });
 
-  it("goes on without prepared statements where a pooler has lost one", async () => {
+  it("continues without prepared statements if a pooler has lost one", async () => {
     for (const code of ["26000", "42P05", "0A000"]) {
       const names: (string | undefined)[] = [];
       const pool = {
@@ -144,7 +144,7 @@ describe("postgresStore", () => {
         connect: async () => ({}),
         async query({ name }: { name?: string }) {
           names.push(name);
-          if (name !== undefined && names.length > 1) throw failing(code);
+          if (name !== undefined && names.length > 1) throw errorWith(code);
           return { rows: [] };
         },
       };
@@ -154,10 +154,10 @@ describe("postgresStore", () => {
     }
   });
 
-  it("believes no reply that names another session or user", async () => {
-    const store = postgresStore(answering(() => [["live", "y"]]));
+  it("rejects a reply that belongs to another session or user", async () => {
+    const store = postgresStore(replyingWith(() => [["live", "y"]]));
     const given = { payload: new Uint8Array(1), version: 2, expiresAt: Date.now() + 1000 };
-    const asked = [
+    const replies = [
       store.read("x"),
       store.create("x", given),
       store.update("x", given, 1),
@@ -165,25 +165,25 @@ describe("postgresStore", () => {
       store.delete("x"),
       store.idsOfUser("x"),
     ];
-    for (const each of asked) await expect(each).rejects.toThrow(/reply to another statement.*a client of its own/);
+    for (const each of replies) await expect(each).rejects.toThrow(/reply to another statement.*a client of its own/);
     expect(await store.delete("y")).toBe(true);
   });
 
-  it("finds no session in a version that none can have, without asking", async () => {
-    const client = answering(() => [["x"]]);
+  it("updates no session with an impossible version, and sends no statement", async () => {
+    const client = replyingWith(() => [["x"]]);
     const store = postgresStore(client);
     const stored = { payload: new Uint8Array(1), version: 2, expiresAt: Date.now() + 1000 };
     for (const version of [Number.NaN, 1.5, Infinity, 2 ** 53, undefined as never]) {
       expect(await store.update("x", stored, version)).toBe(false);
     }
-    expect(client.asked).toEqual([]);
+    expect(client.statements).toEqual([]);
     expect(await store.update("x", stored, 1)).toBe(true);
     await store.close();
     await expect(store.update("x", stored, Number.NaN)).rejects.toThrow(/closed/);
   });
 
-  it("never lets go of an operation that began before it was closed as if it had not", async () => {
-    const store = postgresStore(answering(() => [["x"]]));
+  it("rejects operations after it is closed, and can be closed twice", async () => {
+    const store = postgresStore(replyingWith(() => [["x"]]));
     const begun = store.touch("x", 1);
     await store.close();
     await store.close();
@@ -193,7 +193,7 @@ describe("postgresStore", () => {
   });
 });
 
-describe("encodeText", () => {
+describe("escapeText", () => {
   const TEXTS = [
     "",
     "ada",
@@ -210,26 +210,26 @@ describe("encodeText", () => {
     "\"'",
   ];
 
-  it("gives printable ASCII, from which each text comes back", () => {
+  it("returns printable ASCII, which unescapeText turns back into the same text", () => {
     for (const text of TEXTS) {
-      expect(encodeText(text)).toMatch(/^[ -~]*$/);
-      expect(decodeText(encodeText(text))).toBe(text);
+      expect(escapeText(text)).toMatch(/^[ -~]*$/);
+      expect(unescapeText(escapeText(text))).toBe(text);
     }
-    expect(new Set(TEXTS.map(encodeText)).size).toBe(TEXTS.length);
+    expect(new Set(TEXTS.map(escapeText)).size).toBe(TEXTS.length);
   });
 
   it("leaves ordinary ids and users readable", () => {
-    for (const text of ["V7Zq0c-x_1dJm3n4b5v6cA", "ada@example.org", "user:42"]) expect(encodeText(text)).toBe(text);
+    for (const text of ["V7Zq0c-x_1dJm3n4b5v6cA", "ada@example.org", "user:42"]) expect(escapeText(text)).toBe(text);
   });
 });
 
-describe("keyOf", () => {
-  it("is short for every id, and different", () => {
-    const ids = ["x".repeat(LONGEST_KEY), "x".repeat(LONGEST_KEY + 1), "x".repeat(9000), "é".repeat(60)];
-    const keys = ids.map((id) => keyOf(id).key);
-    for (const key of keys) expect(key.length).toBeLessThanOrEqual(LONGEST_KEY);
+describe("postgresKeyOf", () => {
+  it("is short and different for every id", () => {
+    const ids = ["x".repeat(MAX_KEY_LENGTH), "x".repeat(MAX_KEY_LENGTH + 1), "x".repeat(9000), "é".repeat(60)];
+    const keys = ids.map((id) => postgresKeyOf(id).key);
+    for (const key of keys) expect(key.length).toBeLessThanOrEqual(MAX_KEY_LENGTH);
     expect(new Set(keys).size).toBe(ids.length);
-    expect(keyOf(keys[2]!).key).not.toBe(keys[2]);
-    expect(decodeText(keyOf(ids[3]!).longId ?? "")).toBe(ids[3]);
+    expect(postgresKeyOf(keys[2]!).key).not.toBe(keys[2]);
+    expect(unescapeText(postgresKeyOf(ids[3]!).longId ?? "")).toBe(ids[3]);
   });
 });

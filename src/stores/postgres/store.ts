@@ -1,44 +1,48 @@
 import { Buffer } from "node:buffer";
 import { setTimeout as delay } from "node:timers/promises";
 import type { SessionStore, SessionUpdate, StoreListener } from "../../store.ts";
-import { type PostgresClient, postgresConnection, type Row } from "./client.ts";
-import { type Feed, postgresSubscription } from "./subscription.ts";
-import { tableNames } from "./schema.ts";
-import { CHANGED, ENDED, LONGEST_ANNOUNCED, type Statement, statementsFor } from "./statements.ts";
-import { decodeText, encodeText, keyOf } from "./text.ts";
+import { type PostgresClient, postgresDriver } from "./client.ts";
+import type { PostgresRow } from "./driver.ts";
+import { escapeText, postgresKeyOf, unescapeText } from "./escaping.ts";
+import { type PostgresSubscription, postgresSubscription } from "./subscription.ts";
+import { parseTableName } from "./schema.ts";
+import { CHANGED, ENDED, MAX_NOTIFIED_ID_LENGTH, type PostgresStatement, postgresStatements } from "./statements.ts";
 import { checkClock, checkOptions, checkPositiveInteger } from "../../checks.ts";
 import { checkStored, checkTime } from "../shared/stored.ts";
 
-export type { PgClient, PgPool, PGliteClient, PostgresClient, PostgresJs } from "./client.ts";
+export type { PostgresClient } from "./client.ts";
+export type { PgClient, PgPool } from "./pg.ts";
+export type { PGliteClient } from "./pglite.ts";
+export type { PostgresJs } from "./postgres-js.ts";
 export { migratePostgres, postgresSchema, type PostgresSchemaOptions } from "./schema.ts";
 
-/** How {@link postgresStore} uses its database. */
+/** Options of {@link postgresStore}. */
 export interface PostgresStoreOptions {
   /**
-   * The table's name, or `schema.table`: ASCII letters, digits, `_` and `$`, taken as they are, upper and lower case.
-   * Default `"sojourn_sessions"`. Make it with `migratePostgres` or `postgresSchema`.
+   * The table's name, or `schema.table`: ASCII letters, digits, `_` and `$`. Upper and lower case differ. Create it with
+   * `migratePostgres` or `postgresSchema`. Default `"sojourn_sessions"`.
    */
   table?: string | undefined;
   /**
-   * Whether connections keep the store's statements prepared, which halves the server's work. Default: where they can;
-   * a pooler that gives each statement to another connection is found out. Behind one that knows of prepared statements
-   * `true` is worth while with postgres.js.
+   * Whether connections keep the store's statements prepared, which halves the server's work. Default: `true` unless a pooler
+   * is detected that gives each statement to another connection. With postgres.js, set it to `true` behind a pooler that
+   * supports prepared statements.
    */
   prepare?: boolean | undefined;
   /**
-   * Through whom `subscribe` listens. Default: the store's own client. A pool of pg lends a connection to each store that
-   * listens, so it needs one for each of them and one more: `subscribe` throws a TypeError where its `max` is smaller.
-   * Where the client goes through a pooler such as pgbouncer, pass another that goes to the server directly.
+   * Another client for the connection that `subscribe` listens on. Default: the store's client. Behind a pooler such as
+   * pgbouncer, pass a client that connects to the server directly. A pool of pg needs one connection for each store that
+   * listens, and one more for queries: `subscribe` throws a TypeError if its `max` is smaller.
    */
   listen?: PostgresClient | undefined;
   /**
-   * Whether each update is announced, as a near cache needs it. Default `false`: PostgreSQL commits announcements one
-   * after the other, so that all updates of the database's sessions would queue up.
+   * Whether subscribers are also notified of every update, as a near cache needs it. Default `false`: PostgreSQL commits
+   * transactions with notifications one after the other, so that all updates in the database would queue up.
    */
   announceChanges?: boolean | undefined;
   /**
-   * Epoch milliseconds. Default: the server's clock, the same for every application server, so that none of them finds
-   * a session alive that another has found expired. Tests pass their own.
+   * The current time in epoch milliseconds, for tests. Default: the database server's clock. All application servers then
+   * agree on what has expired.
    */
   clock?: (() => number) | undefined;
 }
@@ -55,28 +59,35 @@ export interface PostgresStore extends SessionStore {
 
 const SERIALIZATION_FAILURE = "40001";
 const DEADLOCK = "40P01";
-/** Not known on this connection, there already, or made when a table was another: nothing has been done. */
-const STATEMENT_TROUBLE: ReadonlySet<unknown> = new Set(["26000", "42P05", "0A000"]);
+/** The prepared statement is unknown on this connection, or exists already, or the table has changed. Nothing is done yet. */
+const PREPARED_STATEMENT_ERRORS: ReadonlySet<unknown> = new Set(["26000", "42P05", "0A000"]);
 const NO_SUCH_TABLE = "42P01";
 
-const MIXED_UP =
+const WRONG_REPLY =
   "the connection gave the reply to another statement: with postgres.js, give the store a client of its own (see docs/stores.md)";
 
-const TRIES = 16;
-const LONGEST_PAUSE = 50;
-const LISTED_AT_ONCE = 1000;
-const DELETED_AT_ONCE = 500;
-// No key has it.
+const MAX_ATTEMPTS = 16;
+const MAX_PAUSE_MS = 50;
+const LIST_BATCH_SIZE = 1000;
+const DELETE_BATCH_SIZE = 500;
+/** A character that is lower than all characters of keys. */
 const LOWEST = "\u0001";
 
 /**
- * Keeps sessions in a table of PostgreSQL. Each operation is one statement, and a transaction of its own.
+ * Keeps sessions in a table of PostgreSQL. Each operation is one statement in a transaction of its own.
  *
- * The client is the application's: the store never ends it. Give it time limits, or an outage lasts longer for it than
- * for the server.
+ * The client stays the application's: the store never ends it. Set timeouts for it, so that it recovers from an outage as
+ * soon as the server does.
  *
- * @param client a `Pool` of pg (or one `Client`), the `sql` function of postgres.js, or a `PGlite`.
- * @throws {TypeError} at an option it doesn't know or can't use, or a client that is none of these.
+ * @param client - a `Pool` or one `Client` of pg, the `sql` function of postgres.js, or a `PGlite`.
+ * @throws {TypeError} for anything else, and for an option that it does not know or can't use.
+ *
+ * @example
+ * ```ts
+ * const pool = new Pool({ connectionString: process.env.DATABASE_URL, connectionTimeoutMillis: 3000, query_timeout: 5000 });
+ * await migratePostgres(pool);
+ * const sessions = createSessions({ secretKey: process.env.SECRET_KEY, store: postgresStore(pool) });
+ * ```
  */
 export function postgresStore(client: PostgresClient, options: PostgresStoreOptions = {}): PostgresStore {
   checkOptions("postgresStore", options, {
@@ -93,59 +104,64 @@ export function postgresStore(client: PostgresClient, options: PostgresStoreOpti
     }
   }
   const { clock, announceChanges = false } = options;
-  const names = tableNames("postgresStore", options.table);
-  const connection = postgresConnection("postgresStore", client);
-  const hearing =
-    options.listen === undefined
-      ? connection
-      : postgresConnection("postgresStore: listen", options.listen, "listening");
-  const statements = statementsFor(names, announceChanges);
+  const names = parseTableName("postgresStore", options.table);
+  const driver = postgresDriver("postgresStore", client);
+  const listenDriver =
+    options.listen === undefined ? driver : postgresDriver("postgresStore: listen", options.listen, "notifications");
+  const statements = postgresStatements(names, announceChanges);
   let { prepare } = options;
-  let closed = false;
-  let feed: Feed | undefined;
+  let isClosed = false;
+  let subscription: PostgresSubscription | undefined;
 
-  function open(): void {
-    if (closed) throw new Error("the PostgreSQL store is closed: make a new one with postgresStore()");
+  function assertOpen(): void {
+    if (isClosed) throw new Error("the PostgreSQL store is closed: make a new one with postgresStore()");
   }
 
-  /** Each try is a transaction of its own, and is repeated only where the server says that it has taken it back. */
-  async function run(statement: Statement, values: readonly (string | null)[]): Promise<readonly Row[]> {
-    for (let tries = 1; ; tries += 1) {
-      open();
-      const prepared = (prepare ??= await connection.mayPrepare());
+  /** Runs a statement, and repeats it only if the server says that it has rolled the transaction back. */
+  async function runStatement(
+    statement: PostgresStatement,
+    parameters: readonly (string | null)[],
+  ): Promise<readonly PostgresRow[]> {
+    for (let attempts = 1; ; attempts += 1) {
+      assertOpen();
+      const isPrepared = (prepare ??= await driver.canPrepare());
       try {
-        return await connection.run(statement, values, prepared);
+        return await driver.query(statement, parameters, isPrepared);
       } catch (error) {
-        const code = codeOf(error);
-        if (code === NO_SUCH_TABLE) throw missing(names.quoted, error);
-        if (prepared && STATEMENT_TROUBLE.has(code)) {
+        const code = sqlStateOf(error);
+        if (code === NO_SUCH_TABLE) throw missingTable(names.quoted, error);
+        if (isPrepared && PREPARED_STATEMENT_ERRORS.has(code)) {
           prepare = false;
           continue;
         }
-        if ((code !== SERIALIZATION_FAILURE && code !== DEADLOCK) || tries >= TRIES) throw error;
-        await delay(Math.random() * Math.min(LONGEST_PAUSE, 2 ** tries));
+        if ((code !== SERIALIZATION_FAILURE && code !== DEADLOCK) || attempts >= MAX_ATTEMPTS) throw error;
+        await delay(Math.random() * Math.min(MAX_PAUSE_MS, 2 ** attempts));
       }
     }
   }
 
-  const time = (): string | null => (clock === undefined ? null : String(clock()));
+  const timeParameter = (): string | null => (clock === undefined ? null : String(clock()));
 
-  const ask = (statement: Statement, ...values: (string | null)[]): Promise<readonly Row[]> =>
-    run(statement, [time(), ...values]);
+  const query = (statement: PostgresStatement, ...parameters: (string | null)[]): Promise<readonly PostgresRow[]> =>
+    runStatement(statement, [timeParameter(), ...parameters]);
 
-  /** Asks about the rows of one session or one user, which the first value names. */
-  async function askOf(statement: Statement, whose: string, ...values: (string | null)[]): Promise<readonly Row[]> {
-    const rows = await ask(statement, whose, ...values);
-    for (const row of rows) if (row.at(-1) !== whose) throw new Error(MIXED_UP);
+  /** Runs a statement on the rows of one session or one user. Its key is the first parameter, and the last column. */
+  async function queryRowsOf(
+    key: string,
+    statement: PostgresStatement,
+    ...parameters: (string | null)[]
+  ): Promise<readonly PostgresRow[]> {
+    const rows = await query(statement, key, ...parameters);
+    for (const row of rows) if (row.at(-1) !== key) throw new Error(WRONG_REPLY);
     return rows;
   }
 
-  /** In batches, each of which begins behind the last: no transaction lasts, and no result fills the memory. */
-  async function* listed(): AsyncGenerator<string, void, undefined> {
+  /** Lists ids in batches, so that no transaction lasts long and no result fills the memory. */
+  async function* listIds(): AsyncGenerator<string, void, undefined> {
     for (let from = ""; ;) {
-      const rows = await ask(statements.all, from, String(LISTED_AT_ONCE));
-      for (const [, id] of rows) yield decodeText(id ?? "");
-      if (rows.length < LISTED_AT_ONCE) return;
+      const rows = await query(statements.all, from, String(LIST_BATCH_SIZE));
+      for (const [, id] of rows) yield unescapeText(id ?? "");
+      if (rows.length < LIST_BATCH_SIZE) return;
       from = `${rows.at(-1)?.[0]}${LOWEST}`;
     }
   }
@@ -154,66 +170,66 @@ export function postgresStore(client: PostgresClient, options: PostgresStoreOpti
     announcesChanges: announceChanges,
 
     async read(id) {
-      const [row] = await askOf(statements.read, keyOf(id).key);
+      const [row] = await queryRowsOf(postgresKeyOf(id).key, statements.read);
       if (row === undefined) return undefined;
       const [version, expiresAt, userId, payload] = row;
       return {
         payload: Buffer.from(payload ?? "", "base64"),
         version: Number(version),
         expiresAt: Number(expiresAt),
-        userId: typeof userId === "string" ? decodeText(userId) : undefined,
+        userId: typeof userId === "string" ? unescapeText(userId) : undefined,
       };
     },
 
     async create(id, stored) {
       checkStored(stored);
-      const { key, longId } = keyOf(id);
-      return (await askOf(statements.create, key, ...columnsOf(stored), longId)).length > 0;
+      const { key, longId } = postgresKeyOf(id);
+      return (await queryRowsOf(key, statements.create, ...toParameters(stored), longId)).length > 0;
     },
 
     async update(id, stored, expectedVersion) {
-      open();
+      assertOpen();
       checkStored(stored);
-      // No session's version: the server would refuse to read it.
+      // No session has such a version, and the server could not parse it.
       if (!Number.isSafeInteger(expectedVersion)) return false;
-      const values = [...columnsOf(stored), String(expectedVersion)];
-      if (announceChanges) values.push(announcement(CHANGED, id));
-      return (await askOf(statements.update, keyOf(id).key, ...values)).length > 0;
+      const parameters = [...toParameters(stored), String(expectedVersion)];
+      if (announceChanges) parameters.push(notificationOf(CHANGED, id));
+      return (await queryRowsOf(postgresKeyOf(id).key, statements.update, ...parameters)).length > 0;
     },
 
     async touch(id, expiresAt) {
       checkTime(expiresAt);
-      return (await askOf(statements.touch, keyOf(id).key, String(expiresAt))).length > 0;
+      return (await queryRowsOf(postgresKeyOf(id).key, statements.touch, String(expiresAt))).length > 0;
     },
 
     async delete(id) {
-      const [row] = await askOf(statements.delete, keyOf(id).key, announcement(ENDED, id));
+      const [row] = await queryRowsOf(postgresKeyOf(id).key, statements.delete, notificationOf(ENDED, id));
       return row?.[0] === "live";
     },
 
     subscribe(listener) {
-      open();
-      feed ??= postgresSubscription({
+      assertOpen();
+      subscription ??= postgresSubscription({
         channel: names.channel,
-        connection: hearing,
-        announce: (text) => run(statements.echo, [text]),
+        driver: listenDriver,
+        notify: (payload) => runStatement(statements.notify, [payload]),
       });
-      return feed.subscribe(listener);
+      return subscription.subscribe(listener);
     },
 
     async idsOfUser(userId) {
-      const rows = await askOf(statements.idsOfUser, encodeText(userId));
-      return rows.map(([id]) => decodeText(id ?? ""));
+      const rows = await queryRowsOf(escapeText(userId), statements.idsOfUser);
+      return rows.map(([id]) => unescapeText(id ?? ""));
     },
 
-    all: () => listed(),
+    all: () => listIds(),
 
     async deleteExpired(limit) {
       checkPositiveInteger("deleteExpired: limit", limit);
       let deleted = 0;
       for (;;) {
-        const wanted = Math.min(limit - deleted, DELETED_AT_ONCE);
-        const [row] = await ask(statements.deleteExpired, String(wanted));
+        const wanted = Math.min(limit - deleted, DELETE_BATCH_SIZE);
+        const [row] = await query(statements.deleteExpired, String(wanted));
         const count = Number(row?.[0]);
         deleted += count;
         if (count < wanted || deleted === limit) return deleted;
@@ -221,28 +237,29 @@ export function postgresStore(client: PostgresClient, options: PostgresStoreOpti
     },
 
     async close() {
-      closed = true;
-      await feed?.close();
+      isClosed = true;
+      await subscription?.close();
     },
   };
 }
 
-function columnsOf({ version, expiresAt, extendOnly, userId, payload }: SessionUpdate): (string | null)[] {
+function toParameters({ version, expiresAt, extendOnly, userId, payload }: SessionUpdate): (string | null)[] {
   const bytes = Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength);
-  const ending = (extendOnly ? "+" : "") + String(expiresAt);
-  return [String(version), ending, userId === undefined ? null : encodeText(userId), bytes.toString("base64")];
+  const expiry = (extendOnly ? "+" : "") + String(expiresAt);
+  return [String(version), expiry, userId === undefined ? null : escapeText(userId), bytes.toString("base64")];
 }
 
-function announcement(kind: string, id: string): string | null {
-  const encoded = encodeText(id);
-  return encoded.length > LONGEST_ANNOUNCED ? null : kind + encoded;
+/** A notification about a session; `null` if the id is too long for one. */
+function notificationOf(prefix: string, id: string): string | null {
+  const escaped = escapeText(id);
+  return escaped.length > MAX_NOTIFIED_ID_LENGTH ? null : prefix + escaped;
 }
 
-function codeOf(error: unknown): unknown {
+function sqlStateOf(error: unknown): unknown {
   return typeof error === "object" && error !== null && "code" in error ? error.code : undefined;
 }
 
-function missing(table: string, cause: unknown): Error {
+function missingTable(table: string, cause: unknown): Error {
   return new Error(
     `the table ${table} is missing: call migratePostgres(client), or openStore(url, { migrate: true }), once, with postgresStore's table option, ` +
       "when you deploy",

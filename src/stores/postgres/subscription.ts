@@ -3,197 +3,206 @@ import { setTimeout as delay } from "node:timers/promises";
 import type { StoreListener } from "../../store.ts";
 import { withTimeout } from "../../deadline.ts";
 import { createSubscribers } from "../shared/subscribers.ts";
-import type { Listening, PostgresConnection } from "./client.ts";
-import { CHANGED, ECHO, ENDED } from "./statements.ts";
-import { decodeText } from "./text.ts";
+import type { PostgresDriver, PostgresListenerConnection } from "./driver.ts";
+import { unescapeText } from "./escaping.ts";
+import { CHANGED, ENDED, PROBE } from "./statements.ts";
 
-export interface FeedOptions {
+export interface PostgresSubscriptionOptions {
   readonly channel: string;
-  /** Whose connection listens. */
-  readonly connection: Pick<PostgresConnection, "listen" | "reserve">;
-  /** Announces a text, the way the store does. */
-  readonly announce: (text: string) => Promise<unknown>;
-  /** Milliseconds between two looks whether the connection lives, and for which it may keep silent. */
+  /** Opens the listener connection. */
+  readonly driver: Pick<PostgresDriver, "listen" | "reserveConnection">;
+  /** Sends a notification over the connections that the store writes with. */
+  readonly notify: (payload: string) => Promise<unknown>;
+  /** Milliseconds between two checks of the connection, and the longest wait for a reply. Default 5000. */
   readonly interval?: number;
 }
 
-export interface Feed {
+export interface PostgresSubscription {
   subscribe(listener: StoreListener): () => void;
-  /** Afterwards nothing is heard; fulfils once the client may be ended. */
+  /** Calls no listener any more from now on. Fulfilled when the application may end the client. */
   close(): Promise<void>;
 }
 
-/** A time in which somebody listens. */
-interface Turn {
-  ended: boolean;
-  listening: Listening | undefined;
+/** The time from the first listener to the last, over any number of connections. */
+interface ListeningPeriod {
+  isOver: boolean;
+  connection: PostgresListenerConnection | undefined;
   isLost: boolean;
-  /** Called when the connection is lost; what is waited for meanwhile puts its own in its place. */
-  lose(): void;
-  echo: string;
-  echoed(): void;
+  /** Called when the connection is lost. `waitUnlessLost` replaces it while it waits. */
+  onLost(): void;
+  probe: string;
+  onProbeReturned(): void;
 }
 
-const INTERVAL = 5000;
-const FIRST_PAUSE = 50;
-const LONGEST_PAUSE = 5000;
-const LONGEST_ENDING = 1000;
+const CHECK_INTERVAL_MS = 5000;
+const FIRST_PAUSE_MS = 50;
+const MAX_PAUSE_MS = 5000;
+const CLOSE_TIMEOUT_MS = 1000;
 
-/** Listens while anybody wants to hear, on one connection for all, and gets another when that is lost. */
-export function postgresSubscription({ channel, connection, announce, interval = INTERVAL }: FeedOptions): Feed {
-  const subscribers = createSubscribers({ start, stop });
-  let turn: Turn | undefined;
-  let unreserve: (() => void) | undefined;
-  let hasHeard = false;
+/**
+ * Notifies listeners of sessions that have ended or changed. It keeps one connection while there are listeners, and
+ * reconnects when that is lost.
+ */
+export function postgresSubscription({
+  channel,
+  driver,
+  notify,
+  interval = CHECK_INTERVAL_MS,
+}: PostgresSubscriptionOptions): PostgresSubscription {
+  const subscribers = createSubscribers({ start: startListening, stop: stopListening });
+  let current: ListeningPeriod | undefined;
+  let releaseConnection: (() => void) | undefined;
+  let hasEverListened = false;
   let hasWarned = false;
-  const endings = new Set<Promise<void>>();
+  /** Connections that are being opened or closed. The application may not end the client before. */
+  const pendingConnections = new Set<Promise<void>>();
 
-  function hear(payload: string): void {
-    if (payload === turn?.echo) turn.echoed();
-    const id = decodeText(payload.slice(1));
+  function dispatchNotification(payload: string): void {
+    if (payload === current?.probe) current.onProbeReturned();
+    const id = unescapeText(payload.slice(1));
     if (payload.startsWith(ENDED)) subscribers.ended(id);
     if (payload.startsWith(CHANGED)) subscribers.changed(id);
   }
 
-  async function keepListening(mine: Turn): Promise<void> {
-    for (let failures = 0; !mine.ended; failures += 1) {
-      mine.isLost = false;
+  async function keepListening(period: ListeningPeriod): Promise<void> {
+    for (let failures = 0; !period.isOver; failures += 1) {
+      period.isLost = false;
       try {
-        mine.listening ??= await opened(mine);
-        if (mine.ended) return;
-        await proveHearing(mine);
-        if (mine.ended) return;
+        period.connection ??= await openConnection(period);
+        if (period.isOver) return;
+        await verifyDelivery(period);
+        if (period.isOver) return;
         subscribers.listening(true);
         failures = 0;
-        hasHeard = true;
-        await stayUntilLost(mine, mine.listening);
+        hasEverListened = true;
+        await checkUntilLost(period, period.connection);
       } catch {
-        // The loss itself. Why is nobody's business: the operations that fail beside it say so.
+        // The connection is lost. The reason is not reported here: operations fail for the same reason and report it.
       }
-      if (mine.ended) return;
+      if (period.isOver) return;
       subscribers.listening(false);
-      if (mine.listening?.heals !== true) {
-        if (mine.listening !== undefined) end(mine.listening);
-        mine.listening = undefined;
+      if (period.connection?.reconnects !== true) {
+        if (period.connection !== undefined) trackPending(period.connection.close());
+        period.connection = undefined;
       }
-      await rest(Math.min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** failures) * (0.5 + Math.random() / 2));
+      const pause = Math.min(MAX_PAUSE_MS, FIRST_PAUSE_MS * 2 ** failures) * (0.5 + Math.random() / 2);
+      await delay(pause, undefined, { ref: false });
     }
   }
 
-  async function opened(mine: Turn): Promise<Listening> {
-    let isLate = false;
-    const opening = connection.listen(channel, { heard: hear, lost: () => mine.lose() });
-    // Who closes the store meanwhile waits for it: a client that is ended while it connects may leave that connection.
-    hold(
-      opening.then((listening) => {
-        if (isLate || mine.ended) return listening.end();
-        mine.listening = listening;
+  async function openConnection(period: ListeningPeriod): Promise<PostgresListenerConnection> {
+    let isTooLate = false;
+    const opening = driver.listen(channel, {
+      onNotification: dispatchNotification,
+      onLost: () => period.onLost(),
+    });
+    // `close` waits for this: a client that is ended while it connects may leave the connection open.
+    trackPending(
+      opening.then((connection) => {
+        if (isTooLate || period.isOver) return connection.close();
+        period.connection = connection;
       }),
     );
     return withTimeout(() => opening, interval, { keepAlive: false }).catch((error: unknown) => {
-      isLate = true;
+      isTooLate = true;
       throw error;
     });
   }
 
-  // That LISTEN has succeeded says little: a pooler may have given the statement to anybody's connection.
-  async function proveHearing(mine: Turn): Promise<void> {
-    const echoing = new Promise<void>((resolve) => {
-      mine.echo = ECHO + randomBytes(12).toString("base64url");
-      mine.echoed = resolve;
+  // LISTEN can succeed and be useless: a pooler may have sent it over a connection that others use. So a notification is
+  // sent, and must come back.
+  async function verifyDelivery(period: ListeningPeriod): Promise<void> {
+    const returned = new Promise<void>((resolve) => {
+      period.probe = PROBE + randomBytes(12).toString("base64url");
+      period.onProbeReturned = resolve;
     });
-    await unlessLost(mine, interval, announce(mine.echo));
-    await unlessLost(mine, interval, echoing).catch((error: unknown) => {
-      if (!mine.ended && error instanceof Silence && !hasHeard && !hasWarned) {
+    await waitUnlessLost(period, interval, notify(period.probe));
+    await waitUnlessLost(period, interval, returned).catch((error: unknown) => {
+      if (!period.isOver && error instanceof NoReply && !hasEverListened && !hasWarned) {
         hasWarned = true;
         process.emitWarning(
-          "postgresStore announces on one connection and does not hear it on another: LISTEN needs a direct connection " +
-            "to the primary, not one through a pooler. Pass one as the option listen.",
-          { code: "SOJOURN_NOT_HEARD" },
+          "postgresStore sent a notification and did not receive it on its listener connection: LISTEN needs a direct " +
+            "connection to the primary, not one through a pooler. Pass one as the option listen.",
+          { code: "SOJOURN_NOT_NOTIFIED" },
         );
       }
       throw error;
     });
   }
 
-  async function stayUntilLost(mine: Turn, { ping }: Listening): Promise<never> {
+  async function checkUntilLost(period: ListeningPeriod, { ping }: PostgresListenerConnection): Promise<never> {
     for (;;) {
-      await unlessLost(mine, interval);
-      if (ping === undefined) await proveHearing(mine);
-      else await unlessLost(mine, interval, ping());
+      await waitUnlessLost(period, interval);
+      if (ping === undefined) await verifyDelivery(period);
+      else await waitUnlessLost(period, interval, ping());
     }
   }
 
-  const end = (listening: Listening): void => hold(listening.end());
-
-  /** What the client may not be ended before. */
-  function hold(given: Promise<unknown>): void {
-    const ending = given
+  function trackPending(promise: Promise<unknown>): void {
+    const pending = promise
       .then(
         () => {},
         () => {},
       )
-      .finally(() => endings.delete(ending));
-    endings.add(ending);
+      .finally(() => pendingConnections.delete(pending));
+    pendingConnections.add(pending);
   }
 
-  function start(): void {
-    unreserve = connection.reserve();
-    turn = newTurn();
-    void keepListening(turn);
+  function startListening(): void {
+    releaseConnection = driver.reserveConnection();
+    current = createPeriod();
+    void keepListening(current);
   }
 
-  function stop(): void {
-    if (turn === undefined) return;
-    turn.ended = true;
-    if (turn.listening !== undefined) end(turn.listening);
-    turn.lose();
-    turn = undefined;
-    unreserve?.();
+  function stopListening(): void {
+    if (current === undefined) return;
+    current.isOver = true;
+    if (current.connection !== undefined) trackPending(current.connection.close());
+    current.onLost();
+    current = undefined;
+    releaseConnection?.();
   }
 
   return {
     subscribe: subscribers.subscribe,
     async close() {
       subscribers.close();
-      await withTimeout(() => Promise.all(endings), LONGEST_ENDING).catch(() => {});
+      await withTimeout(() => Promise.all(pendingConnections), CLOSE_TIMEOUT_MS).catch(() => {});
     },
   };
 }
 
-function newTurn(): Turn {
-  const turn: Turn = {
-    ended: false,
-    listening: undefined,
+function createPeriod(): ListeningPeriod {
+  const period: ListeningPeriod = {
+    isOver: false,
+    connection: undefined,
     isLost: false,
-    lose: () => void (turn.isLost = true),
-    echo: "",
-    echoed() {},
+    onLost: () => void (period.isLost = true),
+    probe: "",
+    onProbeReturned() {},
   };
-  return turn;
+  return period;
 }
 
 /**
- * Waits for something, at most so long, or just so long. Unlike a plain timeout it rejects when the connection is lost.
- * There is one place for who waits: a promise that rejects some day would keep all who ever have.
+ * Waits for a promise, or for the whole time if there is none. Rejects if the promise does not settle in time, or if the
+ * connection is lost. The period has one callback for a loss, not one promise: every wait that had ever begun would stay
+ * in memory with that promise.
  */
-function unlessLost(turn: Turn, milliseconds: number, awaited?: Promise<unknown>): Promise<unknown> {
+function waitUnlessLost(period: ListeningPeriod, timeoutMs: number, awaited?: Promise<unknown>): Promise<unknown> {
   return new Promise((resolve, reject) => {
-    const over = (): void => (awaited === undefined ? resolve(undefined) : reject(new Silence()));
-    const timer = setTimeout(over, milliseconds).unref();
-    turn.lose = () => {
-      turn.isLost = true;
+    const onTimeout = (): void => (awaited === undefined ? resolve(undefined) : reject(new NoReply()));
+    const timer = setTimeout(onTimeout, timeoutMs).unref();
+    period.onLost = () => {
+      period.isLost = true;
       clearTimeout(timer);
       reject(new Error("the connection is lost"));
     };
-    if (turn.isLost) turn.lose();
+    if (period.isLost) period.onLost();
     awaited?.then(resolve, reject).finally(() => clearTimeout(timer));
   });
 }
 
-class Silence extends Error {
-  override message = "no answer in time";
+class NoReply extends Error {
+  override message = "no reply in time";
 }
-
-// It keeps no process alive.
-const rest = (milliseconds: number): Promise<void> => delay(milliseconds, undefined, { ref: false });

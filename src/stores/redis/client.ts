@@ -1,46 +1,48 @@
+/// <reference types="node" preserve="true" />
 import { Buffer } from "node:buffer";
 import {
-  clusterListening,
-  type IoRedisListener,
-  ioRedisListening,
-  type Listen,
-  type NodeRedisListener,
-  nodeRedisListening,
-} from "./listening.ts";
-import { clusterPrimaries, onePrimary, type Primaries } from "./primaries.ts";
+  clusterListenerOpener,
+  type IoRedisDuplicate,
+  ioRedisListenerOpener,
+  type NodeRedisDuplicate,
+  nodeRedisListenerOpener,
+  type OpenListener,
+} from "./listener-connections.ts";
+import { findClusterPrimaries, type Primaries, singlePrimary } from "./primaries.ts";
 import { slotOf } from "./slot.ts";
+import { hasMethods } from "../shared/methods.ts";
 import { tooOld } from "../shared/oldest-clients.ts";
 
-/** A command's words. */
-export type Words = readonly (string | Buffer)[];
+/** A command's name and arguments, or arguments alone. */
+export type RedisArguments = readonly (string | Buffer)[];
 
-/** A connection of `createClient` of the package redis, version 6 or later. */
+/** A client from `createClient` of the package redis, version 6 or later. */
 export interface NodeRedisClient {
   readonly options?: object | undefined;
-  sendCommand(words: Words, options?: { typeMapping?: Record<number, unknown> }): Promise<unknown>;
-  duplicate(overrides?: object): NodeRedisListener;
+  sendCommand(command: RedisArguments, options?: { typeMapping?: Record<number, unknown> }): Promise<unknown>;
+  duplicate(overrides?: object): NodeRedisDuplicate;
 }
 
-/** What `createCluster` of the package redis makes. */
+/** A client from `createCluster` of the package redis. */
 export interface NodeRedisCluster {
   readonly slots: readonly { readonly master: object }[];
-  sendCommand(key: string, isReadonly: boolean, words: (string | Buffer)[], options?: object): Promise<unknown>;
+  sendCommand(key: string, isReadonly: boolean, command: (string | Buffer)[], options?: object): Promise<unknown>;
   nodeClient(node: never): Promise<NodeRedisClient>;
 }
 
-/** What `createSentinel` of the package redis makes. */
+/** A client from `createSentinel` of the package redis. */
 export interface NodeRedisSentinel {
-  sendCommand(isReadonly: boolean, words: (string | Buffer)[], options?: object): Promise<unknown>;
+  sendCommand(isReadonly: boolean, command: (string | Buffer)[], options?: object): Promise<unknown>;
   getMasterNode(): object | undefined;
-  duplicate(overrides?: object): NodeRedisListener;
+  duplicate(overrides?: object): NodeRedisDuplicate;
 }
 
 /** A `Redis` of ioredis or iovalkey, with Sentinels or without. */
 export interface IoRedisClient {
   readonly options: object;
-  /** As all commands have one: not `callBuffer`, which loses its first word where commands are pipelined automatically. */
+  /** Each command has such a method. `callBuffer` is not used: with automatic pipelining it loses its first argument. */
   getBuffer(key: string): Promise<unknown>;
-  duplicate(overrides?: object): IoRedisListener;
+  duplicate(overrides?: object): IoRedisDuplicate;
 }
 
 /** A `Cluster` of ioredis or iovalkey. */
@@ -54,25 +56,26 @@ export interface IoRedisCluster {
 /** Any client that {@link redisStore} can use. */
 export type RedisStoreClient = NodeRedisClient | NodeRedisCluster | NodeRedisSentinel | IoRedisClient | IoRedisCluster;
 
-/** Sends words to a server that is known, and gives its reply: texts as Buffers, numbers as they are. */
-export type Send = (words: Words) => Promise<unknown>;
+/** Sends a command to one server, and returns its reply: strings as Buffers, numbers as numbers. */
+export type SendCommand = (command: RedisArguments) => Promise<unknown>;
 
-/** A connection to one server, and what it is told by from others. */
-export interface Connection {
+/** The connection to one server over which commands are sent. */
+export interface NodeConnection {
+  /** The same object for the same connection. */
   readonly identity: object;
-  readonly send: Send;
+  readonly send: SendCommand;
 }
 
-/** What the store needs of a client, whichever it is. */
-export interface RedisClient {
-  /** Sends a command to the primary that holds `key`. */
-  send(key: string, words: Words): Promise<unknown>;
-  /** The connection over which `send` writes `key`. */
-  connectionOf(key: string): Promise<Connection>;
-  /** Every primary. To look for them it may ask for keys that begin with `name`. @throws {Error} where one is unknown. */
-  primaries(name: string): Promise<Primaries>;
-  readonly listen: Listen;
-  /** Whether keys are spread over slots: then news are told on channels of groups of slots. */
+/** The calls that the store makes, the same for every package. */
+export interface RedisDriver {
+  /** Sends a command to the primary that has `key`. */
+  send(key: string, command: RedisArguments): Promise<unknown>;
+  /** The connection over which `send` sends commands for `key`. */
+  connectionFor(key: string): Promise<NodeConnection>;
+  /** Finds every primary. It may read keys that begin with `keyPrefix`. @throws {Error} if a primary is unknown. */
+  findPrimaries(keyPrefix: string): Promise<Primaries>;
+  readonly openListener: OpenListener;
+  /** Whether keys are spread over slots. Notifications then use the channels of slot groups. */
   readonly isCluster: boolean;
 }
 
@@ -80,48 +83,46 @@ const BLOB_STRING = 36;
 const BUFFERS = { typeMapping: { [BLOB_STRING]: Buffer } };
 
 /**
- * Tells the clients apart by the calls they offer.
+ * Recognises a client by its methods.
  *
- * @throws {TypeError} for what is no client, or one with settings that a session store can't live with.
+ * @throws {TypeError} for anything else, and for a client with settings that would break sessions.
  */
-export function adaptClient(client: RedisStoreClient): RedisClient {
-  if (typeof client !== "object" || client === null) throw new TypeError(NO_CLIENT);
-  const calls = client as object as Partial<Record<string, unknown>>;
-  const offers = (...names: string[]) => names.every((name) => typeof calls[name] === "function");
-  checkAge(calls, offers);
-  checkSettings(calls);
-  if (offers("getBuffer", "nodes")) return ioRedisCluster(client as IoRedisCluster);
-  if (offers("getBuffer", "duplicate")) return ioRedis(client as IoRedisClient);
-  if (offers("sendCommand", "nodeClient")) return nodeRedisCluster(client as NodeRedisCluster);
-  if (offers("sendCommand", "getMasterNode")) return nodeRedisSentinel(client as NodeRedisSentinel);
-  if (offers("sendCommand", "duplicate", "subscribe")) return nodeRedis(client as NodeRedisClient);
-  throw new TypeError(NO_CLIENT);
+export function redisDriver(client: RedisStoreClient): RedisDriver {
+  if (typeof client !== "object" || client === null) throw new TypeError(NOT_A_CLIENT);
+  checkAge(client as object);
+  checkSettings(client as object);
+  if (hasMethods(client, "getBuffer", "nodes")) return ioRedisClusterDriver(client as IoRedisCluster);
+  if (hasMethods(client, "getBuffer", "duplicate")) return ioRedisDriver(client as IoRedisClient);
+  if (hasMethods(client, "sendCommand", "nodeClient")) return nodeRedisClusterDriver(client as NodeRedisCluster);
+  if (hasMethods(client, "sendCommand", "getMasterNode")) return nodeRedisSentinelDriver(client as NodeRedisSentinel);
+  if (hasMethods(client, "sendCommand", "duplicate", "subscribe")) return nodeRedisDriver(client as NodeRedisClient);
+  throw new TypeError(NOT_A_CLIENT);
 }
 
-const NO_CLIENT =
+const NOT_A_CLIENT =
   "redisStore takes a client of redis (createClient, createCluster, createSentinel), ioredis or iovalkey " +
   "(Redis, Cluster); a pool is not needed, because commands are pipelined";
 
 /**
- * Clients name no version, so their age shows in what they offer. Each test also asks for something that only this client
- * has: a client of another make is not refused for lacking a call that the store does not need.
+ * Refuses a client that is too old. Clients do not name their version, so it is recognised by missing methods. Each check
+ * also asks for something that only this package has: another client is not refused for a method that the store does not
+ * use.
  */
-function checkAge(client: Partial<Record<string, unknown>>, offers: (...names: string[]) => boolean): void {
-  // CLIENT UNBLOCK came with redis 6. Commands are in camel case from redis 4 on; redis 3 has `internal_send_command`.
-  const isNodeRedis = offers("sendCommand", "hSet") || offers("internal_send_command");
-  if (isNodeRedis && !offers("clientUnblock")) throw tooOld("redisStore", "redis");
-  if ("scriptsSet" in client && offers("getBuffer") && !offers("nodes") && !offers("setSocketTimeout")) {
-    throw tooOld("redisStore", "ioredis");
-  }
+function checkAge(client: Partial<Record<string, unknown>>): void {
+  // CLIENT UNBLOCK came with redis 6. Commands are in camel case since redis 4; redis 3 has `internal_send_command`.
+  const isNodeRedis = hasMethods(client, "sendCommand", "hSet") || hasMethods(client, "internal_send_command");
+  if (isNodeRedis && !hasMethods(client, "clientUnblock")) throw tooOld("redisStore", "redis");
+  const isIoRedis = "scriptsSet" in client && hasMethods(client, "getBuffer") && !hasMethods(client, "nodes");
+  if (isIoRedis && !hasMethods(client, "setSocketTimeout")) throw tooOld("redisStore", "ioredis");
   const pool = client["connectionPool"] as { nodeRecords?: unknown; recreate?: unknown } | undefined;
   if (pool?.nodeRecords !== undefined && typeof pool.recreate !== "function") throw tooOld("redisStore", "iovalkey");
 }
 
 function checkSettings(client: Partial<Record<string, unknown>>): void {
   const options = (client["options"] ?? {}) as Record<string, unknown>;
-  const nodes = (options["redisOptions"] ?? {}) as Record<string, unknown>;
-  if (client["_keyPrefix"] || options["keyPrefix"] || nodes["keyPrefix"]) {
-    throw new TypeError("redisStore needs a client without keyPrefix: remove that, and use the store's option prefix");
+  const nodeOptions = (options["redisOptions"] ?? {}) as Record<string, unknown>;
+  if (client["_keyPrefix"] || options["keyPrefix"] || nodeOptions["keyPrefix"]) {
+    throw new TypeError("redisStore needs a client without keyPrefix: remove it, and use the store's option prefix");
   }
   const ignored = (options["autoPipeliningIgnoredCommands"] ?? []) as readonly string[];
   if (typeof client["nodes"] === "function" && options["enableAutoPipelining"] && !ignored.includes("evalsha")) {
@@ -130,9 +131,9 @@ function checkSettings(client: Partial<Record<string, unknown>>): void {
         'Remove enableAutoPipelining, or set autoPipeliningIgnoredCommands to ["evalsha", "eval"]',
     );
   }
-  if (typeof client["nodes"] === "function" && (options["stringNumbers"] || nodes["stringNumbers"])) {
+  if (typeof client["nodes"] === "function" && (options["stringNumbers"] || nodeOptions["stringNumbers"])) {
     throw new TypeError(
-      "redisStore in a cluster needs a client without stringNumbers, with which it never finds where slots are: remove that",
+      "redisStore in a cluster needs a client without stringNumbers, with which it never finds the nodes of slots: remove it",
     );
   }
   if (options["scaleReads"] !== undefined && options["scaleReads"] !== "master") {
@@ -143,121 +144,121 @@ function checkSettings(client: Partial<Record<string, unknown>>): void {
   }
 }
 
-function nodeRedis(client: NodeRedisClient): RedisClient {
-  const send: Send = (words) => client.sendCommand(words, BUFFERS);
+function nodeRedisDriver(client: NodeRedisClient): RedisDriver {
+  const send: SendCommand = (command) => client.sendCommand(command, BUFFERS);
   return {
-    send: (_key, words) => send(words),
-    connectionOf: async () => ({ identity: client, send }),
-    primaries: () => onePrimary(send),
-    listen: nodeRedisListening(async () => duplicateOf(client)),
+    send: (_key, command) => send(command),
+    connectionFor: async () => ({ identity: client, send }),
+    findPrimaries: () => singlePrimary(send),
+    openListener: nodeRedisListenerOpener(async () => duplicateWithoutReconnect(client)),
     isCluster: false,
   };
 }
 
-function nodeRedisSentinel(client: NodeRedisSentinel): RedisClient {
-  const send: Send = (words) => client.sendCommand(false, [...words], BUFFERS);
+function nodeRedisSentinelDriver(client: NodeRedisSentinel): RedisDriver {
+  const send: SendCommand = (command) => client.sendCommand(false, [...command], BUFFERS);
   return {
-    send: (_key, words) => send(words),
-    connectionOf: async () => ({ identity: client, send }),
-    primaries: () => onePrimary(send),
-    listen: nodeRedisListening(async () => client.duplicate()),
+    send: (_key, command) => send(command),
+    connectionFor: async () => ({ identity: client, send }),
+    findPrimaries: () => singlePrimary(send),
+    openListener: nodeRedisListenerOpener(async () => client.duplicate()),
     isCluster: false,
   };
 }
 
-function nodeRedisCluster(cluster: NodeRedisCluster): RedisClient {
-  const sender =
-    (node: NodeRedisClient): Send =>
-    (words) =>
-      node.sendCommand(words, BUFFERS);
+function nodeRedisClusterDriver(cluster: NodeRedisCluster): RedisDriver {
+  const sendTo =
+    (node: NodeRedisClient): SendCommand =>
+    (command) =>
+      node.sendCommand(command, BUFFERS);
   const nodeOf = (key: string) => cluster.nodeClient(cluster.slots[slotOf(key)]!.master as never);
-  // Not read-only, whatever it does: replicas may be behind.
-  const send: RedisClient["send"] = (key, words) => cluster.sendCommand(key, false, [...words], BUFFERS);
+  // Reads go to primaries too, so they are not marked as read-only: replicas may be behind.
+  const send: RedisDriver["send"] = (key, command) => cluster.sendCommand(key, false, [...command], BUFFERS);
   return {
     send,
-    async connectionOf(key) {
+    async connectionFor(key) {
       const node = await nodeOf(key);
-      return { identity: node, send: sender(node) };
+      return { identity: node, send: sendTo(node) };
     },
-    primaries: (name) =>
-      clusterPrimaries(
+    findPrimaries: (keyPrefix) =>
+      findClusterPrimaries(
         {
-          nodeOf: (slot) => cluster.slots[slot]?.master,
-          sendTo: async (slot) => sender(await cluster.nodeClient(cluster.slots[slot]!.master as never)),
-          visit: (key) => send(key, ["GET", key]),
+          primaryOf: (slot) => cluster.slots[slot]?.master,
+          sendTo: async (slot) => sendTo(await cluster.nodeClient(cluster.slots[slot]!.master as never)),
+          refreshSlotOf: (key) => send(key, ["GET", key]),
         },
-        name,
+        keyPrefix,
       ),
-    listen: clusterListening({
+    openListener: clusterListenerOpener({
       nodeOf: async (channel) => nodeOf(channel),
-      open: (node) => nodeRedisListening(async () => duplicateOf(node)),
-      send: sender,
-      visit: (channel) => send(channel, ["GET", channel]),
+      openerFor: (node) => nodeRedisListenerOpener(async () => duplicateWithoutReconnect(node)),
+      sendTo,
+      refreshSlotOf: (channel) => send(channel, ["GET", channel]),
     }),
     isCluster: true,
   };
 }
 
-function duplicateOf(client: NodeRedisClient): NodeRedisListener {
+function duplicateWithoutReconnect(client: NodeRedisClient): NodeRedisDuplicate {
   const { socket } = (client.options ?? {}) as { socket?: object };
   return client.duplicate({ socket: { ...socket, reconnectStrategy: false } });
 }
 
-function ioRedis(client: IoRedisClient): RedisClient {
-  const send = ioRedisSend(client);
+function ioRedisDriver(client: IoRedisClient): RedisDriver {
+  const send = sendToIoRedis(client);
   return {
-    send: (_key, words) => send(words),
-    connectionOf: async () => ({ identity: client, send }),
-    primaries: () => onePrimary(send),
-    listen: ioRedisListening(() => client),
+    send: (_key, command) => send(command),
+    connectionFor: async () => ({ identity: client, send }),
+    findPrimaries: () => singlePrimary(send),
+    openListener: ioRedisListenerOpener(() => client),
     isCluster: false,
   };
 }
 
-function ioRedisCluster(cluster: IoRedisCluster): RedisClient {
-  const send = ioRedisSend(cluster);
-  /** It lists only those that it has a connection to. */
+function ioRedisClusterDriver(cluster: IoRedisCluster): RedisDriver {
+  const send = sendToIoRedis(cluster);
+  // The client lists only the nodes that it has a connection to.
   function nodeAt(slot: number): IoRedisClient | undefined {
-    const [primary] = cluster.slots[slot] ?? [];
+    const [address] = cluster.slots[slot] ?? [];
     return cluster.nodes("master").find(({ options }) => {
       const { host, port } = options as { host?: string; port?: number };
-      return `${host}:${port}` === primary;
+      return `${host}:${port}` === address;
     });
   }
   async function nodeOf(key: string): Promise<IoRedisClient> {
     const node = nodeAt(slotOf(key));
-    if (!node) throw new Error("the node that holds the session is not known at the moment");
+    if (!node) throw new Error("the node that has the key is not known at the moment");
     return node;
   }
   return {
-    send: (_key, words) => send(words),
-    async connectionOf(key) {
+    send: (_key, command) => send(command),
+    async connectionFor(key) {
       const node = await nodeOf(key);
-      return { identity: node, send: ioRedisSend(node) };
+      return { identity: node, send: sendToIoRedis(node) };
     },
-    primaries: (name) =>
-      clusterPrimaries(
+    findPrimaries: (keyPrefix) =>
+      findClusterPrimaries(
         {
-          nodeOf: (slot) => cluster.slots[slot]?.[0],
+          primaryOf: (slot) => cluster.slots[slot]?.[0],
           async sendTo(slot) {
             const node = nodeAt(slot);
-            return node && ioRedisSend(node);
+            return node && sendToIoRedis(node);
           },
-          visit: (key) => send(["GET", key]),
+          refreshSlotOf: (key) => send(["GET", key]),
         },
-        name,
+        keyPrefix,
       ),
-    listen: clusterListening<IoRedisClient>({
+    openListener: clusterListenerOpener<IoRedisClient>({
       nodeOf,
-      open: (node) => ioRedisListening(() => node),
-      send: ioRedisSend,
-      visit: (channel) => send(["GET", channel]),
+      openerFor: (node) => ioRedisListenerOpener(() => node),
+      sendTo: sendToIoRedis,
+      refreshSlotOf: (channel) => send(["GET", channel]),
     }),
     isCluster: true,
   };
 }
 
-function ioRedisSend(client: object): Send {
-  const commands = client as Record<string, (...words: Words) => Promise<unknown>>;
-  return ([name, ...words]) => commands[`${String(name).toLowerCase()}Buffer`]!(...words);
+function sendToIoRedis(client: object): SendCommand {
+  const methods = client as Record<string, (...args: RedisArguments) => Promise<unknown>>;
+  return ([name, ...args]) => methods[`${String(name).toLowerCase()}Buffer`]!(...args);
 }

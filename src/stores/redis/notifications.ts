@@ -1,33 +1,41 @@
-import type { RedisClient, Words } from "./client.ts";
+import type { RedisArguments, RedisDriver } from "./client.ts";
 import type { RedisKeys } from "./keys.ts";
-import { run, type Script, untold } from "./scripts.ts";
+import { type RedisScript, runScript, unpublishedReply } from "./scripts.ts";
 
-/** What a message says of the session it names. */
+/** The first character of a message, before the encoded id. */
 export const ENDED = "-";
 export const CHANGED = "+";
 
+/** A script that changes a session, and the message that notifies subscribers of it. */
+interface NotifyingScript {
+  readonly script: RedisScript;
+  readonly key: string;
+  readonly args: RedisArguments;
+  readonly message: string;
+}
+
 /**
- * Runs a script that tells of what it does to a session, and publishes what it could not: in a group of slots that two
- * nodes share, the channel may be the other's. It comes after the deed, for who hears of it earlier would find the
- * session still there.
+ * Runs a script that publishes its message in the same step. If two nodes share a slot group, the channel may be on the
+ * other node: then this function publishes, after the script. A subscriber that was notified earlier would still find the
+ * session.
  */
-export async function runAndTell(
-  client: Pick<RedisClient, "send" | "isCluster">,
+export async function runAndNotify(
+  driver: Pick<RedisDriver, "send" | "isCluster">,
   keys: RedisKeys,
-  { script, key, words, message }: { script: Script; key: string; words: Words; message: string },
+  { script, key, args, message }: NotifyingScript,
 ): Promise<unknown> {
-  const news = [...words, keys.channel, message];
-  if (!client.isCluster) return run(client, script, key, news);
-  const shard = keys.shardChannelOf(key);
-  const reply = await run(client, script, key, [...news, shard]);
-  const rest = untold(reply);
-  if (!rest) return reply;
+  const argsWithMessage = [...args, keys.channel, message];
+  if (!driver.isCluster) return runScript(driver, script, key, argsWithMessage);
+  const shardChannel = keys.shardChannelOf(key);
+  const reply = await runScript(driver, script, key, [...argsWithMessage, shardChannel]);
+  const unpublished = unpublishedReply(reply);
+  if (!unpublished) return reply;
   try {
-    await client.send(shard, ["SPUBLISH", shard, message]);
+    await driver.send(shardChannel, ["SPUBLISH", shardChannel, message]);
   } catch (error) {
     // The other node is older than Redis 7.
     if (!(error instanceof Error) || !/unknown command/i.test(error.message)) throw error;
-    await client.send(shard, ["PUBLISH", keys.channel, message]);
+    await driver.send(shardChannel, ["PUBLISH", keys.channel, message]);
   }
-  return rest.reply;
+  return unpublished.reply;
 }

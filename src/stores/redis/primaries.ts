@@ -1,132 +1,136 @@
 import type { Buffer } from "node:buffer";
-import type { Send } from "./client.ts";
-import { slotOf } from "./slot.ts";
+import type { SendCommand } from "./client.ts";
+import { SLOT_COUNT, slotOf } from "./slot.ts";
 
-const SLOTS = 16_384;
-const LOOKS = 3;
+const MAX_ATTEMPTS = 3;
 
-/** Every primary, as it is at the moment. */
+/** All primaries at one moment. */
 export interface Primaries {
-  readonly sends: readonly Send[];
+  readonly senders: readonly SendCommand[];
   /**
-   * Which servers these are, and what each has. Where it is the same later on, a SCAN of all of them was complete.
-   * `undefined` while keys are on their way from one to another.
+   * Identifies the servers and their slots. If it is the same after a SCAN of all primaries, the SCAN was complete.
+   * `undefined` while keys are being moved between primaries.
    */
   readonly state: string | undefined;
 }
 
-/** What a cluster's client knows of it. */
-interface KnownCluster {
-  nodeOf(slot: number): unknown;
-  /** Fulfilled with `undefined` while it has no connection there. */
-  sendTo(slot: number): Promise<Send | undefined>;
-  /** Asks for a key: so the client learns where its slot is now, and connects. */
-  visit(key: string): Promise<unknown>;
+/** A cluster as its client knows it. */
+interface ClusterView {
+  /** The client's own object or name for the primary that has a slot; `undefined` if the client knows none. */
+  primaryOf(slot: number): unknown;
+  /** Sends to the primary that has a slot; `undefined` if the client has no connection to it. */
+  sendTo(slot: number): Promise<SendCommand | undefined>;
+  /** Reads a key: the client then learns which primary has the key's slot, and connects. */
+  refreshSlotOf(key: string): Promise<unknown>;
 }
 
-/** Where slots go over from one primary to another. */
-type Bounds = readonly (readonly [slot: number, owner: unknown])[];
+/** The first slot of each range, and the primary that has the range. */
+type SlotRanges = readonly (readonly [firstSlot: number, primary: unknown])[];
 
-export async function onePrimary(send: Send): Promise<Primaries> {
-  return { sends: [send], state: await processOf(send) };
+export async function singlePrimary(send: SendCommand): Promise<Primaries> {
+  return { senders: [send], state: await readProcessId(send) };
 }
 
 /**
- * A client may not know of a primary, or have let go of the connection to it, and says nothing: what it knows is compared
- * with what a server says of the slots. Keys that it asks for are there to have a slot, and begin with `name`.
+ * Finds every primary of a cluster. A client may not know a primary, or have closed the connection to it, without saying
+ * so. Therefore the client's slots are compared with those that a server reports. To make the client learn about a slot, a
+ * key in it is read that begins with `keyPrefix`.
  *
- * @throws {Error} where some primary stays unknown.
+ * @throws {Error} if a primary stays unknown.
  */
-export async function clusterPrimaries(cluster: KnownCluster, name: string): Promise<Primaries> {
-  let unknown: readonly number[] = [];
-  for (let look = 0; look < LOOKS; look += 1) {
-    // One after the other: the first visit mostly teaches the client all.
-    for (const slot of unknown) await cluster.visit(`${name}{${tagIn(slot)}}`);
-    const mine = boundsOf((slot) => cluster.nodeOf(slot));
-    const gap = mine.find(([, owner]) => owner === undefined);
-    const sends = new Map<unknown, Send>();
-    const unreached = new Map<unknown, number>();
-    for (const [slot, owner] of mine) {
-      if (owner === undefined || sends.has(owner) || unreached.has(owner)) continue;
+export async function findClusterPrimaries(cluster: ClusterView, keyPrefix: string): Promise<Primaries> {
+  let unknownSlots: readonly number[] = [];
+  for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt += 1) {
+    // One after the other: the first read mostly teaches the client all slots.
+    for (const slot of unknownSlots) await cluster.refreshSlotOf(`${keyPrefix}{${hashTagFor(slot)}}`);
+    const known = groupSlots((slot) => cluster.primaryOf(slot));
+    const gap = known.find(([, primary]) => primary === undefined);
+    const senders = new Map<unknown, SendCommand>();
+    const unconnected = new Map<unknown, number>();
+    for (const [slot, primary] of known) {
+      if (primary === undefined || senders.has(primary) || unconnected.has(primary)) continue;
       const send = await cluster.sendTo(slot);
-      if (send) sends.set(owner, send);
-      else unreached.set(owner, slot);
+      if (send) senders.set(primary, send);
+      else unconnected.set(primary, slot);
     }
-    unknown = [...(gap ? [gap[0]] : []), ...unreached.values()];
-    const [first] = sends.values();
-    if (unknown.length > 0 || !first) continue;
-    const theirs = slotsIn(await first(["CLUSTER", "SLOTS"]));
-    if (sameBounds(mine, theirs)) {
-      const nodes = await Promise.all([...sends.values()].map(nodeOf));
+    unknownSlots = [...(gap ? [gap[0]] : []), ...unconnected.values()];
+    const [firstSend] = senders.values();
+    if (unknownSlots.length > 0 || !firstSend) continue;
+    const reported = parseClusterSlots(await firstSend(["CLUSTER", "SLOTS"]));
+    if (isSamePartition(known, reported)) {
+      const nodes = await Promise.all([...senders.values()].map(describeNode));
       const isMoving = nodes.some((node) => node.includes("["));
-      return { sends: [...sends.values()], state: isMoving ? undefined : `${theirs.join(" ")} ${nodes.join(" ")}` };
+      return {
+        senders: [...senders.values()],
+        state: isMoving ? undefined : `${reported.join(" ")} ${nodes.join(" ")}`,
+      };
     }
-    unknown = [...new Set([...mine, ...theirs].map(([slot]) => slot))];
+    unknownSlots = [...new Set([...known, ...reported].map(([slot]) => slot))];
   }
   throw new Error("not every primary of the cluster is known at the moment");
 }
 
-function boundsOf(nodeOfSlot: (slot: number) => unknown): Bounds {
-  const bounds: [number, unknown][] = [];
-  for (let slot = 0; slot < SLOTS; slot += 1) {
-    const node = nodeOfSlot(slot);
-    if (slot === 0 || node !== bounds.at(-1)![1]) bounds.push([slot, node]);
+function groupSlots(primaryOf: (slot: number) => unknown): SlotRanges {
+  const ranges: [number, unknown][] = [];
+  for (let slot = 0; slot < SLOT_COUNT; slot += 1) {
+    const primary = primaryOf(slot);
+    if (slot === 0 || primary !== ranges.at(-1)![1]) ranges.push([slot, primary]);
   }
-  return bounds;
+  return ranges;
 }
 
-/** The reply to CLUSTER SLOTS: from, to, the primary with its address and id, its replicas. */
-function slotsIn(reply: unknown): Bounds {
-  const nodes: (string | undefined)[] = [];
+/** Parses the reply to CLUSTER SLOTS: for each range its first slot, its last, the primary (address, port, id), replicas. */
+function parseClusterSlots(reply: unknown): SlotRanges {
+  const primaryIds: (string | undefined)[] = [];
   for (const [from, to, [, , id]] of reply as [unknown, unknown, (number | string | Buffer | null)[]][]) {
-    for (let slot = Number(from); slot <= Number(to); slot += 1) nodes[slot] = String(id);
+    for (let slot = Number(from); slot <= Number(to); slot += 1) primaryIds[slot] = String(id);
   }
-  return boundsOf((slot) => nodes[slot]);
+  return groupSlots((slot) => primaryIds[slot]);
 }
 
-/** A client may have other names for the servers: so it is compared which slots belong together. */
-function sameBounds(mine: Bounds, theirs: Bounds): boolean {
-  const names = new Map<unknown, unknown>();
+/** Whether the same slots belong together. A client may have other names for the primaries than the server. */
+function isSamePartition(known: SlotRanges, reported: SlotRanges): boolean {
+  const idOf = new Map<unknown, unknown>();
   return (
-    mine.length === theirs.length &&
-    mine.every(([slot, owner], index) => {
-      const [otherSlot, other] = theirs[index]!;
-      if (!names.has(owner)) names.set(owner, other);
-      return slot === otherSlot && other !== undefined && names.get(owner) === other;
+    known.length === reported.length &&
+    known.every(([slot, primary], index) => {
+      const [reportedSlot, id] = reported[index]!;
+      if (!idOf.has(primary)) idOf.set(primary, id);
+      return slot === reportedSlot && id !== undefined && idOf.get(primary) === id;
     }) &&
-    new Set(names.values()).size === names.size
+    new Set(idOf.values()).size === idOf.size
   );
 }
 
-function tagIn(slot: number): string {
+function hashTagFor(slot: number): string {
   for (let number = 0; ; number += 1) if (slotOf(`${number}`) === slot) return `${number}`;
 }
 
 /**
- * A node as it says of itself: its epoch grows with each slot that it takes over, and a slot whose keys are on their way
- * stands in brackets. A slot that has been elsewhere and is back has left no other trace.
+ * Describes a node as it reports itself. Its epoch grows with each slot that it receives: a slot that was moved away and
+ * back leaves no other trace. Slots whose keys are being moved stand in brackets.
  */
-async function nodeOf(send: Send): Promise<string> {
+async function describeNode(send: SendCommand): Promise<string> {
   const lines = String(await send(["CLUSTER", "NODES"])).split("\n");
-  // What follows the flags says how well the node is connected, except for the epoch and the slots.
+  // Of the fields after the flags, only the epoch and the slots do not depend on the state of connections.
   const [id, , , , , , epoch, , ...slots] = lines
     .find((line) => line.includes("myself"))!
     .trim()
     .split(" ");
-  return [await processOf(send), id, epoch, ...slots].join(" ");
+  return [await readProcessId(send), id, epoch, ...slots].join(" ");
 }
 
 /**
- * A restarted or another server has its table in another order: a cursor means nothing to it. A server that has been a
- * replica meanwhile is the same process, with another name for what it replicates.
+ * Identifies a server process and the data set that it replicates. A SCAN cursor is worth nothing on another server, or after
+ * a restart, because the table has another order. A server that was a replica meanwhile has another replication id.
  */
-async function processOf(send: Send): Promise<string> {
+async function readProcessId(send: SendCommand): Promise<string> {
   try {
     const info = String(await send(["INFO"]));
     return `${/^run_id:(\w+)/m.exec(info)?.[1]} ${/^master_replid:(\w+)/m.exec(info)?.[1]}`;
   } catch (error) {
     if (!(error instanceof Error) || !error.message.startsWith("NOPERM")) throw error;
-    throw new Error("listing all sessions needs the right +info: it tells whether it was one server that named them", {
+    throw new Error("listing all sessions needs the right +info: it tells whether one server named all of them", {
       cause: error,
     });
   }

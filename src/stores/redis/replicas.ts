@@ -1,89 +1,100 @@
-import type { Connection, RedisClient } from "./client.ts";
+import type { NodeConnection, RedisDriver } from "./client.ts";
 
-interface Queue {
-  /** Asked, and not answered yet: which connection it is. */
-  asked: Promise<string> | undefined;
-  last: Promise<unknown>;
-  next: Promise<Reached> | undefined;
+/** The commands of one connection that are under way or waiting. */
+interface ConnectionState {
+  /** The connection's name, while the server has not answered yet. */
+  pendingName: Promise<string> | undefined;
+  lastWait: Promise<unknown>;
+  nextWait: Promise<WaitResult> | undefined;
 }
 
-interface Reached {
+interface WaitResult {
   readonly replicas: number;
-  readonly connection: string;
+  readonly connectionName: string;
 }
 
 /**
- * Waits until replicas have what was written. WAIT holds up everything else on its connection, so there is one at a
- * time: it speaks for all writes before it, and those that come meanwhile share the next.
+ * Returns a function that sends a write and waits until replicas have it.
  *
- * It speaks for those on its own connection only. Clients send it again over another one, after a failover to a server
- * that may not have the write: so the server is asked which connection it is, before the write and after WAIT.
+ * WAIT blocks everything else on its connection, so one is sent at a time. It covers all writes before it; the writes that
+ * come meanwhile share the next one. It covers only writes of its own connection. A client may send it again over another
+ * connection, after a failover to a server that lacks the write. Therefore the server is asked for the connection's name
+ * before the write and after WAIT.
  */
-export function replicaWait(client: Pick<RedisClient, "connectionOf" | "send">, wait: number, milliseconds: number) {
-  const queues = new WeakMap<object, Queue>();
+export function replicaConfirmation(
+  driver: Pick<RedisDriver, "connectionFor" | "send">,
+  replicaCount: number,
+  timeoutMs: number,
+) {
+  const states = new WeakMap<object, ConnectionState>();
 
-  function queueOf({ identity }: Connection): Queue {
-    let queue = queues.get(identity);
-    if (!queue) queues.set(identity, (queue = { asked: undefined, last: Promise.resolve(), next: undefined }));
-    return queue;
+  function stateOf({ identity }: NodeConnection): ConnectionState {
+    let state = states.get(identity);
+    if (!state)
+      states.set(identity, (state = { pendingName: undefined, lastWait: Promise.resolve(), nextWait: undefined }));
+    return state;
   }
 
-  /** One answer serves all whose writes come after it. */
-  function before(connection: Connection): Promise<string> {
-    const queue = queueOf(connection);
-    queue.asked ??= nameOf(connection).finally(() => (queue.asked = undefined));
-    return queue.asked;
+  /** One reply serves all writes that are sent after the question. */
+  function requestName(connection: NodeConnection): Promise<string> {
+    const state = stateOf(connection);
+    state.pendingName ??= readConnectionName(connection).finally(() => (state.pendingName = undefined));
+    return state.pendingName;
   }
 
-  async function waited(connection: Connection): Promise<Reached> {
-    const replicas = Number(await connection.send(["WAIT", `${wait}`, `${milliseconds}`]));
-    // Not before the reply: it would not be sure to speak for that.
-    return { replicas, connection: await nameOf(connection) };
+  async function sendWait(connection: NodeConnection): Promise<WaitResult> {
+    const replicas = Number(await connection.send(["WAIT", `${replicaCount}`, `${timeoutMs}`]));
+    // Asked only now: before the reply to WAIT, the answer might be about another connection.
+    return { replicas, connectionName: await readConnectionName(connection) };
   }
 
-  function reached(connection: Connection): Promise<Reached> {
-    const queue = queueOf(connection);
-    queue.next ??= (async () => {
-      await queue.last;
-      const replied = waited(connection);
-      queue.last = replied.catch(() => {});
-      queue.next = undefined;
-      return replied;
+  function waitForReplicas(connection: NodeConnection): Promise<WaitResult> {
+    const state = stateOf(connection);
+    state.nextWait ??= (async () => {
+      await state.lastWait;
+      const wait = sendWait(connection);
+      state.lastWait = wait.catch(() => {});
+      state.nextWait = undefined;
+      return wait;
     })();
-    return queue.next;
+    return state.nextWait;
   }
 
-  /** A cluster's client may have let go of a connection, until there is something to ask. */
-  async function connected(key: string): Promise<Connection> {
+  /** The connection for a key. A cluster's client may have closed an idle one: a command makes it connect again. */
+  async function connect(key: string): Promise<NodeConnection> {
     try {
-      return await client.connectionOf(key);
+      return await driver.connectionFor(key);
     } catch {
-      // Whatever the answer: the key may be an index.
-      await client.send(key, ["GET", key]).catch(() => {});
-      return client.connectionOf(key);
+      // The reply does not matter, nor does an error: the key may be an index, which GET refuses.
+      await driver.send(key, ["GET", key]).catch(() => {});
+      return driver.connectionFor(key);
     }
   }
 
-  /** @throws {Error} where too few have what `write` has written, or that can't be known. */
-  return async <T>(key: string, write: () => Promise<T>, counts: (reply: T) => boolean): Promise<T> => {
-    // Sent one after the other, without a pause: it is the connection that the write goes over, or an earlier one.
-    const name = before(await connected(key));
+  /**
+   * @param isWrite - whether, by its reply, the command has written anything
+   * @throws {Error} if too few replicas have the write, or if that can't be known.
+   */
+  return async <T>(key: string, sendWrite: () => Promise<T>, isWrite: (reply: T) => boolean): Promise<T> => {
+    // Sent without a pause before the write, so that both use the same connection, or the write a later one.
+    const name = requestName(await connect(key));
     name.catch(() => {});
-    const reply = await write();
-    if (!counts(reply)) return reply;
-    const { replicas, connection } = await reached(await client.connectionOf(key));
-    if (connection !== (await name))
+    const reply = await sendWrite();
+    if (!isWrite(reply)) return reply;
+    const { replicas, connectionName } = await waitForReplicas(await driver.connectionFor(key));
+    if (connectionName !== (await name)) {
       throw new Error("the connection was lost before the replicas had confirmed the write");
-    if (replicas >= wait) return reply;
+    }
+    if (replicas >= replicaCount) return reply;
     throw new Error(
-      `the write is on the primary, but only ${replicas} of ${wait} replicas have confirmed it within ${milliseconds} ms`,
+      `the write is on the primary, but only ${replicas} of ${replicaCount} replicas have confirmed it within ${timeoutMs} ms`,
     );
   };
 }
 
-/** What the server calls this connection. With both addresses, for another server may have the same number for one. */
-async function nameOf({ send }: Connection): Promise<string> {
+/** The server's name for a connection. It includes both addresses, because another server may use the same number. */
+async function readConnectionName({ send }: NodeConnection): Promise<string> {
   const name = /\bid=\d+ addr=\S+(?: laddr=\S+)?/.exec(String(await send(["CLIENT", "INFO"])));
-  if (!name) throw new Error("the server does not tell which connection this is, as replicas need it");
+  if (!name) throw new Error("the option replicas needs CLIENT INFO, and the server's reply names no connection");
   return name[0];
 }

@@ -1,73 +1,98 @@
 import { Buffer } from "node:buffer";
 import { createHash } from "node:crypto";
-import type { RedisClient, Words } from "./client.ts";
+import type { RedisArguments, RedisDriver } from "./client.ts";
+import {
+  ENCODING_BITS,
+  FIRST_FLAGS_WITH_USER,
+  FLAGS_OFFSET,
+  INSTANT_BYTES,
+  USER_LENGTH_BYTES,
+  VERSION_BITS,
+  VERSION_OFFSET,
+  WRITE_COUNT_OFFSET,
+} from "./value.ts";
 
-/** A script, and the name that the server knows it by. */
-export interface Script {
+/** A Lua script, and the hash by which the server knows it. */
+export interface RedisScript {
   readonly text: string;
   readonly sha: string;
 }
 
-function script(text: string): Script {
+function defineScript(text: string): RedisScript {
   return { text, sha: createHash("sha1").update(text).digest("hex") };
 }
 
-/** A reply: what was asked for is done, or has been before. */
+/** A reply: the write is done, or was done before. */
 export const DONE = 1;
 /** A reply: there is no such session, or it has another version. */
 export const REFUSED = 0;
-/** A reply: nothing was done, the user's index must name the session first. */
+/** A reply: nothing is done, because the session must be added to its user's index first. */
 export const NOT_INDEXED = -1;
 
-// Each script touches one key, the session's. They judge by what the server has: a key that has expired is not there.
-// The bytes of a value are described in redis-record.ts; Lua counts from 1.
+// Each script uses one key. A key that has expired does not exist for it: the server's clock decides.
+//
+// value.ts describes the bytes of a value. The numbers below are its offsets; Lua counts from 1.
+const FLAGS = FLAGS_OFFSET + 1;
+const VERSION = VERSION_OFFSET + 1;
+const INSTANT = INSTANT_BYTES;
+const USER_LENGTH = USER_LENGTH_BYTES;
+const VERSIONS = 2 ** VERSION_BITS;
+const ENCODINGS = 2 ** ENCODING_BITS;
 
-// `at`: where the ownership begins. `first`: the beginning of a value, enough for the user.
-// `repeated`: a client may send a command again after it lost its connection; the value then is there already, but for
-// the times that touching moves. Writing a byte of it anew lets WAIT count it as a write of this connection too.
-// `gone`: there is no such key here. On a replica, which may be behind, to delete it is an error, and no quiet "no".
+/** The part of a value that is read in order to find its user. Longer user ids need a second read. */
+const VALUE_HEAD_BYTES = 256;
+
+/** Lua for the position of `indexedUntil`, or of the payload if there is no user. It follows the version. */
+const afterVersion = (flags: string): string => `${VERSION + 1} + ${flags} % ${VERSIONS}`;
+
+// `is_repeated`: a client may send a command again after it lost its connection. The value is then there already; only
+// the times that a touch moves may differ. One byte is written again, so that WAIT counts it as a write of this connection.
+// `reply_missing`: the key does not exist. On a replica, which may be behind, the DEL makes that an error and not a "no".
 const HELPERS = `
-local function at(head) return 10 + string.byte(head, 7) % 8 end
-local function kind(head) return math.floor(string.byte(head, 7) / 8) % 4 end
-local function owned(head) return kind(head) > 0 end
-local function number(bytes, from)
+local function after_version(head)
+  local flags = string.byte(head, ${FLAGS})
+  return ${afterVersion("flags")}
+end
+local function user_encoding(head) return math.floor(string.byte(head, ${FLAGS}) / ${VERSIONS}) % ${ENCODINGS} end
+local function has_user(head) return user_encoding(head) > 0 end
+local function read_number(bytes, from, length)
   local value = 0
-  for i = from, from + 5 do value = value * 256 + string.byte(bytes, i) end
+  for i = from, from + length - 1 do value = value * 256 + string.byte(bytes, i) end
   return value
 end
-local function first(key)
-  local head = redis.call('GETRANGE', key, 0, 255)
-  if head == '' or not owned(head) then return head end
-  local from = at(head) + 6
-  local length = 0
-  for i = from, from + 3 do length = length * 256 + string.byte(head, i) end
-  local last = from + 3 + length
+local function read_instant(bytes, from) return read_number(bytes, from, ${INSTANT}) end
+local function read_head(key)
+  local head = redis.call('GETRANGE', key, 0, ${VALUE_HEAD_BYTES - 1})
+  if head == '' or not has_user(head) then return head end
+  local from = after_version(head) + ${INSTANT}
+  local last = from + ${USER_LENGTH - 1} + read_number(head, from, ${USER_LENGTH})
   if last > #head then return redis.call('GETRANGE', key, 0, last - 1) end
   return string.sub(head, 1, last)
 end
-local function owner(head) return string.sub(head, at(head) + 6) end
-local function gone(key)
+local function user_section(head) return string.sub(head, after_version(head) + ${INSTANT}) end
+local function reply_missing(key)
   redis.call('DEL', key)
-  return 0
+  return ${REFUSED}
 end
-local function repeated(key, value)
-  local found = redis.call('GET', key)
-  if not found or #found ~= #value or #found < 9 or at(found) ~= at(value) then return false end
-  local from = at(value)
-  if string.sub(found, 7, from - 1) ~= string.sub(value, 7, from - 1) then return false end
-  if owned(value) then from = from + 6 end
-  if string.sub(found, from) ~= string.sub(value, from) then return false end
-  redis.call('SETRANGE', key, 7, string.sub(value, 8, 8))
+local function is_repeated(key, value)
+  local stored = redis.call('GET', key)
+  if not stored or #stored ~= #value or #stored < ${VERSION} then return false end
+  local from = after_version(value)
+  if after_version(stored) ~= from then return false end
+  if string.sub(stored, ${FLAGS}, from - 1) ~= string.sub(value, ${FLAGS}, from - 1) then return false end
+  if has_user(value) then from = from + ${INSTANT} end
+  if string.sub(stored, from) ~= string.sub(value, from) then return false end
+  redis.call('SETRANGE', key, ${WRITE_COUNT_OFFSET}, string.sub(value, ${WRITE_COUNT_OFFSET + 1}, ${WRITE_COUNT_OFFSET + 1}))
   return true
 end
 `;
 
-// `tell`: before anything is written, so that a refusal for want of rights leaves all as it was. On a shard's channel, if
-// there is one: where this server does not know them, on the plain one; where it does not have that channel's slot, the
-// script goes on, and `replied` wraps the reply to say that the caller is to publish.
-const NEWS = `
-local untold = false
-local function tell(plain, message, shard)
+// `publish`: runs before anything is written, so that a missing right to the channel leaves all as it was. It uses the
+// shard's channel if there is one. A server that does not know SPUBLISH publishes on the plain channel. A server that does
+// not have the channel's slot goes on, and `with_unpublished` wraps the reply: the caller must publish then.
+const NOTIFY = `
+local unpublished = false
+local function publish(plain, message, shard)
   if not shard then
     redis.call('PUBLISH', plain, message)
     return nil
@@ -79,41 +104,53 @@ local function tell(plain, message, shard)
   if string.find(refusal, 'nknown') then
     redis.call('PUBLISH', plain, message)
   else
-    untold = true
+    unpublished = true
   end
   return nil
 end
-local function replied(reply)
-  if untold then return {reply} end
+local function with_unpublished(reply)
+  if unpublished then return {reply} end
   return reply
 end
 `;
 
-// What nearly every update is: the same user as before, or none, indexed for long enough, and nobody to tell. It comes
-// before the helpers, which the server makes anew for every run: an update takes half its time this way.
-const USUAL = `
-local flags = string.byte(ARGV[1], 7)
-if not ARGV[6] and #ARGV[5] == 1 and (flags < 40 or ARGV[5] == '0') then
-  local head = redis.call('GETRANGE', KEYS[1], 0, 255)
-  local before = string.byte(head, 7)
-  if before and before - before % 8 == flags - flags % 8 then
-    local from = 10 + before % 8
-    if string.sub(head, 9, from - 1) == ARGV[3] then
-      if flags < 40 then
+/** Lua that reads an instant into one local variable for each byte, and the expression that puts them together. */
+function instantInLocals(name: string, bytes: string, from: string): { read: string; value: string } {
+  const locals = Array.from({ length: INSTANT }, (_, index) => `${name}${index}`);
+  return {
+    read: `local ${locals.join(", ")} = string.byte(${bytes}, ${from}, ${from} + ${INSTANT - 1})`,
+    value: locals.reduce((high, low) => `(${high}) * 256 + ${low}`),
+  };
+}
+
+const NEW_END = instantInLocals("e", "ARGV[1]", "1");
+const INDEXED_UNTIL = instantInLocals("u", "head", "from");
+
+// The fast path of nearly every update: the same user or none, indexed for long enough, and no notification. It comes
+// before the helpers, because the server creates those functions at every run. An update takes half the time this way.
+const FAST_UPDATE = `
+local flags = string.byte(ARGV[1], ${FLAGS})
+if not ARGV[6] and #ARGV[5] == 1 and (flags < ${FIRST_FLAGS_WITH_USER} or ARGV[5] == '0') then
+  local head = redis.call('GETRANGE', KEYS[1], 0, ${VALUE_HEAD_BYTES - 1})
+  local before = string.byte(head, ${FLAGS})
+  if before and before - before % ${VERSIONS} == flags - flags % ${VERSIONS} then
+    local from = ${afterVersion("before")}
+    if string.sub(head, ${VERSION}, from - 1) == ARGV[3] then
+      if flags < ${FIRST_FLAGS_WITH_USER} then
         redis.call('SET', KEYS[1], ARGV[1], 'PXAT', ARGV[2])
-        return 1
+        return ${DONE}
       end
-      local to = 10 + flags % 8
-      local length = tonumber(ARGV[4])
-      if from + 5 + length <= #head
-        and string.sub(head, from + 6, from + 5 + length) == string.sub(ARGV[1], to + 6, to + 5 + length) then
-        local a, b, c, d, e, f = string.byte(ARGV[1], 1, 6)
-        local u, v, w, x, y, z = string.byte(head, from, from + 5)
-        if ((((a * 256 + b) * 256 + c) * 256 + d) * 256 + e) * 256 + f
-          <= ((((u * 256 + v) * 256 + w) * 256 + x) * 256 + y) * 256 + z then
-          local value = string.sub(ARGV[1], 1, to - 1) .. string.sub(head, from, from + 5) .. string.sub(ARGV[1], to + 6)
+      local to = ${afterVersion("flags")}
+      local last = ${INSTANT - 1} + tonumber(ARGV[4])
+      if from + last <= #head
+        and string.sub(head, from + ${INSTANT}, from + last) == string.sub(ARGV[1], to + ${INSTANT}, to + last) then
+        ${NEW_END.read}
+        ${INDEXED_UNTIL.read}
+        if ${NEW_END.value} <= ${INDEXED_UNTIL.value} then
+          local value = string.sub(ARGV[1], 1, to - 1) .. string.sub(head, from, from + ${INSTANT - 1})
+            .. string.sub(ARGV[1], to + ${INSTANT})
           redis.call('SET', KEYS[1], value, 'PXAT', ARGV[2])
-          return 1
+          return ${DONE}
         end
       end
     end
@@ -121,100 +158,103 @@ if not ARGV[6] and #ARGV[5] == 1 and (flags < 40 or ARGV[5] == '0') then
 end
 `;
 
-/** ARGV: the value, its end. */
-export const CREATE = script(`${HELPERS}
-if redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PXAT', ARGV[2]) then return 1 end
-if repeated(KEYS[1], ARGV[1]) then return 1 end
-return 0
+/** ARGV: the value, the expiry for PXAT. */
+export const CREATE = defineScript(`${HELPERS}
+if redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PXAT', ARGV[2]) then return ${DONE} end
+if is_repeated(KEYS[1], ARGV[1]) then return ${DONE} end
+return ${REFUSED}
 `);
 
 /**
- * ARGV: the value, its end, the version expected, the length of the user at the end of the value's head, whether the
- * index names the session until indexedUntil of the value ('1' or '0'; with '+' behind it the session's end is not moved
- * closer); the plain channel, a message and the shard's channel, or nothing.
+ * ARGV: 1 the value; 2 the expiry for PXAT; 3 the expected version; 4 the bytes of the user section in the value; 5 '1' if
+ * the index contains the session until `indexedUntil` of the value, else '0', followed by '+' if the session must not
+ * expire earlier than before; then the plain channel, a message and the shard's channel, or nothing.
  *
- * Where the user is another than before, replies with the beginning of the value before.
+ * Replies with the head of the value before if the user was another.
  */
-export const UPDATE = script(`${USUAL}${HELPERS}${NEWS}
-local head = first(KEYS[1])
-if head == '' then return gone(KEYS[1]) end
+export const UPDATE = defineScript(`${FAST_UPDATE}${HELPERS}${NOTIFY}
+local head = read_head(KEYS[1])
+if head == '' then return reply_missing(KEYS[1]) end
 local value = ARGV[1]
-local from = at(head)
-if string.sub(head, 9, from - 1) ~= ARGV[3] then
-  if repeated(KEYS[1], value) then return 1 end
-  return 0
+local from = after_version(head)
+if string.sub(head, ${VERSION}, from - 1) ~= ARGV[3] then
+  if is_repeated(KEYS[1], value) then return ${DONE} end
+  return ${REFUSED}
 end
-local to = at(value)
-local ending = ARGV[2]
-if #ARGV[5] > 1 and number(head, 1) > number(value, 1) then
-  value = string.sub(head, 1, 6) .. string.sub(value, 7)
-  ending = string.format('%.0f', math.max(1, number(head, 1) - 1))
+local to = after_version(value)
+local pxat = ARGV[2]
+if #ARGV[5] > 1 and read_instant(head, 1) > read_instant(value, 1) then
+  value = string.sub(head, 1, ${INSTANT}) .. string.sub(value, ${INSTANT + 1})
+  pxat = string.format('%.0f', math.max(1, read_instant(head, 1) - 1))
 end
-local same = false
-if owned(head) and owned(value) then
-  local length = tonumber(ARGV[4])
-  same = owner(head) == string.sub(value, to + 6, to + 5 + length)
-    and kind(head) == kind(value)
+local same_user = false
+if has_user(head) and has_user(value) then
+  local last = ${INSTANT - 1} + tonumber(ARGV[4])
+  same_user = user_section(head) == string.sub(value, to + ${INSTANT}, to + last)
+    and user_encoding(head) == user_encoding(value)
 end
-if owned(value) and string.sub(ARGV[5], 1, 1) == '0' then
-  if not same or number(value, 1) > number(head, from) then return -1 end
-  value = string.sub(value, 1, to - 1) .. string.sub(head, from, from + 5) .. string.sub(value, to + 6)
-elseif owned(value) and number(value, 1) > number(value, to) then
-  return -1
+if has_user(value) and string.sub(ARGV[5], 1, 1) == '0' then
+  if not same_user or read_instant(value, 1) > read_instant(head, from) then return ${NOT_INDEXED} end
+  value = string.sub(value, 1, to - 1) .. string.sub(head, from, from + ${INSTANT - 1})
+    .. string.sub(value, to + ${INSTANT})
+elseif has_user(value) and read_instant(value, 1) > read_instant(value, to) then
+  return ${NOT_INDEXED}
 end
-local refused = ARGV[6] and tell(ARGV[6], ARGV[7], ARGV[8])
-if refused then return refused end
-redis.call('SET', KEYS[1], value, 'PXAT', ending)
-if owned(head) and not same then return replied(head) end
-return replied(1)
+local refusal = ARGV[6] and publish(ARGV[6], ARGV[7], ARGV[8])
+if refusal then return refusal end
+redis.call('SET', KEYS[1], value, 'PXAT', pxat)
+if has_user(head) and not same_user then return with_unpublished(head) end
+return with_unpublished(${DONE})
 `);
 
 /**
- * ARGV: the new end as the value holds it, the end for the server; and where the index names the session, until when,
- * for whom, and how that is written. Where it must be indexed first, replies with the beginning of the value.
+ * ARGV: 1 the new expiry as a value contains it; 2 the expiry for PXAT; and if the session has been indexed: 3 until when,
+ * 4 the user section and 5 the encoding of the user that it was indexed for.
+ *
+ * Replies with the head of the value if the session must be indexed first.
  */
-export const TOUCH = script(`${HELPERS}
-local head = first(KEYS[1])
-if head == '' then return gone(KEYS[1]) end
-local new = number(ARGV[1], 1)
-if new <= number(head, 1) then return 1 end
-if owned(head) and new > number(head, at(head)) then
-  if not ARGV[3] or owner(head) ~= ARGV[4] or kind(head) ~= tonumber(ARGV[5]) then return head end
-  redis.call('SETRANGE', KEYS[1], at(head) - 1, ARGV[3])
+export const TOUCH = defineScript(`${HELPERS}
+local head = read_head(KEYS[1])
+if head == '' then return reply_missing(KEYS[1]) end
+local expires_at = read_instant(ARGV[1], 1)
+if expires_at <= read_instant(head, 1) then return ${DONE} end
+if has_user(head) and expires_at > read_instant(head, after_version(head)) then
+  if not ARGV[3] or user_section(head) ~= ARGV[4] or user_encoding(head) ~= tonumber(ARGV[5]) then return head end
+  redis.call('SETRANGE', KEYS[1], after_version(head) - 1, ARGV[3])
 end
 redis.call('SETRANGE', KEYS[1], 0, ARGV[1])
 redis.call('PEXPIREAT', KEYS[1], ARGV[2])
-return 1
+return ${DONE}
 `);
 
 /**
- * ARGV: the plain channel, a message, and in a cluster the shard's channel. Replies with the beginning of the value of a
- * session that had a user.
+ * ARGV: the plain channel, a message, and in a cluster the shard's channel. Replies with the head of the value if the
+ * session had a user.
  */
-export const DELETE = script(`${HELPERS}${NEWS}
-local head = first(KEYS[1])
-if head == '' then return gone(KEYS[1]) end
-local refused = tell(ARGV[1], ARGV[2], ARGV[3])
-if refused then return refused end
+export const DELETE = defineScript(`${HELPERS}${NOTIFY}
+local head = read_head(KEYS[1])
+if head == '' then return reply_missing(KEYS[1]) end
+local refusal = publish(ARGV[1], ARGV[2], ARGV[3])
+if refusal then return refusal end
 redis.call('DEL', KEYS[1])
-if owned(head) then return replied(head) end
-return replied(1)
+if has_user(head) then return with_unpublished(head) end
+return with_unpublished(${DONE})
 `);
 
-/** Writes, and leaves nothing: WAIT then speaks for what others had deleted before. */
-export const MARK = script(`
+/** Writes a key and deletes it. WAIT then also covers the deletions of other connections before this write. */
+export const WRITE_MARKER = defineScript(`
 if redis.call('SET', KEYS[1], '', 'NX', 'PX', 60000) then redis.call('DEL', KEYS[1]) end
-return 1
+return ${DONE}
 `);
 
 /**
- * A user's index: a sorted set of names with the instant until which each is sure to be in it. A score never comes
- * twice, so that whoever removes an entry removes the one it has seen, and not a newer one.
+ * Adds a session to its user's index: a sorted set of encoded ids. The score is the instant until which the entry is sure
+ * to stay. A score is never used twice for a session, so that removing an entry by its score cannot remove a newer one.
  *
- * ARGV: a name, until when, an instant safely past, what the key outlives its entries by. Replies with the score, and a
- * few names and scores of entries whose time is over.
+ * ARGV: the encoded id; until when; an instant that is certainly over; how long the key outlives its entries, in
+ * milliseconds. Replies with the score, and with a few entries whose time is over.
  */
-export const INDEX = script(`
+export const ADD_TO_INDEX = defineScript(`
 local score = tonumber(ARGV[2])
 local old = redis.call('ZSCORE', KEYS[1], ARGV[1])
 if old and tonumber(old) >= score then score = tonumber(old) + 1 end
@@ -227,48 +267,48 @@ return reply
 `);
 
 /**
- * Every name in an index. It writes nothing, but as a write: a server that is a replica by now, or that its replicas have
- * left where it has to have some, may not know of the latest sessions, and refuses.
+ * Replies with all encoded ids of an index. The ZREM removes nothing, but makes the script a write. A server that has
+ * become a replica, or has lost replicas that it must have, may lack the latest sessions. It refuses writes.
  */
-export const NAMES = script(`
+export const LIST_INDEX = defineScript(`
 redis.call('ZREM', KEYS[1], '')
 return redis.call('ZRANGE', KEYS[1], 0, -1)
 `);
 
-/** ARGV: names and the scores they were seen with. */
-export const UNINDEX = script(`
+/** ARGV: encoded ids, each followed by the score that its entry had when it was read. */
+export const REMOVE_FROM_INDEX = defineScript(`
 for i = 1, #ARGV, 2 do
   local score = redis.call('ZSCORE', KEYS[1], ARGV[i])
   if score and tonumber(score) == tonumber(ARGV[i + 1]) then redis.call('ZREM', KEYS[1], ARGV[i]) end
 end
-return 1
+return ${DONE}
 `);
 
-const LONGEST_NUMBER = 2;
+const MAX_NUMBER_DIGITS = 2;
 
-/** Runs a script on one key. A server that does not know it has done nothing: it is then sent along. */
-export async function run(
-  client: Pick<RedisClient, "send">,
-  { sha, text }: Script,
+/** Runs a script on one key. If the server does not know the script, it has done nothing, and is sent its text. */
+export async function runScript(
+  driver: Pick<RedisDriver, "send">,
+  { sha, text }: RedisScript,
   key: string,
-  words: Words,
+  args: RedisArguments,
 ): Promise<unknown> {
   try {
-    return plain(await client.send(key, ["EVALSHA", sha, "1", key, ...words]));
+    return parseReply(await driver.send(key, ["EVALSHA", sha, "1", key, ...args]));
   } catch (error) {
-    // ioredis wraps it where a cluster is in the middle of a failover.
+    // ioredis wraps the error during a cluster's failover.
     if (!(error instanceof Error) || !/\bNOSCRIPT\b/.test(error.message)) throw error;
-    return plain(await client.send(key, ["EVAL", text, "1", key, ...words]));
+    return parseReply(await driver.send(key, ["EVAL", text, "1", key, ...args]));
   }
 }
 
-/** The reply in one that says that the caller is to publish what the script could not. */
-export function untold(reply: unknown): { reply: unknown } | undefined {
-  return Array.isArray(reply) ? { reply: plain(reply[0]) } : undefined;
+/** The inner reply of a script that could not publish its message; `undefined` if the message is published. */
+export function unpublishedReply(reply: unknown): { reply: unknown } | undefined {
+  return Array.isArray(reply) ? { reply: parseReply(reply[0]) } : undefined;
 }
 
-/** Settings of clients turn numbers into texts. The beginning of a value is longer than any number here. */
-function plain(reply: unknown): unknown {
-  if (Array.isArray(reply) || (Buffer.isBuffer(reply) && reply.length > LONGEST_NUMBER)) return reply;
+/** Some settings of clients turn numbers into text. The head of a value is longer than any number of a reply. */
+function parseReply(reply: unknown): unknown {
+  if (Array.isArray(reply) || (Buffer.isBuffer(reply) && reply.length > MAX_NUMBER_DIGITS)) return reply;
   return Number(reply);
 }

@@ -1,26 +1,36 @@
 import { Buffer } from "node:buffer";
 import { type Duration, milliseconds } from "../../duration.ts";
 import type { SessionStore, StoredSession, StoreListener } from "../../store.ts";
-import { adaptClient, type RedisStoreClient, type Words } from "./client.ts";
+import { type RedisArguments, redisDriver, type RedisStoreClient } from "./client.ts";
 import { redisSubscription } from "./subscription.ts";
 import { redisKeys } from "./keys.ts";
-import { CHANGED, ENDED, runAndTell } from "./notifications.ts";
-import { userIndex } from "./users.ts";
+import { CHANGED, ENDED, runAndNotify } from "./notifications.ts";
+import { userIndex } from "./user-index.ts";
 import {
-  decodeRecord,
-  encodeRecord,
-  instantBytes,
-  LATEST,
-  userKind,
-  userSection,
-  indexedUserOf,
-  versionBytes,
+  decodeIndexedUser,
+  decodeStored,
+  encodeInstant,
+  encodeStored,
+  encodeUser,
+  encodeVersion,
+  MAX_INSTANT,
 } from "./value.ts";
-import { CREATE, DELETE, DONE, MARK, NOT_INDEXED, REFUSED, run, type Script, TOUCH, UPDATE } from "./scripts.ts";
-import { replicaWait } from "./replicas.ts";
-import { warnOfEviction } from "./warning.ts";
+import {
+  CREATE,
+  DELETE,
+  DONE,
+  NOT_INDEXED,
+  type RedisScript,
+  REFUSED,
+  runScript,
+  TOUCH,
+  UPDATE,
+  WRITE_MARKER,
+} from "./scripts.ts";
+import { replicaConfirmation } from "./replicas.ts";
+import { evictionCheck } from "./eviction.ts";
 import { checkOptions, checkPositiveInteger } from "../../checks.ts";
-import { checkStored, checkTime } from "../shared/stored.ts";
+import { checkStored, checkTime, copyOf } from "../shared/stored.ts";
 
 export type {
   IoRedisClient,
@@ -31,23 +41,24 @@ export type {
   RedisStoreClient,
 } from "./client.ts";
 
-/** How {@link redisStore} keeps sessions. */
+/** Options of {@link redisStore}. */
 export interface RedisStoreOptions {
-  /** What all keys begin with, and a colon. Default `"sojourn:"`. */
+  /** The text that all keys begin with; a colon is added if it does not end with one. Default `"sojourn:"`. */
   prefix?: string | undefined;
-  /** Tells subscribers of every update too, as a near cache needs it. Default `false`. */
+  /** Whether subscribers are also notified of every update, as a near cache needs it. Default `false`. */
   announceChanges?: boolean | undefined;
   /**
-   * Every write waits until so many replicas have it, and rejects where fewer have within `timeout` (default `"200ms"`).
-   * Default: none, and a failover may lose the last writes that were acknowledged. Waiting holds up what else is on the
-   * connection: give the store a client of its own.
+   * Makes every write wait for replicas. Default: none, and a failover may lose the last acknowledged writes. Waiting blocks
+   * other commands on the connection: give the store a client of its own.
    */
   replicas?: ReplicaOptions | undefined;
 }
 
-/** What a write waits for. */
+/** The replicas that a write waits for. */
 export interface ReplicaOptions {
+  /** How many replicas must have the write, from 1. */
   readonly wait: number;
+  /** How long a write waits for them. A write with fewer replicas rejects. Default `"200ms"`. */
   readonly timeout?: Duration | undefined;
 }
 
@@ -56,161 +67,175 @@ export interface RedisStore extends SessionStore {
   readonly announcesChanges: boolean;
   subscribe(listener: StoreListener): () => void;
   idsOfUser(userId: string): Promise<string[]>;
-  /** Each session at least once; one may come twice while the server resizes its table. */
+  /** Lists each session at least once. A session may come twice while the server resizes its table. */
   all(): AsyncIterable<string>;
   close(): Promise<void>;
 }
 
 const SCAN_COUNT = 1000;
-const MOST_USERS = 5;
+const MAX_INDEX_ATTEMPTS = 5;
 
 /**
- * Keeps sessions in Redis 6.2 or later, or in Valkey: one server, one behind Sentinels, or a cluster.
+ * Keeps sessions in Redis 6.2 or later, or in Valkey: one server, a primary behind Sentinels, or a cluster.
  *
- * A read is one GET, a write one script; the server forgets expired sessions by itself, and its clock says when. The
- * server must keep what it is given: `maxmemory-policy noeviction`.
+ * A read is one GET, a write is one script. The server removes expired sessions by itself, by its own clock. It must not
+ * evict keys: set `maxmemory-policy noeviction`.
  *
- * @param client of redis (createClient, createCluster, createSentinel), ioredis or iovalkey (Redis, Cluster). It stays
+ * @param client - of redis (createClient, createCluster, createSentinel), ioredis or iovalkey (Redis, Cluster). It stays
  *   the application's: connect it, listen to its `error` event, and close it after the store.
- * @throws {TypeError} for another client, or an option it doesn't know or can't use.
+ * @throws {TypeError} for anything else, for a client with settings that would break sessions, and for an option that it
+ *   does not know or can't use.
+ *
+ * @example
+ * ```ts
+ * const client = createClient({ url: process.env.REDIS_URL });
+ * client.on("error", console.error);
+ * await client.connect();
+ * const sessions = createSessions({ secretKey: process.env.SECRET_KEY, store: redisStore(client) });
+ * ```
  */
 export function redisStore(client: RedisStoreClient, options: RedisStoreOptions = {}): RedisStore {
   checkOptions("redisStore", options, { prefix: true, announceChanges: true, replicas: true });
   const { prefix = "sojourn:", announceChanges = false, replicas } = options;
   if (typeof announceChanges !== "boolean") throw new TypeError("redisStore: announceChanges must be true or false");
-  const adapted = adaptClient(client);
+  const driver = redisDriver(client);
   const keys = redisKeys(prefix);
-  const users = userIndex({ client: adapted, keys, write });
-  const feed = redisSubscription(adapted, keys);
-  const warned = warnOfEviction(adapted, keys);
-  const confirmed = replicas && replicaWait(adapted, waitOf(replicas), patienceOf(replicas));
-  let closed = false;
+  const index = userIndex({ driver, keys, runWrite });
+  const subscription = redisSubscription(driver, keys);
+  const checkEvictionOnce = evictionCheck(driver, keys);
+  const confirm = replicas && replicaConfirmation(driver, parseReplicaCount(replicas), parseReplicaTimeout(replicas));
+  let isClosed = false;
 
-  function open(): void {
-    if (closed) throw new Error("the Redis store is closed: make a new one with redisStore()");
+  function assertOpen(): void {
+    if (isClosed) throw new Error("the Redis store is closed: make a new one with redisStore()");
   }
 
-  /** Runs a script that writes, and perhaps tells of it, and waits for the replicas. */
-  async function write(script: Script, key: string, words: Words, message?: string): Promise<unknown> {
-    const done = () =>
+  /** Runs a script that writes, with a notification if there is a message, and waits for the replicas. */
+  async function runWrite(script: RedisScript, key: string, args: RedisArguments, message?: string): Promise<unknown> {
+    const send = () =>
       message === undefined
-        ? run(adapted, script, key, words)
-        : runAndTell(adapted, keys, { script, key, words, message });
-    if (!confirmed) return done();
-    const reply = await confirmed(key, done, (given) => given !== REFUSED && given !== NOT_INDEXED);
-    // It may have been deleted by a command whose reply was lost: what is gone must be gone from the replicas too.
-    if (script === DELETE && reply === REFUSED)
-      await confirmed(
+        ? runScript(driver, script, key, args)
+        : runAndNotify(driver, keys, { script, key, args, message });
+    if (!confirm) return send();
+    const reply = await confirm(key, send, (received) => received !== REFUSED && received !== NOT_INDEXED);
+    // An earlier command whose reply was lost may have deleted the session. The replicas must have that deletion too.
+    if (script === DELETE && reply === REFUSED) {
+      await confirm(
         key,
-        () => run(adapted, MARK, key, []),
+        () => runScript(driver, WRITE_MARKER, key, []),
         () => true,
       );
+    }
     return reply;
   }
 
-  /** Whose session it was is known from the reply, the beginning of its value. */
-  function removeFromIndex(id: string, reply: unknown): void {
-    const indexed = Buffer.isBuffer(reply) ? indexedUserOf(reply) : undefined;
-    if (indexed) users.forget(id, indexed);
+  /** Removes a session from the index of the user that it had before the script, if the reply is a head. */
+  function removeFromUserIndex(id: string, reply: unknown): void {
+    const indexedUser = Buffer.isBuffer(reply) ? decodeIndexedUser(reply) : undefined;
+    if (indexedUser) index.remove(id, indexedUser);
   }
 
   return {
     announcesChanges: announceChanges,
 
     async read(id) {
-      open();
-      const key = keys.session(id);
-      const record = (await adapted.send(key, ["GET", key])) as Buffer | null;
-      return record === null ? undefined : decodeRecord(record);
+      assertOpen();
+      const key = keys.sessionKey(id);
+      const value = (await driver.send(key, ["GET", key])) as Buffer | null;
+      return value === null ? undefined : decodeStored(value);
     },
 
-    async create(id, stored) {
-      open();
-      checkRecord(stored);
-      warned();
+    async create(id, given) {
+      assertOpen();
+      checkSession(given);
+      checkEvictionOnce();
+      const stored = copyOf(given);
       const { userId, expiresAt } = stored;
-      const indexedUntil = userId === undefined ? 0 : await users.add(userId, id, expiresAt);
-      const words = [encodeRecord(stored, indexedUntil), endOf(expiresAt)];
-      return (await write(CREATE, keys.session(id), words)) === DONE;
+      const indexedUntil = userId === undefined ? 0 : await index.add(userId, id, expiresAt);
+      const args = [encodeStored(stored, indexedUntil), toPxat(expiresAt)];
+      return (await runWrite(CREATE, keys.sessionKey(id), args)) === DONE;
     },
 
-    async update(id, stored, expectedVersion) {
-      open();
-      checkRecord(stored);
+    async update(id, given, expectedVersion) {
+      assertOpen();
+      checkSession(given);
+      const stored = copyOf(given);
       const { userId, expiresAt, extendOnly } = stored;
-      const length = userId === undefined ? 0 : userSection(userId).length;
-      const message = announceChanges ? CHANGED + keys.name(id) : undefined;
-      const attempt = (indexedUntil: number) => {
-        const record = encodeRecord(stored, indexedUntil);
-        const words = [record, endOf(expiresAt), versionBytes(expectedVersion), `${length}`];
-        const indexed = (indexedUntil === 0 ? "0" : "1") + (extendOnly ? "+" : "");
-        return write(UPDATE, keys.session(id), [...words, indexed], message);
+      const userLength = userId === undefined ? 0 : encodeUser(userId).section.length;
+      const message = announceChanges ? CHANGED + keys.encodeId(id) : undefined;
+      const tryUpdate = (indexedUntil: number) => {
+        const value = encodeStored(stored, indexedUntil);
+        const flags = (indexedUntil === 0 ? "0" : "1") + (extendOnly ? "+" : "");
+        const args = [value, toPxat(expiresAt), encodeVersion(expectedVersion), `${userLength}`, flags];
+        return runWrite(UPDATE, keys.sessionKey(id), args, message);
       };
-      let reply = await attempt(0);
+      let reply = await tryUpdate(0);
       if (reply === NOT_INDEXED && extendOnly) {
-        // The end that the session keeps may be later than the one given, and move while it is looked at.
-        for (let turns = 0; reply === NOT_INDEXED; turns += 1) {
-          if (turns === MOST_USERS) throw new Error("the session is extended faster than it can be indexed");
+        // The session may keep a later expiry than the given one, and touches may move it between the read and the update.
+        for (let attempts = 0; reply === NOT_INDEXED; attempts += 1) {
+          if (attempts === MAX_INDEX_ATTEMPTS) throw new Error("the session is extended faster than it can be indexed");
           const found = await this.read(id);
-          reply = await attempt(await users.add(userId!, id, Math.max(expiresAt, found?.expiresAt ?? 0)));
+          reply = await tryUpdate(await index.add(userId!, id, Math.max(expiresAt, found?.expiresAt ?? 0)));
         }
-      } else if (reply === NOT_INDEXED) reply = await attempt(await users.add(userId!, id, expiresAt));
-      removeFromIndex(id, reply);
+      } else if (reply === NOT_INDEXED) reply = await tryUpdate(await index.add(userId!, id, expiresAt));
+      removeFromUserIndex(id, reply);
       return reply !== REFUSED;
     },
 
     async touch(id, expiresAt) {
-      open();
-      checkInstant(expiresAt);
-      const key = keys.session(id);
-      const words: Words = [instantBytes(expiresAt), endOf(expiresAt)];
-      let reply = await write(TOUCH, key, words);
-      // Each turn means that the session has got another user since the last one.
-      for (let turns = 0; Buffer.isBuffer(reply); turns += 1) {
-        if (turns === MOST_USERS) throw new Error("the session changes its user faster than it can be indexed");
-        const { userId } = indexedUserOf(reply)!;
-        const until = await users.add(userId, id, expiresAt);
-        reply = await write(TOUCH, key, [...words, instantBytes(until), userSection(userId), `${userKind(userId)}`]);
+      assertOpen();
+      checkExpiry(expiresAt);
+      const key = keys.sessionKey(id);
+      const args: RedisArguments = [encodeInstant(expiresAt), toPxat(expiresAt)];
+      let reply = await runWrite(TOUCH, key, args);
+      // A second attempt means that the session has got another user since the first.
+      for (let attempts = 0; Buffer.isBuffer(reply); attempts += 1) {
+        if (attempts === MAX_INDEX_ATTEMPTS)
+          throw new Error("the session changes its user faster than it can be indexed");
+        const { userId } = decodeIndexedUser(reply)!;
+        const { encoding, section } = encodeUser(userId);
+        const indexedUntil = await index.add(userId, id, expiresAt);
+        reply = await runWrite(TOUCH, key, [...args, encodeInstant(indexedUntil), section, `${encoding}`]);
       }
       return reply !== REFUSED;
     },
 
     async delete(id) {
-      open();
-      const reply = await write(DELETE, keys.session(id), [], ENDED + keys.name(id));
-      removeFromIndex(id, reply);
+      assertOpen();
+      const reply = await runWrite(DELETE, keys.sessionKey(id), [], ENDED + keys.encodeId(id));
+      removeFromUserIndex(id, reply);
       return reply !== REFUSED;
     },
 
     async idsOfUser(userId) {
-      open();
-      return users.idsOfUser(userId);
+      assertOpen();
+      return index.idsOfUser(userId);
     },
 
     subscribe(listener) {
-      open();
-      return feed.subscribe(listener);
+      assertOpen();
+      return subscription.subscribe(listener);
     },
 
     async *all() {
-      open();
-      const { sends, state } = await adapted.primaries(keys.channel);
-      for (const send of sends) {
+      assertOpen();
+      const { senders, state } = await driver.findPrimaries(keys.channel);
+      for (const send of senders) {
         let cursor = "0";
         do {
-          open();
-          const words = ["SCAN", cursor, "MATCH", keys.pattern, "COUNT", `${SCAN_COUNT}`];
-          const [next, found] = (await send(words)) as [Buffer, Buffer[]];
-          // A key may come again later, when the server's table has changed: to remember all would take memory for all.
+          assertOpen();
+          const command = ["SCAN", cursor, "MATCH", keys.pattern, "COUNT", `${SCAN_COUNT}`];
+          const [next, found] = (await send(command)) as [Buffer, Buffer[]];
+          // Duplicates are removed within a reply only: removing all would mean to keep all keys in memory.
           for (const key of new Set(found.map(String))) {
-            const id = keys.idIn(key);
+            const id = keys.idOfKey(key);
             if (id !== undefined) yield id;
           }
           cursor = String(next);
         } while (cursor !== "0");
       }
-      // Sessions may have gone from a server that was still to be asked to one that had been.
-      const after = await adapted.primaries(keys.channel);
+      // A session may have moved from a server that was not scanned yet to one that had been.
+      const after = await driver.findPrimaries(keys.channel);
       if (state !== undefined && after.state === state) return;
       throw new Error(
         "servers or the slots of a cluster have changed, or are changing, while sessions were listed: list them again",
@@ -218,33 +243,33 @@ export function redisStore(client: RedisStoreClient, options: RedisStoreOptions 
     },
 
     async close() {
-      closed = true;
-      feed.close();
+      isClosed = true;
+      subscription.close();
     },
   };
 }
 
-function waitOf(replicas: ReplicaOptions): number {
+function parseReplicaCount(replicas: ReplicaOptions): number {
   checkOptions("redisStore: replicas", replicas, { wait: true, timeout: true });
   checkPositiveInteger("redisStore: replicas.wait", replicas.wait);
   return replicas.wait;
 }
 
-function patienceOf({ timeout = "200ms" }: ReplicaOptions): number {
+function parseReplicaTimeout({ timeout = "200ms" }: ReplicaOptions): number {
   return milliseconds(timeout, "redisStore: replicas.timeout");
 }
 
-function checkRecord(stored: StoredSession): void {
+function checkSession(stored: StoredSession): void {
   checkStored(stored);
-  checkInstant(stored.expiresAt);
+  checkExpiry(stored.expiresAt);
 }
 
-function checkInstant(expiresAt: number): void {
+function checkExpiry(expiresAt: number): void {
   checkTime(expiresAt);
-  if (expiresAt > LATEST) throw new TypeError("redisStore: expiresAt must lie before the year 10889");
+  if (expiresAt > MAX_INSTANT) throw new TypeError("redisStore: expiresAt must lie before the year 10889");
 }
 
-/** A key with PXAT can still be read in that very millisecond; a session can't. */
-function endOf(expiresAt: number): string {
+/** The PXAT of a session's key: a key can still be read in that millisecond, a session can't in that of `expiresAt`. */
+function toPxat(expiresAt: number): string {
   return `${Math.max(1, expiresAt - 1)}`;
 }

@@ -1,74 +1,73 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { withTimeout } from "../../deadline.ts";
 import { createSubscribers } from "../shared/subscribers.ts";
-import type { RedisClient } from "./client.ts";
+import type { RedisDriver } from "./client.ts";
 import type { RedisKeys } from "./keys.ts";
 import { CHANGED, ENDED } from "./notifications.ts";
 
-/** How long a connection may take to open, or to answer, and how often it is asked whether it is still there. */
-const OPENING_MS = 10_000;
-const ANSWER_MS = 5000;
-const PING_MS = 10_000;
+const OPEN_TIMEOUT_MS = 10_000;
+const PING_TIMEOUT_MS = 5000;
+const PING_INTERVAL_MS = 10_000;
 const FIRST_PAUSE_MS = 50;
-const LONGEST_PAUSE_MS = 2000;
+const MAX_PAUSE_MS = 2000;
 
 /**
- * Hears what sessions have ended or changed, over a connection that is there while anybody listens, in a cluster over one
- * to each primary. When one shows any trouble all are given up, and opened anew: so there is one way to be connected,
- * whichever the client.
+ * Notifies listeners of sessions that have ended or changed. It keeps a listener connection while there are listeners, in
+ * a cluster one to each primary. After any error all of them are closed and opened anew, so that every client reconnects
+ * in the same way.
  */
-export function redisSubscription(client: Pick<RedisClient, "listen" | "isCluster">, keys: RedisKeys) {
-  /** Ends the connection that is there, or about to be. */
-  let running: AbortController | undefined;
+export function redisSubscription(driver: Pick<RedisDriver, "openListener" | "isCluster">, keys: RedisKeys) {
+  /** Aborting it closes the current connection, and opens no other. */
+  let active: AbortController | undefined;
   const subscribers = createSubscribers({
     start() {
-      running = new AbortController();
-      void run(running);
+      active = new AbortController();
+      void keepListening(active);
     },
-    stop: () => running?.abort(),
+    stop: () => active?.abort(),
   });
 
-  function heard(message: string): void {
-    const id = keys.idOf(message.slice(1));
+  function dispatchMessage(message: string): void {
+    const id = keys.decodeId(message.slice(1));
     if (message.startsWith(ENDED)) subscribers.ended(id);
     else if (message.startsWith(CHANGED)) subscribers.changed(id);
   }
 
-  /** One connection, from its opening to its end. Says whether it ever heard. */
-  async function connection(signal: AbortSignal): Promise<boolean> {
-    let isOpen = false;
-    let giveUp!: () => void;
-    const over = new Promise<void>((resolve) => (giveUp = resolve));
-    const isOver = over.then(() => false);
-    const channels = { plain: keys.channel, shards: client.isCluster ? keys.shardChannels() : [] };
-    const listening = client.listen(channels, (message) => signal.aborted || heard(message), giveUp);
-    const asked = setInterval(() => {
-      if (isOpen) answered(listening.ping(), ANSWER_MS).catch(giveUp);
-    }, PING_MS).unref();
-    signal.addEventListener("abort", giveUp, { once: true });
+  /** Opens a connection and waits until it is lost. Returns whether it was ever subscribed. */
+  async function listenOnce(signal: AbortSignal): Promise<boolean> {
+    let isReady = false;
+    let onLost!: () => void;
+    const lost = new Promise<void>((resolve) => (onLost = resolve));
+    const neverReady = lost.then(() => false);
+    const channels = { plain: keys.channel, shards: driver.isCluster ? keys.shardChannels() : [] };
+    const connection = driver.openListener(channels, (message) => signal.aborted || dispatchMessage(message), onLost);
+    const pings = setInterval(() => {
+      if (isReady) waitFor(connection.ping(), PING_TIMEOUT_MS).catch(onLost);
+    }, PING_INTERVAL_MS).unref();
+    signal.addEventListener("abort", onLost, { once: true });
     try {
-      const opened = answered(listening.ready, OPENING_MS).then(() => true);
-      // Whichever comes second is of no interest any more, not even its error.
-      opened.catch(() => {});
-      if (!(await Promise.race([opened, isOver]))) return false;
-      isOpen = true;
+      const ready = waitFor(connection.ready, OPEN_TIMEOUT_MS).then(() => true);
+      // If the connection is lost first, this result is ignored, and so is its error.
+      ready.catch(() => {});
+      if (!(await Promise.race([ready, neverReady]))) return false;
+      isReady = true;
       if (!signal.aborted) subscribers.listening(true);
-      await over;
+      await lost;
       return true;
     } finally {
-      clearInterval(asked);
-      signal.removeEventListener("abort", giveUp);
+      clearInterval(pings);
+      signal.removeEventListener("abort", onLost);
       if (!signal.aborted) subscribers.listening(false);
-      listening.close();
+      connection.close();
     }
   }
 
-  async function run({ signal }: AbortController): Promise<void> {
+  async function keepListening({ signal }: AbortController): Promise<void> {
     let pause = FIRST_PAUSE_MS;
     while (!signal.aborted) {
-      const hadHeard = await connection(signal).catch(() => false);
-      pause = hadHeard ? FIRST_PAUSE_MS : Math.min(2 * pause, LONGEST_PAUSE_MS);
-      // Processes that lost the same server do not come back at the same moment.
+      const wasSubscribed = await listenOnce(signal).catch(() => false);
+      pause = wasSubscribed ? FIRST_PAUSE_MS : Math.min(2 * pause, MAX_PAUSE_MS);
+      // A random part, so that processes that lost the same server do not reconnect at the same moment.
       await delay(pause * (0.5 + Math.random()), undefined, { ref: false, signal }).catch(() => {});
     }
   }
@@ -76,6 +75,6 @@ export function redisSubscription(client: Pick<RedisClient, "listen" | "isCluste
   return { subscribe: subscribers.subscribe, close: subscribers.close };
 }
 
-/** An answer that is waited for without keeping the process alive. */
-const answered = <T>(promise: Promise<T>, milliseconds: number): Promise<T> =>
-  withTimeout(() => promise, milliseconds, { keepAlive: false });
+/** Waits for a limited time, without keeping the process alive. */
+const waitFor = <T>(promise: Promise<T>, timeoutMs: number): Promise<T> =>
+  withTimeout(() => promise, timeoutMs, { keepAlive: false });

@@ -2,156 +2,197 @@ import { Buffer } from "node:buffer";
 import { randomInt } from "node:crypto";
 import type { StoredSession } from "../../store.ts";
 
-// A session's value: a head of 9 bytes or a little more, then the payload. Redis takes the next larger of its sizes for
-// a value, 256 bytes for a usual session: every byte of the head counts. The scripts read and patch it in place.
+// The value of a session's key: a head of 9 bytes or more, then the payload. Redis rounds a value up to the next of its
+// allocation sizes (256 bytes for a usual session), so every byte of the head counts.
 //
-//   0  6  expiresAt
-//   6  1  format (3 bits), how the user is written (2 bits), bytes of the version less 1 (3 bits)
-//   7  1  write: counts this process's writes, so that a write can tell itself from another with the same content
-//   8  1…7  version
-//   and with a user:
-//   6  indexedUntil: until when the index of the user's sessions is sure to name this one
-//   4  length of the user, then the user
+//   offset  bytes
+//   0       6     expiresAt
+//   6       1     flags: format (3 bits), encoding of the user id (2 bits), bytes of the version less 1 (3 bits)
+//   7       1     write count: tells this process's writes of the same content apart
+//   8       1–7   version
+//   and if the session has a user:
+//           6     indexedUntil: until when the user's index is sure to contain the session
+//           4     bytes of the user id, then the user id
 //
-// All numbers are big-endian.
+// All numbers are big-endian. The scripts read and patch values in place: scripts.ts takes every offset from here.
 
-const FORMAT = 1;
-/** Where the version begins. */
-const VERSION = 8;
-const FLAGS = 6;
+const VALUE_FORMAT = 1;
+
+/** Bytes of an instant, in epoch milliseconds. */
+export const INSTANT_BYTES = 6;
+const EXPIRES_AT_OFFSET = 0;
+export const FLAGS_OFFSET = EXPIRES_AT_OFFSET + INSTANT_BYTES;
+export const WRITE_COUNT_OFFSET = FLAGS_OFFSET + 1;
+export const VERSION_OFFSET = WRITE_COUNT_OFFSET + 1;
+/** Bytes of the length that precedes a user id. */
+export const USER_LENGTH_BYTES = 4;
+
+/** Bits of the flags that hold the bytes of the version less 1. */
+export const VERSION_BITS = 3;
+/** Bits of the flags that hold the encoding of the user id. */
+export const ENCODING_BITS = 2;
+const FORMAT_SHIFT = VERSION_BITS + ENCODING_BITS;
+const VERSION_MASK = 2 ** VERSION_BITS - 1;
+const ENCODING_MASK = 2 ** ENCODING_BITS - 1;
+
 const NO_USER = 0;
-const UTF8 = 1;
-const UTF16 = 2;
+const UTF8_ENCODING = 1;
+const UTF16_ENCODING = 2;
 
-/** The latest instant that 6 bytes can say: in the year 10889. */
-export const LATEST = 2 ** 48 - 1;
+/** Flags of a session with a user are at least this, without a user they are less. */
+export const FIRST_FLAGS_WITH_USER = (VALUE_FORMAT << FORMAT_SHIFT) | (UTF8_ENCODING << VERSION_BITS);
 
-/** Who owns a session, and until when it is indexed as theirs. */
+/** The latest instant that fits: in the year 10889. */
+export const MAX_INSTANT = 2 ** (8 * INSTANT_BYTES) - 1;
+
+/** The user of a session, and until when the user's index is sure to contain the session. */
 export interface IndexedUser {
   readonly userId: string;
   readonly indexedUntil: number;
 }
 
-let writes = randomInt(256);
-
-/** A session's value. `indexedUntil` of a session without a user is not kept. */
-export function encodeRecord(stored: StoredSession, indexedUntil: number): Buffer {
-  const { payload, version, expiresAt } = stored;
-  const userId = userBytes(stored.userId);
-  const length = bytesOf(version);
-  const indexed = userId === undefined ? 0 : 6 + userId.section.length;
-  const record = Buffer.allocUnsafe(VERSION + length + indexed + payload.byteLength);
-  record.writeUIntBE(expiresAt, 0, 6);
-  record[FLAGS] = (FORMAT << 5) | ((userId?.kind ?? NO_USER) << 3) | (length - 1);
-  writes = (writes + 1) & 0xff;
-  record[FLAGS + 1] = writes;
-  writeNumber(record, version, VERSION, length);
-  let at = VERSION + length;
-  if (userId !== undefined) {
-    at = record.writeUIntBE(indexedUntil, at, 6);
-    at += userId.section.copy(record, at);
-  }
-  record.set(payload, at);
-  return record;
+/** A user id as a value contains it: its encoding, and its length with its bytes. */
+interface EncodedUser {
+  readonly encoding: number;
+  readonly section: Buffer;
 }
 
-/** What a value says. @throws {Error} for one that this version did not write. */
-export function decodeRecord(record: Buffer): StoredSession {
-  const { indexed, end } = decodeHead(record);
-  const length = (record[FLAGS]! & 7) + 1;
+let writeCount = randomInt(256);
+
+/** Encodes a session as the value of its key. `indexedUntil` is left out if the session has no user. */
+export function encodeStored(stored: StoredSession, indexedUntil: number): Buffer {
+  const { payload, version, expiresAt } = stored;
+  const user = stored.userId === undefined ? undefined : encodeUser(stored.userId);
+  const versionLength = countBytes(version);
+  const userLength = user === undefined ? 0 : INSTANT_BYTES + user.section.length;
+  const value = Buffer.allocUnsafe(VERSION_OFFSET + versionLength + userLength + payload.byteLength);
+  value.writeUIntBE(expiresAt, EXPIRES_AT_OFFSET, INSTANT_BYTES);
+  value[FLAGS_OFFSET] =
+    (VALUE_FORMAT << FORMAT_SHIFT) | ((user?.encoding ?? NO_USER) << VERSION_BITS) | (versionLength - 1);
+  writeCount = (writeCount + 1) & 0xff;
+  value[WRITE_COUNT_OFFSET] = writeCount;
+  writeNumber(value, version, VERSION_OFFSET, versionLength);
+  let offset = VERSION_OFFSET + versionLength;
+  if (user !== undefined) {
+    offset = value.writeUIntBE(indexedUntil, offset, INSTANT_BYTES);
+    offset += user.section.copy(value, offset);
+  }
+  value.set(payload, offset);
+  return value;
+}
+
+/** Decodes the value of a session's key. @throws {Error} if this format of value is unknown. */
+export function decodeStored(value: Buffer): StoredSession {
+  const { indexedUser, end } = decodeHead(value);
   return {
-    payload: record.subarray(end),
-    version: readNumber(record, VERSION, length),
-    expiresAt: record.readUIntBE(0, 6),
-    userId: indexed?.userId,
+    payload: value.subarray(end),
+    version: readNumber(value, VERSION_OFFSET, versionLengthOf(value)),
+    expiresAt: value.readUIntBE(EXPIRES_AT_OFFSET, INSTANT_BYTES),
+    userId: indexedUser?.userId,
   };
 }
 
-/** Whose session a value is, of the beginning of which this is. */
-export function indexedUserOf(head: Buffer): IndexedUser | undefined {
-  return decodeHead(head).indexed;
+/** The user in the head of a value; `undefined` for a session without one. */
+export function decodeIndexedUser(head: Buffer): IndexedUser | undefined {
+  return decodeHead(head).indexedUser;
 }
 
-function decodeHead(head: Buffer): { indexed: IndexedUser | undefined; end: number } {
-  const flags = head[FLAGS] ?? 0;
-  if (flags >> 5 !== FORMAT) throw new Error("this key holds no session that this version of Sojourn has written");
-  const at = VERSION + (flags & 7) + 1;
-  const kind = (flags >> 3) & 3;
-  if (kind === NO_USER) return { indexed: undefined, end: at };
-  const end = at + 10 + head.readUInt32BE(at + 6);
-  const userId = head.toString(kind === UTF8 ? "utf8" : "utf16le", at + 10, end);
-  return { indexed: { userId, indexedUntil: head.readUIntBE(at, 6) }, end };
+function decodeHead(head: Buffer): { indexedUser: IndexedUser | undefined; end: number } {
+  if ((head[FLAGS_OFFSET] ?? 0) >> FORMAT_SHIFT !== VALUE_FORMAT) throw createFormatError();
+  const userOffset = VERSION_OFFSET + versionLengthOf(head);
+  // A value that was cut off, or whose version is written in another way, would pass for another session.
+  if (head.length < userOffset || head[VERSION_OFFSET] === 0) throw createFormatError();
+  if (!Number.isSafeInteger(readNumber(head, VERSION_OFFSET, versionLengthOf(head)))) throw createFormatError();
+  const encoding = userEncodingIn(head);
+  if (encoding === NO_USER) return { indexedUser: undefined, end: userOffset };
+  const lengthOffset = userOffset + INSTANT_BYTES;
+  const textOffset = lengthOffset + USER_LENGTH_BYTES;
+  if (encoding > UTF16_ENCODING || head.length < textOffset) throw createFormatError();
+  const end = textOffset + head.readUIntBE(lengthOffset, USER_LENGTH_BYTES);
+  if (head.length < end) throw createFormatError();
+  const userId = head.toString(encoding === UTF8_ENCODING ? "utf8" : "utf16le", textOffset, end);
+  // Bytes that are no UTF-8 become this character, which would make another user of them.
+  const isDoubtful = encoding === UTF16_ENCODING || userId.includes("\ufffd");
+  if (isDoubtful && !hasUser(head, encodeUser(userId))) throw createFormatError();
+  return { indexedUser: { userId, indexedUntil: head.readUIntBE(userOffset, INSTANT_BYTES) }, end };
 }
 
-/** How many bytes of a value are enough to tell whether it is this user's. */
-export function headLength(userId: string): number {
-  return VERSION + 7 + 6 + (userBytes(userId)?.section.length ?? 0);
+function createFormatError(): Error {
+  return new Error("this key holds no session that this version of Sojourn has written");
 }
 
-/** The user as a value holds it: for scripts to compare. */
-export function userSection(userId: string): Buffer {
-  return userBytes(userId)!.section;
+function versionLengthOf(head: Buffer): number {
+  return (head[FLAGS_OFFSET]! & VERSION_MASK) + 1;
 }
 
-/** How the user is written: the same bytes may be two users. */
-export function userKind(userId: string): number {
-  return userBytes(userId)!.kind;
+function userEncodingIn(head: Buffer): number {
+  return (head[FLAGS_OFFSET]! >> VERSION_BITS) & ENCODING_MASK;
 }
 
-/** Whether a value, of the beginning of which this is, is one of that user. */
-export function isOwnedBy(head: Buffer, { kind, section }: { kind: number; section: Buffer }): boolean {
-  const at = VERSION + (head[FLAGS]! & 7) + 1 + 6;
-  return ((head[FLAGS]! >> 3) & 3) === kind && head.subarray(at, at + section.length).equals(section);
+/** How many bytes of a value are enough to compare its user with this one. */
+export function headLengthFor(userId: string): number {
+  const longestVersion = countBytes(Number.MAX_SAFE_INTEGER);
+  return VERSION_OFFSET + longestVersion + INSTANT_BYTES + encodeUser(userId).section.length;
 }
 
-/** A version as a value holds it: two are the same if their bytes are. */
-export function versionBytes(version: number): Buffer {
+/**
+ * Encodes a user id as a value contains it, for scripts and {@link hasUser} to compare. The same bytes in another encoding
+ * are another user.
+ */
+export function encodeUser(userId: string): EncodedUser {
+  let text = Buffer.from(userId, "utf8");
+  let encoding = UTF8_ENCODING;
+  // Half a surrogate pair has no UTF-8: two such users would become one.
+  if (text.toString("utf8") !== userId) {
+    text = Buffer.from(userId, "utf16le");
+    encoding = UTF16_ENCODING;
+  }
+  const section = Buffer.allocUnsafe(USER_LENGTH_BYTES + text.length);
+  section.writeUIntBE(text.length, 0, USER_LENGTH_BYTES);
+  text.copy(section, USER_LENGTH_BYTES);
+  return { encoding, section };
+}
+
+/** Whether the session whose value begins with `head` has this user. */
+export function hasUser(head: Buffer, { encoding, section }: EncodedUser): boolean {
+  if (userEncodingIn(head) !== encoding) return false;
+  const offset = VERSION_OFFSET + versionLengthOf(head) + INSTANT_BYTES;
+  return head.subarray(offset, offset + section.length).equals(section);
+}
+
+/** Encodes a version as a value contains it: versions are the same if their bytes are. No bytes for an impossible one. */
+export function encodeVersion(version: number): Buffer {
   if (!Number.isSafeInteger(version) || version < 1) return Buffer.alloc(0);
-  const length = bytesOf(version);
+  const length = countBytes(version);
   const bytes = Buffer.allocUnsafe(length);
   writeNumber(bytes, version, 0, length);
   return bytes;
 }
 
-/** An instant as a value holds it. */
-export function instantBytes(instant: number): Buffer {
-  const bytes = Buffer.allocUnsafe(6);
-  bytes.writeUIntBE(instant, 0, 6);
+/** Encodes an instant as a value contains it. */
+export function encodeInstant(instant: number): Buffer {
+  const bytes = Buffer.allocUnsafe(INSTANT_BYTES);
+  bytes.writeUIntBE(instant, 0, INSTANT_BYTES);
   return bytes;
 }
 
-function userBytes(userId: string | undefined): { kind: number; section: Buffer } | undefined {
-  if (userId === undefined) return undefined;
-  let text = Buffer.from(userId, "utf8");
-  let kind = UTF8;
-  // Half a surrogate pair has no UTF-8: two such users would become one.
-  if (text.toString("utf8") !== userId) {
-    text = Buffer.from(userId, "utf16le");
-    kind = UTF16;
-  }
-  const section = Buffer.allocUnsafe(4 + text.length);
-  section.writeUInt32BE(text.length, 0);
-  text.copy(section, 4);
-  return { kind, section };
-}
-
-function bytesOf(version: number): number {
+function countBytes(number: number): number {
   let length = 1;
-  for (let rest = version; rest >= 256; rest = Math.floor(rest / 256)) length += 1;
+  for (let rest = number; rest >= 256; rest = Math.floor(rest / 256)) length += 1;
   return length;
 }
 
-// Buffer writes no more than 6 bytes of a number; a version may have 7.
-function writeNumber(bytes: Buffer, value: number, at: number, length: number): void {
+// Buffer writes numbers of at most 6 bytes; a version may have 7.
+function writeNumber(bytes: Buffer, value: number, offset: number, length: number): void {
   let rest = value;
-  for (let index = at + length - 1; index >= at; index -= 1) {
+  for (let index = offset + length - 1; index >= offset; index -= 1) {
     bytes[index] = rest % 256;
     rest = Math.floor(rest / 256);
   }
 }
 
-function readNumber(bytes: Buffer, at: number, length: number): number {
+function readNumber(bytes: Buffer, offset: number, length: number): number {
   let value = 0;
-  for (let index = at; index < at + length; index += 1) value = value * 256 + bytes[index]!;
+  for (let index = offset; index < offset + length; index += 1) value = value * 256 + bytes[index]!;
   return value;
 }

@@ -1,4 +1,5 @@
-import type { StoredSession } from "../../store.ts";
+import { Buffer } from "node:buffer";
+import type { SessionUpdate, StoredSession } from "../../store.ts";
 
 const MAX_TIME = 8.64e15;
 
@@ -14,6 +15,11 @@ export function checkStored(stored: StoredSession): void {
     throw new TypeError("user must be a string: turn a numeric user id into one with String(id)");
   }
   checkTime(stored.expiresAt);
+}
+
+/** The caller may use its buffer anew as soon as a call has returned: who waits before it writes takes a copy first. */
+export function copyOf<T extends SessionUpdate>(stored: T): T {
+  return { ...stored, payload: Buffer.from(stored.payload) };
 }
 
 /** An instant that every engine can keep: whole epoch milliseconds. */

@@ -29,8 +29,8 @@ export interface Serving {
 /** One of the ways by which a session gets to a handler. */
 export interface Way {
   readonly name: WayName;
-  /** Whether a response passes through node:http's own `res`, where a change after the head can be noticed. */
-  readonly holds: boolean;
+  /** Whether the adapter detects a change after the headers, because the response passes through `res` of node:http. */
+  readonly detectsLateChanges: boolean;
   start(serving: Serving): Promise<Server>;
 }
 
@@ -51,7 +51,7 @@ function run(path: string, asked: Asked): Promise<Reply> {
 export const ways: readonly Way[] = [
   {
     name: "fetch",
-    holds: false,
+    detectsLateChanges: false,
     async start({ sessions, stage, lazy, personal, seen }) {
       const app = onFetch(
         sessions,
@@ -83,7 +83,7 @@ export const ways: readonly Way[] = [
   },
   {
     name: "node:http",
-    holds: true,
+    detectsLateChanges: true,
     async start({ sessions, stage, lazy, personal, seen }) {
       const onError = (error: unknown, _req: unknown, res: ServerResponse) => {
         seen?.push(error);
@@ -111,7 +111,7 @@ export const ways: readonly Way[] = [
   expressWay("Express 4", express4),
   {
     name: "Fastify 5",
-    holds: false,
+    detectsLateChanges: false,
     async start({ sessions, stage, lazy, personal, trustProxy, seen }) {
       const app = Fastify({ trustProxy, forceCloseConnections: true });
       await app.register(onFastify(sessions, { lazy, personal }));
@@ -142,7 +142,7 @@ export const ways: readonly Way[] = [
   },
   {
     name: "Hono 4",
-    holds: false,
+    detectsLateChanges: false,
     async start({ sessions, stage, lazy, personal, seen }) {
       const app = new Hono().use(onHono(sessions, { lazy, personal }));
       if (seen) {
@@ -167,7 +167,7 @@ export const ways: readonly Way[] = [
 function expressWay(name: WayName, framework: typeof express): Way {
   return {
     name,
-    holds: true,
+    detectsLateChanges: true,
     async start({ sessions, stage, lazy, personal, trustProxy, seen }) {
       const app = framework();
       app.set("trust proxy", trustProxy);

@@ -1,0 +1,16 @@
+export interface Mode {
+  readonly type: string;
+  readonly module: string;
+  readonly moduleResolution?: string;
+}
+export declare const MODES: Readonly<Record<"esm" | "commonjs" | "node16" | "bundler", Mode>>;
+export declare const PROGRAMS: Readonly<
+  Record<"declared" | "withoutNode" | "perInstance" | "expressSession", readonly string[]>
+>;
+export declare function compile(
+  folder: string,
+  name: string,
+  files: readonly string[],
+  mode: Mode,
+  compiler?: string,
+): Promise<string>;

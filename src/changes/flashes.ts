@@ -1,0 +1,22 @@
+import type { StoredFlash } from "../record/record.ts";
+
+/** Flashes that nobody has come to see are forgotten, the oldest first, beyond this many. */
+export const MAX_FLASHES = 100;
+
+/** What was added to and taken from `base` to make `mine`, done to `newest`. */
+export function mergeFlashes(
+  base: readonly StoredFlash[],
+  mine: readonly StoredFlash[],
+  newest: readonly StoredFlash[],
+): readonly StoredFlash[] {
+  if (mine === base) return newest;
+  const before = new Set(base.map(({ key }) => key));
+  const kept = new Set(mine.map(({ key }) => key));
+  return newest
+    .filter(({ key }) => !before.has(key) || kept.has(key))
+    .concat(mine.filter(({ key }) => !before.has(key)))
+    .slice(-MAX_FLASHES);
+}
+
+export const areSameFlashes = (a: readonly StoredFlash[], b: readonly StoredFlash[]): boolean =>
+  a.length === b.length && a.every(({ key }, i) => key === b[i]!.key);

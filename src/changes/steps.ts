@@ -1,0 +1,114 @@
+import { decodeValue, kindOf, type Dictionary } from "./codec.ts";
+import { copyOf, isObject, isSameKind, objectsIn, setMember, textOf } from "./containers.ts";
+import { ABSENT, mergePlace } from "./merge.ts";
+
+/** Changes one value: called again if another request stores the session first. */
+export type Updater = (value: unknown) => unknown;
+
+/** A value at one moment: its text, `undefined` where there is none, and the objects that the handler held for it. */
+export interface Moment {
+  readonly text: string | undefined;
+  readonly objects: readonly object[];
+}
+
+/** One step in the changes of a key. Changes in place lie between the steps: they are found by comparing moments. */
+export type Step =
+  /** There was nothing, and an empty container was assigned: it is created if there is none. */
+  | { readonly kind: "create"; readonly after: Moment }
+  | { readonly kind: "update"; readonly before: Moment; readonly apply: Updater[]; readonly after: Moment };
+
+/** The key was assigned or deleted: its last value counts as a whole, or that there is none. */
+export const WHOLE = "whole";
+
+/** The changes of one key, in program order. */
+export type KeyChanges = typeof WHOLE | readonly Step[];
+
+export type Changes = Map<string, KeyChanges>;
+export type ReadonlyChanges = ReadonlyMap<string, KeyChanges>;
+
+export const NO_VALUE: Moment = { text: undefined, objects: [] };
+
+export function momentOf(data: Dictionary, key: string): Moment {
+  if (!Object.hasOwn(data, key)) return NO_VALUE;
+  const value = data[key];
+  return { text: textOf(value), objects: objectsIn(value) };
+}
+
+/** The changes of one key, and others that came after them. */
+export function followedBy(earlier: KeyChanges | undefined, later: KeyChanges | undefined): KeyChanges | undefined {
+  if (earlier === undefined || later === undefined) return earlier ?? later;
+  return earlier === WHOLE || later === WHOLE ? WHOLE : [...earlier, ...later];
+}
+
+export function joined(earlier: ReadonlyChanges, later: ReadonlyChanges): Changes {
+  const all = new Map(earlier);
+  for (const [key, changes] of later) all.set(key, followedBy(all.get(key), changes)!);
+  return all;
+}
+
+/** Tells the path of a change that is dropped. */
+export type Dropped = (path: readonly (string | number)[]) => void;
+
+/**
+ * Applies what was done to a key between two moments to another value of it: the one in `data`, which is changed.
+ *
+ * @returns the same steps, as they have gone this time.
+ */
+export function replaySteps(
+  steps: readonly Step[],
+  from: Moment,
+  end: Moment,
+  data: Dictionary,
+  key: string,
+  dropped: Dropped,
+): Step[] {
+  let began = from;
+  const done: Step[] = [];
+  for (const step of steps) {
+    if (step.kind === "create") {
+      const empty = decodeValue(step.after.text!);
+      if (Object.hasOwn(data, key)) complete(data[key], empty);
+      else data[key] = empty;
+      done.push({ kind: "create", after: momentOf(data, key) });
+    } else {
+      mergeMoments(began, step.before, data, key, dropped);
+      const before = momentOf(data, key);
+      for (const apply of step.apply) applyTo(data, key, apply);
+      done.push({ ...step, before, after: momentOf(data, key) });
+    }
+    began = step.after;
+  }
+  mergeMoments(began, end, data, key, dropped);
+  return done;
+}
+
+function applyTo(data: Dictionary, key: string, apply: Updater): void {
+  const value = apply(data[key]);
+  if (value === undefined) delete data[key];
+  // A copy: the function may give an object that the handler holds.
+  else data[key] = copyOf(value);
+}
+
+/** Creates the empty containers that a value lacks. */
+function complete(value: unknown, empty: unknown): void {
+  if (!isObject(empty) || kindOf(empty) !== "object" || !isSameKind(value, empty)) return;
+  for (const [name, child] of Object.entries(empty)) {
+    if (Object.hasOwn(value, name)) complete((value as Dictionary)[name], child);
+    else setMember(value, name, child);
+  }
+}
+
+/** Merges what was changed in place between two moments. Whether there is a value, and which, is for the steps. */
+function mergeMoments(from: Moment, end: Moment, data: Dictionary, key: string, dropped: Dropped): void {
+  if (from.text === undefined || end.text === undefined) return;
+  const base = decodeValue(from.text);
+  const mine = decodeValue(end.text);
+  if (!isObject(base) || !isObject(mine)) return;
+  const identities = new Map([...identitiesOf(base, from), ...identitiesOf(mine, end)]);
+  const theirs = Object.hasOwn(data, key) ? data[key] : ABSENT;
+  const merged = mergePlace(base, mine, theirs, { identityOf: (object) => identities.get(object)!, dropped }, [key]);
+  if (merged !== theirs) data[key] = merged;
+}
+
+const identitiesOf = (value: unknown, { objects }: Moment): (readonly [object, object])[] =>
+  objectsIn(value).map((object, i) => [object, objects[i] ?? object]);

@@ -1,0 +1,121 @@
+import type { SeenObjects } from "./replay.ts";
+import { encodeValue, type Dictionary, type Limits } from "./codec.ts";
+import { isEmptyContainer, isObject, objectsIn } from "./containers.ts";
+import { momentOf, NO_VALUE, WHOLE, type Changes, type KeyChanges, type Step, type Updater } from "./steps.ts";
+
+/**
+ * The dictionary that a handler holds, and what was done to it since one moment: which keys were assigned, deleted or
+ * updated, and which objects the handler has seen. A proxy that is no deeper than the dictionary itself: Maps and Dates
+ * don't work behind one, and objects would not be identical.
+ */
+export class Tracker implements ProxyHandler<Dictionary> {
+  readonly raw: Dictionary;
+  readonly proxy: Dictionary;
+  #changes: Changes | undefined;
+  #seen: SeenObjects = {};
+
+  constructor(raw: Dictionary) {
+    this.raw = raw;
+    this.proxy = new Proxy(raw, this);
+  }
+
+  get changes(): ReadonlyMap<string, KeyChanges> {
+    return this.#changes ?? UNCHANGED;
+  }
+
+  /** The objects at the moment from which on changes are told. */
+  get seen(): SeenObjects {
+    return this.#seen;
+  }
+
+  /** Changes are told from another moment on. */
+  restart(seen: SeenObjects, changes?: Changes): void {
+    this.#seen = seen;
+    this.#changes = changes;
+  }
+
+  note(key: string, changes: KeyChanges): void {
+    (this.#changes ??= new Map()).set(key, changes);
+  }
+
+  #see(key: string, value: unknown): void {
+    const { all, byKey } = this.#seen;
+    if (all || byKey?.has(key) || !isObject(value) || this.#changes?.has(key)) return;
+    const known = byKey ?? new Map<string, readonly object[]>();
+    known.set(key, objectsIn(value));
+    if (!byKey) this.#seen = { byKey: known };
+  }
+
+  /** Applies an update; `limits` hold for what it gives. */
+  update(key: string, apply: Updater, limits: Limits): unknown {
+    const { raw } = this;
+    this.#see(key, raw[key]);
+    const isWhole = this.changes.get(key) === WHOLE;
+    const before = isWhole ? NO_VALUE : momentOf(raw, key);
+    const value = apply(raw[key]);
+    // Refused here and now where it can't be kept.
+    const text = value === undefined ? undefined : encodeValue(value, `session.data.${key}`, limits);
+    if (value === undefined) delete raw[key];
+    else raw[key] = value;
+    const changes = this.changes.get(key);
+    if (changes === WHOLE) return value;
+    const step: Step = { kind: "update", before, apply: [apply], after: { text, objects: objectsIn(value) } };
+    this.note(key, withUpdate(changes, step));
+    return value;
+  }
+
+  get(raw: Dictionary, key: string | symbol): unknown {
+    const value = raw[key as string];
+    if (typeof value === "object" && value !== null) this.#see(key as string, value);
+    return value;
+  }
+
+  set(raw: Dictionary, key: string | symbol, value: unknown, receiver: unknown): boolean {
+    if (typeof key === "symbol" || receiver !== this.proxy) return Reflect.set(raw, key, value, receiver);
+    const before = raw[key];
+    // `data.k ??= …` that gives the very object is no assignment.
+    if (value === before && isObject(value)) return true;
+    const isNew = before === undefined && !Object.hasOwn(raw, key);
+    raw[key] = value;
+    this.#assigned(key, value, isNew);
+    return true;
+  }
+
+  defineProperty(raw: Dictionary, key: string | symbol, descriptor: PropertyDescriptor): boolean {
+    const isNew = !Object.hasOwn(raw, key);
+    if (!Reflect.defineProperty(raw, key, descriptor)) return false;
+    if (typeof key === "string") this.#assigned(key, descriptor.value, isNew);
+    return true;
+  }
+
+  deleteProperty(raw: Dictionary, key: string | symbol): boolean {
+    if (!Object.hasOwn(raw, key)) return true;
+    if (!Reflect.deleteProperty(raw, key)) return false;
+    if (typeof key === "string") this.note(key, WHOLE);
+    return true;
+  }
+
+  getOwnPropertyDescriptor(raw: Dictionary, key: string | symbol): PropertyDescriptor | undefined {
+    const descriptor = Reflect.getOwnPropertyDescriptor(raw, key);
+    if (descriptor && typeof key === "string") this.#see(key, descriptor.value);
+    return descriptor;
+  }
+
+  #assigned(key: string, value: unknown, isNew: boolean): void {
+    const earlier = this.changes.get(key);
+    if (isNew && earlier !== WHOLE && isEmptyContainer(value))
+      this.note(key, [...(earlier ?? []), { kind: "create", after: momentOf(this.raw, key) }]);
+    else this.note(key, WHOLE);
+  }
+}
+
+const UNCHANGED: Changes = new Map();
+
+/** One update after another is one step, unless something else was written in between. */
+function withUpdate(changes: Exclude<KeyChanges, string> | undefined, step: Step): readonly Step[] {
+  const last = changes?.at(-1);
+  if (last?.kind !== "update" || step.kind !== "update" || last.after.text !== step.before.text)
+    return [...(changes ?? []), step];
+  last.apply.push(...step.apply);
+  return [...changes!.slice(0, -1), { ...last, after: step.after }];
+}

@@ -1,0 +1,97 @@
+import { timingSafeEqual } from "node:crypto";
+import { tokenStatus, type TokenStatus } from "../lifecycle/decisions.ts";
+import { match, type Match } from "../lifecycle/rotation.ts";
+import { load, loadLatest } from "../record/load.ts";
+import type { Client, LoadedRecord, SessionRecord } from "../record/record.ts";
+import { hashSecret, TOKEN_LENGTH, verifyToken, type Token } from "../record/token.ts";
+import type { Deadline } from "../deadline.ts";
+import type { Context } from "../context.ts";
+
+/** Maximum number of valid tokens that are read from one request. */
+const MAX_TOKENS = 4;
+
+/** A token with a valid signature in the request's cookies. */
+export interface Presented {
+  readonly token: Token;
+  readonly tokenByPreviousKey: boolean;
+}
+
+/** A stored session, and the status of one of the request's tokens for it. */
+export interface OpenedSession extends Presented {
+  readonly secretHash: Uint8Array;
+  readonly loaded: LoadedRecord;
+  readonly tokenStatus: TokenStatus;
+}
+
+const BEST_FIRST: readonly Match[] = ["next", "current", "previous", "superseded", "replayed"];
+
+/** The valid tokens in a Cookie header, the most specific cookie first. */
+export function presentedIn({ cookie, keyring }: Context, header: string, isSecure: boolean): Presented[] | undefined {
+  const verified: Presented[] = [];
+  for (const value of cookie.values(header, isSecure)) {
+    if (verified.length === MAX_TOKENS) break;
+    const found = verifyToken(keyring, value);
+    if (found) verified.push({ token: found.token, tokenByPreviousKey: found.byPreviousKey });
+  }
+  return verified.length > 0 ? verified : undefined;
+}
+
+/** Whether a Cookie header has a value in the form of a token, by whomever it was signed. */
+export function hasTokenLike({ cookie }: Context, header: string, isSecure: boolean): boolean {
+  return cookie.values(header, isSecure).some((value) => value.length === TOKEN_LENGTH && /^[\w-]+$/.test(value));
+}
+
+/** Tells which of a record's secrets a token carries. @param hash - of the token's secret. */
+export function matchOf({ now, rotation }: Context, { epoch }: Token, hash: Uint8Array, record: SessionRecord): Match {
+  return match(record, epoch, (other) => timingSafeEqual(hash, other), now(), rotation);
+}
+
+/** Whether a token with this secret is valid, while its session is live. */
+export function isAccepted(secret: Match): boolean {
+  return BEST_FIRST.indexOf(secret) <= BEST_FIRST.indexOf("previous");
+}
+
+/**
+ * Reads the session `id` and judges the best of the request's tokens for it. There may be two during a rotation.
+ *
+ * @param client - describes the sender of the request, for the event of a replay.
+ */
+export async function openSession(
+  context: Context,
+  id: string,
+  presented: readonly Presented[],
+  deadline: Deadline,
+  client: () => Client | undefined,
+): Promise<OpenedSession | undefined> {
+  let loaded = await load(context, id, deadline);
+  let opened = loaded && bestOf(context, presented, loaded);
+  if (loaded && opened?.tokenStatus !== "live" && context.store.readLatest) {
+    // A near cache may be older than this token.
+    loaded = await loadLatest(context, id, deadline);
+    opened = loaded && bestOf(context, presented, loaded);
+  }
+  if (!loaded || !opened) return undefined;
+  const { userId, client: signedInFrom } = loaded.record;
+  if (opened.tokenStatus === "expired") context.emitter.emit("expired", { id, userId });
+  // Two clients hold tokens of this session, and nobody can tell which one is the thief.
+  if (opened.tokenStatus === "replayed" && (await deadline.run("delete", () => context.store.delete(id)))) {
+    context.emitter.emit("replayed", { id, userId, client: signedInFrom, presentedBy: client() });
+  }
+  return opened;
+}
+
+function bestOf(context: Context, presented: readonly Presented[], loaded: LoadedRecord): OpenedSession {
+  const { record, expiresAt } = loaded;
+  let found: OpenedSession | undefined;
+  let foundRank = Infinity;
+  for (const { token, tokenByPreviousKey } of presented) {
+    const secretHash = hashSecret(token.secret);
+    const secret = matchOf(context, token, secretHash, record);
+    const rank = 2 * BEST_FIRST.indexOf(secret) + Number(tokenByPreviousKey);
+    if (rank >= foundRank) continue;
+    foundRank = rank;
+    const now = tokenStatus(record, expiresAt, secret, context.now(), context.timeouts);
+    found = { token, tokenByPreviousKey, secretHash, loaded, tokenStatus: now };
+  }
+  return found!;
+}

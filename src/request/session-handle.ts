@@ -1,0 +1,249 @@
+import { checkOptions } from "../checks.ts";
+import type { Dictionary } from "../changes/codec.ts";
+import { milliseconds, type Duration } from "../duration.ts";
+import { SessionError } from "../errors.ts";
+import { commit } from "../lifecycle/commit.ts";
+import { isAnotherUser } from "../lifecycle/plan.ts";
+import type { Flash } from "../record/record.ts";
+import type { SaveOptions, Session, SignInOptions } from "../session.ts";
+import { MAX_LIFETIME } from "./cookie.ts";
+import type { SignIn } from "./pending-changes.ts";
+import type { RequestSession } from "./request-session.ts";
+import { protectPrototype } from "./protect-prototype.ts";
+
+const INSPECT = Symbol.for("nodejs.util.inspect.custom");
+
+/** The session that a handler is given. Everything is kept in its request session. */
+class SessionHandle implements Session<Dictionary> {
+  readonly #requestSession: RequestSession;
+
+  constructor(requestSession: RequestSession) {
+    this.#requestSession = requestSession;
+  }
+
+  static isHandle(value: unknown): value is SessionHandle {
+    return typeof value === "object" && value !== null && #requestSession in value;
+  }
+
+  static requestSessionOf(session: unknown): RequestSession {
+    if (SessionHandle.isHandle(session)) return session.#requestSession;
+    throw new TypeError("This is not a session; pass what sessions.open(request) gave");
+  }
+
+  /** The session of this request, which the handler accesses. */
+  get #accessed(): RequestSession {
+    const requestSession = this.#requestSession;
+    if (!requestSession.isLoaded) {
+      if (requestSession.loadError !== undefined) throw requestSession.loadError;
+      throw new TypeError("The session is not loaded yet: this route is lazy, so await session.load() first");
+    }
+    requestSession.access();
+    return requestSession;
+  }
+
+  get data(): Dictionary {
+    return this.#accessed.changes.journal.data;
+  }
+
+  pop(key: string, fallback?: unknown): unknown {
+    const { data } = this;
+    if (!Object.hasOwn(data, key)) return fallback;
+    const value = data[key];
+    delete data[key];
+    return value;
+  }
+
+  update(key: string, apply: (value: unknown) => unknown): unknown {
+    return this.#accessed.changes.journal.update(key, (value) => {
+      const changed = apply(value);
+      if (changed instanceof Promise) throw new TypeError(`update("${key}", …) needs a synchronous function`);
+      if (changed === undefined && value !== undefined) {
+        throw new TypeError(
+          `update("${key}", …): the function returned nothing. Return the new value, also where you changed it in place; to remove the key, delete session.data.${key}`,
+        );
+      }
+      return changed;
+    });
+  }
+
+  toJSON(): Dictionary {
+    return this.#accessed.changes.journal.toJSON();
+  }
+
+  clear(): void {
+    const { data } = this;
+    for (const key of Object.keys(data)) delete data[key];
+  }
+
+  flash(category: string, message: unknown): void {
+    if (typeof category !== "string") throw new TypeError("flash(category, message): the category must be a string");
+    this.#accessed.changes.journal.flash({ category, message });
+  }
+
+  takeFlashes(category?: string): Flash[] {
+    return this.#accessed.changes.journal.takeFlashes(category);
+  }
+
+  get id(): string {
+    return this.#accessed.id;
+  }
+
+  get isNew(): boolean {
+    return this.#accessed.visibleRecord === undefined;
+  }
+
+  get userId(): string | undefined {
+    const { changes, visibleRecord } = this.#accessed;
+    return changes.requested.signIn?.userId ?? visibleRecord?.userId;
+  }
+
+  get createdAt(): number {
+    const { visibleRecord, context } = this.#accessed;
+    return visibleRecord?.createdAt ?? context.now();
+  }
+
+  get signedInAt(): number | undefined {
+    const { changes, visibleRecord, context } = this.#accessed;
+    return changes.requested.signIn ? context.now() : visibleRecord?.signedInAt;
+  }
+
+  get expiresAt(): number {
+    return this.#accessed.expiresAt;
+  }
+
+  signedInWithin(duration: Duration): boolean {
+    const since = this.signedInAt;
+    return (
+      since !== undefined && this.#requestSession.context.now() - since <= milliseconds(duration, "signedInWithin")
+    );
+  }
+
+  get passive(): boolean {
+    return this.#requestSession.passive;
+  }
+
+  set passive(passive: boolean) {
+    this.#requestSession.passive = passive;
+  }
+
+  signIn(userId: string, options: SignInOptions<Dictionary> = {}): void {
+    if (
+      typeof userId !== "string" ||
+      userId === "" ||
+      Buffer.byteLength(userId) > 512 ||
+      /\p{Surrogate}/u.test(userId)
+    ) {
+      throw new TypeError("signIn(userId) takes the user's id, a string of 1 to 512 bytes");
+    }
+    const requestSession = this.#withCookie("sign in");
+    const asked = resolveSignIn(options);
+    // The next user may see nothing of the former one.
+    const keep = isAnotherUser(requestSession, userId) ? [] : asked.keep;
+    if (keep) requestSession.changes.journal.restrict(keep);
+    requestSession.signIn({ userId, ...asked, keep });
+  }
+
+  signOut(): void {
+    const { token, changes } = this.#accessed;
+    if (token || changes.requested.signIn) this.#withCookie("sign out");
+    this.#requestSession.signOut();
+  }
+
+  rotate(): void {
+    this.#withCookie("rotate").changes.request({ rotate: {} });
+  }
+
+  #withCookie(what: string): RequestSession {
+    const requestSession = this.#accessed;
+    if (!requestSession.canSetCookie) {
+      throw new SessionError(
+        "ERR_SESSION_HEADERS_SENT",
+        `Too late to ${what}: the response's headers, and the cookie with them, were sent`,
+      );
+    }
+    return requestSession;
+  }
+
+  async save(options: SaveOptions = {}, ...callback: unknown[]): Promise<void> {
+    refuseCallback("save", typeof options === "function" ? [options] : callback);
+    checkOptions("session.save", options, { onConflict: true });
+    const { onConflict = "merge" } = options;
+    if (onConflict !== "merge" && onConflict !== "fail") {
+      throw new TypeError('session.save: onConflict is "merge" or "fail"');
+    }
+    const requestSession = this.#accessed;
+    await commit(requestSession, "save", requestSession.canSetCookie, onConflict);
+  }
+
+  async reload(...callback: unknown[]): Promise<this> {
+    refuseCallback("reload", callback);
+    await this.#accessed.reload();
+    await commit(this.#requestSession, "save");
+    return this;
+  }
+
+  get signal(): AbortSignal {
+    return this.#accessed.signal;
+  }
+
+  get isLoaded(): boolean {
+    return this.#requestSession.isLoaded;
+  }
+
+  get [Symbol.toStringTag](): string {
+    return "Session";
+  }
+
+  /** For `console.log`: never the token. */
+  [INSPECT](_depth: number, options: object, inspect: (value: unknown, options: object) => string): string {
+    const requestSession = this.#requestSession;
+    if (!requestSession.isLoaded) return "Session (not loaded)";
+    const { id, expiresAt, changes, visibleRecord } = requestSession;
+    const { createdAt, signedInAt } = visibleRecord ?? {};
+    const userId = changes.requested.signIn?.userId ?? visibleRecord?.userId;
+    const times = { createdAt, signedInAt, expiresAt };
+    const dates = Object.entries(times).map(([name, at]) => [name, at === undefined ? undefined : new Date(at)]);
+    return `Session ${inspect({ id, userId, data: { ...changes.journal.data }, ...Object.fromEntries(dates) }, options)}`;
+  }
+
+  async load(): Promise<this> {
+    await this.#requestSession.load();
+    return this;
+  }
+}
+
+/** Other libraries call a function back. */
+function refuseCallback(name: string, args: readonly unknown[]): void {
+  if (args.length > 0) throw new TypeError(`session.${name}() takes no callback: await session.${name}()`);
+}
+
+protectPrototype(SessionHandle.prototype, (value) => SessionHandle.isHandle(value));
+
+/** @throws TypeError for an option that a sign-in does not have or can't use. */
+function resolveSignIn(options: SignInOptions<Dictionary>): Omit<SignIn, "userId" | "id"> {
+  checkOptions("signIn", options, { remember: true, note: true, keep: true });
+  const { remember, note, keep } = options;
+  if (keep !== undefined && !(Array.isArray(keep) && keep.every((key) => typeof key === "string"))) {
+    throw new TypeError('signIn: keep lists the keys of data that may stay, as in { keep: ["cart"] }');
+  }
+  if (note !== undefined && (typeof note !== "string" || Buffer.byteLength(note) > 512)) {
+    throw new TypeError("signIn: the note must be a string of at most 512 bytes");
+  }
+  if (remember === undefined) return { note, keep };
+  const both = typeof remember === "object" ? remember : { idleTimeout: remember, absoluteTimeout: remember };
+  checkOptions("signIn: remember", both, { idleTimeout: true, absoluteTimeout: true });
+  const idle = both.idleTimeout && milliseconds(both.idleTimeout, "remember.idleTimeout");
+  const absolute = both.absoluteTimeout && milliseconds(both.absoluteTimeout, "remember.absoluteTimeout");
+  if (absolute && absolute > MAX_LIFETIME)
+    throw new TypeError("signIn: browsers keep no cookie for more than 400 days; remember for less");
+  return { note, keep, idle, absolute };
+}
+
+export function sessionOf<Data extends object>(requestSession: RequestSession): Session<Data> {
+  return new SessionHandle(requestSession) as unknown as Session<Data>;
+}
+
+/** @throws TypeError for anything but a session. */
+export function requestSessionOf(session: unknown): RequestSession {
+  return SessionHandle.requestSessionOf(session);
+}

@@ -1,0 +1,150 @@
+import type { NotificationHandler, PostgresDriver, PostgresListenerConnection, PostgresRow } from "./driver.ts";
+import { reserveListener, useForQueries } from "./pools.ts";
+
+/** A query as pg takes it. */
+interface PgQuery {
+  readonly name?: string;
+  readonly text: string;
+  readonly values: (string | null)[];
+  readonly rowMode: "array";
+  readonly types: { getTypeParser(): (text: string) => string };
+  readonly query_timeout?: number;
+}
+
+interface PgNotification {
+  readonly channel: string;
+  readonly payload?: string | undefined;
+}
+
+/** A `Client` of pg. */
+export interface PgClient {
+  query(query: PgQuery): Promise<{ readonly rows: unknown[][] }>;
+  query(script: string): Promise<unknown>;
+  connect(): Promise<unknown>;
+  on(event: "error" | "end", listener: () => void): unknown;
+  on(event: "notification", listener: (notification: PgNotification) => void): unknown;
+  removeListener(event: string, listener: (notification: PgNotification) => void): unknown;
+}
+
+interface PgPoolClient extends Pick<PgClient, "query" | "on" | "removeListener"> {
+  release(destroy?: boolean): void;
+}
+
+/** A `Pool` of pg. */
+export interface PgPool {
+  readonly totalCount: number;
+  readonly options: { readonly query_timeout?: unknown; readonly max?: unknown };
+  query(query: PgQuery): Promise<{ readonly rows: unknown[][] }>;
+  query(script: string): Promise<unknown>;
+  connect(): Promise<PgPoolClient>;
+  on(event: "error", listener: () => void): unknown;
+}
+
+/** The purpose of a client: the store's queries, or notifications alone. */
+export type PostgresPurpose = "queries" | "notifications";
+
+// Without a timeout, a query to a server that no longer answers keeps its connection for a quarter of an hour, and ten such
+// queries use up the pool. pg closes the connection of a query that takes longer.
+const QUERY_TIMEOUT_MS = 10_000;
+
+const TEXT_PARSERS = { getTypeParser: () => (text: string) => text };
+
+const isPool = (client: PgPool | PgClient): client is PgPool => "totalCount" in client;
+
+export function pgDriver(client: PgPool | PgClient, purpose: PostgresPurpose): PostgresDriver {
+  if (purpose === "queries" && isPool(client)) useForQueries(client);
+  ignoreErrorEvents(client);
+  const hasOwnTimeout = isPool(client) && client.options.query_timeout !== undefined;
+  const timeout = hasOwnTimeout ? {} : { query_timeout: QUERY_TIMEOUT_MS };
+
+  return {
+    // pg sends a statement only after the reply to the last. So the server's error tells of a pooler that breaks prepared
+    // statements before anything is done.
+    canPrepare: async () => true,
+    async query({ name, text }, parameters, prepare) {
+      const query: PgQuery = { text, values: [...parameters], rowMode: "array", types: TEXT_PARSERS, ...timeout };
+      const { rows } = await client.query(prepare ? { ...query, name } : query);
+      return rows as PostgresRow[];
+    },
+    async runScript(text) {
+      await client.query(text);
+    },
+    reserveConnection: isPool(client) ? () => reserveListener(client) : () => () => {},
+    listen: (channel, handler) =>
+      isPool(client) ? listenInPool(client, channel, handler) : listenOnClient(client, channel, handler),
+  };
+}
+
+const withIgnoredErrors = new WeakSet<object>();
+
+// pg emits an `error` event when it loses a connection. Without a listener that event ends the process.
+function ignoreErrorEvents(client: Pick<PgPool, "on">): void {
+  if (!withIgnoredErrors.has(client)) client.on("error", () => {});
+  withIgnoredErrors.add(client);
+}
+
+async function listenInPool(
+  pool: PgPool,
+  channel: string,
+  handler: NotificationHandler,
+): Promise<PostgresListenerConnection> {
+  const client = await pool.connect();
+  // The pool closes the connection instead of using it again, because it still listens.
+  return listenOnConnection(client, channel, handler, () => client.release(true));
+}
+
+/** For each client, the number of listeners of each channel. */
+const channelCounts = new WeakMap<PgClient, Map<string, number>>();
+
+async function listenOnClient(
+  client: PgClient,
+  channel: string,
+  handler: NotificationHandler,
+): Promise<PostgresListenerConnection> {
+  const counts = channelCounts.get(client) ?? new Map<string, number>();
+  channelCounts.set(client, counts);
+  const changeCount = (change: number): number => {
+    const count = (counts.get(channel) ?? 0) + change;
+    counts.set(channel, count);
+    return count;
+  };
+  changeCount(1);
+  return listenOnConnection(client, channel, handler, () => {
+    // UNLISTEN would end the notifications of other listeners, which would not notice: the connection is still there.
+    if (changeCount(-1) === 0) client.query(`UNLISTEN "${channel}"`).catch(() => {});
+  });
+}
+
+async function listenOnConnection(
+  client: Pick<PgClient, "query" | "on" | "removeListener">,
+  channel: string,
+  handler: NotificationHandler,
+  release: () => void,
+): Promise<PostgresListenerConnection> {
+  let isClosed = false;
+  const reportLoss = (): void => void (isClosed || handler.onLost());
+  const receive = (notification: PgNotification): void => {
+    if (isClosed || notification.channel !== channel || notification.payload === undefined) return;
+    handler.onNotification(notification.payload);
+  };
+  const close = async (): Promise<void> => {
+    if (isClosed) return;
+    isClosed = true;
+    client.removeListener("end", reportLoss);
+    client.removeListener("error", reportLoss);
+    client.removeListener("notification", receive);
+    release();
+  };
+  client.on("notification", receive);
+  // A lost connection emits both events, and may emit more errors while it is being closed.
+  client.on("end", reportLoss);
+  client.on("error", reportLoss);
+  ignoreErrorEvents(client);
+  try {
+    await client.query(`LISTEN "${channel}"`);
+  } catch (error) {
+    await close();
+    throw error;
+  }
+  return { reconnects: false, ping: () => client.query("SELECT 1"), close };
+}

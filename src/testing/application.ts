@@ -1,0 +1,97 @@
+import { checkOptions } from "../checks.ts";
+import { milliseconds, type Duration } from "../duration.ts";
+import type { Session, SignInOptions } from "../session.ts";
+import type { Sessions } from "../sessions.ts";
+
+/** The options of {@link cookieFor}. */
+export interface CookieForOptions<Data extends object> {
+  /** The data of the session. Default: none. */
+  data?: Partial<Data> | undefined;
+  /** The options of `session.signIn`. Default: none. */
+  signIn?: SignInOptions<Data> | undefined;
+}
+
+/**
+ * Stores a session, and returns the `Cookie` header of its client. It is the cookie of HTTP and of HTTPS at once, so that it
+ * works however the test calls the application.
+ *
+ * @param userId - the user who has signed in. `null`: a visitor, who needs `data`.
+ * @example
+ * const cookie = await cookieFor(sessions, "ada", { data: { cart: { items: ["tea"] } } });
+ * await request(app).get("/cart").set("Cookie", cookie);
+ *
+ * @throws TypeError for a user id that is neither a string nor `null`, and for a visitor without data. What
+ * `session.save()` throws.
+ */
+export async function cookieFor<Data extends object>(
+  sessions: Sessions<Data>,
+  userId: string | null,
+  options: CookieForOptions<Data> = {},
+): Promise<string> {
+  checkOptions("cookieFor", options, { data: true, signIn: true });
+  const { data = {}, signIn } = options;
+  if (userId === null && Object.keys(data).length === 0) {
+    throw new TypeError("cookieFor: a visitor without data has no cookie; give data, or the id of a user who signs in");
+  }
+  const session = await sessions.open(new Request("https://localhost/"));
+  Object.assign(session.data, data);
+  if (userId !== null) session.signIn(userId, signIn);
+  const response = await sessions.commit(session, new Response());
+  const [pair] = response.headers.getSetCookie()[0]!.split(";", 1);
+  // Over HTTP the cookie has no prefix. A server reads only the name that fits the request.
+  const plain = pair!.replace(/^__(?:Host|Secure)-/, "");
+  return plain === pair ? pair : `${plain}; ${pair}`;
+}
+
+/**
+ * Reads a session as the next request with these cookies would get it. The session is not extended.
+ *
+ * @param cookie - a `Cookie` header, or the values of `Set-Cookie` of a response.
+ * @example
+ * const response = await request(app).post("/login").send({ username: "ada" });
+ * const session = await sessionFor(sessions, response.headers["set-cookie"]);
+ * expect(session.userId).toBe("ada");
+ *
+ * @throws TypeError for anything but cookies. What `sessions.open` throws.
+ */
+export async function sessionFor<Data extends object>(
+  sessions: Sessions<Data>,
+  cookie: string | readonly string[],
+): Promise<Session<Data>> {
+  const header = typeof cookie === "string" ? cookie : Array.isArray(cookie) ? cookie.join("; ") : undefined;
+  if (header === undefined) {
+    throw new TypeError(
+      `sessionFor(sessions, cookie) takes a Cookie header or a list of Set-Cookie values, not ${String(cookie)}`,
+    );
+  }
+  const open = (url: string) => sessions.open(new Request(url, { headers: { cookie: header } }), { passive: true });
+  const session = await open("https://localhost/");
+  return session.isNew ? open("http://localhost/") : session;
+}
+
+/** A clock that only a test moves. */
+export interface TestClock {
+  /** The time in epoch milliseconds. It is the option `clock` of `createSessions`, and of the store. */
+  readonly clock: () => number;
+  /** Lets time pass. */
+  readonly advance: (duration: Duration) => void;
+}
+
+/**
+ * Creates a clock for tests. It stands still until `advance` is called.
+ *
+ * @param start - epoch milliseconds. Default: now.
+ * @example
+ * const { clock, advance } = testClock();
+ * const sessions = createSessions({ secretKey, store: memoryStore({ clock }), clock });
+ * advance("31m");
+ */
+export function testClock(start: number = Date.now()): TestClock {
+  let now = start;
+  return {
+    clock: () => now,
+    advance(duration) {
+      now += milliseconds(duration, "advance");
+    },
+  };
+}

@@ -1,0 +1,115 @@
+import assert from "node:assert/strict";
+import { crc32 } from "node:zlib";
+import * as fc from "fast-check";
+import { decodeContent, encodeContent, type Content } from "../../../src/stores/file/content.ts";
+import * as names from "../../../src/stores/file/names.ts";
+import { growth } from "../growth.ts";
+import { anyBytes, anyText, bytesOf, INHERITED, mutated, textOf } from "../mutations.ts";
+import { target } from "../target.ts";
+
+const makeNonce = names.nonces();
+const KEYS = ["alice", "bob"].map(names.keyOf);
+const TAGS = [names.tagOf(undefined), names.tagOf("ada"), names.tagOf("bob")];
+const version = fc.oneof(fc.constantFrom(1, 9, 10, Number.MAX_SAFE_INTEGER), fc.integer({ min: 1, max: 2 ** 53 - 1 }));
+const instant = fc.oneof(fc.constantFrom(0, 1, 8.64e15), fc.integer({ min: 0, max: 8.64e15 }));
+const pointer = fc
+  .record({ key: fc.constantFrom(...KEYS), version, expiresAt: instant, tag: fc.constantFrom(...TAGS) })
+  .map((state) => names.pointer(state.key, state.version, "k2x9-1", state.expiresAt, state.tag));
+const text = fc.oneof(anyText(20), fc.constantFrom("..", "/", "\0", ...INHERITED));
+const NAMED = ["pointers", "contents"].flatMap(() => KEYS);
+
+const CONTENTS: readonly Content[] = [
+  { nonce: "k2x9-1", id: "alice", userId: undefined, payload: Buffer.from("payload of alice") },
+  { nonce: "k2x9-2", id: "bob", userId: "bob@example.com", payload: Buffer.alloc(0) },
+  { nonce: "k2x9-3", id: "\ud800", userId: "", payload: Buffer.from([0, 255, 1]) },
+];
+const FILES = new Map(CONTENTS.map((content) => [textOf(encodeContent(content)), content]));
+
+export const fileTargets = [
+  target({
+    name: "file names: hostile names",
+    runs: 1500,
+    inputs: mutated(
+      fc.oneof(
+        pointer.map(({ name }) => name),
+        fc.constantFrom(...NAMED).map((key) => names.contentName(key, "k2x9-1")),
+        fc.constantFrom(...NAMED).map((key) => names.reservationName(key)),
+        fc.constantFrom(...NAMED).map((key) => names.markerName(TAGS[1]!, key)),
+      ),
+      ["..", "/", "\\", ".tmp", "0", "-", "\n", ".new", "9".repeat(15)],
+    ),
+    check(name) {
+      const state = names.parsePointer(name);
+      if (state) {
+        const { key, version: number, nonce, expiresAt, tag } = state;
+        // One spelling for one state: or two files could be one session's.
+        assert.deepEqual(names.pointer(key, number, nonce, expiresAt, tag), state);
+      }
+      const content = names.parseContent(name);
+      if (content) assert.equal(names.contentName(content.key, content.nonce), name);
+      if (state || content) assert.match(name, /^[0-9a-z.-]+$/);
+    },
+  }),
+  target({
+    name: "file names: made and read",
+    inputs: fc.tuple(pointer, text, text),
+    check([state, one, other]) {
+      assert.deepEqual(names.parsePointer(state.name), state);
+      assert.match(names.keyOf(one), /^[0-9a-f]{32}$/);
+      assert.match(names.tagOf(one), /^[0-9a-f]{24}$/);
+      assert.equal(names.keyOf(one) === names.keyOf(other), one === other);
+      assert.equal(names.tagOf(one) === names.tagOf(other), one === other);
+      const nonce = makeNonce();
+      assert.deepEqual(names.parseContent(names.contentName(state.key, nonce)), { key: state.key, nonce });
+      assert.equal(names.parsePointer(names.contentName(state.key, nonce)), undefined);
+    },
+  }),
+  target({
+    name: "file content: written and read",
+    inputs: fc.record({ id: text, userId: fc.option(text, { nil: undefined }), payload: anyBytes(40) }),
+    check({ id, userId, payload }) {
+      const content = { nonce: "k2x9-1", id, userId, payload: bytesOf(payload) };
+      assert.deepEqual(decodeContent(encodeContent(content), "k2x9-1"), content);
+      assert.equal(typeof decodeContent(encodeContent(content), "k2x9-2"), "string");
+    },
+  }),
+  target({
+    name: "file content: torn files",
+    runs: 1500,
+    inputs: fc.tuple(mutated(fc.constantFrom(...FILES.keys()), [], anyBytes()), fc.constantFrom(...CONTENTS)),
+    check([file, { nonce }]) {
+      const found = decodeContent(bytesOf(file), nonce);
+      const written = FILES.get(file);
+      if (written?.nonce === nonce) assert.deepEqual(found, written);
+      else assert.equal(typeof found, "string", "a file that was not written so is believed");
+    },
+  }),
+  target({
+    name: "file content: hostile heads",
+    runs: 1500,
+    inputs: fc.tuple(mutated(fc.constant('["k2x9-1","alice","ada"]'), ["[", "]", "null", "{}", ",", '"']), fc.nat(40)),
+    check([head, payloadLength]) {
+      // Somebody who can write to the directory, and can compute a checksum.
+      const written = Buffer.from(head);
+      const file = Buffer.concat([Buffer.from("SJN1"), Buffer.alloc(12), written, Buffer.alloc(payloadLength, 1)]);
+      file.writeUInt32BE(written.length, 8);
+      file.writeUInt32BE(payloadLength, 12);
+      file.writeUInt32BE(crc32(file.subarray(8)), 4);
+      const found = decodeContent(file, "k2x9-1");
+      if (typeof found === "string") return;
+      assert.equal(found.nonce, "k2x9-1");
+      assert.equal(typeof found.id, "string");
+      assert.ok(found.userId === undefined || typeof found.userId === "string");
+      assert.equal(found.payload.length, payloadLength);
+      assert.deepEqual(decodeContent(encodeContent(found), found.nonce), found);
+    },
+  }),
+  growth("file names", ["0", "a", ".", "-", KEYS[0]!, "1.", "\n"], (name) => [
+    names.parsePointer(name),
+    names.parseContent(name),
+  ]),
+  growth("file content", ["[", '"', "a", "\\", ",", "\u0000"], (head) => {
+    const content = encodeContent({ nonce: head, id: head, userId: head, payload: bytesOf(head) });
+    return decodeContent(content, head);
+  }),
+];

@@ -1,0 +1,54 @@
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, describe, expect, it } from "vitest";
+import { ROOT } from "../../scripts/setup.mjs";
+import { compile, MODES, PROGRAMS } from "../../scripts/type-programs.mjs";
+
+// An application's folder. It is not in the repository, where others walk through all folders.
+const folder = mkdtempSync(join(tmpdir(), "sojourn-programs-"));
+mkdirSync(join(folder, "node_modules"));
+symlinkSync(ROOT, join(folder, "node_modules/sojourn"), "junction");
+for (const name of ["@types", "express", "fastify", "hono", "typescript"]) {
+  symlinkSync(join(ROOT, "node_modules", name), join(folder, "node_modules", name), "junction");
+}
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+describe("a strict program without skipLibCheck", () => {
+  // `npm run package` compiles all programs in all modes, with an older compiler too.
+  it.each(Object.entries(MODES))("has SessionData in every framework, and no misspelt key: %s", async (name, mode) => {
+    expect(await compile(folder, `declared-${name}`, PROGRAMS.declared, mode)).toBe("");
+  });
+
+  // docs/compatibility.md says what to do.
+  it("is refused where it is CommonJS and the mode is from before require could load an ES module", async () => {
+    const mode = { ...MODES.node16, type: "commonjs" };
+    const errors = await compile(folder, "old-commonjs", ["data.ts", "fetch.ts", "use.ts"], mode);
+    expect(errors).toMatch(/^fetch\.ts\(1,\d+\): error TS1479: /m);
+  });
+
+  it("needs no types of Node for the core, fetch, Hono and every store but Redis", async () => {
+    expect(await compile(folder, "without-node", PROGRAMS.withoutNode, MODES.bundler)).toBe("");
+  });
+
+  it("has the types that it gave to createSessions, where it declares none", async () => {
+    expect(await compile(folder, "per-instance", PROGRAMS.perInstance, MODES.esm)).toBe("");
+  });
+
+  it("may load @types/express-session, and has its data by sessions.of(req)", async () => {
+    expect(await compile(folder, "express-session", PROGRAMS.expressSession, MODES.esm)).toBe("");
+  });
+
+  it("may not declare req.session twice: the compiler names both files", async () => {
+    const errors = await compile(folder, "both-declared", ["both-declared.ts"], MODES.esm);
+    expect(errors).toMatch(/^[^\n]*(?:express-session\/index|express-types)\.d\.ts[^\n]* TS2717: [^\n]*'session'/);
+  });
+
+  it("that declares no key is told by each error how to", async () => {
+    const errors = await compile(folder, "undeclared", ["undeclared.ts"], MODES.esm);
+    const remedy = String.raw`declare module \\?"sojourn\\?" { interface SessionData { username\?: string } }`;
+    const lines = errors.trim().split("\n");
+    expect(lines.map((line) => line.split(/[(,]/)[1])).toEqual(["9", "10", "11", "12"]);
+    for (const line of lines) expect(line).toMatch(new RegExp(`Declare the keys first: ${remedy}`));
+  });
+});
