@@ -3,7 +3,7 @@ import { WRITES } from "./operations.ts";
 import { FATES } from "./shared-store.ts";
 
 /** Merging in place is promised only once it is there. */
-const MERGES_IN_PLACE = false;
+const MERGES_IN_PLACE = true;
 
 export const USERS = ["alice", "bob"] as const;
 
