@@ -232,11 +232,44 @@ const crowd: Arbitrary<Scenario> = record({
   ),
 });
 
+/** A browser that comes back now and then, for as long as sessions last. */
+const longLife: Arbitrary<Scenario> = record({
+  ...conditions,
+  isFaulty: among(false, false, false, true),
+  browsers: tuple(among("anonymous" as const, "alice" as const), constant("visitor" as const)),
+  turns: array(
+    oneof(
+      {
+        arbitrary: record({
+          ...anyRequest,
+          gap: among(0, 1, 30, 1900, 2100, 9000, 15_000, 15_000, 17_500, 17_500, 19_900, 20_100),
+          browser: constant(0),
+          cookie: constant("jar" as const),
+          steps: array(
+            record({
+              name: among("read", "read", "read", "read", "read", "set a key", "update a list", "sign in"),
+              choice: nat(11),
+              pause,
+            }),
+            { minLength: 1, maxLength: 2 },
+          ),
+          travel: among<number | undefined>(0, 0, 0, 0, 5, undefined),
+        }),
+        weight: 12,
+      },
+      { arbitrary: connection, weight: 1 },
+      { arbitrary: trouble, weight: 1 },
+    ),
+    { minLength: 4, maxLength: 16, size: "max" },
+  ),
+});
+
 /** Whatever may happen in a schedule, as plain data: it can be printed, and made smaller. */
 export const scenarios: Arbitrary<Scenario> = oneof(
   { arbitrary: general, weight: 3 },
   { arbitrary: rotation, weight: 2 },
   { arbitrary: crowd, weight: 2 },
+  { arbitrary: longLife, weight: 1 },
 );
 
 /** A schedule's conditions, in words. What happens in it tells the log. */
