@@ -1,4 +1,5 @@
-// Breaks the library on purpose, one mistake at a time, and has the simulation find each: node test/simulation/mutations.mjs
+// Breaks the library on purpose, one mistake at a time, and has the simulation find each: node
+// test/simulation/mutations.mjs
 // [name …] [--seconds 120]. Works in a copy of the sources. A mutation whose text is not found any more is an error: adjust it.
 import { spawnSync } from "node:child_process";
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
@@ -18,7 +19,7 @@ const MUTATIONS = [
     name: "a touch that resurrects",
     file: "src/stores/memory.ts",
     from: "      checkTime(expiresAt);\n      const entry = live(id);\n      if (entry === undefined) return false;",
-    to: "      const entry = live(id);\n      if (entry === undefined) return false;\n      await new Promise((resolve) => setTimeout(resolve, 3));\n      if (!sessions.has(id)) {\n        sessions.set(entry.id, entry);\n        heap.add(entry);\n      }",
+    to: "      const found = live(id);\n      if (found === undefined) return false;\n      const { payload, version } = found;\n      await new Promise((resolve) => setTimeout(resolve, 3));\n      const entry = Object.assign(found, { payload, version });\n      if (!sessions.has(id)) {\n        sessions.set(entry.id, entry);\n        heap.add(entry);\n      }",
   },
   {
     name: "a response that does not wait for its save",
@@ -28,20 +29,20 @@ const MUTATIONS = [
   },
   {
     name: "a merge that overwrites what others have set",
-    file: "src/changes/journal.ts",
-    from: "  const merged = decode(newest.data);\n  for",
-    to: "  const merged = decode(content.data);\n  for",
+    file: "src/changes/replay.ts",
+    from: "  const merged = decode(newest.data);\n",
+    to: "  const merged = decode(content.data);\n",
   },
   {
     name: "an update function that is not applied again",
-    file: "src/changes/journal.ts",
-    from: "    for (const apply of update.apply) applyTo(merged, key, apply);\n    if (now !== update.after) write(merged, key, now);",
-    to: "    write(merged, key, now);",
+    file: "src/changes/replay.ts",
+    from: "    const steps = changes.get(key) ?? [];\n",
+    to: "    const steps = changes.has(key) ? WHOLE : [];\n",
   },
   {
     name: "a retry that does not replay the journal",
     file: "src/lifecycle/commit.ts",
-    from: "          content = this.replayOn(base.record);",
+    from: "content = this.#changes ? this.replayOn(base.record) : base.record;",
     to: "",
   },
   {
@@ -63,10 +64,10 @@ const MUTATIONS = [
     to: 'const step = token ? "none" : stepIn(requestSession, began, this.#withResponse);',
   },
   {
-    name: "a clock that is behind shortens the grace",
+    name: "a grace that begins before the successor was seen",
     file: "src/lifecycle/rotation.ts",
     from: "since: Math.max(now, rotation?.since ?? 0), previous",
-    to: "since: now - 1000, previous",
+    to: "since: rotation?.since ?? 0, previous",
   },
   {
     name: "a sign-in that leaves the old session",
@@ -82,7 +83,7 @@ const MUTATIONS = [
   },
   {
     name: "a sign-in that keeps the former user's data",
-    file: "src/session.ts",
+    file: "src/request/session-handle.ts",
     from: "isAnotherUser(requestSession, userId) ? [] : asked.keep",
     to: "asked.keep",
   },
@@ -125,20 +126,20 @@ const MUTATIONS = [
   {
     name: "an idle timeout that is twice as long",
     file: "src/lifecycle/timeouts.ts",
-    from: "now + (session.idle ?? timeouts.idle), absoluteEnd",
-    to: "now + 2 * (session.idle ?? timeouts.idle), absoluteEnd",
+    from: "return Math.min(now + idleTimeoutOf(session, timeouts), absoluteEnd(session, timeouts));",
+    to: "return Math.min(now + 2 * idleTimeoutOf(session, timeouts), absoluteEnd(session, timeouts));",
   },
   {
     name: "an absolute timeout that activity moves",
     file: "src/lifecycle/timeouts.ts",
-    from: "return Math.min(now + (session.idle ?? timeouts.idle), absoluteEnd(session, timeouts));",
-    to: "return now + (session.idle ?? timeouts.idle);",
+    from: "return Math.min(now + idleTimeoutOf(session, timeouts), absoluteEnd(session, timeouts));",
+    to: "return now + idleTimeoutOf(session, timeouts);",
     also: { file: "src/lifecycle/decisions.ts", from: " || now >= absoluteEnd(session, timeouts)", to: "" },
   },
   {
     name: "remembered timeouts that are forgotten",
     file: "src/lifecycle/timeouts.ts",
-    from: "return Math.min(now + (session.idle ?? timeouts.idle), absoluteEnd(session, timeouts));",
+    from: "return Math.min(now + idleTimeoutOf(session, timeouts), absoluteEnd(session, timeouts));",
     to: "return Math.min(now + timeouts.idle, absoluteEnd(session, timeouts));",
   },
   {
@@ -160,16 +161,34 @@ const MUTATIONS = [
     to: "return gain > 0 && gain >= rest;",
   },
   {
+    name: "a change in place that takes one side's object whole",
+    file: "src/changes/merge.ts",
+    from: "  mergeContainer(base, mine, theirs, merging, path);\n  return theirs;",
+    to: "  void mergeContainer;\n  return mine;",
+  },
+  {
+    name: "a Set's members of others that are lost",
+    file: "src/changes/merge.ts",
+    from: "if (before.has(text) && !now.has(text)) theirs.delete(member);",
+    to: "if (!now.has(text)) theirs.delete(member);",
+  },
+  {
+    name: "an array's items of others that are lost",
+    file: "src/changes/merge.ts",
+    from: "if (isInPlace && changes.length === 0) append(theirs, appended);",
+    to: "if (isInPlace && changes.length === 0) theirs.splice(before.length, theirs.length, ...appended);",
+  },
+  {
     name: "flashes that are shown twice",
-    file: "src/changes/journal.ts",
+    file: "src/changes/flashes.ts",
     from: "    .filter(({ key }) => !before.has(key) || kept.has(key))\n",
     to: "",
   },
   {
     name: "flashes of others that are lost",
-    file: "src/changes/journal.ts",
-    from: "  return newest\n    .filter(",
-    to: "  return base\n    .filter(",
+    file: "src/changes/flashes.ts",
+    from: "  return newest\n",
+    to: "  return base\n",
   },
   {
     name: "a store's failure that is not told",
@@ -202,11 +221,10 @@ const MUTATIONS = [
     to: 'if (epoch === record.epoch) return "current";',
   },
   {
-    name: "a signal that is deaf and does not look",
+    name: "a signal that only hears, and does not look",
     file: "src/signals.ts",
-    from: "unsubscribe ??= store.subscribe?.({",
-    to: "isHearing = true;",
-    also: { file: "src/signals.ts", from: "Math.min(ms, LOOK_MS)", to: "Math.min(ms, 1e9)" },
+    from: "    scheduleCheck(id, watch, 0);\n",
+    to: "",
   },
   {
     name: "no putting back after a failed sign-in",

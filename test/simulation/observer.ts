@@ -288,11 +288,11 @@ export class Observer {
       else {
         mark.homes.clear();
         mark.homes.add(id);
-        mark.state = "acknowledged";
+        mark.state = this.#mayBeStripped(request, mark) ? "unknown" : "acknowledged";
         mark.ackedAt = now;
       }
     }
-    if (written.length > 0 && !isNew && !this.#hasEffect(request)) {
+    if (written.some(({ state }) => state === "acknowledged") && !isNew && !this.#hasEffect(request)) {
       this.breach("response before its save", `request ${request.number} was told that all is stored`);
     }
     // A session that did not take the data along has nothing to remove.
@@ -372,6 +372,17 @@ export class Observer {
 
   cleared(request: RequestModel): void {
     if (!this.#signingOut.has(request)) this.breach("cookie cleared", `request ${request.number} did not sign out`);
+  }
+
+  /**
+   * A change in place of what was there before a sign-in goes with that, where it does not come along. One of what save()
+   * has failed to store has nothing to be in.
+   */
+  #mayBeStripped(request: RequestModel, { write }: Mark): boolean {
+    const { session } = request;
+    if (request.hasFailed && WRITES[write]?.isInPlace) return true;
+    if (session?.request !== request || !session.former || !WRITES[write]?.isInPlace) return false;
+    return !session.isHeir || session.keep !== undefined || session.former.userId !== session.userId;
   }
 
   #dropped(request: RequestModel, mark: Mark): void {

@@ -3,7 +3,7 @@ import { WRITES } from "./operations.ts";
 import { FATES } from "./shared-store.ts";
 
 /** Merging in place is promised only once it is there. */
-const MERGES_IN_PLACE = false;
+const MERGES_IN_PLACE = true;
 
 export const USERS = ["alice", "bob"] as const;
 
@@ -109,7 +109,7 @@ const fates = array(nat(FATES - 1), { maxLength: 6 });
 
 const step: Arbitrary<Step> = record({ name: among(...STEPS), choice: nat(11), pause });
 
-const request: Arbitrary<Turn> = record({
+const anyRequest = {
   kind: constant("request" as const),
   gap,
   browser,
@@ -119,7 +119,9 @@ const request: Arbitrary<Turn> = record({
   steps: array(step, { minLength: 1, maxLength: 4 }),
   fates,
   travel: among<number | undefined>(0, 0, 0, 1, 2, 5, 40, 2500, undefined),
-});
+};
+
+const request: Arbitrary<Turn> = record(anyRequest);
 
 const connection: Arbitrary<Turn> = record({
   kind: constant("connection" as const),
@@ -159,8 +161,7 @@ const turn: Arbitrary<Turn> = oneof(
   { arbitrary: trouble, weight: 1 },
 );
 
-/** Whatever may happen in a schedule, as plain data: it can be printed, and made smaller. */
-export const scenarios: Arbitrary<Scenario> = record({
+const conditions = {
   processes: among(1, 2, 3),
   skew: among(0, 0, 400, 1500),
   rotates: boolean(),
@@ -174,8 +175,102 @@ export const scenarios: Arbitrary<Scenario> = record({
     among("visitor" as const, "anonymous" as const, "alice" as const, "alice" as const),
     among("visitor" as const, "anonymous" as const, "alice" as const, "bob" as const),
   ),
+};
+
+/** Everything at once. */
+const general: Arbitrary<Scenario> = record({
+  ...conditions,
   turns: array(turn, { minLength: 1, maxLength: 24, size: "max" }),
 });
+
+/** Tabs of one browser while tokens are rotated: requests at the same moment, and pauses as long as rotation and its grace. */
+const rotation: Arbitrary<Scenario> = record({
+  ...conditions,
+  rotates: constant(true),
+  isFaulty: among(false, false, false, true),
+  limit: constant(undefined),
+  browsers: tuple(among("alice" as const, "anonymous" as const), constant("visitor" as const)),
+  turns: array(
+    oneof(
+      {
+        arbitrary: record({
+          ...anyRequest,
+          gap: among(0, 0, 0, 0, 0, 0, 1, 5, 30, GRACE - 1, GRACE + 1, EVERY, EVERY + GRACE),
+          browser: constant(0),
+          cookie: constant("jar" as const),
+          steps: array(
+            record({
+              name: among("read", "read", "set a key", "update a list", "save"),
+              choice: constant(0),
+              pause: among(0, 0, 0, 1, 11, 60, 500),
+            }),
+            { minLength: 1, maxLength: 2 },
+          ),
+          travel: among<number | undefined>(0, 0, 0, 1, 5, 40, GRACE - 100, undefined),
+        }),
+        weight: 12,
+      },
+      { arbitrary: trouble, weight: 1 },
+    ),
+    { minLength: 4, maxLength: 20, size: "max" },
+  ),
+});
+
+/** Sign-ins, sign-outs and revocations of one session at the same moment. */
+const crowd: Arbitrary<Scenario> = record({
+  ...conditions,
+  browsers: tuple(among("anonymous" as const, "alice" as const), constant("visitor" as const)),
+  turns: array(
+    oneof(
+      {
+        arbitrary: record({ ...anyRequest, gap: among(0, 0, 0, 1, 2, 5, 30, 2100), browser: constant(0) }),
+        weight: 6,
+      },
+      { arbitrary: admin.map((one) => ({ ...one, gap: one.gap % 3, browser: 0 })), weight: 1 },
+    ),
+    { minLength: 2, maxLength: 10, size: "max" },
+  ),
+});
+
+/** A browser that comes back now and then, for as long as sessions last. */
+const longLife: Arbitrary<Scenario> = record({
+  ...conditions,
+  isFaulty: among(false, false, false, true),
+  browsers: tuple(among("anonymous" as const, "alice" as const), constant("visitor" as const)),
+  turns: array(
+    oneof(
+      {
+        arbitrary: record({
+          ...anyRequest,
+          gap: among(0, 1, 30, 1900, 2100, 9000, 15_000, 15_000, 17_500, 17_500, 19_900, 20_100),
+          browser: constant(0),
+          cookie: constant("jar" as const),
+          steps: array(
+            record({
+              name: among("read", "read", "read", "read", "read", "set a key", "update a list", "sign in"),
+              choice: nat(11),
+              pause,
+            }),
+            { minLength: 1, maxLength: 2 },
+          ),
+          travel: among<number | undefined>(0, 0, 0, 0, 5, undefined),
+        }),
+        weight: 12,
+      },
+      { arbitrary: connection, weight: 1 },
+      { arbitrary: trouble, weight: 1 },
+    ),
+    { minLength: 4, maxLength: 16, size: "max" },
+  ),
+});
+
+/** Whatever may happen in a schedule, as plain data: it can be printed, and made smaller. */
+export const scenarios: Arbitrary<Scenario> = oneof(
+  { arbitrary: general, weight: 3 },
+  { arbitrary: rotation, weight: 2 },
+  { arbitrary: crowd, weight: 2 },
+  { arbitrary: longLife, weight: 1 },
+);
 
 /** A schedule's conditions, in words. What happens in it tells the log. */
 export function describeScenario(scenario: Scenario): string {

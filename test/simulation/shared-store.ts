@@ -9,7 +9,7 @@ const DELAYS = [0, 1, 2, 4, 9, 40] as const;
 /** A call that is this late takes effect after its caller has given up. */
 const LATE = 130;
 const OUTCOMES = [
-  ...Array.from({ length: 12 }, () => "ok" as const),
+  ...Array.from({ length: 28 }, () => "ok" as const),
   "fails before its effect",
   "fails after its effect",
   "hangs",
@@ -110,9 +110,9 @@ export class SharedStore {
     /** A call that changes something, where the answer is `true`. */
     const change = (operation: Effect["operation"], id: string, effect: () => Promise<boolean>, expiresAt?: number) => {
       const [calledAt, clock, actor] = [this.#timeline.now, connection.clock(), currentActor()];
+      const isSigningIn = actor?.isSigningIn === true;
       return call(operation, async () => {
         const at = this.#timeline.now;
-        const isSigningIn = actor?.isSigningIn === true;
         const isDone = await effect();
         if (isDone) this.effects.push({ calledAt, at, operation, id, actor, expiresAt, clock, isSigningIn });
         return isDone;
