@@ -31,5 +31,7 @@ export interface Context {
   readonly collector: Cleanup;
   /** Sign-ins under way: from the id that the session will have to the one it has until then. */
   readonly moves: Map<string, string>;
+  /** Whether this response is one of those after which changes in place are looked for. */
+  readonly lateChecks: () => boolean;
   readonly now: () => number;
 }

@@ -102,9 +102,16 @@ export interface Sessions<Data extends object = DeclaredData> {
 export function createSessions<Data extends object = DeclaredData>(options: SessionsOptions): Sessions<Data> {
   const settings = resolveOptions(options);
   const emitter = createEmitter();
-  const shared = { ...settings, emitter, commits: createKeyedQueue() };
+  const shared = {
+    ...settings,
+    emitter,
+    commits: createKeyedQueue(),
+    moves: new Map(),
+    lateChecks: createLateChecks(),
+  };
   const collector = createCleanup(shared);
-  const context: Context = { ...shared, collector, live: createSessionSignals(shared), moves: new Map() };
+  const live = createSessionSignals(shared);
+  const context: Context = { ...shared, collector, live };
   /** Where a request keeps its session: a property is cheaper than an entry in a WeakMap, at every garbage collection. */
   const kept = Symbol("sojourn");
   /** For requests that somebody has frozen. */
@@ -197,6 +204,19 @@ function checkString(call: string, what: string, value: unknown): void {
 
 const UPGRADE =
   "sessions.open: this request asks for a WebSocket, whose answer can't set the cookie: use sessions.attach(request), which checks Origin";
+
+/**
+ * Nothing tells of a change in an object that a handler keeps beyond the response: the data have to be compared, which
+ * costs more than a request that only reads. The first responses are looked at, where a mistake is made, and some of all
+ * later ones.
+ */
+const FIRST_CHECKED = 100;
+const LATER_CHECKED = 128;
+
+function createLateChecks(): () => boolean {
+  let responses = 0;
+  return () => (responses += 1) <= FIRST_CHECKED || responses % LATER_CHECKED === 0;
+}
 
 const factories = new WeakMap<object, (request: AnyRequest) => unknown>();
 

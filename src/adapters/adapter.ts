@@ -1,4 +1,4 @@
-import { concludeResponse, finishResponse, writeFailureHeaders } from "../request/respond.ts";
+import { concludeResponse, finishResponse, reportBypassed, writeFailureHeaders } from "../request/respond.ts";
 import type { ResponseHeaders } from "../request/cache-headers.ts";
 import type { CloseSource } from "../request/request.ts";
 import { requestSessionOf } from "../request/session-handle.ts";
@@ -120,6 +120,23 @@ export function failSession<Data extends object>(session: Session<Data>, headers
  */
 export function finishSession<Data extends object>(session: Session<Data>): Promise<void> | undefined {
   return finishResponse(requestSessionOf(session));
+}
+
+/**
+ * Nothing is stored any more, from here on. Call it where an error's response is given without {@link finishSession}, so
+ * that changes behind it are reported.
+ */
+export function endSession<Data extends object>(session: Session<Data>): void {
+  requestSessionOf(session).endResponse();
+}
+
+/**
+ * Reports changes that nobody stores, since the response has ended without {@link concludeSession}.
+ *
+ * @param how - the end of "The session was changed …".
+ */
+export function reportBypass<Data extends object>(session: Session<Data>, how: string): void {
+  reportBypassed(requestSessionOf(session), how);
 }
 
 /** The response was not given: nobody listens to `session.signal` any more. */

@@ -9,6 +9,7 @@ import {
   claimResponse,
   concludeSession,
   describesResponse,
+  reportBypass,
   resolveAdapterOptions,
   sessionFactory,
   type AdapterOptions,
@@ -16,6 +17,8 @@ import {
 import { finishBeforeEnd } from "./node-response/finish.ts";
 import { logSessionError } from "./log.ts";
 import { abortOnDestroy } from "./node-response/abort.ts";
+import { respondWithError } from "./node-response/respond-with-error.ts";
+import { storeBeforeHeaders } from "./node-response/store-before-headers.ts";
 
 declare module "fastify" {
   interface FastifyRequest {
@@ -26,8 +29,8 @@ declare module "fastify" {
 
 /**
  * A plugin for Fastify 5. `request.session` is the session in every route of the instance that it was registered on. It is
- * stored in the `onSend` hook, before the headers leave. Errors of reading and storing go to the error handler. A hijacked
- * reply has no `onSend`: call `session.save()` there.
+ * stored in the `onSend` hook, before the headers leave. Errors of reading and storing go to the error handler. Of a hijacked
+ * reply it is stored before `reply.raw` sends its headers, and an error is answered as in `sojourn/node`.
  *
  * @example
  * app.register(sessionPlugin(sessions));
@@ -57,7 +60,7 @@ export function sessionPlugin<Data extends object>(
     instance[REGISTERED] = sessions;
     app.addHook("onRequest", (request, reply, next) => {
       const session = beginSession(request);
-      claimResponse(session, reply.raw);
+      if (claimResponse(session, reply.raw)) storeWhenHijacked(session, request, reply);
       const reading = prepare(session, request);
       if (!reading) return next();
       reading.then(
@@ -82,6 +85,25 @@ export function sessionPlugin<Data extends object>(
 /** Where an instance keeps the `Sessions` of its requests. */
 const REGISTERED = Symbol("sojourn.registered");
 
+/** A hijacked reply has no `onSend`: its session is stored as one of node:http is. */
+function storeWhenHijacked<Data extends object>(
+  session: Session<Data>,
+  request: FastifyRequest,
+  reply: FastifyReply,
+): void {
+  const { hijack } = reply;
+  reply.hijack = () => {
+    if (!reply.raw.headersSent) {
+      storeBeforeHeaders(session, reply.raw, (error) => {
+        if (isWithoutLogger(request.server)) logSessionError(error);
+        else request.log.error(error);
+        respondWithError(error, reply.raw);
+      });
+    }
+    return hijack.call(reply);
+  };
+}
+
 function decorate<Data extends object>(
   app: FastifyInstance,
   beginSession: (request: FastifyRequest) => Session<Data>,
@@ -93,6 +115,11 @@ function decorate<Data extends object>(
     setter() {
       throw new TypeError("request.session can't be replaced; data belong into request.session.data");
     },
+  });
+  app.addHook("onResponse", (request, reply, next) => {
+    if (reply.raw.writableEnded)
+      reportBypass(beginSession(request), "by a handler that answers through reply.raw without reply.hijack()");
+    next();
   });
   app.addHook("onSend", (request, reply, payload, next) => {
     abortOnDestroy(reply.raw);

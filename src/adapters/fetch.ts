@@ -5,6 +5,7 @@ import type { Sessions } from "../sessions.ts";
 import {
   ADAPTER_OPTIONS,
   claimResponse,
+  endSession,
   failSession,
   releaseSession,
   resolveAdapterOptions,
@@ -69,6 +70,7 @@ export function withSession<Data extends object, Rest extends unknown[] = []>(
       if (!isOutermost || !canSetHeaders(response)) return response;
       const headers = recordHeaders(response);
       failSession(session, headers);
+      endSession(session);
       return copyWithHeaders(response, headers.writes);
     }
   };

@@ -9,6 +9,7 @@ import {
   ADAPTER_OPTIONS,
   claimResponse,
   describesResponse,
+  endSession,
   failSession,
   resolveAdapterOptions,
   findAddress,
@@ -56,6 +57,7 @@ export function sessionMiddleware<Data extends object>(
     } catch (error) {
       logWhenAnswered(error);
       failSession(session, headersOf(c));
+      if (isOutermost) endSession(session);
       throw error;
     }
     await next();
@@ -67,6 +69,7 @@ export function sessionMiddleware<Data extends object>(
       logWhenAnswered(error);
       resetResponse(c);
       failSession(session, headersOf(c));
+      endSession(session);
       throw error;
     }
     if (response === c.res) return;

@@ -1,6 +1,5 @@
 /// <reference types="node" preserve="true" />
-import { STATUS_CODES, type IncomingMessage, type RequestListener, type ServerResponse } from "node:http";
-import { SessionError } from "../errors.ts";
+import type { IncomingMessage, RequestListener, ServerResponse } from "node:http";
 import type { Session } from "../session.ts";
 import type { Sessions } from "../sessions.ts";
 import {
@@ -11,7 +10,7 @@ import {
   type AdapterOptions,
 } from "./adapter.ts";
 import { logSessionError } from "./log.ts";
-import { abortResponse } from "./node-response/abort.ts";
+import { respondWithError } from "./node-response/respond-with-error.ts";
 import { storeBeforeHeaders, setFailureHeaders } from "./node-response/store-before-headers.ts";
 
 /** The options of {@link withSession} for node:http. */
@@ -47,7 +46,7 @@ export function withSession<Data extends object>(
     ...ADAPTER_OPTIONS,
     onError: true,
   });
-  const { onError = respondWithError } = options;
+  const { onError = answerError } = options;
 
   async function serve(req: IncomingMessage, res: ServerResponse): Promise<void> {
     const session = beginSession(req);
@@ -67,13 +66,7 @@ export function withSession<Data extends object>(
   };
 }
 
-function respondWithError(error: unknown, _req: IncomingMessage, res: ServerResponse): void {
+function answerError(error: unknown, _req: IncomingMessage, res: ServerResponse): void {
   logSessionError(error);
-  if (res.headersSent) {
-    abortResponse(res);
-    return;
-  }
-  const status = error instanceof SessionError ? error.status : 500;
-  const message = error instanceof SessionError && error.expose ? error.message : STATUS_CODES[status];
-  res.writeHead(status, { "content-type": "text/plain; charset=utf-8" }).end(`${message}\n`);
+  respondWithError(error, res);
 }

@@ -8,7 +8,7 @@ import type { Flash, StoredFlash } from "../record/record.ts";
 import { EMPTY, objectsByKey, type Content, type SeenObjects, type Snapshot } from "./replay.ts";
 import { restrictKey } from "./restrict.ts";
 import { followedBy, joined, WHOLE, type Changes, type ReadonlyChanges, type Updater } from "./steps.ts";
-import { Tracker } from "./tracker.ts";
+import { Tracker, type OnUse } from "./tracker.ts";
 import { areSameValues, valuesOf, type Values } from "./values.ts";
 
 export { EMPTY, only, replay, type Content, type Snapshot } from "./replay.ts";
@@ -44,8 +44,11 @@ export class Journal {
   /** They were not hidden yet when the pending snapshot was made: it belongs to the session of before. */
   #isHiddenSince = false;
   readonly #limits: Limits;
+  readonly #onUse: OnUse | undefined;
 
-  constructor(base: Content, limits: Limits) {
+  /** @param onUse - is told of changes that a handler makes, also through data that it has kept since long ago. */
+  constructor(base: Content, limits: Limits, onUse?: OnUse) {
+    this.#onUse = onUse;
     this.#base = base;
     this.#flashes = base.flashes;
     this.#limits = limits;
@@ -56,7 +59,12 @@ export class Journal {
   }
 
   get #tracked(): Tracker {
-    return (this.#tracker ??= new Tracker(decode(this.#base.data)));
+    return (this.#tracker ??= new Tracker(decode(this.#base.data), this.#onUse));
+  }
+
+  /** Whether the handler holds objects that it could change in place. */
+  get hasGivenObjects(): boolean {
+    return this.#tracker?.hasGivenObjects === true;
   }
 
   /** A deep copy of the data, without a proxy: for JSON.stringify and structuredClone. */

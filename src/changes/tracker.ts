@@ -3,6 +3,9 @@ import { encodeValue, type Dictionary, type Limits } from "./codec.ts";
 import { isEmptyContainer, isObject, objectsIn } from "./containers.ts";
 import { momentOf, NO_VALUE, WHOLE, type Changes, type KeyChanges, type Step, type Updater } from "./steps.ts";
 
+/** Called before a change through the dictionary, and when an object that could be changed is taken from it. It may throw. */
+export type OnUse = (isWrite: boolean) => void;
+
 /**
  * The dictionary that a handler holds, and what was done to it since one moment: which keys were assigned, deleted or
  * updated, and which objects the handler has seen. A proxy that is no deeper than the dictionary itself: Maps and Dates
@@ -11,11 +14,13 @@ import { momentOf, NO_VALUE, WHOLE, type Changes, type KeyChanges, type Step, ty
 export class Tracker implements ProxyHandler<Dictionary> {
   readonly raw: Dictionary;
   readonly proxy: Dictionary;
+  readonly #onUse: OnUse | undefined;
   #changes: Changes | undefined;
   #seen: SeenObjects = {};
 
-  constructor(raw: Dictionary) {
+  constructor(raw: Dictionary, onUse?: OnUse) {
     this.raw = raw;
+    this.#onUse = onUse;
     this.proxy = new Proxy(raw, this);
   }
 
@@ -26,6 +31,10 @@ export class Tracker implements ProxyHandler<Dictionary> {
   /** The objects at the moment from which on changes are told. */
   get seen(): SeenObjects {
     return this.#seen;
+  }
+
+  get hasGivenObjects(): boolean {
+    return this.#seen.all !== undefined || this.#seen.byKey !== undefined;
   }
 
   /** Changes are told from another moment on. */
@@ -66,12 +75,16 @@ export class Tracker implements ProxyHandler<Dictionary> {
 
   get(raw: Dictionary, key: string | symbol): unknown {
     const value = raw[key as string];
-    if (typeof value === "object" && value !== null) this.#see(key as string, value);
+    if (typeof value === "object" && value !== null) {
+      this.#onUse?.(false);
+      this.#see(key as string, value);
+    }
     return value;
   }
 
   set(raw: Dictionary, key: string | symbol, value: unknown, receiver: unknown): boolean {
     if (typeof key === "symbol" || receiver !== this.proxy) return Reflect.set(raw, key, value, receiver);
+    this.#onUse?.(true);
     const before = raw[key];
     // `data.k ??= …` that gives the very object is no assignment.
     if (value === before && isObject(value)) return true;
@@ -82,6 +95,7 @@ export class Tracker implements ProxyHandler<Dictionary> {
   }
 
   defineProperty(raw: Dictionary, key: string | symbol, descriptor: PropertyDescriptor): boolean {
+    this.#onUse?.(true);
     const isNew = !Object.hasOwn(raw, key);
     if (!Reflect.defineProperty(raw, key, descriptor)) return false;
     if (typeof key === "string") this.#assigned(key, descriptor.value, isNew);
@@ -90,6 +104,7 @@ export class Tracker implements ProxyHandler<Dictionary> {
 
   deleteProperty(raw: Dictionary, key: string | symbol): boolean {
     if (!Object.hasOwn(raw, key)) return true;
+    this.#onUse?.(true);
     if (!Reflect.deleteProperty(raw, key)) return false;
     if (typeof key === "string") this.note(key, WHOLE);
     return true;
@@ -97,7 +112,10 @@ export class Tracker implements ProxyHandler<Dictionary> {
 
   getOwnPropertyDescriptor(raw: Dictionary, key: string | symbol): PropertyDescriptor | undefined {
     const descriptor = Reflect.getOwnPropertyDescriptor(raw, key);
-    if (descriptor && typeof key === "string") this.#see(key, descriptor.value);
+    if (descriptor && typeof key === "string") {
+      if (typeof descriptor.value === "object") this.#onUse?.(false);
+      this.#see(key, descriptor.value);
+    }
     return descriptor;
   }
 

@@ -32,13 +32,19 @@ function without(requested: Requested, done: Requested): Requested {
 export class PendingChanges {
   readonly #stored: () => Content;
   readonly #limits: Limits;
+  readonly #onUse: (isWrite: boolean, isForgotten: boolean) => void;
   #requested = NOTHING;
   /** The calls that a failed `save()` was to carry out. Its caller has dealt with that failure. */
   #setAside: Requested | undefined;
   #journal: Journal | undefined;
 
-  /** @param stored - gives the stored content that changes are compared with. */
-  constructor(stored: () => Content, limits: Limits) {
+  /**
+   * @param stored - gives the stored content that changes are compared with.
+   * @param onUse - is called when a handler changes data, or takes an object from them that it could change, also through
+   * data that it has kept. `isForgotten`: these data were given up meanwhile, and nobody stores them.
+   */
+  constructor(stored: () => Content, limits: Limits, onUse: (isWrite: boolean, isForgotten: boolean) => void) {
+    this.#onUse = onUse;
     this.#stored = stored;
     this.#limits = limits;
   }
@@ -49,7 +55,20 @@ export class PendingChanges {
 
   /** The changes of data. The journal is made at the first access. */
   get journal(): Journal {
-    return (this.#journal ??= new Journal(this.#base, this.#limits));
+    return this.#journal ?? this.#newJournal();
+  }
+
+  #newJournal(): Journal {
+    const journal: Journal = new Journal(this.#base, this.#limits, (isWrite) =>
+      this.#onUse(isWrite, this.#journal !== journal),
+    );
+    this.#journal = journal;
+    return journal;
+  }
+
+  /** Whether the handler holds objects that it could change in place. */
+  get hasGivenObjects(): boolean {
+    return this.#journal?.hasGivenObjects === true;
   }
 
   get hasDataChanges(): boolean {
@@ -59,6 +78,10 @@ export class PendingChanges {
   /** After a sign-out changes belong to a new session. */
   get #base(): Content {
     return this.#requested.signOut ? EMPTY : this.#stored();
+  }
+
+  get isAnythingRequested(): boolean {
+    return this.#requested !== NOTHING;
   }
 
   request(call: Requested): void {

@@ -62,6 +62,9 @@ export class RequestSession {
   #isAccessed = false;
   #isPersonal = false;
   #isClaimed = false;
+  /** Somebody waits for the end of a connection of its own. */
+  #expectsClose = false;
+  #isClosed = false;
   #lateCheck: NodeJS.Timeout | undefined;
 
   /** The request does not extend its session: polling, for example. */
@@ -74,7 +77,11 @@ export class RequestSession {
   constructor(context: Context, request: AnyRequest) {
     this.context = context;
     this.#request = request;
-    this.changes = new PendingChanges(() => this.loaded?.record ?? EMPTY, context.limits);
+    this.changes = new PendingChanges(
+      () => this.loaded?.record ?? EMPTY,
+      context.limits,
+      (isWrite, isForgotten) => this.#useData(isWrite, isForgotten),
+    );
     this.cookie = new OutgoingCookie(context);
     const header = cookieHeader(request);
     const presented = header ? presentedIn(context, header, this.isSecure) : undefined;
@@ -382,6 +389,7 @@ export class RequestSession {
   /** The headers are written. */
   writeResponse(): void {
     this.#response = this.isAttached ? "attachedAndWritten" : "written";
+    if (this.changes.hasGivenObjects && this.context.lateChecks()) this.#expectLateChange();
   }
 
   /** A copy of the response is written once more: its headers have not left. */
@@ -397,7 +405,8 @@ export class RequestSession {
 
   get #hasEnded(): boolean {
     const { response } = this;
-    return this.#response === "ended" || response?.writableEnded === true || response?.destroyed === true;
+    if (this.#isClosed || this.#response === "ended" || response?.writableEnded === true) return true;
+    return (response !== undefined || this.isAttached) && hasResponseEnded(this.#request, response);
   }
 
   /** There is no response, or none whose headers could set a cookie. If there is one, it is personal. */
@@ -451,20 +460,65 @@ export class RequestSession {
     if (isTooLate) this.#expectLateChange();
   }
 
+  /** The handler uses data that it may have kept since before the response, or since before a sign-out. */
+  #useData(isWrite: boolean, isForgotten: boolean): void {
+    if (!isForgotten) {
+      if (!this.canSetCookie) this.#expectLateChange();
+    } else if (isWrite) {
+      if (!this.#hasEnded && !this.isWritten) {
+        throw new TypeError(
+          "These data were given up, by signOut(), reload() or a sign-out elsewhere, and a change of them would be lost: " +
+            "read session.data anew",
+        );
+      }
+      this.#reportDropped(this.#lateness);
+    }
+  }
+
   /** Nothing stores a change that comes after the response by itself: a moment later it is stored by `save()`, or lost. */
   #expectLateChange(): void {
-    if (this.#lateCheck || this.isAttached) return;
+    if (this.isAttached && !this.#hasEnded) return this.#expectClose();
+    if (this.#lateCheck) return;
     this.#lateCheck = setTimeout(() => {
       this.#lateCheck = undefined;
-      if (!this.#hasEnded) this.#expectLateChange();
-      else if (this.changes.hasDataChanges && !this.#committing) this.dropLateChanges("after its response had ended");
+      // A commit under way may store it, or have begun before it.
+      if (!this.#hasEnded || this.#committing) this.#expectLateChange();
+      else if (this.hasLateChanges) this.dropLateChanges(this.#lateness);
     }, LATE_CHECK_MS);
     this.#lateCheck.unref?.();
+  }
+
+  /** In a connection of its own a change may wait for `save()` for as long as the connection is open. */
+  #expectClose(): void {
+    if (this.#expectsClose) return;
+    this.#expectsClose = true;
+    onResponseEnd(this.#request, this.response, () => {
+      this.#isClosed = true;
+      this.#expectLateChange();
+    });
+  }
+
+  get #lateness(): string {
+    return this.isAttached ? "in a connection that closed before session.save()" : "after its response had ended";
+  }
+
+  /** There are changes, of which none can be stored with the response any more. */
+  get hasLateChanges(): boolean {
+    try {
+      return this.changes.hasDataChanges;
+    } catch {
+      // A value that can't be kept is one that was not there.
+      return true;
+    }
   }
 
   /** Reports changes that nobody stores any more. @param when - the end of "The session was changed …". */
   dropLateChanges(when: string): void {
     this.changes.forget();
+    this.#reportDropped(when);
+  }
+
+  #reportDropped(when: string): void {
     this.context.emitter.emit("dropped", { id: this.id, userId: this.loaded?.record.userId, reason: "late" });
     const route = routeOf(this.#request);
     warnOnce(

@@ -84,6 +84,15 @@ function writeCookie(headers: ResponseHeaders, cookie: string): void {
   else headers.append("Set-Cookie", cookie);
 }
 
+/** The response has ended, and its headers never came by: nothing stores the changes, and no cookie went with it. */
+export function reportBypassed(requestSession: RequestSession, how: string): void {
+  if (!requestSession.canSetCookie) return;
+  const { isUntouched, hasLateChanges, changes, cookie } = requestSession;
+  requestSession.writeResponse();
+  if (isUntouched || !(hasLateChanges || changes.isAnythingRequested || cookie.pending !== undefined)) return;
+  requestSession.dropLateChanges(how);
+}
+
 /** The responses that a session's cookie is in. */
 const carriers = new WeakMap<Response, RequestSession>();
 

@@ -1,0 +1,163 @@
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { gated, site, START, type SiteOptions } from "../../test/support/stores.ts";
+import type { Session } from "../session.ts";
+import { memoryStore } from "../stores/memory.ts";
+
+// Changes that nobody stores: each is reported, by an event and by a warning.
+
+type Dictionary = Record<string, unknown>;
+
+const warned = vi.spyOn(process, "emitWarning").mockImplementation(() => {});
+beforeEach(() => void vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] }));
+afterEach(() => {
+  vi.useRealTimers();
+  warned.mockClear();
+});
+
+async function visiting(path: string, options: SiteOptions = {}) {
+  const shop = site(options);
+  const browser = shop.browser();
+  await browser.visit((session) => {
+    session.data["cart"] = ["tea"];
+    session.data["seen"] = 0;
+    session.signIn("alice");
+  });
+  shop.events.length = 0;
+  const { session, end } = await browser.begin({}, `https://shop.example${path}`);
+  return { ...shop, browser, session: session as unknown as Session<Dictionary>, end };
+}
+
+const finished = async (response: Response) => void (await response.text());
+
+/** The reasons of the `dropped` events, once the checks have had their time. */
+async function dropped(events: readonly { name: string; reason?: unknown }[]): Promise<unknown[]> {
+  await vi.advanceTimersByTimeAsync(5000);
+  return events.filter(({ name }) => name === "dropped").map(({ reason }) => reason);
+}
+
+describe("a change after the response, through data that were looked up before it,", () => {
+  it.each([
+    ["an assignment", (data: Dictionary) => void (data["late"] = 1)],
+    ["a deletion", (data: Dictionary) => void delete data["cart"]],
+    ["a change in place", (data: Dictionary) => void (data["cart"] as string[]).push("milk")],
+    ["a definition", (data: Dictionary) => void Object.defineProperty(data, "late", { value: 1, enumerable: true })],
+  ])("is reported: %s", async (what, change) => {
+    const { session, end, events } = await visiting(`/retained/${what.replaceAll(" ", "-")}`);
+    const { data } = session;
+    await finished(await end());
+    change(data);
+    expect(await dropped(events)).toEqual(["late"]);
+    expect(warned.mock.calls[0]![0]).toMatch(
+      /^GET \/retained\/.*: the session was changed after its response had ended/,
+    );
+  });
+
+  it("is reported again after an earlier one was", async () => {
+    const { session, end, events } = await visiting("/retained-twice");
+    const { data } = session;
+    await finished(await end());
+    data["late"] = 1;
+    expect(await dropped(events)).toEqual(["late"]);
+    data["late"] = 2;
+    expect(await dropped(events)).toEqual(["late", "late"]);
+  });
+
+  it("is reported, if it is in an object that was looked up before", async () => {
+    const { session, end, events } = await visiting("/retained-object");
+    const cart = session.data["cart"] as string[];
+    await finished(await end());
+    cart.push("milk");
+    expect(await dropped(events)).toEqual(["late"]);
+  });
+
+  it("is none, if it is only read", async () => {
+    const { session, end, events } = await visiting("/retained-read");
+    const { data } = session;
+    await finished(await end());
+    expect(data["cart"]).toEqual(["tea"]);
+    expect(await dropped(events)).toEqual([]);
+  });
+});
+
+describe("data that were looked up before", () => {
+  it("refuse a change after signOut(), which would be lost", async () => {
+    const { session } = await visiting("/signed-out");
+    const { data } = session;
+    session.signOut();
+    expect(() => (data["late"] = 1)).toThrow("session.data anew");
+    expect(() => delete data["cart"]).toThrow(TypeError);
+    expect(data["seen"]).toBe(0);
+    session.data["fresh"] = 1;
+    expect(session.data).toEqual({ fresh: 1 });
+  });
+
+  it("refuse a change after reload(), which would be lost", async () => {
+    const { session } = await visiting("/reloaded");
+    const { data } = session;
+    await session.reload();
+    expect(() => (data["late"] = 1)).toThrow("session.data anew");
+    session.data["late"] = 1;
+    expect(session.data["late"]).toBe(1);
+  });
+});
+
+describe("a change after the response", () => {
+  it("that can't be kept at all is reported, and ends no process", async () => {
+    const { session, end, events } = await visiting("/function");
+    expect(session.userId).toBe("alice");
+    await finished(await end());
+    session.data["late"] = () => 1;
+    expect(await dropped(events)).toEqual(["late"]);
+  });
+
+  it("is reported, though a save() of earlier ones is under way when it is looked for", async () => {
+    const store = gated(memoryStore({ clock: () => START }));
+    const { session, end, events } = await visiting("/slow-save", { store, storeTimeout: "60s" });
+    expect(session.userId).toBe("alice");
+    await finished(await end());
+    session.data["saved"] = 1;
+    const held = store.hold("update");
+    const saving = session.save();
+    await held.arrived;
+    session.data["late"] = 1;
+    await vi.advanceTimersByTimeAsync(5000);
+    held.letGo();
+    await saving;
+    expect(await dropped(events)).toEqual(["late"]);
+  });
+});
+
+describe("a change in a connection of its own", () => {
+  it("that nobody has saved when it closes is reported", async () => {
+    const { sessions, browser, events } = await visiting("/");
+    const closing = new AbortController();
+    const headers = { cookie: browser.cookie, origin: "https://shop.example" };
+    const request = new Request("https://shop.example/socket", { headers, signal: closing.signal });
+    const session = (await sessions.attach(request)) as Session<Dictionary>;
+    session.data["saved"] = 1;
+    await session.save();
+    session.data["late"] = 1;
+    expect(await dropped(events)).toEqual([]);
+    closing.abort();
+    expect(await dropped(events)).toEqual(["late"]);
+    expect(warned.mock.calls[0]![0]).toMatch(
+      /^GET \/socket: the session was changed in a connection that closed before session\.save\(\)/,
+    );
+    session.data["later"] = 1;
+    expect(await dropped(events)).toEqual(["late", "late"]);
+  });
+
+  it("that was saved is not reported", async () => {
+    const { sessions, browser, events } = await visiting("/");
+    const closing = new AbortController();
+    const headers = { cookie: browser.cookie, origin: "https://shop.example" };
+    const request = new Request("https://shop.example/socket-saved", { headers, signal: closing.signal });
+    const session = (await sessions.attach(request)) as Session<Dictionary>;
+    session.data["saved"] = 1;
+    const saving = session.save();
+    closing.abort();
+    await saving;
+    expect(await dropped(events)).toEqual([]);
+    expect(await browser.data()).toMatchObject({ saved: 1 });
+  });
+});
