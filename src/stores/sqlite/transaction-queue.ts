@@ -1,85 +1,86 @@
 import { inTransaction, isBusy, type SqliteDatabase } from "./database.ts";
 
-/** Gives each piece of work its turn once the database is free for it, without holding up the event loop meanwhile. */
-export interface Turns {
-  /** Does the work now, or in the order of arrival as soon as it can be done. Rejects where that is not soon enough. */
-  take<T>(work: () => T): Promise<T>;
+/** Runs tasks one after another when the database is free. Waiting does not block the event loop. */
+export interface TransactionQueue {
+  /** Runs the task now, or as soon as the database is free and earlier tasks are done. Rejects when the timeout is over. */
+  run<T>(task: () => T): Promise<T>;
+  /** Rejects all waiting tasks. */
   close(error: Error): void;
 }
 
 interface Waiting {
-  /** Does the work and settles its promise; throws only where the database is busy. */
-  attempt(): void;
+  /** Runs the task and settles its promise. Throws only if the database is busy. */
+  tryRun(): void;
   reject(error: unknown): void;
   readonly until: number;
 }
 
-// Another process holds the lock for some microseconds: the next turn of the event loop is soon enough, at first.
-const IMMEDIATE_TRIES = 3;
-const LONGEST_PAUSE = 16;
-const LONGEST_SLICE = 3;
+// Another process usually holds the lock for some microseconds, so the first attempts are made without a pause.
+const IMMEDIATE_ATTEMPTS = 3;
+const MAX_PAUSE_MS = 16;
+const MAX_SLICE_MS = 3;
 
-/** @param deadline - how many milliseconds work may wait for its turn. */
-export function turns(db: SqliteDatabase, deadline: number): Turns {
+/** @param timeoutMs - the longest time that a task may wait. */
+export function createTransactionQueue(db: SqliteDatabase, timeoutMs: number): TransactionQueue {
   const waiting: Waiting[] = [];
-  let tries = 0;
+  let attempts = 0;
 
-  function plan(): void {
-    const pause = Math.min(LONGEST_PAUSE, 2 ** (tries - IMMEDIATE_TRIES));
-    if (tries < IMMEDIATE_TRIES) setImmediate(serve);
-    // Of processes that wait, no two come at the same time twice.
-    else setTimeout(serve, pause * (0.5 + Math.random() / 2));
-    tries += 1;
+  function scheduleRetry(): void {
+    const pause = Math.min(MAX_PAUSE_MS, 2 ** (attempts - IMMEDIATE_ATTEMPTS));
+    if (attempts < IMMEDIATE_ATTEMPTS) setImmediate(runWaiting);
+    // The pause is random, so that two waiting processes do not collide again and again.
+    else setTimeout(runWaiting, pause * (0.5 + Math.random() / 2));
+    attempts += 1;
   }
 
-  function serve(): void {
+  function runWaiting(): void {
     const began = performance.now();
     try {
       for (let first = waiting[0]; first !== undefined; first = waiting[0]) {
-        free();
-        first.attempt();
+        assertNoTransaction();
+        first.tryRun();
         waiting.shift();
-        tries = 0;
-        if (performance.now() - began > LONGEST_SLICE) break;
+        attempts = 0;
+        if (performance.now() - began > MAX_SLICE_MS) break;
       }
     } catch (error) {
       const now = performance.now();
       while (waiting[0] !== undefined && waiting[0].until <= now) waiting.shift()?.reject(error);
     }
-    if (waiting.length > 0) plan();
+    if (waiting.length > 0) scheduleRetry();
   }
 
-  /** A transaction of the application's on this connection would take in what is done now, and could undo it. */
-  function free(): void {
-    if (inTransaction(db)) throw new TransactionOpen();
+  /** Throws if the application has an open transaction on this connection: its rollback would undo the task. */
+  function assertNoTransaction(): void {
+    if (inTransaction(db)) throw new TransactionOpenError();
   }
 
   return {
-    async take(work) {
+    async run(task) {
       if (waiting.length === 0) {
         try {
-          free();
-          return work();
+          assertNoTransaction();
+          return task();
         } catch (error) {
-          if (!mayPass(error)) throw error;
+          if (!isTransient(error)) throw error;
         }
       }
       return new Promise((resolve, reject) => {
         waiting.push({
-          attempt() {
+          tryRun() {
             try {
-              resolve(work());
+              resolve(task());
             } catch (error) {
-              if (mayPass(error)) throw error;
+              if (isTransient(error)) throw error;
               reject(error);
             }
           },
           reject,
-          until: performance.now() + deadline,
+          until: performance.now() + timeoutMs,
         });
         if (waiting.length === 1) {
-          tries = 0;
-          plan();
+          attempts = 0;
+          scheduleRetry();
         }
       });
     },
@@ -90,7 +91,7 @@ export function turns(db: SqliteDatabase, deadline: number): Turns {
   };
 }
 
-class TransactionOpen extends Error {
+class TransactionOpenError extends Error {
   constructor() {
     super(
       "the connection is in a transaction of the application's, which could undo what the session store writes: " +
@@ -99,4 +100,4 @@ class TransactionOpen extends Error {
   }
 }
 
-const mayPass = (error: unknown): boolean => isBusy(error) || error instanceof TransactionOpen;
+const isTransient = (error: unknown): boolean => isBusy(error) || error instanceof TransactionOpenError;
