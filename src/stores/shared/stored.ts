@@ -2,7 +2,7 @@ import type { StoredSession } from "../../store.ts";
 
 const MAX_TIME = 8.64e15;
 
-/** Refuses what no engine could keep: a NaN here would otherwise put an order, or a file's name, out of joint. */
+/** Throws for a value that a store can't keep. A NaN, for example, would break the expiry order or a file's name. */
 export function checkStored(stored: StoredSession): void {
   if (!(stored.payload instanceof Uint8Array)) {
     throw new TypeError("payload must be a Uint8Array: encode text with TextEncoder first");
@@ -16,7 +16,7 @@ export function checkStored(stored: StoredSession): void {
   checkTime(stored.expiresAt);
 }
 
-/** An instant that every engine can keep: whole epoch milliseconds. */
+/** Throws unless `expiresAt` is a time that every store can keep: an integer in epoch milliseconds. */
 export function checkTime(expiresAt: number): void {
   if (!Number.isInteger(expiresAt) || expiresAt < 0 || expiresAt > MAX_TIME) {
     throw new TypeError(`expiresAt must be whole epoch milliseconds, as Date.now() gives, not ${String(expiresAt)}`);

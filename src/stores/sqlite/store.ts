@@ -22,8 +22,7 @@ export interface SqliteStoreOptions {
   table?: string | undefined;
   /**
    * How long an operation waits while another process or a transaction of the application has locked the database, such as
-   * `"2s"` or a number of milliseconds. Then it rejects with SQLite's error. Waiting does not block the event loop. Default
-   * `"5s"`.
+   * `"500ms"`. Then it rejects. Waiting does not block the event loop. Default `"5s"`.
    */
   busyTimeout?: Duration | undefined;
   /**

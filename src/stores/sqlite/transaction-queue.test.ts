@@ -6,7 +6,7 @@ const busy = () => Object.assign(new Error("database is locked"), { code: "SQLIT
 const db = (given: object = {}) => ({ prepare: () => never(), exec: never, ...given });
 
 describe("createTransactionQueue", () => {
-  it("does work at once where the database is free", async () => {
+  it("runs a task at once if the database is free", async () => {
     const done: string[] = [];
     const { run } = createTransactionQueue(db(), 1000);
     const first = run(() => done.push("first"));
@@ -35,7 +35,7 @@ describe("createTransactionQueue", () => {
     expect(done).toEqual([1, 2, 3, 4]);
   });
 
-  it("rejects each with the engine's error when its own time is up, and no other", async () => {
+  it("rejects each task with SQLite's error after its own timeout, and no other task", async () => {
     onTestFinished(jumpingClock());
     let locked = true;
     const work = () => {
@@ -50,7 +50,7 @@ describe("createTransactionQueue", () => {
     expect(await late).toBe("done");
   });
 
-  it("takes another fault for what it is, and does what comes after it", async () => {
+  it("rejects at once with any other error, and runs the tasks after it", async () => {
     let locked = true;
     const { run } = createTransactionQueue(db(), 10_000);
     await expect(run(() => fail())).rejects.toThrow("disk image is malformed");
@@ -64,7 +64,7 @@ describe("createTransactionQueue", () => {
     expect(await next).toBe("done");
   });
 
-  it("lets the event loop turn while a crowd is served", async () => {
+  it("lets the event loop run while it runs many tasks", async () => {
     let locked = true;
     const { run } = createTransactionQueue(db(), 10_000);
     const spin = () => {
@@ -85,7 +85,7 @@ describe("createTransactionQueue", () => {
     expect(between).toBeGreaterThan(5);
   });
 
-  it("waits for the end of a transaction of the application's, whatever the driver calls it", async () => {
+  it("waits for the end of the application's transaction, with either name of the driver's property", async () => {
     onTestFinished(jumpingClock());
     for (const name of ["inTransaction", "isTransaction"]) {
       const connection = db({ [name]: true });
@@ -99,7 +99,7 @@ describe("createTransactionQueue", () => {
     }
   });
 
-  it("rejects what waits at its end", async () => {
+  it("rejects waiting tasks when it is closed", async () => {
     const { run, close } = createTransactionQueue(db(), 10_000);
     const waiting = run(() => {
       throw busy();
