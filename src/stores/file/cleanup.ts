@@ -8,8 +8,8 @@ export interface CleanupOptions {
   /** Throws once the store is closed. */
   readonly assertOpen: () => void;
   /** Removes the files that belonged to a removed pointer. */
-  readonly cleanUpAfter: (pointer: Pointer) => void;
-  /** Follows `cleanUpAfter`. Takes all removed pointers of one shard at once, so that the shard is listed only once. */
+  readonly removeFilesOf: (pointer: Pointer) => void;
+  /** Follows `removeFilesOf`. Takes all removed pointers of one shard at once, so that the shard is listed only once. */
   readonly restoreUserEntries: (pointers: readonly Pointer[]) => void;
 }
 
@@ -23,7 +23,7 @@ export function createCleanup({
   files,
   clock,
   assertOpen,
-  cleanUpAfter,
+  removeFilesOf,
   restoreUserEntries,
 }: CleanupOptions): (limit: number) => Promise<number> {
   // The shard where the next call continues. A shard in which the limit was reached is listed again.
@@ -69,7 +69,7 @@ export function createCleanup({
       if (pointer === undefined || pointer.expiresAt > clock()) continue;
       if (!files.remove("pointers", name)) continue;
       deleted += 1;
-      cleanUpAfter(pointer);
+      removeFilesOf(pointer);
       removed.push(pointer);
       if (deleted === limit) break;
       await pause();

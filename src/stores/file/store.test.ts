@@ -529,7 +529,7 @@ describe("fileStore: what crashes leave behind", () => {
   it("does not include the index entry of a session that came back to its user meanwhile", async () => {
     const { store } = watched();
     await store.create("a", session({ userId: "ada" }));
-    // What a process does that has just seen the session leave this user.
+    // Acts like a process that has just seen the session change to another user.
     const userIndex = fileUserIndex(filesIn(store.directory));
     const entry = { userHash: hashUserId("ada"), key: hashId("a") };
     userIndex.remove(entry);

@@ -5,6 +5,7 @@ import { createCleanup } from "./cleanup.ts";
 import { fileUserIndex, type IndexEntry } from "./user-index.ts";
 import { type SessionFile, decodeSessionFile, encodeSessionFile } from "./session-file.ts";
 import { openDirectory } from "./directory.ts";
+import { quarantine, type Quarantined, warnOfQuarantine } from "./quarantine.ts";
 import { fileSubscription } from "./subscription.ts";
 import {
   contentName,
@@ -24,15 +25,7 @@ import { quietly } from "../shared/quietly.ts";
 import { checkClock, checkOptions, checkPositiveInteger } from "../../checks.ts";
 import { checkStored, checkTime } from "../shared/stored.ts";
 
-/** A session whose file was damaged or missing. {@link fileStore} has moved the file aside, and the session has ended. */
-export interface Quarantined {
-  /** The session's id. `undefined` if a listing found it, `idsOfUser` or `all`. */
-  readonly id?: string | undefined;
-  /** The path to which the file was moved. */
-  readonly path: string;
-  /** The reason in words, such as a wrong checksum. */
-  readonly reason: string;
-}
+export type { Quarantined } from "./quarantine.ts";
 
 /** Options of {@link fileStore}. */
 export interface FileStoreOptions {
@@ -91,7 +84,7 @@ export function fileStore(options: FileStoreOptions | string = {}): FileStore {
   if (given.directory !== undefined && (typeof given.directory !== "string" || given.directory === "")) {
     throw new TypeError("fileStore: directory must be a path; leave it out to use the temporary directory");
   }
-  const { clock = () => Date.now(), onQuarantine = warn } = given;
+  const { clock = () => Date.now(), onQuarantine = warnOfQuarantine } = given;
   if (typeof onQuarantine !== "function") throw new TypeError("fileStore: onQuarantine must be a function");
 
   const directory = openDirectory(given.directory);
@@ -130,7 +123,7 @@ export function fileStore(options: FileStoreOptions | string = {}): FileStore {
   }
 
   /** Removes the files that belonged to a removed pointer. Does not throw, because the session has ended already. */
-  function cleanUpAfter(pointer: Pointer): void {
+  function removeFilesOf(pointer: Pointer): void {
     removeContent(pointer.key, pointer.nonce);
     removeContent(pointer.key, hints.delete(pointer.key));
     quietly(() => userIndex.remove(pointer));
@@ -138,8 +131,8 @@ export function fileStore(options: FileStoreOptions | string = {}): FileStore {
 
   const restoreUserEntries = (pointers: readonly Pointer[]): void => quietly(() => userIndex.restore(pointers));
 
-  function endSession(pointer: Pointer): void {
-    cleanUpAfter(pointer);
+  function cleanUpAfter(pointer: Pointer): void {
+    removeFilesOf(pointer);
     restoreUserEntries([pointer]);
   }
 
@@ -162,24 +155,12 @@ export function fileStore(options: FileStoreOptions | string = {}): FileStore {
           if (kept === undefined) hints.setContent(key, content);
           return { pointer, content };
         }
-        quarantine(pointer, typeof content === "string" ? content : "it holds another session", id);
+        const reason = typeof content === "string" ? content : "it holds another session";
+        quarantine(files, pointer, { id, reason, cleanUpAfter, onQuarantine });
       }
       hints.clearPointer(key);
     }
     return undefined;
-  }
-
-  function quarantine(pointer: Pointer, reason: string, id: string | undefined): void {
-    // Only one process can move the pointer. That process has ended the session and reports it.
-    const moved = files.quarantine("pointers", pointer.name);
-    if (moved === undefined) return;
-    const path = files.quarantine("contents", contentName(pointer.key, pointer.nonce)) ?? moved;
-    endSession(pointer);
-    try {
-      onQuarantine({ id, path, reason });
-    } catch (error) {
-      process.emitWarning(error instanceof Error ? error : String(error));
-    }
   }
 
   /** Reserves the session's key, and waits if another process has reserved it. Returns `false` if that has created the session. */
@@ -229,7 +210,7 @@ export function fileStore(options: FileStoreOptions | string = {}): FileStore {
       try {
         for (let old = findPointer(key); old !== undefined; old = findPointer(key)) {
           if (isLive(old)) return false;
-          if (files.remove("pointers", old.name)) endSession(old);
+          if (files.remove("pointers", old.name)) cleanUpAfter(old);
         }
         writeContent(next, id, stored);
         isWritten = true;
@@ -239,7 +220,7 @@ export function fileStore(options: FileStoreOptions | string = {}): FileStore {
       } finally {
         if (!done) {
           quietly(() => files.remove("contents", reservationName(key)));
-          if (isWritten) endSession(next);
+          if (isWritten) cleanUpAfter(next);
         }
       }
       quietly(() => userIndex.add(next.userHash, key));
@@ -327,7 +308,7 @@ export function fileStore(options: FileStoreOptions | string = {}): FileStore {
       for (let old = hints.pointer(key) ?? findPointer(key); old !== undefined; old = findPointer(key)) {
         const wasLive = isLive(old);
         if (!files.remove("pointers", old.name)) continue;
-        endSession(old);
+        cleanUpAfter(old);
         if (wasLive) subscription.notifyEnded(id);
         return wasLive;
       }
@@ -395,17 +376,11 @@ export function fileStore(options: FileStoreOptions | string = {}): FileStore {
   }
 
   function collectAll(): (limit: number) => Promise<number> {
-    const collect = createCleanup({ files, clock, assertOpen, cleanUpAfter, restoreUserEntries });
+    const collect = createCleanup({ files, clock, assertOpen, removeFilesOf, restoreUserEntries });
     return async (limit) => {
       assertOpen();
       checkPositiveInteger("deleteExpired: limit", limit);
       return collect(limit);
     };
   }
-}
-
-function warn({ path, reason }: Quarantined): void {
-  process.emitWarning(`A session's file was put aside at ${path}: ${reason}. The session counts as missing.`, {
-    code: "SOJOURN_QUARANTINED",
-  });
 }

@@ -84,9 +84,9 @@ function fileOf(db: SqliteDatabase): string {
 // (424 WITHOUT ROWID), and sessions that expire together are stored together. The payload is the last column, because it is
 // the longest.
 function makeTables(db: SqliteDatabase, table: string): void {
-  const made = prepare(db, "SELECT count(*) FROM main.sqlite_master WHERE name IN (?, ?, ?, ?)");
+  const countExisting = prepare(db, "SELECT count(*) FROM main.sqlite_master WHERE name IN (?, ?, ?, ?)");
   // Checks first, because CREATE takes the lock even if the tables exist.
-  if (firstValue(made, table, `${table}_expiry`, `${table}_user`, `${table}_notifications`) === 4) return;
+  if (firstValue(countExisting, table, `${table}_expiry`, `${table}_user`, `${table}_notifications`) === 4) return;
   db.exec("BEGIN IMMEDIATE");
   try {
     db.exec(`
