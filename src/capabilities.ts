@@ -1,11 +1,11 @@
 import { namesOf } from "./checks.ts";
 import type { SessionStore, StoredSession } from "./store.ts";
 
-/** What every store has. */
+/** The names of the operations that every store has. */
 type Operation = {
   [Name in keyof SessionStore]-?: {} extends Pick<SessionStore, Name> ? never : Name;
 }[keyof SessionStore];
-/** What a store may leave out. */
+/** The optional methods and properties of a store. */
 type Capabilities = Omit<SessionStore, Operation>;
 
 export const OPERATIONS = namesOf<Operation>({ read: true, create: true, update: true, touch: true, delete: true });
@@ -20,7 +20,7 @@ const CAPABILITIES = namesOf<keyof Capabilities>({
   inProcess: true,
 });
 
-/** What a store can do beyond the five operations, for another that stands before it: bound, and only what is there. */
+/** Returns the optional methods and properties that a store has, for a store that wraps it. Methods are bound. */
 export function capabilitiesOf(store: SessionStore): Capabilities {
   const found: Record<string, unknown> = {};
   for (const name of CAPABILITIES) {
@@ -32,21 +32,22 @@ export function capabilitiesOf(store: SessionStore): Capabilities {
 }
 
 /**
- * The method of a capability, bound.
+ * Returns the method of a capability, bound to its store.
  *
- * @throws TypeError naming what the store can't do.
+ * @param caller - the name of the caller, for the error message.
+ * @throws {TypeError} if the store does not have the method.
  */
 export function requireCapability<Name extends "idsOfUser" | "all">(
   store: SessionStore,
   name: Name,
-  what: string,
+  caller: string,
 ): NonNullable<SessionStore[Name]> {
   const method = store[name];
-  if (!method) throw new TypeError(`${what} needs a store with ${name}(); this one has none`);
+  if (!method) throw new TypeError(`${caller} needs a store with ${name}(); this one has none`);
   return method.bind(store) as NonNullable<SessionStore[Name]>;
 }
 
-/** Reads a session past any near cache. */
+/** Reads a session from the store, not from a near cache. */
 export function readLatest(store: SessionStore, id: string): Promise<StoredSession | undefined> {
   return store.readLatest ? store.readLatest(id) : store.read(id);
 }

@@ -1,17 +1,17 @@
-/** How {@link forEach} goes about it. */
+/** Options of {@link forEach}. */
 export interface ConcurrencyOptions {
-  /** How many calls are under way at once, at most. Default 32. */
+  /** The largest number of calls at the same time. Default 32. */
   readonly concurrency?: number | undefined;
-  /** So many failures mean that the store is out of order: no further call is made. Default 32. */
+  /** After this many failures no further call is made, because the store is probably down. Default 32. */
   readonly maxFailures?: number | undefined;
-  /** Ends it, once every call under way has ended. */
+  /** Stops further calls. The promise rejects when all pending calls have ended. */
   readonly signal?: AbortSignal | undefined;
 }
 
 /**
- * Calls `task` for each item, several calls at a time. An item is taken from the iterable only when its call can begin.
- * A failure does not keep the other calls from being made, unless there are too many. The first failure is thrown once
- * every call under way has ended.
+ * Calls `task` for each item, with several calls at the same time. It takes an item from the iterable only when it can call
+ * the task. After a failure it continues with the other items, up to `maxFailures`. It throws the first failure when all
+ * pending calls have ended.
  */
 export async function forEach<Item>(
   items: Iterable<Item> | AsyncIterable<Item>,
@@ -19,19 +19,19 @@ export async function forEach<Item>(
   { concurrency = 32, maxFailures = 32, signal }: ConcurrencyOptions = {},
 ): Promise<void> {
   const failures: unknown[] = [];
-  const underway = new Set<Promise<void>>();
+  const pendingCalls = new Set<Promise<void>>();
   try {
     for await (const item of items) {
       signal?.throwIfAborted();
       const call: Promise<void> = task(item)
         .catch((error: unknown) => void failures.push(error))
-        .finally(() => underway.delete(call));
-      underway.add(call);
-      if (underway.size >= concurrency) await Promise.race(underway);
+        .finally(() => pendingCalls.delete(call));
+      pendingCalls.add(call);
+      if (pendingCalls.size >= concurrency) await Promise.race(pendingCalls);
       if (failures.length >= maxFailures) break;
     }
   } finally {
-    await Promise.all(underway);
+    await Promise.all(pendingCalls);
   }
   if (failures.length > 0) throw failures[0];
   signal?.throwIfAborted();

@@ -1,8 +1,8 @@
 import { SessionError } from "./errors.ts";
 
 /**
- * The wait for a store, bounded for everything that one open or one commit asks of it, retries and the wait for other
- * commits of the same session included.
+ * Limits the time that one open or one commit waits for the store. The limit includes retries and the wait for other commits
+ * of the same session.
  */
 export class Deadline {
   readonly #limit: number;
@@ -16,16 +16,17 @@ export class Deadline {
   }
 
   /**
-   * The store's answer. An answer that comes too late is taken and forgotten, be it a failure.
+   * Runs an operation of the store. A result or an error that arrives after the deadline is ignored.
    *
-   * @throws SessionError ERR_SESSION_STORE when the store fails, with its error as the cause, and when time is up.
+   * @param what - the verb for the error message, such as "read".
+   * @throws {SessionError} `ERR_SESSION_STORE` if the store fails, with its error as the cause, or if the time is over.
    */
-  run<T>(what: string, question: () => Promise<T>): Promise<T> {
+  run<T>(what: string, operation: () => Promise<T>): Promise<T> {
     const left = this.#end - performance.now();
     if (left <= 0 || this.#isOver) return Promise.reject(this.#tooLate());
-    return withTimeout(question, left, {
+    return withTimeout(operation, left, {
       late: () => {
-        // A timer may be a little ahead of the clock.
+        // A timer may fire slightly before the clock reaches its time.
         this.#isOver = true;
         return this.#tooLate();
       },
@@ -41,22 +42,22 @@ export class Deadline {
   }
 }
 
-/** The errors of {@link withTimeout}, and whether it keeps the process alive. */
+/** Options of {@link withTimeout}. */
 interface TimeoutOptions {
-  /** The error for an answer that is late. Default: one that says for how long it was waited for. */
+  /** Creates the error for a timeout. Default: an error with the limit in its message. */
   late?(): Error;
-  /** The error for a question that fails. Default: its own. */
+  /** Converts the error of an operation that fails. Default: the same error. */
   failed?(cause: unknown): unknown;
-  /** Whether the process stays alive until then. Default `true`. */
+  /** Whether the timer keeps the process alive. Default `true`. */
   readonly keepAlive?: boolean;
 }
 
 /**
- * An answer that comes within so many milliseconds. The answer that is late is dropped, and so is its failure: nothing
- * stays unhandled. The question itself is not cancelled.
+ * Rejects if an operation does not settle within so many milliseconds. A later result is ignored, and a later error causes no
+ * unhandled rejection. The operation itself is not cancelled.
  */
 export function withTimeout<T>(
-  question: () => PromiseLike<T>,
+  operation: () => PromiseLike<T>,
   milliseconds: number,
   { late, failed = (cause) => cause, keepAlive = true }: TimeoutOptions = {},
 ): Promise<T> {
@@ -70,9 +71,9 @@ export function withTimeout<T>(
       reject(failed(cause));
     };
     try {
-      question().then((answer) => {
+      operation().then((result) => {
         clearTimeout(timer);
-        resolve(answer);
+        resolve(result);
       }, fail);
     } catch (cause) {
       fail(cause);
@@ -80,10 +81,10 @@ export function withTimeout<T>(
   });
 }
 
-/** In the message too: Express, for one, prints an error without its cause. */
+/** The reason for the error message: some programs, such as Express, print an error without its cause. */
 function reasonOf(cause: unknown): string {
   if (!(cause instanceof Error)) return "";
-  // An AggregateError, as Node throws it for a host with several addresses, may have no message.
+  // Node.js throws an AggregateError for a host with several addresses, which may have no message.
   const { code } = cause as { code?: unknown };
   const reason = cause.message || (typeof code === "string" ? code : "");
   return reason && `: ${reason}`;

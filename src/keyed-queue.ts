@@ -1,10 +1,10 @@
-/** Runs tasks of the same key one after the other, and those of different keys side by side. */
+/** Runs tasks with the same key one after another, and tasks with different keys at the same time. */
 export interface KeyedQueue {
   run<T>(key: string, task: () => Promise<T>): Promise<T>;
 }
 
-/** A task may throw before it gives a promise. */
-function begun<T>(task: () => Promise<T>): Promise<T> {
+/** Starts a task. If it throws before it returns a promise, the result is a rejected promise. */
+function start<T>(task: () => Promise<T>): Promise<T> {
   try {
     return task();
   } catch (error) {
@@ -13,19 +13,19 @@ function begun<T>(task: () => Promise<T>): Promise<T> {
 }
 
 /**
- * Commits of one session in one process wait for each other instead of taking turns at losing: only other processes
- * are left to conflict with.
+ * Creates a queue. With it, commits of one session in one process wait for each other and do not conflict. They can
+ * conflict only with commits of other processes.
  */
 export function createKeyedQueue(): KeyedQueue {
   const tails = new Map<string, Promise<unknown>>();
   return {
     run(key, task) {
-      const before = tails.get(key);
-      const run = before ? before.then(task) : begun(task);
-      const leave = () => void (tails.get(key) === tail && tails.delete(key));
-      const tail = run.then(leave, leave);
+      const previous = tails.get(key);
+      const result = previous ? previous.then(task) : start(task);
+      const removeTail = () => void (tails.get(key) === tail && tails.delete(key));
+      const tail = result.then(removeTail, removeTail);
       tails.set(key, tail);
-      return run;
+      return result;
     },
   };
 }

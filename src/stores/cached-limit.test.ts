@@ -21,7 +21,7 @@ function processes() {
   return { here: over(cached(deaf, { clock })), there: over(cached(memory, { clock })), past: over(memory) };
 }
 
-describe("sessions over a near cache that has not heard the news yet", () => {
+describe("sessions over a near cache that has not received the notification yet", () => {
   it("keep to the limit of sessions per user", async () => {
     const { here, there, past } = processes();
     const one = new Browser(here);

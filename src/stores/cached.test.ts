@@ -11,13 +11,13 @@ import { memoryStore } from "./memory.ts";
 
 const ALL = ["readLatest", "idsOfUser", "all", "deleteExpired", "subscribe", "close"] as const;
 
-/** What processes share, and a wire to each whose news the test delivers, or cuts. */
+/** A store that processes share. The test delivers each process's notifications, or loses them. */
 function engine(clock: () => number) {
   const memory = memoryStore({ clock });
   return {
     memory,
     process(options: CachedOptions = {}) {
-      const news: (() => void)[] = [];
+      const notifications: (() => void)[] = [];
       const state: { listener: StoreListener | undefined; subscriptions: number } = {
         listener: undefined,
         subscriptions: 0,
@@ -28,8 +28,8 @@ function engine(clock: () => number) {
           state.listener = listener;
           state.subscriptions += 1;
           const end = memory.subscribe({
-            ended: (id) => news.push(() => listener.ended?.(id)),
-            changed: (id) => news.push(() => listener.changed?.(id)),
+            ended: (id) => notifications.push(() => listener.ended?.(id)),
+            changed: (id) => notifications.push(() => listener.changed?.(id)),
           });
           listener.listening?.(true);
           return () => {
@@ -47,9 +47,9 @@ function engine(clock: () => number) {
         state,
         reads: () => counted.calls.read,
         deliver(): void {
-          for (const tell of news.splice(0)) tell();
+          for (const tell of notifications.splice(0)) tell();
         },
-        lose: () => void news.splice(0),
+        lose: () => void notifications.splice(0),
       };
     },
   };
@@ -354,7 +354,7 @@ describe("sessions over cached stores", () => {
     const elsewhere = one.copy(at(there));
     expect(await elsewhere.data()).toEqual({ cart: [] });
     await one.visit((visited) => visited.signIn("ada"));
-    // The news is still on its way.
+    // The notification is not delivered yet.
     expect(await one.copy(elsewhere.sessions).userId()).toBe("ada");
   });
 

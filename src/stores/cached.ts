@@ -4,63 +4,70 @@ import type { SessionStore, StoredSession, StoreListener } from "../store.ts";
 import { capabilitiesOf, readLatest } from "../capabilities.ts";
 import { checkClock, checkOptions, checkPositiveInteger } from "../checks.ts";
 
-/** How {@link cached} behaves. */
+/** Options of {@link cached}. */
 export interface CachedOptions {
   /**
-   * How much it holds at most, in bytes: what each session's payload and user take, and 512 more for keeping it.
-   * Default 33 554 432 (32 MiB, some 40 000 sessions of the usual size). The least recently read leave first.
+   * The largest size of the cache in bytes. Each session counts with its payload, its user id and 512 bytes of overhead. The
+   * sessions that were read least recently are removed first. Default 33 554 432 (32 MiB, about 40 000 usual sessions).
    */
   maxBytes?: number | undefined;
   /**
-   * How long a session is answered for from memory, at most, however it was told of: what bounds staleness should a
-   * connection die without anybody noticing. Default `"5s"`.
+   * The longest time that a session stays in the cache, such as `"2s"`. It limits how old a
+   * session can be if the connection for notifications is lost and the store has not detected it yet. Default `"5s"`.
    */
   maxAge?: Duration | undefined;
-  /** Epoch milliseconds. Default `Date.now`; tests pass their own. */
+  /** The current time in epoch milliseconds, for tests. Default: `Date.now`. */
   clock?: (() => number) | undefined;
-  /** Milliseconds that only grow, wherever the clock is set. Default `performance.now`; tests pass their own. */
+  /** A monotonic clock in milliseconds, for tests. Default: `performance.now`. */
   elapsed?: (() => number) | undefined;
 }
 
-/** The capabilities of the store behind it, and these. */
+/** A store with a near cache. It has the capabilities of the original store, and these. */
 export interface CachedStore extends SessionStore {
   readLatest(id: string): Promise<StoredSession | undefined>;
   subscribe(listener: StoreListener): () => void;
   close(): Promise<void>;
 }
 
-/** By both clocks: the one that sessions expire by, and the one that nobody can set. */
-interface Moment {
+/** A point in time by both clocks: the system clock, by which sessions expire, and the monotonic clock. */
+interface ClockReadings {
   readonly now: number;
   readonly elapsed: number;
 }
 
 interface Entry {
   readonly stored: StoredSession;
-  readonly readAt: Moment;
+  readonly readAt: ClockReadings;
   readonly weight: number;
 }
 
-/** Reads of one session that are under way: whether what they bring may be kept. */
+/** The pending reads of one session. If `outdated`, their results must not be cached. */
 interface Reading {
   count: number;
   outdated: boolean;
 }
 
-const OVERHEAD = 512;
+const ENTRY_OVERHEAD = 512;
 const MAX_BYTES = 2 ** 40;
 
 /**
- * A near cache before a store that other processes write to as well: reads without a round trip, coherent by
- * invalidation.
+ * Adds a near cache to a store that several processes share. Sessions in the cache are read without a round trip.
  *
- * What any process updates or ends is forgotten as soon as the store's subscription tells of it, which takes as long as
- * a message does. While the subscription is down nothing is answered from memory, and never anything for longer than
- * `maxAge`. What this process has written it reads back at once. Only `read` is answered from memory; `readLatest`, and
- * so every compare-and-set, goes to the store.
+ * When any process updates or ends a session, the store notifies this process and the session is removed from the cache.
+ * That takes as long as one message. While the store can't receive notifications, the cache is off. No session stays in
+ * the cache for longer than `maxAge`. A process always reads its own writes. Only `read` uses the cache: `readLatest` reads
+ * from the store, and commits compare versions in the store.
  *
- * @throws {TypeError} where the store does not announce its changes to subscribers (`announcesChanges`), and at an
- * option it doesn't know or can't use.
+ * @param store - a store that notifies of changes. `redisStore`, `postgresStore` and `sqliteStore` need the option
+ *   `announceChanges: true` for that, in every process that shares the store.
+ * @throws {TypeError} if the store does not notify subscribers of changes (`announcesChanges`), and for an option that it
+ *   does not know or can't use.
+ *
+ * @example
+ * ```ts
+ * const store = cached(redisStore(client, { announceChanges: true }), { maxAge: "2s" });
+ * const sessions = createSessions({ secretKey: process.env.SECRET_KEY, store });
+ * ```
  */
 export function cached(store: SessionStore, options: CachedOptions = {}): CachedStore {
   checkOptions("cached", options, { maxBytes: true, maxAge: true, clock: true, elapsed: true });
@@ -76,53 +83,53 @@ export function cached(store: SessionStore, options: CachedOptions = {}): Cached
     );
   }
 
-  /** In the order in which they were last read; empty while the subscription is down. */
+  /** The cached sessions, in the order in which they were last read. Empty while the store can't receive notifications. */
   const entries = new Map<string, Entry>();
   const readings = new Map<string, Reading>();
   let bytes = 0;
   let isListening = false;
-  let endListening: (() => void) | undefined;
+  let stopListening: (() => void) | undefined;
   let closed = false;
 
-  function listen(): void {
-    endListening = store.subscribe!({
-      ended: forget,
-      changed: forget,
+  function startListening(): void {
+    stopListening = store.subscribe!({
+      ended: invalidate,
+      changed: invalidate,
       listening(is) {
-        forgetAll();
+        invalidateAll();
         isListening = is;
       },
     });
   }
 
-  function drop(id: string): void {
+  function remove(id: string): void {
     const entry = entries.get(id);
     if (entry === undefined) return;
     entries.delete(id);
     bytes -= entry.weight;
   }
 
-  /** Also what a read that is under way may still bring. */
-  function forget(id: string): void {
-    drop(id);
+  /** Removes a session, and prevents pending reads from caching it. */
+  function invalidate(id: string): void {
+    remove(id);
     const reading = readings.get(id);
     if (reading === undefined) return;
     reading.outdated = true;
     readings.delete(id);
   }
 
-  function forgetAll(): void {
+  function invalidateAll(): void {
     entries.clear();
     bytes = 0;
     for (const reading of readings.values()) reading.outdated = true;
     readings.clear();
   }
 
-  function remembered(id: string): StoredSession | undefined {
+  function getCached(id: string): StoredSession | undefined {
     const entry = entries.get(id);
     if (entry === undefined) return undefined;
     entries.delete(id);
-    if (isOld(entry)) {
+    if (isOutdated(entry)) {
       bytes -= entry.weight;
       return undefined;
     }
@@ -130,36 +137,36 @@ export function cached(store: SessionStore, options: CachedOptions = {}): Cached
     return entry.stored;
   }
 
-  /** By either clock: one was set, and the other stands still while the machine sleeps. */
-  function isOld({ readAt, stored }: Entry): boolean {
+  /** Checks both clocks: the system clock can be set, and the monotonic clock may stop while the machine sleeps. */
+  function isOutdated({ readAt, stored }: Entry): boolean {
     const now = clock();
     const age = now - readAt.now;
     return age < 0 || age >= maxAge || elapsed() - readAt.elapsed >= maxAge || now >= stored.expiresAt;
   }
 
-  function keep(id: string, stored: StoredSession, readAt: Moment): void {
-    drop(id);
-    const weight = stored.payload.byteLength + 2 * (stored.userId?.length ?? 0) + OVERHEAD;
+  function addToCache(id: string, stored: StoredSession, readAt: ClockReadings): void {
+    remove(id);
+    const weight = stored.payload.byteLength + 2 * (stored.userId?.length ?? 0) + ENTRY_OVERHEAD;
     if (weight > maxBytes) return;
     entries.set(id, { stored: { ...stored, payload: new Uint8Array(stored.payload) }, readAt, weight });
     bytes += weight;
     for (const oldest of entries.keys()) {
       if (bytes <= maxBytes) break;
-      drop(oldest);
+      remove(oldest);
     }
   }
 
   async function readThrough(id: string): Promise<StoredSession | undefined> {
     if (closed) return store.read(id);
-    if (endListening === undefined) listen();
+    if (stopListening === undefined) startListening();
     const readAt = { now: clock(), elapsed: elapsed() };
     const reading = readings.get(id) ?? { count: 0, outdated: !isListening };
     reading.count += 1;
     if (!reading.outdated) readings.set(id, reading);
     try {
       const stored = await readLatest(store, id);
-      if (stored === undefined) drop(id);
-      else if (!reading.outdated) keep(id, stored, readAt);
+      if (stored === undefined) remove(id);
+      else if (!reading.outdated) addToCache(id, stored, readAt);
       return stored;
     } finally {
       reading.count -= 1;
@@ -167,51 +174,51 @@ export function cached(store: SessionStore, options: CachedOptions = {}): Cached
     }
   }
 
-  /** Whatever came of it, and be it unknown, what was read before is not to be relied on. */
-  async function written<T>(id: string, effect: Promise<T>): Promise<T> {
+  /** Invalidates the session after a write. A failed write may have taken effect too, so its result does not matter. */
+  async function invalidateAfter<T>(id: string, write: Promise<T>): Promise<T> {
     try {
-      return await effect;
+      return await write;
     } finally {
-      forget(id);
+      invalidate(id);
     }
   }
 
   return {
     ...capabilitiesOf(store),
-    // A listener may read what it is told of: it must not get what was remembered before, whoever is told first.
+    // A listener may read the session at once, and must not get the cached one, whichever listener is called first.
     subscribe: (listener) =>
       store.subscribe!({
         ended(id) {
-          forget(id);
+          invalidate(id);
           listener.ended?.(id);
         },
         changed(id) {
-          forget(id);
+          invalidate(id);
           listener.changed?.(id);
         },
         listening(is) {
-          if (!is) forgetAll();
+          if (!is) invalidateAll();
           listener.listening?.(is);
         },
       }),
 
     async read(id) {
-      const stored = remembered(id);
+      const stored = getCached(id);
       return stored ? { ...stored, payload: Buffer.from(stored.payload) } : readThrough(id);
     },
 
     readLatest: readThrough,
 
-    create: (id, stored) => written(id, store.create(id, stored)),
-    update: (id, stored, expectedVersion) => written(id, store.update(id, stored, expectedVersion)),
-    touch: (id, expiresAt) => written(id, store.touch(id, expiresAt)),
-    delete: (id) => written(id, store.delete(id)),
+    create: (id, stored) => invalidateAfter(id, store.create(id, stored)),
+    update: (id, stored, expectedVersion) => invalidateAfter(id, store.update(id, stored, expectedVersion)),
+    touch: (id, expiresAt) => invalidateAfter(id, store.touch(id, expiresAt)),
+    delete: (id) => invalidateAfter(id, store.delete(id)),
 
     async close() {
       closed = true;
-      endListening?.();
+      stopListening?.();
       isListening = false;
-      forgetAll();
+      invalidateAll();
       await store.close?.();
     },
   };

@@ -6,19 +6,19 @@ import { createSubscribers } from "./shared/subscribers.ts";
 import { checkClock, checkOptions, checkPositiveInteger } from "../checks.ts";
 import { checkStored, checkTime } from "./shared/stored.ts";
 
-/** How {@link memoryStore} behaves. */
+/** Options of {@link memoryStore}. */
 export interface MemoryStoreOptions {
   /**
-   * How many sessions it holds at most. Default 100 000: with a payload of 171 bytes about 40 MB of heap, small beside
-   * what a server uses, and more than one process usually serves. The upper end is 16 000 000.
+   * The largest number of sessions in the store, at most 16 000 000. Default 100 000: with payloads of 171 bytes they take
+   * about 40 MB of memory.
    */
   maxSessions?: number | undefined;
   /**
-   * What a new session meets when every place is taken by a live one. `"error"` (the default) refuses it, so that
-   * nobody is silently signed out; `"evict"` ends the session that expires soonest.
+   * How `create` behaves when the store has `maxSessions` live sessions. `"error"` rejects the new session, so that no user
+   * is signed out without notice. `"evict"` ends the session that expires first. Default `"error"`.
    */
   whenFull?: "error" | "evict" | undefined;
-  /** Epoch milliseconds. Default `Date.now`; tests pass their own. */
+  /** The current time in epoch milliseconds, for tests. Default: `Date.now`. */
   clock?: (() => number) | undefined;
 }
 
@@ -35,59 +35,65 @@ export interface MemoryStore extends SessionStore {
 
 interface Entry extends Expiring {
   readonly id: string;
-  /** The bytes as a one-byte string: a typed array costs 200 bytes of heap before it holds anything. */
+  /** The bytes as a one-byte string: even an empty typed array takes 200 bytes of heap. */
   payload: string;
   version: number;
   userId: string | undefined;
 }
 
-const LARGEST_MAP = 16_000_000;
-// Two go for one that comes, so that a server without deleteExpired still gets rid of a crowd of expired sessions.
-const DROPPED_ON_CREATE = 2;
-const DROPPED_BETWEEN_LOOKS_AT_THE_CLOCK = 256;
-const LONGEST_SLICE = 3;
+const MAX_SESSIONS = 16_000_000;
+// Each create removes up to two expired sessions. So expired sessions disappear even if deleteExpired is never called.
+const REMOVED_PER_CREATE = 2;
+const REMOVAL_BATCH_SIZE = 256;
+const MAX_SLICE_MS = 3;
 
 /**
- * Keeps sessions in this process's memory: for development, tests, and one-process servers that may forget everything
- * when they restart.
+ * Keeps sessions in this process's memory. Use it for development, for tests, and for a server with one process that may
+ * lose its sessions at a restart.
  *
- * Nothing is shared by reference: what is stored is copied, and what is read is a copy. Expired sessions are unreadable
- * at once, and make room as new ones come; there is no timer.
+ * Writes store a copy, and reads return a copy. An expired session can't be read any more. It is removed when new sessions
+ * are created or by `deleteExpired`: the store has no timer. `create` rejects when the store is full (see `whenFull`).
  *
- * @throws {TypeError} at an option it doesn't know or can't use. When full (see `whenFull`), `create` rejects.
+ * @throws {TypeError} for an option that it does not know or can't use.
+ *
+ * @example
+ * ```ts
+ * const sessions = createSessions({ secretKey: process.env.SECRET_KEY, store: memoryStore({ maxSessions: 10_000 }) });
+ * ```
  */
 export function memoryStore(options: MemoryStoreOptions = {}): MemoryStore {
   checkOptions("memoryStore", options, { maxSessions: true, whenFull: true, clock: true });
   checkClock("memoryStore: clock", options.clock);
   const { maxSessions = 100_000, whenFull = "error", clock = () => Date.now() } = options;
-  checkPositiveInteger("memoryStore: maxSessions", maxSessions, LARGEST_MAP);
+  checkPositiveInteger("memoryStore: maxSessions", maxSessions, MAX_SESSIONS);
   if (whenFull !== "error" && whenFull !== "evict") {
     throw new TypeError('memoryStore: whenFull must be "error" (refuse new sessions) or "evict" (end the oldest)');
   }
 
   const sessions = new Map<string, Entry>();
-  // Most users have one session: a Set for each would cost half as much again as the session.
-  const userIds = new Map<string, Entry | Set<Entry>>();
+  // Most users have one session, and a Set for each user would take half as much memory as the session itself.
+  const sessionsByUser = new Map<string, Entry | Set<Entry>>();
   const heap = expiryHeap<Entry>();
-  // What happens here is always heard.
+  // All changes happen in this process, so subscribers never miss one.
   const subscribers = createSubscribers({ start: () => subscribers.listening(true), stop() {} });
   let closed = false;
 
-  function open(): void {
+  function assertOpen(): void {
     if (closed) throw new Error("the memory store is closed: make a new one with memoryStore()");
   }
 
-  function live(id: string): Entry | undefined {
-    open();
+  function findLive(id: string): Entry | undefined {
+    assertOpen();
     const entry = sessions.get(id);
     return entry !== undefined && entry.expiresAt > clock() ? entry : undefined;
   }
 
   function removeFromIndex(entry: Entry): void {
     if (entry.userId === undefined) return;
-    const owned = userIds.get(entry.userId);
-    if (owned instanceof Set) owned.delete(entry);
-    if (owned === entry || (owned instanceof Set && owned.size === 0)) userIds.delete(entry.userId);
+    const sessionsOfUser = sessionsByUser.get(entry.userId);
+    if (sessionsOfUser instanceof Set) sessionsOfUser.delete(entry);
+    if (sessionsOfUser === entry || (sessionsOfUser instanceof Set && sessionsOfUser.size === 0))
+      sessionsByUser.delete(entry.userId);
     entry.userId = undefined;
   }
 
@@ -95,26 +101,26 @@ export function memoryStore(options: MemoryStoreOptions = {}): MemoryStore {
     if (entry.userId === userId) return;
     removeFromIndex(entry);
     if (userId === undefined) return;
-    const owned = userIds.get(userId);
-    entry.userId = flat(userId);
-    if (owned instanceof Set) owned.add(entry);
-    else userIds.set(entry.userId, owned === undefined ? entry : new Set([owned, entry]));
+    const sessionsOfUser = sessionsByUser.get(userId);
+    entry.userId = copyString(userId);
+    if (sessionsOfUser instanceof Set) sessionsOfUser.add(entry);
+    else sessionsByUser.set(entry.userId, sessionsOfUser === undefined ? entry : new Set([sessionsOfUser, entry]));
   }
 
-  function drop(entry: Entry): void {
+  function remove(entry: Entry): void {
     sessions.delete(entry.id);
     heap.remove(entry);
     removeFromIndex(entry);
   }
 
-  function dropExpired(limit: number, now: number): number {
-    let dropped = 0;
+  function removeExpired(limit: number, now: number): number {
+    let removed = 0;
     for (let first = heap.first(); first !== undefined && first.expiresAt <= now; first = heap.first()) {
-      if (dropped === limit) break;
-      drop(first);
-      dropped += 1;
+      if (removed === limit) break;
+      remove(first);
+      removed += 1;
     }
-    return dropped;
+    return removed;
   }
 
   return {
@@ -122,36 +128,36 @@ export function memoryStore(options: MemoryStoreOptions = {}): MemoryStore {
     announcesChanges: true,
 
     async read(id) {
-      const entry = live(id);
+      const entry = findLive(id);
       if (entry === undefined) return undefined;
       const { payload, version, expiresAt, userId } = entry;
       return { payload: Buffer.from(payload, "latin1"), version, expiresAt, userId };
     },
 
     async create(id, stored) {
-      open();
+      assertOpen();
       checkStored(stored);
       const now = clock();
       const old = sessions.get(id);
       if (old !== undefined) {
         if (old.expiresAt > now) return false;
-        drop(old);
+        remove(old);
       }
-      dropExpired(DROPPED_ON_CREATE, now);
+      removeExpired(REMOVED_PER_CREATE, now);
       if (sessions.size >= maxSessions) {
-        // The soonest-expiring one is live, and so are all the others.
+        // The session that expires first is live, so all sessions are live.
         if (whenFull === "error") {
           throw new Error(
             `the memory store is full with ${maxSessions} live sessions: raise maxSessions, ` +
               'shorten the timeouts, or set whenFull to "evict"',
           );
         }
-        drop(heap.first()!);
+        remove(heap.first()!);
       }
       const { payload, version, expiresAt, userId } = stored;
       const entry: Entry = {
-        id: flat(id),
-        payload: text(payload),
+        id: copyString(id),
+        payload: toOneByteString(payload),
         version,
         userId: undefined,
         expiresAt,
@@ -164,11 +170,11 @@ export function memoryStore(options: MemoryStoreOptions = {}): MemoryStore {
     },
 
     async update(id, stored, expectedVersion) {
-      open();
+      assertOpen();
       checkStored(stored);
-      const entry = live(id);
+      const entry = findLive(id);
       if (entry === undefined || entry.version !== expectedVersion) return false;
-      entry.payload = text(stored.payload);
+      entry.payload = toOneByteString(stored.payload);
       entry.version = stored.version;
       heap.move(entry, stored.extendOnly ? Math.max(entry.expiresAt, stored.expiresAt) : stored.expiresAt);
       addToIndex(entry, stored.userId);
@@ -177,61 +183,62 @@ export function memoryStore(options: MemoryStoreOptions = {}): MemoryStore {
     },
 
     async touch(id, expiresAt) {
-      open();
+      assertOpen();
       checkTime(expiresAt);
-      const entry = live(id);
+      const entry = findLive(id);
       if (entry === undefined) return false;
       if (expiresAt > entry.expiresAt) heap.move(entry, expiresAt);
       return true;
     },
 
     async delete(id) {
-      open();
+      assertOpen();
       const entry = sessions.get(id);
       if (entry === undefined) return false;
       const wasLive = entry.expiresAt > clock();
-      drop(entry);
+      remove(entry);
       if (wasLive) subscribers.ended(entry.id);
       return wasLive;
     },
 
     subscribe(listener) {
-      open();
+      assertOpen();
       return subscribers.subscribe(listener);
     },
 
     async idsOfUser(userId) {
-      open();
+      assertOpen();
       const now = clock();
       const ids: string[] = [];
-      const owned = userIds.get(userId) ?? [];
-      for (const entry of "id" in owned ? [owned] : owned) if (entry.expiresAt > now) ids.push(entry.id);
+      const sessionsOfUser = sessionsByUser.get(userId) ?? [];
+      for (const entry of "id" in sessionsOfUser ? [sessionsOfUser] : sessionsOfUser)
+        if (entry.expiresAt > now) ids.push(entry.id);
       return ids;
     },
 
-    // A Map may change while it is walked: what is removed is not met, what is added may be.
+    // A Map may change during the iteration: it skips removed sessions and may include new ones.
     async *all() {
-      open();
+      assertOpen();
       for (const entry of sessions.values()) {
         if (entry.expiresAt <= clock()) continue;
         yield entry.id;
-        open();
+        assertOpen();
       }
     },
 
     async deleteExpired(limit) {
-      open();
+      assertOpen();
       checkPositiveInteger("deleteExpired: limit", limit);
-      let forgotten = 0;
+      let deleted = 0;
       let began = performance.now();
       for (;;) {
-        const wanted = Math.min(limit - forgotten, DROPPED_BETWEEN_LOOKS_AT_THE_CLOCK);
-        const dropped = dropExpired(wanted, clock());
-        forgotten += dropped;
-        if (dropped < wanted || forgotten === limit) return forgotten;
-        if (performance.now() - began > LONGEST_SLICE) {
+        const batchSize = Math.min(limit - deleted, REMOVAL_BATCH_SIZE);
+        const removed = removeExpired(batchSize, clock());
+        deleted += removed;
+        if (removed < batchSize || deleted === limit) return deleted;
+        if (performance.now() - began > MAX_SLICE_MS) {
           await nextTurn();
-          open();
+          assertOpen();
           began = performance.now();
         }
       }
@@ -241,22 +248,22 @@ export function memoryStore(options: MemoryStoreOptions = {}): MemoryStore {
       closed = true;
       subscribers.close();
       sessions.clear();
-      userIds.clear();
+      sessionsByUser.clear();
       heap.clear();
     },
   };
 }
 
-function text(payload: StoredSession["payload"]): string {
+function toOneByteString(payload: StoredSession["payload"]): string {
   const bytes = Buffer.isBuffer(payload)
     ? payload
     : Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength);
   return bytes.toString("latin1");
 }
 
-// A string cut out of a longer one (an id out of a Cookie header) keeps the longer one alive. UTF-16 loses nothing,
-// not even half a surrogate pair, and the one-byte form halves what almost every id takes.
-function flat(value: string): string {
+// A substring keeps the whole string in memory: an id would keep its Cookie header. So this copies the string. The one-byte
+// form takes half the memory and fits almost every id. UTF-16 preserves every other string, even with a lone surrogate.
+function copyString(value: string): string {
   const oneByte = Buffer.from(value, "latin1").toString("latin1");
   return oneByte === value ? oneByte : Buffer.from(value, "utf16le").toString("utf16le");
 }

@@ -54,7 +54,7 @@ describe.each(announcing)("cached before $name, in two processes", ({ isHere, st
         await until("it has heard of the update", async () => (await other.data()).visits === visits);
       }
 
-      // The news may be on its way: a new token is believed at once all the same.
+      // The notification may not have arrived. A new token is accepted at once nevertheless.
       await one.visit((session) => session.signIn("ada"));
       const renewed = one.copy(there.sessions);
       expect(await renewed.userId()).toBe("ada");

@@ -103,13 +103,13 @@ describe.skipIf(!BETTER_SQLITE3)("sqliteStore on a full disk", () => {
     });
   }
 
-  it("ends a session in a database that may not grow, where there is no room for the news of it", async () => {
+  it("ends a session in a database that may not grow and has no space for the notification", async () => {
     const database = opened();
     const store = sqliteStore(database);
     await store.create("kept", session());
     await store.create("ended", session());
-    // The page of the news is full, and no other is free.
-    const tell = database.prepare("INSERT INTO sojourn_sessions_news (id, ended) VALUES (?, 0)");
+    // The page of the notifications is full, and no other page is free.
+    const tell = database.prepare("INSERT INTO sojourn_sessions_notifications (id, ended) VALUES (?, 0)");
     const pages = () => Number(database.pragma("page_count", { simple: true }));
     const before = pages();
     while (pages() === before) tell.run("x".repeat(100));

@@ -277,7 +277,7 @@ describe.skipIf(!BETTER_SQLITE3)("sqliteStore, given a database it can't use", (
 });
 
 describe.skipIf(!BETTER_SQLITE3)("sqliteStore, that forgets", () => {
-  it("keeps no news for long, and says that it has not heard what was forgotten unheard", async () => {
+  it("deletes notifications after some seconds, and says that it was not listening if it has not read them", async () => {
     const store = sqliteStore(db, { announceChanges: true });
     const heard: unknown[] = [];
     const end = store.subscribe({
@@ -289,9 +289,9 @@ describe.skipIf(!BETTER_SQLITE3)("sqliteStore, that forgets", () => {
       await store.delete(`${n}`);
     }
     // As if it had been asleep for longer than they are kept.
-    db.exec("UPDATE sojourn_sessions_news SET at = at - 60");
+    db.exec("UPDATE sojourn_sessions_notifications SET at = at - 60");
     await store.deleteExpired(1);
-    expect(db.prepare("SELECT count(*) FROM sojourn_sessions_news").pluck().get()).toBe(0);
+    expect(db.prepare("SELECT count(*) FROM sojourn_sessions_notifications").pluck().get()).toBe(0);
     const told = () => heard.filter((what) => typeof what === "boolean");
     await until("it is told", () => told().length >= 3);
     expect(told().slice(0, 3)).toEqual([true, false, true]);
@@ -301,15 +301,15 @@ describe.skipIf(!BETTER_SQLITE3)("sqliteStore, that forgets", () => {
     end();
   });
 
-  it("forgets news that are from the future, since the clock was set back", async () => {
+  it("deletes notifications from the future after the clock was set back", async () => {
     const store = sqliteStore(db);
     for (let n = 0; n < 20; n += 1) {
       await store.create(`${n}`, session());
       await store.delete(`${n}`);
     }
-    db.exec("UPDATE sojourn_sessions_news SET at = at + 3600");
+    db.exec("UPDATE sojourn_sessions_notifications SET at = at + 3600");
     await store.deleteExpired(1);
-    expect(db.prepare("SELECT count(*) FROM sojourn_sessions_news").pluck().get()).toBe(0);
+    expect(db.prepare("SELECT count(*) FROM sojourn_sessions_notifications").pluck().get()).toBe(0);
   });
 
   it("forgets a crowd in slices between which others get their turn", async () => {

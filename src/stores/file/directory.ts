@@ -2,17 +2,17 @@ import { hash } from "node:crypto";
 import { lstatSync, mkdirSync, readlinkSync } from "node:fs";
 import { tmpdir, userInfo } from "node:os";
 import { basename, dirname, join, parse, resolve, sep } from "node:path";
-import { orMissing } from "./files.ts";
+import { undefinedIfMissing } from "./files.ts";
 
 const OTHERS_MAY_WRITE = 0o022;
 const STICKY = 0o1000;
 const ROOT = 0;
-/** As many as Linux follows. */
-const MOST_LINKS = 40;
+/** The same limit as Linux has. */
+const MAX_LINKS = 40;
 
 /**
- * Where sessions go when nobody says where: a directory of this user's and this application's own. The application is
- * the directory the server was started in.
+ * The default directory. Each operating system user and each application has its own. The directory in which the server
+ * was started identifies the application.
  */
 function defaultDirectory(): string {
   const application = process.cwd();
@@ -24,25 +24,24 @@ function defaultDirectory(): string {
 }
 
 /**
- * Makes the directory where it is missing, and refuses one in which somebody else could write, or in whose place somebody
- * else could put another: then sessions that have ended could come back. Gives its path without links, so that a link
- * that changes later leads nobody astray.
+ * Makes the directory if it is missing. Throws if another user could write in it or replace it: that user could bring back
+ * sessions that have ended. Returns the path without symbolic links, so that a later change of a link has no effect.
  */
 export function openDirectory(given: string | undefined): string {
   const directory = resolve(given ?? defaultDirectory());
-  // Windows keeps neither owner nor mode; its temporary directory is the user's own.
+  // Windows has no owner and mode to check. Its temporary directory belongs to the user.
   if (process.getuid === undefined) {
     mkdirSync(directory, { recursive: true });
     return directory;
   }
   const user = process.getuid();
-  // In the shared temporary directory anyone may have been there first and have laid a link. A link that the
-  // application names itself is its own affair.
-  if (given === undefined && orMissing(() => lstatSync(directory))?.isSymbolicLink()) {
+  // Another user may have made a link in the shared temporary directory. A link in a path that the application passes is
+  // the application's own choice.
+  if (given === undefined && undefinedIfMissing(() => lstatSync(directory))?.isSymbolicLink()) {
     refuse(directory, "is a symbolic link", "remove it, or pass the directory you mean: fileStore({ directory })");
   }
-  const way = follow(directory, user);
-  const real = join(way.real, ...way.missing);
+  const resolved = resolveTrustedPath(directory, user);
+  const real = join(resolved.real, ...resolved.missing);
   mkdirSync(real, { recursive: true, mode: 0o700 });
 
   const { uid, mode } = lstatSync(real);
@@ -59,11 +58,14 @@ export function openDirectory(given: string | undefined): string {
   return real;
 }
 
-/** Goes from the root to a directory, as far as there is one, as the system does, over places that nobody else can change. */
-function follow(directory: string, user: number): { real: string; missing: readonly string[] } {
-  const isTrusted = (owner: number) => owner === ROOT || owner === user;
+/**
+ * Resolves a path from the root, as the operating system does, up to the first part that does not exist. Throws if another
+ * user could change a part of it.
+ */
+function resolveTrustedPath(directory: string, user: number): { real: string; missing: readonly string[] } {
+  const isTrustedOwner = (owner: number) => owner === ROOT || owner === user;
   let real = parse(directory).root;
-  let links = 0;
+  let linkCount = 0;
   const names = directory.split(sep);
   for (let name = names.shift(); name !== undefined; name = names.shift()) {
     if (name === "" || name === ".") continue;
@@ -72,14 +74,14 @@ function follow(directory: string, user: number): { real: string; missing: reado
       continue;
     }
     const { uid, mode } = lstatSync(real);
-    if (!isTrusted(uid)) {
+    if (!isTrustedOwner(uid)) {
       refuse(
         directory,
         `lies in ${real}, which belongs to user ${uid}`,
         `chown ${real} to root or to the user that runs the server, or pass another directory`,
       );
     }
-    // In a sticky one, as /tmp is, only the owner of a name may change it.
+    // In a directory with the sticky bit, such as /tmp, only the owner of an entry may change it.
     if ((mode & OTHERS_MAY_WRITE) !== 0 && (mode & STICKY) === 0) {
       refuse(
         directory,
@@ -87,19 +89,19 @@ function follow(directory: string, user: number): { real: string; missing: reado
         `chmod go-w ${real}, or pass another directory`,
       );
     }
-    const next = join(real, name);
-    const found = orMissing(() => lstatSync(next));
+    const path = join(real, name);
+    const found = undefinedIfMissing(() => lstatSync(path));
     if (found === undefined) return { real, missing: [name, ...names] };
     if (!found.isSymbolicLink()) {
-      real = next;
+      real = path;
       continue;
     }
-    links += 1;
-    if (links > MOST_LINKS) throw new Error(`fileStore: ${directory} leads over too many symbolic links`);
-    if (!isTrusted(found.uid)) {
-      refuse(directory, `lies behind ${next}, another user's link`, "remove that, or pass another directory");
+    linkCount += 1;
+    if (linkCount > MAX_LINKS) throw new Error(`fileStore: ${directory} leads over too many symbolic links`);
+    if (!isTrustedOwner(found.uid)) {
+      refuse(directory, `lies behind ${path}, another user's link`, "remove that, or pass another directory");
     }
-    const target = readlinkSync(next);
+    const target = readlinkSync(path);
     if (parse(target).root !== "") real = parse(target).root;
     names.unshift(...target.split(sep));
   }

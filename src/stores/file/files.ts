@@ -17,55 +17,55 @@ import {
 } from "node:fs";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { quietly } from "../shared/quietly.ts";
-import { parsePointer, type Pointer, shardOf, type Tree } from "./names.ts";
+import { parsePointerName, type Pointer, shardOf, type Tree } from "./names.ts";
 
-/** Past this age, what no session points to was left by a process that died: nobody takes that long to write. */
-export const LEFTOVER_AGE = 10 * 60_000;
-/** The same of a reservation, which stands in the way of whoever would create the session. */
-export const RESERVATION_AGE = 10_000;
+/** A file without a pointer that is older than this was left by a dead process. No write takes that long. */
+export const LEFTOVER_AGE_MS = 10 * 60_000;
+/** The same age for a reservation. It is shorter, because a reservation prevents other processes from creating the session. */
+export const RESERVATION_AGE_MS = 10_000;
 
-// The longest stretch without letting the event loop go on. One step more may follow; 2 leaves it room.
-const LONGEST_SLICE = 2;
+// The longest time without a pause for the event loop. One more step may follow, so the limit is below 3 ms.
+const MAX_SLICE_MS = 2;
 
-// What a listing of this many names needs comes from the kernel in one piece, whatever the C library's buffer.
-const NAMES_IN_ONE_PIECE = 16;
-const LOOKS = 4;
-// The kernel's clock for files may be a tick of 10 ms behind Date.now.
-const CLOCK_TICK = 20;
+// The kernel returns a listing of up to this many names in one call, with any C library's buffer.
+const ATOMIC_LISTING_SIZE = 16;
+const MAX_LISTINGS = 4;
+// The kernel's clock for files may be 10 ms behind Date.now.
+const CLOCK_TICK_MS = 20;
 
-// Most contents fit; what doesn't is read with an allocation of its own.
-const SCRATCH = 64 * 1024;
+// Most contents fit into this buffer. A larger file is read into a buffer of its own.
+const SCRATCH_SIZE = 64 * 1024;
 
-/** The steps that the file store is made of. Each is one system call or a few, synchronous, and safe by itself. */
+/** The file operations of the store. Each is synchronous, makes one or a few system calls, and is atomic by itself. */
 export type Files = ReturnType<typeof filesIn>;
 
 export function filesIn(directory: string) {
-  const scratch = Buffer.allocUnsafeSlow(SCRATCH);
+  const scratch = Buffer.allocUnsafeSlow(SCRATCH_SIZE);
 
   function path(tree: Tree, name: string): string {
     return `${directory}/${tree}/${shardOf(name)}/${name}`;
   }
 
-  /** Calls again after making the shard, where that was what was missing. A missing root stays a fault. */
-  function inShard<T>(tree: Tree, name: string, call: () => T): T {
+  /** Makes the shard's directory if it is missing, and calls again. A missing root directory is an error. */
+  function withShard<T>(tree: Tree, name: string, call: () => T): T {
     try {
       return call();
     } catch (error) {
       if (!isCode(error, "ENOENT")) throw error;
     }
-    make(`${directory}/${tree}`);
-    make(`${directory}/${tree}/${shardOf(name)}`);
+    makeDirectory(`${directory}/${tree}`);
+    makeDirectory(`${directory}/${tree}/${shardOf(name)}`);
     return call();
   }
 
-  /** The names in a directory below the root: none, where it was never made. */
+  /** The names in a directory below the root. Empty if the directory does not exist. */
   function list(below: string): string[] {
     try {
       return readdirSync(`${directory}/${below}`);
     } catch (error) {
       if (!isCode(error, "ENOENT")) throw error;
     }
-    // No sessions yet is one thing; a root that has vanished is a fault, and its ENOENT goes to the caller.
+    // There may be no sessions yet. But if the root directory is gone, this throws its ENOENT to the caller.
     lstatSync(directory);
     return [];
   }
@@ -75,36 +75,37 @@ export function filesIn(directory: string) {
     list,
 
     /**
-     * Writes a file under a name of its own, all or nothing: over the spare file given, or as a new one.
+     * Writes a file with a new name, completely or not at all. It overwrites the reusable file, if one is given.
      *
-     * To make and to remove a file for each write is what file systems do worst: ext4 reuses no inode for a minute, and
-     * searches ever longer for one that is free. Renaming the spare claims it: one writer succeeds.
+     * File systems are slow if each write makes one file and removes another: ext4 does not reuse an inode for a minute,
+     * and searches longer and longer for a free one. The reusable file is renamed first, so only one writer gets it.
      */
-    write(tree: Tree, name: string, bytes: Uint8Array, spare?: string): void {
+    write(tree: Tree, name: string, bytes: Uint8Array, reusable?: string): void {
       const file = path(tree, name);
       let fd: number | undefined;
-      if (spare !== undefined) fd = orMissing(() => (renameSync(path(tree, spare), file), openSync(file, "r+")));
+      if (reusable !== undefined)
+        fd = undefinedIfMissing(() => (renameSync(path(tree, reusable), file), openSync(file, "r+")));
       try {
-        fd ??= inShard(tree, name, () => openSync(file, "wx", 0o600));
+        fd ??= withShard(tree, name, () => openSync(file, "wx", 0o600));
         try {
           for (let written = 0; written < bytes.byteLength;) {
             written += writeSync(fd, bytes, written, bytes.byteLength - written, written);
           }
-          if (spare !== undefined && fstatSync(fd).size > bytes.byteLength) ftruncateSync(fd, bytes.byteLength);
+          if (reusable !== undefined && fstatSync(fd).size > bytes.byteLength) ftruncateSync(fd, bytes.byteLength);
         } finally {
           closeSync(fd);
         }
       } catch (error) {
-        // A full disk must not be left fuller.
+        // The write may have failed because the disk is full, so the incomplete file must not stay.
         quietly(() => unlinkSync(file));
         throw error;
       }
     },
 
-    /** Makes an empty file; `false` where it is there already. */
+    /** Makes an empty file. Returns `false` if it exists already. */
     reserve(tree: Tree, name: string): boolean {
       try {
-        closeSync(inShard(tree, name, () => openSync(path(tree, name), "wx", 0o600)));
+        closeSync(withShard(tree, name, () => openSync(path(tree, name), "wx", 0o600)));
         return true;
       } catch (error) {
         if (isCode(error, "EEXIST")) return false;
@@ -112,17 +113,17 @@ export function filesIn(directory: string) {
       }
     },
 
-    /** The bytes of a file, good until the next call; `undefined` where it is missing. */
+    /** The bytes of a file, or `undefined` if it is missing. The next call may overwrite the buffer. */
     read(tree: Tree, name: string): Buffer | undefined {
       const file = path(tree, name);
-      return orMissing(() => {
+      return undefinedIfMissing(() => {
         let fd: number | undefined;
         try {
           fd = openSync(file, "r");
-          const length = readSync(fd, scratch, 0, SCRATCH, 0);
-          return length < SCRATCH ? scratch.subarray(0, length) : readFileSync(fd);
+          const length = readSync(fd, scratch, 0, SCRATCH_SIZE, 0);
+          return length < SCRATCH_SIZE ? scratch.subarray(0, length) : readFileSync(fd);
         } catch (error) {
-          // What is no file is no content: torn, and not a fault of the disk.
+          // A directory or a link here is treated as a damaged file, not as an I/O error.
           if (isCode(error, "EISDIR") || isCode(error, "ELOOP")) return Buffer.alloc(0);
           throw error;
         } finally {
@@ -132,65 +133,73 @@ export function filesIn(directory: string) {
     },
 
     exists(tree: Tree, name: string): boolean {
-      return orMissing(() => (accessSync(path(tree, name)), true)) ?? false;
+      return undefinedIfMissing(() => (accessSync(path(tree, name)), true)) ?? false;
     },
 
-    /** When it was last written or renamed, by the system's clock. */
+    /** The time of the last write or rename, by the system's clock. */
     changedAt(tree: Tree, name: string): number | undefined {
-      return orMissing(() => statSync(path(tree, name)).ctimeMs);
+      return undefinedIfMissing(() => statSync(path(tree, name)).ctimeMs);
     },
 
-    /** `false` where it was gone already. */
+    /** Returns `false` if the file did not exist. */
     remove(tree: Tree, name: string): boolean {
-      return orMissing(() => (unlinkSync(path(tree, name)), true)) ?? false;
+      return undefinedIfMissing(() => (unlinkSync(path(tree, name)), true)) ?? false;
     },
 
-    /** `false` where it was gone already. */
+    /** Returns `false` if the file did not exist. */
     rename(from: Tree, oldName: string, to: Tree, newName: string): boolean {
       const source = path(from, oldName);
       const target = path(to, newName);
-      // Within a shard the target's directory is there; elsewhere it may be what is missing.
-      if (from === to) return orMissing(() => (renameSync(source, target), true)) ?? false;
-      return orMissing(() => inShard(to, newName, () => (renameSync(source, target), true))) ?? false;
+      // Within one tree the target's directory exists. In another tree it may be missing.
+      if (from === to) return undefinedIfMissing(() => (renameSync(source, target), true)) ?? false;
+      return undefinedIfMissing(() => withShard(to, newName, () => (renameSync(source, target), true))) ?? false;
     },
 
-    /** Moves it out of its tree, for somebody to look at; where it went, or `undefined` where it was gone. */
+    /** Moves a file to the quarantine directory. Returns its new path, or `undefined` if it did not exist. */
     quarantine(tree: Tree, name: string): string | undefined {
       const target = `${directory}/quarantine/${name}`;
-      make(`${directory}/quarantine`);
-      return orMissing(() => (renameSync(path(tree, name), target), target));
+      makeDirectory(`${directory}/quarantine`);
+      return undefinedIfMissing(() => (renameSync(path(tree, name), target), target));
     },
 
     /**
-     * The pointer of a session, looked for in its shard.
+     * Finds the pointer of a session in its shard.
      *
-     * A listing is no snapshot: one that takes several reads can pass by a file that is renamed meanwhile. So a miss
-     * counts only where the listing came in one piece, or where the directory had been left alone.
+     * A listing is not a snapshot: if it takes several system calls, it can miss a file that is renamed in the meantime.
+     * So the result "no pointer" is valid only if the listing took one system call or if the directory did not change.
      */
     find(key: string): Pointer | undefined {
       const shard = `pointers/${shardOf(key)}`;
-      for (let look = 1; ; look += 1) {
+      for (let attempt = 1; ; attempt += 1) {
         const began = Date.now();
         const names = list(shard);
         let found: Pointer | undefined;
         for (const name of names) {
           if (!name.startsWith(key)) continue;
-          const seen = parsePointer(name);
+          const seen = parsePointerName(name);
           if (seen !== undefined && (found === undefined || isNewer(seen, found))) found = seen;
         }
-        if (found !== undefined || names.length <= NAMES_IN_ONE_PIECE || look === LOOKS) return found;
-        const changedAt = orMissing(() => statSync(`${directory}/${shard}`).mtimeMs);
-        if (changedAt !== undefined && changedAt < began - CLOCK_TICK) return undefined;
+        if (found !== undefined || names.length <= ATOMIC_LISTING_SIZE || attempt === MAX_LISTINGS) return found;
+        const changedAt = undefinedIfMissing(() => statSync(`${directory}/${shard}`).mtimeMs);
+        if (changedAt !== undefined && changedAt < began - CLOCK_TICK_MS) return undefined;
       }
     },
   };
 }
 
-/** Lets the event loop go on whenever a slice of work has taken long enough. */
-export function slices(): () => Promise<void> | undefined {
+/**
+ * Returns whether a file is older than `ageMs`. Uses the system's clock, as file times do: the store's clock may be an
+ * injected one.
+ */
+export function isOlderThan(changedAt: number | undefined, ageMs = LEFTOVER_AGE_MS): boolean {
+  return changedAt !== undefined && Date.now() - changedAt > ageMs;
+}
+
+/** Returns a function to await between steps of long work. It lets the event loop run after every few milliseconds. */
+export function createPause(): () => Promise<void> | undefined {
   let began = performance.now();
   return () => {
-    if (performance.now() - began < LONGEST_SLICE) return undefined;
+    if (performance.now() - began < MAX_SLICE_MS) return undefined;
     return nextTurn().then(() => {
       began = performance.now();
       return undefined;
@@ -202,7 +211,7 @@ function isNewer(one: Pointer, other: Pointer): boolean {
   return one.version > other.version || (one.version === other.version && one.expiresAt > other.expiresAt);
 }
 
-function make(directory: string): void {
+function makeDirectory(directory: string): void {
   try {
     mkdirSync(directory, 0o700);
   } catch (error) {
@@ -210,8 +219,8 @@ function make(directory: string): void {
   }
 }
 
-/** `undefined` where the file is missing. */
-export function orMissing<T>(call: () => T): T | undefined {
+/** Returns `undefined` if the call fails because a file is missing. */
+export function undefinedIfMissing<T>(call: () => T): T | undefined {
   try {
     return call();
   } catch (error) {

@@ -1,30 +1,31 @@
 import { Buffer } from "node:buffer";
-import type { Content } from "./content.ts";
+import type { SessionFile } from "./session-file.ts";
 import type { Pointer } from "./names.ts";
 
 interface Hint {
   pointer: Pointer | undefined;
-  content: Content | undefined;
-  spare: string | undefined;
+  content: SessionFile | undefined;
+  /** The nonce of a content file that is no longer used. */
+  reusable: string | undefined;
 }
 
-// What saves listing a shard and reading a file: up to about 15 MB with records of a few hundred bytes.
-const MOST_HINTS = 16_384;
-const LARGEST_CONTENT = 2048;
+// With records of a few hundred bytes, this many hints take about 15 MB.
+const MAX_HINTS = 16_384;
+const MAX_CONTENT_SIZE = 2048;
 
 /**
- * What a process remembers of the sessions it has met lately. Other processes change them without a word, so nothing
- * here is true until the file system has confirmed that the pointer still stands. As long as it does, so does its
- * content: that is written once.
+ * A process's memory of the sessions it used last, which saves listing a shard and reading a file. Other processes change
+ * sessions without notice. So a hint is valid only after the file system has confirmed that the pointer still exists. If
+ * the pointer exists, its content is valid too, because a content is never written again.
  */
 export function fileHints() {
   const hints = new Map<string, Hint>();
 
-  function at(key: string): Hint {
-    const known = hints.get(key);
-    if (known !== undefined) return known;
-    if (hints.size >= MOST_HINTS) for (const oldest of hints.keys()) if (hints.delete(oldest)) break;
-    const hint: Hint = { pointer: undefined, content: undefined, spare: undefined };
+  function getOrCreate(key: string): Hint {
+    const existing = hints.get(key);
+    if (existing !== undefined) return existing;
+    if (hints.size >= MAX_HINTS) for (const oldest of hints.keys()) if (hints.delete(oldest)) break;
+    const hint: Hint = { pointer: undefined, content: undefined, reusable: undefined };
     hints.set(key, hint);
     return hint;
   }
@@ -32,48 +33,48 @@ export function fileHints() {
   return {
     pointer: (key: string): Pointer | undefined => hints.get(key)?.pointer,
 
-    saw(pointer: Pointer): void {
-      at(pointer.key).pointer = pointer;
+    setPointer(pointer: Pointer): void {
+      getOrCreate(pointer.key).pointer = pointer;
     },
 
-    /** Its pointer is no longer to be believed. */
-    doubt(key: string): void {
+    /** Forgets the pointer, because it may be out of date. */
+    clearPointer(key: string): void {
       const hint = hints.get(key);
       if (hint !== undefined) hint.pointer = undefined;
     },
 
-    content({ key, nonce }: Pointer): Content | undefined {
+    content({ key, nonce }: Pointer): SessionFile | undefined {
       const content = hints.get(key)?.content;
       return content?.nonce === nonce ? content : undefined;
     },
 
-    /** Keeps a copy of a content, if it is small; says nothing about a pointer. */
-    keep(key: string, { nonce, id, userId, payload }: Content): void {
-      const small = payload.byteLength <= LARGEST_CONTENT;
-      at(key).content = small ? { nonce, id, userId, payload: Buffer.from(payload) } : undefined;
+    /** Keeps a copy of a content if it is small. Does not change the pointer. */
+    setContent(key: string, { nonce, id, userId, payload }: SessionFile): void {
+      const small = payload.byteLength <= MAX_CONTENT_SIZE;
+      getOrCreate(key).content = small ? { nonce, id, userId, payload: Buffer.from(payload) } : undefined;
     },
 
-    /** The nonce of a content file that is out of use, for one taker. */
-    takeSpare(key: string): string | undefined {
+    /** Returns the nonce of a content file that is no longer used, and forgets it: only one caller gets it. */
+    takeReusable(key: string): string | undefined {
       const hint = hints.get(key);
-      const spare = hint?.spare;
-      if (hint !== undefined) hint.spare = undefined;
-      return spare;
+      const reusable = hint?.reusable;
+      if (hint !== undefined) hint.reusable = undefined;
+      return reusable;
     },
 
-    /** `false` where there is a spare already, or nobody who would come for it. */
-    giveSpare(key: string, nonce: string): boolean {
+    /** Returns `false` if there is a reusable file already, or if the session is unknown. */
+    offerReusable(key: string, nonce: string): boolean {
       const hint = hints.get(key);
-      if (hint === undefined || hint.spare !== undefined) return false;
-      hint.spare = nonce;
+      if (hint === undefined || hint.reusable !== undefined) return false;
+      hint.reusable = nonce;
       return true;
     },
 
-    /** Forgets all, once the session has ended, and gives back its spare. */
-    drop(key: string): string | undefined {
-      const spare = hints.get(key)?.spare;
+    /** Forgets a session that has ended. Returns the nonce of its reusable file. */
+    delete(key: string): string | undefined {
+      const reusable = hints.get(key)?.reusable;
       hints.delete(key);
-      return spare;
+      return reusable;
     },
 
     clear: (): void => hints.clear(),

@@ -1,79 +1,86 @@
 import { hash, randomBytes } from "node:crypto";
 
 /*
- * What the file store calls its files. Nothing a client sends gets into a path: an id and a user appear as hashes
- * only, and the rest is digits.
+ * The names of the file store's files. A path contains nothing that a client sends: ids and user ids appear only as
+ * hashes, and the rest is digits and nonces.
  *
- *   pointers/3f2/3f2…c1.7.k2x9-1.1767225600000.88ab…    empty; the state of one session is this name
- *   contents/3f2/3f2…c1.k2x9-1                          the bytes that belong to it
- *   contents/3f2/3f2…c1.new                             a reservation: somebody is creating the session
- *   users/88a/88ab….3f2…c1                             empty; found by whom the session belongs to
+ *   pointers/3f2/3f2…c1.7.k2x9-1.1767225600000.88ab…    empty; its name is the state of one session
+ *   contents/3f2/3f2…c1.k2x9-1                          the session's bytes
+ *   contents/3f2/3f2…c1.new                             a reservation: a process is creating the session
+ *   users/88a/88ab….3f2…c1                             empty; an entry of the user index
  */
 
-/** The directories below the store's own. */
+/** The directories in the store's directory. */
 export type Tree = "pointers" | "contents" | "users";
 
-/** A session's state, as the name of its pointer tells it. */
+/** A session's state, as its pointer's name contains it. */
 export interface Pointer {
   readonly name: string;
+  /** The hash of the session's id. */
   readonly key: string;
   readonly version: number;
-  /** Names the content: fresh for every one ever written, so that no name ever comes back. */
+  /** Identifies the content. Every write has a new nonce, so that no name is ever used twice. */
   readonly nonce: string;
   readonly expiresAt: number;
-  /** The user's tag, or "" where it has none. */
-  readonly tag: string;
+  /** The hash of the user id, or "" if the session has no user. */
+  readonly userHash: string;
 }
 
 const POINTER = /^([0-9a-f]{32})\.([1-9]\d{0,15})\.([0-9a-z]+-[0-9a-z]+)\.(0|[1-9]\d{0,15})(?:\.([0-9a-f]{24}))?$/;
 const CONTENT = /^([0-9a-f]{32})\.([0-9a-z]+-[0-9a-z]+|new)$/;
 
 const KEY_LENGTH = 32;
-const TAG_LENGTH = 24;
+const USER_HASH_LENGTH = 24;
 
-// As JSON, because two ids that differ in half a surrogate pair only would be the same in UTF-8.
-export const keyOf = (id: string): string => hash("sha256", JSON.stringify(id), "hex").slice(0, KEY_LENGTH);
+// Hashes JSON: in UTF-8, two ids that differ only in a lone surrogate would be equal.
+export const hashId = (id: string): string => hash("sha256", JSON.stringify(id), "hex").slice(0, KEY_LENGTH);
 
-/** What stands for a user in names. */
-export function tagOf(userId: string | undefined): string {
-  return userId === undefined ? "" : hash("sha256", JSON.stringify(userId), "hex").slice(0, TAG_LENGTH);
+/** The hash that stands for a user id in file names. */
+export function hashUserId(userId: string | undefined): string {
+  return userId === undefined ? "" : hash("sha256", JSON.stringify(userId), "hex").slice(0, USER_HASH_LENGTH);
 }
 
-/** At a million sessions a listing is some 250 names, and takes a tenth of a millisecond. */
+/** With a million sessions, one shard has about 250 names. Listing them takes about 0.1 ms. */
 export const SHARDS = 4096;
 export const shardOf = (name: string): string => name.slice(0, 3);
 export const shardAt = (index: number): string => index.toString(16).padStart(3, "0");
 
-/** A maker of nonces: random for the store that is open, counted within it. No two stores ever make the same. */
-export function nonces(): () => string {
+/** Returns a function that makes nonces: a random part for each opened store, and a counter. Two stores never make the same nonce. */
+export function createNonceSource(): () => string {
   const opened = BigInt(`0x${randomBytes(8).toString("hex")}`).toString(36);
   let made = 0;
   return () => `${opened}-${(made++).toString(36)}`;
 }
 
-export function pointer(key: string, version: number, nonce: string, expiresAt: number, tag: string): Pointer {
+export function createPointer(
+  key: string,
+  version: number,
+  nonce: string,
+  expiresAt: number,
+  userHash: string,
+): Pointer {
   const name = `${key}.${version}.${nonce}.${expiresAt}`;
-  return { name: tag === "" ? name : `${name}.${tag}`, key, version, nonce, expiresAt, tag };
+  return { name: userHash === "" ? name : `${name}.${userHash}`, key, version, nonce, expiresAt, userHash };
 }
 
-/** The key that a pointer's name begins with. */
-export const keyIn = (name: string): string => name.slice(0, KEY_LENGTH);
+/** The key at the start of a pointer's name. */
+export const keyOfPointerName = (name: string): string => name.slice(0, KEY_LENGTH);
 
-/** What a name in a pointer directory says; `undefined` where it is no pointer but somebody else's file. */
-export function parsePointer(name: string): Pointer | undefined {
-  const [, key, version, nonce, expiresAt, tag = ""] = POINTER.exec(name) ?? [];
+/** Parses a name in a pointer directory. Returns `undefined` for a file that is not a pointer. */
+export function parsePointerName(name: string): Pointer | undefined {
+  const [, key, version, nonce, expiresAt, userHash = ""] = POINTER.exec(name) ?? [];
   if (key === undefined || nonce === undefined) return undefined;
-  const state = { name, key, version: Number(version), nonce, expiresAt: Number(expiresAt), tag };
-  // Digits that no number keeps would be one state with two names.
+  const state = { name, key, version: Number(version), nonce, expiresAt: Number(expiresAt), userHash };
+  // With numbers that are not safe integers, one state could have two names.
   return Number.isSafeInteger(state.version) && Number.isSafeInteger(state.expiresAt) ? state : undefined;
 }
 
 export const contentName = (key: string, nonce: string): string => `${key}.${nonce}`;
 export const reservationName = (key: string): string => `${key}.new`;
-export const markerName = (tag: string, key: string): string => `${tag}.${key}`;
+export const userEntryName = (userHash: string, key: string): string => `${userHash}.${key}`;
 
-/** The key and nonce in the name of a content or reservation. */
-export function parseContent(name: string): { key: string; nonce: string } | undefined {
+/** Parses the name of a content or a reservation. */
+export function parseContentName(name: string): { key: string; nonce: string } | undefined {
   const [, key, nonce] = CONTENT.exec(name) ?? [];
   return key === undefined || nonce === undefined ? undefined : { key, nonce };
 }

@@ -22,8 +22,8 @@ import { basename, dirname, join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { StoredSession } from "../../store.ts";
 import { storeContract } from "../../testing/index.ts";
-import { userMarkers } from "./cleanup.ts";
-import { keyOf, tagOf } from "./names.ts";
+import { fileUserIndex } from "./user-index.ts";
+import { hashId, hashUserId } from "./names.ts";
 import { filesIn } from "./files.ts";
 import { fileStore, type FileStoreOptions, type Quarantined } from "./store.ts";
 
@@ -48,7 +48,7 @@ const session = (given: Partial<StoredSession> = {}): StoredSession => ({
   ...given,
 });
 
-const make = (options: unknown) => () => fileStore(options as FileStoreOptions);
+const open = (options: unknown) => () => fileStore(options as FileStoreOptions);
 
 function watched(options: FileStoreOptions = {}) {
   const quarantined: Quarantined[] = [];
@@ -257,13 +257,13 @@ describe("fileStore: its directory", () => {
   it("may hold files that are nobody's", async () => {
     const { store, quarantined } = watched();
     await store.create("a", session({ userId: "ada" }));
-    const key = keyOf("a");
+    const key = hashId("a");
     for (const tree of ["pointers", "contents", "users"]) {
       mkdirSync(join(store.directory, tree, "zzz"));
       writeFileSync(join(store.directory, tree, "README"), "");
       for (const shard of readdirSync(join(store.directory, tree))) {
         if (!statSync(join(store.directory, tree, shard)).isDirectory()) continue;
-        for (const name of ["README", ".DS_Store", key, `${key}.x`, `${key}.01.a-b.5`, `${tagOf("ada")}.x`]) {
+        for (const name of ["README", ".DS_Store", key, `${key}.x`, `${key}.01.a-b.5`, `${hashUserId("ada")}.x`]) {
           writeFileSync(join(store.directory, tree, shard, name), "");
         }
       }
@@ -299,7 +299,7 @@ describe("fileStore", () => {
     await store.create("a", session({ userId: "ada" }));
     expect(filesBelow(store.directory)).toHaveLength(4);
     await store.delete("a");
-    // What stays for two minutes is the news of its end, for the other processes.
+    // The notification of its end stays for two minutes, for the other processes.
     expect(filesBelow(store.directory).filter((path) => !path.includes("/ended/"))).toEqual([]);
   });
 
@@ -370,9 +370,9 @@ describe("fileStore", () => {
   });
 
   it("refuses options it doesn't know or can't use", () => {
-    expect(make({ path: base })).toThrow(/no option "path": use any of directory/);
+    expect(open({ path: base })).toThrow(/no option "path": use any of directory/);
     for (const bad of ["", { directory: "" }, { directory: 5 }, { clock: 5 }, { onQuarantine: 5 }, null]) {
-      expect(make(bad)).toThrow(TypeError);
+      expect(open(bad)).toThrow(TypeError);
     }
   });
 
@@ -423,7 +423,7 @@ describe("fileStore: damage", () => {
     });
   }
 
-  it("finds a user's session again whose mark a cleaner of old files has taken", async () => {
+  it("finds a user's session again after a program that deletes old files has deleted its index entry", async () => {
     const { store } = watched();
     await store.create("a", session({ userId: "ada" }));
     for (const path of filesBelow(store.directory)) if (path.includes("/users/")) unlinkSync(path);
@@ -507,29 +507,29 @@ describe("fileStore: what crashes leave behind", () => {
     expect(await store.create("a", session())).toBe(true);
   });
 
-  it("does not include the mark of a session that came back to its user meanwhile", async () => {
+  it("does not include the index entry of a session that came back to its user meanwhile", async () => {
     const { store } = watched();
     await store.create("a", session({ userId: "ada" }));
-    // What a process does that has just seen the session leave this user.
-    const marks = userMarkers(filesIn(store.directory));
-    const mark = { tag: tagOf("ada"), key: keyOf("a") };
-    marks.remove(mark);
+    // Acts like a process that has just seen the session change to another user.
+    const userIndex = fileUserIndex(filesIn(store.directory));
+    const entry = { userHash: hashUserId("ada"), key: hashId("a") };
+    userIndex.remove(entry);
     expect(await store.idsOfUser("ada")).toEqual([]);
-    marks.restore([mark]);
+    userIndex.restore([entry]);
     expect(await store.idsOfUser("ada")).toEqual(["a"]);
   });
 
-  it("includes users' marks, which are removed when they are met", async () => {
+  it("includes entries of the user index, which are removed when idsOfUser finds them", async () => {
     const { store } = await crashed();
-    const [mark] = filesBelow(join(store.directory, "users"));
-    if (mark === undefined) throw new Error("no mark");
+    const [entry] = filesBelow(join(store.directory, "users"));
+    if (entry === undefined) throw new Error("no entry");
     await store.delete("a");
-    writeFileSync(mark, "");
+    writeFileSync(entry, "");
     expect(await store.idsOfUser("ada")).toEqual([]);
-    expect(existsSync(mark)).toBe(true);
+    expect(existsSync(entry)).toBe(true);
     later();
     expect(await store.idsOfUser("ada")).toEqual([]);
-    expect(existsSync(mark)).toBe(false);
+    expect(existsSync(entry)).toBe(false);
   });
 });
 

@@ -1,57 +1,54 @@
 import { Buffer } from "node:buffer";
 import { setTimeout as delay } from "node:timers/promises";
 import type { SessionStore, StoredSession, StoreListener } from "../../store.ts";
-import { collector, isOld, userMarkers } from "./cleanup.ts";
-import { type Content, decodeContent, encodeContent } from "./content.ts";
+import { createCleanup } from "./cleanup.ts";
+import { fileUserIndex, type IndexEntry } from "./user-index.ts";
+import { type SessionFile, decodeSessionFile, encodeSessionFile } from "./session-file.ts";
 import { openDirectory } from "./directory.ts";
+import { quarantine, type Quarantined, warnOfQuarantine } from "./quarantine.ts";
 import { fileSubscription } from "./subscription.ts";
 import {
   contentName,
-  keyIn,
-  keyOf,
-  nonces,
-  pointer as pointerOf,
+  keyOfPointerName,
+  hashId,
+  createNonceSource,
+  createPointer,
   type Pointer,
   reservationName,
   SHARDS,
   shardAt,
-  tagOf,
+  hashUserId,
 } from "./names.ts";
 import { fileHints } from "./hints.ts";
-import { filesIn, RESERVATION_AGE, slices } from "./files.ts";
+import { createPause, filesIn, isOlderThan, RESERVATION_AGE_MS } from "./files.ts";
 import { quietly } from "../shared/quietly.ts";
 import { checkClock, checkOptions, checkPositiveInteger } from "../../checks.ts";
 import { checkStored, checkTime, copyOf } from "../shared/stored.ts";
 
-/** A session whose file could not be believed, and where it was put. */
-export interface Quarantined {
-  /** The session's id, where it is known. */
-  readonly id?: string | undefined;
-  /** The file that was moved aside. */
-  readonly path: string;
-  /** What is wrong with it. */
-  readonly reason: string;
-}
+export type { Quarantined } from "./quarantine.ts";
 
-/** Where {@link fileStore} keeps sessions, and whom it tells. */
+/** Options of {@link fileStore}. */
 export interface FileStoreOptions {
   /**
-   * Where sessions are kept; made, for this user alone, where it is missing. Default: a directory in the system's
-   * temporary one, `sojourn-<user>-<application>-<hash>`, that belongs to this user and to the application that was
-   * started in this working directory. Temporary directories are cleaned: name another where sessions last for weeks.
+   * The directory of the sessions. If it is missing, the store makes it, with access for this user only. Default:
+   * `sojourn-<user>-<application>-<hash>` in the system's temporary directory, a directory for this user and this working
+   * directory. Operating systems delete old temporary files, so pass a directory if sessions last for weeks.
    */
   directory?: string | undefined;
-  /** Told of each session whose file is torn or missing. Default: a process warning, `SOJOURN_QUARANTINED`. */
+  /** Called for each session whose file is damaged or missing. Default: emits the process warning `SOJOURN_QUARANTINED`. */
   onQuarantine?: ((quarantined: Quarantined) => void) | undefined;
-  /** Epoch milliseconds. Default `Date.now`; tests pass their own. */
+  /** The current time in epoch milliseconds, for tests. Default: `Date.now`. */
   clock?: (() => number) | undefined;
 }
 
 /** A {@link SessionStore} with all its capabilities, in files. */
 export interface FileStore extends SessionStore {
-  /** Where the sessions are kept: an absolute path. */
+  /** The absolute path of the directory, without symbolic links. */
   readonly directory: string;
-  /** The file that holds the session's content at this moment; each update writes another. */
+  /**
+   * Returns the path of the file with the session's content, or `undefined` if there is no live session. Each update writes
+   * another file.
+   */
   locate(id: string): string | undefined;
   subscribe(listener: StoreListener): () => void;
   idsOfUser(userId: string): Promise<string[]>;
@@ -60,19 +57,25 @@ export interface FileStore extends SessionStore {
   close(): Promise<void>;
 }
 
-// How long create waits for another process that is creating the same session: that takes it well under 1 ms.
-const PATIENCE = 1000;
+// The longest time that create waits for another process that creates the same session. That usually takes less than 1 ms.
+const RESERVATION_TIMEOUT_MS = 1000;
 
 /**
- * Keeps sessions in files, where several processes of one machine share them and where they outlive a restart.
+ * Keeps sessions in files. Several processes of one machine can share them, and they survive a restart.
  *
- * One step, the renaming of an empty file, replaces, extends or ends a session: nothing is ever torn, and a process
- * may be killed at any moment. Its calls into the file system are synchronous, some microseconds each: it is made for
- * a local disk, not for a network's. It does not wait for the disk; after a power cut the last seconds may be missing.
+ * Each change is one atomic step, the rename of an empty file. So a process may be killed at any moment and leaves no
+ * session half written. File system calls are synchronous and take some microseconds each: use a local disk, not a network
+ * file system. The store does not wait for the disk, so a power cut may lose the changes of the last seconds.
  *
- * @param options where to keep them, or just the directory.
- * @throws {TypeError} at an option it doesn't know or can't use.
- * @throws {Error} where the directory can't be made, or where others than this user could write in it.
+ * @param options - the options, or only the directory.
+ * @throws {TypeError} for an option that it does not know or can't use.
+ * @throws {Error} if the directory can't be made, or if another user could write in it.
+ *
+ * @example
+ * ```ts
+ * const store = fileStore({ directory: "/var/lib/my-app/sessions" });
+ * const sessions = createSessions({ secretKey: process.env.SECRET_KEY, store });
+ * ```
  */
 export function fileStore(options: FileStoreOptions | string = {}): FileStore {
   const given: FileStoreOptions = typeof options === "string" ? { directory: options } : options;
@@ -81,107 +84,96 @@ export function fileStore(options: FileStoreOptions | string = {}): FileStore {
   if (given.directory !== undefined && (typeof given.directory !== "string" || given.directory === "")) {
     throw new TypeError("fileStore: directory must be a path; leave it out to use the temporary directory");
   }
-  const { clock = () => Date.now(), onQuarantine = warn } = given;
+  const { clock = () => Date.now(), onQuarantine = warnOfQuarantine } = given;
   if (typeof onQuarantine !== "function") throw new TypeError("fileStore: onQuarantine must be a function");
 
   const directory = openDirectory(given.directory);
   const files = filesIn(directory);
-  const marks = userMarkers(files);
-  const feed = fileSubscription(directory);
-  const nonce = nonces();
-  // What they say counts once the file system has confirmed it, by a rename that succeeds or by the pointer being
-  // there, and every "no" comes from a listing.
+  const userIndex = fileUserIndex(files);
+  const subscription = fileSubscription(directory);
+  const createNonce = createNonceSource();
+  // A hint is used only after the file system has confirmed it: a rename succeeds, or the pointer exists. The result that
+  // there is no session always comes from a listing.
   const hints = fileHints();
   let closed = false;
 
-  function open(): void {
+  function assertOpen(): void {
     if (closed) throw new Error("the file store is closed: make a new one with fileStore()");
   }
 
-  function look(key: string): Pointer | undefined {
+  function findPointer(key: string): Pointer | undefined {
     const found = files.find(key);
-    if (found === undefined) hints.doubt(key);
-    else hints.saw(found);
+    if (found === undefined) hints.clearPointer(key);
+    else hints.setPointer(found);
     return found;
   }
 
   const isLive = (pointer: Pointer): boolean => pointer.expiresAt > clock();
 
-  /** The pointer of a live session: perhaps outdated where there is one, never where there is none. */
-  function live(key: string): Pointer | undefined {
+  /** The pointer of a live session. The pointer may be out of date, but `undefined` is always correct. */
+  function findLive(key: string): Pointer | undefined {
     const hint = hints.pointer(key);
     if (hint !== undefined && isLive(hint)) return hint;
-    const found = look(key);
+    const found = findPointer(key);
     return found !== undefined && isLive(found) ? found : undefined;
   }
 
-  function removeContent(key: string, written: string | undefined): void {
-    if (written !== undefined) quietly(() => files.remove("contents", contentName(key, written)));
+  function removeContent(key: string, nonce: string | undefined): void {
+    if (nonce !== undefined) quietly(() => files.remove("contents", contentName(key, nonce)));
   }
 
-  /** What a pointer leaves behind. The session has ended: nothing here may fail that. */
-  function cleared(pointer: Pointer): void {
+  /** Removes the files that belonged to a removed pointer. Does not throw, because the session has ended already. */
+  function removeFilesOf(pointer: Pointer): void {
     removeContent(pointer.key, pointer.nonce);
-    removeContent(pointer.key, hints.drop(pointer.key));
-    quietly(() => marks.remove(pointer));
+    removeContent(pointer.key, hints.delete(pointer.key));
+    quietly(() => userIndex.remove(pointer));
   }
 
-  const settled = (pointers: readonly Pointer[]): void => quietly(() => marks.restore(pointers));
+  const restoreUserEntries = (pointers: readonly Pointer[]): void => quietly(() => userIndex.restore(pointers));
 
-  function ended(pointer: Pointer): void {
-    cleared(pointer);
-    settled([pointer]);
+  function cleanUpAfter(pointer: Pointer): void {
+    removeFilesOf(pointer);
+    restoreUserEntries([pointer]);
   }
 
-  /** Keeps a content that is out of use for the session's next update. */
-  function retire(key: string, written: string): void {
-    if (!hints.giveSpare(key, written)) removeContent(key, written);
+  /** Keeps a content file that is no longer used, so that the session's next update can overwrite it. */
+  function keepForReuse(key: string, nonce: string): void {
+    if (!hints.offerReusable(key, nonce)) removeContent(key, nonce);
   }
 
-  function load(key: string, id?: string): { pointer: Pointer; content: Content } | undefined {
-    for (let pointer = live(key); pointer !== undefined; pointer = live(key)) {
-      // First the content, then whether its pointer still stands: if it does, it stood all the while, and this is the
-      // session's state at this very moment. A content is there before its pointer is, and is not written again until
-      // after its pointer has gone.
+  function readSession(key: string, id?: string): { pointer: Pointer; content: SessionFile } | undefined {
+    for (let pointer = findLive(key); pointer !== undefined; pointer = findLive(key)) {
+      // Reads the content first, and then checks that the pointer still exists. If so, it existed during the whole read,
+      // and this is the session's current state: a content is written before its pointer is made, and is not overwritten
+      // before its pointer is gone.
       const kept = hints.content(pointer);
       const bytes = kept === undefined ? files.read("contents", contentName(key, pointer.nonce)) : undefined;
       if (files.exists("pointers", pointer.name)) {
-        const content = kept ?? (bytes === undefined ? "its content is missing" : decodeContent(bytes, pointer.nonce));
-        if (typeof content !== "string" && (content.id === id || keyOf(content.id) === key)) {
-          if (kept === undefined) hints.keep(key, content);
+        const content =
+          kept ?? (bytes === undefined ? "its content is missing" : decodeSessionFile(bytes, pointer.nonce));
+        if (typeof content !== "string" && (content.id === id || hashId(content.id) === key)) {
+          if (kept === undefined) hints.setContent(key, content);
           return { pointer, content };
         }
-        quarantine(pointer, typeof content === "string" ? content : "it holds another session", id);
+        const reason = typeof content === "string" ? content : "it holds another session";
+        quarantine(files, pointer, { id, reason, cleanUpAfter, onQuarantine });
       }
-      hints.doubt(key);
+      hints.clearPointer(key);
     }
     return undefined;
   }
 
-  function quarantine(pointer: Pointer, reason: string, id: string | undefined): void {
-    // Whoever moves the pointer has ended the session, and reports it. Everybody else finds nothing.
-    const moved = files.quarantine("pointers", pointer.name);
-    if (moved === undefined) return;
-    const path = files.quarantine("contents", contentName(pointer.key, pointer.nonce)) ?? moved;
-    ended(pointer);
-    try {
-      onQuarantine({ id, path, reason });
-    } catch (error) {
-      process.emitWarning(error instanceof Error ? error : String(error));
-    }
-  }
-
-  /** Waits for its turn to create the session; `false` where somebody else has created it. */
+  /** Reserves the session's key, and waits if another process has reserved it. Returns `false` if that has created the session. */
   async function reserve(key: string): Promise<boolean> {
     const name = reservationName(key);
     const began = performance.now();
     while (!files.reserve("contents", name)) {
-      const found = look(key);
+      const found = findPointer(key);
       if (found !== undefined && isLive(found)) return false;
-      if (isOld(files.changedAt("contents", name), RESERVATION_AGE)) files.remove("contents", name);
-      else if (performance.now() - began < PATIENCE) await delay(1);
+      if (isOlderThan(files.changedAt("contents", name), RESERVATION_AGE_MS)) files.remove("contents", name);
+      else if (performance.now() - began < RESERVATION_TIMEOUT_MS) await delay(1);
       else throw new Error("another process began to create this session and never finished: take a new id");
-      open();
+      assertOpen();
     }
     return true;
   }
@@ -190,176 +182,177 @@ export function fileStore(options: FileStoreOptions | string = {}): FileStore {
     directory,
 
     locate(id) {
-      open();
-      const pointer = look(keyOf(id));
+      assertOpen();
+      const pointer = findPointer(hashId(id));
       if (pointer === undefined || !isLive(pointer)) return undefined;
       return files.path("contents", contentName(pointer.key, pointer.nonce));
     },
 
     async read(id) {
-      open();
-      const found = load(keyOf(id), id);
+      assertOpen();
+      const found = readSession(hashId(id), id);
       if (found === undefined) return undefined;
       const { pointer, content } = found;
       const payload = Buffer.from(content.payload);
       return { payload, version: pointer.version, expiresAt: pointer.expiresAt, userId: content.userId };
     },
 
-    // The reservation, a name that can be made once only, becomes the pointer: so no two processes create one session.
+    // Only one process can make the reservation file, and it is renamed to become the pointer. So two processes never create
+    // the same session.
     async create(id, original) {
-      open();
+      assertOpen();
       checkStored(original);
       const stored = copyOf(original);
-      const key = keyOf(id);
+      const key = hashId(id);
       if (!(await reserve(key))) return false;
-      const next = pointerOf(key, stored.version, nonce(), stored.expiresAt, tagOf(stored.userId));
-      let written = false;
+      const next = createPointer(key, stored.version, createNonce(), stored.expiresAt, hashUserId(stored.userId));
+      let isWritten = false;
       let done = false;
       try {
-        for (let old = look(key); old !== undefined; old = look(key)) {
+        for (let old = findPointer(key); old !== undefined; old = findPointer(key)) {
           if (isLive(old)) return false;
-          if (files.remove("pointers", old.name)) ended(old);
+          if (files.remove("pointers", old.name)) cleanUpAfter(old);
         }
         writeContent(next, id, stored);
-        written = true;
-        marks.set(next.tag, key);
+        isWritten = true;
+        userIndex.add(next.userHash, key);
         done = files.rename("contents", reservationName(key), "pointers", next.name);
         if (!done) throw new Error("creating the session took so long that its reservation was cleared away");
       } finally {
         if (!done) {
           quietly(() => files.remove("contents", reservationName(key)));
-          if (written) ended(next);
+          if (isWritten) cleanUpAfter(next);
         }
       }
-      quietly(() => marks.set(next.tag, key));
-      hints.saw(next);
-      hints.keep(key, { id, nonce: next.nonce, userId: stored.userId, payload: stored.payload });
+      quietly(() => userIndex.add(next.userHash, key));
+      hints.setPointer(next);
+      hints.setContent(key, { id, nonce: next.nonce, userId: stored.userId, payload: stored.payload });
       return true;
     },
 
-    // Renaming the pointer is the comparison and the change in one: the name holds the version, no name ever comes
-    // back, and so it succeeds only where nobody has updated, extended or ended the session since it was seen.
+    // The rename of the pointer both compares and changes: the name contains the version, and no name is used twice. So the
+    // rename succeeds only if no process has updated, extended or ended the session since the pointer was read.
     async update(id, stored, expectedVersion) {
-      open();
+      assertOpen();
       checkStored(stored);
-      const key = keyOf(id);
+      const key = hashId(id);
       const { extendOnly, expiresAt } = stored;
-      let next = pointerOf(key, stored.version, nonce(), expiresAt, tagOf(stored.userId));
-      let written = false;
-      let marked = false;
+      let next = createPointer(key, stored.version, createNonce(), expiresAt, hashUserId(stored.userId));
+      let isWritten = false;
+      let isInIndex = false;
       let done = false;
       try {
         while (!done) {
-          let old = live(key);
-          // Perhaps the hint is behind.
+          let old = findLive(key);
+          // The hint may be out of date.
           if (old !== undefined && old.version !== expectedVersion) {
-            hints.doubt(key);
-            old = live(key);
+            hints.clearPointer(key);
+            old = findLive(key);
           }
           if (old === undefined || old.version !== expectedVersion) return false;
           if (extendOnly) {
-            const { version, nonce: mine, tag } = next;
-            next = pointerOf(key, version, mine, Math.max(expiresAt, old.expiresAt), tag);
+            const { version, nonce, userHash } = next;
+            next = createPointer(key, version, nonce, Math.max(expiresAt, old.expiresAt), userHash);
           }
-          if (!written) {
-            writeContent(next, id, stored, hints.takeSpare(key));
-            written = true;
+          if (!isWritten) {
+            writeContent(next, id, stored, hints.takeReusable(key));
+            isWritten = true;
           }
-          if (next.tag !== old.tag) {
-            marks.set(next.tag, key);
-            marked = true;
+          if (next.userHash !== old.userHash) {
+            userIndex.add(next.userHash, key);
+            isInIndex = true;
           }
-          // Writing took a while: the last look at the clock comes as late as it can.
+          // Writing takes time, so the expiry is checked again as late as possible.
           if (!isLive(old)) continue;
           done = files.rename("pointers", old.name, "pointers", next.name);
           if (!done) {
-            hints.doubt(key);
+            hints.clearPointer(key);
             continue;
           }
-          hints.saw(next);
-          hints.keep(key, { id, nonce: next.nonce, userId: stored.userId, payload: stored.payload });
-          retire(key, old.nonce);
-          if (old.tag !== next.tag) unmark(old);
+          hints.setPointer(next);
+          hints.setContent(key, { id, nonce: next.nonce, userId: stored.userId, payload: stored.payload });
+          keepForReuse(key, old.nonce);
+          if (old.userHash !== next.userHash) removeUserEntry(old);
         }
       } finally {
-        if (!done && written) retire(key, next.nonce);
-        if (!done && marked) unmark(next);
+        if (!done && isWritten) keepForReuse(key, next.nonce);
+        if (!done && isInIndex) removeUserEntry(next);
       }
-      if (marked || stored.version % 16 === 0) quietly(() => marks.set(next.tag, key));
+      if (isInIndex || stored.version % 16 === 0) quietly(() => userIndex.add(next.userHash, key));
       return true;
     },
 
     async touch(id, expiresAt) {
-      open();
+      assertOpen();
       checkTime(expiresAt);
-      const key = keyOf(id);
-      for (let old = live(key); old !== undefined; old = live(key)) {
+      const key = hashId(id);
+      for (let old = findLive(key); old !== undefined; old = findLive(key)) {
         if (expiresAt <= old.expiresAt) {
           if (files.exists("pointers", old.name)) return true;
         } else {
-          const next = pointerOf(key, old.version, old.nonce, expiresAt, old.tag);
+          const next = createPointer(key, old.version, old.nonce, expiresAt, old.userHash);
           if (files.rename("pointers", old.name, "pointers", next.name)) {
-            hints.saw(next);
-            // A user's mark is a file that nobody else touches: a cleaner of old files may have taken it.
-            quietly(() => marks.set(next.tag, key));
+            hints.setPointer(next);
+            // Nothing else writes the index entry, so a program that deletes old files may have deleted it.
+            quietly(() => userIndex.add(next.userHash, key));
             return true;
           }
         }
-        hints.doubt(key);
+        hints.clearPointer(key);
       }
       return false;
     },
 
     async delete(id) {
-      open();
-      const key = keyOf(id);
-      for (let old = hints.pointer(key) ?? look(key); old !== undefined; old = look(key)) {
+      assertOpen();
+      const key = hashId(id);
+      for (let old = hints.pointer(key) ?? findPointer(key); old !== undefined; old = findPointer(key)) {
         const wasLive = isLive(old);
         if (!files.remove("pointers", old.name)) continue;
-        ended(old);
-        if (wasLive) feed.tell(id);
+        cleanUpAfter(old);
+        if (wasLive) subscription.notifyEnded(id);
         return wasLive;
       }
       return false;
     },
 
     subscribe(listener) {
-      open();
-      return feed.subscribe(listener);
+      assertOpen();
+      return subscription.subscribe(listener);
     },
 
     async idsOfUser(userId) {
-      open();
-      const tag = tagOf(userId);
-      const pause = slices();
+      assertOpen();
+      const userHash = hashUserId(userId);
+      const pause = createPause();
       const ids: string[] = [];
-      for (const { key, old } of marks.of(tag)) {
-        const found = load(key);
+      for (const { key, isOld } of userIndex.entriesOf(userHash)) {
+        const found = readSession(key);
         if (found?.content.userId === userId) ids.push(found.content.id);
-        // A young mark may belong to a session that is just about to appear.
-        else if (old) unmark({ tag, key });
+        // A new entry may belong to a session that another process is creating.
+        else if (isOld) removeUserEntry({ userHash, key });
         await pause();
-        open();
+        assertOpen();
       }
       return ids;
     },
 
     async *all() {
-      open();
-      const pause = slices();
-      const made = new Set(files.list("pointers"));
+      assertOpen();
+      const pause = createPause();
+      const existing = new Set(files.list("pointers"));
       for (let index = 0; index < SHARDS; index += 1) {
         const shard = shardAt(index);
-        if (!made.has(shard)) continue;
-        // A session that is renamed during the listing may be in it twice.
-        for (const key of new Set(files.list(`pointers/${shard}`).map(keyIn))) {
-          const found = load(key);
+        if (!existing.has(shard)) continue;
+        // A pointer that is renamed during the listing may be listed twice.
+        for (const key of new Set(files.list(`pointers/${shard}`).map(keyOfPointerName))) {
+          const found = readSession(key);
           if (found !== undefined) yield found.content.id;
           await pause();
-          open();
+          assertOpen();
         }
         await pause();
-        open();
+        assertOpen();
       }
     },
 
@@ -367,34 +360,28 @@ export function fileStore(options: FileStoreOptions | string = {}): FileStore {
 
     async close() {
       closed = true;
-      feed.close();
+      subscription.close();
       hints.clear();
     },
   };
 
-  function writeContent(next: Pointer, id: string, { userId, payload }: StoredSession, spare?: string): void {
-    const bytes = encodeContent({ id, nonce: next.nonce, userId, payload });
-    const over = spare === undefined ? undefined : contentName(next.key, spare);
+  function writeContent(next: Pointer, id: string, { userId, payload }: StoredSession, reusable?: string): void {
+    const bytes = encodeSessionFile({ id, nonce: next.nonce, userId, payload });
+    const over = reusable === undefined ? undefined : contentName(next.key, reusable);
     files.write("contents", contentName(next.key, next.nonce), bytes, over);
   }
 
-  function unmark(marked: Pick<Pointer, "tag" | "key">): void {
-    quietly(() => marks.remove(marked));
-    quietly(() => marks.restore([marked]));
+  function removeUserEntry(entry: IndexEntry): void {
+    quietly(() => userIndex.remove(entry));
+    quietly(() => userIndex.restore([entry]));
   }
 
   function collectAll(): (limit: number) => Promise<number> {
-    const collect = collector({ files, clock, open, cleared, settled });
+    const collect = createCleanup({ files, clock, assertOpen, removeFilesOf, restoreUserEntries });
     return async (limit) => {
-      open();
+      assertOpen();
       checkPositiveInteger("deleteExpired: limit", limit);
       return collect(limit);
     };
   }
-}
-
-function warn({ path, reason }: Quarantined): void {
-  process.emitWarning(`A session's file was put aside at ${path}: ${reason}. The session counts as missing.`, {
-    code: "SOJOURN_QUARANTINED",
-  });
 }

@@ -28,47 +28,47 @@ describe("fileFeed", () => {
   });
 
   const fileNow = () => join(directory, "ended", `${Math.floor(Date.now() / MINUTE)}`);
-  const lookOn = () => vi.advanceTimersByTimeAsync(200);
+  const poll = () => vi.advanceTimersByTimeAsync(200);
 
   /** A process that listens. */
   function listening() {
-    const heard: string[] = [];
+    const endedIds: string[] = [];
     const states: boolean[] = [];
-    const feed = fileSubscription(directory);
-    const end = feed.subscribe({ ended: (id) => heard.push(id), listening: (is) => states.push(is) });
-    return { heard, states, end, feed };
+    const subscription = fileSubscription(directory);
+    const end = subscription.subscribe({ ended: (id) => endedIds.push(id), listening: (is) => states.push(is) });
+    return { endedIds, states, end, subscription };
   }
 
   it("tells of what ends in another process, once, over turns of the minute", async () => {
     const other = fileSubscription(directory);
-    other.tell("before");
-    const { heard, states } = listening();
+    other.notifyEnded("before");
+    const { endedIds, states } = listening();
     for (let minute = 0; minute < 4; minute += 1) {
-      other.tell(`early-${minute}`);
+      other.notifyEnded(`early-${minute}`);
       await vi.advanceTimersByTimeAsync(MINUTE - 50);
-      other.tell(`late-${minute}`);
+      other.notifyEnded(`late-${minute}`);
       await vi.advanceTimersByTimeAsync(50);
     }
-    await lookOn();
-    expect(heard).toEqual([0, 1, 2, 3].flatMap((minute) => [`early-${minute}`, `late-${minute}`]));
+    await poll();
+    expect(endedIds).toEqual([0, 1, 2, 3].flatMap((minute) => [`early-${minute}`, `late-${minute}`]));
     expect(states).toEqual([true]);
     expect(readdirSync(join(directory, "ended")).length).toBeLessThanOrEqual(2);
   });
 
-  it("says that it may have missed something when it has not looked for longer than news are kept", async () => {
+  it("says that it may have missed something when it has not polled for longer than notifications are kept", async () => {
     const other = fileSubscription(directory);
-    const { heard, states } = listening();
-    await lookOn();
+    const { endedIds, states } = listening();
+    await poll();
     // Stopped, or asleep: others go on, and clear away what it has not read.
     for (let minute = 0; minute < 3; minute += 1) {
-      other.tell(`missed-${minute}`);
+      other.notifyEnded(`missed-${minute}`);
       vi.setSystemTime(Date.now() + MINUTE);
     }
-    other.tell("last");
-    await lookOn();
+    other.notifyEnded("last");
+    await poll();
     expect(states).toEqual([true, false, true]);
-    expect(heard).toContain("last");
-    expect(heard).not.toContain("missed-0");
+    expect(endedIds).toContain("last");
+    expect(endedIds).not.toContain("missed-0");
   });
 
   it.each([
@@ -76,13 +76,13 @@ describe("fileFeed", () => {
     ["back", -60 * MINUTE],
   ])("hears what was told before the clock was set %s, and says that it may have missed something", async (_, by) => {
     const other = fileSubscription(directory);
-    const { heard, states } = listening();
-    other.tell("before");
+    const { endedIds, states } = listening();
+    other.notifyEnded("before");
     vi.setSystemTime(Date.now() + by);
-    await lookOn();
-    other.tell("after");
-    await lookOn();
-    expect(heard).toEqual(["before", "after"]);
+    await poll();
+    other.notifyEnded("after");
+    await poll();
+    expect(endedIds).toEqual(["before", "after"]);
     expect(states).toEqual([true, false, true]);
   });
 
@@ -96,14 +96,14 @@ describe("fileFeed", () => {
       () => rmSync(join(directory, "ended"), { recursive: true }),
     ]) {
       const other = fileSubscription(directory);
-      other.tell("earlier");
-      const { heard, states, end } = listening();
+      other.notifyEnded("earlier");
+      const { endedIds, states, end } = listening();
       trouble();
-      await lookOn();
+      await poll();
       expect(states).toEqual([true, false, true]);
-      other.tell("later");
-      await lookOn();
-      expect(heard).toEqual(["later"]);
+      other.notifyEnded("later");
+      await poll();
+      expect(endedIds).toEqual(["later"]);
       end();
     }
   });
@@ -111,33 +111,33 @@ describe("fileFeed", () => {
   it("says that it can't hear while it can't read, and tells then what it finds", async () => {
     const other = fileSubscription(directory);
     mkdirSync(fileNow(), { recursive: true });
-    const { heard, states } = listening();
-    await lookOn();
+    const { endedIds, states } = listening();
+    await poll();
     expect(states).toEqual([false]);
     rmSync(fileNow(), { recursive: true });
-    other.tell("later");
-    await lookOn();
+    other.notifyEnded("later");
+    await poll();
     expect(states).toEqual([false, true]);
-    expect(heard).toEqual(["later"]);
+    expect(endedIds).toEqual(["later"]);
   });
 
   it("tells what could not be written as soon as it can be", async () => {
-    const { heard, feed } = listening();
+    const { endedIds, subscription } = listening();
     writeFileSync(join(directory, "ended"), "no folder");
-    feed.tell("first");
-    feed.tell("second");
+    subscription.notifyEnded("first");
+    subscription.notifyEnded("second");
     rmSync(join(directory, "ended"));
     await vi.advanceTimersByTimeAsync(1500);
-    expect(heard).toEqual(["first", "second"]);
+    expect(endedIds).toEqual(["first", "second"]);
   });
 
   it("hears what comes after a line that a full disk has cut off, or a writer that died", async () => {
     const other = fileSubscription(directory);
-    const { heard } = listening();
-    other.tell("first");
+    const { endedIds } = listening();
+    other.notifyEnded("first");
     appendFileSync(fileNow(), '"tor');
-    other.tell("second");
-    await lookOn();
-    expect(heard).toEqual(["first", "second"]);
+    other.notifyEnded("second");
+    await poll();
+    expect(endedIds).toEqual(["first", "second"]);
   });
 });

@@ -1,54 +1,55 @@
 import { appendFileSync, closeSync, fstatSync, mkdirSync, openSync, readdirSync, readSync, unlinkSync } from "node:fs";
-import { orMissing } from "./files.ts";
+import { undefinedIfMissing } from "./files.ts";
 import { quietly } from "../shared/quietly.ts";
 import { createSubscribers } from "../shared/subscribers.ts";
 
-/** How often the other processes' news are looked for, while anybody listens. */
+/** The interval between two polls for other processes' notifications, while there are listeners. */
 const POLL_MS = 100;
-/** News are kept in a file for each of these spans, and forgotten when they are two spans old. */
+/** Each span of time has its own file of notifications. A file is deleted when it is two spans old. */
 const SPAN_MS = 60_000;
-/** How often news that could not be written are tried again, and how many characters of them are kept. */
+/** The pause before notifications that could not be written are tried again. */
 const RETRY_MS = 1000;
-const MOST_UNTOLD = 1_000_000;
+/** The most characters of unsent notifications that are kept. */
+const MAX_UNSENT_LENGTH = 1_000_000;
 
-/** How far a file has been read. */
-interface Followed {
+/** The position up to which a file has been read. `file` is its inode. */
+interface ReadPosition {
   readonly file: number;
   readonly read: number;
 }
 
 /**
- * What has ended, told between the processes that share a directory: an id a line, as JSON, which has half a surrogate
- * pair too, appended to a file of the minute.
- * Appending a line is atomic on a local file system. There is no watching by the kernel: it is told differently on every
- * system, and a look at a file's length ten times a second costs next to nothing.
+ * Notifies the processes that share a directory of sessions that have ended. Each notification is a line with the id as
+ * JSON, which keeps half a surrogate pair, appended to the file of the current minute. On a local file system the append is
+ * atomic. The files are polled ten times a second, which costs very little. `fs.watch` is not used, because it behaves
+ * differently on each operating system.
  */
 export function fileSubscription(directory: string) {
   const folder = `${directory}/ended`;
   const subscribers = createSubscribers({
     start() {
-      // What was told before is not news.
-      news();
-      timer = setInterval(look, POLL_MS).unref();
+      // Skips the notifications from before the subscription.
+      readNotifications();
+      timer = setInterval(poll, POLL_MS).unref();
     },
     stop() {
       clearInterval(timer);
-      followed.clear();
-      lookedAt = 0;
-      looked = [];
+      positions.clear();
+      polledAt = 0;
+      polledSpans = [];
     },
   });
-  const followed = new Map<string, Followed>();
+  const positions = new Map<string, ReadPosition>();
   let timer: NodeJS.Timeout | undefined;
-  let lookedAt = 0;
-  /** The spans of the last look. */
-  let looked: readonly string[] = [];
-  let lastTold = "";
-  let untold = "";
+  let polledAt = 0;
+  /** The spans that the last poll read. */
+  let polledSpans: readonly string[] = [];
+  let lastWrittenSpan = "";
+  let unsent = "";
   let retry: NodeJS.Timeout | undefined;
 
   const spanAt = (time: number): string => `${Math.floor(time / SPAN_MS)}`;
-  /** A writer may have looked at the clock just before the turn of the span. */
+  /** Includes the previous span: a writer may have read the clock just before the current one began. */
   const spansNow = (): string[] => [spanAt(Date.now() - SPAN_MS), spanAt(Date.now())];
 
   function append(lines: string): void {
@@ -61,35 +62,35 @@ export function fileSubscription(directory: string) {
         mkdirSync(folder, { recursive: true, mode: 0o700 });
         appendFileSync(`${folder}/${span}`, lines, { mode: 0o600 });
       }
-      // A process that was stopped in between has written where nobody looks any more.
+      // If the process was suspended in between, it has written to a file that is no longer read. Then it writes again.
     } while (!spansNow().includes(span));
-    if (span === lastTold) return;
-    lastTold = span;
+    if (span === lastWrittenSpan) return;
+    lastWrittenSpan = span;
     const kept = spansNow();
     for (const name of readdirSync(folder)) {
       if (!kept.includes(name)) quietly(() => unlinkSync(`${folder}/${name}`));
     }
   }
 
-  /** The session has ended, whether that can be told or not: a full disk must not undo it. */
-  function tellUntold(): void {
+  /** Does not throw: the session has ended even if the disk is too full for the notification. */
+  function sendUnsent(): void {
     clearTimeout(retry);
     retry = undefined;
     try {
-      append(untold);
-      untold = "";
+      append(unsent);
+      unsent = "";
     } catch {
-      if (untold.length > MOST_UNTOLD) untold = untold.slice(-MOST_UNTOLD);
-      retry = setTimeout(tellUntold, RETRY_MS).unref();
+      if (unsent.length > MAX_UNSENT_LENGTH) unsent = unsent.slice(-MAX_UNSENT_LENGTH);
+      retry = setTimeout(sendUnsent, RETRY_MS).unref();
     }
   }
 
-  /** Adds the ids that a span's file tells of since the last look, and says whether any can have been missed. */
-  function readOn(span: string, ids: string[]): boolean {
-    const known = followed.get(span);
-    const file = orMissing(() => openSync(`${folder}/${span}`, "r"));
+  /** Adds the ids that a span's file got since the last poll. Returns whether some may have been missed. */
+  function readNewIds(span: string, ids: string[]): boolean {
+    const known = positions.get(span);
+    const file = undefinedIfMissing(() => openSync(`${folder}/${span}`, "r"));
     if (file === undefined) {
-      followed.delete(span);
+      positions.delete(span);
       return known !== undefined && spansNow().includes(span);
     }
     try {
@@ -98,9 +99,9 @@ export function fileSubscription(directory: string) {
       const from = isSame ? known.read : 0;
       const bytes = Buffer.allocUnsafe(size - from);
       const text = bytes.subarray(0, readSync(file, bytes, 0, bytes.length, from));
-      // A line that is not whole yet is read the next time.
+      // The next poll reads a line that is not complete yet.
       const whole = text.subarray(0, text.lastIndexOf("\n") + 1);
-      followed.set(span, { file: ino, read: from + whole.length });
+      positions.set(span, { file: ino, read: from + whole.length });
       for (const line of whole.toString().split("\n")) {
         const id = idIn(line);
         if (id !== undefined) ids.push(id);
@@ -111,20 +112,20 @@ export function fileSubscription(directory: string) {
     }
   }
 
-  /** The ids told since the last look. Listeners hear beforehand where some can have been missed. */
-  function news(): string[] {
+  /** Returns the ids since the last poll. If some may have been missed, listeners are notified of that first. */
+  function readNotifications(): string[] {
     const ids: string[] = [];
     const now = Date.now();
     try {
-      // Whoever looks in each span reads a file to its end before anybody forgets it.
-      let isMissing = lookedAt !== 0 && Math.abs(now - lookedAt) > SPAN_MS;
+      // A process that polls in each span reads every file to its end before it is deleted.
+      let isMissing = polledAt !== 0 && Math.abs(now - polledAt) > SPAN_MS;
       const spans = spansNow();
-      for (const span of new Set([...looked, ...spans])) {
-        if (readOn(span, ids)) isMissing = true;
-        if (!spans.includes(span)) followed.delete(span);
+      for (const span of new Set([...polledSpans, ...spans])) {
+        if (readNewIds(span, ids)) isMissing = true;
+        if (!spans.includes(span)) positions.delete(span);
       }
-      lookedAt = now;
-      looked = spans;
+      polledAt = now;
+      polledSpans = spans;
       if (isMissing) subscribers.listening(false);
       subscribers.listening(true);
     } catch {
@@ -133,16 +134,16 @@ export function fileSubscription(directory: string) {
     return ids;
   }
 
-  function look(): void {
-    for (const id of news()) subscribers.ended(id);
+  function poll(): void {
+    for (const id of readNotifications()) subscribers.ended(id);
   }
 
   return {
-    /** Tells every process, this one included, that a session has ended. */
-    tell(id: string): void {
-      // It begins with an end of line too: somebody may have died in the middle of one.
-      untold += `\n${JSON.stringify(id)}\n`;
-      if (retry === undefined) tellUntold();
+    /** Notifies every process, including this one, that a session has ended. */
+    notifyEnded(id: string): void {
+      // Also begins with an end of line: another process may have died while it wrote a line.
+      unsent += `\n${JSON.stringify(id)}\n`;
+      if (retry === undefined) sendUnsent();
     },
 
     subscribe: subscribers.subscribe,

@@ -1,18 +1,18 @@
-/** What the heap orders. It keeps its own place, so that it can be moved or removed without being searched for. */
+/** An entry of the heap. It stores its position, so that it can be moved or removed without a search. */
 export interface Expiring {
   expiresAt: number;
-  /** Where it stands in the heap. Only the heap writes it. */
+  /** The index in the heap's array. Only the heap writes it. */
   position: number;
 }
 
-/** A binary heap: the soonest-expiring entry first, every change in O(log n). */
+/** A binary heap. Its first entry expires first. Every change takes O(log n). */
 export interface ExpiryHeap<T extends Expiring> {
   readonly size: number;
-  /** The entry that expires soonest. */
+  /** The entry that expires first. */
   first(): T | undefined;
   add(entry: T): void;
   remove(entry: T): void;
-  /** Gives an entry of the heap another expiry, and its new place. */
+  /** Changes an entry's expiry and moves it to its new position. */
   move(entry: T, expiresAt: number): void;
   clear(): void;
 }
@@ -20,7 +20,7 @@ export interface ExpiryHeap<T extends Expiring> {
 export function expiryHeap<T extends Expiring>(): ExpiryHeap<T> {
   let entries: T[] = [];
 
-  function rise(entry: T, from: number): void {
+  function siftUp(entry: T, from: number): void {
     let position = from;
     while (position > 0) {
       const above = (position - 1) >> 1;
@@ -34,7 +34,7 @@ export function expiryHeap<T extends Expiring>(): ExpiryHeap<T> {
     entry.position = position;
   }
 
-  function sink(entry: T, from: number): void {
+  function siftDown(entry: T, from: number): void {
     let position = from;
     for (;;) {
       let below = 2 * position + 1;
@@ -61,20 +61,20 @@ export function expiryHeap<T extends Expiring>(): ExpiryHeap<T> {
     first: () => entries[0],
     add(entry) {
       entries.push(entry);
-      rise(entry, entries.length - 1);
+      siftUp(entry, entries.length - 1);
     },
     remove(entry) {
       const last = entries.pop()!;
       if (last === entry) return;
-      // The last entry fills the gap; it may belong above it as well as below.
-      if (last.expiresAt < entry.expiresAt) rise(last, entry.position);
-      else sink(last, entry.position);
+      // The last entry fills the gap. It may have to move up or down from there.
+      if (last.expiresAt < entry.expiresAt) siftUp(last, entry.position);
+      else siftDown(last, entry.position);
     },
     move(entry, expiresAt) {
       const later = expiresAt >= entry.expiresAt;
       entry.expiresAt = expiresAt;
-      if (later) sink(entry, entry.position);
-      else rise(entry, entry.position);
+      if (later) siftDown(entry, entry.position);
+      else siftUp(entry, entry.position);
     },
     clear() {
       entries = [];

@@ -1,6 +1,6 @@
 /**
- * A step whose failure changes nothing: it follows one that has already taken effect, or lets go of what is lost anyway.
- * At worst it leaves a leftover, which is collected later.
+ * Runs a step and ignores its error. Use it for cleanup after an operation that has already taken effect. If the step fails,
+ * it leaves a file or row that is deleted later.
  */
 export function quietly<T>(step: () => T): T | undefined {
   try {

@@ -3,7 +3,7 @@ import type { SessionUpdate, StoredSession } from "../../store.ts";
 
 const MAX_TIME = 8.64e15;
 
-/** Refuses what no engine could keep: a NaN here would otherwise put an order, or a file's name, out of joint. */
+/** Throws for a value that a store can't keep. A NaN, for example, would break the expiry order or a file's name. */
 export function checkStored(stored: StoredSession): void {
   if (!(stored.payload instanceof Uint8Array)) {
     throw new TypeError("payload must be a Uint8Array: encode text with TextEncoder first");
@@ -17,12 +17,12 @@ export function checkStored(stored: StoredSession): void {
   checkTime(stored.expiresAt);
 }
 
-/** The caller may use its buffer anew as soon as a call has returned: who waits before it writes takes a copy first. */
+/** Copies a session. The caller may reuse its buffer as soon as a call has returned, so a store that waits copies first. */
 export function copyOf<T extends SessionUpdate>(stored: T): T {
   return { ...stored, payload: Buffer.from(stored.payload) };
 }
 
-/** An instant that every engine can keep: whole epoch milliseconds. */
+/** Throws unless `expiresAt` is a time that every store can keep: an integer in epoch milliseconds. */
 export function checkTime(expiresAt: number): void {
   if (!Number.isInteger(expiresAt) || expiresAt < 0 || expiresAt > MAX_TIME) {
     throw new TypeError(`expiresAt must be whole epoch milliseconds, as Date.now() gives, not ${String(expiresAt)}`);

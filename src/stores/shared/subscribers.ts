@@ -1,18 +1,18 @@
 import type { StoreListener } from "../../store.ts";
 
-/** Hears of what happens in a store, for all of its subscribers. */
+/** Receives a store's notifications for all of its subscribers. */
 interface Source {
-  /** Called before the first subscriber is there; the source then says by `listening` whether it hears. */
+  /** Called before the first subscriber is added. The source then calls `listening` when it can receive notifications. */
   start(): void;
   /** Called when the last subscriber has left. */
   stop(): void;
 }
 
-/** Those who have subscribed to one store. */
+/** The subscribers of one store. */
 export interface Subscribers {
-  /** Begins a subscription, and gives the function that ends it: that one alone, and once. */
+  /** Adds a subscription. Returns a function that ends this subscription; further calls have no effect. */
   subscribe(listener: StoreListener): () => void;
-  /** Says whether the source hears from now on; the subscribers are told where that is new. */
+  /** Sets whether the source receives notifications. Subscribers are notified if that changes. */
   listening(is: boolean): void;
   ended(id: string): void;
   changed(id: string): void;
@@ -20,31 +20,31 @@ export interface Subscribers {
   close(): void;
 }
 
-/** For a store. A listener that throws keeps neither the others from hearing nor the store from going on. */
+/** Creates the list of a store's subscribers. If a listener throws, a warning is emitted and the other listeners are called. */
 export function createSubscribers({ start, stop }: Source): Subscribers {
-  // Wrapped: a listener may be there twice.
+  // Each listener is wrapped in an object, because the same listener may subscribe twice.
   const subscriptions = new Set<{ readonly listener: StoreListener }>();
   let isListening = false;
 
-  function notify(subscription: { readonly listener: StoreListener }, how: (listener: StoreListener) => void): void {
+  function notify(subscription: { readonly listener: StoreListener }, call: (listener: StoreListener) => void): void {
     try {
-      how(subscription.listener);
+      call(subscription.listener);
     } catch (error) {
       process.emitWarning(error instanceof Error ? error : String(error));
     }
   }
 
-  function notifyAll(how: (listener: StoreListener) => void): void {
+  function notifyAll(call: (listener: StoreListener) => void): void {
     if (subscriptions.size === 0) return;
-    // Whoever subscribes meanwhile is not told of what was before. Whoever's subscription ends meanwhile hears no more.
+    // A listener may add or end subscriptions. New ones do not get this notification, and ended ones get none any more.
     const before = [...subscriptions];
-    for (const subscription of before) if (subscriptions.has(subscription)) notify(subscription, how);
+    for (const subscription of before) if (subscriptions.has(subscription)) notify(subscription, call);
   }
 
   return {
     subscribe(listener) {
       if (subscriptions.size === 0) {
-        // A source that was stopped may have said something since.
+        // The value may come from before the source was stopped.
         isListening = false;
         start();
       }

@@ -1,20 +1,23 @@
-/** A value that goes into a statement. */
+/** A parameter of a statement. */
 export type SqliteValue = string | number | null | Uint8Array;
 
-/** The calls of a prepared statement that the store makes. */
+/** The methods of a prepared statement that the store calls. */
 export interface SqliteStatement {
   run(...values: SqliteValue[]): { changes: number | bigint };
   get(...values: SqliteValue[]): unknown;
   all(...values: SqliteValue[]): unknown[];
 }
 
-/** The calls that the store makes: `Database` of better-sqlite3 and of bun:sqlite and `DatabaseSync` of node:sqlite fit. */
+/**
+ * The methods of a database that the store calls. `Database` of better-sqlite3, `Database` of bun:sqlite and `DatabaseSync` of
+ * node:sqlite have them.
+ */
 export interface SqliteDatabase {
   prepare(sql: string): SqliteStatement;
   exec(sql: string): unknown;
-  /** better-sqlite3 and Bun: whether a transaction is open on this connection. */
+  /** Whether a transaction is open on this connection. better-sqlite3 and Bun have this property. */
   readonly inTransaction?: boolean;
-  /** The same of node:sqlite; Node before 22.16 does not tell. */
+  /** The same for node:sqlite. Node.js before 22.16 does not have it. */
   readonly isTransaction?: boolean;
 }
 
@@ -24,24 +27,25 @@ const SQLITE_IOERR = 10;
 const SQLITE_FULL = 13;
 
 export const isBusy = (error: unknown): boolean => hasCode(error, SQLITE_BUSY, "SQLITE_BUSY");
-/** The disk is full, or the database as large as it may be. What the disk said may come through as a fault of it. */
+/** The disk is full, or the database has its maximum size. SQLite may report a full disk as an I/O error. */
 export const isFull = (error: unknown): boolean =>
   hasCode(error, SQLITE_FULL, "SQLITE_FULL") || hasCode(error, SQLITE_IOERR, "SQLITE_IOERR");
 export const isReadOnly = (error: unknown): boolean => hasCode(error, SQLITE_READONLY, "SQLITE_READONLY");
 
-// SQLite's primary code is the last byte of an extended one; names are extended likewise (SQLITE_BUSY_SNAPSHOT).
+// An extended code has the primary code in its last byte. An extended name begins with the primary name, as
+// SQLITE_BUSY_SNAPSHOT does.
 function hasCode(error: unknown, primary: number, name: string): boolean {
   if (!(error instanceof Error)) return false;
   if ("errcode" in error) return (Number(error.errcode) & 0xff) === primary;
   return "code" in error && typeof error.code === "string" && error.code.startsWith(name);
 }
 
-/** Whether the application has a transaction open on the connection: what is written now could be rolled back. */
+/** Whether the application has an open transaction on the connection, and so could roll back a write. */
 export function inTransaction(db: SqliteDatabase): boolean {
   return db.inTransaction ?? db.isTransaction ?? false;
 }
 
-/** A statement whose rows are objects with plain numbers, whatever the connection's own defaults are. */
+/** Prepares a statement that returns objects with plain numbers, independent of the connection's defaults. */
 export function prepare(db: SqliteDatabase, sql: string): SqliteStatement {
   const statement: SqliteStatement & {
     safeIntegers?(enabled: boolean): unknown;
@@ -54,41 +58,41 @@ export function prepare(db: SqliteDatabase, sql: string): SqliteStatement {
   return statement;
 }
 
-/** The first column of the first row of what a statement gives. */
+/** Returns the first column of the statement's first row. */
 export function firstValue(statement: SqliteStatement, ...values: SqliteValue[]): unknown {
   const row = statement.get(...values) ?? undefined;
   return typeof row === "object" ? Object.values(row)[0] : undefined;
 }
 
 /**
- * Runs statements without waiting inside SQLite for another process's lock: its waiting holds up the event loop. The
- * timeout is the connection's and so the application's as well: what it was is put back at once.
+ * Returns a function that runs statements and does not let SQLite wait for another process's lock, because that wait
+ * blocks the event loop. The application uses the same connection, so its timeout is restored at once.
  */
-export function withoutWaiting(db: SqliteDatabase): <T>(act: () => T) => T {
+export function withoutWaiting(db: SqliteDatabase): <T>(action: () => T) => T {
   const timeout = Number(firstValue(prepare(db, "PRAGMA busy_timeout")));
-  if (timeout === 0) return (act) => act();
-  return (act) => {
+  if (timeout === 0) return (action) => action();
+  return (action) => {
     db.exec("PRAGMA busy_timeout = 0");
     try {
-      return act();
+      return action();
     } finally {
       db.exec(`PRAGMA busy_timeout = ${timeout}`);
     }
   };
 }
 
-const NOT_PLAIN = /[\0\p{Surrogate}]/u;
+const NEEDS_UTF16 = /[\0\p{Surrogate}]/u;
 
 /**
- * A string as it is kept: text, or its UTF-16 where that would not come back exactly, which is half a surrogate pair and
- * what follows a NUL. SQLite never takes a text for a blob.
+ * Encodes a string for a column. A string with a lone surrogate or a NUL is stored as a blob of UTF-16, because SQLite
+ * would not return it unchanged as text. SQLite never treats a text and a blob as equal.
  */
-export function textValue(text: string): string | Uint8Array {
-  return NOT_PLAIN.test(text) ? Buffer.from(text, "utf16le") : text;
+export function encodeText(text: string): string | Uint8Array {
+  return NEEDS_UTF16.test(text) ? Buffer.from(text, "utf16le") : text;
 }
 
-/** What {@link textValue} was made from. */
-export function textOf(value: string | Uint8Array): string {
+/** Decodes a string that {@link encodeText} has encoded. */
+export function decodeText(value: string | Uint8Array): string {
   if (typeof value === "string") return value;
   return Buffer.from(value.buffer, value.byteOffset, value.byteLength).toString("utf16le");
 }

@@ -18,29 +18,29 @@ describe("reserveBeside", () => {
   it("keeps 4 MiB beside the database, and gives them back", () => {
     const kept = reserve();
     kept.release();
-    kept.keep();
+    kept.ensure();
     const { size, blocks, ino } = statSync(`${path()}-reserve`);
     expect(size).toBe(4 * MIB);
     expect(512 * blocks).toBeGreaterThanOrEqual(4 * MIB);
-    kept.keep();
-    reserve().keep();
+    kept.ensure();
+    reserve().ensure();
     expect(statSync(`${path()}-reserve`).ino).toBe(ino);
     kept.release();
     expect(existsSync(`${path()}-reserve`)).toBe(false);
-    kept.keep();
+    kept.ensure();
     truncateSync(`${path()}-reserve`, MIB);
-    kept.keep();
+    kept.ensure();
     expect(statSync(`${path()}-reserve`).size).toBe(4 * MIB);
   });
 
   it("refuses while it can't be had, without trying for a second, and then has it", () => {
     const kept = reserveBeside(join(folder, "later", "sessions.db"), () => time.now);
-    expect(() => kept.keep()).toThrow(/the disk is full: sessions can end/);
+    expect(() => kept.ensure()).toThrow(/the disk is full: sessions can end/);
     mkdirSync(join(folder, "later"));
     time.now += 999;
-    expect(() => kept.keep()).toThrow(/the disk is full: sessions can end/);
+    expect(() => kept.ensure()).toThrow(/the disk is full: sessions can end/);
     time.now += 1;
-    kept.keep();
+    kept.ensure();
     expect(statSync(join(folder, "later", "sessions.db-reserve")).size).toBe(4 * MIB);
   });
 });

@@ -9,49 +9,54 @@ import {
   withoutWaiting,
 } from "./database.ts";
 
-/** What the store does to its tables, compiled once. */
+/** The prepared statements of the store. */
 export interface Statements {
   readonly read: SqliteStatement;
   readonly create: SqliteStatement;
   readonly update: SqliteStatement;
   readonly touch: SqliteStatement;
   readonly end: SqliteStatement;
-  readonly endUntold: SqliteStatement;
-  readonly tellEnded: SqliteStatement;
-  readonly owned: SqliteStatement;
-  readonly page: SqliteStatement;
-  readonly forgetExpired: SqliteStatement;
-  readonly forgetNews: SqliteStatement;
-  readonly lastNews: SqliteStatement;
-  readonly news: SqliteStatement;
+  readonly deleteSession: SqliteStatement;
+  readonly notifyEnded: SqliteStatement;
+  readonly listOfUser: SqliteStatement;
+  readonly listAll: SqliteStatement;
+  readonly deleteExpired: SqliteStatement;
+  readonly deleteNotifications: SqliteStatement;
+  readonly lastNotification: SqliteStatement;
+  readonly notifications: SqliteStatement;
 }
 
-/** A database that is set up. */
-export interface Ready {
+/** A database with the store's tables. */
+export interface PreparedDatabase {
   readonly statements: Statements;
-  /** Where it is kept; empty where that is in memory. */
+  /** The path of the database. Empty for a database in memory. */
   readonly file: string;
-  readonly unblocked: ReturnType<typeof withoutWaiting>;
+  readonly runWithoutWaiting: ReturnType<typeof withoutWaiting>;
 }
 
 const PAUSE_MS = 10;
-/** How long news are kept for listeners, who look ten times a second. */
-const NEWS_SECONDS = 10;
+/** How long notifications are kept. Listeners poll ten times a second. */
+const NOTIFICATION_SECONDS = 10;
 
 /**
- * Makes the tables where they are missing, and compiles the statements. Several processes may do so at once: each waits,
- * as the program is only starting, up to `deadline` milliseconds for the others.
+ * Makes missing tables and prepares the statements. Several processes may do so at the same time. Each waits up to
+ * `timeoutMs` for the others. The wait blocks the event loop, which is acceptable while the program starts.
  */
-export function setUp(db: SqliteDatabase, table: string, announceChanges: boolean, deadline: number): Ready {
+export function prepareDatabase(
+  db: SqliteDatabase,
+  table: string,
+  announceChanges: boolean,
+  timeoutMs: number,
+): PreparedDatabase {
   try {
-    const unblocked = withoutWaiting(db);
-    const until = performance.now() + deadline;
+    const runWithoutWaiting = withoutWaiting(db);
+    const until = performance.now() + timeoutMs;
     if (inTransaction(db)) throw new Error("a transaction is open on the connection; make the store outside of it");
-    untilFree(until, () => unblocked(() => useWal(db)));
-    untilFree(until, () => unblocked(() => makeTables(db, table)));
+    retryWhileBusy(until, () => runWithoutWaiting(() => useWal(db)));
+    retryWhileBusy(until, () => runWithoutWaiting(() => makeTables(db, table)));
     makeTriggers(db, table, announceChanges);
-    unblocked(() => refuseReadOnly(db, table));
-    return { unblocked, file: fileOf(db), statements: statements(db, table) };
+    runWithoutWaiting(() => assertWritable(db, table));
+    return { runWithoutWaiting, file: fileOf(db), statements: statements(db, table) };
   } catch (error) {
     const why = isReadOnly(error)
       ? "it is read-only; open it for writing, in a folder that can be written"
@@ -60,9 +65,9 @@ export function setUp(db: SqliteDatabase, table: string, announceChanges: boolea
   }
 }
 
-/** Readers and a writer that do not wait for each other: the mode is kept in the file, for every process. */
+/** In WAL mode readers and a writer do not wait for each other. The file stores the mode, so it applies to every process. */
 function useWal(db: SqliteDatabase): void {
-  // A database in memory has no log and no other process.
+  // A database in memory has no log, and no other process uses it.
   if (fileOf(db) === "" || firstValue(prepare(db, "PRAGMA journal_mode")) === "wal") return;
   const mode = firstValue(prepare(db, "PRAGMA journal_mode = WAL"));
   if (mode !== "wal") throw new Error(`its journal mode stays "${String(mode)}", and the store needs WAL`);
@@ -75,12 +80,13 @@ function fileOf(db: SqliteDatabase): string {
   return main.file ?? "";
 }
 
-// With a key of its own, a row is appended and not put among others by its random id: 378 bytes a session against 424
-// WITHOUT ROWID, and expired sessions lie side by side. What is read most stands before what is longest.
+// With the integer key `n`, a new row is appended, and not inserted at the place of its random id. A session takes 378 bytes
+// (424 WITHOUT ROWID), and sessions that expire together are stored together. The payload is the last column, because it is
+// the longest.
 function makeTables(db: SqliteDatabase, table: string): void {
-  const made = prepare(db, "SELECT count(*) FROM main.sqlite_master WHERE name IN (?, ?, ?, ?)");
-  // Asked first, because making takes the lock even where there is nothing to make.
-  if (firstValue(made, table, `${table}_expiry`, `${table}_user`, `${table}_news`) === 4) return;
+  const countExisting = prepare(db, "SELECT count(*) FROM main.sqlite_master WHERE name IN (?, ?, ?, ?)");
+  // Checks first, because CREATE takes the lock even if the tables exist.
+  if (firstValue(countExisting, table, `${table}_expiry`, `${table}_user`, `${table}_notifications`) === 4) return;
   db.exec("BEGIN IMMEDIATE");
   try {
     db.exec(`
@@ -94,7 +100,7 @@ function makeTables(db: SqliteDatabase, table: string): void {
       );
       CREATE INDEX IF NOT EXISTS main."${table}_expiry" ON "${table}" (expires_at);
       CREATE INDEX IF NOT EXISTS main."${table}_user" ON "${table}" (user_id) WHERE user_id IS NOT NULL;
-      CREATE TABLE IF NOT EXISTS main."${table}_news" (
+      CREATE TABLE IF NOT EXISTS main."${table}_notifications" (
         n INTEGER PRIMARY KEY AUTOINCREMENT,
         id TEXT NOT NULL,
         ended INTEGER NOT NULL,
@@ -105,37 +111,37 @@ function makeTables(db: SqliteDatabase, table: string): void {
     try {
       db.exec("ROLLBACK");
     } catch {
-      // After some faults SQLite has done so already.
+      // After some errors SQLite has rolled back already.
     }
     throw error;
   }
 }
 
-/** What makes two effects one statement. They belong to this connection, and leave no trace in the file. */
+/** These triggers make two changes with one statement. They are temporary: they belong to this connection and are not in the file. */
 function makeTriggers(db: SqliteDatabase, table: string, announceChanges: boolean): void {
   db.exec(`
-    CREATE TEMP TRIGGER IF NOT EXISTS "${table}_end" AFTER INSERT ON main."${table}_news" WHEN new.ended
+    CREATE TEMP TRIGGER IF NOT EXISTS "${table}_end" AFTER INSERT ON main."${table}_notifications" WHEN new.ended
     BEGIN DELETE FROM "${table}" WHERE id = new.id; END`);
   if (!announceChanges) return;
   db.exec(`
     CREATE TEMP TRIGGER IF NOT EXISTS "${table}_change" AFTER UPDATE OF version ON main."${table}"
     WHEN new.version <> old.version
-    BEGIN INSERT INTO "${table}_news" (id, ended) VALUES (new.id, 0); END`);
+    BEGIN INSERT INTO "${table}_notifications" (id, ended) VALUES (new.id, 0); END`);
 }
 
-/** A connection that can only read would fail at the first visitor: rather at once. */
-function refuseReadOnly(db: SqliteDatabase, table: string): void {
+/** Throws for a read-only connection now. Otherwise only the first request would fail. */
+function assertWritable(db: SqliteDatabase, table: string): void {
   try {
     db.exec(`DELETE FROM main."${table}" WHERE n = -1`);
   } catch (error) {
-    // Somebody else is writing, so it can be written.
+    // Another process is writing, so the database is writable.
     if (!isBusy(error)) throw error;
   }
 }
 
 function statements(db: SqliteDatabase, table: string): Statements {
   const sessions = `main."${table}"`;
-  const news = `main."${table}_news"`;
+  const notifications = `main."${table}_notifications"`;
   return {
     read: prepare(db, `SELECT payload, version, expires_at, user_id FROM ${sessions} WHERE id = ? AND expires_at > ?`),
     create: prepare(
@@ -151,33 +157,39 @@ function statements(db: SqliteDatabase, table: string): Statements {
       WHERE id = ? AND version = ? AND expires_at > ?`,
     ),
     touch: prepare(db, `UPDATE ${sessions} SET expires_at = max(expires_at, ?) WHERE id = ? AND expires_at > ?`),
-    // The trigger deletes it: that it has ended and that it is told are one.
-    end: prepare(db, `INSERT INTO ${news} (id, ended) SELECT id, 1 FROM ${sessions} WHERE id = ? AND expires_at > ?`),
-    // Where there is no room for the news: the one makes room for the other.
-    endUntold: prepare(db, `DELETE FROM ${sessions} WHERE id = ? AND expires_at > ?`),
-    tellEnded: prepare(db, `INSERT INTO ${news} (id, ended) VALUES (?, 1)`),
-    owned: prepare(db, `SELECT n, id, expires_at FROM ${sessions} WHERE user_id = ? AND n > ? ORDER BY n LIMIT ?`),
-    page: prepare(db, `SELECT n, id, expires_at FROM ${sessions} WHERE n > ? ORDER BY n LIMIT ?`),
-    forgetExpired: prepare(
+    // The trigger deletes the session, so that it ends and its notification appears in one step.
+    end: prepare(
+      db,
+      `INSERT INTO ${notifications} (id, ended) SELECT id, 1 FROM ${sessions} WHERE id = ? AND expires_at > ?`,
+    ),
+    // For a full disk: deleting the session makes space for the notification.
+    deleteSession: prepare(db, `DELETE FROM ${sessions} WHERE id = ? AND expires_at > ?`),
+    notifyEnded: prepare(db, `INSERT INTO ${notifications} (id, ended) VALUES (?, 1)`),
+    listOfUser: prepare(db, `SELECT n, id, expires_at FROM ${sessions} WHERE user_id = ? AND n > ? ORDER BY n LIMIT ?`),
+    listAll: prepare(db, `SELECT n, id, expires_at FROM ${sessions} WHERE n > ? ORDER BY n LIMIT ?`),
+    deleteExpired: prepare(
       db,
       `DELETE FROM ${sessions} WHERE n IN
       (SELECT n FROM ${sessions} WHERE expires_at <= ? ORDER BY expires_at LIMIT ?)`,
     ),
-    // Those from the future, too: after the clock was set back they would keep all that came later.
-    forgetNews: prepare(
+    // Also deletes notifications from the future. If the clock was set back, they would keep all later ones from deletion.
+    deleteNotifications: prepare(
       db,
-      `DELETE FROM ${news} WHERE n IN (SELECT n FROM ${news} ORDER BY n LIMIT ?)
-      AND abs(at - CAST(strftime('%s', 'now') AS INTEGER)) > ${NEWS_SECONDS}`,
+      `DELETE FROM ${notifications} WHERE n IN (SELECT n FROM ${notifications} ORDER BY n LIMIT ?)
+      AND abs(at - CAST(strftime('%s', 'now') AS INTEGER)) > ${NOTIFICATION_SECONDS}`,
     ),
-    lastNews: prepare(db, `SELECT seq FROM main.sqlite_sequence WHERE name = '${table}_news' COLLATE NOCASE`),
-    news: prepare(db, `SELECT n, id, ended FROM ${news} WHERE n > ? ORDER BY n LIMIT ?`),
+    lastNotification: prepare(
+      db,
+      `SELECT seq FROM main.sqlite_sequence WHERE name = '${table}_notifications' COLLATE NOCASE`,
+    ),
+    notifications: prepare(db, `SELECT n, id, ended FROM ${notifications} WHERE n > ? ORDER BY n LIMIT ?`),
   };
 }
 
-function untilFree(until: number, act: () => void): void {
+function retryWhileBusy(until: number, action: () => void): void {
   for (;;) {
     try {
-      act();
+      action();
       return;
     } catch (error) {
       if (!isBusy(error) || performance.now() > until) throw error;

@@ -2,29 +2,35 @@ import { Buffer } from "node:buffer";
 import { setImmediate as nextTurn, setTimeout as delay } from "node:timers/promises";
 import { type Duration, milliseconds } from "../../duration.ts";
 import type { SessionStore, StoredSession, StoreListener } from "../../store.ts";
-import { inTransaction, isFull, type SqliteDatabase, textOf, textValue } from "./database.ts";
+import { inTransaction, isFull, type SqliteDatabase, decodeText, encodeText } from "./database.ts";
 import { sqliteSubscription } from "./subscription.ts";
 import { NO_RESERVE, reserveBeside } from "./reserve.ts";
-import { setUp } from "./schema.ts";
-import { turns } from "./turns.ts";
+import { prepareDatabase } from "./schema.ts";
+import { createTransactionQueue } from "./transaction-queue.ts";
 import { quietly } from "../shared/quietly.ts";
 import { checkClock, checkOptions, checkPositiveInteger } from "../../checks.ts";
 import { checkStored, checkTime } from "../shared/stored.ts";
 
 export type { SqliteDatabase, SqliteStatement, SqliteValue } from "./database.ts";
 
-/** Where {@link sqliteStore} keeps sessions, and how long it waits. */
+/** Options of {@link sqliteStore}. */
 export interface SqliteStoreOptions {
-  /** The table that holds the sessions; a second one has `_news` after that name. Default `sojourn_sessions`. */
+  /**
+   * The name of the sessions' table: letters, digits and `_`. The store makes it, and a second one with `_notifications` after
+   * that name. Default `"sojourn_sessions"`.
+   */
   table?: string | undefined;
   /**
-   * How long a write waits while another process, or a transaction of the application's own, has the database. It does
-   * not hold up the event loop. Default `"5s"`; then the operation rejects with SQLite's own error.
+   * How long an operation waits while another process or a transaction of the application has locked the database, such as
+   * `"500ms"`. Then it rejects. Waiting does not block the event loop. Default `"5s"`.
    */
   busyTimeout?: Duration | undefined;
-  /** `true` where subscribers shall hear of every update as well, which makes it half as dear again. Default `false`. */
+  /**
+   * Whether subscribers are also notified of every update, as a near cache needs it. An update then takes about 1.5 times as
+   * long. Default `false`.
+   */
   announceChanges?: boolean | undefined;
-  /** Epoch milliseconds. Default `Date.now`; tests pass their own. */
+  /** The current time in epoch milliseconds, for tests. Default: `Date.now`. */
   clock?: (() => number) | undefined;
 }
 
@@ -51,23 +57,30 @@ interface ListedRow {
   readonly expires_at: number;
 }
 
-const PAGE = 256;
-const FEWEST_ROWS = 8;
-const MOST_ROWS = 512;
-// Between these, in milliseconds, a slice of collecting is of the right size.
-const SHORT_SLICE = 1;
-const LONG_SLICE = 3;
+const PAGE_SIZE = 256;
+const MIN_ROWS = 8;
+const MAX_ROWS = 512;
+// The size of a batch grows if the last one took less time than this, and is halved if it took more.
+const SHORT_BATCH_MS = 1;
+const LONG_BATCH_MS = 3;
 
 /**
- * Keeps sessions in an SQLite database, which several processes of one machine may share.
+ * Keeps sessions in an SQLite database. Several processes of one machine can share it.
  *
- * Each operation is one statement, complete or without effect. The database is in WAL mode, which the store sets; how
- * far a commit waits for the disk (`PRAGMA synchronous`) is the connection's, as the application sets it.
+ * Each operation is one statement, which takes effect completely or not at all. The store switches the database to WAL mode
+ * and makes its tables. The application sets how long a commit waits for the disk (`PRAGMA synchronous`).
  *
- * @param db an open `Database` of better-sqlite3 or bun:sqlite, or `DatabaseSync` of node:sqlite. It stays the
- *   application's: closing the store does not close it.
- * @throws {TypeError} at an option it doesn't know or can't use.
- * @throws {Error} where the database is read-only, no database, or locked for longer than `busyTimeout`.
+ * @param db - an open `Database` of better-sqlite3 or bun:sqlite, or an open `DatabaseSync` of node:sqlite. Closing the
+ *   store does not close it.
+ * @throws {TypeError} for anything else, and for an option that it does not know or can't use.
+ * @throws {Error} if the database is read-only, is not a database, or is locked for longer than `busyTimeout`.
+ *
+ * @example
+ * ```ts
+ * const db = new DatabaseSync("sessions.db");
+ * db.exec("PRAGMA synchronous = NORMAL");
+ * const sessions = createSessions({ secretKey: process.env.SECRET_KEY, store: sqliteStore(db) });
+ * ```
  */
 export function sqliteStore(db: SqliteDatabase, options: SqliteStoreOptions = {}): SqliteStore {
   if (typeof db?.prepare !== "function" || typeof db.exec !== "function") {
@@ -80,34 +93,34 @@ export function sqliteStore(db: SqliteDatabase, options: SqliteStoreOptions = {}
     throw new TypeError("sqliteStore: table must be a name of letters, digits and _, such as sojourn_sessions");
   }
   if (typeof announceChanges !== "boolean") throw new TypeError("sqliteStore: announceChanges must be true or false");
-  const deadline = milliseconds(busyTimeout, "busyTimeout");
+  const timeoutMs = milliseconds(busyTimeout, "busyTimeout");
 
-  const { statements, unblocked, file } = setUp(db, table, announceChanges, deadline);
-  // Who reads need not wait for who writes.
-  const readers = turns(db, deadline);
-  const writers = turns(db, deadline);
-  const feed = sqliteSubscription(statements, () => inTransaction(db));
+  const { statements, runWithoutWaiting, file } = prepareDatabase(db, table, announceChanges, timeoutMs);
+  // Two queues, because in WAL mode reads need not wait for writes.
+  const reads = createTransactionQueue(db, timeoutMs);
+  const writes = createTransactionQueue(db, timeoutMs);
+  const subscription = sqliteSubscription(statements, () => inTransaction(db));
   const reserve = file === "" ? NO_RESERVE : reserveBeside(file);
   let closed = false;
 
-  function open(): void {
-    if (closed) throw closing();
+  function assertOpen(): void {
+    if (closed) throw createClosedError();
   }
 
-  /** How many rows the statement has changed. */
+  /** Runs a statement that writes. Returns the number of changed rows. */
   function write(run: () => { changes: number | bigint }): Promise<number> {
-    return writers.take(() => Number(unblocked(run).changes));
+    return writes.run(() => Number(runWithoutWaiting(run).changes));
   }
 
-  /** The same of one that may need room. */
-  function writeMore(run: () => { changes: number | bigint }): Promise<number> {
+  /** Runs a statement that may use more disk space. */
+  function writeWithReserve(run: () => { changes: number | bigint }): Promise<number> {
     return write(() => {
-      reserve.keep();
+      reserve.ensure();
       return run();
     });
   }
 
-  /** Ends a session, on a full disk too. */
+  /** Ends a session, even on a full disk. */
   function end(id: string | Uint8Array): { changes: number | bigint } {
     try {
       return statements.end.run(id, clock());
@@ -116,140 +129,143 @@ export function sqliteStore(db: SqliteDatabase, options: SqliteStoreOptions = {}
     }
     reserve.release();
     try {
-      // With all of it in the database, the log begins anew where it lies, and needs no more room.
+      // Moves all pages of the log into the database. Then the log starts again in its file and needs no more space.
       db.exec("PRAGMA wal_checkpoint(RESTART)");
     } catch {
-      // Somebody is reading, or has taken the room: there may be enough for this one.
+      // Another process is reading or has used the space. There may still be enough space for this statement.
     }
     try {
       return statements.end.run(id, clock());
     } catch (error) {
       if (!isFull(error)) throw error;
     }
-    const ended = statements.endUntold.run(id, clock());
-    if (Number(ended.changes) > 0) quietly(() => statements.tellEnded.run(id));
+    const ended = statements.deleteSession.run(id, clock());
+    if (Number(ended.changes) > 0) quietly(() => statements.notifyEnded.run(id));
     return ended;
   }
 
-  /** Page by page: the database is free in between, and so is the event loop. */
-  async function* pages(next: (after: number) => unknown[]): AsyncGenerator<string[]> {
+  /** Lists ids in pages. Between two pages, other processes can use the database and the event loop runs. */
+  async function* listIds(next: (after: number) => unknown[]): AsyncGenerator<string[]> {
     for (let after = 0; ; await nextTurn()) {
-      open();
-      const rows = (await readers.take(() => next(after))) as ListedRow[];
+      assertOpen();
+      const rows = (await reads.run(() => next(after))) as ListedRow[];
       const now = clock();
-      yield rows.filter((row) => row.expires_at > now).map((row) => textOf(row.id));
+      yield rows.filter((row) => row.expires_at > now).map((row) => decodeText(row.id));
       const last = rows.at(-1);
-      if (last === undefined || rows.length < PAGE) return;
+      if (last === undefined || rows.length < PAGE_SIZE) return;
       after = last.n;
     }
   }
 
-  /** Forgets in slices of a few milliseconds. After each, other processes have the database for as long again. */
-  function slices(slice: (rows: number) => { changes: number | bigint }): (limit: number) => Promise<number> {
-    let size = FEWEST_ROWS;
+  /**
+   * Returns a function that deletes in batches of a few milliseconds. After each batch it pauses for as long as the batch
+   * took, so that other processes can use the database.
+   */
+  function inBatches(deleteBatch: (rows: number) => { changes: number | bigint }): (limit: number) => Promise<number> {
+    let size = MIN_ROWS;
     return async (limit) => {
-      let forgotten = 0;
-      while (forgotten < limit) {
-        open();
-        const rows = Math.min(size, limit - forgotten);
-        let took = 0;
-        const gone = await write(() => {
+      let deleted = 0;
+      while (deleted < limit) {
+        assertOpen();
+        const rows = Math.min(size, limit - deleted);
+        let elapsed = 0;
+        const changes = await write(() => {
           const began = performance.now();
-          const result = slice(rows);
-          took = performance.now() - began;
+          const result = deleteBatch(rows);
+          elapsed = performance.now() - began;
           return result;
         });
-        forgotten += gone;
-        if (gone < rows) break;
-        if (took > LONG_SLICE) size = Math.max(FEWEST_ROWS, size >> 1);
-        else if (took < SHORT_SLICE && rows === size) size = Math.min(MOST_ROWS, size << 1);
-        await delay(took);
+        deleted += changes;
+        if (changes < rows) break;
+        if (elapsed > LONG_BATCH_MS) size = Math.max(MIN_ROWS, size >> 1);
+        else if (elapsed < SHORT_BATCH_MS && rows === size) size = Math.min(MAX_ROWS, size << 1);
+        await delay(elapsed);
       }
-      return forgotten;
+      return deleted;
     };
   }
-  const forgetNews = slices((rows) => statements.forgetNews.run(rows));
-  const forgetExpired = slices((rows) => statements.forgetExpired.run(clock(), rows));
+  const deleteNotifications = inBatches((rows) => statements.deleteNotifications.run(rows));
+  const deleteExpired = inBatches((rows) => statements.deleteExpired.run(clock(), rows));
 
   return {
     announcesChanges: announceChanges,
 
     async read(id) {
-      open();
-      const row = await readers.take(
-        () => statements.read.get(textValue(id), clock()) as SessionRow | null | undefined,
-      );
+      assertOpen();
+      const row = await reads.run(() => statements.read.get(encodeText(id), clock()) as SessionRow | null | undefined);
       if (!row) return undefined;
       const { payload, version, expires_at: expiresAt, user_id: userId } = row;
-      return { payload, version, expiresAt, userId: userId === null ? undefined : textOf(userId) };
+      return { payload, version, expiresAt, userId: userId === null ? undefined : decodeText(userId) };
     },
 
     async create(id, stored) {
-      open();
+      assertOpen();
       checkStored(stored);
       const values = columns(stored);
-      return (await writeMore(() => statements.create.run(textValue(id), ...values, clock()))) > 0;
+      return (await writeWithReserve(() => statements.create.run(encodeText(id), ...values, clock()))) > 0;
     },
 
     async update(id, stored, expectedVersion) {
-      open();
+      assertOpen();
       checkStored(stored);
       const [version, expiresAt, ...others] = columns(stored);
       const values = [version, expiresAt, Number(stored.extendOnly === true), ...others] as const;
-      return (await writeMore(() => statements.update.run(...values, textValue(id), expectedVersion, clock()))) > 0;
+      return (
+        (await writeWithReserve(() => statements.update.run(...values, encodeText(id), expectedVersion, clock()))) > 0
+      );
     },
 
     async touch(id, expiresAt) {
-      open();
+      assertOpen();
       checkTime(expiresAt);
-      return (await writeMore(() => statements.touch.run(expiresAt, textValue(id), clock()))) > 0;
+      return (await writeWithReserve(() => statements.touch.run(expiresAt, encodeText(id), clock()))) > 0;
     },
 
     async delete(id) {
-      open();
-      return (await write(() => end(textValue(id)))) > 0;
+      assertOpen();
+      return (await write(() => end(encodeText(id)))) > 0;
     },
 
     subscribe(listener) {
-      open();
-      return feed.subscribe(listener);
+      assertOpen();
+      return subscription.subscribe(listener);
     },
 
     async idsOfUser(userId) {
       const ids: string[] = [];
-      for await (const page of pages((after) => statements.owned.all(textValue(userId), after, PAGE))) {
+      for await (const page of listIds((after) => statements.listOfUser.all(encodeText(userId), after, PAGE_SIZE))) {
         ids.push(...page);
       }
       return ids;
     },
 
     async *all() {
-      for await (const page of pages((after) => statements.page.all(after, PAGE))) {
+      for await (const page of listIds((after) => statements.listAll.all(after, PAGE_SIZE))) {
         for (const id of page) {
           yield id;
-          open();
+          assertOpen();
         }
       }
     },
 
     async deleteExpired(limit) {
-      open();
+      assertOpen();
       checkPositiveInteger("deleteExpired: limit", limit);
-      await forgetNews(Infinity);
-      return forgetExpired(limit);
+      await deleteNotifications(Infinity);
+      return deleteExpired(limit);
     },
 
     async close() {
       closed = true;
-      feed.close();
-      for (const waiting of [readers, writers]) waiting.close(closing());
+      subscription.close();
+      for (const queue of [reads, writes]) queue.close(createClosedError());
     },
   };
 }
 
-const closing = (): Error => new Error("the SQLite store is closed: make a new one with sqliteStore()");
+const createClosedError = (): Error => new Error("the SQLite store is closed: make a new one with sqliteStore()");
 
-/** The bytes are copied: they may have to wait, and are the caller's. */
+/** Copies the payload: the write may have to wait, and the caller may change its bytes in the meantime. */
 function columns({ version, expiresAt, userId, payload }: StoredSession) {
-  return [version, expiresAt, userId === undefined ? null : textValue(userId), Buffer.from(payload)] as const;
+  return [version, expiresAt, userId === undefined ? null : encodeText(userId), Buffer.from(payload)] as const;
 }

@@ -1,71 +1,72 @@
-import { firstValue, textOf } from "./database.ts";
+import { firstValue, decodeText } from "./database.ts";
 import { createSubscribers } from "../shared/subscribers.ts";
 import type { Statements } from "./schema.ts";
 
-/** How often the table is looked at while anybody listens. Where nothing is new, a look costs some microseconds. */
+/** The interval between two polls of the table, while there are listeners. A poll without result takes some microseconds. */
 const POLL_MS = 100;
-const AT_ONCE = 500;
+const BATCH_SIZE = 500;
 
-interface News {
+interface NotificationRow {
   readonly n: number;
   readonly id: string | Uint8Array;
   readonly ended: number;
 }
 
 /**
- * What has ended or changed, told to this process. News are numbered without gaps in the order they were committed,
- * because SQLite has one writer at a time: what is above the last number heard is new, whoever wrote it, and a gap means
- * that some were forgotten before they were heard.
+ * Notifies this process of sessions that have ended or changed. SQLite has one writer at a time, so notifications have
+ * numbers without gaps, in the order in which they were committed. Every number above the last one read is new. A gap means
+ * that notifications were deleted before they were read.
  *
- * @param isInTransaction - whether the application has one open on the connection, which then shows an old state.
+ * @param isInTransaction - whether the application has an open transaction on the connection. Such a transaction sees an
+ *   old state of the table.
  */
 export function sqliteSubscription(
-  { lastNews, news }: Pick<Statements, "lastNews" | "news">,
+  { lastNotification, notifications }: Pick<Statements, "lastNotification" | "notifications">,
   isInTransaction: () => boolean,
 ) {
   let timer: NodeJS.Timeout | undefined;
-  let heard = 0;
+  let lastReadNumber = 0;
   const subscribers = createSubscribers({
     start() {
-      begin();
-      timer = setInterval(look, POLL_MS).unref();
+      skipExisting();
+      timer = setInterval(poll, POLL_MS).unref();
     },
     stop: () => clearInterval(timer),
   });
 
-  const last = (): number => Number(firstValue(lastNews) ?? 0);
+  const readNewestNumber = (): number => Number(firstValue(lastNotification) ?? 0);
 
-  function look(): void {
+  function poll(): void {
     if (isInTransaction()) {
       subscribers.listening(false);
       return;
     }
-    let found: News[];
+    let found: NotificationRow[];
     try {
-      const newest = last();
-      found = newest > heard ? (news.all(heard, AT_ONCE) as News[]) : [];
-      if (newest !== heard && found[0]?.n !== heard + 1) subscribers.listening(false);
-      heard = found.at(-1)?.n ?? newest;
+      const newest = readNewestNumber();
+      found = newest > lastReadNumber ? (notifications.all(lastReadNumber, BATCH_SIZE) as NotificationRow[]) : [];
+      if (newest !== lastReadNumber && found[0]?.n !== lastReadNumber + 1) subscribers.listening(false);
+      lastReadNumber = found.at(-1)?.n ?? newest;
     } catch {
       subscribers.listening(false);
       return;
     }
     subscribers.listening(true);
     for (const { id, ended } of found) {
-      if (ended) subscribers.ended(textOf(id));
-      else subscribers.changed(textOf(id));
+      if (ended) subscribers.ended(decodeText(id));
+      else subscribers.changed(decodeText(id));
     }
-    if (found.length === AT_ONCE) setImmediate(look).unref();
+    if (found.length === BATCH_SIZE) setImmediate(poll).unref();
   }
 
-  function begin(): void {
+  function skipExisting(): void {
     try {
-      // What was told before is not news.
-      heard = last();
+      // Skips the notifications from before the subscription.
+      lastReadNumber = readNewestNumber();
       subscribers.listening(!isInTransaction());
     } catch {
-      // The next look that succeeds tells what is there.
-      heard = -1;
+      // The next poll that succeeds sets the number.
+      lastReadNumber = -1;
     }
   }
 

@@ -1,15 +1,15 @@
 import { describe, expect, it, onTestFinished } from "vitest";
 import { jumpingClock } from "../../../test/support/clock.ts";
-import { turns } from "./turns.ts";
+import { createTransactionQueue } from "./transaction-queue.ts";
 
 const busy = () => Object.assign(new Error("database is locked"), { code: "SQLITE_BUSY_SNAPSHOT" });
 const db = (given: object = {}) => ({ prepare: () => never(), exec: never, ...given });
 
-describe("turns", () => {
-  it("does work at once where the database is free", async () => {
+describe("createTransactionQueue", () => {
+  it("runs a task at once if the database is free", async () => {
     const done: string[] = [];
-    const { take } = turns(db(), 1000);
-    const first = take(() => done.push("first"));
+    const { run } = createTransactionQueue(db(), 1000);
+    const first = run(() => done.push("first"));
     done.push("after");
     await first;
     expect(done).toEqual(["first", "after"]);
@@ -19,60 +19,60 @@ describe("turns", () => {
     onTestFinished(jumpingClock());
     let locked = true;
     const done: number[] = [];
-    const { take } = turns(db(), 10_000);
+    const { run } = createTransactionQueue(db(), 10_000);
     const work = (n: number) => () => {
       if (locked) throw busy();
       done.push(n);
       return n;
     };
-    const all = [1, 2, 3].map((n) => take(work(n)));
+    const all = [1, 2, 3].map((n) => run(work(n)));
     setTimeout(() => {
       locked = false;
-      all.push(take(work(4)));
+      all.push(run(work(4)));
     }, 30);
     await new Promise((resolve) => setTimeout(resolve, 40));
     expect(await Promise.all(all)).toEqual([1, 2, 3, 4]);
     expect(done).toEqual([1, 2, 3, 4]);
   });
 
-  it("rejects each with the engine's error when its own time is up, and no other", async () => {
+  it("rejects each task with SQLite's error after its own timeout, and no other task", async () => {
     onTestFinished(jumpingClock());
     let locked = true;
     const work = () => {
       if (locked) throw busy();
       return "done";
     };
-    const { take } = turns(db(), 60);
-    const early = take(work);
-    const late = new Promise((resolve) => setTimeout(resolve, 40)).then(() => take(work));
+    const { run } = createTransactionQueue(db(), 60);
+    const early = run(work);
+    const late = new Promise((resolve) => setTimeout(resolve, 40)).then(() => run(work));
     await expect(early).rejects.toMatchObject({ code: "SQLITE_BUSY_SNAPSHOT" });
     locked = false;
     expect(await late).toBe("done");
   });
 
-  it("takes another fault for what it is, and does what comes after it", async () => {
+  it("rejects at once with any other error, and runs the tasks after it", async () => {
     let locked = true;
-    const { take } = turns(db(), 10_000);
-    await expect(take(() => fail())).rejects.toThrow("disk image is malformed");
-    const waiting = take(() => {
+    const { run } = createTransactionQueue(db(), 10_000);
+    await expect(run(() => fail())).rejects.toThrow("disk image is malformed");
+    const waiting = run(() => {
       if (locked) throw Object.assign(new Error("locked"), { errcode: 517 });
       return fail();
     });
-    const next = take(() => "done");
+    const next = run(() => "done");
     locked = false;
     await expect(waiting).rejects.toThrow("disk image is malformed");
     expect(await next).toBe("done");
   });
 
-  it("lets the event loop turn while a crowd is served", async () => {
+  it("lets the event loop run while it runs many tasks", async () => {
     let locked = true;
-    const { take } = turns(db(), 10_000);
+    const { run } = createTransactionQueue(db(), 10_000);
     const spin = () => {
       if (locked) throw busy();
       const until = performance.now() + 1;
       while (performance.now() < until);
     };
-    const all = Array.from({ length: 40 }, () => take(spin));
+    const all = Array.from({ length: 40 }, () => run(spin));
     let between = 0;
     const count = () => {
       between += 1;
@@ -85,13 +85,13 @@ describe("turns", () => {
     expect(between).toBeGreaterThan(5);
   });
 
-  it("waits for the end of a transaction of the application's, whatever the driver calls it", async () => {
+  it("waits for the end of the application's transaction, with either name of the driver's property", async () => {
     onTestFinished(jumpingClock());
     for (const name of ["inTransaction", "isTransaction"]) {
       const connection = db({ [name]: true });
-      const { take } = turns(connection, 10_000);
+      const { run } = createTransactionQueue(connection, 10_000);
       let done = false;
-      const work = take(() => (done = true));
+      const work = run(() => (done = true));
       await new Promise((resolve) => setTimeout(resolve, 10));
       expect(done).toBe(false);
       Object.assign(connection, { [name]: false });
@@ -99,9 +99,9 @@ describe("turns", () => {
     }
   });
 
-  it("rejects what waits at its end", async () => {
-    const { take, close } = turns(db(), 10_000);
-    const waiting = take(() => {
+  it("rejects waiting tasks when it is closed", async () => {
+    const { run, close } = createTransactionQueue(db(), 10_000);
+    const waiting = run(() => {
       throw busy();
     });
     close(new Error("closed"));

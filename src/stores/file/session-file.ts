@@ -4,28 +4,28 @@ import { crc32 } from "node:zlib";
 /*
  * A content file:
  *
- *   bytes  0–3   "SJN1": what it is, and the version of the format
+ *   bytes  0–3   "SJN1": the kind of file and the version of the format
  *          4–7   CRC-32 of everything after it
  *          8–11  length of the head
  *         12–15  length of the payload
  *         16–    the head, JSON: [nonce, id] or [nonce, id, user]; then the payload
  *
- * Numbers are unsigned, big-endian. The checksum finds what a disk or a power cut tore, and the nonce, which is in the
- * file's name too, what an earlier use of the file left; who may read a record, and whether it was tampered with, is
- * the seal's business.
+ * Numbers are unsigned and big-endian. The checksum detects damage by a disk or a power cut. The nonce is also in the
+ * file's name: it detects a file that still has the bytes of an earlier use. Neither protects against tampering. The seal
+ * of the record does.
  */
 
 const MAGIC = 0x53_4a_4e_31;
 const HEADER = 16;
 
-export interface Content {
+export interface SessionFile {
   readonly nonce: string;
   readonly id: string;
   readonly userId: string | undefined;
   readonly payload: Uint8Array;
 }
 
-export function encodeContent({ nonce, id, userId, payload }: Content): Buffer {
+export function encodeSessionFile({ nonce, id, userId, payload }: SessionFile): Buffer {
   const head = JSON.stringify(userId === undefined ? [nonce, id] : [nonce, id, userId]);
   const length = Buffer.byteLength(head);
   const file = Buffer.allocUnsafe(HEADER + length + payload.byteLength);
@@ -38,8 +38,8 @@ export function encodeContent({ nonce, id, userId, payload }: Content): Buffer {
   return file;
 }
 
-/** What a content file holds, or, as a string, why it can't be believed. The payload is a view on `file`. */
-export function decodeContent(file: Buffer, nonce: string): Content | string {
+/** Decodes a content file. Returns a string with the reason if the file is damaged. The payload is a view on `file`. */
+export function decodeSessionFile(file: Buffer, nonce: string): SessionFile | string {
   if (file.byteLength < HEADER) return `it is ${file.byteLength} bytes long, shorter than its header`;
   if (file.readUInt32BE(0) !== MAGIC) return "it does not begin with SJN1";
   const payloadAt = HEADER + file.readUInt32BE(8);
