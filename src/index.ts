@@ -1,6 +1,6 @@
 export { createSessions, type Sessions } from "./sessions.ts";
 export type { ResponseHeaders } from "./request/cache-headers.ts";
-export type { Session, SignInOptions } from "./session.ts";
+export type { SaveOptions, Session, SignInOptions } from "./session.ts";
 export type { SessionsOptions } from "./options.ts";
 export type { CookieOptions } from "./request/cookie.ts";
 export type { Duration } from "./duration.ts";

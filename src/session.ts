@@ -1,3 +1,4 @@
+import type { OnConflict } from "./lifecycle/commit.ts";
 import type { Duration } from "./duration.ts";
 import type { SessionData } from "./index.ts";
 import type { Flash } from "./record/record.ts";
@@ -10,6 +11,15 @@ export type DeclaredData = keyof SessionData extends never
   ? // The compiler would show the name of a type that has one, not its keys.
     { 'Declare the keys first: declare module "sojourn" { interface SessionData { username?: string } }': never }
   : SessionData;
+
+/** The options of `session.save`. */
+export interface SaveOptions {
+  /**
+   * What happens if another request has changed the data since this one read them. `"merge"` applies the changes of both,
+   * `"fail"` rejects with ERR_SESSION_CONFLICT. Default `"merge"`.
+   */
+  onConflict?: OnConflict | undefined;
+}
 
 /** The options of a sign-in. */
 export interface SignInOptions<Data extends object = DeclaredData> {
@@ -138,7 +148,7 @@ export interface Session<Data extends object = DeclaredData> {
    * @throws SessionError ERR_SESSION_STORE (503), ERR_SESSION_CONFLICT and ERR_SESSION_SUPERSEDED (409),
    * ERR_SESSION_TOO_LARGE (413), ERR_SESSION_HEADERS_SENT (500)
    */
-  save(): Promise<void>;
+  save(options?: SaveOptions): Promise<void>;
 
   /**
    * Reads the session from the store, once. Only lazy routes need it: elsewhere the adapter has read it before the handler.

@@ -2,14 +2,19 @@
  * The contract between Sojourn and a store.
  *
  * A store does not know tokens, timeouts or data. It keeps opaque bytes under an id, with a version to compare and a
- * time after which they must not be read. The suite in `sojourn/testing` checks an implementation against every line
- * below.
+ * time after which they must not be read.
+ *
+ * `storeContract` of `sojourn/testing` checks an implementation against every line below, over two instances that share
+ * their sessions. It cuts no connection and kills no process. So the store's own tests have to show that
+ * `listening(false)` comes in time, that a fault rejects, and that an effect survives a crash.
  */
 
 /** The content of a store under a session's id. */
 export interface StoredSession {
   /**
-   * The encrypted record as opaque bytes. They are returned unchanged, and never shared by reference with the caller.
+   * The encrypted record as opaque bytes. They are returned unchanged, and never shared by reference with the caller. The
+   * caller may reuse its buffer as soon as a call has returned its promise: a store that waits before it writes copies
+   * the bytes first.
    */
   readonly payload: Uint8Array;
   /** A positive integer of up to 2 ** 46, chosen by the caller: 1 at creation, one more at each update. */
@@ -29,11 +34,20 @@ export interface SessionUpdate extends StoredSession {
   readonly extendOnly?: boolean | undefined;
 }
 
-/** The notifications of a store. A listener leaves out the functions that it does not need. */
+/**
+ * The notifications of a store. A listener leaves out the functions that it does not need. A listener that throws, or that
+ * ends its own subscription while it is called, does not affect the others.
+ */
 export interface StoreListener {
-  /** `delete` has ended a live session, in any process. */
+  /**
+   * `delete` has ended a live session, in any process. It is called once for each, however many end at a time. From then on
+   * no operation of the instance that calls finds the session. An expiry is not notified.
+   */
   ended?(id: string): void;
-  /** `update` has replaced a session, in any process. Only stores with `announcesChanges` call it. */
+  /**
+   * `update` has replaced a session, in any process. From then on `read` of the instance that calls gives that state or a
+   * later one. Only stores with `announcesChanges` call it.
+   */
   changed?(id: string): void;
   /**
    * `true` as soon as every later notification will arrive. `false` as soon as one may be missed, because the
@@ -48,7 +62,11 @@ export interface StoreListener {
  * Every operation rejects on a fault (unreachable, full, closed) with the engine's own error. Sojourn turns it into
  * `ERR_SESSION_STORE`. A session that is missing, expired, or of another version is never a fault. When a promise is
  * fulfilled, the effect survives the end of this process, unless the store keeps its sessions in this process's memory.
- * Every process that shares the store then sees the effect.
+ * Every process that shares the store then sees the effect (by `readLatest`, where `read` may answer from a near cache).
+ *
+ * Each operation is one atomic step of the engine, not a read followed by a write: a change between the two, in another
+ * process too, would be undone. A lock within one process is not enough.
+ *
  *
  * @example
  * const stored = { payload: new Uint8Array([1]), version: 1, expiresAt: Date.now() + 60_000 };
@@ -60,7 +78,10 @@ export interface SessionStore {
   /** Reads the session under `id`. `undefined` if there is none, or if it has expired. */
   read(id: string): Promise<StoredSession | undefined>;
 
-  /** Stores a new session. `false`, without effect, if a live session has that id. */
+  /**
+   * Stores a new session. `false`, without effect, if a live session has that id. Nothing remains of an expired session that
+   * it replaces, neither for its user nor for a `deleteExpired` under way.
+   */
   create(id: string, stored: StoredSession): Promise<boolean>;
 
   /**
@@ -79,7 +100,10 @@ export interface SessionStore {
   /** Ends the session under `id`. It is idempotent. `true` if this call ended a live session. */
   delete(id: string): Promise<boolean>;
 
-  /** Capability: returns the ids of a user's live sessions. */
+  /**
+   * Capability: returns the ids of a user's live sessions: all of them, each once, by the expiry and the user that a session
+   * has now. Two user ids are the same only if every character is.
+   */
   idsOfUser?(userId: string): Promise<string[]>;
 
   /**
@@ -89,24 +113,31 @@ export interface SessionStore {
   readLatest?(id: string): Promise<StoredSession | undefined>;
 
   /**
-   * Capability: tells, soon and in every process that shares the store, of each live session that `delete` has ended.
-   * Each call is a subscription of its own, also with a listener that is subscribed already; the function that it gives
-   * ends that subscription alone, and is idempotent. What happens while a connection is down goes unheard, which is told:
-   * listeners must not rely on hearing alone.
+   * Capability: notifies a listener, soon and in every process that shares the store, of each live session that `delete`
+   * has ended. This process is included. Each call is a subscription of its own, also with a listener that is subscribed
+   * already. The function that it returns ends that subscription alone, and is idempotent. Nothing is called after it.
+   * Notifications can be missed while a connection is down, and `listening` says so: a listener must not rely on
+   * notifications alone.
    */
   subscribe?(listener: StoreListener): () => void;
 
-  /** Capability: returns the ids of all live sessions, in no order. */
+  /**
+   * Capability: returns the ids of all live sessions, in no order. Each session that lives from the beginning of the listing
+   * to its end is in it, whichever others come and go meanwhile.
+   */
   all?(): AsyncIterable<string>;
 
   /**
    * Capability: removes up to `limit` expired sessions and returns their number. A number below `limit` means that none
-   * are left. A store needs it only if its engine does not remove them by itself. It must not block the event loop for
-   * more than a few milliseconds at a time.
+   * are left. The expiry at the moment of the removal counts. A store needs it only if its engine does not remove them by
+   * itself. It must not block the event loop for more than a few milliseconds at a time.
    */
   deleteExpired?(limit: number): Promise<number>;
 
-  /** Capability: releases handles and timers. Afterwards every operation rejects. It is idempotent. */
+  /**
+   * Capability: releases handles and timers. Afterwards every operation rejects, `subscribe` throws, and no listener is
+   * called. It is idempotent. Other instances over the same sessions are not affected.
+   */
   close?(): Promise<void>;
 
   /** `true` if subscribers are notified of every `update` too, as a near cache needs it. */

@@ -14,6 +14,8 @@ export function objectsIn(value: unknown, found: object[] = []): object[] {
   return found;
 }
 
+const { hasOwnProperty } = Object.prototype;
+
 function collect(value: object, found: object[]): void {
   found.push(value);
   switch (kindOf(value)) {
@@ -26,10 +28,10 @@ function collect(value: object, found: object[]): void {
       return;
     }
     case "object":
-      // Quicker than Object.keys for objects that JSON.parse has just made.
+      // Faster than Object.keys and Object.hasOwn for objects that JSON.parse has just made.
       for (const name in value) {
         const child = (value as Dictionary)[name];
-        if (typeof child === "object" && child !== null && Object.hasOwn(value, name)) collect(child, found);
+        if (typeof child === "object" && child !== null && hasOwnProperty.call(value, name)) collect(child, found);
       }
       return;
     case "collection":

@@ -202,6 +202,53 @@ describe("A change in place of what another request has removed", () => {
   });
 });
 
+describe('save({ onConflict: "fail" })', () => {
+  const rejection = { code: "ERR_SESSION_CONFLICT", status: 409 };
+
+  it("rejects where another request has changed the data, and stores nothing", async () => {
+    const { browser } = await browserWith({ n: 1, log: [] });
+    const mine = await browser.begin();
+    mine.session.data.log!.push(1);
+    await browser.visit(({ data }) => void (data.n = 2));
+    await expect(mine.session.save({ onConflict: "fail" })).rejects.toMatchObject(rejection);
+    await mine.end();
+    expect(await browser.data()).toEqual({ n: 2, log: [] });
+  });
+
+  it("rejects a sign-in to data that another request has changed", async () => {
+    const { browser } = await browserWith({ n: 1 });
+    const mine = await browser.begin();
+    mine.session.signIn("ada");
+    await browser.visit(({ data }) => void (data.n = 2));
+    await expect(mine.session.save({ onConflict: "fail" })).rejects.toMatchObject(rejection);
+    await mine.end();
+    expect([await browser.data(), await browser.userId()]).toEqual([{ n: 2 }, undefined]);
+  });
+
+  it("stores where another request has changed no data, and merges where save() is called again without it", async () => {
+    const { browser } = await browserWith({ n: 1 });
+    const mine = await browser.begin();
+    mine.session.data.log = [1];
+    await browser.visit((session) => session.flash("info", "hello"));
+    await mine.session.save({ onConflict: "fail" });
+    await browser.visit(({ data }) => void (data.n = 2));
+    mine.session.data.log.push(2);
+    await expect(mine.session.save({ onConflict: "fail" })).rejects.toMatchObject(rejection);
+    await mine.session.save();
+    await mine.end();
+    expect(await browser.data()).toEqual({ n: 2, log: [1, 2] });
+  });
+
+  it('merges with onConflict: "merge", and refuses anything else', async () => {
+    const { browser } = await browserWith({ n: 1 });
+    const { session } = await browser.begin();
+    await session.save({ onConflict: "merge" });
+    await expect(session.save({ onConflict: "retry" as never })).rejects.toThrow('onConflict is "merge" or "fail"');
+    await expect(session.save({ conflict: "fail" } as never)).rejects.toThrow(TypeError);
+    await expect(session.save((() => 0) as never)).rejects.toThrow("takes no callback");
+  });
+});
+
 describe("An assignment that gives what was there before", () => {
   it("causes no store operation alone", async () => {
     const { browser, store } = await browserWith({ role: "user", cart: { items: [] } });
@@ -232,5 +279,16 @@ describe("An assignment that gives what was there before", () => {
     await browser.visit(({ data }) => void (data.role = "admin"));
     await mine.end();
     expect(await browser.data()).toEqual({ role: "admin" });
+  });
+});
+
+describe("session.toJSON()", () => {
+  it("gives a copy of the data, for JSON.stringify and structuredClone", async () => {
+    const { browser } = await browserWith({ n: 1, votes: new Map([["a", 1]]) });
+    const { session } = await browser.begin();
+    expect(structuredClone(session.toJSON())).toEqual({ n: 1, votes: new Map([["a", 1]]) });
+    expect(JSON.parse(JSON.stringify({ session }))).toEqual({ session: { n: 1, votes: {} } });
+    session.toJSON().votes!.set("b", 2);
+    expect(session.data.votes).toEqual(new Map([["a", 1]]));
   });
 });

@@ -41,8 +41,9 @@ export class Tracker implements ProxyHandler<Dictionary> {
   #see(key: string, value: unknown): void {
     const { all, byKey } = this.#seen;
     if (all || byKey?.has(key) || !isObject(value) || this.#changes?.has(key)) return;
-    if (byKey) byKey.set(key, objectsIn(value));
-    else this.#seen = { byKey: new Map([[key, objectsIn(value)]]) };
+    const known = byKey ?? new Map<string, readonly object[]>();
+    known.set(key, objectsIn(value));
+    if (!byKey) this.#seen = { byKey: known };
   }
 
   /** Applies an update; `limits` hold for what it gives. */

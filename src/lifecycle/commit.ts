@@ -20,6 +20,9 @@ import { Deadline } from "../deadline.ts";
 /** The reason for a commit: a call of `save()`, or a response whose headers follow and can carry a renewed cookie. */
 type Occasion = "save" | "response";
 
+/** `"fail"`: nothing is stored if another request has changed the data since they were read. */
+export type OnConflict = "merge" | "fail";
+
 /**
  * Stores the changes of a request. `undefined`, at once, where there is nothing to store.
  *
@@ -30,9 +33,10 @@ export function commit(
   requestSession: RequestSession,
   occasion: Occasion,
   canSetCookie = requestSession.canSetCookie,
+  onConflict: OnConflict = "merge",
 ): Promise<void> | undefined {
   if (requestSession.committing) {
-    const again = () => commit(requestSession, occasion, canSetCookie);
+    const again = () => commit(requestSession, occasion, canSetCookie, onConflict);
     return requestSession.committing.then(again, again);
   }
   const { changes, context } = requestSession;
@@ -44,7 +48,7 @@ export function commit(
     next = planOf(requestSession, !isSave);
     if (next === "nothing") return undefined;
     if (!canSetCookie && needsCookie(next, changes.requested)) throw headersSent();
-    attempt = new Commit(requestSession, !isSave);
+    attempt = new Commit(requestSession, !isSave, onConflict);
   } catch (error) {
     if (isSave) changes.setAside(changes.requested);
     return Promise.reject(error);
@@ -78,8 +82,9 @@ export class Commit {
   readonly #journal: Journal;
   readonly deadline: Deadline;
   readonly #withResponse: boolean;
+  readonly #onConflict: OnConflict;
 
-  constructor(requestSession: RequestSession, withResponse: boolean) {
+  constructor(requestSession: RequestSession, withResponse: boolean, onConflict: OnConflict) {
     this.requestSession = requestSession;
     this.context = requestSession.context;
     this.requested = requestSession.changes.requested;
@@ -87,6 +92,7 @@ export class Commit {
     this.snapshot = this.#journal.snapshot();
     this.deadline = new Deadline(requestSession.context.storeTimeout);
     this.#withResponse = withResponse;
+    this.#onConflict = onConflict;
   }
 
   /** Nothing was stored: the changes are pending again. */
@@ -265,6 +271,12 @@ export class Commit {
 
   /** Applies the changes of this request to newer content. */
   replayOn(newest: Content): Content {
+    if (this.#onConflict === "fail" && newest.data !== this.snapshot.base.data) {
+      throw new SessionError(
+        "ERR_SESSION_CONFLICT",
+        "Another request has changed the session's data since this one read them, and save() was not to merge",
+      );
+    }
     const keep = this.requested.signIn?.keep;
     return replay(this.snapshot, keep ? only(newest, keep) : newest, this.context.limits);
   }

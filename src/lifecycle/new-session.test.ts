@@ -597,3 +597,125 @@ describe("Revoking a session whose user signs in again at that moment", () => {
     expect(await here.sessions.list("ada")).toHaveLength(1);
   });
 });
+
+describe("Two sign-ins at once, of which the one that came first fails", () => {
+  /** The store takes the first sign-in's compare-and-set, and answers with a failure after the second has ended. */
+  async function failingFirst(begin: (session: Session<Data>) => void) {
+    let failNext = false;
+    const memory = memoryStore({ clock: () => START });
+    const store = gated({
+      ...memory,
+      async update(id, stored, version) {
+        const fails = failNext;
+        failNext = false;
+        const done = await memory.update(id, stored, version);
+        if (fails) throw new Error("the reply is lost");
+        return done;
+      },
+    });
+    const options = { store, clock: () => START };
+    const [here, there] = [site<Data>(options), site<Data>(options)];
+    const browser = here.browser();
+    await browser.visit(begin);
+    const thief = browser.copy();
+    const [first, second] = [await browser.copy(there.sessions).begin(), await browser.begin()];
+    first.session.signIn("ada");
+    second.session.signIn("ada");
+    failNext = true;
+    const held = store.hold("read");
+    const failing = first.end();
+    await held.arrived;
+    await second.end();
+    held.letGo();
+    await expect(failing).rejects.toMatchObject({ code: "ERR_SESSION_STORE" });
+    return { browser, thief };
+  }
+
+  it.each([
+    ["a visitor's session", (session: Session<Data>) => void (session.data.n = 1)],
+    ["a session of the same user", (session: Session<Data>) => session.signIn("ada")],
+  ])("do not put %s back that the other has invalidated", async (_what, begin) => {
+    const { browser, thief } = await failingFirst(begin);
+    expect(await browser.userId()).toBe("ada");
+    const { session } = await thief.begin();
+    expect(session.isNew).toBe(true);
+  });
+});
+
+describe("A sign-in while the session of before is being signed out of", () => {
+  it("invalidates that also where the sign-out fails, and would put it back", async () => {
+    const memory = memoryStore({ clock: () => START });
+    let deletions = 0;
+    const store = gated({
+      ...memory,
+      async delete(id) {
+        if (deletions++ === 0) throw new Error("the connection is lost");
+        return memory.delete(id);
+      },
+    });
+    const options = { store, clock: () => START };
+    const [here, there] = [site<Data>(options), site<Data>(options)];
+    const browser = here.browser();
+    await browser.visit((session) => void (session.data.n = 1));
+    const thief = browser.copy();
+    const leaving = await browser.copy(there.sessions).begin();
+    const entering = await browser.begin();
+    leaving.session.signOut();
+    entering.session.signIn("ada");
+    const held = store.hold("read");
+    const failing = leaving.end();
+    await held.arrived;
+    await entering.end();
+    held.letGo();
+    await expect(failing).rejects.toMatchObject({ code: "ERR_SESSION_STORE" });
+    expect(await browser.userId()).toBe("ada");
+    expect((await thief.begin()).session.isNew).toBe(true);
+  });
+});
+
+describe("Revoking a visitor's session while somebody signs in to it", () => {
+  /** The compare-and-set of the sign-in is done, and its answer is on the way. */
+  async function signingIn(isLost: boolean) {
+    const memory = memoryStore({ clock: () => START });
+    let isNext = false;
+    const store = gated({
+      ...memory,
+      async update(id, stored, version) {
+        const fails = isNext && isLost;
+        isNext = false;
+        const done = await memory.update(id, stored, version);
+        if (fails) throw new Error("the reply is lost");
+        return done;
+      },
+    });
+    const options = { store, clock: () => START };
+    const [here, there] = [site<Data>(options), site<Data>(options)];
+    const browser = here.browser();
+    await browser.visit((session) => void (session.data.n = 1));
+    const former = browser.copy();
+    const { session, end } = await browser.begin();
+    const { id } = session;
+    session.signIn("ada");
+    isNext = true;
+    const held = isLost ? store.hold("read") : store.hold("update", "after");
+    const ending = end();
+    await held.arrived;
+    expect(await there.sessions.revoke(id)).toBe(false);
+    held.letGo();
+    return { browser, former, ending };
+  }
+
+  it("has it not put back, should the sign-in fail", async () => {
+    const { ending, former } = await signingIn(true);
+    await expect(ending).rejects.toMatchObject({ code: "ERR_SESSION_STORE" });
+    expect((await former.begin()).session.isNew).toBe(true);
+  });
+
+  it("leaves the session that the sign-in begins, and what keeps a late request from undoing it", async () => {
+    const { ending, former, browser } = await signingIn(false);
+    await ending;
+    expect(await browser.userId()).toBe("ada");
+    const late = await former.visit((session) => void (session.data.n = 2));
+    expect(late.headers.getSetCookie()).toEqual([]);
+  });
+});

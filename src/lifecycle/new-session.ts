@@ -73,11 +73,20 @@ async function endFormerSession(commit: Commit, session: NewSession): Promise<bo
       if (!isAnotherUser(requestSession, userId)) await session.takeOver(commit.replayOn(newest.record));
       return false;
     }
+    // The other sign-in may fail, and would put back what this one invalidates: it does so only to its own version.
+    if (newest && hasMoved) {
+      const kept = { ...newest, version: newest.version + 1 };
+      if (!(await commit.replaceRecord(id, newest, kept))) return false;
+    }
     // Signing in again as the same user does not undo a sign-out or revocation.
     if (!hasMoved && (newest === undefined || newest.record.ended) && began.record.userId === userId)
       await session.drop();
     // Ended, or another user has signed in: only the changes of this request are taken.
-    else await session.takeOver(commit.replayOn(EMPTY));
+    else {
+      // A sign-out under way may fail as well.
+      if (newest === undefined) await commit.deadline.run("delete", () => context.store.delete(id));
+      await session.takeOver(commit.replayOn(EMPTY));
+    }
     isEnded = newest === undefined || newest.record.ended !== undefined;
     return true;
   });

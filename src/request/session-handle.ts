@@ -5,7 +5,7 @@ import { SessionError } from "../errors.ts";
 import { commit } from "../lifecycle/commit.ts";
 import { isAnotherUser } from "../lifecycle/plan.ts";
 import type { Flash } from "../record/record.ts";
-import type { Session, SignInOptions } from "../session.ts";
+import type { SaveOptions, Session, SignInOptions } from "../session.ts";
 import { MAX_LIFETIME } from "./cookie.ts";
 import type { SignIn } from "./pending-changes.ts";
 import type { RequestSession } from "./request-session.ts";
@@ -164,9 +164,15 @@ class SessionHandle implements Session<Dictionary> {
     return requestSession;
   }
 
-  async save(...callback: unknown[]): Promise<void> {
-    refuseCallback("save", callback);
-    await commit(this.#accessed, "save");
+  async save(options: SaveOptions = {}, ...callback: unknown[]): Promise<void> {
+    refuseCallback("save", typeof options === "function" ? [options] : callback);
+    checkOptions("session.save", options, { onConflict: true });
+    const { onConflict = "merge" } = options;
+    if (onConflict !== "merge" && onConflict !== "fail") {
+      throw new TypeError('session.save: onConflict is "merge" or "fail"');
+    }
+    const requestSession = this.#accessed;
+    await commit(requestSession, "save", requestSession.canSetCookie, onConflict);
   }
 
   async reload(...callback: unknown[]): Promise<this> {

@@ -185,7 +185,22 @@ export function cached(store: SessionStore, options: CachedOptions = {}): Cached
 
   return {
     ...capabilitiesOf(store),
-    subscribe: (listener) => store.subscribe!(listener),
+    // A listener may read the session at once. It must not get the cached state, in any order of the listeners.
+    subscribe: (listener) =>
+      store.subscribe!({
+        ended(id) {
+          invalidate(id);
+          listener.ended?.(id);
+        },
+        changed(id) {
+          invalidate(id);
+          listener.changed?.(id);
+        },
+        listening(is) {
+          if (!is) invalidateAll();
+          listener.listening?.(is);
+        },
+      }),
 
     async read(id) {
       const stored = getCached(id);

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
-import type { StoredSession } from "../store.ts";
+import { setTimeout as delay } from "node:timers/promises";
+import type { SessionStore, StoredSession } from "../store.ts";
 
 /** Creates an id that neither another case nor an earlier run against the same engine has used. */
 export const uniqueId = (): string => randomUUID().replaceAll("-", "");
@@ -29,4 +30,33 @@ export function sameSession(found: StoredSession | undefined, wanted: StoredSess
 
 function sameBytes(one: Uint8Array, other: Uint8Array): boolean {
   return one.byteLength === other.byteLength && one.every((byte, index) => byte === other[index]);
+}
+
+/** Past a near cache, where the store has one. */
+export function latest(store: SessionStore, id: string): Promise<StoredSession | undefined> {
+  return store.readLatest === undefined ? store.read(id) : store.readLatest(id);
+}
+
+export async function idsOf(store: SessionStore, userId: string): Promise<string[]> {
+  return ((await store.idsOfUser?.(userId)) ?? []).toSorted();
+}
+
+export async function everyId(store: SessionStore): Promise<string[]> {
+  const ids: string[] = [];
+  for await (const id of store.all?.() ?? []) ids.push(id);
+  return ids;
+}
+
+export const times = <T>(count: number, make: (n: number) => T): T[] =>
+  Array.from({ length: count }, (_, n) => make(n));
+export const countTrue = (outcomes: readonly boolean[]): number => outcomes.filter(Boolean).length;
+
+/** Many calls, some at a time: an engine behind a network would take long over one after the other. */
+export async function inBatches(ids: readonly string[], call: (id: string) => Promise<unknown>): Promise<void> {
+  for (let from = 0; from < ids.length; from += 32) await Promise.all(ids.slice(from, from + 32).map(call));
+}
+
+/** Waits for as long as a message may take on a busy machine. Whoever never sends it fails the assertion that follows. */
+export async function settled(isThere: () => boolean): Promise<void> {
+  for (let tries = 0; tries < 500 && !isThere(); tries += 1) await delay(10);
 }

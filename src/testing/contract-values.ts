@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { bytes, sameSession, sessionFor, textOf, uniqueId } from "./contract-helpers.ts";
+import type { StoredSession } from "../store.ts";
 import type { Rule } from "./store-contract.ts";
 
 /** The rules of values: they are returned unchanged, and never shared by reference. */
@@ -23,7 +24,18 @@ export const valueCases: readonly Rule[] = [
       await store.create(id, sessionFor(bench));
       for (const version of [2, 128, 256, 65_536, 2 ** 31, 2 ** 32, 2 ** 41 + 1, 2 ** 46]) {
         const next = sessionFor(bench, { version, text: `version ${version}` });
-        assert.equal(await store.update(id, next, version), false, `${last} must not pass for ${version}`);
+        for (const wrong of [
+          version,
+          last - 1,
+          last + 1,
+          last + 2 ** 31,
+          last + 2 ** 32,
+          last % 2 ** 31,
+          last % 2 ** 32,
+        ]) {
+          if (wrong === last) continue;
+          assert.equal(await store.update(id, next, wrong), false, `${last} must not pass for ${wrong}`);
+        }
         assert.equal(await store.update(id, next, last), true, `update must find version ${last}`);
         sameSession(await store.read(id), next, `a session of version ${version} must come back`);
         last = version;
@@ -42,6 +54,42 @@ export const valueCases: readonly Rule[] = [
       await bench.store.update(id, sessionFor(bench, { payload: next, version: 2 }), 1);
       next.fill(0x58);
       assert.equal(textOf(await bench.store.read(id)), "updated", "changing the input after update changed the store");
+    },
+  ],
+  [
+    "copies what it is given as it is called, whatever the caller does with it until it is done",
+    async (bench) => {
+      const { store } = bench;
+      for (const userId of [undefined, uniqueId()]) {
+        const id = uniqueId();
+        const first = sessionFor(bench, { text: "created", ...(userId !== undefined && { userId }) });
+        const creating = { ...first, payload: new Uint8Array(first.payload) };
+        const created = store.create(id, creating);
+        reuse(creating);
+        assert.equal(await created, true, "create of a new id must say true");
+        sameSession(await store.read(id), first, "create must keep what it was given when it was called");
+        const second = sessionFor(bench, { text: "updated", version: 2, userId: uniqueId() });
+        const updating = { ...second, payload: new Uint8Array(second.payload) };
+        const updated = store.update(id, updating, 1);
+        reuse(updating);
+        assert.equal(await updated, true, "update with the right version must say true");
+        sameSession(await store.read(id), second, "update must keep what it was given when it was called");
+      }
+    },
+  ],
+  [
+    "leaves what it has given out alone when the session is updated or ends",
+    async (bench) => {
+      const { store } = bench;
+      const id = uniqueId();
+      const first = sessionFor(bench, { text: "first" });
+      await store.create(id, first);
+      const found = await store.read(id);
+      await store.update(id, sessionFor(bench, { text: "other", version: 2 }), 1);
+      await store.touch(id, first.expiresAt + 60_000);
+      sameSession(found, first, "what was read must not change with the session");
+      await store.delete(id);
+      sameSession(found, first, "what was read must not change with the session");
     },
   ],
   [
@@ -130,11 +178,19 @@ const HOSTILE = [
   "OWNé",
   "OWNe\u0301",
   "OWN🦁",
+  "OWN\ud83e",
+  "OWN\ufffd",
   "OWNk",
   "OWNK",
   `OWN${"x".repeat(5000)}`,
   `OWN${"x".repeat(5000)}y`,
 ];
+
+/** As a caller does that has one buffer for all. */
+function reuse(stored: StoredSession): void {
+  stored.payload.fill(0x58);
+  Object.assign(stored, { version: 9, expiresAt: stored.expiresAt + 60_000, userId: "eve" });
+}
 
 function roundTrip(name: string, payload: Uint8Array): Rule {
   return [

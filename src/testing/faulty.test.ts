@@ -23,6 +23,19 @@ describe("faulty", () => {
     }
   });
 
+  it("keeps of a delayed call what it was given at its beginning", async () => {
+    const store = faulty(memoryStore(), { create: [{ delay: 1 }], update: [{ delay: 1 }] });
+    const payload = new Uint8Array(3).fill(1);
+    const created = store.create("a", { ...session(), payload });
+    payload.fill(2);
+    expect(await created).toBe(true);
+    expect([...((await store.read("a"))?.payload ?? [])]).toEqual([1, 1, 1]);
+    const updated = store.update("a", { ...session(), payload, version: 2 }, 1);
+    payload.fill(3);
+    expect(await updated).toBe(true);
+    expect([...((await store.read("a"))?.payload ?? [])]).toEqual([2, 2, 2]);
+  });
+
   it("counts calls, whatever becomes of them", async () => {
     const store = faulty(memoryStore(), { read: ["error"] });
     expect(store.calls.total).toBe(0);

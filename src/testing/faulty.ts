@@ -1,6 +1,7 @@
-import type { SessionStore } from "../store.ts";
+import type { SessionStore, SessionUpdate } from "../store.ts";
 import { namesOf } from "../checks.ts";
 import { capabilitiesOf } from "../capabilities.ts";
+import { copyOf } from "../stores/shared/stored.ts";
 
 /** An operation of a store that {@link faulty} can interfere with. */
 export type StoreOperation = "read" | "create" | "update" | "touch" | "delete" | "idsOfUser" | "all" | "deleteExpired";
@@ -89,8 +90,16 @@ export function faulty(store: SessionStore, plan: FaultPlan = {}): FaultyStore {
     calls,
     ...capabilitiesOf(store),
     read: (id) => meet("read", next("read"), () => store.read(id)),
-    create: (id, stored) => meet("create", next("create"), () => store.create(id, stored)),
-    update: (id, stored, expected) => meet("update", next("update"), () => store.update(id, stored, expected)),
+    create(id, stored) {
+      const fault = next("create");
+      const kept = keptFor(fault, stored);
+      return meet("create", fault, () => store.create(id, kept));
+    },
+    update(id, stored, expected) {
+      const fault = next("update");
+      const kept = keptFor(fault, stored);
+      return meet("update", fault, () => store.update(id, kept, expected));
+    },
     touch: (id, expiresAt) => meet("touch", next("touch"), () => store.touch(id, expiresAt)),
     delete: (id) => meet("delete", next("delete"), () => store.delete(id)),
   };
@@ -127,6 +136,11 @@ async function meet<T>(operation: StoreOperation, fault: Fault, effect: () => Pr
   const result = await effect();
   if (fault === "error-after") throw new Error(`planned fault: ${operation} took effect and failed`);
   return fault === "lost-reply" ? never() : result;
+}
+
+/** The caller may use its buffer anew while the call waits. */
+function keptFor(fault: Fault, stored: SessionUpdate): SessionUpdate {
+  return typeof fault === "object" && "delay" in fault ? copyOf(stored) : stored;
 }
 
 const never = (): Promise<never> => new Promise(() => {});

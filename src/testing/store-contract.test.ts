@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { asyncEngine, asyncStore, tick, timer, turn } from "../../test/support/async-store.ts";
 import { memoryStore } from "../stores/memory.ts";
 import type { SessionStore, StoredSession, StoreListener } from "../store.ts";
 import { type MakeStore, storeContract, type StoreContractOptions } from "./index.ts";
@@ -210,6 +211,8 @@ async function everything(store: SessionStore): Promise<string[]> {
   return ids;
 }
 
+const HONEST = { "a promise": tick, "a turn of the event loop": turn, "a millisecond": timer };
+
 const plainStore: MakeStore = ({ clock }) => {
   const { read, create, update, touch, delete: end } = memoryStore({ clock });
   return { read, create, update, touch, delete: end };
@@ -224,14 +227,46 @@ describe("storeContract", () => {
   }
 
   it("holds a store without capabilities to the rest", async () => {
-    expect(await failures(plainStore)).toEqual([]);
-    expect(await failures(plainStore, { capabilities: [] })).toEqual([]);
+    expect(await failures(plainStore, { oneInstance: true })).toEqual([]);
+    expect(await failures(plainStore, { oneInstance: true, capabilities: [] })).toEqual([]);
   });
 
   it("finds a store that lacks a capability it declares, or has one it does not", async () => {
     const rule = expect.stringMatching(/has the capabilities it declares/) as string;
     expect(await failures(plainStore, { capabilities: ["idsOfUser"] })).toContainEqual(rule);
     expect(await failures(({ clock }) => memoryStore({ clock }), { capabilities: [] })).toContainEqual(rule);
+  });
+
+  it("finds a store that comes as one instance without saying that it can't be shared", async () => {
+    const rule = "comes as two instances that share what they keep, unless it can't be shared";
+    const failing = async (makeStore: MakeStore, options?: StoreContractOptions) =>
+      (await failures(makeStore, options, /comes as two instances/)).map((failed) => failed.split(":")[0]);
+    expect(await failing(plainStore)).toEqual([rule]);
+    expect(await failing(plainStore, { oneInstance: true })).toEqual([]);
+    expect(await failing(({ clock }) => memoryStore({ clock }))).toEqual([]);
+    expect(
+      await failing(({ clock }) => [memoryStore({ clock }), memoryStore({ clock })], { oneInstance: true }),
+    ).toEqual([rule]);
+  });
+
+  it("finds two instances that share nothing, or differ in what they can do", async () => {
+    const apart: MakeStore = ({ clock }) => [memoryStore({ clock }), memoryStore({ clock })];
+    const rule = expect.stringMatching(/shows every instance at once/) as string;
+    expect(await failures(apart, {}, /shows every instance at once/)).toContainEqual(rule);
+    const unlike: MakeStore = ({ clock }) => {
+      const memory = memoryStore({ clock });
+      return [memory, { ...memory, idsOfUser: undefined } as unknown as SessionStore];
+    };
+    const options = { capabilities: ["idsOfUser", "all", "deleteExpired", "subscribe", "close"] } as const;
+    expect(await failures(unlike, options, /has the capabilities it declares/)).toHaveLength(1);
+  });
+
+  it.each(Object.entries(HONEST))("passes an honest store %s away from its engine", async (_, hop) => {
+    const pair: MakeStore = ({ clock }) => {
+      const engine = asyncEngine(clock, hop);
+      return [asyncStore(engine), asyncStore(engine)];
+    };
+    expect(await failures(pair)).toEqual([]);
   });
 
   it("lets time pass for an engine with its own clock", async () => {

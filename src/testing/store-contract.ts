@@ -4,12 +4,20 @@ import { checkOptions, namesOf } from "../checks.ts";
 import type { SessionStore } from "../store.ts";
 import { capabilityCases } from "./contract-capabilities.ts";
 import { expiryCases } from "./contract-expiry.ts";
+import { instanceCases } from "./contract-instances.ts";
 import { lifecycleCases } from "./contract-lifecycle.ts";
+import { meetingCases } from "./contract-meetings.ts";
 import { raceCases } from "./contract-races.ts";
 import { valueCases } from "./contract-values.ts";
 
+/**
+ * A store as two instances that share their sessions, as two processes would. One alone only if the store can't be shared,
+ * see `oneInstance`.
+ */
+export type StoreInstances = SessionStore | readonly [store: SessionStore, second: SessionStore];
+
 /** Creates the store for one case. It is empty, or at least has no session under the ids that the case creates. */
-export type MakeStore = (given: { readonly clock: () => number }) => SessionStore | Promise<SessionStore>;
+export type MakeStore = (given: { readonly clock: () => number }) => StoreInstances | Promise<StoreInstances>;
 
 /** A capability that a store may have beside the five operations. */
 export type Capability = "readLatest" | "idsOfUser" | "all" | "deleteExpired" | "subscribe" | "close";
@@ -34,6 +42,11 @@ export interface StoreContractOptions {
    * The capabilities that the store must have; it must have no other. Default: each capability that it has is checked.
    */
   capabilities?: readonly Capability[] | undefined;
+  /**
+   * `true`: nothing that this store keeps can be shared, so that `makeStore` gives one instance alone. A store that is
+   * `inProcess` has said so already. Default `false`: a case fails without the second instance.
+   */
+  oneInstance?: boolean | undefined;
 }
 
 /** One rule of the contract. `run` rejects with an error that names the broken rule. */
@@ -45,6 +58,8 @@ export interface ContractCase {
 /** The tools of a case. */
 export interface Bench {
   readonly store: SessionStore;
+  /** Another instance over the same sessions. The same one, where the store has but one. */
+  readonly second: SessionStore;
   now(): number;
   advance(milliseconds: number): Promise<void>;
   /** A lifetime that the case can wait for. */
@@ -69,27 +84,43 @@ const CAPABILITIES = namesOf<Capability>({
 /**
  * Creates the cases that check a store against its contract, one for each rule, for any test runner.
  *
- * Each case creates a store of its own and closes it.
+ * Each case creates a store of its own, as two instances that share their sessions, and closes both.
  *
+ * Concurrent calls are begun at many distances from each other. A gap between two steps of an engine that is much shorter
+ * than the call itself may stay unseen.
  * @example
- * for (const { name, run } of storeContract(({ clock }) => myStore({ clock }))) it(name, run);
+ * const cases = storeContract(({ clock }) => {
+ *   const database = emptyDatabase();
+ *   return [myStore(database, { clock }), myStore(database, { clock })];
+ * });
+ * for (const { name, run } of cases) it(name, run);
  *
  * @throws {TypeError} for an unknown option.
  */
 export function storeContract(makeStore: MakeStore, options: StoreContractOptions = {}): ContractCase[] {
-  checkOptions("storeContract", options, { clock: true, advance: true, now: true, lifetime: true, capabilities: true });
-  const { clock = "injected", capabilities } = options;
+  checkOptions("storeContract", options, {
+    clock: true,
+    advance: true,
+    now: true,
+    lifetime: true,
+    capabilities: true,
+    oneInstance: true,
+  });
+  const { clock = "injected", capabilities, oneInstance = false } = options;
   if (clock === "injected" && (options.advance !== undefined || options.now !== undefined)) {
     throw new TypeError('advance and now are for engines with their own clock: add clock: "own", or leave them out');
   }
 
   const rules: Rule[] = [
     ...(capabilities ? [declarationCase(capabilities)] : []),
+    instancesCase(oneInstance),
     ...lifecycleCases,
     ...valueCases,
     ...expiryCases(clock === "injected"),
+    ...instanceCases,
     ...raceCases,
-    ...capabilityCases(capabilities ?? CAPABILITIES),
+    ...meetingCases,
+    ...capabilityCases(capabilities ?? CAPABILITIES, clock === "injected"),
   ];
   return rules.map(([name, check]) => ({
     name,
@@ -97,28 +128,43 @@ export function storeContract(makeStore: MakeStore, options: StoreContractOption
       // Neither near a limit of numbers or dates, nor a round number.
       let time = 20_000 * DAY + 123;
       const now = clock === "injected" ? () => time : (options.now ?? Date.now);
-      const store = await makeStore({ clock: now });
+      const made = await makeStore({ clock: now });
+      const [store, second = store] = "read" in made ? [made] : made;
       const advance =
         clock === "injected"
           ? async (milliseconds: number) => void (time += milliseconds)
           : (options.advance ?? ((milliseconds: number) => delay(milliseconds)));
       try {
         const lifetime = clock === "injected" ? 1000 : (options.lifetime ?? 500);
-        await check({ store, now, advance, lifetime, exact: clock === "injected" });
+        await check({ store, second, now, advance, lifetime, exact: clock === "injected" });
       } finally {
-        await store.close?.();
+        await Promise.all([store, second].map(async (instance) => instance.close?.()));
       }
     },
   }));
 }
 
+function instancesCase(oneInstance: boolean): Rule {
+  return [
+    "comes as two instances that share what they keep, unless it can't be shared",
+    async ({ store, second }) => {
+      if (oneInstance) assert.ok(second === store, "there is a second instance: remove oneInstance");
+      else if (!store.inProcess) {
+        assert.ok(second !== store, "return [store, second] from makeStore, or declare oneInstance: true");
+      }
+    },
+  ];
+}
+
 function declarationCase(declared: readonly Capability[]): Rule {
   return [
     "has the capabilities it declares, and no others",
-    async ({ store }) => {
-      for (const name of CAPABILITIES) {
-        const present = typeof store[name] === "function";
-        assert.equal(present, declared.includes(name), `${name} is ${present ? "there but not declared" : "missing"}`);
+    async ({ store, second }) => {
+      for (const instance of [store, second]) {
+        for (const name of CAPABILITIES) {
+          const present = typeof instance[name] === "function";
+          assert.equal(present, declared.includes(name), `${name} is ${present ? "there, not declared" : "missing"}`);
+        }
       }
     },
   ];

@@ -1,5 +1,6 @@
 import { spawnSync } from "node:child_process";
-import { posix } from "node:path";
+import { existsSync } from "node:fs";
+import { join, posix } from "node:path";
 import { beforeAll, describe, expect, it } from "vitest";
 import { npm } from "../../scripts/setup.mjs";
 import { document, ROOT } from "../support/http/blocks.ts";
@@ -29,6 +30,22 @@ describe("a link in a document of the package", () => {
       return !isPacked(path);
     });
     expect(broken).toEqual([]);
+  });
+
+  it("that only names a file of the repository names one that is there", () => {
+    const pages = [...new Set(links.map(({ page }) => page))];
+    const mentioned = pages.flatMap((page) =>
+      Array.from(
+        document(page).matchAll(/`((?:src|test|examples|scripts|docs)\/[\w./-]+\.(?:ts|mjs|md))`/g),
+        ([, path = ""]) => ({
+          page,
+          path,
+        }),
+      ),
+    );
+    expect(mentioned.length).toBeGreaterThan(20);
+    // NNN stands for a number.
+    expect(mentioned.filter(({ path }) => !path.includes("NNN") && !existsSync(join(ROOT, path)))).toEqual([]);
   });
 
   it("names the repository of package.json where it is absolute and leads to the sources", () => {

@@ -6,31 +6,29 @@ import { blocksOf, document, ROOT, workshop } from "../support/http/blocks.ts";
 
 const run = promisify(execFile);
 const README = document("README.md");
-const blocks = blocksOf(`${README}\n${document("docs/life-of-a-session.md")}`);
+const GUIDES = ["life-of-a-session", "long-lived-connections", "events", "proxies", "several-applications"].map(
+  (name) => document(`docs/${name}.md`),
+);
+const blocks = blocksOf([README, ...GUIDES].join("\n"));
 
-/** What the text around a block has introduced already. */
+/** What the text around a block has introduced already: above all the README's own sessions. */
 const PREAMBLES: Record<string, string> = {
+  "sessions.ts": "",
   "with nothing": "",
-  "with sessions": `
+  "with sessions": 'import { sessions } from "./sessions.js";',
+  "with store": `
     import { createSessions } from "sojourn";
     import { memoryStore } from "sojourn/memory";
-    declare module "sojourn" {
-      interface SessionData { username?: string; visits?: number; cart?: { items: string[] } }
-    }
-    const sessions = createSessions({ secretKey: process.env.SECRET_KEY, store: memoryStore() });
+    const store = memoryStore();
   `,
 };
-PREAMBLES["with store"] = `
-  import { createSessions } from "sojourn";
-  import { memoryStore } from "sojourn/memory";
-  const store = memoryStore();
-`;
 PREAMBLES["with session"] = `${PREAMBLES["with sessions"]}
   const session = await sessions.open(new Request("http://localhost/"));
 `;
 
 const { env, file, typeErrors, run: runProgram, clear } = workshop();
 afterAll(clear);
+file("sessions.ts", blocks.find(({ how }) => how === "sessions.ts")!.code);
 
 describe("README and the guide", () => {
   it("says of each block of code how it is run", () => {
@@ -70,7 +68,10 @@ describe("README's server", () => {
 
   beforeAll(async () => {
     // The port that the system chose has to be told to us; nothing else is added.
-    const told = code.replace('"127.0.0.1");', '"127.0.0.1", function () { process.send!(this.address()); });');
+    const told = code.replace(
+      /app\.listen\(.*\);/,
+      'const server = $& server.once("listening", () => process.send!(server.address()));',
+    );
     if (told === code) throw new Error("the README's server listens in another way than this test knows");
     server = spawn(process.execPath, ["--import", "tsx", file("server.ts", told)], {
       cwd: ROOT,
@@ -97,8 +98,10 @@ describe("README's server", () => {
     const cookie = setCookie.split(";")[0]!;
     expect(await home(cookie)).toContain("The login username is: admin");
 
-    await fetch(`${base}/logout`, { headers: { cookie }, redirect: "manual" });
+    const signedOut = await fetch(`${base}/logout`, { method: "POST", headers: { cookie }, redirect: "manual" });
     expect(await home(cookie)).toContain("You are not logged in");
+    const next = signedOut.headers.getSetCookie().map((line) => line.split(";")[0]);
+    expect(await home(next.join("; "))).toMatch(/You have been signed out\..*You are not logged in/);
   });
 
   it("refuses to start without a secret key and says how to get one", async () => {

@@ -34,7 +34,9 @@ describe.skipIf(!MARIADB_PATH)("mysqlStore, on a server", () => {
   });
 
   describe("by a clock of the application's", () => {
-    const cases = storeContract(async ({ clock }) => mysqlStore(pool, { clock }), { capabilities: CAPABILITIES });
+    const cases = storeContract(({ clock }) => [mysqlStore(pool, { clock }), mysqlStore(pool, { clock })], {
+      capabilities: CAPABILITIES,
+    });
     it.each(cases)("$name", async ({ run }) => {
       await expect(run()).resolves.toBeUndefined();
     });
@@ -62,11 +64,14 @@ describe.skipIf(!MARIADB_PATH)("mysqlStore, on a server", () => {
     });
     afterAll(() => new Promise((resolve) => odd.end(resolve)));
 
-    const cases = storeContract(async () => mysqlStore(odd, { table: "app.Odd$1" }), {
-      capabilities: CAPABILITIES,
-      clock: "own",
-      lifetime: 1500,
-    });
+    const cases = storeContract(
+      () => [mysqlStore(odd, { table: "app.Odd$1" }), mysqlStore(odd, { table: "app.Odd$1" })],
+      {
+        capabilities: CAPABILITIES,
+        clock: "own",
+        lifetime: 1500,
+      },
+    );
     it.each(cases)("$name", async ({ run }) => {
       await expect(run()).resolves.toBeUndefined();
     });

@@ -62,12 +62,15 @@ function runContract(
   const options = { clock, capabilities: CAPABILITIES, ...(clock === "own" && { lifetime: 1500 }) };
   const all = storeContract(async (given) => {
     cases += 1;
-    return postgresStore(connected.client, {
-      table: TABLE,
-      announceChanges: cases % 2 === 0,
-      ...(clock === "injected" && { clock: given.clock }),
-      ...(listenClient && { listen: listenClient.client }),
-    });
+    const announceChanges = cases % 2 === 0;
+    const instance = () =>
+      postgresStore(connected.client, {
+        table: TABLE,
+        announceChanges,
+        ...(clock === "injected" && { clock: given.clock }),
+        ...(listenClient && { listen: listenClient.client }),
+      });
+    return [instance(), instance()];
   }, options);
   const chosen = all.filter(({ name }) => only.test(name));
   it.each(chosen)("$name", async ({ run }) => {

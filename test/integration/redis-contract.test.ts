@@ -66,7 +66,12 @@ function runContract(connect: Connect, port: () => number, options: RedisStoreOp
   // Cases run at the same time, and each would be notified of the others' sessions under the same prefix.
   let prefixes = 0;
   const uniquePrefix = () => `${options.prefix ?? "sojourn"}-${randomUUID()}-${prefixes++}:`;
-  const cases = storeContract(() => redisStore(connected.client, { ...options, prefix: uniquePrefix() }), {
+  const two = () => {
+    const prefix = uniquePrefix();
+    const instance = () => redisStore(connected.client, { ...options, prefix });
+    return [instance(), instance()] as const;
+  };
+  const cases = storeContract(two, {
     clock: "own",
     lifetime: 1500,
     capabilities: ["idsOfUser", "all", "subscribe", "close"],

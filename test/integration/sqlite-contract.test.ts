@@ -21,13 +21,17 @@ for (const [kind, options] of Object.entries(kinds)) {
   describe.skipIf(!BETTER_SQLITE3)(`sqliteStore on better-sqlite3${kind}`, () => {
     const databases: BetterSqlite3.Database[] = [];
     const make = ({ clock }: { clock: () => number }) => {
-      const db = betterSqlite3(`${folder}/better${kind.length}-${databases.length}.db`);
-      databases.push(db);
-      // Nobody cuts the power here.
-      db.pragma("synchronous = OFF");
-      // Whatever else the application wants of its connection.
-      if (kind) db.defaultSafeIntegers();
-      return sqliteStore(db, { ...options, clock });
+      const file = `${folder}/better${kind.length}-${databases.length}.db`;
+      const instance = () => {
+        const db = betterSqlite3(file);
+        databases.push(db);
+        // Nobody cuts the power here.
+        db.pragma("synchronous = OFF");
+        // Whatever else the application wants of its connection.
+        if (kind) db.defaultSafeIntegers();
+        return sqliteStore(db, { ...options, clock });
+      };
+      return [instance(), instance()] as const;
     };
     it.each(storeContract(make, { capabilities }))("$name", async ({ run }) => {
       await expect(run()).resolves.toBeUndefined();

@@ -42,7 +42,12 @@ export async function runStep(
       return reload(observer, timeline, request, session);
     case "sign in": {
       // Of two in one request nothing is promised but the later one's user.
-      if (request.signIn || request.setAside) return;
+      if (
+        request.signIn ||
+        request.setAside ||
+        (request.session?.request === request && request.session.userId !== undefined)
+      )
+        return;
       const userId = USERS[choice % USERS.length]!;
       const keep = KEEPS[(choice >> 1) % KEEPS.length];
       const isRemembered = choice > 8;
@@ -54,11 +59,10 @@ export async function runStep(
         ...(isRemembered ? { remember: { idleTimeout: "45s", absoluteTimeout: "100s" } } : {}),
       });
       request.signIn = { userId, keep, isRemembered };
+      request.actor.isSigningIn = true;
       return;
     }
     case "sign out":
-      // The session that comes after one that began in this very request has its id: see docs/reliability.md.
-      if (request.session?.request === request) return;
       observer.ends(request, "sign-out");
       session.signOut();
       observer.forgets(request);

@@ -15,6 +15,8 @@ export interface Ending {
   readonly epoch: number | undefined;
   /** From when on it has certainly had its effect. */
   ackedAt: number | undefined;
+  /** It met a fault on its way, and may have missed what happened at that moment. */
+  hadFaults?: boolean;
 }
 
 /** One write, and what is known of it. */
@@ -52,7 +54,9 @@ export interface RequestModel {
   signIn: { userId: string; keep: readonly string[] | undefined; isRemembered: boolean } | undefined;
   hasSignedOut: boolean;
   /** What a call of `save()` has failed to do: another call tries it again, and the response leaves it out. */
-  setAside: Pick<RequestModel, "signIn" | "hasSignedOut" | "isRotating" | "marks"> | undefined;
+  setAside:
+    | (Pick<RequestModel, "signIn" | "hasSignedOut" | "isRotating" | "marks"> & { readonly isMove: boolean })
+    | undefined;
   /** `rotate()` was called, and not stored yet. */
   isRotating: boolean;
   /** A save failed, and the handler went on: nothing is known of what was asked for before. */
@@ -96,11 +100,17 @@ export interface RevokedUser {
   /** When it was over, however it went. */
   until: number;
   ackedAt: number | undefined;
+  hadFaults?: boolean;
 }
 
 export interface ModelSettings {
   readonly skew: number;
   readonly limit: number | undefined;
+}
+
+/** A token that no rotation ends: a connection outlives that of its own, and a request goes on with what it has stored. */
+export function lasting(session: SessionModel, epoch: number): TokenModel {
+  return { value: "", session, epoch, place: Number.MAX_SAFE_INTEGER, presentedAt: NEVER, confirmedAt: NEVER };
 }
 
 export const NEVER = Number.POSITIVE_INFINITY;
@@ -125,7 +135,9 @@ export class Model {
    */
   excuse(token: TokenModel, now: number, own: readonly Ending[] = []): string | undefined {
     const { session, epoch } = token;
-    const ending = session.endings.find((one) => one.from <= now && covers(one, epoch) && !own.includes(one));
+    // A sign-out and a rotate() of the same moment may come in either order.
+    const isMeant = (one: Ending) => covers(one, epoch) || one.kind === "sign-out";
+    const ending = session.endings.find((one) => one.from <= now && isMeant(one) && !own.includes(one));
     if (ending) return ending.kind;
     if (this.#mayBeRevoked(session, now)) return "revoked";
     if (this.#mayBeEvicted(session, now)) return "limit";
@@ -151,11 +163,6 @@ export class Model {
   isRotatedOut(token: TokenModel, now: number): boolean {
     const since = this.#successors(token).reduce((first, { confirmedAt }) => Math.min(first, confirmedAt), NEVER);
     return now > since + GRACE + this.#settings.skew;
-  }
-
-  /** The newest token of a session. */
-  newest({ tokens }: SessionModel): TokenModel | undefined {
-    return tokens.toSorted((a, b) => a.epoch - b.epoch || a.place - b.place).at(-1);
   }
 
   #successors({ session, epoch, place }: TokenModel): TokenModel[] {
@@ -197,13 +204,20 @@ export class Model {
         one.ackedAt !== undefined &&
         one.ackedAt < now &&
         (ackedAt < one.from ||
-          (isHeir && former?.userId === userId && former.ackedAt < one.from && request.openedAt < one.ackedAt)),
+          (isHeir &&
+            !one.hadFaults &&
+            former?.userId === userId &&
+            former.ackedAt < one.from &&
+            request.openedAt < one.ackedAt)),
     );
     if (byUser) return true;
     if (!former || !isHeir || former.userId === undefined || former.userId !== userId) return false;
+    // A sign-out of that moment deletes what the revocation would have followed: see docs/reliability.md.
+    if (former.endings.some(({ kind }) => kind === "sign-out")) return false;
     return former.endings.some(
       (one) =>
         one.kind === "revoke" &&
+        !one.hadFaults &&
         one.ackedAt !== undefined &&
         one.ackedAt < now &&
         one.from <= ackedAt &&

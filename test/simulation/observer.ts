@@ -1,5 +1,6 @@
 import type { Session } from "sojourn";
 import {
+  lasting,
   Model,
   NEVER,
   timeoutsOf,
@@ -12,7 +13,7 @@ import {
 import { WRITES } from "./operations.ts";
 import { STORE_TIMEOUT, type Scenario } from "./scenario.ts";
 import type { Effect, SharedStore } from "./shared-store.ts";
-import type { Timeline } from "./virtual-time.ts";
+import type { Actor, Timeline } from "./virtual-time.ts";
 
 type Data = Record<string, unknown>;
 
@@ -104,10 +105,10 @@ export class Observer {
     const excuse = this.model.excuse(token, now);
     if (!excuse) this.breach("signed out without a cause", `${name} is gone`);
     if (isProbe) return;
-    if (excuse === "rotated out") {
+    if (this.model.mayBeRotatedOut(token, now)) {
       // The other one of the two is a thief, or this one is.
       const ending: Ending = { kind: "replay", from: began, epoch: undefined, ackedAt: undefined };
-      if (this.model.isRotatedOut(token, began)) ending.ackedAt = now;
+      if (excuse === "rotated out" && this.model.isRotatedOut(token, began)) ending.ackedAt = now;
       token.session.endings.push(ending);
     }
   }
@@ -125,10 +126,24 @@ export class Observer {
   replayed(id: string): void {
     const session = this.model.sessions.get(id);
     if (!session) return;
-    for (const request of this.#opening) {
-      if (request.token?.session === session && this.model.mayBeRotatedOut(request.token, this.#now)) return;
-    }
+    if (this.#isReplaying(session)) return;
     this.breach("false alarm", `a replay in session ${this.#short(id)} was reported that was none`);
+  }
+
+  #isReplaying(session: SessionModel): boolean {
+    for (const request of this.#opening) {
+      if (request.token?.session === session && this.model.mayBeRotatedOut(request.token, this.#now)) return true;
+    }
+    return false;
+  }
+
+  /** The signal of a connection aborts. */
+  aborted({ number, token }: RequestModel): void {
+    this.note(`the signal of connection ${number} aborts`);
+    if (!token) return;
+    const { session, epoch } = token;
+    if (this.#isReplaying(session) || this.model.excuse(lasting(session, epoch), this.#now)) return;
+    this.breach("signal without a cause", `session ${this.#short(session.id)} lives`);
   }
 
   #checkData(request: RequestModel, session: Session<Data>): void {
@@ -200,8 +215,8 @@ export class Observer {
   ends(request: RequestModel, kind: Ending["kind"]): void {
     const { session } = request;
     if (!session || request.hasSignedOut) return;
-    // A sign-out that meets a rotate() of the same moment leaves the session to the new token: see docs/reliability.md.
-    const ending: Ending = { kind, from: this.#now, epoch: request.epoch, ackedAt: undefined };
+    const endsAll = kind === "sign-out";
+    const ending: Ending = { kind, from: this.#now, epoch: endsAll ? undefined : request.epoch, ackedAt: undefined };
     session.endings.push(ending);
     request.pending.push(ending);
   }
@@ -211,6 +226,7 @@ export class Observer {
     for (const mark of request.marks) if (mark.state === "pending") mark.state = "dropped";
     request.removed = [];
     request.signIn = undefined;
+    request.actor.isSigningIn = false;
     request.isRotating = false;
     request.hasSignedOut = true;
     this.#signingOut.add(request);
@@ -221,6 +237,7 @@ export class Observer {
     const { setAside } = request;
     if (!setAside) return;
     request.signIn ??= setAside.signIn;
+    request.actor.isSigningIn = request.signIn !== undefined;
     request.hasSignedOut ||= setAside.hasSignedOut;
     request.isRotating ||= setAside.isRotating;
     for (const mark of setAside.marks) mark.state = "pending";
@@ -239,8 +256,7 @@ export class Observer {
     const { token } = request;
     this.#learnEffects();
     if (!token || !request.session) return;
-    // A connection outlives the rotation of its token.
-    const any = { ...token, place: Number.MAX_SAFE_INTEGER };
+    const any = lasting(token.session, token.epoch);
     if (session.isNew) {
       request.session = undefined;
       if (!this.model.excuse(any, this.#now)) this.breach("signed out without a cause", `connection ${request.number}`);
@@ -288,10 +304,12 @@ export class Observer {
     const known = isNew ? undefined : this.model.sessions.get(id);
     if (known && known === request.session && !request.isPassive && now - began < STORE_TIMEOUT - 5)
       this.#sees(request, began);
-    if (!isNew) request.storedId = id;
+    if (isNew) request.session = undefined;
+    else request.storedId = id;
     if (!isNew && request.isRotating && known === request.session) request.epoch++;
     request.isRotating = false;
     request.signIn = undefined;
+    request.actor.isSigningIn = false;
   }
 
   /** Storing failed, and the client, or the handler, was told. */
@@ -314,8 +332,10 @@ export class Observer {
     for (const mark of marks) mark.state = isRefused && !request.hasFailed ? "refused" : "unknown";
     request.hasFailed = true;
     const { signIn, hasSignedOut, isRotating, setAside } = request;
-    request.setAside = { signIn, hasSignedOut, isRotating, marks: [...(setAside?.marks ?? []), ...marks] };
+    const isMove = request.session !== undefined && !hasSignedOut;
+    request.setAside = { signIn, hasSignedOut, isRotating, isMove, marks: [...(setAside?.marks ?? []), ...marks] };
     request.signIn = undefined;
+    request.actor.isSigningIn = false;
     request.hasSignedOut = request.isRotating = false;
     request.pending = [];
     request.removed = [];
@@ -368,9 +388,10 @@ export class Observer {
       this.breach("dropped without a cause", `the sign-in of request ${number}`);
   }
 
-  #isEndedByOthers({ token, session, pending }: RequestModel): boolean {
+  #isEndedByOthers({ token, session, pending, epoch }: RequestModel): boolean {
     if (session?.endings.some((one) => !pending.includes(one))) return true;
-    return token !== undefined && this.model.excuse(token, this.#now, pending) !== undefined;
+    const held = token && (!session || token.session === session) ? token : session && lasting(session, epoch);
+    return held !== undefined && this.model.excuse(held, this.#now, pending) !== undefined;
   }
 
   /** A session was stored under this id. */
@@ -381,14 +402,11 @@ export class Observer {
     const created = this.#store.effects.filter((one) => one.id === id && one.operation === "create");
     if (created.length === 0)
       return this.breach("response before its save", `session ${this.#short(id)} is not stored`);
-    // Of several sign-ins at once the one that replaced the former session takes its data along.
-    const own = this.#store.effects.findLast((one) => one.id === former?.id && one.actor === request.actor);
-    const last = this.#store.effects.findLast((one) => one.id === former?.id && one.operation === "update");
     const known: SessionModel = {
       id,
       userId: signIn?.userId,
       former,
-      isHeir: last !== undefined && last === own,
+      isHeir: former !== undefined && this.#hasMoved(former.id, request.actor),
       keep: signIn?.keep,
       ...timeoutsOf(signIn?.isRemembered ?? false),
       request,
@@ -413,11 +431,27 @@ export class Observer {
     request.hasSignedOut = false;
   }
 
+  /** Of several sign-ins at once the one that replaced the former session's record takes its data along. */
+  #hasMoved(id: string, actor: Actor): boolean {
+    let mover: Actor | undefined;
+    let newcomer: Actor | undefined;
+    for (const effect of this.#store.effects) {
+      if (effect.id !== id) continue;
+      if (effect.operation === "create" && effect.isSigningIn) newcomer = effect.actor;
+      // The sign-in that the session began with.
+      if (effect.actor === newcomer) continue;
+      if (effect.operation === "delete" && effect.actor === actor) mover = undefined;
+      if (effect.operation !== "update" || !effect.isSigningIn) continue;
+      // A second write of the same sign-in takes back the first.
+      mover = mover === undefined ? effect.actor : mover === effect.actor ? undefined : mover;
+    }
+    return mover === actor;
+  }
+
   /** A sign of life is certain where nothing went wrong. What has ended by then is not touched any more. */
   #sees({ actor, session, token }: RequestModel, at: number): void {
     if (!session || actor.hasFaults) return;
-    if (token?.session === session && this.model.excuse({ ...token, place: Number.MAX_SAFE_INTEGER }, this.#now))
-      return;
+    if (token?.session === session && this.model.excuse(lasting(session, token.epoch), this.#now)) return;
     session.seen.certain = Math.max(session.seen.certain, at);
   }
 

@@ -7,6 +7,8 @@ export interface Run {
   readonly schedules: number;
   /** Where a failure is to be replayed: which schedule of the seed, and its way to the smallest. */
   readonly path?: string | undefined;
+  /** Whether a failure is made smaller. Default `true`. */
+  readonly shrinks?: boolean;
 }
 
 export interface Failure {
@@ -24,6 +26,7 @@ export async function explore({
   seed,
   schedules,
   path,
+  shrinks = true,
 }: Run): Promise<{ failure: Failure | undefined; storeCalls: number }> {
   let storeCalls = 0;
   const property = asyncProperty(scenarios, async (scenario) => {
@@ -34,7 +37,8 @@ export async function explore({
   const { failed, counterexample, counterexamplePath, errorInstance, numRuns, numShrinks } = await check(property, {
     seed,
     numRuns: schedules,
-    ...(path === undefined ? {} : { path, endOnFailure: true }),
+    endOnFailure: path !== undefined || !shrinks,
+    ...(path === undefined ? {} : { path }),
   });
   if (!failed) return { failure: undefined, storeCalls };
   return {

@@ -176,3 +176,20 @@ export const scenarios: Arbitrary<Scenario> = record({
   ),
   turns: array(turn, { minLength: 1, maxLength: 24, size: "max" }),
 });
+
+/** A schedule's conditions, in words. What happens in it tells the log. */
+export function describeScenario(scenario: Scenario): string {
+  const { processes, skew, rotates, isFaulty, isSealed, notifies, notice, together, limit, browsers } = scenario;
+  const conditions = [
+    `${processes} ${processes === 1 ? "process" : "processes"}`,
+    `clocks that differ by up to ${skew} ms`,
+    rotates ? "periodic rotation" : "no rotation",
+    isFaulty ? "a store that fails" : "a store that is slow at most",
+    isSealed ? "encrypted records" : "records in the clear",
+    notifies ? `notifications after ${notice} ms` : "no notifications",
+    together ? "answers of one moment arrive together" : "answers arrive one by one",
+    limit === undefined ? "no limit of sessions" : `at most ${limit} sessions for each user`,
+    `browsers: ${browsers.join(", ")}`,
+  ];
+  return conditions.join("; ");
+}

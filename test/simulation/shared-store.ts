@@ -1,4 +1,5 @@
 import type { SessionStore, StoredSession } from "sojourn";
+import { memoryStore, type MemoryStore } from "sojourn/memory";
 import { currentActor, START, type Actor, type Timeline } from "./virtual-time.ts";
 
 type StoreListener = Parameters<NonNullable<SessionStore["subscribe"]>>[0];
@@ -33,11 +34,6 @@ function fateOf(code: number, isFaulty: boolean): Fate {
   return { there, back, outcome: isFaulty ? outcome : "ok" };
 }
 
-export function describeFate(code: number, isFaulty: boolean): string {
-  const { there, back, outcome } = fateOf(code, isFaulty);
-  return `${outcome} (${there} ms there, ${back} ms back)`;
-}
-
 /** What a call of a store has done. */
 export interface Effect {
   /** When it was called, and when it took effect. */
@@ -50,6 +46,8 @@ export interface Effect {
   readonly expiresAt: number | undefined;
   /** The clock of the process that called, at the call. */
   readonly clock: number;
+  /** Whether its actor was signing in. */
+  readonly isSigningIn: boolean;
 }
 
 /** One process's way to the store. */
@@ -71,103 +69,75 @@ export interface StoreSettings {
   readonly notice: number;
 }
 
-/** A store of its own machine, which several processes share, and whose every call is a point of the schedule. */
+/** The library's own store, on a machine that several processes share. Every call of it is a point of the schedule. */
 export class SharedStore {
-  readonly sessions = new Map<string, StoredSession>();
   readonly effects: Effect[] = [];
   /** How far its clock is ahead of true time. */
   offset = 0;
+  calls = 0;
+  #memory: MemoryStore;
   readonly #timeline: Timeline;
   readonly #settings: StoreSettings;
   readonly #connections = new Set<Connection>();
-  /** Called before each effect that replaces or removes a session. */
-  calls = 0;
 
   constructor(timeline: Timeline, settings: StoreSettings) {
     this.#timeline = timeline;
     this.#settings = settings;
+    this.#memory = this.#empty();
   }
 
-  get now(): number {
-    return Math.floor(START + this.#timeline.now + this.offset);
+  #empty(): MemoryStore {
+    const memory = memoryStore({ clock: () => Math.floor(START + this.#timeline.now + this.offset) });
+    memory.subscribe({ ended: (id) => this.#notify(id) });
+    return memory;
   }
 
-  live(id: string): StoredSession | undefined {
-    const found = this.sessions.get(id);
-    return found && found.expiresAt > this.now ? found : undefined;
+  /** Holds the same as another from now on, and nothing else. */
+  async become(other: SharedStore): Promise<void> {
+    this.offset = other.offset;
+    this.#memory = this.#empty();
+    for await (const id of other.#memory.all()) {
+      const stored = await other.#memory.read(id);
+      if (stored) await this.#memory.create(id, stored);
+    }
   }
 
   /** The store as one process sees it. */
   connect(connection: Connection): SessionStore {
     this.#connections.add(connection);
     const { isSealed, notifies } = this.#settings;
-    const call = <T>(name: string, effect: () => T): Promise<T> => this.#call(connection, name, effect);
-    const copy = (stored: StoredSession) => ({ ...stored, payload: new Uint8Array(stored.payload) });
-    const done = (
-      operation: Effect["operation"],
-      id: string,
-      calledAt: number,
-      clock: number,
-      expiresAt?: number,
-      actor = currentActor(),
-    ) => {
-      this.effects.push({ calledAt, at: this.#timeline.now, operation, id, actor, expiresAt, clock });
-      return true;
+    const call = <T>(name: string, effect: () => Promise<T>): Promise<T> => this.#call(connection, name, effect);
+    /** A call that changes something, where the answer is `true`. */
+    const change = (operation: Effect["operation"], id: string, effect: () => Promise<boolean>, expiresAt?: number) => {
+      const [calledAt, clock, actor] = [this.#timeline.now, connection.clock(), currentActor()];
+      return call(operation, async () => {
+        const at = this.#timeline.now;
+        const isSigningIn = actor?.isSigningIn === true;
+        const isDone = await effect();
+        if (isDone) this.effects.push({ calledAt, at, operation, id, actor, expiresAt, clock, isSigningIn });
+        return isDone;
+      });
     };
+    const copy = <Stored extends StoredSession>(stored: Stored): Stored => ({
+      ...stored,
+      payload: new Uint8Array(stored.payload),
+    });
 
     const store: SessionStore = {
       ...(isSealed ? {} : { inProcess: true }),
-      read: (id) =>
-        call("read", () => {
-          const found = this.live(id);
-          return found && copy(found);
-        }),
+      read: (id) => call("read", () => this.#memory.read(id)),
       create: (id, given) => {
-        const [stored, calledAt, clock, actor] = [copy(given), this.#timeline.now, connection.clock(), currentActor()];
-        return call("create", () => {
-          if (this.live(id)) return false;
-          this.sessions.set(id, stored);
-          return done("create", id, calledAt, clock, stored.expiresAt, actor);
-        });
+        const stored = copy(given);
+        return change("create", id, () => this.#memory.create(id, stored), stored.expiresAt);
       },
       update: (id, given, expected) => {
-        const { extendOnly, ...rest } = given;
-        const [stored, calledAt, clock, actor] = [copy(rest), this.#timeline.now, connection.clock(), currentActor()];
-        return call("update", () => {
-          const found = this.live(id);
-          if (!found || found.version !== expected) return false;
-          const expiresAt = extendOnly ? Math.max(found.expiresAt, stored.expiresAt) : stored.expiresAt;
-          this.sessions.set(id, { ...stored, expiresAt });
-          return done("update", id, calledAt, clock, stored.expiresAt, actor);
-        });
+        const stored = copy(given);
+        return change("update", id, () => this.#memory.update(id, stored, expected), stored.expiresAt);
       },
-      touch: (id, expiresAt) => {
-        const [calledAt, clock, actor] = [this.#timeline.now, connection.clock(), currentActor()];
-        return call("touch", () => {
-          const found = this.live(id);
-          if (!found) return false;
-          this.sessions.set(id, { ...found, expiresAt: Math.max(found.expiresAt, expiresAt) });
-          return done("touch", id, calledAt, clock, expiresAt, actor);
-        });
-      },
-      delete: (id) => {
-        const [calledAt, clock, actor] = [this.#timeline.now, connection.clock(), currentActor()];
-        return call("delete", () => {
-          const wasLive = this.live(id) !== undefined;
-          this.sessions.delete(id);
-          if (!wasLive) return false;
-          this.#notify(id);
-          return done("delete", id, calledAt, clock, undefined, actor);
-        });
-      },
-      idsOfUser: (userId) =>
-        call("idsOfUser", () => [...this.sessions.keys()].filter((id) => this.live(id)?.userId === userId)),
-      deleteExpired: (limit) =>
-        call("deleteExpired", () => {
-          const expired = [...this.sessions.keys()].filter((id) => !this.live(id)).slice(0, limit);
-          for (const id of expired) this.sessions.delete(id);
-          return expired.length;
-        }),
+      touch: (id, expiresAt) => change("touch", id, () => this.#memory.touch(id, expiresAt), expiresAt),
+      delete: (id) => change("delete", id, () => this.#memory.delete(id)),
+      idsOfUser: (userId) => call("idsOfUser", () => this.#memory.idsOfUser(userId)),
+      deleteExpired: (limit) => call("deleteExpired", () => this.#memory.deleteExpired(limit)),
     };
     if (!notifies) return store;
     return {
@@ -204,7 +174,7 @@ export class SharedStore {
     }
   }
 
-  #call<T>(connection: Connection, name: string, effect: () => T): Promise<T> {
+  #call<T>(connection: Connection, name: string, effect: () => Promise<T>): Promise<T> {
     this.calls++;
     const actor = currentActor();
     const { there, back, outcome } = fateOf(actor?.fates[actor.calls] ?? 0, this.#settings.isFaulty);
@@ -220,13 +190,14 @@ export class SharedStore {
         if (connection.isDead && !survives) return;
         const failed = () => reject(new Error(`simulated fault: ${name} ${outcome}`));
         if (outcome === "fails before its effect") return void this.#timeline.after(back, failed);
-        const answer = effect();
-        if (outcome === "loses its reply") return;
-        this.#timeline.after(back, () => {
-          if (connection.isDead) return;
-          if (outcome === "fails after its effect") failed();
-          else resolve(answer);
-        });
+        void effect().then((answer) => {
+          if (outcome === "loses its reply") return;
+          this.#timeline.after(back, () => {
+            if (connection.isDead) return;
+            if (outcome === "fails after its effect") failed();
+            else resolve(answer);
+          });
+        }, reject);
       });
     });
   }

@@ -14,6 +14,8 @@ export interface Actor {
   calls: number;
   /** Whether a call of it had a fault. */
   hasFaults: boolean;
+  /** Whether it is to sign in with its next commit. */
+  isSigningIn: boolean;
 }
 
 const actors = new AsyncLocalStorage<Actor>();

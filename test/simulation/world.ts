@@ -1,7 +1,7 @@
 import { createSessions, type Session, type SessionError, type Sessions } from "sojourn";
 import { withSession } from "sojourn/fetch";
 import { runStep } from "./handler.ts";
-import { NEVER, type RequestModel } from "./model.ts";
+import { lasting, NEVER, type RequestModel } from "./model.ts";
 import { Observer } from "./observer.ts";
 import * as scenarioOf from "./scenario.ts";
 import type { AdminTurn, ConnectionTurn, RequestTurn, Scenario, Step, TroubleTurn, Turn } from "./scenario.ts";
@@ -200,7 +200,7 @@ class World {
     isConnection: boolean,
   ): SimulatedRequest {
     const token = cookie === undefined ? undefined : this.observer.model.tokens.get(cookie);
-    const actor: Actor = { fates: turn.fates, calls: 0, hasFaults: false };
+    const actor: Actor = { fates: turn.fates, calls: 0, hasFaults: false, isSigningIn: false };
     if (turn.isPassive) this.observer.passiveActors.add(actor);
     const model: RequestModel = {
       number: this.#requests++,
@@ -324,7 +324,7 @@ class World {
       const held: Held = { model, session, signal: session.signal, isClosed: false };
       this.#held.push(held);
       held.signal.addEventListener("abort", () => {
-        if (!server.connection.isDead) this.#aborted(held);
+        if (!server.connection.isDead) observer.aborted(model);
       });
       for (const step of turn.steps) {
         await this.#timeline.wait(step.pause);
@@ -343,15 +343,6 @@ class World {
     );
   }
 
-  #aborted({ model }: Held): void {
-    this.observer.note(`the signal of connection ${model.number} aborts`);
-    const { token } = model;
-    if (!token || !model.session) return;
-    const { session } = token;
-    const excuse = this.observer.model.excuse({ ...token, place: Number.MAX_SAFE_INTEGER }, this.#timeline.now);
-    if (!excuse) this.observer.breach("signal without a cause", `session ${session.id} lives`);
-  }
-
   // The server's side
 
   #administer(turn: AdminTurn): void {
@@ -360,7 +351,7 @@ class World {
     const jar = this.#jars[turn.browser];
     const session = jar === undefined ? undefined : observer.model.tokens.get(jar)?.session;
     if (!session) return;
-    const actor: Actor = { fates: turn.fates, calls: 0, hasFaults: false };
+    const actor: Actor = { fates: turn.fates, calls: 0, hasFaults: false, isSigningIn: false };
     const from = this.#timeline.now;
     const { userId } = session;
     observer.note(`${turn.kind} of session ${session.id.slice(0, 4)} (${userId})`);
@@ -382,7 +373,7 @@ class World {
       session.endings.push(ending);
       settle(
         as(actor, () => server.sessions.revoke(session.id)),
-        () => (ending.ackedAt = this.#timeline.now),
+        () => Object.assign(ending, { ackedAt: this.#timeline.now, hadFaults: actor.hasFaults }),
         () => undefined,
       );
       return;
@@ -392,7 +383,7 @@ class World {
     observer.model.revokedUsers.push(revoked);
     settle(
       as(actor, () => server.sessions.revokeAll(userId, { except })),
-      () => (revoked.ackedAt = this.#timeline.now),
+      () => Object.assign(revoked, { ackedAt: this.#timeline.now, hadFaults: actor.hasFaults }),
       () => (revoked.until = this.#timeline.now),
     );
   }
@@ -426,7 +417,6 @@ class World {
   async #probe(): Promise<void> {
     const { observer } = this;
     const copy = new SharedStore(this.#timeline, { ...this.#scenario, isFaulty: false, notifies: false });
-    copy.offset = this.store.offset;
     const connection: Connection = {
       isDead: false,
       survivors: [],
@@ -436,8 +426,8 @@ class World {
     };
     const sessions = this.#createSessions(connection, copy);
     for (const token of observer.model.tokens.values()) {
-      copy.sessions.clear();
-      for (const [id, stored] of this.store.sessions) copy.sessions.set(id, stored);
+      // oxlint-disable-next-line no-await-in-loop
+      await copy.become(this.store);
       const request = this.#request({ fates: [], steps: [], isPassive: true }, token.value, false);
       request.model.openedAt = this.#timeline.now;
       const opened = as(request.model.actor, () => sessions.open(request, { passive: true }));
@@ -455,8 +445,7 @@ class World {
     const open = this.#held.filter(({ isClosed, model, signal }) => !isClosed && !signal.aborted && model.session);
     const dead = open.filter(
       ({ model }) =>
-        model.token &&
-        this.observer.model.verdict({ ...model.token, place: Number.MAX_SAFE_INTEGER }, this.#timeline.now),
+        model.token && this.observer.model.verdict(lasting(model.token.session, model.token.epoch), this.#timeline.now),
     );
     if (dead.length === 0) return;
     await this.#timeline.run(this.#timeline.now + 36_000, false);

@@ -9,7 +9,7 @@ describe("mysqlStore on MySQL's dialect in this process", () => {
   afterAll(() => pool.end());
 
   // All cases on one table: no case may mind what others have left.
-  const cases = storeContract(({ clock }) => mysqlStore(pool, { clock }), {
+  const cases = storeContract(({ clock }) => [mysqlStore(pool, { clock }), mysqlStore(pool, { clock })], {
     capabilities: ["idsOfUser", "all", "deleteExpired", "close"],
   });
   it.each(cases)("$name", async ({ run }) => {

@@ -19,7 +19,11 @@ describe("postgresStore in PGlite", () => {
   // All cases use one table: a case must not depend on an empty one.
   let cases = 0;
   const contract = storeContract(
-    ({ clock }) => postgresStore(database, { table: TABLE, announceChanges: (cases += 1) % 2 === 0, clock }),
+    ({ clock }) => {
+      cases += 1;
+      const instance = () => postgresStore(database, { table: TABLE, announceChanges: cases % 2 === 0, clock });
+      return [instance(), instance()];
+    },
     { capabilities: ["idsOfUser", "all", "deleteExpired", "subscribe", "close"] },
   );
   it.each(contract.filter(({ name }) => name !== TOO_SLOW))("$name", async ({ run }) => {

@@ -22,7 +22,11 @@ const kinds: Record<string, RedisStoreOptions> = {
 describe.each(Object.entries(kinds))("redisStore on a fake Redis%s", (_, options) => {
   let time = Date.now();
   const now = () => time;
-  const cases = storeContract(() => redisStore(fakeRedis(now), options), {
+  const two = () => {
+    const redis = fakeRedis(now);
+    return [redisStore(redis, options), redisStore(redis, options)] as const;
+  };
+  const cases = storeContract(two, {
     clock: "own",
     now,
     advance: async (milliseconds) => void (time += milliseconds),

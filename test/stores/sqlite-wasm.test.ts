@@ -17,7 +17,7 @@ for (const [kind, options] of Object.entries(kinds)) {
       ({ clock }) => {
         const db = wasmSqlite();
         databases.push(db);
-        return sqliteStore(db, { ...options, clock });
+        return [sqliteStore(db, { ...options, clock }), sqliteStore(db, { ...options, clock })];
       },
       { capabilities: ["idsOfUser", "all", "deleteExpired", "subscribe", "close"] },
     );

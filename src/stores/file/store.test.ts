@@ -77,33 +77,14 @@ function located(store: { locate(id: string): string | undefined }, id: string):
 /** Everything that a store can have. */
 const ALL = ["idsOfUser", "all", "deleteExpired", "subscribe", "close"] as const;
 
-describe("fileStore and the store contract", () => {
-  it.each(storeContract((given) => fileStore({ directory: fresh(), ...given }), { capabilities: ALL }))(
-    "$name",
-    async ({ run }) => {
-      await expect(run()).resolves.toBeUndefined();
-    },
-  );
-});
-
 describe("fileStore and the store contract, over two stores on one directory", () => {
-  const cases = storeContract(({ clock }) => {
-    const directory = fresh();
-    const [one, other] = [fileStore({ directory, clock }), fileStore({ directory, clock })];
-    let turn = 0;
-    const next = () => ((turn += 1) % 2 === 0 ? one : other);
-    return {
-      read: (id) => next().read(id),
-      create: (id, stored) => next().create(id, stored),
-      update: (id, stored, expected) => next().update(id, stored, expected),
-      touch: (id, expiresAt) => next().touch(id, expiresAt),
-      delete: (id) => next().delete(id),
-      idsOfUser: (userId) => next().idsOfUser(userId),
-      all: () => next().all(),
-      deleteExpired: (limit) => one.deleteExpired(limit),
-      close: async () => void (await Promise.all([one.close(), other.close()])),
-    };
-  });
+  const cases = storeContract(
+    ({ clock }) => {
+      const directory = fresh();
+      return [fileStore({ directory, clock }), fileStore({ directory, clock })];
+    },
+    { capabilities: ALL },
+  );
   it.each(cases)("$name", async ({ run }) => {
     await expect(run()).resolves.toBeUndefined();
   });

@@ -23,7 +23,7 @@ import { fileHints } from "./hints.ts";
 import { createPause, filesIn, isOlderThan, RESERVATION_AGE_MS } from "./files.ts";
 import { quietly } from "../shared/quietly.ts";
 import { checkClock, checkOptions, checkPositiveInteger } from "../../checks.ts";
-import { checkStored, checkTime } from "../shared/stored.ts";
+import { checkStored, checkTime, copyOf } from "../shared/stored.ts";
 
 export type { Quarantined } from "./quarantine.ts";
 
@@ -199,9 +199,10 @@ export function fileStore(options: FileStoreOptions | string = {}): FileStore {
 
     // Only one process can make the reservation file, and it is renamed to become the pointer. So two processes never create
     // the same session.
-    async create(id, stored) {
+    async create(id, original) {
       assertOpen();
-      checkStored(stored);
+      checkStored(original);
+      const stored = copyOf(original);
       const key = hashId(id);
       if (!(await reserve(key))) return false;
       const next = createPointer(key, stored.version, createNonce(), stored.expiresAt, hashUserId(stored.userId));

@@ -19,9 +19,10 @@ interface ReadPosition {
 }
 
 /**
- * Notifies the processes that share a directory of sessions that have ended. Each notification is a line with the id,
- * appended to the file of the current minute. On a local file system the append is atomic. The files are polled ten times a
- * second, which costs very little. `fs.watch` is not used, because it behaves differently on each operating system.
+ * Notifies the processes that share a directory of sessions that have ended. Each notification is a line with the id as
+ * JSON, which also preserves a lone surrogate, appended to the file of the current minute. On a local file system the
+ * append is atomic. The files are polled ten times a second, which costs very little. `fs.watch` is not used, because it
+ * behaves differently on each operating system.
  */
 export function fileSubscription(directory: string) {
   const folder = `${directory}/ended`;
@@ -97,11 +98,14 @@ export function fileSubscription(directory: string) {
       const isSame = known?.file === ino && size >= known.read;
       const from = isSame ? known.read : 0;
       const bytes = Buffer.allocUnsafe(size - from);
-      const text = bytes.toString("latin1", 0, readSync(file, bytes, 0, bytes.length, from));
+      const text = bytes.subarray(0, readSync(file, bytes, 0, bytes.length, from));
       // The next poll reads a line that is not complete yet.
-      const whole = text.slice(0, text.lastIndexOf("\n") + 1);
+      const whole = text.subarray(0, text.lastIndexOf("\n") + 1);
       positions.set(span, { file: ino, read: from + whole.length });
-      for (const line of whole.split("\n")) if (line) ids.push(Buffer.from(line, "base64url").toString());
+      for (const line of whole.toString().split("\n")) {
+        const id = parseId(line);
+        if (id !== undefined) ids.push(id);
+      }
       return known !== undefined && !isSame;
     } finally {
       closeSync(file);
@@ -138,7 +142,7 @@ export function fileSubscription(directory: string) {
     /** Notifies every process, including this one, that a session has ended. */
     notifyEnded(id: string): void {
       // Also begins with an end of line: another process may have died while it wrote a line.
-      unsent += `\n${Buffer.from(id).toString("base64url")}\n`;
+      unsent += `\n${JSON.stringify(id)}\n`;
       if (retry === undefined) sendUnsent();
     },
 
@@ -149,4 +153,14 @@ export function fileSubscription(directory: string) {
       clearTimeout(retry);
     },
   };
+}
+
+/** Returns `undefined` if the line is empty or incomplete. */
+function parseId(line: string): string | undefined {
+  try {
+    const id: unknown = JSON.parse(line);
+    return typeof id === "string" ? id : undefined;
+  } catch {
+    return undefined;
+  }
 }

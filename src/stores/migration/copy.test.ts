@@ -184,7 +184,7 @@ describe("copySessions", () => {
     const { all: _, ...listless } = from;
     await expect(copySessions(listless, to)).rejects.toThrow(/from has no all\(\)/);
     await expect(copySessions(from, from)).rejects.toThrow(/the same store/);
-    await expect(copySessions(from, { ...to, inProcess: false })).rejects.toThrow(/unsealed/);
+    await expect(copySessions(from, { ...to, inProcess: false })).rejects.toThrow(/unencrypted/);
     await expect(copySessions(from, to, { concurrency: 0 })).rejects.toThrow(/concurrency must be/);
     await expect(copySessions(from, to, { onProgress: 1 } as never)).rejects.toThrow(/onProgress/);
     await expect(copySessions(from, to, { retries: 1 } as never)).rejects.toThrow(/no option "retries"/);

@@ -75,7 +75,7 @@ export function checkPair(maker: string, from: SessionStore, to: SessionStore): 
   if (from === to) throw new TypeError(`${maker}: from and to are the same store; there is nothing to move`);
   if (Boolean(from.inProcess) !== Boolean(to.inProcess)) {
     throw new TypeError(
-      `${maker}: one of the stores keeps records unsealed in this process's memory (memoryStore) and the other does not; ` +
+      `${maker}: one of the stores keeps records unencrypted in this process's memory (memoryStore) and the other does not; ` +
         "sessions can't be moved between the two, only between stores outside of the process",
     );
   }

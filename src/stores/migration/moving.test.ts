@@ -3,6 +3,7 @@ import type { SessionStore, StoredSession } from "../../store.ts";
 import { faulty } from "../../testing/faulty.ts";
 import { storeContract } from "../../testing/index.ts";
 import { Browser, gated, KEYS, site, START } from "../../../test/support/stores.ts";
+import { instanceOf } from "../../../test/support/instances.ts";
 import { runMove } from "../../../test/support/moving-model.ts";
 import { createSessions } from "../../sessions.ts";
 import { copySessions } from "./copy.ts";
@@ -26,8 +27,14 @@ function five({ read, create, update, touch, delete: end, inProcess }: SessionSt
   return { read, create, update, touch, delete: end, inProcess: inProcess === true };
 }
 
+/** Two processes that move the same sessions. */
+function twoMovers(from: SessionStore, to: SessionStore): [SessionStore, SessionStore] {
+  const one = () => movingStore({ from: instanceOf(from), to: instanceOf(to) });
+  return [one(), one()];
+}
+
 describe("movingStore, before a copy", () => {
-  const cases = storeContract((given) => movingStore({ from: memoryStore(given), to: memoryStore(given) }));
+  const cases = storeContract((given) => twoMovers(memoryStore(given), memoryStore(given)));
   it.each(cases)("$name", async ({ run }) => {
     await expect(run()).resolves.toBeUndefined();
   });
@@ -75,9 +82,9 @@ describe("movingStore, once a copy has begun", () => {
   const cases = storeContract(async (given) => {
     const [from, to] = [memoryStore(given), memoryStore(given)];
     await copySessions(from, to, given);
-    const store = movingStore({ from, to });
-    await store.touch("anything", given.clock());
-    return store;
+    const stores = twoMovers(from, to);
+    for (const store of stores) await store.touch("anything", given.clock());
+    return stores;
   });
   it.each(cases)("$name", async ({ run }) => {
     await expect(run()).resolves.toBeUndefined();
@@ -87,7 +94,10 @@ describe("movingStore, once a copy has begun", () => {
     const [from, to] = [memoryStore(given), memoryStore(given)];
     await copySessions(from, to, given);
     // A handover is told as a change.
-    return Object.assign(movingStore({ from, to }), { announcesChanges: false });
+    return twoMovers(from, to).map((store) => Object.assign(store, { announcesChanges: false })) as [
+      SessionStore,
+      SessionStore,
+    ];
   });
   it.each(unawares)("$name, though this process is still to find that out", async ({ run }) => {
     await expect(run()).resolves.toBeUndefined();
@@ -355,7 +365,7 @@ describe("movingStore", () => {
   it("refuses stores between which nothing can be moved", () => {
     const [from, to] = [memory(), memory()];
     expect(() => movingStore({ from, to: from })).toThrow(/the same store/);
-    expect(() => movingStore({ from, to: sealing() })).toThrow(/unsealed/);
+    expect(() => movingStore({ from, to: sealing() })).toThrow(/unencrypted/);
     expect(() => movingStore({ from } as never)).toThrow(/to must be a store/);
     expect(() => movingStore({ from, to, direction: "back" } as never)).toThrow(/no option "direction"/);
     expect(CONTROL_ID).not.toMatch(/^[\w-]*$/);

@@ -3,7 +3,7 @@ import { readLatest } from "../../capabilities.ts";
 import { checkPair, CONTROL_ID, formOf } from "./forms.ts";
 import { handover } from "./handover.ts";
 import { checkOptions, checkPositiveInteger } from "../../checks.ts";
-import { checkStored, checkTime } from "../shared/stored.ts";
+import { checkStored, checkTime, copyOf } from "../shared/stored.ts";
 
 /** The stores that {@link movingStore} stands between. */
 export interface MovingStoreOptions {
@@ -44,9 +44,10 @@ export function movingStore(options: MovingStoreOptions): SessionStore {
 
     // In `from`, as long as others may use that alone. Whoever has created there finds out afterwards whether the copier
     // can have missed it.
-    async create(id, stored) {
+    async create(id, given) {
       open();
-      checkStored(stored);
+      checkStored(given);
+      const stored = copyOf(given);
       if (!isKnown()) {
         const created = await from.create(id, stored);
         if (!(await underWay())) return created;
@@ -62,9 +63,10 @@ export function movingStore(options: MovingStoreOptions): SessionStore {
       return to.update(id, stored, leftover.version);
     },
 
-    async update(id, stored, expectedVersion) {
+    async update(id, given, expectedVersion) {
       open();
-      checkStored(stored);
+      checkStored(given);
+      const stored = copyOf(given);
       // Neither a marker nor a staged copy has a version that anybody expects.
       if (await (isKnown() ? to : from).update(id, stored, expectedVersion)) return true;
       if (!(await underWay())) return false;

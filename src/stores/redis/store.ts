@@ -30,7 +30,7 @@ import {
 import { replicaConfirmation } from "./replicas.ts";
 import { evictionCheck } from "./eviction.ts";
 import { checkOptions, checkPositiveInteger } from "../../checks.ts";
-import { checkStored, checkTime } from "../shared/stored.ts";
+import { checkStored, checkTime, copyOf } from "../shared/stored.ts";
 
 export type {
   IoRedisClient,
@@ -145,19 +145,21 @@ export function redisStore(client: RedisStoreClient, options: RedisStoreOptions 
       return value === null ? undefined : decodeStored(value);
     },
 
-    async create(id, stored) {
+    async create(id, given) {
       assertOpen();
-      checkSession(stored);
+      checkSession(given);
       checkEvictionOnce();
+      const stored = copyOf(given);
       const { userId, expiresAt } = stored;
       const indexedUntil = userId === undefined ? 0 : await index.add(userId, id, expiresAt);
       const args = [encodeStored(stored, indexedUntil), toPxat(expiresAt)];
       return (await runWrite(CREATE, keys.sessionKey(id), args)) === DONE;
     },
 
-    async update(id, stored, expectedVersion) {
+    async update(id, given, expectedVersion) {
       assertOpen();
-      checkSession(stored);
+      checkSession(given);
+      const stored = copyOf(given);
       const { userId, expiresAt, extendOnly } = stored;
       const userLength = userId === undefined ? 0 : encodeUser(userId).section.length;
       const message = announceChanges ? CHANGED + keys.encodeId(id) : undefined;

@@ -1,4 +1,5 @@
-import type { StoredSession } from "../../store.ts";
+import { Buffer } from "node:buffer";
+import type { SessionUpdate, StoredSession } from "../../store.ts";
 
 const MAX_TIME = 8.64e15;
 
@@ -14,6 +15,11 @@ export function checkStored(stored: StoredSession): void {
     throw new TypeError("user must be a string: turn a numeric user id into one with String(id)");
   }
   checkTime(stored.expiresAt);
+}
+
+/** Copies a session's data. A store that waits before it writes needs this: the caller may change its buffer in the meantime. */
+export function copyOf<T extends SessionUpdate>(stored: T): T {
+  return { ...stored, payload: Buffer.from(stored.payload) };
 }
 
 /** Throws unless `expiresAt` is a time that every store can keep: an integer in epoch milliseconds. */

@@ -18,8 +18,14 @@ export interface Block {
 export const document = (path: string): string => readFileSync(join(ROOT, path), "utf8");
 
 export function blocksOf(text: string): Block[] {
-  const found = text.matchAll(/(?:<!-- run: (.*?) -->\n)?```ts\n(.*?)```/gs);
+  const found = text.matchAll(/(?:<!-- run: (.*?) -->\n)?(?<!<!-- file: \S+ -->\n)```ts\n(.*?)```/gs);
   return Array.from(found, ([, how = "", code = ""]) => ({ how, code }));
+}
+
+/** The files that a page shows one by one. */
+export function filesOf(text: string): { readonly name: string; readonly code: string }[] {
+  const found = text.matchAll(/<!-- file: (\S+) -->\n```tsx?\n(.*?)```/gs);
+  return Array.from(found, ([, name = "", code = ""]) => ({ name, code }));
 }
 
 /** A place to try blocks of code in. */
@@ -27,7 +33,7 @@ export interface Workshop {
   readonly env: NodeJS.ProcessEnv;
   file(name: string, code: string): string;
   /** What the compiler has against them; empty where they are right. */
-  typeErrors(programs: readonly string[]): Promise<string>;
+  typeErrors(programs: readonly string[], files?: readonly string[]): Promise<string>;
   /** Runs a program, which must end well and complain of nothing. */
   run(program: string, env?: NodeJS.ProcessEnv): Promise<{ stdout: string; stderr: string }>;
   clear(): void;
@@ -51,14 +57,14 @@ export function workshop(): Workshop {
     env,
     file,
 
-    async typeErrors(given) {
+    async typeErrors(given, files = []) {
       given.forEach((program, i) => file(`types-${i}.ts`, `${program}\nexport {};\n`));
       file(
         "tsconfig.json",
         JSON.stringify({
           extends: join(ROOT, "tsconfig.json"),
-          compilerOptions: { noUnusedLocals: false, noUnusedParameters: false },
-          include: ["types-*.ts"],
+          compilerOptions: { noUnusedLocals: false, noUnusedParameters: false, jsx: "react-jsx" },
+          include: ["types-*.ts", ...files],
           exclude: [],
         }),
       );

@@ -1,0 +1,76 @@
+import { spawnSync } from "node:child_process";
+import { dirname, join } from "node:path";
+import type { Express } from "express";
+import type { Hono } from "hono";
+import { createSessions, type Session, type Sessions } from "sojourn";
+import { memoryStore } from "sojourn/memory";
+import { cookieFor } from "sojourn/testing";
+import { afterAll, describe, expect, it } from "vitest";
+import { document, filesOf, ROOT, workshop } from "../support/http/blocks.ts";
+import { originFor, SECRET_KEY } from "../support/http/servers.ts";
+
+const PAGES = ["docs/testing.md", "docs/adapters.md", "docs/templates.md"];
+
+describe.each(PAGES)("%s", (name) => {
+  const page = document(name);
+  const files = filesOf(page);
+  const place = workshop();
+  const paths = files.map((file) => place.file(file.name, file.code));
+  const tests = files.filter((file) => file.name.endsWith(".test.ts"));
+  afterAll(place.clear);
+
+  it("says of each block of TypeScript what its file is called", () => {
+    expect(files.length).toBeGreaterThan(1);
+    expect(page.match(/```tsx?\n/g)).toHaveLength(files.length);
+  });
+
+  it("shows code whose types are right", async () => {
+    expect(
+      await place.typeErrors(
+        [],
+        files.map((file) => file.name),
+      ),
+    ).toBe("");
+  });
+
+  if (tests.length === 0) return;
+  it("shows tests that pass", () => {
+    place.file("vitest.config.mjs", "export default {};\n");
+    const vitest = join(ROOT, "node_modules/vitest/vitest.mjs");
+    const { stdout, stderr, status } = spawnSync(
+      process.execPath,
+      [vitest, "run", "--root", dirname(paths[0]!), "--reporter=json", "--maxWorkers=1", "--no-isolate"],
+      { encoding: "utf8" },
+    );
+    expect({ status, stderr, stdout }).toMatchObject({ status: 0 });
+    expect((JSON.parse(stdout) as { testResults: unknown[] }).testResults).toHaveLength(tests.length);
+  });
+});
+
+describe("the session in a template", () => {
+  const place = workshop();
+  afterAll(place.clear);
+  const [onExpress, onHono] = filesOf(document("docs/templates.md")).map(({ name, code }) => place.file(name, code));
+  const sessions = createSessions({ secretKey: SECRET_KEY, store: memoryStore() });
+
+  it("is shown by an engine of Express, which gets it by res.locals", async () => {
+    const { createApp } = (await import(onExpress!)) as { createApp(given: Sessions): Express };
+    const app = createApp(sessions);
+    app.set("views", dirname(place.file("home.test", "")));
+    app.engine("test", (_path, locals, done) => {
+      const { session } = locals as unknown as { session: Session };
+      done(null, `Hello ${String(session.data["username"])}`);
+    });
+    app.set("view engine", "test");
+    const base = await originFor(app);
+    const cookie = await cookieFor(sessions, "1", { data: { username: "ada" } });
+    expect(await (await fetch(base, { headers: { cookie } })).text()).toBe("Hello ada");
+  });
+
+  it("is shown by a component of Hono", async () => {
+    const { createApp } = (await import(onHono!)) as { createApp(given: Sessions): Hono };
+    const cookie = await cookieFor(sessions, "1", { data: { username: "ada" } });
+    const response = await createApp(sessions).request("/", { headers: { cookie } });
+    expect(await response.text()).toContain("<p>Hello ada</p>");
+  });
+});
