@@ -185,7 +185,7 @@ export function cached(store: SessionStore, options: CachedOptions = {}): Cached
 
   return {
     ...capabilitiesOf(store),
-    // A listener may read the session at once, and must not get the cached one, whichever listener is called first.
+    // A listener may read the session at once. It must not get the cached state, in any order of the listeners.
     subscribe: (listener) =>
       store.subscribe!({
         ended(id) {

@@ -20,9 +20,9 @@ interface ReadPosition {
 
 /**
  * Notifies the processes that share a directory of sessions that have ended. Each notification is a line with the id as
- * JSON, which keeps half a surrogate pair, appended to the file of the current minute. On a local file system the append is
- * atomic. The files are polled ten times a second, which costs very little. `fs.watch` is not used, because it behaves
- * differently on each operating system.
+ * JSON, which also preserves a lone surrogate, appended to the file of the current minute. On a local file system the
+ * append is atomic. The files are polled ten times a second, which costs very little. `fs.watch` is not used, because it
+ * behaves differently on each operating system.
  */
 export function fileSubscription(directory: string) {
   const folder = `${directory}/ended`;
@@ -103,7 +103,7 @@ export function fileSubscription(directory: string) {
       const whole = text.subarray(0, text.lastIndexOf("\n") + 1);
       positions.set(span, { file: ino, read: from + whole.length });
       for (const line of whole.toString().split("\n")) {
-        const id = idIn(line);
+        const id = parseId(line);
         if (id !== undefined) ids.push(id);
       }
       return known !== undefined && !isSame;
@@ -155,8 +155,8 @@ export function fileSubscription(directory: string) {
   };
 }
 
-/** Nothing where the line is empty, or was cut off. */
-function idIn(line: string): string | undefined {
+/** Returns `undefined` if the line is empty or incomplete. */
+function parseId(line: string): string | undefined {
   try {
     const id: unknown = JSON.parse(line);
     return typeof id === "string" ? id : undefined;

@@ -17,7 +17,7 @@ export function checkStored(stored: StoredSession): void {
   checkTime(stored.expiresAt);
 }
 
-/** Copies a session. The caller may reuse its buffer as soon as a call has returned, so a store that waits copies first. */
+/** Copies a session's data. A store that waits before it writes needs this: the caller may change its buffer in the meantime. */
 export function copyOf<T extends SessionUpdate>(stored: T): T {
   return { ...stored, payload: Buffer.from(stored.payload) };
 }
