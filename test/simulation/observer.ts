@@ -41,6 +41,10 @@ export class Observer {
   readonly #scenario: Scenario;
   /** Under way: a replay that is told may be theirs. */
   readonly #opening = new Set<RequestModel>();
+  /** Requests that have called `signIn()`, by number. */
+  readonly #signedIn = new Set<number>();
+  /** Whether anything was answered with an error, or by nobody. */
+  #hasFailures = false;
   /** Those that have called `signOut()`. */
   readonly #signingOut = new Set<RequestModel>();
   #effectsSeen = 0;
@@ -213,6 +217,7 @@ export class Observer {
 
   /** The handler has asked for something that ends its session, or its token. */
   ends(request: RequestModel, kind: Ending["kind"]): void {
+    if (kind === "sign-in") this.#signedIn.add(request.number);
     const { session } = request;
     if (!session || request.hasSignedOut) return;
     const endsAll = kind === "sign-out";
@@ -237,6 +242,8 @@ export class Observer {
     const { setAside } = request;
     if (!setAside) return;
     request.signIn ??= setAside.signIn;
+    // What the first attempt may have left counts for the limit until it is deleted.
+    if (setAside.signIn) this.model.signsIn(setAside.signIn.userId, this.#now);
     request.actor.isSigningIn = request.signIn !== undefined;
     request.hasSignedOut ||= setAside.hasSignedOut;
     request.isRotating ||= setAside.isRotating;
@@ -314,6 +321,7 @@ export class Observer {
 
   /** Storing failed, and the client, or the handler, was told. */
   failed(request: RequestModel, code: string | undefined, began: number): void {
+    this.#hasFailures = true;
     this.#learnEffects();
     const isRefused = code === "ERR_SESSION_SUPERSEDED" || code === "ERR_SESSION_CONFLICT";
     this.note(`request ${request.number} fails: ${code}`);
@@ -343,6 +351,7 @@ export class Observer {
 
   /** The process died, or nobody waits any more. */
   lost(request: RequestModel): void {
+    this.#hasFailures = true;
     this.#learnEffects();
     this.#opening.delete(request);
     for (const mark of request.marks) if (mark.state === "pending") mark.state = "unknown";
@@ -353,6 +362,8 @@ export class Observer {
 
   /** The response of a request sets the cookie. */
   issued(request: RequestModel, value: string, committedAt: number): void {
+    if (this.#isSuperseded(request))
+      this.breach("late cookie", `request ${request.number} may undo what invalidated its token`);
     const found = this.model.tokens.get(value);
     if (found) {
       const verdict = this.model.verdict(found, committedAt);
@@ -368,6 +379,36 @@ export class Observer {
     session.tokens.push(token);
     this.model.tokens.set(value, token);
     this.note(`request ${request.number} is handed token ${epoch}.${place} of session ${this.#short(session.id)}`);
+  }
+
+  /** A sign-in or rotate() has certainly invalidated its token before it came, the store still knows that, and it did not sign in. */
+  #isSuperseded({ token, openedAt, number }: RequestModel): boolean {
+    if (!token || this.#signedIn.has(number)) return false;
+    const { session, epoch } = token;
+    const moves = session.endings.filter(({ kind }) => kind === "sign-in" || kind === "rotate");
+    const isDone = moves.some(
+      ({ ackedAt, epoch: last = epoch }) => ackedAt !== undefined && ackedAt < openedAt && last >= epoch,
+    );
+    const isKept = !this.#store.effects.some((one) => one.id === session.id && one.operation === "delete");
+    return isDone && isKept && this.model.excuse(lasting(session, epoch), this.#now, moves) === undefined;
+  }
+
+  /** Where a user is signed in, when nothing is under way any more. */
+  listed(userId: string, ids: readonly string[]): void {
+    const { limit } = this.#scenario;
+    for (const session of this.model.sessions.values()) {
+      if (session.userId !== userId) continue;
+      const token = lasting(
+        session,
+        session.tokens.reduce((last, { epoch }) => Math.max(last, epoch), 0),
+      );
+      const isListed = ids.includes(session.id);
+      if (isListed && this.model.verdict(token, this.#now)) this.breach("list", `${this.#short(session.id)} has ended`);
+      if (!isListed && !this.model.excuse(token, this.#now))
+        this.breach("list", `${this.#short(session.id)} is missing`);
+    }
+    if (limit !== undefined && !this.#hasFailures && ids.length > limit)
+      this.breach("limit", `${userId} has ${ids.length} sessions, ${limit} at most`);
   }
 
   cleared(request: RequestModel): void {
