@@ -106,7 +106,7 @@ export class Observer {
       return;
     }
     this.note(`request ${request.number} does not get ${name}`);
-    const excuse = this.model.excuse(token, now);
+    const excuse = this.#excuse(token, now);
     if (!excuse) this.breach("signed out without a cause", `${name} is gone`);
     if (isProbe) return;
     if (this.model.mayBeRotatedOut(token, now)) {
@@ -134,6 +134,11 @@ export class Observer {
     this.breach("false alarm", `a replay in session ${this.#short(id)} was reported that was none`);
   }
 
+  /** As the model knows it, and by requests that have come and are not opened yet. */
+  #excuse(token: TokenModel, now: number, own?: readonly Ending[]): string | undefined {
+    return this.model.excuse(token, now, own) ?? (this.#isReplaying(token.session) ? "replay" : undefined);
+  }
+
   #isReplaying(session: SessionModel): boolean {
     for (const request of this.#opening) {
       if (request.token?.session === session && this.model.mayBeRotatedOut(request.token, this.#now)) return true;
@@ -146,7 +151,7 @@ export class Observer {
     this.note(`the signal of connection ${number} aborts`);
     if (!token) return;
     const { session, epoch } = token;
-    if (this.#isReplaying(session) || this.model.excuse(lasting(session, epoch), this.#now)) return;
+    if (this.#excuse(lasting(session, epoch), this.#now)) return;
     this.breach("signal without a cause", `session ${this.#short(session.id)} lives`);
   }
 
@@ -266,7 +271,7 @@ export class Observer {
     const any = lasting(token.session, token.epoch);
     if (session.isNew) {
       request.session = undefined;
-      if (!this.model.excuse(any, this.#now)) this.breach("signed out without a cause", `connection ${request.number}`);
+      if (!this.#excuse(any, this.#now)) this.breach("signed out without a cause", `connection ${request.number}`);
       return;
     }
     const verdict = this.model.verdict(any, began);
@@ -390,7 +395,7 @@ export class Observer {
       ({ ackedAt, epoch: last = epoch }) => ackedAt !== undefined && ackedAt < openedAt && last >= epoch,
     );
     const isKept = !this.#store.effects.some((one) => one.id === session.id && one.operation === "delete");
-    return isDone && isKept && this.model.excuse(lasting(session, epoch), this.#now, moves) === undefined;
+    return isDone && isKept && this.#excuse(lasting(session, epoch), this.#now, moves) === undefined;
   }
 
   /** Where a user is signed in, when nothing is under way any more. */
@@ -398,14 +403,15 @@ export class Observer {
     const { limit } = this.#scenario;
     for (const session of this.model.sessions.values()) {
       if (session.userId !== userId) continue;
+      // A rotate() that failed may have left it a token that nobody has.
+      const unknown = session.endings.filter(({ kind, ackedAt }) => kind === "rotate" && ackedAt === undefined).length;
       const token = lasting(
         session,
-        session.tokens.reduce((last, { epoch }) => Math.max(last, epoch), 0),
+        session.tokens.reduce((last, { epoch }) => Math.max(last, epoch + unknown), unknown),
       );
       const isListed = ids.includes(session.id);
       if (isListed && this.model.verdict(token, this.#now)) this.breach("list", `${this.#short(session.id)} has ended`);
-      if (!isListed && !this.model.excuse(token, this.#now))
-        this.breach("list", `${this.#short(session.id)} is missing`);
+      if (!isListed && !this.#excuse(token, this.#now)) this.breach("list", `${this.#short(session.id)} is missing`);
     }
     if (limit !== undefined && !this.#hasFailures && ids.length > limit)
       this.breach("limit", `${userId} has ${ids.length} sessions, ${limit} at most`);
@@ -443,7 +449,7 @@ export class Observer {
   #isEndedByOthers({ token, session, pending, epoch }: RequestModel): boolean {
     if (session?.endings.some((one) => !pending.includes(one))) return true;
     const held = token && (!session || token.session === session) ? token : session && lasting(session, epoch);
-    return held !== undefined && this.model.excuse(held, this.#now, pending) !== undefined;
+    return held !== undefined && this.#excuse(held, this.#now, pending) !== undefined;
   }
 
   /** A session was stored under this id. */
@@ -503,7 +509,7 @@ export class Observer {
   /** A sign of life is certain where nothing went wrong. What has ended by then is not touched any more. */
   #sees({ actor, session, token }: RequestModel, at: number): void {
     if (!session || actor.hasFaults) return;
-    if (token?.session === session && this.model.excuse(lasting(session, token.epoch), this.#now)) return;
+    if (token?.session === session && this.#excuse(lasting(session, token.epoch), this.#now)) return;
     session.seen.certain = Math.max(session.seen.certain, at);
   }
 
