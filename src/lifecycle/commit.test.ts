@@ -1,7 +1,6 @@
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { KEYS, gated, site } from "../../test/support/stores.ts";
-import { seededRandom } from "../../test/support/random.ts";
 import type { SessionStore } from "../store.ts";
 import { memoryStore } from "../stores/memory.ts";
 
@@ -79,24 +78,6 @@ describe("No update is lost", () => {
     const data = await browser.data();
     expect(data.n).toBe(60);
     expect(Object.keys(data)).toHaveLength(61);
-  });
-
-  it("in 300 random interleavings of requests of two processes", async () => {
-    const random = seededRandom(77);
-    for (let round = 0; round < 300; round++) {
-      const { browser, backend } = await signedIn();
-      const there = browser.copy(site<Data>({ store: backend }).sessions);
-      const underway = await Promise.all(Array.from({ length: 4 }, (_, i) => (i % 2 ? browser : there).begin()));
-      const counts = [0, 0, 0, 0];
-      for (let step = 0; step < 8; step++) {
-        const i = Math.floor(random() * 4);
-        underway[i]!.session.update("n", increment);
-        counts[i]! += 1;
-        if (random() < 0.3) await underway[i]!.session.save();
-      }
-      for (const i of [0, 1, 2, 3].toSorted(() => random() - 0.5)) await underway[i]!.end();
-      expect((await browser.data()).n, `round ${round}`).toBe(8);
-    }
   });
 
   it("for two writes to one key: the later commit stands", async () => {

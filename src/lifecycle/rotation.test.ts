@@ -1,6 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { seededRandom } from "../../test/support/random.ts";
-import { KEYS, site, type Browser } from "../../test/support/stores.ts";
+import { KEYS, site } from "../../test/support/stores.ts";
 import { afterStep, match, stepOf, type Step } from "./rotation.ts";
 
 const MINUTE = 60_000;
@@ -204,30 +203,5 @@ describe("rotation", () => {
     shop.time.now += 5 * MINUTE;
     expect(await old.userId()).toBeUndefined();
     expect(await browser.userId()).toBe("ada");
-  });
-
-  it.each([1, 2, 3, 4, 5])("signs out none of 50 tabs while responses are lost at random (seed %i)", async (seed) => {
-    const random = seededRandom(seed);
-    const { shop, browser } = await signedIn();
-    const alarms: unknown[] = [];
-    shop.sessions.on("replayed", (event) => alarms.push(event));
-    let signedOut = 0;
-    for (let round = 0; round < 30; round++) {
-      // The tabs share a jar: each sends what is in it at that moment, and what comes back goes into it, or is lost.
-      await Promise.all(
-        Array.from({ length: 50 }, async (_, tab) => {
-          for (let turn = Math.floor(random() * 4); turn > 0; turn--) await Promise.resolve();
-          const sender: Browser<Record<string, unknown>> = browser.copy();
-          const request = await sender.begin();
-          if (request.session.userId !== "ada") signedOut++;
-          if (random() < 0.3) request.session.data[`tab${tab}`] = round;
-          const answer = await request.end();
-          const isLost = random() < 0.5 || answer.headers.getSetCookie().length === 0;
-          if (!isLost) for (const [name, value] of sender.jar) browser.jar.set(name, value);
-        }),
-      );
-      shop.time.now += Math.floor(random() * 20 * MINUTE);
-    }
-    expect({ signedOut, alarms }).toEqual({ signedOut: 0, alarms: [] });
   });
 });

@@ -52,8 +52,7 @@ export async function runStep(
       const keep = KEEPS[(choice >> 1) % KEEPS.length];
       const isRemembered = choice > 8;
       observer.ends(request, "sign-in");
-      const { signIns } = observer.model;
-      signIns.set(userId, [...(signIns.get(userId) ?? []), timeline.now]);
+      observer.model.signsIn(userId, timeline.now);
       session.signIn(userId, {
         keep,
         ...(isRemembered ? { remember: { idleTimeout: "45s", absoluteTimeout: "100s" } } : {}),

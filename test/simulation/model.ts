@@ -128,6 +128,10 @@ export class Model {
     this.#settings = settings;
   }
 
+  signsIn(userId: string, at: number): void {
+    this.signIns.set(userId, [...(this.signIns.get(userId) ?? []), at]);
+  }
+
   /**
    * Why a token may open nothing any more by now; `undefined` where it has to open its session.
    *

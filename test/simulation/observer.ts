@@ -41,6 +41,10 @@ export class Observer {
   readonly #scenario: Scenario;
   /** Under way: a replay that is told may be theirs. */
   readonly #opening = new Set<RequestModel>();
+  /** Requests that have called `signIn()`, by number. */
+  readonly #signedIn = new Set<number>();
+  /** Whether anything was answered with an error, or by nobody. */
+  #hasFailures = false;
   /** Those that have called `signOut()`. */
   readonly #signingOut = new Set<RequestModel>();
   #effectsSeen = 0;
@@ -102,7 +106,7 @@ export class Observer {
       return;
     }
     this.note(`request ${request.number} does not get ${name}`);
-    const excuse = this.model.excuse(token, now);
+    const excuse = this.#excuse(token, now);
     if (!excuse) this.breach("signed out without a cause", `${name} is gone`);
     if (isProbe) return;
     if (this.model.mayBeRotatedOut(token, now)) {
@@ -130,6 +134,11 @@ export class Observer {
     this.breach("false alarm", `a replay in session ${this.#short(id)} was reported that was none`);
   }
 
+  /** As the model knows it, and by requests that have come and are not opened yet. */
+  #excuse(token: TokenModel, now: number, own?: readonly Ending[]): string | undefined {
+    return this.model.excuse(token, now, own) ?? (this.#isReplaying(token.session) ? "replay" : undefined);
+  }
+
   #isReplaying(session: SessionModel): boolean {
     for (const request of this.#opening) {
       if (request.token?.session === session && this.model.mayBeRotatedOut(request.token, this.#now)) return true;
@@ -142,7 +151,7 @@ export class Observer {
     this.note(`the signal of connection ${number} aborts`);
     if (!token) return;
     const { session, epoch } = token;
-    if (this.#isReplaying(session) || this.model.excuse(lasting(session, epoch), this.#now)) return;
+    if (this.#excuse(lasting(session, epoch), this.#now)) return;
     this.breach("signal without a cause", `session ${this.#short(session.id)} lives`);
   }
 
@@ -213,6 +222,7 @@ export class Observer {
 
   /** The handler has asked for something that ends its session, or its token. */
   ends(request: RequestModel, kind: Ending["kind"]): void {
+    if (kind === "sign-in") this.#signedIn.add(request.number);
     const { session } = request;
     if (!session || request.hasSignedOut) return;
     const endsAll = kind === "sign-out";
@@ -237,6 +247,8 @@ export class Observer {
     const { setAside } = request;
     if (!setAside) return;
     request.signIn ??= setAside.signIn;
+    // What the first attempt may have left counts for the limit until it is deleted.
+    if (setAside.signIn) this.model.signsIn(setAside.signIn.userId, this.#now);
     request.actor.isSigningIn = request.signIn !== undefined;
     request.hasSignedOut ||= setAside.hasSignedOut;
     request.isRotating ||= setAside.isRotating;
@@ -259,7 +271,7 @@ export class Observer {
     const any = lasting(token.session, token.epoch);
     if (session.isNew) {
       request.session = undefined;
-      if (!this.model.excuse(any, this.#now)) this.breach("signed out without a cause", `connection ${request.number}`);
+      if (!this.#excuse(any, this.#now)) this.breach("signed out without a cause", `connection ${request.number}`);
       return;
     }
     const verdict = this.model.verdict(any, began);
@@ -314,6 +326,7 @@ export class Observer {
 
   /** Storing failed, and the client, or the handler, was told. */
   failed(request: RequestModel, code: string | undefined, began: number): void {
+    this.#hasFailures = true;
     this.#learnEffects();
     const isRefused = code === "ERR_SESSION_SUPERSEDED" || code === "ERR_SESSION_CONFLICT";
     this.note(`request ${request.number} fails: ${code}`);
@@ -343,6 +356,7 @@ export class Observer {
 
   /** The process died, or nobody waits any more. */
   lost(request: RequestModel): void {
+    this.#hasFailures = true;
     this.#learnEffects();
     this.#opening.delete(request);
     for (const mark of request.marks) if (mark.state === "pending") mark.state = "unknown";
@@ -353,6 +367,8 @@ export class Observer {
 
   /** The response of a request sets the cookie. */
   issued(request: RequestModel, value: string, committedAt: number): void {
+    if (this.#isSuperseded(request))
+      this.breach("late cookie", `request ${request.number} may undo what invalidated its token`);
     const found = this.model.tokens.get(value);
     if (found) {
       const verdict = this.model.verdict(found, committedAt);
@@ -368,6 +384,37 @@ export class Observer {
     session.tokens.push(token);
     this.model.tokens.set(value, token);
     this.note(`request ${request.number} is handed token ${epoch}.${place} of session ${this.#short(session.id)}`);
+  }
+
+  /** A sign-in or rotate() has certainly invalidated its token before it came, the store still knows that, and it did not sign in. */
+  #isSuperseded({ token, openedAt, number }: RequestModel): boolean {
+    if (!token || this.#signedIn.has(number)) return false;
+    const { session, epoch } = token;
+    const moves = session.endings.filter(({ kind }) => kind === "sign-in" || kind === "rotate");
+    const isDone = moves.some(
+      ({ ackedAt, epoch: last = epoch }) => ackedAt !== undefined && ackedAt < openedAt && last >= epoch,
+    );
+    const isKept = !this.#store.effects.some((one) => one.id === session.id && one.operation === "delete");
+    return isDone && isKept && this.#excuse(lasting(session, epoch), this.#now, moves) === undefined;
+  }
+
+  /** Where a user is signed in, when nothing is under way any more. */
+  listed(userId: string, ids: readonly string[]): void {
+    const { limit } = this.#scenario;
+    for (const session of this.model.sessions.values()) {
+      if (session.userId !== userId) continue;
+      // A rotate() that failed may have left it a token that nobody has.
+      const unknown = session.endings.filter(({ kind, ackedAt }) => kind === "rotate" && ackedAt === undefined).length;
+      const token = lasting(
+        session,
+        session.tokens.reduce((last, { epoch }) => Math.max(last, epoch + unknown), unknown),
+      );
+      const isListed = ids.includes(session.id);
+      if (isListed && this.model.verdict(token, this.#now)) this.breach("list", `${this.#short(session.id)} has ended`);
+      if (!isListed && !this.#excuse(token, this.#now)) this.breach("list", `${this.#short(session.id)} is missing`);
+    }
+    if (limit !== undefined && !this.#hasFailures && ids.length > limit)
+      this.breach("limit", `${userId} has ${ids.length} sessions, ${limit} at most`);
   }
 
   cleared(request: RequestModel): void {
@@ -402,7 +449,7 @@ export class Observer {
   #isEndedByOthers({ token, session, pending, epoch }: RequestModel): boolean {
     if (session?.endings.some((one) => !pending.includes(one))) return true;
     const held = token && (!session || token.session === session) ? token : session && lasting(session, epoch);
-    return held !== undefined && this.model.excuse(held, this.#now, pending) !== undefined;
+    return held !== undefined && this.#excuse(held, this.#now, pending) !== undefined;
   }
 
   /** A session was stored under this id. */
@@ -462,7 +509,7 @@ export class Observer {
   /** A sign of life is certain where nothing went wrong. What has ended by then is not touched any more. */
   #sees({ actor, session, token }: RequestModel, at: number): void {
     if (!session || actor.hasFaults) return;
-    if (token?.session === session && this.model.excuse(lasting(session, token.epoch), this.#now)) return;
+    if (token?.session === session && this.#excuse(lasting(session, token.epoch), this.#now)) return;
     session.seen.certain = Math.max(session.seen.certain, at);
   }
 

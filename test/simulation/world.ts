@@ -438,6 +438,20 @@ class World {
       const messages = session.takeFlashes().map(({ message }) => message as string);
       observer.took(request.model, messages);
     }
+    await copy.become(this.store);
+    for (const userId of scenarioOf.USERS) {
+      const listing = as(this.#request({ fates: [], steps: [], isPassive: true }, undefined, false).model.actor, () =>
+        sessions.list(userId),
+      );
+      // oxlint-disable-next-line no-await-in-loop
+      await this.#timeline.run(this.#timeline.now, false);
+      // oxlint-disable-next-line no-await-in-loop
+      const infos = await listing;
+      observer.listed(
+        userId,
+        infos.map(({ id }) => id),
+      );
+    }
   }
 
   /** Connections are told of the end of their sessions, in the end by a look each half a minute. */
