@@ -292,13 +292,21 @@ class SessionHandle implements Session<Dictionary> {
     return requestSession;
   }
 
-  async save(...callback: unknown[]): Promise<void> {
+  save(...callback: unknown[]): Promise<void> {
     refuseCallback("save", callback);
+    return this.#save();
+  }
+
+  async #save(): Promise<void> {
     await commit(this.#seen, "save");
   }
 
-  async reload(...callback: unknown[]): Promise<this> {
+  reload(...callback: unknown[]): Promise<this> {
     refuseCallback("reload", callback);
+    return this.#reload();
+  }
+
+  async #reload(): Promise<this> {
     await this.#seen.reload();
     await commit(this.#requestSession, "save");
     return this;
@@ -334,7 +342,10 @@ class SessionHandle implements Session<Dictionary> {
   }
 }
 
-/** Other libraries call a function back. */
+/**
+ * Other libraries call a function back. Thrown at once: nobody takes a rejection there, and it would end the process, as
+ * passport's `req.logout` did.
+ */
 function refuseCallback(name: string, args: readonly unknown[]): void {
   if (args.length > 0) throw new TypeError(`session.${name}() takes no callback: await session.${name}()`);
 }
