@@ -158,7 +158,7 @@ describe("an Express application with Sojourn", () => {
   it("gives csrf-csrf an id that another client's token and a token of before the sign-in do not fit", async () => {
     const { doubleCsrfProtection, generateCsrfToken } = doubleCsrf({
       getSecret: () => SECRET_KEY,
-      getSessionIdentifier: (req) => (req as Request).session.id,
+      getSessionIdentifier: (req) => req.session.id,
       getCsrfTokenFromRequest: (req) => req.query["token"] as string,
       cookieName: "csrf",
       cookieOptions: { secure: false },
