@@ -43,7 +43,7 @@ export function sessionMiddleware<Data extends object, Request extends IncomingM
     (req as { session?: unknown }).session = session;
     const isOutermost = claimResponse(session, res);
     const proceed = () => {
-      if (isOutermost) storeBeforeHeaders(session, res, next);
+      if (isOutermost) storeBeforeHeaders(session, res, next, req as { session?: unknown });
       next();
     };
     const reading = prepare(session, req);

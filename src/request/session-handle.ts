@@ -164,8 +164,12 @@ class SessionHandle implements Session<Dictionary> {
     return requestSession;
   }
 
-  async save(options: SaveOptions = {}, ...callback: unknown[]): Promise<void> {
+  save(options: SaveOptions = {}, ...callback: unknown[]): Promise<void> {
     refuseCallback("save", typeof options === "function" ? [options] : callback);
+    return this.#save(options);
+  }
+
+  async #save(options: SaveOptions): Promise<void> {
     checkOptions("session.save", options, { onConflict: true });
     const { onConflict = "merge" } = options;
     if (onConflict !== "merge" && onConflict !== "fail") {
@@ -175,8 +179,12 @@ class SessionHandle implements Session<Dictionary> {
     await commit(requestSession, "save", requestSession.canSetCookie, onConflict);
   }
 
-  async reload(...callback: unknown[]): Promise<this> {
+  reload(...callback: unknown[]): Promise<this> {
     refuseCallback("reload", callback);
+    return this.#reload();
+  }
+
+  async #reload(): Promise<this> {
     await this.#accessed.reload();
     await commit(this.#requestSession, "save");
     return this;
@@ -212,7 +220,10 @@ class SessionHandle implements Session<Dictionary> {
   }
 }
 
-/** Other libraries call a function back. */
+/**
+ * Other libraries call a function back. Thrown at once: nobody takes a rejection there, and it would end the process, as
+ * passport's `req.logout` did.
+ */
 function refuseCallback(name: string, args: readonly unknown[]): void {
   if (args.length > 0) throw new TypeError(`session.${name}() takes no callback: await session.${name}()`);
 }

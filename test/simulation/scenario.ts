@@ -161,7 +161,7 @@ const turn: Arbitrary<Turn> = oneof(
   { arbitrary: trouble, weight: 1 },
 );
 
-const conditions = {
+const ORDINARY = {
   processes: among(1, 2, 3),
   skew: among(0, 0, 400, 1500),
   rotates: boolean(),
@@ -179,13 +179,13 @@ const conditions = {
 
 /** Everything at once. */
 const general: Arbitrary<Scenario> = record({
-  ...conditions,
+  ...ORDINARY,
   turns: array(turn, { minLength: 1, maxLength: 24, size: "max" }),
 });
 
 /** Tabs of one browser while tokens are rotated: requests at the same moment, and pauses as long as rotation and its grace. */
 const rotation: Arbitrary<Scenario> = record({
-  ...conditions,
+  ...ORDINARY,
   rotates: constant(true),
   isFaulty: among(false, false, false, true),
   limit: constant(undefined),
@@ -218,7 +218,7 @@ const rotation: Arbitrary<Scenario> = record({
 
 /** Sign-ins, sign-outs and revocations of one session at the same moment. */
 const crowd: Arbitrary<Scenario> = record({
-  ...conditions,
+  ...ORDINARY,
   browsers: tuple(among("anonymous" as const, "alice" as const), constant("visitor" as const)),
   turns: array(
     oneof(
@@ -234,7 +234,7 @@ const crowd: Arbitrary<Scenario> = record({
 
 /** A browser that comes back now and then, for as long as sessions last. */
 const longLife: Arbitrary<Scenario> = record({
-  ...conditions,
+  ...ORDINARY,
   isFaulty: among(false, false, false, true),
   browsers: tuple(among("anonymous" as const, "alice" as const), constant("visitor" as const)),
   turns: array(

@@ -11,14 +11,16 @@ import { delayResponse, type ResponseHooks } from "./delayed-response.ts";
  * Commits a session before the headers of a response of node:http leave.
  *
  * @param onFailure - takes the error of a commit.
+ * @param request - has the session as its property `session`, which must not be replaced meanwhile.
  */
 export function storeBeforeHeaders<Data extends object>(
   session: Session<Data>,
   res: ServerResponse,
   onFailure: (error: unknown) => void,
+  request?: { readonly session?: unknown },
 ): void {
   abortOnDestroy(res);
-  delayResponse(res, new SessionHooks(requestSessionOf(session), res, onFailure));
+  delayResponse(res, new SessionHooks(requestSessionOf(session), res, onFailure, request));
 }
 
 /** Sets the caching headers of the error response to a request whose session could not be read. */
@@ -31,16 +33,24 @@ class SessionHooks implements ResponseHooks, ResponseHeaders {
   readonly #requestSession: RequestSession;
   readonly #res: ServerResponse;
   readonly onFailure: (error: unknown) => void;
+  readonly #request: { readonly session?: unknown } | undefined;
   /** The session's headers. A held response takes no headers until it is released. */
   #writes: [name: string, value: string][] | undefined;
 
-  constructor(requestSession: RequestSession, res: ServerResponse, onFailure: (error: unknown) => void) {
+  constructor(
+    requestSession: RequestSession,
+    res: ServerResponse,
+    onFailure: (error: unknown) => void,
+    request?: { readonly session?: unknown },
+  ) {
+    this.#request = request;
     this.#requestSession = requestSession;
     this.#res = res;
     this.onFailure = onFailure;
   }
 
   beforeHeaders(): Promise<() => void> | undefined {
+    if (this.#request && isReplaced(this.#request.session)) throw new TypeError(REPLACED);
     const storing = concludeResponse(this.#requestSession, this);
     if (storing) return storing.then(() => () => this.#apply());
     this.#apply();
@@ -81,6 +91,19 @@ class SessionHooks implements ResponseHooks, ResponseHeaders {
       res.setHeader(name, name === "Set-Cookie" ? withCookie(res, value) : value);
     }
   }
+}
+
+const REPLACED =
+  "req.session was replaced, which changes nothing of the session: session.signOut() ends it, session.clear() removes its data, " +
+  "and data belong into req.session.data";
+
+/**
+ * Whether somebody has set `req.session` to `null` or to data, as cookie-session and express-session allow. The session of
+ * another library, which may be mounted after ours, is an object of a class.
+ */
+function isReplaced(session: unknown): boolean {
+  if (typeof session !== "object" || session === null) return true;
+  return Object.getPrototypeOf(session) === Object.prototype;
 }
 
 /** The application's cookies and ours, in a new array: the application may share its array between responses. */
