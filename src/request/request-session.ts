@@ -30,6 +30,7 @@ import {
   canHaveBody,
   hasResponseEnded,
   isSecure,
+  isWebSocketRequest,
   onResponseEnd,
   routeOf,
   reportsNormalEnd,
@@ -413,6 +414,11 @@ export class RequestSession {
   attach(): void {
     if (!this.isAttached) this.#response = this.isWritten ? "attachedAndWritten" : "attached";
     this.#isAccessed = true;
+  }
+
+  /** The request asks for a WebSocket. */
+  get isUpgrade(): boolean {
+    return isWebSocketRequest(this.#request);
   }
 
   /** Makes the first adapter responsible for the response. `false` for one that is mounted within it. */

@@ -89,6 +89,11 @@ export function addressOf(request: AnyRequest, trustProxy: boolean): string | un
   return isFetch(inner) ? undefined : (inner.socket as { remoteAddress?: string }).remoteAddress;
 }
 
+/** Whether a request asks for a WebSocket, whose connection outlives the response. */
+export function isWebSocketRequest(request: AnyRequest): boolean {
+  return header(request, "upgrade")?.toLowerCase() === "websocket";
+}
+
 export function cookieHeader(request: AnyRequest): string | undefined {
   return header(request, "cookie");
 }

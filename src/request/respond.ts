@@ -113,8 +113,8 @@ export async function commitToResponse(requestSession: RequestSession, response:
   }
   const headers = recordHeaders(response);
   await concludeResponse(requestSession, headers);
-  // workerd's WebSocket outlives the response that begins it.
-  const isTakenOver = response.status === 101;
+  // A WebSocket outlives the response that begins it: one of workerd, or an empty one of Hono's upgradeWebSocket.
+  const isTakenOver = response.status === 101 || (requestSession.isAttached && requestSession.isUpgrade);
   if (isTakenOver) requestSession.attach();
   const answer = copyWithHeaders(response, headers.writes, {
     // A body that was given before calls it already.
