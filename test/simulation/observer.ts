@@ -403,15 +403,14 @@ export class Observer {
     const { limit } = this.#scenario;
     for (const session of this.model.sessions.values()) {
       if (session.userId !== userId) continue;
+      const last = session.tokens.reduce((highest, { epoch }) => Math.max(highest, epoch), 0);
       // A rotate() that failed may have left it a token that nobody has.
       const unknown = session.endings.filter(({ kind, ackedAt }) => kind === "rotate" && ackedAt === undefined).length;
-      const token = lasting(
-        session,
-        session.tokens.reduce((last, { epoch }) => Math.max(last, epoch + unknown), unknown),
-      );
       const isListed = ids.includes(session.id);
-      if (isListed && this.model.verdict(token, this.#now)) this.breach("list", `${this.#short(session.id)} has ended`);
-      if (!isListed && !this.#excuse(token, this.#now)) this.breach("list", `${this.#short(session.id)} is missing`);
+      if (isListed && this.model.verdict(lasting(session, last + unknown), this.#now))
+        this.breach("list", `${this.#short(session.id)} has ended`);
+      if (!isListed && !this.#excuse(lasting(session, last), this.#now))
+        this.breach("list", `${this.#short(session.id)} is missing`);
     }
     if (limit !== undefined && !this.#hasFailures && ids.length > limit)
       this.breach("limit", `${userId} has ${ids.length} sessions, ${limit} at most`);
