@@ -34,11 +34,6 @@ function fateOf(code: number, isFaulty: boolean): Fate {
   return { there, back, outcome: isFaulty ? outcome : "ok" };
 }
 
-export function describeFate(code: number, isFaulty: boolean): string {
-  const { there, back, outcome } = fateOf(code, isFaulty);
-  return `${outcome} (${there} ms there, ${back} ms back)`;
-}
-
 /** What a call of a store has done. */
 export interface Effect {
   /** When it was called, and when it took effect. */
