@@ -201,7 +201,8 @@ export class Model {
   }
 
   #mustBeRevoked(session: SessionModel, now: number): boolean {
-    const { userId, former, isHeir, id, ackedAt, request } = session;
+    const { userId, former, id, ackedAt, request } = session;
+    const isHeir = session.isHeir && !session.isUncertain;
     const byUser = this.revokedUsers.some(
       (one) =>
         one.userId === userId &&
