@@ -235,7 +235,7 @@ const MUTATIONS = [
   {
     name: "put back: a sign-in that failed puts back what another has invalidated",
     file: "src/lifecycle/new-session.ts",
-    from: "if (!(await commit.replaceRecord(id, newest, kept))) return false;",
+    from: "if (!(await commit.replaceRecord(id, newest, kept, true))) return false;",
     to: "void kept;",
   },
   {

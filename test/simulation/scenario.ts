@@ -275,7 +275,7 @@ export const scenarios: Arbitrary<Scenario> = oneof(
 /** A schedule's conditions, in words. What happens in it tells the log. */
 export function describeScenario(scenario: Scenario): string {
   const { processes, skew, rotates, isFaulty, isSealed, notifies, notice, together, limit, browsers } = scenario;
-  const conditions = [
+  const words = [
     `${processes} ${processes === 1 ? "process" : "processes"}`,
     `clocks that differ by up to ${skew} ms`,
     rotates ? "periodic rotation" : "no rotation",
@@ -286,5 +286,5 @@ export function describeScenario(scenario: Scenario): string {
     limit === undefined ? "no limit of sessions" : `at most ${limit} sessions for each user`,
     `browsers: ${browsers.join(", ")}`,
   ];
-  return conditions.join("; ");
+  return words.join("; ");
 }
