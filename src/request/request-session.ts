@@ -530,7 +530,7 @@ export class RequestSession {
     warnOnce(
       "SOJOURN_LATE_CHANGE",
       route,
-      `${route}: the session was changed ${when}, and the change is lost. Change it before, or call await session.save() after it`,
+      `${route}: the session was changed ${when}, and the change is lost. Change it before the response, or, where the session is stored already, call await session.save() after the change`,
     );
   }
 

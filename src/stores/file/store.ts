@@ -5,7 +5,7 @@ import { createCleanup } from "./cleanup.ts";
 import { fileUserIndex, type IndexEntry } from "./user-index.ts";
 import { type SessionFile, decodeSessionFile, encodeSessionFile } from "./session-file.ts";
 import { openDirectory } from "./directory.ts";
-import { quarantine, type Quarantined, warnOfQuarantine } from "./quarantine.ts";
+import { quarantine, warnOfQuarantine } from "./quarantine.ts";
 import { fileSubscription } from "./subscription.ts";
 import {
   contentName,
@@ -25,7 +25,15 @@ import { quietly } from "../shared/quietly.ts";
 import { checkClock, checkOptions, checkPositiveInteger } from "../../checks.ts";
 import { checkStored, checkTime, copyOf } from "../shared/stored.ts";
 
-export type { Quarantined } from "./quarantine.ts";
+/** A session whose file was damaged or missing. `fileStore` has moved the file aside, and the session has ended. */
+export interface Quarantined {
+  /** The session's id. `undefined` if a listing found it, `idsOfUser` or `all`. */
+  readonly id?: string | undefined;
+  /** The path to which the file was moved. */
+  readonly path: string;
+  /** The reason in words, such as a wrong checksum. */
+  readonly reason: string;
+}
 
 /** Options of {@link fileStore}. */
 export interface FileStoreOptions {
