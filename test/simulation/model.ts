@@ -202,7 +202,9 @@ export class Model {
 
   #mustBeRevoked(session: SessionModel, now: number): boolean {
     const { userId, former, id, ackedAt, request } = session;
-    const isHeir = session.isHeir && !session.isUncertain;
+    // A sign-out of that moment deletes what the revocation would have followed: see docs/reliability.md.
+    const isSignedOut = former?.endings.some(({ kind }) => kind === "sign-out") === true;
+    const isHeir = session.isHeir && !session.isUncertain && !isSignedOut;
     const byUser = this.revokedUsers.some(
       (one) =>
         one.userId === userId &&
@@ -219,8 +221,6 @@ export class Model {
     );
     if (byUser) return true;
     if (!former || !isHeir || former.userId === undefined || former.userId !== userId) return false;
-    // A sign-out of that moment deletes what the revocation would have followed: see docs/reliability.md.
-    if (former.endings.some(({ kind }) => kind === "sign-out")) return false;
     return former.endings.some(
       (one) =>
         one.kind === "revoke" &&
