@@ -32,12 +32,15 @@ export function restrictKey(
 
 /** The value that the updates of a key give where there was nothing before. */
 function anew(steps: readonly Step[], raw: Dictionary, key: string, hidden: ReadonlySet<object>): unknown {
-  const data: Dictionary = {};
+  const data = Object.create(null) as Dictionary;
+  // Values of before must not come along as copies, which a merge would make of them.
+  const shown = Object.create(null) as Dictionary;
+  if (Object.hasOwn(raw, key)) shown[key] = without(raw[key], hidden);
   const own = steps.map((step): Step => {
     if (step.kind === "create") return step;
     return { ...step, apply: step.apply.map((apply) => (value) => without(apply(value), hidden)) };
   });
-  replaySteps(own, NO_VALUE, momentOf(raw, key), data, key, () => {});
+  replaySteps(own, NO_VALUE, momentOf(shown, key), data, key, () => {});
   return data[key];
 }
 

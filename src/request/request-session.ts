@@ -45,6 +45,9 @@ const MAX_MOVES = 1000;
 /** Time after an access to an answered request's session, within which `save()` has to be called. */
 const LATE_CHECK_MS = 1000;
 
+/** Checks of one request, after which a response that has not told its end counts as ended. */
+const MAX_LATE_CHECKS = 60;
+
 /** One request's session, from the cookie that came to the cookie that goes. All transitions of its states are here. */
 export class RequestSession {
   readonly context: Context;
@@ -67,6 +70,7 @@ export class RequestSession {
   #expectsClose = false;
   #isClosed = false;
   #lateCheck: NodeJS.Timeout | undefined;
+  #lateChecks = 0;
 
   /** The request does not extend its session: polling, for example. */
   passive = false;
@@ -267,7 +271,8 @@ export class RequestSession {
 
   /** Signs out at the next commit. Without a live session only this request's changes are forgotten. */
   signOut(): void {
-    if (this.token) this.changes.signOut();
+    // A commit under way may be storing a session that has to end.
+    if (this.token || this.#committing) this.changes.signOut();
     else this.changes.forget();
   }
 
@@ -487,8 +492,10 @@ export class RequestSession {
     if (this.#lateCheck) return;
     this.#lateCheck = setTimeout(() => {
       this.#lateCheck = undefined;
-      // A commit under way may store it, or have begun before it.
-      if (!this.#hasEnded || this.#committing) this.#expectLateChange();
+      const isOpen = !this.#hasEnded || this.#committing !== undefined;
+      this.#lateChecks += 1;
+      // A commit under way may store it, or have begun before it. Some responses never tell that they have ended.
+      if (isOpen && this.#lateChecks < MAX_LATE_CHECKS) this.#expectLateChange();
       else if (this.hasLateChanges) this.dropLateChanges(this.#lateness);
     }, LATE_CHECK_MS);
     this.#lateCheck.unref?.();

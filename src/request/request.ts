@@ -184,7 +184,8 @@ export function routeOf(request: AnyRequest): string {
   const { method, route, baseUrl, routeOptions } = request as Partial<RoutedRequest>;
   const inner = innermost(request) as { readonly method?: string; readonly url?: string };
   const pattern = typeof route?.path === "string" ? `${baseUrl ?? ""}${route.path}` : routeOptions?.url;
-  const path = pattern ?? new URL(inner.url ?? "/", "http://localhost").pathname;
+  // Not parsed as a URL: a client may send a path that is none, such as "//".
+  const path = pattern ?? (inner.url ?? "/").replace(/^https?:\/\/[^/?#]*/i, "").split(/[?#]/, 1)[0];
   return `${method ?? inner.method ?? "GET"} ${path}`;
 }
 
