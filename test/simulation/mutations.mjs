@@ -115,7 +115,7 @@ const MUTATIONS = [
     name: "an update of an ended session that creates it anew",
     file: "src/lifecycle/commit.ts",
     from: '        case "drop":\n          this.drop("ended");\n          return true;',
-    to: '        case "drop":\n          return context.store.create(id, storedSession(context, id, next)).then(() => true);',
+    to: '        case "drop":\n          return context.store.create(id, encryptSession(context, id, next)).then(() => true);',
   },
   {
     name: "a superseded request that is merged",
