@@ -1,26 +1,27 @@
 import { checkVersion, tooOld } from "../shared/oldest-clients.ts";
-import { NEAR_END, SETTLED } from "./statements.ts";
+import { NEAR_EXPIRY, OUTSIDE_TRANSACTION } from "./statements.ts";
 
-/** A pool of "mysql2", by what {@link mysqlStore} calls of it. */
+/** The methods of a pool of "mysql2" that {@link mysqlStore} calls. */
 export interface MysqlPool {
   getConnection(callback: (error: Error | null, connection: MysqlConnection) => void): void;
 }
 
-/** A pool of "mysql2/promise", which has a pool of "mysql2" inside. */
+/** A pool of "mysql2/promise", which contains a pool of "mysql2". */
 export interface MysqlPromisePool {
   readonly pool: MysqlPool;
 }
 
-/** A connection of the pool's, by what {@link mysqlStore} calls of it. */
+/** The methods of a pool's connection that {@link mysqlStore} calls. */
 export interface MysqlConnection {
-  execute(sql: string, values: MysqlValues, callback: Answered): unknown;
-  query(sql: string, callback: Answered): unknown;
+  execute(sql: string, values: MysqlValues, callback: QueryCallback): unknown;
+  query(sql: string, callback: QueryCallback): unknown;
   release(): void;
   destroy(): void;
 }
 
-type Answered = (error: Error | null, result: unknown) => void;
+type QueryCallback = (error: Error | null, result: unknown) => void;
 
+/** The parameters of a prepared statement. */
 export type MysqlValues = (Uint8Array | number | null)[];
 
 interface MysqlStatement {
@@ -28,102 +29,107 @@ interface MysqlStatement {
   readonly values: MysqlValues;
 }
 
-/** A write in a transaction that has its row locked. Its values are asked for once it has. */
-interface HeldWrite {
+/** A write in a transaction, after a statement that locks the row. `values` is called when the row is locked. */
+interface LockedWrite {
   readonly lock: MysqlStatement;
   readonly sql: string;
   values(): MysqlValues;
 }
 
-/** Asks the server one statement at a time, and is never left waiting. */
-export interface Asking {
-  /** The values of each row, the first of which must be bytes. One more row, the last, tells of the connection. */
+/** Runs single statements on connections of the pool, each with a timeout. */
+export interface StatementRunner {
+  /**
+   * Returns the values of each row. The first value of a row must be bytes. The statement adds a last row with the state of
+   * the connection, which is checked and removed.
+   */
   rows(sql: string, values: MysqlValues): Promise<unknown[][]>;
-  /** What the statement has written is committed. Where it says {@link NEAR_END}, `held` is done in its place. */
-  write(sql: string, values: MysqlValues, held?: HeldWrite): Promise<Written>;
+  /** Runs a statement that commits by itself. If it reports {@link NEAR_EXPIRY}, `lockedWrite` runs instead. */
+  write(sql: string, values: MysqlValues, lockedWrite?: LockedWrite): Promise<WriteResult>;
 }
 
-interface Written {
+interface WriteResult {
   readonly affectedRows: number;
-  /** What the statement has handed to LAST_INSERT_ID(), 0 for nothing. */
+  /** The value that the statement has passed to LAST_INSERT_ID(); 0 if none. */
   readonly insertId: number;
 }
 
-// A deadlock, its like on a cluster, and a row newer than the snapshot: the server has taken the statement back.
-const TAKEN_BACK = new Set([1213, 1020]);
-const TRIES = 10;
-const LONGEST_PAUSE = 20;
+// After a deadlock, a conflict on a cluster (1213) or a row newer than the snapshot (1020), the server has rolled back.
+const ROLLED_BACK_ERRORS = new Set([1213, 1020]);
+const MAX_ATTEMPTS = 10;
+const MAX_PAUSE_MS = 20;
 
 const NO_SUCH_TABLE = 1146;
-// A lock waited for in vain, no room, no right. After any other error a new connection is the safer one: the server may
-// be about to close this (1153, too large), or be a primary no longer (1290), and another may lead to the new primary.
-const LEAVE_IT_GOOD = new Set([...TAKEN_BACK, NO_SUCH_TABLE, 1205, 1114, 1142]);
-const IN_TRANSACTION = 1;
+// The connection can be used again also after a lock timeout (1205), a full table (1114) and a missing right (1142). It is
+// closed after all other errors. The server may be about to close it (1153, too large), or may no longer be the primary
+// (1290), and a new connection may reach the new primary.
+const REUSABLE_AFTER_ERRORS = new Set([...ROLLED_BACK_ERRORS, NO_SUCH_TABLE, 1205, 1114, 1142]);
+const SERVER_STATUS_IN_TRANS = 1;
 
 /**
- * mysql2 has no timeout that lets go of a connection: one to a server that answers no more would count as lent for a
- * quarter of an hour, and with ten of them the pool is used up. So each operation has a deadline, after which its
- * connection is closed; one that still waits for a connection then is never carried out.
+ * Creates a {@link StatementRunner}. Each operation has a deadline. After it, the connection of the operation is closed.
+ * An operation that still waits for a connection is not run. mysql2 has no such timeout: a connection to a server that
+ * stopped answering would stay borrowed for a quarter of an hour, and ten of them would use up a pool.
  */
-export function askThrough(pool: MysqlPool, timeout: number, table: string): Asking {
-  async function ask(sql: string, values: MysqlValues, held?: HeldWrite): Promise<unknown> {
-    const end = performance.now() + timeout;
-    for (let tries = 1; ; tries += 1) {
+export function statementRunner(pool: MysqlPool, timeout: number, table: string): StatementRunner {
+  async function runWithRetries(sql: string, values: MysqlValues, lockedWrite?: LockedWrite): Promise<unknown> {
+    const deadline = performance.now() + timeout;
+    for (let attempts = 1; ; attempts += 1) {
       try {
-        return await attempt(pool, { sql, values }, held, end, timeout);
+        return await runOnce(pool, { sql, values }, lockedWrite, deadline, timeout);
       } catch (error) {
-        if (numberOf(error) === NO_SUCH_TABLE) throw missing(table, error);
-        if (!TAKEN_BACK.has(numberOf(error)) || tries === TRIES) throw error;
-        await new Promise((resolve) => setTimeout(resolve, Math.random() * LONGEST_PAUSE));
-        if (performance.now() > end) throw error;
+        if (errorNumberOf(error) === NO_SUCH_TABLE) throw missingTable(table, error);
+        if (!ROLLED_BACK_ERRORS.has(errorNumberOf(error)) || attempts === MAX_ATTEMPTS) throw error;
+        await new Promise((resolve) => setTimeout(resolve, Math.random() * MAX_PAUSE_MS));
+        if (performance.now() > deadline) throw error;
       }
     }
   }
 
   return {
     async rows(sql, values) {
-      const rows = (await ask(sql, values)) as object[];
-      return rows.slice(0, -1).map(valuesOf);
+      const rows = (await runWithRetries(sql, values)) as object[];
+      return rows.slice(0, -1).map(columnValues);
     },
-    async write(sql, values, held) {
-      const { affectedRows, insertId } = (await ask(sql, values, held)) as Record<string, unknown>;
-      // Strings, where the pool wants it so.
+    async write(sql, values, lockedWrite) {
+      const { affectedRows, insertId } = (await runWithRetries(sql, values, lockedWrite)) as Record<string, unknown>;
+      // Some options of the pool turn numbers into strings.
       return { affectedRows: Number(affectedRows), insertId: Number(insertId) };
     },
   };
 }
 
-// Callbacks, and statements as strings: mysql2's promises and objects cost as much again as everything else.
-function attempt(
+// Uses callbacks and plain strings, because mysql2's promises and statement objects would double the time.
+function runOnce(
   pool: MysqlPool,
   { sql, values }: MysqlStatement,
-  held: HeldWrite | undefined,
-  end: number,
+  lockedWrite: LockedWrite | undefined,
+  deadline: number,
   timeout: number,
 ): Promise<unknown> {
   return new Promise((resolve, reject) => {
     let borrowed: MysqlConnection | undefined;
-    let isOver = false;
-    let isHolding = false;
+    let isFinished = false;
+    let isInTransaction = false;
 
-    // Not a plain timeout: whoever is late gives back what is lent, and is not let in any more.
+    // `withTimeout` would not do: the connection must be closed, and a later one given back to the pool.
     const timer = setTimeout(
       () => {
         const what = borrowed === undefined ? "no connection was free" : "the server did not answer";
         finish(new Error(`mysqlStore: ${what} within ${timeout} ms`));
       },
-      Math.max(0, end - performance.now()),
+      Math.max(0, deadline - performance.now()),
     );
 
     function finish(error: unknown, result?: unknown): void {
-      // A second answer must not give back what is lent to another by then.
-      if (isOver) return;
-      isOver = true;
+      // A second answer must not release the connection again, because another operation may have it by then.
+      if (isFinished) return;
+      isFinished = true;
       clearTimeout(timer);
-      const failure = error ?? unsettled(result);
+      const failure = error ?? openTransactionError(result);
       if (borrowed !== undefined) {
-        if (failure === undefined || (!isHolding && LEAVE_IT_GOOD.has(numberOf(failure)))) borrowed.release();
-        else cutOff(borrowed);
+        if (failure === undefined || (!isInTransaction && REUSABLE_AFTER_ERRORS.has(errorNumberOf(failure))))
+          borrowed.release();
+        else destroyConnection(borrowed);
       }
       if (failure === undefined) resolve(result);
       else reject(failure);
@@ -131,14 +137,14 @@ function attempt(
 
     pool.getConnection((error, connection) => {
       if (error) return finish(error);
-      if (isOver) return connection.release();
+      if (isFinished) return connection.release();
       borrowed = connection;
       try {
         connection.execute(sql, values, (failure, result) => {
-          if (failure || held === undefined || !isNearEnd(result) || isHolding || isOver)
+          if (failure || lockedWrite === undefined || !isNearExpiry(result) || isInTransaction || isFinished)
             return finish(failure, result);
-          isHolding = true;
-          carryOut(connection, held, finish);
+          isInTransaction = true;
+          runTransaction(connection, lockedWrite, finish);
         });
       } catch (thrown) {
         finish(thrown);
@@ -147,23 +153,24 @@ function attempt(
   });
 }
 
-function isNearEnd(result: unknown): boolean {
-  return Number((result as { insertId?: unknown }).insertId) === NEAR_END && isSettled(result);
+function isNearExpiry(result: unknown): boolean {
+  return Number((result as { insertId?: unknown }).insertId) === NEAR_EXPIRY && isOutsideTransaction(result);
 }
 
-/** Whatever fails, the connection must not be lent again: it may be inside the transaction. */
-function carryOut(connection: MysqlConnection, { lock, sql, values }: HeldWrite, finish: Answered): void {
-  const answer = (ask: (answered: Answered) => unknown) =>
+/** Runs a locked write. After a failure, the connection must be closed, because its transaction may still be open. */
+function runTransaction(connection: MysqlConnection, { lock, sql, values }: LockedWrite, finish: QueryCallback): void {
+  const promiseOf = (run: (callback: QueryCallback) => unknown) =>
     new Promise<object>((resolve, reject) =>
-      ask((error, result) => (error ? reject(error) : resolve(result as object))),
+      run((error, result) => (error ? reject(error) : resolve(result as object))),
     );
-  const query = (text: string) => answer((answered) => connection.query(text, answered));
-  const execute = (text: string, given: MysqlValues) => answer((answered) => connection.execute(text, given, answered));
+  const query = (text: string) => promiseOf((callback) => connection.query(text, callback));
+  const execute = (text: string, parameters: MysqlValues) =>
+    promiseOf((callback) => connection.execute(text, parameters, callback));
 
   async function transaction(): Promise<object> {
     await query("START TRANSACTION");
     await execute(lock.sql, lock.values);
-    // The values are made now, with the time among them: the lock may have taken a while.
+    // The values are created now, because one of them is the time, and the lock may have taken long.
     const { affectedRows, insertId } = (await execute(sql, values())) as Record<string, unknown>;
     return { ...(await query("COMMIT")), affectedRows, insertId };
   }
@@ -174,10 +181,10 @@ function carryOut(connection: MysqlConnection, { lock, sql, values }: HeldWrite,
   );
 }
 
-// Whoever lent it again would get an old snapshot to read, and lose what is written.
-function unsettled(result: unknown): Error | undefined {
+/** The error for a connection inside a transaction: reads would show old data, and writes would be rolled back. */
+function openTransactionError(result: unknown): Error | undefined {
   try {
-    if (isSettled(result)) return undefined;
+    if (isOutsideTransaction(result)) return undefined;
   } catch (error) {
     return error as Error;
   }
@@ -187,27 +194,27 @@ function unsettled(result: unknown): Error | undefined {
   );
 }
 
-function isSettled(result: unknown): boolean {
-  if (Array.isArray(result)) return String(valuesOf(result.at(-1) as object)[0]) === SETTLED;
-  return (Number((result as { serverStatus?: unknown }).serverStatus) & IN_TRANSACTION) === 0;
+function isOutsideTransaction(result: unknown): boolean {
+  if (Array.isArray(result)) return String(columnValues(result.at(-1) as object)[0]) === OUTSIDE_TRANSACTION;
+  return (Number((result as { serverStatus?: unknown }).serverStatus) & SERVER_STATUS_IN_TRANS) === 0;
 }
 
-// mysql2 says goodbye and waits for the server's, which a server that is gone never says.
-function cutOff(connection: MysqlConnection): void {
+// mysql2 waits for the server to end the connection, which an unreachable server never does. So the socket is closed too.
+function destroyConnection(connection: MysqlConnection): void {
   connection.destroy();
   const { stream } = connection as { stream?: { destroy?: () => void } };
   stream?.destroy?.();
 }
 
-/** The server's number of an error, 0 for any other. */
-function numberOf(error: unknown): number {
+/** The server's number of an error, or 0 for an error that is not the server's. */
+function errorNumberOf(error: unknown): number {
   if (typeof error !== "object" || error === null || !("errno" in error)) return 0;
-  // The system's errors have a negative one.
+  // The operating system's errors have negative numbers.
   return typeof error.errno === "number" && error.errno > 0 ? error.errno : 0;
 }
 
-// Whatever shape the pool's options give a row (rowsAsArray, nestTables), its values keep their order.
-function valuesOf(row: object): unknown[] {
+/** The values of a row in order. Options of the pool (rowsAsArray, nestTables) decide whether it is an array or objects. */
+function columnValues(row: object): unknown[] {
   const values: unknown[] = Object.values(row);
   if (values[0] instanceof Uint8Array) return values;
   const nested = values.flatMap((value) => Object.values(value ?? {}));
@@ -215,42 +222,42 @@ function valuesOf(row: object): unknown[] {
   throw new TypeError("the typeCast of mysqlStore's pool changes bytes: have it return next() for BLOB and VARBINARY");
 }
 
-/** A number as the pool's options give it: as one, as a text, as a BigInt. */
-export function numberIn(value: unknown): number {
+/** Reads a number. Options of the pool decide whether it comes as a number, a string or a BigInt. */
+export function parseNumber(value: unknown): number {
   const number = value instanceof Uint8Array ? Number.NaN : Number(value);
   if (Number.isSafeInteger(number)) return number;
   throw new TypeError("the typeCast of mysqlStore's pool changes numbers: have it return next() for LONGLONG");
 }
 
-function missing(table: string, cause: unknown): Error {
+function missingTable(table: string, cause: unknown): Error {
   return new Error(
     `the table ${table} is missing: call migrateMysql(pool), or openStore(url, { migrate: true }), once, with mysqlStore's table option, when you deploy`,
     { cause },
   );
 }
 
-/** The pool of callbacks in what the application has given. */
-export function callbackPool(maker: string, pool: MysqlPool | MysqlPromisePool): MysqlPool {
+/** Returns the pool with callbacks of the application's pool, after a check of the client's version. */
+export function callbackPool(caller: string, pool: MysqlPool | MysqlPromisePool): MysqlPool {
   const given: unknown = pool;
   if (typeof given === "object" && given !== null) {
     const inner = "pool" in pool ? pool.pool : pool;
     if (typeof inner?.getConnection === "function") {
-      checkAge(maker, inner);
+      checkClientVersion(caller, inner);
       return inner;
     }
   }
   throw new TypeError(
-    `${maker} takes a pool of mysql2: createPool({ host, user, password, database }), not a connection`,
+    `${caller} takes a pool of mysql2: createPool({ host, user, password, database }), not a connection`,
   );
 }
 
-/** mysql2 names its version among the attributes that it sends to the server; releases before 3.9 have none of these. */
-function checkAge(maker: string, pool: object): void {
+/** Checks the version of mysql2, which is in the attributes that it sends to the server. Before 3.9 it has no attributes. */
+function checkClientVersion(caller: string, pool: object): void {
   const { connectionConfig } = (pool as { config?: { connectionConfig?: object } }).config ?? {};
   if (connectionConfig === undefined) return;
-  if (!("execute" in pool)) throw new TypeError(`${maker} takes a pool of mysql2, not of mysql: npm install mysql2@3`);
+  if (!("execute" in pool)) throw new TypeError(`${caller} takes a pool of mysql2, not of mysql: npm install mysql2@3`);
   if (!("connectAttributes" in connectionConfig)) return;
   const { _client_version: version } = (connectionConfig.connectAttributes ?? {}) as { _client_version?: unknown };
-  if (typeof version !== "string") throw tooOld(maker, "mysql2");
-  checkVersion(maker, "mysql2", version);
+  if (typeof version !== "string") throw tooOld(caller, "mysql2");
+  checkVersion(caller, "mysql2", version);
 }

@@ -1,9 +1,9 @@
-import { askThrough, callbackPool, type MysqlPool, type MysqlPromisePool } from "./pool.ts";
+import { statementRunner, callbackPool, type MysqlPool, type MysqlPromisePool } from "./pool.ts";
 import { statementsFor } from "./statements.ts";
-import { LONGEST_KEY } from "./text.ts";
+import { MAX_KEY_LENGTH } from "./text.ts";
 import { checkOptions } from "../../checks.ts";
 
-/** Which table. */
+/** Options of {@link mysqlSchema} and {@link migrateMysql}. */
 export interface MysqlSchemaOptions {
   /**
    * The table's name, or `database.table`: ASCII letters, digits, `_` and `$`. Default `"sojourn_sessions"`, in the
@@ -12,14 +12,14 @@ export interface MysqlSchemaOptions {
   table?: string | undefined;
 }
 
-const NAME = /^[A-Za-z_][A-Za-z0-9_$]{0,63}(\.[A-Za-z_][A-Za-z0-9_$]{0,63})?$/;
-const MIGRATION_TIMEOUT = 60_000;
+const TABLE_NAME = /^[A-Za-z_][A-Za-z0-9_$]{0,63}(\.[A-Za-z_][A-Za-z0-9_$]{0,63})?$/;
+const MIGRATION_TIMEOUT_MS = 60_000;
 
-/** The table's name as it goes into a statement. */
-export function quotedTable(maker: string, table: string | undefined = "sojourn_sessions"): string {
-  if (typeof table !== "string" || !NAME.test(table)) {
+/** Checks the table's name and quotes it for a statement. */
+export function quoteTableName(caller: string, table: string | undefined = "sojourn_sessions"): string {
+  if (typeof table !== "string" || !TABLE_NAME.test(table)) {
     throw new TypeError(
-      `${maker}: table must be a name such as "sessions" or "app.sessions" (ASCII letters, digits, _ and $), ` +
+      `${caller}: table must be a name such as "sessions" or "app.sessions" (ASCII letters, digits, _ and $), ` +
         `not ${JSON.stringify(table)}`,
     );
   }
@@ -30,15 +30,20 @@ export function quotedTable(maker: string, table: string | undefined = "sojourn_
 }
 
 /**
- * The statement that makes {@link mysqlStore}'s table where it is missing, for those who keep migrations of their own.
+ * Returns the SQL that creates the table and indexes of {@link mysqlStore} if they are missing, for your own migrations.
  *
- * @throws {TypeError} at an option it doesn't know or can't use.
+ * @throws {TypeError} for an option that it does not know or can't use.
+ *
+ * @example
+ * ```ts
+ * await writeFile("migrations/001-sessions.sql", mysqlSchema({ table: "app.sessions" }));
+ * ```
  */
 export function mysqlSchema(options: MysqlSchemaOptions = {}): string {
   checkOptions("mysqlSchema", options, { table: true });
-  // Types that hold whatever one packet can carry: without its strict mode, the server silently cuts what is too long.
-  return `CREATE TABLE IF NOT EXISTS ${quotedTable("mysqlSchema", options.table)} (
-  id VARBINARY(${LONGEST_KEY}) NOT NULL,
+  // The types can hold anything that fits into one packet. Without strict mode, the server silently cuts longer values.
+  return `CREATE TABLE IF NOT EXISTS ${quoteTableName("mysqlSchema", options.table)} (
+  id VARBINARY(${MAX_KEY_LENGTH}) NOT NULL,
   long_id LONGBLOB NULL,
   payload LONGBLOB NOT NULL,
   version BIGINT NOT NULL,
@@ -51,21 +56,27 @@ export function mysqlSchema(options: MysqlSchemaOptions = {}): string {
 }
 
 /**
- * Makes {@link mysqlStore}'s table where it is missing. It may run at every start, and in several processes at once.
+ * Creates the table and indexes of {@link mysqlStore} if they are missing. It may run at every start, and in several
+ * processes at the same time. It gives up after 60 seconds.
  *
- * @throws {TypeError} at an option it doesn't know or can't use.
- * @throws {Error} where another table has that name.
+ * @throws {TypeError} for an option that it does not know or can't use.
+ * @throws {Error} if a table of that name exists and has other columns. The database's own errors are passed on.
+ *
+ * @example
+ * ```ts
+ * await migrateMysql(pool);
+ * ```
  */
 export async function migrateMysql(
   pool: MysqlPool | MysqlPromisePool,
   options: MysqlSchemaOptions = {},
 ): Promise<void> {
   checkOptions("migrateMysql", options, { table: true });
-  const table = quotedTable("migrateMysql", options.table);
-  const asking = askThrough(callbackPool("migrateMysql", pool), MIGRATION_TIMEOUT, table);
-  await asking.write(mysqlSchema(options), []);
+  const table = quoteTableName("migrateMysql", options.table);
+  const runner = statementRunner(callbackPool("migrateMysql", pool), MIGRATION_TIMEOUT_MS, table);
+  await runner.write(mysqlSchema(options), []);
   try {
-    await asking.rows(statementsFor(table, false, MIGRATION_TIMEOUT).columns, []);
+    await runner.rows(statementsFor(table, false, MIGRATION_TIMEOUT_MS).columns, []);
   } catch (cause) {
     const advice = "give mysqlStore and migrateMysql another name as their table option";
     throw new Error(`the table ${table} is not one of mysqlStore's: ${advice}`, { cause });

@@ -1,13 +1,13 @@
 import { Buffer } from "node:buffer";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { failureOf } from "../../../test/support/failures.ts";
-import { bytesOf, keyOf, textOf } from "./text.ts";
+import { encodeText, mysqlKeyOf, decodeText } from "./text.ts";
 import { migrateMysql, type MysqlConnection, mysqlSchema, mysqlStore, type MysqlValues } from "./store.ts";
 
 const WRITTEN = { affectedRows: 1, insertId: 1, serverStatus: 2 };
-const NEAR_END = { affectedRows: 0, insertId: 2, serverStatus: 2 };
+const NEAR_EXPIRY = { affectedRows: 0, insertId: 2, serverStatus: 2 };
 /** What comes after the rows that were asked for: the connection shows what is committed. */
-const SETTLED = [Buffer.from("1")];
+const OUTSIDE_TRANSACTION = [Buffer.from("1")];
 const stored = { payload: new Uint8Array(3), version: 1, expiresAt: 5000 };
 
 interface Statement {
@@ -74,13 +74,13 @@ describe("mysqlStore", () => {
   });
 
   it("takes the pool with callbacks out of a promise pool", async () => {
-    const { pool, seen } = fakePool(() => [SETTLED]);
+    const { pool, seen } = fakePool(() => [OUTSIDE_TRANSACTION]);
     await mysqlStore({ pool }).read("a");
     expect(seen).toMatchObject({ lent: 1, released: 1 });
   });
 
   it("asks one statement an operation, on a connection that it gives back", async () => {
-    const { pool, seen } = fakePool(({ sql }) => (/^\(?SELECT/.test(sql) ? [SETTLED] : WRITTEN));
+    const { pool, seen } = fakePool(({ sql }) => (/^\(?SELECT/.test(sql) ? [OUTSIDE_TRANSACTION] : WRITTEN));
     const store = mysqlStore(pool, { table: "app.web" });
     await store.read("a");
     await store.create("a", stored);
@@ -96,7 +96,7 @@ describe("mysqlStore", () => {
   });
 
   it("tells the time where it has a clock, wherever a statement compares with it", async () => {
-    const { pool, seen } = fakePool(({ sql }) => (/^\(?SELECT/.test(sql) ? [SETTLED] : WRITTEN));
+    const { pool, seen } = fakePool(({ sql }) => (/^\(?SELECT/.test(sql) ? [OUTSIDE_TRANSACTION] : WRITTEN));
     const store = mysqlStore(pool, { clock: () => 777 });
     await store.read("a");
     await store.create("a", stored);
@@ -116,7 +116,7 @@ describe("mysqlStore", () => {
   it("writes to a session near its end once it has the row, by the time of that moment", async () => {
     let time = 777;
     const { pool, seen } = fakePool(({ sql }) => {
-      if (!sql.includes("FOR UPDATE")) return sql.includes("@@innodb") ? NEAR_END : { ...WRITTEN, insertId: 2 };
+      if (!sql.includes("FOR UPDATE")) return sql.includes("@@innodb") ? NEAR_EXPIRY : { ...WRITTEN, insertId: 2 };
       time = 888;
       return [];
     });
@@ -139,7 +139,7 @@ describe("mysqlStore", () => {
     "never gives a connection back whose transaction failed at %s",
     async (failing) => {
       const { pool, seen } = fakePool(({ sql }, count) => {
-        if (count === 1) return NEAR_END;
+        if (count === 1) return NEAR_EXPIRY;
         return sql.startsWith(failing) ? Promise.reject(serverError(1205)) : WRITTEN;
       });
       await expect(mysqlStore(pool).touch("a", 6000)).rejects.toMatchObject({ errno: 1205 });
@@ -149,7 +149,7 @@ describe("mysqlStore", () => {
 
   it("gives up a transaction that waits for its row too long, and closes its connection", async () => {
     const { pool, seen } = fakePool(({ sql }, count) =>
-      count === 1 ? NEAR_END : sql.includes("START") ? WRITTEN : never(),
+      count === 1 ? NEAR_EXPIRY : sql.includes("START") ? WRITTEN : never(),
     );
     const failure = failureIn(mysqlStore(pool, { timeout: "2s" }).touch("a", 6000));
     await vi.advanceTimersByTimeAsync(2000);
@@ -158,7 +158,7 @@ describe("mysqlStore", () => {
   });
 
   it("begins no transaction inside of one that somebody left open", async () => {
-    const { pool, seen } = fakePool(() => ({ ...NEAR_END, serverStatus: 1 }));
+    const { pool, seen } = fakePool(() => ({ ...NEAR_EXPIRY, serverStatus: 1 }));
     await expect(mysqlStore(pool).touch("a", 6000)).rejects.toThrow(/leave autocommit on/);
     expect(seen).toMatchObject({ destroyed: 1, statements: { length: 1 } });
   });
@@ -244,7 +244,7 @@ describe("mysqlStore", () => {
   });
 
   it("gives a connection back once, should it answer twice", async () => {
-    const { pool, seen } = fakePool(() => [SETTLED]);
+    const { pool, seen } = fakePool(() => [OUTSIDE_TRANSACTION]);
     const twice = {
       getConnection: (callback: (error: null, lent: MysqlConnection) => void) =>
         pool.getConnection((_, lent) =>
@@ -271,7 +271,7 @@ describe("mysqlStore", () => {
       { s_a: Buffer.of(1), s_b: "1", s_c: "5000", s_d: null },
     ],
   ])("reads rows that the pool makes %s", async (_, row) => {
-    const { pool } = fakePool(() => [row, SETTLED]);
+    const { pool } = fakePool(() => [row, OUTSIDE_TRANSACTION]);
     expect(await mysqlStore(pool).read("a")).toEqual({ payload: Buffer.of(1), version: 1, expiresAt: 5000 });
   });
 
@@ -281,7 +281,7 @@ describe("mysqlStore", () => {
   });
 
   it("says what to do about a pool that leaves numbers as bytes", async () => {
-    const { pool } = fakePool(() => [[Buffer.of(1), Buffer.from("1"), Buffer.from("5000"), null], SETTLED]);
+    const { pool } = fakePool(() => [[Buffer.of(1), Buffer.from("1"), Buffer.from("5000"), null], OUTSIDE_TRANSACTION]);
     await expect(mysqlStore(pool).read("a")).rejects.toThrow(/have it return next\(\) for LONGLONG/);
   });
 
@@ -292,7 +292,7 @@ describe("mysqlStore", () => {
   });
 
   it("leaves no timer behind", async () => {
-    const { pool } = fakePool(() => [SETTLED]);
+    const { pool } = fakePool(() => [OUTSIDE_TRANSACTION]);
     await mysqlStore(pool).read("a");
     expect(vi.getTimerCount()).toBe(0);
   });
@@ -324,7 +324,7 @@ describe("mysqlStore", () => {
     const found = Array.from({ length: 100 }, (_, n) => [Buffer.from(`${n}`)]);
     const { pool, seen } = fakePool(({ sql }) =>
       sql.startsWith("(SELECT")
-        ? [...found, SETTLED]
+        ? [...found, OUTSIDE_TRANSACTION]
         : { ...WRITTEN, affectedRows: seen.statements.length > 2 ? 0 : 40 },
     );
     expect(await mysqlStore(pool).deleteExpired(500)).toBe(40);
@@ -349,14 +349,14 @@ describe("keyOf", () => {
   const texts = ["", " ", "a", "a ", "A", "é", "e\u0301", "🦁", "\ud83e", "\udd81", "\ufffd", "\0", "\ufeffa", long];
 
   it("keeps every string, as it is", () => {
-    for (const text of texts) expect(textOf(bytesOf(text))).toBe(text);
+    for (const text of texts) expect(decodeText(encodeText(text))).toBe(text);
   });
 
   it("keeps strings apart, in keys that an index can hold", () => {
-    const digest = keyOf(long).key;
+    const digest = mysqlKeyOf(long).key;
     // Strings made to look like what others become.
     const all = [...texts, `${long}y`, digest.toString("latin1"), digest.toString("utf16le"), "\u00ff\ud83e"];
-    const keys = all.map((id) => keyOf(id).key);
+    const keys = all.map((id) => mysqlKeyOf(id).key);
     expect(new Set(keys.map((key) => key.toString("hex"))).size).toBe(all.length);
     for (const key of keys) expect(key.byteLength).toBeLessThanOrEqual(255);
     // No text begins with this byte: none can be made whose own key is another's digest.
@@ -364,8 +364,8 @@ describe("keyOf", () => {
   });
 
   it("keeps an id itself where its key is a digest", () => {
-    expect(keyOf("x".repeat(255)).longId).toBeNull();
-    expect(textOf(keyOf("x".repeat(256)).longId!)).toBe("x".repeat(256));
-    expect(keyOf("\ud83e".repeat(200)).longId).not.toBeNull();
+    expect(mysqlKeyOf("x".repeat(255)).longId).toBeNull();
+    expect(decodeText(mysqlKeyOf("x".repeat(256)).longId!)).toBe("x".repeat(256));
+    expect(mysqlKeyOf("\ud83e".repeat(200)).longId).not.toBeNull();
   });
 });
