@@ -1,7 +1,7 @@
 import type { SessionStore, StoredSession } from "../../src/store.ts";
 import { copySessions } from "../../src/stores/migration/copy.ts";
 import { memoryStore } from "../../src/stores/memory.ts";
-import { CONTROL_ID, formOf } from "../../src/stores/migration/forms.ts";
+import { CONTROL_ID, recordKindOf } from "../../src/stores/migration/migration-records.ts";
 import { movingStore } from "../../src/stores/migration/moving.ts";
 import { type Asked, type Entry, linearized, textOf } from "./linear.ts";
 import { seededRandom } from "./random.ts";
@@ -220,7 +220,7 @@ export async function runMove(seed: number, makeMoving: MakeMoving = movingStore
     await copyAll(seenBy(last, "from", from), seenBy(last, "to", to));
     for (const id of histories.keys()) {
       await ask(last, id, { call: "read" }, () => to.read(id));
-      const form = formOf(await to.read(id));
+      const form = recordKindOf(await to.read(id));
       if (form === "staged" || form === "marker") violations.push(`${id} is left ${form} in the new store`);
     }
   }
@@ -327,7 +327,7 @@ export async function runMove(seed: number, makeMoving: MakeMoving = movingStore
  * open nothing. Were it a live session's, that would show.
  */
 function sessionsOnly(store: SessionStore): SessionStore {
-  const isThere = async (id: string) => formOf(await store.read(id)) === "session";
+  const isThere = async (id: string) => recordKindOf(await store.read(id)) === "session";
   return {
     ...store,
     read: async (id) => ((await isThere(id)) ? store.read(id) : undefined),
@@ -370,7 +370,7 @@ function wrongIn({ who, userId, began, ended, endedAt, ids }: Listing, histories
 
 function shown(stored: StoredSession | undefined): string {
   if (stored === undefined) return "nothing";
-  const form = formOf(stored);
+  const form = recordKindOf(stored);
   const { version, expiresAt } = stored;
   return `${form === "session" ? textOf(stored) : form} v${version} until ${expiresAt - START}`;
 }
