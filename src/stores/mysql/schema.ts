@@ -1,23 +1,23 @@
-import { askThrough, callbackPool, type MysqlPool, type MysqlPromisePool } from "./pool.ts";
+import { createStatementRunner, type MysqlPool, type MysqlPromisePool, unwrapPool } from "./statement-runner.ts";
 import { statementsFor } from "./statements.ts";
-import { LONGEST_KEY } from "./text.ts";
+import { MAX_KEY_BYTES } from "./encoding.ts";
 import { checkOptions } from "../../checks.ts";
 
-/** Which table. */
+/** Options of {@link mysqlSchema} and {@link migrateMysql}. */
 export interface MysqlSchemaOptions {
   /**
-   * The table's name, or `database.table`: ASCII letters, digits, `_` and `$`. Default `"sojourn_sessions"`, in the
-   * database that the pool connects to.
+   * The name of the sessions' table, or `database.table`: ASCII letters, digits, `_` and `$`. Default `"sojourn_sessions"`,
+   * in the database that the pool connects to.
    */
   table?: string | undefined;
 }
 
-const NAME = /^[A-Za-z_][A-Za-z0-9_$]{0,63}(\.[A-Za-z_][A-Za-z0-9_$]{0,63})?$/;
-const MIGRATION_TIMEOUT = 60_000;
+const TABLE_NAME = /^[A-Za-z_][A-Za-z0-9_$]{0,63}(\.[A-Za-z_][A-Za-z0-9_$]{0,63})?$/;
+const MIGRATION_TIMEOUT_MS = 60_000;
 
-/** The table's name as it goes into a statement. */
-export function quotedTable(maker: string, table: string | undefined = "sojourn_sessions"): string {
-  if (typeof table !== "string" || !NAME.test(table)) {
+/** Returns the quoted name of the table. */
+export function quoteTable(maker: string, table: string | undefined = "sojourn_sessions"): string {
+  if (typeof table !== "string" || !TABLE_NAME.test(table)) {
     throw new TypeError(
       `${maker}: table must be a name such as "sessions" or "app.sessions" (ASCII letters, digits, _ and $), ` +
         `not ${JSON.stringify(table)}`,
@@ -30,15 +30,20 @@ export function quotedTable(maker: string, table: string | undefined = "sojourn_
 }
 
 /**
- * The statement that makes {@link mysqlStore}'s table where it is missing, for those who keep migrations of their own.
+ * Returns the SQL statement that makes the table of {@link mysqlStore} if it is missing. Use it in your own migrations.
  *
- * @throws {TypeError} at an option it doesn't know or can't use.
+ * @throws {TypeError} for an option that it does not know or can't use.
+ *
+ * @example
+ * ```ts
+ * await pool.query(mysqlSchema({ table: "app_sessions" }));
+ * ```
  */
 export function mysqlSchema(options: MysqlSchemaOptions = {}): string {
   checkOptions("mysqlSchema", options, { table: true });
-  // Types that hold whatever one packet can carry: without its strict mode, the server silently cuts what is too long.
-  return `CREATE TABLE IF NOT EXISTS ${quotedTable("mysqlSchema", options.table)} (
-  id VARBINARY(${LONGEST_KEY}) NOT NULL,
+  // LONGBLOB can store as many bytes as one packet. Without its strict mode, the server truncates a longer value silently.
+  return `CREATE TABLE IF NOT EXISTS ${quoteTable("mysqlSchema", options.table)} (
+  id VARBINARY(${MAX_KEY_BYTES}) NOT NULL,
   long_id LONGBLOB NULL,
   payload LONGBLOB NOT NULL,
   version BIGINT NOT NULL,
@@ -51,21 +56,27 @@ export function mysqlSchema(options: MysqlSchemaOptions = {}): string {
 }
 
 /**
- * Makes {@link mysqlStore}'s table where it is missing. It may run at every start, and in several processes at once.
+ * Makes the table of {@link mysqlStore} if it is missing. It may run at every start, and in several processes at once.
  *
- * @throws {TypeError} at an option it doesn't know or can't use.
- * @throws {Error} where another table has that name.
+ * @param pool - a pool of mysql2, whose user may create tables.
+ * @throws {TypeError} for anything else, and for an option that it does not know or can't use.
+ * @throws {Error} if another table has that name, and the server's error if it refuses the statement.
+ *
+ * @example
+ * ```ts
+ * await migrateMysql(mysql.createPool(process.env.MYSQL_URL!));
+ * ```
  */
 export async function migrateMysql(
   pool: MysqlPool | MysqlPromisePool,
   options: MysqlSchemaOptions = {},
 ): Promise<void> {
   checkOptions("migrateMysql", options, { table: true });
-  const table = quotedTable("migrateMysql", options.table);
-  const asking = askThrough(callbackPool("migrateMysql", pool), MIGRATION_TIMEOUT, table);
-  await asking.write(mysqlSchema(options), []);
+  const table = quoteTable("migrateMysql", options.table);
+  const runner = createStatementRunner(unwrapPool("migrateMysql", pool), MIGRATION_TIMEOUT_MS, table);
+  await runner.write(mysqlSchema(options), []);
   try {
-    await asking.rows(statementsFor(table, false, MIGRATION_TIMEOUT).columns, []);
+    await runner.select(statementsFor(table, false, MIGRATION_TIMEOUT_MS).checkColumns, []);
   } catch (cause) {
     const advice = "give mysqlStore and migrateMysql another name as their table option";
     throw new Error(`the table ${table} is not one of mysqlStore's: ${advice}`, { cause });
