@@ -4,7 +4,7 @@ import { faulty } from "../../testing/faulty.ts";
 import { storeContract } from "../../testing/index.ts";
 import { Browser, gated, KEYS, site, START } from "../../../test/support/stores.ts";
 import { instanceOf } from "../../../test/support/instances.ts";
-import { runMove } from "../../../test/support/moving-model.ts";
+import { simulateMove } from "../../../test/support/moving-model.ts";
 import { createSessions } from "../../sessions.ts";
 import { copySessions } from "./copy.ts";
 import { memoryStore } from "../memory.ts";
@@ -171,9 +171,9 @@ describe("movingStore, in every order of events", () => {
   it("behaves as one store and keeps every session while copies and applications are killed", async () => {
     let kills = 0;
     for (let seed = 1; seed <= 500; seed += 1) {
-      const run = await runMove(seed);
-      expect(run.violations, `seed ${seed}\n${run.log.join("\n")}`).toEqual([]);
-      kills += run.kills;
+      const simulation = await simulateMove(seed);
+      expect(simulation.violations, `seed ${seed}\n${simulation.log.join("\n")}`).toEqual([]);
+      kills += simulation.kills;
     }
     expect(kills).toBeGreaterThan(500);
   }, 180_000);
@@ -213,7 +213,7 @@ describe("movingStore, in every order of events", () => {
     ],
   ])("finds the mistake of a store that %s", async (_, makeMoving) => {
     let caught = 0;
-    for (let seed = 1; seed <= 60; seed += 1) caught += (await runMove(seed, makeMoving)).violations.length;
+    for (let seed = 1; seed <= 60; seed += 1) caught += (await simulateMove(seed, makeMoving)).violations.length;
     expect(caught).toBeGreaterThan(0);
   });
 });
