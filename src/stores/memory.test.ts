@@ -78,15 +78,15 @@ describe("memoryStore", () => {
     const { store, time } = storeAt({ maxSessions: 200_000 });
     for (let n = 0; n < 100_000; n += 1) await store.create(`s${n}`, session(2000 + (n % 7)));
     time.now = 9000;
-    let turns = 0;
+    let iterations = 0;
     const count = (): void => {
-      turns += 1;
-      if (turns < 1e6) next = setImmediate(count);
+      iterations += 1;
+      if (iterations < 1e6) next = setImmediate(count);
     };
     let next = setImmediate(count);
     expect(await store.deleteExpired(200_000)).toBe(100_000);
     clearImmediate(next);
-    expect(turns).toBeGreaterThan(0);
+    expect(iterations).toBeGreaterThan(0);
   });
 
   it("lists the sessions of each user while sessions are created and deleted", async () => {

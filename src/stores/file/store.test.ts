@@ -163,7 +163,7 @@ describe("fileStore: its directory", () => {
         chmodSync(above, mode);
         for (const directory of [join(above, "sessions"), join(above, "between", "sessions")]) {
           expect(() => fileStore(directory)).toThrow(`chmod go-w ${above}`);
-          // Nothing was made where others could reach it.
+          // The store must not have made a directory there.
           expect(existsSync(directory)).toBe(false);
         }
         chmodSync(above, 0o1000 | mode);
@@ -591,14 +591,14 @@ describe("fileStore: deleteExpired", () => {
     const { store } = storeWithQuarantine({ clock: () => time.now });
     for (let n = 0; n < 2000; n += 1) await store.create(`s${n}`, session({ expiresAt: time.now + 1 }));
     time.now += 1;
-    let turns = 0;
+    let iterations = 0;
     let next = setImmediate(function count() {
-      turns += 1;
+      iterations += 1;
       next = setImmediate(count);
     });
     expect(await store.deleteExpired(5000)).toBe(2000);
     clearImmediate(next);
-    expect(turns).toBeGreaterThan(1);
+    expect(iterations).toBeGreaterThan(1);
   });
 });
 
