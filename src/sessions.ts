@@ -6,7 +6,7 @@ import { resolveOptions, type SessionsOptions } from "./options.ts";
 import { checkOrigin } from "./request/origin.ts";
 import { RequestSession } from "./request/request-session.ts";
 import { frameworkOf, MOUNT } from "./request/frameworks.ts";
-import { header, innermost, type AnyRequest } from "./request/request.ts";
+import { isWebSocketRequest, innermost, type AnyRequest } from "./request/request.ts";
 import { commitToResponse } from "./request/respond.ts";
 import { sessionOf, requestSessionOf } from "./request/session-handle.ts";
 import type { DeclaredData, Session } from "./session.ts";
@@ -142,7 +142,7 @@ export function createSessions<Data extends object = DeclaredData>(options: Sess
     async open(request, given = {}) {
       checkOptions("sessions.open", given, { passive: true });
       const { passive } = given;
-      if (header(request, "upgrade")?.toLowerCase() === "websocket") throw new TypeError(UPGRADE);
+      if (isWebSocketRequest(request)) throw new TypeError(UPGRADE);
       const session = begin(request);
       if (passive !== undefined) session.passive = passive;
       return session.load();

@@ -67,7 +67,6 @@ export interface StoreListener {
  * Each operation is one atomic step of the engine, not a read followed by a write: a change between the two, in another
  * process too, would be undone. A lock within one process is not enough.
  *
- *
  * @example
  * const stored = { payload: new Uint8Array([1]), version: 1, expiresAt: Date.now() + 60_000 };
  * await store.create("an id", stored); // true

@@ -113,7 +113,7 @@ async function end(
       if (!isMeant(ended.userId)) return false;
       if (ended.movedTo !== undefined && ended.userId === undefined) {
         // A sign-in to a visitor's session goes on. But if it fails later, it must not restore that session.
-        const kept = encryptSession(context, id, { ...loaded!, version: loaded!.version + 1 });
+        const kept = { ...encryptSession(context, id, { ...loaded!, version: loaded!.version + 1 }), extendOnly: true };
         if (await deadline.run("update", () => context.store.update(id, kept, loaded!.version))) return false;
         continue;
       }

@@ -146,11 +146,16 @@ export function releaseSession<Data extends object>(session: Session<Data>): voi
 
 /**
  * Finds the object that tells of a response's end, where a server of fetch handlers passes it beside the request:
- * @hono/node-server has the response of node:http, Deno a promise.
+ * @hono/node-server has the response of node:http, and of an upgrade the request with its socket; Deno has a promise.
  */
 export function findResponse(serverArgument: unknown): CloseSource | undefined {
-  const { outgoing, completed } = (serverArgument ?? {}) as { outgoing?: Partial<CloseSource>; completed?: unknown };
-  if (typeof outgoing?.once === "function") return outgoing as CloseSource;
+  const { outgoing, incoming, completed } = (serverArgument ?? {}) as {
+    outgoing?: Partial<CloseSource>;
+    incoming?: { socket?: Partial<CloseSource> };
+    completed?: unknown;
+  };
+  const closing = outgoing ?? incoming?.socket;
+  if (typeof closing?.once === "function") return closing as CloseSource;
   if (!(completed instanceof Promise)) return undefined;
   return { once: (_event, listener) => void completed.then(listener, listener) };
 }

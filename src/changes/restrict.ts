@@ -32,12 +32,18 @@ export function restrictKey(
 
 /** The value that the updates of a key give where there was nothing before. */
 function anew(steps: readonly Step[], raw: Dictionary, key: string, hidden: ReadonlySet<object>): unknown {
-  const data: Dictionary = {};
-  const own = steps.map((step): Step => {
+  const data = Object.create(null) as Dictionary;
+  // Objects of other keys must not come along as copies, which a merge would make of them.
+  const [first] = steps;
+  const own = new Set(first === undefined || first.kind === "create" ? [] : first.before.objects);
+  const others = new Set([...hidden].filter((object) => !own.has(object)));
+  const shown = Object.create(null) as Dictionary;
+  if (Object.hasOwn(raw, key)) shown[key] = without(raw[key], others);
+  const ownSteps = steps.map((step): Step => {
     if (step.kind === "create") return step;
     return { ...step, apply: step.apply.map((apply) => (value) => without(apply(value), hidden)) };
   });
-  replaySteps(own, NO_VALUE, momentOf(raw, key), data, key, () => {});
+  replaySteps(ownSteps, NO_VALUE, momentOf(shown, key), data, key, () => {});
   return data[key];
 }
 

@@ -83,7 +83,7 @@ export function replaySteps(
 }
 
 function applyTo(data: Dictionary, key: string, apply: Updater): void {
-  const value = apply(data[key]);
+  const value = apply(Object.hasOwn(data, key) ? data[key] : undefined);
   if (value === undefined) delete data[key];
   // A copy: the function may give an object that the handler holds.
   else data[key] = copyOf(value);

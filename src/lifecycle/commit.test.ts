@@ -110,7 +110,7 @@ describe("No update is lost", () => {
   it("gives up after many conflicts with ERR_SESSION_CONFLICT, and stores nothing", async () => {
     const { browser, store, backend } = await signedIn({ faults: {} });
     const refusing: SessionStore = { ...backend, update: async () => false };
-    const there = browser.copy(site<Data>({ store: refusing }).sessions);
+    const there = browser.copy(site<Data>({ store: refusing, storeTimeout: "1h" }).sessions);
     await expect(there.visit((session) => (session.data.mine = "mine"))).rejects.toMatchObject({
       code: "ERR_SESSION_CONFLICT",
       status: 409,

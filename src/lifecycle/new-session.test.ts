@@ -719,3 +719,28 @@ describe("Revoking a visitor's session while somebody signs in to it", () => {
     expect(late.headers.getSetCookie()).toEqual([]);
   });
 });
+
+describe("A touch that comes while somebody signs in", () => {
+  it("is not undone: as long as the session would have lived, a late request is known for one", async () => {
+    const time = { now: START };
+    const clock = () => time.now;
+    const store = gated(memoryStore({ clock }));
+    const options = { store, clock, idleTimeout: "20m", touchInterval: "1m" } as const;
+    const [here, there] = [site<Data>(options), site<Data>(options)];
+    const browser = here.browser();
+    await browser.visit((session) => void (session.data.n = 1));
+    const late = browser.copy();
+    time.now += 10 * MINUTE;
+    const login = await browser.begin();
+    login.session.signIn("ada");
+    const held = store.hold("update");
+    const ending = login.end();
+    await held.arrived;
+    await browser.copy(there.sessions).visit();
+    held.letGo();
+    await ending;
+    time.now += 15 * MINUTE;
+    const answer = await late.visit((session) => void (session.data.n = 2));
+    expect(answer.headers.getSetCookie()).toEqual([]);
+  });
+});

@@ -76,7 +76,7 @@ async function endFormerSession(commit: Commit, session: NewSession): Promise<bo
     // The other sign-in may fail, and would put back what this one invalidates: it does so only to its own version.
     if (newest && hasMoved) {
       const kept = { ...newest, version: newest.version + 1 };
-      if (!(await commit.replaceRecord(id, newest, kept))) return false;
+      if (!(await commit.replaceRecord(id, newest, kept, true))) return false;
     }
     // Signing in again as the same user does not undo a sign-out or revocation.
     if (!hasMoved && (newest === undefined || newest.record.ended) && began.record.userId === userId)
@@ -104,7 +104,8 @@ async function replaceFormerOrPutBack(
   const { id } = requestSession.token!;
   const next = session.token.id;
   try {
-    return await commit.replaceRecord(id, base, moved);
+    // The expiry is the one that was read: touches since then count.
+    return await commit.replaceRecord(id, base, moved, true);
   } catch (error) {
     const isBack = await putBack(context, id, base, ({ ended }) => ended?.movedTo === next, deadline);
     // A request that has ended the new session meanwhile meant the former one, too.

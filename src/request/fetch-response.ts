@@ -34,6 +34,12 @@ export function checkUnread(response: Response): void {
   );
 }
 
+/** Whether a response's body is a stream, whose program may run on while it is sent. */
+export function hasStreamBody(response: Response): boolean {
+  const kept = keptBody(response);
+  return (kept === undefined ? response.body : kept) instanceof ReadableStream;
+}
+
 /**
  * A copy of a response, with more headers and a body that calls `finish` before it ends. It is always another one: the
  * application may keep its own and give it to the next client as well. The body is handed over as it is, so that it is

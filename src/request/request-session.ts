@@ -30,6 +30,7 @@ import {
   canHaveBody,
   hasResponseEnded,
   isSecure,
+  isWebSocketRequest,
   onResponseEnd,
   routeOf,
   reportsNormalEnd,
@@ -43,6 +44,9 @@ const MAX_MOVES = 1000;
 
 /** Time after an access to an answered request's session, within which `save()` has to be called. */
 const LATE_CHECK_MS = 1000;
+
+/** Checks of one request, after which a response that has not told its end counts as ended. */
+const MAX_LATE_CHECKS = 60;
 
 /** One request's session, from the cookie that came to the cookie that goes. All transitions of its states are here. */
 export class RequestSession {
@@ -66,6 +70,7 @@ export class RequestSession {
   #expectsClose = false;
   #isClosed = false;
   #lateCheck: NodeJS.Timeout | undefined;
+  #lateChecks = 0;
 
   /** The request does not extend its session: polling, for example. */
   passive = false;
@@ -266,7 +271,8 @@ export class RequestSession {
 
   /** Signs out at the next commit. Without a live session only this request's changes are forgotten. */
   signOut(): void {
-    if (this.token) this.changes.signOut();
+    // A commit under way may be storing a session that has to end.
+    if (this.token || this.#committing) this.changes.signOut();
     else this.changes.forget();
   }
 
@@ -415,6 +421,11 @@ export class RequestSession {
     this.#isAccessed = true;
   }
 
+  /** The request asks for a WebSocket. */
+  get isUpgrade(): boolean {
+    return isWebSocketRequest(this.#request);
+  }
+
   /** Makes the first adapter responsible for the response. `false` for one that is mounted within it. */
   claim(): boolean {
     if (this.#isClaimed) return false;
@@ -481,8 +492,10 @@ export class RequestSession {
     if (this.#lateCheck) return;
     this.#lateCheck = setTimeout(() => {
       this.#lateCheck = undefined;
-      // A commit under way may store it, or have begun before it.
-      if (!this.#hasEnded || this.#committing) this.#expectLateChange();
+      const isOpen = !this.#hasEnded || this.#committing !== undefined;
+      this.#lateChecks += 1;
+      // A commit under way may store it, or have begun before it. Some responses never tell that they have ended.
+      if (isOpen && this.#lateChecks < MAX_LATE_CHECKS) this.#expectLateChange();
       else if (this.hasLateChanges) this.dropLateChanges(this.#lateness);
     }, LATE_CHECK_MS);
     this.#lateCheck.unref?.();
@@ -524,7 +537,7 @@ export class RequestSession {
     warnOnce(
       "SOJOURN_LATE_CHANGE",
       route,
-      `${route}: the session was changed ${when}, and the change is lost. Change it before, or call await session.save() after it`,
+      `${route}: the session was changed ${when}, and the change is lost. Change it before the response, or, where the session is stored already, call await session.save() after the change`,
     );
   }
 

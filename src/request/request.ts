@@ -89,6 +89,11 @@ export function addressOf(request: AnyRequest, trustProxy: boolean): string | un
   return isFetch(inner) ? undefined : (inner.socket as { remoteAddress?: string }).remoteAddress;
 }
 
+/** Whether a request asks for a WebSocket, whose connection outlives the response. */
+export function isWebSocketRequest(request: AnyRequest): boolean {
+  return header(request, "upgrade")?.toLowerCase() === "websocket";
+}
+
 export function cookieHeader(request: AnyRequest): string | undefined {
   return header(request, "cookie");
 }
@@ -179,7 +184,8 @@ export function routeOf(request: AnyRequest): string {
   const { method, route, baseUrl, routeOptions } = request as Partial<RoutedRequest>;
   const inner = innermost(request) as { readonly method?: string; readonly url?: string };
   const pattern = typeof route?.path === "string" ? `${baseUrl ?? ""}${route.path}` : routeOptions?.url;
-  const path = pattern ?? new URL(inner.url ?? "/", "http://localhost").pathname;
+  // Not parsed as a URL: a client may send a path that is none, such as "//".
+  const path = pattern ?? (inner.url ?? "/").replace(/^https?:\/\/[^/?#]*/i, "").split(/[?#]/, 1)[0];
   return `${method ?? inner.method ?? "GET"} ${path}`;
 }
 

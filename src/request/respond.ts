@@ -1,7 +1,7 @@
 import { commit } from "../lifecycle/commit.ts";
 import { forbidCaching, forbidSharing, markPrivate, varyByCookie, type ResponseHeaders } from "./cache-headers.ts";
 import { cookieParts } from "./cookie.ts";
-import { copyWithHeaders, canSetHeaders, recordHeaders, checkUnread } from "./fetch-response.ts";
+import { canSetHeaders, checkUnread, copyWithHeaders, hasStreamBody, recordHeaders } from "./fetch-response.ts";
 import type { RequestSession } from "./request-session.ts";
 
 /**
@@ -113,12 +113,18 @@ export async function commitToResponse(requestSession: RequestSession, response:
   }
   const headers = recordHeaders(response);
   await concludeResponse(requestSession, headers);
-  // workerd's WebSocket outlives the response that begins it.
-  const isTakenOver = response.status === 101;
+  // A WebSocket outlives the response that begins it: one of workerd, or an empty one of Hono's upgradeWebSocket.
+  const isTakenOver = response.status === 101 || (requestSession.isAttached && requestSession.isUpgrade);
   if (isTakenOver) requestSession.attach();
+  // A body that was given before finishes the session already.
+  let finish = isTakenOver || isOurs ? undefined : bodyEnd(requestSession);
+  if (finish && !hasStreamBody(response)) {
+    // Nothing runs while such a body is sent: changes that came during the commit are stored now.
+    await finish();
+    finish = undefined;
+  }
   const answer = copyWithHeaders(response, headers.writes, {
-    // A body that was given before calls it already.
-    finish: isTakenOver || isOurs ? undefined : bodyEnd(requestSession),
+    finish,
     replaces: inIt === cookie.written ? undefined : inIt,
   });
   carriers.set(answer, requestSession);
@@ -144,6 +150,6 @@ function bodyEnd(requestSession: RequestSession): (() => Promise<void> | void) |
  * response must not look complete then.
  */
 export function finishResponse(requestSession: RequestSession): Promise<void> | undefined {
-  if (requestSession.canSetCookie || !requestSession.changes.hasDataChanges) return undefined;
+  if (requestSession.canSetCookie || !requestSession.hasLateChanges) return undefined;
   return commit(requestSession, "save");
 }

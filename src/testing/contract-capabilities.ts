@@ -7,7 +7,7 @@ import { subscribeCases } from "./contract-subscribe.ts";
 import { userCases } from "./contract-users.ts";
 import type { Capability, Rule } from "./store-contract.ts";
 
-/** The rules of capabilities, for a store that has them. To the millisecond only where the clock is the suite's. */
+/** The rules of each capability that the store has. They are exact to the millisecond only if the suite's clock is used. */
 export function capabilityCases(capabilities: readonly Capability[], exact: boolean): Rule[] {
   const cases: Record<Capability, readonly Rule[]> = {
     idsOfUser: userCases(exact),

@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { everyId, sameSession, sessionFor, uniqueId } from "./contract-helpers.ts";
-import { listen, overheard } from "./listening.ts";
+import { listen, untilNotified } from "./listening.ts";
 import type { Rule } from "./store-contract.ts";
 
-/** Letting go. */
+/** The rules of `close`. */
 export const closeCases: readonly Rule[] = [
   [
     "rejects every operation once closed",
@@ -34,7 +34,7 @@ export const closeCases: readonly Rule[] = [
     "keeps what it holds when one instance is closed, and goes on with the others",
     async (bench) => {
       const { store, second } = bench;
-      // A store of one process may forget everything.
+      // A store in this process's memory may lose its sessions.
       if (second === store) return;
       const id = uniqueId();
       const stored = sessionFor(bench);
@@ -47,7 +47,7 @@ export const closeCases: readonly Rule[] = [
       assert.equal(await second.update(id, next, 1), true, "the other instances must go on");
       assert.equal(await second.delete(id), true, "the other instances must go on");
       if (closed === undefined || open === undefined) return;
-      await overheard({ ...bench, store: second }, 1, open);
+      await untilNotified({ ...bench, store: second }, 1, open);
       open.end();
       closed.end();
       assert.deepEqual(open.ended, [id], "who listens through another instance must hear on");

@@ -5,7 +5,7 @@ import { idsOf, inBatches, latest, sameSession, sessionFor, times, uniqueId } fr
 import { staggered } from "./stagger.ts";
 import type { Bench, Rule } from "./store-contract.ts";
 
-/** Forgetting what has expired. */
+/** The rules of removing expired sessions. */
 export const forgettingCases: readonly Rule[] = [
   [
     "forgets expired sessions, as many as it is told, and says how many",
@@ -45,7 +45,7 @@ export const forgettingCases: readonly Rule[] = [
       await store.update(extended, { ...sessionFor(bench, { version: 2 }), extendOnly: true }, 1);
       await store.update(shortened, sessionFor(bench, { version: 2, expiresIn: lifetime }), 1);
       await bench.advance(lifetime + 1);
-      // A store that is made of two may count a marker as well.
+      // A store that consists of two stores may count a marker too.
       const forgotten = (await store.deleteExpired?.(10)) ?? 0;
       assert.ok(forgotten >= 1, "deleteExpired must go by the expiry that a session has now");
       for (const id of [updated, extended]) {
@@ -79,7 +79,7 @@ export const forgettingCases: readonly Rule[] = [
         await inBatches(ids, (id) => store.delete(id));
       }
 
-      // One after the other, while all are being forgotten.
+      // One create after the other, while `deleteExpired` is under way.
       const ids = await expired(bench.store, 40);
       const stored = again();
       const forgotten = bench.second.deleteExpired!(1000);
@@ -92,7 +92,7 @@ export const forgettingCases: readonly Rule[] = [
       assert.ok((await forgotten) >= 0, "deleteExpired must say how many it forgot");
       await check(bench.second, ids, stored);
 
-      // At every distance, where time does not have to be waited for.
+      // At every distance, but only if the case does not wait in real time.
       if (!bench.exact) return;
       await staggered(bench, async (one, other) => {
         const few = await expired(one, 3);
@@ -113,8 +113,8 @@ export const forgettingCases: readonly Rule[] = [
 const DAY = 86_400_000;
 
 /**
- * The store may come with what earlier cases, or runs, have left: their sessions must not count. Later than all of them
- * expire, and at another time than other cases begin.
+ * Removes the sessions that earlier cases or runs have left in the store, so that they do not count. It first advances the
+ * clock until all of them have expired, by a random time, so that no other case begins at the same time.
  */
 async function forgetExpired({ store, lifetime, advance, exact }: Bench): Promise<void> {
   await advance(exact ? Math.floor((500 + 300 * Math.random()) * DAY) : lifetime + 2);

@@ -51,12 +51,12 @@ export const times = <T>(count: number, make: (n: number) => T): T[] =>
   Array.from({ length: count }, (_, n) => make(n));
 export const countTrue = (outcomes: readonly boolean[]): number => outcomes.filter(Boolean).length;
 
-/** Many calls, some at a time: an engine behind a network would take long over one after the other. */
+/** Makes many calls in batches. One call after the other would take long with an engine behind a network. */
 export async function inBatches(ids: readonly string[], call: (id: string) => Promise<unknown>): Promise<void> {
   for (let from = 0; from < ids.length; from += 32) await Promise.all(ids.slice(from, from + 32).map(call));
 }
 
-/** Waits for as long as a message may take on a busy machine. Whoever never sends it fails the assertion that follows. */
+/** Waits as long as a message may take on a busy machine. If it never comes, the assertion that follows fails. */
 export async function settled(isThere: () => boolean): Promise<void> {
   for (let tries = 0; tries < 500 && !isThere(); tries += 1) await delay(10);
 }

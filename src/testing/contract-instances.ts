@@ -3,7 +3,7 @@ import type { SessionStore } from "../store.ts";
 import { everyId, idsOf, latest, sameSession, sessionFor, uniqueId } from "./contract-helpers.ts";
 import type { Bench, Rule } from "./store-contract.ts";
 
-/** An effect is there for every instance once its promise is fulfilled. Of a store of one process, for that one. */
+/** The rules of several instances: each sees an effect as soon as its promise is fulfilled. */
 export const instanceCases: readonly Rule[] = [
   [
     "shows every instance at once what one has created, updated, extended and ended",
@@ -11,12 +11,12 @@ export const instanceCases: readonly Rule[] = [
       both(bench, async (one, other) => {
         const id = uniqueId();
         const first = sessionFor(bench, { userId: "ada" });
-        // An instance that keeps what it has read must not answer from that. Nothing comes between an effect and the look.
+        // An instance must not answer from what it has read before. So nothing happens between an effect and the read.
         const lookBefore = () => other.read(id);
         assert.equal(await lookBefore(), undefined, "a session must be missing before it is created");
         assert.equal(await one.create(id, first), true, "create of a new id must say true");
         sameSession(await latest(other, id), first, "what one instance has created must be there for the other");
-        // Other bytes: a store may take the same ones for the same call, sent again after a reply was lost.
+        // The bytes differ, because a store may take equal ones for a retry of the same call after a lost reply.
         const theirs = sessionFor(bench, { text: "theirs" });
         assert.equal(await other.create(id, theirs), false, "create must say false where another instance has created");
         const second = sessionFor(bench, { text: "second", version: 2, userId: "grace" });
@@ -82,7 +82,7 @@ export const instanceCases: readonly Rule[] = [
   ],
 ];
 
-/** In both directions, where there are two. */
+/** Both directions, if there are two instances. */
 async function both(bench: Bench, check: (one: SessionStore, other: SessionStore) => Promise<void>): Promise<void> {
   await check(bench.store, bench.second);
   if (bench.second !== bench.store) await check(bench.second, bench.store);

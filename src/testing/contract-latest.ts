@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { sameSession, sessionFor, uniqueId } from "./contract-helpers.ts";
 import type { Rule } from "./store-contract.ts";
 
-/** Reading past a near cache. */
+/** The rules of reading past a near cache. */
 export const latestCases: readonly Rule[] = [
   [
     "reads the latest of a session, and nothing of one that is missing, ended or expired",

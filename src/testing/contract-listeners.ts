@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import { setTimeout as delay } from "node:timers/promises";
 import { sessionFor, settled, uniqueId } from "./contract-helpers.ts";
-import { listen, overheard } from "./listening.ts";
+import { listen, untilNotified } from "./listening.ts";
 import type { Rule } from "./store-contract.ts";
 
-/** Listeners that come, leave and fail, and do not get into each other's way. */
+/** The rules of several listeners: one that subscribes, leaves or throws does not affect the others. */
 export const listenerCases: readonly Rule[] = [
   [
     "tells every listener, and goes on for the others when one has left",
@@ -14,11 +14,11 @@ export const listenerCases: readonly Rule[] = [
       for (const id of ids) await store.create(id, sessionFor(bench));
       const [one, other] = [await listen(store), await listen(store)];
       await store.delete(ids[0]);
-      await overheard(bench, 1, one, other);
+      await untilNotified(bench, 1, one, other);
       one.end();
       await store.delete(ids[1]);
       await second.delete(ids[2]);
-      await overheard(bench, 3, other);
+      await untilNotified(bench, 3, other);
       other.end();
       assert.deepEqual(one.ended, [ids[0]], "who has left must hear nothing more");
       assert.deepEqual(other.ended.toSorted(), ids.toSorted(), "who has stayed must hear of all");
@@ -33,13 +33,13 @@ export const listenerCases: readonly Rule[] = [
       const [one, other] = [await listen(store), await listen(store)];
       for (let calls = 0; calls < 3; calls += 1) one.end();
       await second.delete(id);
-      await overheard(bench, 1, other);
+      await untilNotified(bench, 1, other);
       other.end();
       other.end();
       assert.deepEqual(other.ended, [id], "ending twice must not end somebody else's listening");
       const again = await listen(store);
       other.end();
-      await overheard(bench, 0, again);
+      await untilNotified(bench, 0, again);
       again.end();
     },
   ],
@@ -55,9 +55,9 @@ export const listenerCases: readonly Rule[] = [
       leave = leaving.end;
       const after = await listen(store);
       await store.delete(first);
-      await overheard(bench, 1, before, after);
+      await untilNotified(bench, 1, before, after);
       await store.delete(next);
-      await overheard(bench, 2, before, after);
+      await untilNotified(bench, 2, before, after);
       before.end();
       after.end();
       for (const { ended } of [before, after]) {
@@ -77,7 +77,7 @@ export const listenerCases: readonly Rule[] = [
         },
       });
       const ear = await listen(store);
-      // A store may warn of it, and here nobody needs to read that.
+      // A store may warn of this. The warning is expected here, so it is not shown.
       const { emitWarning } = process;
       process.emitWarning = () => {};
       try {
@@ -85,7 +85,7 @@ export const listenerCases: readonly Rule[] = [
           await store.create(id, sessionFor(bench));
           assert.equal(await store.delete(id), true, "delete must not fail for a listener's mistake");
         }
-        await overheard(bench, 2, ear);
+        await untilNotified(bench, 2, ear);
       } finally {
         process.emitWarning = emitWarning;
         endFaulty();
@@ -104,26 +104,26 @@ export const listenerCases: readonly Rule[] = [
       const { store } = bench;
       const [first, second, third] = [uniqueId(), uniqueId(), uniqueId()];
       for (const id of [first, second, third]) await store.create(id, sessionFor(bench));
-      const heard: string[] = [];
-      const hears: boolean[] = [];
+      const ended: string[] = [];
+      const ready: boolean[] = [];
       const listener = {
-        ended: (id: string) => heard.push(id),
-        listening: (is: boolean) => is && hears.push(is),
+        ended: (id: string) => ended.push(id),
+        listening: (is: boolean) => is && ready.push(is),
       };
       const [end, endOther] = [store.subscribe!(listener), store.subscribe!(listener)];
-      await settled(() => hears.length >= 2);
+      await settled(() => ready.length >= 2);
       await store.delete(first);
-      await settled(() => heard.length >= 2);
-      assert.deepEqual(heard, [first, first], "a listener that is subscribed twice must hear of each end twice");
+      await settled(() => ended.length >= 2);
+      assert.deepEqual(ended, [first, first], "a listener that is subscribed twice must hear of each end twice");
       end();
       end();
       await store.delete(second);
-      await settled(() => heard.length >= 3);
-      assert.deepEqual(heard.slice(2), [second], "ending a subscription, also twice, must leave the other one alone");
+      await settled(() => ended.length >= 3);
+      assert.deepEqual(ended.slice(2), [second], "ending a subscription, also twice, must leave the other one alone");
       endOther();
       await store.delete(third);
       await delay(20);
-      assert.deepEqual(heard.slice(3), [], "nothing must be told after both subscriptions have ended");
+      assert.deepEqual(ended.slice(3), [], "nothing must be told after both subscriptions have ended");
     },
   ],
 ];

@@ -2,10 +2,10 @@ import assert from "node:assert/strict";
 import { everyId, inBatches, sessionFor, times, uniqueId } from "./contract-helpers.ts";
 import type { Rule } from "./store-contract.ts";
 
-/** More than engines give at once, as far as we know them: pages of 100, 128, 250, 500 and 1000. */
+/** More sessions than one page of the engines that we know: their pages have 100, 128, 250, 500 or 1000 entries. */
 const MANY = 1025;
 
-/** The listing of all sessions. To the millisecond only where the clock is the suite's. */
+/** The rules of listing all sessions. They are exact to the millisecond only if the suite's clock is used. */
 export const listingCases = (exact: boolean): readonly Rule[] => [...cases, ...(exact ? exactCases : [])];
 
 const cases: readonly Rule[] = [
@@ -39,7 +39,7 @@ const cases: readonly Rule[] = [
       const found: string[] = [];
       for await (const id of store.all!()) {
         found.push(id);
-        // What has been listed already moves up what comes after it.
+        // The end of a session that was listed already moves later ones to a smaller offset.
         if (!leaving.delete(id)) continue;
         await second.delete(id);
         const comes = uniqueId();

@@ -4,7 +4,7 @@ import { idsOf, latest, sameSession, sessionFor, uniqueId } from "./contract-hel
 import { type Meeting, staggered } from "./stagger.ts";
 import type { Bench, Rule } from "./store-contract.ts";
 
-/** Two calls that meet, at every distance between their beginnings. */
+/** The rules of two concurrent calls, at every distance between their beginnings. */
 export const meetingCases: readonly Rule[] = [
   [
     "never lets an update outlast a delete that meets it",
@@ -32,7 +32,7 @@ export const meetingCases: readonly Rule[] = [
           async check(updated, extended) {
             assert.deepEqual([updated, extended], [true, true], "an update and a touch must both be told true");
             const found = await latest(one, id);
-            // Whichever came first: the update sets the expiry, or the touch extends it.
+            // In either order: the update sets the expiry, or the touch extends it.
             const expiresAt = found?.expiresAt === touched ? touched : next.expiresAt;
             sameSession(found, { ...next, expiresAt }, "an update must survive a touch that meets it");
           },
@@ -143,7 +143,7 @@ export const meetingCases: readonly Rule[] = [
 
 type Prepare = (one: SessionStore, other: SessionStore, id: string, stored: StoredSession) => Promise<Meeting>;
 
-/** On a session that is there, fresh for each meeting. */
+/** Runs two calls on a live session, which is new for each meeting. */
 function meets(bench: Bench, prepare: Prepare): Promise<void> {
   return staggered(bench, async (one, other) => {
     const id = uniqueId();
@@ -153,7 +153,7 @@ function meets(bench: Bench, prepare: Prepare): Promise<void> {
   });
 }
 
-/** A delete and something else on the same session: it must be gone whichever comes first. */
+/** Runs a delete and another call on one session. The session must be gone in either order. */
 function endsBeside(
   bench: Bench,
   call: (store: SessionStore, id: string, user: string) => Promise<boolean>,

@@ -5,7 +5,7 @@ import type { Bench, Rule } from "./store-contract.ts";
 
 const MANY = 100;
 
-/** Many calls at once, half of them through each instance. */
+/** The rules of many concurrent calls, half of them through each instance. */
 export const raceCases: readonly Rule[] = [
   [
     `applies each of ${MANY} concurrent updates once`,
@@ -90,7 +90,7 @@ export const raceCases: readonly Rule[] = [
 
 const instance = ({ store, second }: Bench, n: number): SessionStore => (n % 2 === 0 ? store : second);
 
-/** Adds to a session's payload the way a request would: read, compare and set, and again if somebody was faster. */
+/** Adds to a session's payload as a request does: it reads, compares and sets, and repeats that after a conflict. */
 async function append(store: SessionStore, id: string, text: string): Promise<void> {
   for (;;) {
     const found = await latest(store, id);

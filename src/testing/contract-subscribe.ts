@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import type { StoredSession } from "../store.ts";
 import { sameSession, sessionFor, settled, times, uniqueId } from "./contract-helpers.ts";
-import { listen, overheard } from "./listening.ts";
+import { listen, untilNotified } from "./listening.ts";
 import type { Rule } from "./store-contract.ts";
 
-/** That subscribers are told, of what, and when. */
+/** The rules of notifications: their content and their time. */
 export const subscribeCases: readonly Rule[] = [
   [
     "tells of each live session that delete has ended, and of nothing else, until the listening ends",
@@ -22,12 +22,12 @@ export const subscribeCases: readonly Rule[] = [
       await store.delete(missing);
       await store.delete(ended);
       await store.delete(ended);
-      await overheard(bench, 1, ear);
+      await untilNotified(bench, 1, ear);
       assert.deepEqual(ear.ended, [ended], "subscribe must tell once of a live session that was deleted, and no more");
       const other = await listen(store);
       ear.end();
       await store.delete(kept);
-      await overheard(bench, 1, other);
+      await untilNotified(bench, 1, other);
       assert.deepEqual(other.ended, [kept], "who still listens must hear");
       assert.deepEqual(ear.ended, [ended], "nothing must be told after the listening has ended");
       ear.end();
@@ -45,7 +45,7 @@ export const subscribeCases: readonly Rule[] = [
       await store.read(forgotten);
       await store.create(replaced, sessionFor(bench));
       for (let calls = 0; calls < 1000; calls += 1) if (!(await store.deleteExpired?.(1000))) break;
-      await overheard(bench, 0, ear);
+      await untilNotified(bench, 0, ear);
       ear.end();
       assert.deepEqual(ear.ended, [], "subscribe must tell of what delete has ended, and not of what has expired");
     },
@@ -60,7 +60,7 @@ export const subscribeCases: readonly Rule[] = [
         await store.create(id, sessionFor(bench));
         await (n % 2 === 0 ? store : second).delete(id);
       }
-      await overheard(bench, ids.length, ...ears);
+      await untilNotified(bench, ids.length, ...ears);
       for (const { ended, end } of ears) {
         end();
         assert.deepEqual(ended.toSorted(), ids.toSorted(), "every instance must hear once of what any has ended");
@@ -75,7 +75,7 @@ export const subscribeCases: readonly Rule[] = [
       for (const id of ids) await store.create(id, sessionFor(bench));
       const ears = [await listen(store), await listen(second)];
       await Promise.all(ids.map((id, n) => (n % 2 === 0 ? store : second).delete(id)));
-      await overheard(bench, ids.length, ...ears);
+      await untilNotified(bench, ids.length, ...ears);
       for (const { ended, end } of ears) {
         end();
         assert.deepEqual(ended.toSorted(), ids.toSorted(), "each deletion must be told, once, however many there are");
@@ -103,7 +103,7 @@ export const subscribeCases: readonly Rule[] = [
           }),
         ),
       );
-      // As a near cache would have it.
+      // A near cache reads at this moment.
       for (const instance of [store, second]) for (const id of ids) await instance.read(id);
       await store.delete(ids[0]);
       await second.delete(ids[1]);
@@ -126,19 +126,19 @@ export const subscribeCases: readonly Rule[] = [
       ] as const) {
         const id = uniqueId();
         await deletes.create(id, sessionFor(bench));
-        const heard: string[] = [];
+        const received: string[] = [];
         let deleted: Promise<boolean> | undefined;
         const end = listens.subscribe!({
-          ended: (ended) => void heard.push(ended),
+          ended: (ended) => void received.push(ended),
           listening(is) {
             if (is) deleted ??= deletes.delete(id);
           },
         });
-        await settled(() => heard.length > 0);
+        await settled(() => received.length > 0);
         end();
         assert.ok(deleted !== undefined, "subscribe must tell listening(true) once it hears");
         assert.equal(await deleted, true, "the delete that ended a live session must say true");
-        assert.deepEqual(heard, [id], "what is deleted as listening(true) is told must be heard");
+        assert.deepEqual(received, [id], "a delete during listening(true) must be notified");
       }
     },
   ],
@@ -152,7 +152,7 @@ export const subscribeCases: readonly Rule[] = [
         await bench.store.create(id, sessionFor(bench));
         await bench.store.delete(id);
       }
-      await overheard(bench, ids.length, ear);
+      await untilNotified(bench, ids.length, ear);
       ear.end();
       assert.deepEqual(ear.ended.toSorted(), ids.toSorted(), "subscribe must tell each id as create was given it");
     },
@@ -172,7 +172,7 @@ export const subscribeCases: readonly Rule[] = [
       await bench.advance(bench.lifetime + 1);
       await store.create(again, sessionFor(bench));
       await settled(() => ears.every(({ changed }) => changed.length >= 2));
-      await overheard(bench, 0, ...ears);
+      await untilNotified(bench, 0, ...ears);
       for (const { changed, ended, end } of ears) {
         end();
         assert.deepEqual(changed, [id, id], "subscribe must tell of an update once, and not of one without effect");
@@ -190,7 +190,7 @@ export const subscribeCases: readonly Rule[] = [
       await store.create(id, sessionFor(bench));
       const ears = await Promise.all(
         [store, second].map((instance) =>
-          listen(instance, { changed: (told) => told === id && reads.push(instance.read(id)) }),
+          listen(instance, { changed: (changedId) => changedId === id && reads.push(instance.read(id)) }),
         ),
       );
       for (const instance of [store, second]) await instance.read(id);

@@ -2,10 +2,10 @@ import assert from "node:assert/strict";
 import { idsOf, inBatches, sessionFor, times, uniqueId } from "./contract-helpers.ts";
 import type { Rule } from "./store-contract.ts";
 
-/** More than engines give at once, as far as we know them: pages of 100, 128, 250, 500 and 1000. */
+/** More sessions than one page of the engines that we know: their pages have 100, 128, 250, 500 or 1000 entries. */
 const MANY = 1025;
 
-/** Whose a session is. To the millisecond only where the clock is the suite's. */
+/** The rules of a user's sessions. They are exact to the millisecond only if the suite's clock is used. */
 export const userCases = (exact: boolean): readonly Rule[] => [...cases, ...(exact ? exactCases : [])];
 
 const cases: readonly Rule[] = [
@@ -125,7 +125,7 @@ const cases: readonly Rule[] = [
       for (const [userId, id] of sessions) {
         const others = new Set(sessions.values());
         others.delete(id);
-        // An engine may have kept sessions of the shorter ones from an earlier run.
+        // The engine may still have sessions of the shorter user ids from an earlier run.
         const found = (await idsOf(store, userId)).filter((one) => one === id || others.has(one));
         assert.deepEqual(found, [id], `the user ${JSON.stringify(userId.slice(0, 40))} must have one session`);
       }

@@ -186,7 +186,7 @@ const HOSTILE = [
   `OWN${"x".repeat(5000)}y`,
 ];
 
-/** As a caller does that has one buffer for all. */
+/** Changes the session as a caller does that reuses one buffer. */
 function reuse(stored: StoredSession): void {
   stored.payload.fill(0x58);
   Object.assign(stored, { version: 9, expiresAt: stored.expiresAt + 60_000, userId: "eve" });

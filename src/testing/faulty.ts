@@ -1,7 +1,6 @@
 import type { SessionStore, SessionUpdate } from "../store.ts";
 import { namesOf } from "../checks.ts";
 import { capabilitiesOf } from "../capabilities.ts";
-import { copyOf } from "../stores/shared/stored.ts";
 
 /** An operation of a store that {@link faulty} can interfere with. */
 export type StoreOperation = "read" | "create" | "update" | "touch" | "delete" | "idsOfUser" | "all" | "deleteExpired";
@@ -138,9 +137,11 @@ async function meet<T>(operation: StoreOperation, fault: Fault, effect: () => Pr
   return fault === "lost-reply" ? never() : result;
 }
 
-/** The caller may use its buffer anew while the call waits. */
+/** Copies the payload for a call that waits, because the caller may reuse its buffer meanwhile. */
 function keptFor(fault: Fault, stored: SessionUpdate): SessionUpdate {
-  return typeof fault === "object" && "delay" in fault ? copyOf(stored) : stored;
+  return typeof fault === "object" && "delay" in fault
+    ? { ...stored, payload: new Uint8Array(stored.payload) }
+    : stored;
 }
 
 const never = (): Promise<never> => new Promise(() => {});

@@ -2,35 +2,35 @@ import { setImmediate as nextTurn } from "node:timers/promises";
 import type { SessionStore } from "../store.ts";
 import type { Bench } from "./store-contract.ts";
 
-/** Two calls on one session, through an instance of the store each, and how it must end. */
+/** Two calls on one session, each through an instance of the store, and the check of their outcome. */
 export interface Meeting {
   one(): Promise<boolean>;
   other(): Promise<boolean>;
   check(one: boolean, other: boolean): Promise<void>;
 }
 
-/** How long to wait, or how long a call takes: in fulfilled promises, in turns of the event loop, in milliseconds. */
+/** A duration, of a wait or a call, in fulfilled promises, in turns of the event loop, and in milliseconds. */
 interface Span {
   readonly ticks: number;
   readonly turns: number;
   readonly time: number;
 }
 
-/** Up to so many promises, or turns, each distance is tried. */
+/** Each distance of up to this number of promises, or of turns, is tried. */
 const MOST_TICKS = 32;
 const MOST_TURNS = 24;
-/** At how many moments of a longer call the other one begins; at fewer where they would take seconds. */
+/** The number of moments of a longer call at which the other one begins. A slow call gets fewer, or it would take seconds. */
 const MOMENTS = 16;
 const FEWER_MOMENTS = 6;
 const LONG_MS = 50;
 
 /**
- * Has two calls meet at many distances between their beginnings, whichever comes first, over one instance and over two:
- * an engine that checks in one step and writes in another is caught between them.
+ * Runs two calls at many distances between their beginnings, in both orders, over one instance and over two. It finds an
+ * engine that checks in one step and writes in another.
  *
- * At every distance where calls take up to 32 fulfilled promises or 24 turns of the event loop. Longer calls, which go
- * to another process, meet at 16 moments of the time that they take, and at 16 between those over the other pair of
- * instances: a gap that is far shorter than the call may stay unseen.
+ * Calls that take up to 32 fulfilled promises or 24 turns of the event loop meet at every distance. Longer calls, which go
+ * to another process, meet at 16 moments of their duration, and at 16 moments between those over the other pair of
+ * instances. A gap that is far shorter than the call may stay undetected.
  */
 export async function staggered(
   bench: Bench,
@@ -69,7 +69,7 @@ async function spanOf(call: () => Promise<unknown>): Promise<Span> {
   return span;
 }
 
-/** When the other call begins. */
+/** The moments at which the other call begins. */
 function moments({ ticks, turns, time }: Span, shift: number): Span[] {
   const early = Array.from({ length: (turns === 0 ? ticks : 3) + 1 }, (_, n) => ({ ticks: n, turns: 0, time: 0 }));
   if (turns <= MOST_TURNS) {
@@ -85,7 +85,7 @@ function moments({ ticks, turns, time }: Span, shift: number): Span[] {
 async function apart(first: () => Promise<boolean>, next: () => Promise<boolean>, wait: Span) {
   const until = performance.now() + wait.time;
   const begun = first();
-  // Its failure is reported once it is waited for.
+  // `Promise.all` below reports its rejection.
   begun.catch(() => {});
   while (performance.now() < until) await nextTurn();
   for (let turns = 0; turns < wait.turns; turns += 1) await nextTurn();

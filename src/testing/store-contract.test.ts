@@ -22,7 +22,7 @@ const broken =
     return { ...store, ...breaks(store, clock) };
   };
 
-/** A store that tells its listeners as it deletes, in a way of its own. */
+/** A store whose `delete` notifies its listeners in the given way. */
 const telling = (
   deletes: (store: SessionStore, id: string, tell: (id: string) => void) => Promise<boolean>,
 ): MakeStore =>
@@ -219,7 +219,7 @@ const plainStore: MakeStore = ({ clock }) => {
 };
 
 describe("storeContract", () => {
-  // Side by side: a case waits for seconds for what a store should tell.
+  // Concurrently, because a case waits seconds for a notification that never comes.
   for (const [mistake, [rule, makeStore]] of Object.entries(mistakes)) {
     it.concurrent(`finds a store that ${mistake}`, async () => {
       expect(await failures(makeStore, {}, rule)).toContainEqual(expect.stringMatching(rule));

@@ -43,8 +43,8 @@ export interface StoreContractOptions {
    */
   capabilities?: readonly Capability[] | undefined;
   /**
-   * `true`: nothing that this store keeps can be shared, so that `makeStore` gives one instance alone. A store that is
-   * `inProcess` has said so already. Default `false`: a case fails without the second instance.
+   * `true`: the store can't be shared, so `makeStore` returns one instance. A store with `inProcess: true` does not need
+   * this option. Default `false`: a case fails if there is no second instance.
    */
   oneInstance?: boolean | undefined;
 }
@@ -58,7 +58,7 @@ export interface ContractCase {
 /** The tools of a case. */
 export interface Bench {
   readonly store: SessionStore;
-  /** Another instance over the same sessions. The same one, where the store has but one. */
+  /** Another instance over the same sessions. It is `store` itself if there is only one. */
   readonly second: SessionStore;
   now(): number;
   advance(milliseconds: number): Promise<void>;
@@ -86,8 +86,9 @@ const CAPABILITIES = namesOf<Capability>({
  *
  * Each case creates a store of its own, as two instances that share their sessions, and closes both.
  *
- * Concurrent calls are begun at many distances from each other. A gap between two steps of an engine that is much shorter
- * than the call itself may stay unseen.
+ * Concurrent calls begin at many distances from each other. A gap between two steps of an engine that is much shorter
+ * than the call itself may stay undetected.
+ *
  * @example
  * const cases = storeContract(({ clock }) => {
  *   const database = emptyDatabase();

@@ -14,7 +14,7 @@ const LEAVES_AS_IT_HEARS = "tells the others, where a listener ends its own list
 const NOT_OF_EXPIRED = "does not tell of a session that expires, is forgotten, or is followed by another under its id";
 const UNTIL_THE_END = "tells of each live session that delete has ended, and of nothing else, until the listening ends";
 
-/** Listeners of one instance, and a way to tell them. */
+/** The listeners of one instance, and a function that notifies them. */
 function listeners() {
   const all = new Set<StoreListener>();
   const subscribe: NonNullable<SessionStore["subscribe"]> = (listener) => {

@@ -81,6 +81,8 @@ export interface SessionModel {
   /** What it was before its user signed in; `isHeir`: its data came along, but for what `keep` left out. */
   readonly former: SessionModel | undefined;
   readonly isHeir: boolean;
+  /** Whether that is not known: the former session ended in more than one way at once. */
+  readonly isUncertain: boolean;
   readonly keep: readonly string[] | undefined;
   readonly idle: number;
   readonly absolute: number;
@@ -199,7 +201,10 @@ export class Model {
   }
 
   #mustBeRevoked(session: SessionModel, now: number): boolean {
-    const { userId, former, isHeir, id, ackedAt, request } = session;
+    const { userId, former, id, ackedAt, request } = session;
+    // A sign-out of that moment deletes what the revocation would have followed: see docs/reliability.md.
+    const isSignedOut = former?.endings.some(({ kind }) => kind === "sign-out") === true;
+    const isHeir = session.isHeir && !session.isUncertain && !isSignedOut;
     const byUser = this.revokedUsers.some(
       (one) =>
         one.userId === userId &&
@@ -216,8 +221,6 @@ export class Model {
     );
     if (byUser) return true;
     if (!former || !isHeir || former.userId === undefined || former.userId !== userId) return false;
-    // A sign-out of that moment deletes what the revocation would have followed: see docs/reliability.md.
-    if (former.endings.some(({ kind }) => kind === "sign-out")) return false;
     return former.endings.some(
       (one) =>
         one.kind === "revoke" &&
@@ -243,7 +246,9 @@ export class Model {
     key: string,
   ): "must" | "may" | "never" {
     if (mark.state === "refused" || mark.state === "dropped") return "never";
-    if (!this.#mayHold(mark, session, key)) return "never";
+    const holds = this.#mayHold(mark, session, key);
+    if (!holds) return "never";
+    if (holds === "perhaps") return "may";
     const gone = mark.removals.some(
       ({ ackedAt, from }) => ackedAt !== undefined && ackedAt < now.began && from >= mark.ackedAt,
     );
@@ -252,9 +257,11 @@ export class Model {
     return mark.removals.some(({ from }) => from <= now.ended) ? "may" : "must";
   }
 
-  #mayHold(mark: Mark, session: SessionModel, key: string): boolean {
+  #mayHold(mark: Mark, session: SessionModel, key: string): boolean | "perhaps" {
+    let isUncertain = false;
     for (let at: SessionModel | undefined = session; at; at = at.former) {
-      if (mark.homes.has(at.id)) return true;
+      if (mark.homes.has(at.id)) return isUncertain ? "perhaps" : true;
+      isUncertain ||= at.isUncertain;
       if (!at.isHeir || (at.former?.userId !== undefined && at.former.userId !== at.userId)) return false;
       if (at.keep && !at.keep.includes(key)) return false;
     }

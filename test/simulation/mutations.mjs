@@ -115,7 +115,7 @@ const MUTATIONS = [
     name: "an update of an ended session that creates it anew",
     file: "src/lifecycle/commit.ts",
     from: '        case "drop":\n          this.drop("ended");\n          return true;',
-    to: '        case "drop":\n          return context.store.create(id, storedSession(context, id, next)).then(() => true);',
+    to: '        case "drop":\n          return context.store.create(id, encryptSession(context, id, next)).then(() => true);',
   },
   {
     name: "a superseded request that is merged",
@@ -235,7 +235,7 @@ const MUTATIONS = [
   {
     name: "put back: a sign-in that failed puts back what another has invalidated",
     file: "src/lifecycle/new-session.ts",
-    from: "if (!(await commit.replaceRecord(id, newest, kept))) return false;",
+    from: "if (!(await commit.replaceRecord(id, newest, kept, true))) return false;",
     to: "void kept;",
   },
   {

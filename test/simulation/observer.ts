@@ -403,15 +403,14 @@ export class Observer {
     const { limit } = this.#scenario;
     for (const session of this.model.sessions.values()) {
       if (session.userId !== userId) continue;
+      const last = session.tokens.reduce((highest, { epoch }) => Math.max(highest, epoch), 0);
       // A rotate() that failed may have left it a token that nobody has.
       const unknown = session.endings.filter(({ kind, ackedAt }) => kind === "rotate" && ackedAt === undefined).length;
-      const token = lasting(
-        session,
-        session.tokens.reduce((last, { epoch }) => Math.max(last, epoch + unknown), unknown),
-      );
       const isListed = ids.includes(session.id);
-      if (isListed && this.model.verdict(token, this.#now)) this.breach("list", `${this.#short(session.id)} has ended`);
-      if (!isListed && !this.#excuse(token, this.#now)) this.breach("list", `${this.#short(session.id)} is missing`);
+      if (isListed && this.model.verdict(lasting(session, last + unknown), this.#now))
+        this.breach("list", `${this.#short(session.id)} has ended`);
+      if (!isListed && !this.#excuse(lasting(session, last), this.#now))
+        this.breach("list", `${this.#short(session.id)} is missing`);
     }
     if (limit !== undefined && !this.#hasFailures && ids.length > limit)
       this.breach("limit", `${userId} has ${ids.length} sessions, ${limit} at most`);
@@ -429,7 +428,9 @@ export class Observer {
     const { session } = request;
     if (request.hasFailed && WRITES[write]?.isInPlace) return true;
     if (session?.request !== request || !session.former || !WRITES[write]?.isInPlace) return false;
-    return !session.isHeir || session.keep !== undefined || session.former.userId !== session.userId;
+    return (
+      !session.isHeir || session.isUncertain || session.keep !== undefined || session.former.userId !== session.userId
+    );
   }
 
   #dropped(request: RequestModel, mark: Mark): void {
@@ -460,11 +461,15 @@ export class Observer {
     const created = this.#store.effects.filter((one) => one.id === id && one.operation === "create");
     if (created.length === 0)
       return this.breach("response before its save", `session ${this.#short(id)} is not stored`);
+    const isUncertain = this.#store.effects.some(
+      (one) => one.id === former?.id && one.operation === "delete" && one.isSigningIn,
+    );
     const known: SessionModel = {
       id,
       userId: signIn?.userId,
       former,
-      isHeir: former !== undefined && this.#hasMoved(former.id, request.actor),
+      isHeir: former !== undefined && (isUncertain || this.#hasMoved(former.id, request.actor)),
+      isUncertain,
       keep: signIn?.keep,
       ...timeoutsOf(signIn?.isRemembered ?? false),
       request,
@@ -498,7 +503,6 @@ export class Observer {
       if (effect.operation === "create" && effect.isSigningIn) newcomer = effect.actor;
       // The sign-in that the session began with.
       if (effect.actor === newcomer) continue;
-      if (effect.operation === "delete" && effect.actor === actor) mover = undefined;
       if (effect.operation !== "update" || !effect.isSigningIn) continue;
       // A second write of the same sign-in takes back the first.
       mover = mover === undefined ? effect.actor : mover === effect.actor ? undefined : mover;

@@ -1,6 +1,6 @@
-import { array, boolean, constant, nat, oneof, record, tuple, type Arbitrary } from "fast-check";
+import { array, boolean, constant, integer, nat, oneof, record, tuple, type Arbitrary } from "fast-check";
 import { WRITES } from "./operations.ts";
-import { FATES } from "./shared-store.ts";
+import { FATES, FIRST_FAULT, LAST_FAULT } from "./shared-store.ts";
 
 /** Merging in place is promised only once it is there. */
 const MERGES_IN_PLACE = true;
@@ -106,6 +106,16 @@ const pause = among(0, 0, 0, 0, 0, 1, 2, 4, 11, 60);
 const browser = nat(1);
 const process = nat(2);
 const fates = array(nat(FATES - 1), { maxLength: 6 });
+
+/** Faults are frequent: what one takes back meets what another does only if both are under way. */
+const badFates = array(
+  oneof(
+    { withCrossShrink: true },
+    { arbitrary: nat(FATES - 1), weight: 2 },
+    { arbitrary: integer({ min: FIRST_FAULT, max: LAST_FAULT }), weight: 1 },
+  ),
+  { maxLength: 6 },
+);
 
 const step: Arbitrary<Step> = record({ name: among(...STEPS), choice: nat(11), pause });
 
@@ -223,7 +233,30 @@ const crowd: Arbitrary<Scenario> = record({
   turns: array(
     oneof(
       {
-        arbitrary: record({ ...anyRequest, gap: among(0, 0, 0, 1, 2, 5, 30, 2100), browser: constant(0) }),
+        arbitrary: record({
+          ...anyRequest,
+          gap: among(0, 0, 0, 1, 2, 5, 30, 2100),
+          browser: constant(0),
+          steps: array(
+            record({
+              name: among(
+                "read",
+                "set a key",
+                "push to an array",
+                "save",
+                "sign in",
+                "sign in",
+                "sign in",
+                "sign out",
+                "rotate",
+              ),
+              choice: nat(11),
+              pause,
+            }),
+            { minLength: 1, maxLength: 3 },
+          ),
+          fates: oneof(fates, badFates),
+        }),
         weight: 6,
       },
       { arbitrary: admin.map((one) => ({ ...one, gap: one.gap % 3, browser: 0 })), weight: 1 },
@@ -242,7 +275,8 @@ const longLife: Arbitrary<Scenario> = record({
       {
         arbitrary: record({
           ...anyRequest,
-          gap: among(0, 1, 30, 1900, 2100, 9000, 15_000, 15_000, 17_500, 17_500, 19_900, 20_100),
+          gap: among(0, 0, 0, 1, 30, 1900, 2100, 9000, 15_000, 15_000, 17_500, 17_500, 19_900, 20_100),
+          isPassive: among(false, false, true),
           browser: constant(0),
           cookie: constant("jar" as const),
           steps: array(
@@ -275,7 +309,7 @@ export const scenarios: Arbitrary<Scenario> = oneof(
 /** A schedule's conditions, in words. What happens in it tells the log. */
 export function describeScenario(scenario: Scenario): string {
   const { processes, skew, rotates, isFaulty, isSealed, notifies, notice, together, limit, browsers } = scenario;
-  const conditions = [
+  const words = [
     `${processes} ${processes === 1 ? "process" : "processes"}`,
     `clocks that differ by up to ${skew} ms`,
     rotates ? "periodic rotation" : "no rotation",
@@ -286,5 +320,5 @@ export function describeScenario(scenario: Scenario): string {
     limit === undefined ? "no limit of sessions" : `at most ${limit} sessions for each user`,
     `browsers: ${browsers.join(", ")}`,
   ];
-  return conditions.join("; ");
+  return words.join("; ");
 }

@@ -8,8 +8,9 @@ type StoreListener = Parameters<NonNullable<SessionStore["subscribe"]>>[0];
 const DELAYS = [0, 1, 2, 4, 9, 40] as const;
 /** A call that is this late takes effect after its caller has given up. */
 const LATE = 130;
+const WELL = 28;
 const OUTCOMES = [
-  ...Array.from({ length: 28 }, () => "ok" as const),
+  ...Array.from({ length: WELL }, () => "ok" as const),
   "fails before its effect",
   "fails after its effect",
   "hangs",
@@ -20,6 +21,10 @@ const OUTCOMES = [
 
 /** How many fates a store call may have: whole numbers below. */
 export const FATES = DELAYS.length * DELAYS.length * OUTCOMES.length;
+
+/** The fates that are faults. */
+export const FIRST_FAULT = DELAYS.length * DELAYS.length * WELL;
+export const LAST_FAULT = FIRST_FAULT + DELAYS.length * DELAYS.length * 5 - 1;
 
 interface Fate {
   readonly there: number;

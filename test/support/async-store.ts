@@ -1,7 +1,7 @@
 import { setImmediate as nextTurn, setTimeout as delay } from "node:timers/promises";
 import type { SessionStore, StoredSession, StoreListener } from "../../src/store.ts";
 
-/** How long the way to the engine takes, each way. */
+/** The delay of a message to the engine, or back. */
 export type Hop = () => Promise<unknown>;
 
 export const tick: Hop = () => Promise.resolve();
@@ -11,16 +11,16 @@ export const timer: Hop = () => delay(1);
 type Rows = Map<string, StoredSession>;
 
 /**
- * An engine in this process that is reached over a network: whatever it is asked for arrives later and is answered later
- * still, and it does one step at a time. Stores made of several steps are open to what falls between.
+ * An engine in this process that behaves as if behind a network. A request arrives after a delay, and so does its reply. It
+ * does one step at a time, so another call can come between the steps of a store that needs several.
  */
 export interface AsyncEngine {
   readonly clock: () => number;
-  /** Waits for the way to the engine, does the whole of the step, and waits for the way back. */
+  /** Waits for the request's delay, does the whole step, and waits for the reply's delay. */
   step<T>(effect: (rows: Rows, live: (id: string) => StoredSession | undefined) => T): Promise<T>;
-  /** Tells every instance, in order, some time later. */
+  /** Notifies every instance later, in order. */
   publish(message: Message): void;
-  /** Gives a function that ends it. */
+  /** Returns the function that ends it. */
   hear(receive: (message: Message) => void): () => void;
 }
 
@@ -66,7 +66,7 @@ export const copyOf = ({ payload, version, expiresAt, userId }: StoredSession): 
   userId,
 });
 
-/** An honest instance of a store over the engine, with every capability: each operation is one step of it. */
+/** A correct instance of a store over the engine, with every capability. Each operation is one step of the engine. */
 export function asyncStore(
   engine: AsyncEngine,
 ): SessionStore & Required<Pick<SessionStore, "idsOfUser" | "subscribe">> {
@@ -89,7 +89,7 @@ export function asyncStore(
       try {
         listener[kind]?.(id);
       } catch {
-        // The listener's own mistake.
+        // A listener's error does not affect the others.
       }
     }
   }

@@ -2,8 +2,7 @@ import type { SessionStore, StoreListener } from "../../src/store.ts";
 import { capabilitiesOf } from "../../src/capabilities.ts";
 
 /**
- * One of several instances over a store in this process: it can be closed by itself, and leaves the store and the other
- * instances be.
+ * One of several instances over a store in this process. Closing it does not affect the store or the other instances.
  */
 export function instanceOf(store: SessionStore): SessionStore {
   const ends = new Set<() => void>();

@@ -3,7 +3,7 @@ import type { SessionStore } from "../../src/store.ts";
 import { type MakeStore, storeContract } from "../../src/testing/index.ts";
 import { type AsyncEngine, asyncEngine, asyncStore, type Hop, tick, timer, turn } from "./async-store.ts";
 
-/** The names of the cases that a store fails, of those asked for. */
+/** Returns those of the named cases that a store fails. */
 async function failures(makeStore: MakeStore, names: readonly string[]) {
   const failed: string[] = [];
   for (const { name, run } of storeContract(makeStore)) {
@@ -15,10 +15,10 @@ async function failures(makeStore: MakeStore, names: readonly string[]) {
 
 type HonestStore = ReturnType<typeof asyncStore>;
 
-/** Given once for each store, and then for each of its two instances, whose honest self it gets: what is wrong there. */
+/** A mistake. It is made once for each store, and then replaces operations of each of its two correct instances. */
 export type Mistake = (engine: AsyncEngine) => (store: HonestStore) => Partial<SessionStore>;
 
-/** Two instances of a store that is honest but for one mistake. */
+/** Two instances of a store that is correct except for one mistake. */
 const mistaken =
   (mistake: Mistake, hop: Hop): MakeStore =>
   ({ clock }) => {
@@ -31,16 +31,16 @@ const mistaken =
     return [instance(), instance()];
   };
 
-/** However far the engine is away. */
+/** The distances between a store and its engine. */
 const HOPS: Readonly<Record<string, Hop>> = {
   "a promise": tick,
   "a turn of the event loop": turn,
   "a millisecond": timer,
 };
 
-/** The store that makes the mistake fails the cases of these names, at the least. */
+/** Checks that the store with the mistake fails at least the cases of these names. */
 export function itFindsAStoreThat(mistake: string, names: readonly [string, ...string[]], wrong: Mistake): void {
-  // Side by side: a case waits for seconds for what a store should tell.
+  // Concurrently, because a case waits seconds for a notification that never comes.
   it.concurrent.each(Object.entries(HOPS))(`finds a store that ${mistake}, %s away from its engine`, async (_, hop) => {
     expect(await failures(mistaken(wrong, hop), names)).toEqual(expect.arrayContaining([...names]));
   });

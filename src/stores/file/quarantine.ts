@@ -1,15 +1,6 @@
 import type { Files } from "./files.ts";
 import { contentName, type Pointer } from "./names.ts";
-
-/** A session whose file was damaged or missing. `fileStore` has moved the file aside, and the session has ended. */
-export interface Quarantined {
-  /** The session's id. `undefined` if a listing found it, `idsOfUser` or `all`. */
-  readonly id?: string | undefined;
-  /** The path to which the file was moved. */
-  readonly path: string;
-  /** The reason in words, such as a wrong checksum. */
-  readonly reason: string;
-}
+import type { Quarantined } from "./store.ts";
 
 interface QuarantineOptions {
   readonly id: string | undefined;

@@ -3,7 +3,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import type { SessionStore, StoreListener } from "../../store.ts";
 import { createCleanup } from "./cleanup.ts";
 import { openDirectory } from "./directory.ts";
-import { type Quarantined, warnOfQuarantine } from "./quarantine.ts";
+import { warnOfQuarantine } from "./quarantine.ts";
 import { createSessionAccess } from "./session-access.ts";
 import { fileSubscription } from "./subscription.ts";
 import {
@@ -22,7 +22,15 @@ import { quietly } from "../shared/quietly.ts";
 import { checkClock, checkOptions, checkPositiveInteger } from "../../checks.ts";
 import { checkStored, checkTime, copyOf } from "../shared/stored.ts";
 
-export type { Quarantined } from "./quarantine.ts";
+/** A session whose file was damaged or missing. `fileStore` has moved the file aside, and the session has ended. */
+export interface Quarantined {
+  /** The session's id. `undefined` if a listing found it, `idsOfUser` or `all`. */
+  readonly id?: string | undefined;
+  /** The path to which the file was moved. */
+  readonly path: string;
+  /** The reason in words, such as a wrong checksum. */
+  readonly reason: string;
+}
 
 /** Options of {@link fileStore}. */
 export interface FileStoreOptions {

@@ -1,13 +1,13 @@
 import { Buffer } from "node:buffer";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { failureOf } from "../../../test/support/failures.ts";
-import { decodeBinary, encodeBinary, rowKeyOf } from "./encoding.ts";
+import { decodeText, encodeText, mysqlKeyOf } from "./text.ts";
 import { migrateMysql, type MysqlConnection, mysqlSchema, mysqlStore, type MysqlValues } from "./store.ts";
 
 const WRITTEN = { affectedRows: 1, insertId: 1, serverStatus: 2 };
 const NEAR_EXPIRY = { affectedRows: 0, insertId: 2, serverStatus: 2 };
-/** The last row of every SELECT: the connection sees the latest committed state. */
-const SEES_COMMITTED = [Buffer.from("1")];
+/** The last row of a result, from a connection that is outside a transaction. */
+const OUTSIDE_TRANSACTION = [Buffer.from("1")];
 const stored = { payload: new Uint8Array(3), version: 1, expiresAt: 5000 };
 
 interface Statement {
@@ -15,7 +15,7 @@ interface Statement {
   readonly values: MysqlValues;
 }
 
-/** A pool that lends the same connection again and again, and calls what the store does with it. */
+/** A pool that lends the same connection again and again, and counts what the store does with it. */
 function fakePool(respond: (statement: Statement, count: number) => unknown, lend = async () => {}) {
   const calls = { statements: [] as Statement[], lent: 0, released: 0, destroyed: 0, cut: 0 };
   const connection = {
@@ -74,13 +74,13 @@ describe("mysqlStore", () => {
   });
 
   it("uses the callback pool of a promise pool", async () => {
-    const { pool, calls } = fakePool(() => [SEES_COMMITTED]);
+    const { pool, calls } = fakePool(() => [OUTSIDE_TRANSACTION]);
     await mysqlStore({ pool }).read("a");
     expect(calls).toMatchObject({ lent: 1, released: 1 });
   });
 
   it("runs one statement for each operation, and releases the connection", async () => {
-    const { pool, calls } = fakePool(({ sql }) => (/^\(?SELECT/.test(sql) ? [SEES_COMMITTED] : WRITTEN));
+    const { pool, calls } = fakePool(({ sql }) => (/^\(?SELECT/.test(sql) ? [OUTSIDE_TRANSACTION] : WRITTEN));
     const store = mysqlStore(pool, { table: "app.web" });
     await store.read("a");
     await store.create("a", stored);
@@ -96,7 +96,7 @@ describe("mysqlStore", () => {
   });
 
   it("passes the time of its clock to each comparison of a statement", async () => {
-    const { pool, calls } = fakePool(({ sql }) => (/^\(?SELECT/.test(sql) ? [SEES_COMMITTED] : WRITTEN));
+    const { pool, calls } = fakePool(({ sql }) => (/^\(?SELECT/.test(sql) ? [OUTSIDE_TRANSACTION] : WRITTEN));
     const store = mysqlStore(pool, { clock: () => 777 });
     await store.read("a");
     await store.create("a", stored);
@@ -244,7 +244,7 @@ describe("mysqlStore", () => {
   });
 
   it("releases a connection once if it calls back twice", async () => {
-    const { pool, calls } = fakePool(() => [SEES_COMMITTED]);
+    const { pool, calls } = fakePool(() => [OUTSIDE_TRANSACTION]);
     const twice = {
       getConnection: (callback: (error: null, lent: MysqlConnection) => void) =>
         pool.getConnection((_, lent) =>
@@ -271,7 +271,7 @@ describe("mysqlStore", () => {
       { s_a: Buffer.of(1), s_b: "1", s_c: "5000", s_d: null },
     ],
   ])("reads a row that the pool returns as %s", async (_, row) => {
-    const { pool } = fakePool(() => [row, SEES_COMMITTED]);
+    const { pool } = fakePool(() => [row, OUTSIDE_TRANSACTION]);
     expect(await mysqlStore(pool).read("a")).toEqual({ payload: Buffer.of(1), version: 1, expiresAt: 5000 });
   });
 
@@ -281,7 +281,7 @@ describe("mysqlStore", () => {
   });
 
   it("names the remedy for a pool that returns numbers as bytes", async () => {
-    const { pool } = fakePool(() => [[Buffer.of(1), Buffer.from("1"), Buffer.from("5000"), null], SEES_COMMITTED]);
+    const { pool } = fakePool(() => [[Buffer.of(1), Buffer.from("1"), Buffer.from("5000"), null], OUTSIDE_TRANSACTION]);
     await expect(mysqlStore(pool).read("a")).rejects.toThrow(/have it return next\(\) for LONGLONG/);
   });
 
@@ -292,7 +292,7 @@ describe("mysqlStore", () => {
   });
 
   it("clears its timer", async () => {
-    const { pool } = fakePool(() => [SEES_COMMITTED]);
+    const { pool } = fakePool(() => [OUTSIDE_TRANSACTION]);
     await mysqlStore(pool).read("a");
     expect(vi.getTimerCount()).toBe(0);
   });
@@ -324,7 +324,7 @@ describe("mysqlStore", () => {
     const found = Array.from({ length: 100 }, (_, n) => [Buffer.from(`${n}`)]);
     const { pool, calls } = fakePool(({ sql }) =>
       sql.startsWith("(SELECT")
-        ? [...found, SEES_COMMITTED]
+        ? [...found, OUTSIDE_TRANSACTION]
         : { ...WRITTEN, affectedRows: calls.statements.length > 2 ? 0 : 40 },
     );
     expect(await mysqlStore(pool).deleteExpired(500)).toBe(40);
@@ -344,19 +344,19 @@ describe("mysqlSchema", () => {
   });
 });
 
-describe("rowKeyOf", () => {
+describe("mysqlKeyOf", () => {
   const long = "x".repeat(5000);
   const texts = ["", " ", "a", "a ", "A", "é", "e\u0301", "🦁", "\ud83e", "\udd81", "\ufffd", "\0", "\ufeffa", long];
 
   it("preserves every string", () => {
-    for (const text of texts) expect(decodeBinary(encodeBinary(text))).toBe(text);
+    for (const text of texts) expect(decodeText(encodeText(text))).toBe(text);
   });
 
   it("has a different key for each string, short enough for an index", () => {
-    const digest = rowKeyOf(long).key;
+    const digest = mysqlKeyOf(long).key;
     // These strings look like the encoded form of others.
     const all = [...texts, `${long}y`, digest.toString("latin1"), digest.toString("utf16le"), "\u00ff\ud83e"];
-    const keys = all.map((id) => rowKeyOf(id).key);
+    const keys = all.map((id) => mysqlKeyOf(id).key);
     expect(new Set(keys.map((key) => key.toString("hex"))).size).toBe(all.length);
     for (const key of keys) expect(key.byteLength).toBeLessThanOrEqual(255);
     // No encoded text begins with this byte. So no id has a key that equals the digest of another.
@@ -364,8 +364,8 @@ describe("rowKeyOf", () => {
   });
 
   it("stores the id beside the key if the key is a digest", () => {
-    expect(rowKeyOf("x".repeat(255)).longId).toBeNull();
-    expect(decodeBinary(rowKeyOf("x".repeat(256)).longId!)).toBe("x".repeat(256));
-    expect(rowKeyOf("\ud83e".repeat(200)).longId).not.toBeNull();
+    expect(mysqlKeyOf("x".repeat(255)).longId).toBeNull();
+    expect(decodeText(mysqlKeyOf("x".repeat(256)).longId!)).toBe("x".repeat(256));
+    expect(mysqlKeyOf("\ud83e".repeat(200)).longId).not.toBeNull();
   });
 });
