@@ -9,7 +9,7 @@ const sojourn = (...args: string[]) =>
   });
 
 describe("npx sojourn", () => {
-  it("makes a different key each time, each of 256 bits and good enough for the keyring", () => {
+  it("prints a new key of 256 bits each time, which the keyring accepts", () => {
     const keys = [sojourn("keygen"), sojourn("keygen")].map((run) => run.stdout.trim());
     expect(new Set(keys).size).toBe(2);
     for (const key of keys) {
@@ -18,7 +18,7 @@ describe("npx sojourn", () => {
     }
   });
 
-  it("says how it is used, and fails for what it does not know", () => {
+  it("prints its usage, and fails for an unknown command", () => {
     expect(sojourn("--help")).toMatchObject({ status: 0, stdout: expect.stringContaining("keygen") as string });
     expect(sojourn()).toMatchObject({ status: 2, stderr: expect.stringContaining("Usage") as string });
     expect(sojourn("frobnicate")).toMatchObject({ status: 2, stderr: expect.stringContaining("frobnicate") as string });

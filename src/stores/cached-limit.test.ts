@@ -5,7 +5,10 @@ import { Browser, KEYS, START } from "../../test/support/stores.ts";
 import { cached } from "./cached.ts";
 import { memoryStore } from "./memory.ts";
 
-/** Two processes with a near cache each, the first of which is deaf to what the other does; and a look past both. */
+/**
+ * Two processes with a near cache each. The first never gets the notifications of the second. Also returns the store without
+ * a cache.
+ */
 function processes() {
   const clock = () => START;
   const memory = memoryStore({ clock });
@@ -32,7 +35,7 @@ describe("sessions over a near cache that has not received the notification yet"
     expect(await past.list("ada")).toHaveLength(1);
   });
 
-  it("list what is signed in elsewhere, and not what has ended there", async () => {
+  it("list sessions that were signed in elsewhere, and none that have ended there", async () => {
     const { here, there } = processes();
     const one = new Browser(here);
     await one.visit((session) => (session.data["cart"] = []));

@@ -47,7 +47,7 @@ function engine(clock: () => number) {
         state,
         reads: () => counted.calls.read,
         deliver(): void {
-          for (const tell of notifications.splice(0)) tell();
+          for (const notify of notifications.splice(0)) notify();
         },
         lose: () => void notifications.splice(0),
       };
@@ -84,7 +84,7 @@ describe("cached and the store contract, over one cache", () => {
 });
 
 describe("cached", () => {
-  it("asks the store once, and answers from memory until it hears of a change", async () => {
+  it("reads a session once from the store, and then from memory until it is notified of a change", async () => {
     const { memory, process } = engine(TIME);
     const one = process();
     await memory.create("a", session(1));
@@ -99,7 +99,7 @@ describe("cached", () => {
     expect(one.reads()).toBe(3);
   });
 
-  it("gives each reader bytes of their own", async () => {
+  it("returns a copy of the payload to each reader", async () => {
     const { memory, process } = engine(TIME);
     const { store } = process();
     await memory.create("a", session(1));
@@ -110,7 +110,7 @@ describe("cached", () => {
     }
   });
 
-  it("reads back at once what this process wrote, whatever became of the answer", async () => {
+  it("reads its own write at once, even if the write was rejected", async () => {
     const { memory, process } = engine(TIME);
     const one = process();
     await memory.create("a", session(1));
@@ -126,7 +126,7 @@ describe("cached", () => {
     expect((await failing.read("a"))?.version).toBe(3);
   });
 
-  it("goes to the store for what it was refused", async () => {
+  it("reads from the store after a refused write", async () => {
     const { memory, process } = engine(TIME);
     const one = process();
     await memory.create("a", session(1));
@@ -136,7 +136,7 @@ describe("cached", () => {
     expect((await one.store.read("a"))?.version).toBe(2);
   });
 
-  it("forgets what readLatest does not find any more, although nobody told of it", async () => {
+  it("removes a session that readLatest no longer finds, even without a notification", async () => {
     const { memory, process } = engine(TIME);
     const one = process();
     await memory.create("a", session(1));
@@ -147,7 +147,7 @@ describe("cached", () => {
     expect(await one.store.read("a")).toBeUndefined();
   });
 
-  it("does not keep what changed while it was being read", async () => {
+  it("does not cache a session that changes while it is read", async () => {
     const { memory, process } = engine(TIME);
     const one = process();
     await memory.create("a", session(1));
@@ -162,7 +162,7 @@ describe("cached", () => {
     expect((await one.store.read("a"))?.version).toBe(2);
   });
 
-  it("is off while the subscription is down, and starts empty when it is back", async () => {
+  it("is off while the subscription is lost, and is empty when it is back", async () => {
     const { memory, process } = engine(TIME);
     const one = process();
     await memory.create("a", session(1));
@@ -178,7 +178,7 @@ describe("cached", () => {
     expect(one.reads()).toBe(5);
   });
 
-  it("does not keep what was read across a breakdown", async () => {
+  it("does not cache a session whose read began before the subscription was lost", async () => {
     const { memory, process } = engine(TIME);
     const one = process();
     await memory.create("a", session(1));
@@ -195,7 +195,7 @@ describe("cached", () => {
     expect((await one.store.read("a"))?.version).toBe(2);
   });
 
-  it("answers for nothing longer than maxAge, nor past its expiry, nor when the clock is set back", async () => {
+  it("does not use an entry after maxAge, after its expiry, or after the clock is set back", async () => {
     const time = { now: START };
     const { memory, process } = engine(() => time.now);
     const one = process({ maxAge: "2s" });
@@ -218,7 +218,7 @@ describe("cached", () => {
     expect(one.reads()).toBe(5);
   });
 
-  it("answers for nothing longer than maxAge of real time, wherever the clock is set meanwhile", async () => {
+  it("does not use an entry after maxAge of elapsed time, even if the clock is set", async () => {
     const time = { now: START, elapsed: 0 };
     const { memory, process } = engine(() => time.now);
     const one = process({ maxAge: "2s", elapsed: () => time.elapsed });
@@ -226,14 +226,14 @@ describe("cached", () => {
     await one.store.read("a");
     await memory.update("a", session(2), 1);
     one.lose();
-    // Set back, and by now where it was.
+    // The clock was set back, and shows the same time again.
     time.elapsed += 1999;
     expect((await one.store.read("a"))?.version).toBe(1);
     time.elapsed += 1;
     expect((await one.store.read("a"))?.version).toBe(2);
   });
 
-  it("holds no more than maxBytes, and lets go of the least recently read", async () => {
+  it("holds at most maxBytes, and removes the least recently read session first", async () => {
     const { memory, process } = engine(TIME);
     const one = process({ maxBytes: 2 * (512 + 9) });
     for (const id of ["a", "b", "c"]) await memory.create(id, session(1));
@@ -253,7 +253,7 @@ describe("cached", () => {
     expect(one.reads()).toBe(6);
   });
 
-  it("counts right what it holds, however sessions came and went", async () => {
+  it("counts its bytes correctly after any additions and removals", async () => {
     const time = { now: START };
     const { memory, process } = engine(() => time.now);
     const one = process({ maxBytes: 2 * (512 + 9) });
@@ -274,7 +274,7 @@ describe("cached", () => {
     }
   });
 
-  it("subscribes when first read from, and ends that when it is closed", async () => {
+  it("subscribes at the first read, and unsubscribes when it is closed", async () => {
     const { memory, process } = engine(TIME);
     const one = process();
     await memory.create("a", session(1));
@@ -287,7 +287,7 @@ describe("cached", () => {
     expect(one.state.subscriptions).toBe(0);
   });
 
-  it("tells subscribers whether the store hears, at each turn", async () => {
+  it("notifies subscribers of each change of the listening state", async () => {
     const { process } = engine(TIME);
     const one = process();
     const states: boolean[] = [];
@@ -305,12 +305,12 @@ describe("cached", () => {
   });
 
   it.each([1, 2, 3, 4, 5])(
-    "never falls behind what it has heard, whatever the order of things (seed %i)",
+    "never returns an older version than it was notified of, in any order of events (seed %i)",
     async (seed) => {
       const random = seededRandom(seed);
       const { memory, process } = engine(TIME);
       const caches = [process(), process()];
-      /** The newest version that a cache has heard of, or written itself. */
+      /** The newest version that each cache was notified of or has written. */
       const known = caches.map(() => 1);
       let latest = 1;
       await memory.create("a", session(1));
@@ -319,17 +319,17 @@ describe("cached", () => {
       for (let step = 0; step < 2000; step++) {
         const index = random() < 0.5 ? 0 : 1;
         const one = caches[index]!;
-        const dice = random();
-        if (dice < 0.5) {
+        const choice = random();
+        if (choice < 0.5) {
           const atLeast = known[index]!;
           if (random() < 0.3) held.push(one.gate.hold("read", random() < 0.5 ? "before" : "after"));
           underway.push(one.store.read("a").then((found) => expect(found!.version).toBeGreaterThanOrEqual(atLeast)));
-        } else if (dice < 0.65) {
+        } else if (choice < 0.65) {
           if (await one.store.update("a", session(latest + 1), latest)) known[index] = latest += 1;
-        } else if (dice < 0.85) {
+        } else if (choice < 0.85) {
           one.deliver();
           known[index] = latest;
-        } else if (dice < 0.9) {
+        } else if (choice < 0.9) {
           one.state.listener?.listening?.(false);
           one.lose();
           one.state.listener?.listening?.(true);
@@ -358,7 +358,7 @@ describe("sessions over cached stores", () => {
     expect(await one.copy(elsewhere.sessions).userId()).toBe("ada");
   });
 
-  it("lose no update that another process has not been told of yet", async () => {
+  it("lose no update of which another process has not been notified yet", async () => {
     const { process } = engine(TIME);
     const [here, there] = [process(), process()];
     const one = new Browser<{ n?: number }>(
@@ -366,7 +366,7 @@ describe("sessions over cached stores", () => {
     );
     await one.visit((visited) => visited.update("n", () => 0));
     const other = one.copy(createSessions<{ n?: number }>({ secretKey: KEYS[0], store: there.store, clock: TIME }));
-    for (let turn = 0; turn < 10; turn++) {
+    for (let round = 0; round < 10; round++) {
       await one.data();
       await other.data();
       await one.visit((visited) => visited.update("n", (n = 0) => n + 1));

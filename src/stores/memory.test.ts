@@ -18,7 +18,7 @@ function storeAt(options: MemoryStoreOptions = {}) {
   return { time, store: memoryStore({ clock: () => time.now, ...options }) };
 }
 
-/** Everything that a store can have. */
+/** All optional capabilities of a store. */
 const ALL = ["idsOfUser", "all", "deleteExpired", "subscribe", "close"] as const;
 
 describe("memoryStore and the store contract", () => {
@@ -28,11 +28,11 @@ describe("memoryStore and the store contract", () => {
 });
 
 describe("memoryStore", () => {
-  it("says that payloads never leave the process", () => {
+  it("declares that payloads never leave the process", () => {
     expect(memoryStore().inProcess).toBe(true);
   });
 
-  it("refuses a new session when full of live ones, and names the option", async () => {
+  it("rejects a new session when it is full of live ones, and names the option", async () => {
     const { store } = storeAt({ maxSessions: 2 });
     await store.create("a", session(5000));
     await store.create("b", session(6000));
@@ -42,7 +42,7 @@ describe("memoryStore", () => {
     expect(await store.read("b")).toBeDefined();
   });
 
-  it("finds room among expired sessions before it is full", async () => {
+  it("replaces expired sessions before it counts as full", async () => {
     const { store, time } = storeAt({ maxSessions: 3 });
     await store.create("a", session(2000));
     await store.create("b", session(9000));
@@ -52,7 +52,7 @@ describe("memoryStore", () => {
     await expect(store.create("f", session(9000))).rejects.toThrow("full");
   });
 
-  it("evicts the session that expires soonest where it is told to", async () => {
+  it("evicts the session that expires first with whenFull `evict`", async () => {
     const { store } = storeAt({ maxSessions: 3, whenFull: "evict" });
     await store.create("a", session(5000));
     await store.create("b", session(4000));
@@ -66,7 +66,7 @@ describe("memoryStore", () => {
     expect(ids.toSorted()).toEqual(["b", "d", "e"]);
   });
 
-  it("forgets a crowd of expired sessions as new ones come, without deleteExpired", async () => {
+  it("removes expired sessions when new ones are created, without deleteExpired", async () => {
     const { store, time } = storeAt({ maxSessions: 100 });
     for (let n = 0; n < 50; n += 1) await store.create(`old${n}`, session(2000));
     time.now = 2000;
@@ -74,22 +74,22 @@ describe("memoryStore", () => {
     expect(await store.deleteExpired(1000)).toBe(0);
   });
 
-  it("keeps other turns of the event loop going while it deletes many", async () => {
+  it("lets the event loop run while it deletes many sessions", async () => {
     const { store, time } = storeAt({ maxSessions: 200_000 });
     for (let n = 0; n < 100_000; n += 1) await store.create(`s${n}`, session(2000 + (n % 7)));
     time.now = 9000;
-    let turns = 0;
+    let iterations = 0;
     const count = (): void => {
-      turns += 1;
-      if (turns < 1e6) next = setImmediate(count);
+      iterations += 1;
+      if (iterations < 1e6) next = setImmediate(count);
     };
     let next = setImmediate(count);
     expect(await store.deleteExpired(200_000)).toBe(100_000);
     clearImmediate(next);
-    expect(turns).toBeGreaterThan(0);
+    expect(iterations).toBeGreaterThan(0);
   });
 
-  it("keeps sessions of a user apart as they come and go", async () => {
+  it("lists the sessions of each user while sessions are created and deleted", async () => {
     const { store, time } = storeAt();
     await store.create("a", session(2000, { userId: "ada" }));
     await store.create("b", session(9000, { userId: "ada" }));
@@ -114,7 +114,7 @@ describe("memoryStore", () => {
     expect(make(null)).toThrow(TypeError);
   });
 
-  it("rejects what no engine could keep", async () => {
+  it("rejects values that no store can keep", async () => {
     const { store } = storeAt();
     for (const expiresAt of [Number.NaN, Infinity, -1, 1.5, 9e15]) {
       await expect(store.create("x", session(expiresAt))).rejects.toThrow(TypeError);
@@ -128,7 +128,7 @@ describe("memoryStore", () => {
 });
 
 describe("expiryHeap", () => {
-  it("gives the same order as sorting, whatever is added, moved and removed", () => {
+  it("has the same order as sorting, after any additions, moves and removals", () => {
     const random = seeded(42);
     const heap = expiryHeap<Expiring>();
     const model = new Set<Expiring>();

@@ -14,7 +14,7 @@ const session = (given: Partial<StoredSession> = {}): StoredSession => ({
 });
 const sockets = () => process.getActiveResourcesInfo().filter((name) => name === "TCPSocketWrap").length;
 
-describe.skipIf(!MARIADB_PATH)("mysqlStore, when something is wrong with the server", () => {
+describe.skipIf(!MARIADB_PATH)("mysqlStore with a faulty server", () => {
   let server: Mariadb;
   const pools = new Set<mysql.Pool>();
 
@@ -24,13 +24,13 @@ describe.skipIf(!MARIADB_PATH)("mysqlStore, when something is wrong with the ser
     await migrateMysql(pool);
   });
   beforeEach(async () => void (await server.sql("DELETE FROM app.sojourn_sessions")));
-  // Whatever a test has done to its connections or the server is over with it, even where it fails.
+  // Undoes what a test has done to its connections and to the server, even if the test fails.
   afterEach(async () => {
     server.program.resume();
     await Promise.allSettled(Array.from(pools, (pool) => pool.end()));
     pools.clear();
     await server.sql("SET GLOBAL read_only = OFF, GLOBAL innodb_lock_wait_timeout = 50");
-    await until("its connections are closed", async () => {
+    await until("the connections of the test are closed", async () => {
       const left = (await server.sql("SELECT id FROM information_schema.processlist WHERE user = 'app'")) as {
         id: number;
       }[];
@@ -48,17 +48,18 @@ describe.skipIf(!MARIADB_PATH)("mysqlStore, when something is wrong with the ser
 
   const store = (options: MysqlStoreOptions = {}, pool = connect()) => mysqlStore(pool, options);
 
-  /** A transaction that has the row of a session, until its promise is fulfilled. */
-  async function lock(id: string): Promise<mysql.PoolConnection> {
+  /** Locks the row of a session in a transaction, which the caller ends. */
+  async function lockRow(id: string): Promise<mysql.PoolConnection> {
     const connection = await connect().getConnection();
     await connection.beginTransaction();
     await connection.query("SELECT 1 FROM sojourn_sessions WHERE id = ? FOR UPDATE", [id]);
     return connection;
   }
 
-  const waiting = () => server.sql("SELECT id FROM information_schema.processlist WHERE state LIKE 'Updating'");
+  const waitingStatements = () =>
+    server.sql("SELECT id FROM information_schema.processlist WHERE state LIKE 'Updating'");
 
-  it("reads on where nothing can be written, and looks for another primary by a new connection", async () => {
+  it("reads from a server that has become read-only, and opens a new connection after a failed write", async () => {
     const pool = connect({ connectionLimit: 1 });
     let connections = 0;
     pool.on("connection", () => (connections += 1));
@@ -73,11 +74,11 @@ describe.skipIf(!MARIADB_PATH)("mysqlStore, when something is wrong with the ser
     expect(await end("a")).toBe(true);
   });
 
-  it("rejects what waits for a lock in vain, and leaves the session as it was", async () => {
+  it("rejects at the lock timeout, and does not change the session", async () => {
     await server.sql("SET GLOBAL innodb_lock_wait_timeout = 1");
     const { create, read, update, touch } = store();
     await create("a", session());
-    const holder = await lock("a");
+    const holder = await lockRow("a");
     await expect(update("a", session({ version: 2 }), 1)).rejects.toMatchObject({ errno: 1205 });
     expect((await read("a"))?.version).toBe(1);
     await holder.rollback();
@@ -86,14 +87,14 @@ describe.skipIf(!MARIADB_PATH)("mysqlStore, when something is wrong with the ser
   });
 
   it.each(["rollback", "commit"] as const)(
-    "brings no session back that expired while waiting for a row that a %s sets free",
+    "does not write to a session that expires while the write waits for a row lock, until a %s",
     async (end) => {
       const { create, read, update, touch, delete: remove } = store();
       await create("a", session({ expiresAt: Date.now() + 700 }));
-      const holder = await lock("a");
+      const holder = await lockRow("a");
       if (end === "commit") await holder.query("UPDATE sojourn_sessions SET user_id = 'ada' WHERE id = 'a'");
       const late = [update("a", session({ version: 2 }), 1), touch("a", Date.now() + HOUR)];
-      await until("it has expired", async () => (await read("a")) === undefined);
+      await until("the session has expired", async () => (await read("a")) === undefined);
       await holder[end]();
       holder.release();
       expect(await Promise.all(late)).toEqual([false, false]);
@@ -102,13 +103,13 @@ describe.skipIf(!MARIADB_PATH)("mysqlStore, when something is wrong with the ser
     },
   );
 
-  it("updates and extends a session near its end, whatever moved its end meanwhile", async () => {
+  it("updates and touches a session that expires soon, after another transaction has changed its expiry", async () => {
     const { create, read, update, touch } = store();
     const soon = Date.now() + 30_000;
     await create("a", session({ expiresAt: soon }));
-    const holder = await lock("a");
+    const holder = await lockRow("a");
     const late = [touch("a", soon + 10), update("a", session({ version: 2, expiresAt: soon + 20 }), 1)];
-    await until("both wait", async () => (await waiting()).length === 2);
+    await until("both writes wait", async () => (await waitingStatements()).length === 2);
     await holder.query("UPDATE sojourn_sessions SET expires_at = expires_at + 1 WHERE id = 'a'");
     await holder.commit();
     holder.release();
@@ -119,16 +120,16 @@ describe.skipIf(!MARIADB_PATH)("mysqlStore, when something is wrong with the ser
     expect((await read("a"))?.expiresAt).toBeGreaterThan(soon + 20);
   });
 
-  it("does again what a deadlock has undone", async () => {
+  it("repeats a statement that a deadlock has rolled back", async () => {
     const { create, deleteExpired } = store();
     for (const id of ["a", "b"]) await create(id, session({ expiresAt: 5 }));
     for (let n = 0; n < 50; n += 1) await create(`other-${n}`, session());
-    const other = await lock("b");
-    // Whoever has done the most is not the one to be undone.
+    const other = await lockRow("b");
+    // The server rolls back the transaction with fewer changes.
     await other.query("UPDATE sojourn_sessions SET payload = 'x' WHERE id LIKE 'other-%'");
     const before = await deadlocks();
     const collected = deleteExpired(10);
-    await until("the collector waits for b, and has a", async () => (await waiting()).length > 0);
+    await until("the deletion has locked a and waits for b", async () => (await waitingStatements()).length > 0);
     await other.query("UPDATE sojourn_sessions SET payload = 'x' WHERE id = 'a'");
     await other.commit();
     other.release();
@@ -141,14 +142,14 @@ describe.skipIf(!MARIADB_PATH)("mysqlStore, when something is wrong with the ser
     return Number(row?.Value);
   }
 
-  it("rejects the statement whose connection is killed, and goes on with another", async () => {
+  it("rejects if its connection is killed, and uses another for the next statement", async () => {
     const { create, update, read } = store();
     await create("a", session());
-    const holder = await lock("a");
+    const holder = await lockRow("a");
     const updated = update("a", session({ version: 2 }), 1);
     const failure = updated.catch((error: unknown) => error);
-    const [victim] = (await until("it waits", async () => {
-      const found = await waiting();
+    const [victim] = (await until("the update waits", async () => {
+      const found = await waitingStatements();
       return found.length > 0 && found;
     })) as { id: number }[];
     await server.sql(`KILL ${victim?.id}`);
@@ -159,7 +160,7 @@ describe.skipIf(!MARIADB_PATH)("mysqlStore, when something is wrong with the ser
     expect(await update("a", session({ version: 2 }), 1)).toBe(true);
   });
 
-  it("refuses a payload that is too large for a packet, and keeps the session it had", async () => {
+  it("rejects a payload that is too large for a packet, and does not change the session", async () => {
     const { create, update, read } = store();
     await create("a", session());
     const payload = new Uint8Array(20 << 20);
@@ -168,18 +169,18 @@ describe.skipIf(!MARIADB_PATH)("mysqlStore, when something is wrong with the ser
     expect(await update("a", session({ version: 2 }), 1)).toBe(true);
   });
 
-  it("rejects while the server has no connection left, and goes on when it has", async () => {
+  it("rejects while the server refuses connections, and works when it accepts them again", async () => {
     const { create } = store();
     await create("a", session());
-    const greedy = connect({ connectionLimit: 20 });
-    const taken = await Promise.allSettled(Array.from({ length: 12 }, () => greedy.getConnection()));
-    const latecomer = store();
-    await expect(latecomer.read("a")).rejects.toMatchObject({ errno: 1040 });
+    const other = connect({ connectionLimit: 20 });
+    const taken = await Promise.allSettled(Array.from({ length: 12 }, () => other.getConnection()));
+    const refused = store();
+    await expect(refused.read("a")).rejects.toMatchObject({ errno: 1040 });
     for (const one of taken) if (one.status === "fulfilled") one.value.destroy();
-    await until("there is one", () => latecomer.read("a").catch(() => undefined));
+    await until("a connection is accepted", () => refused.read("a").catch(() => undefined));
   });
 
-  it("rejects at once where the password is wrong, and does not tell it", async () => {
+  it("rejects at once if the password is wrong, without the password in the error", async () => {
     const failure = await store({}, connect({ password: "guessed" }))
       .read("a")
       .catch((error: unknown) => error);
@@ -187,27 +188,27 @@ describe.skipIf(!MARIADB_PATH)("mysqlStore, when something is wrong with the ser
     expect(String(failure)).not.toContain("guessed");
   });
 
-  it("closes connections that a paused server leaves unanswered, and is served as soon as it goes on", async () => {
+  it("closes its connections to a paused server, and works when the server resumes", async () => {
     const pool = connect();
     const { config } = pool.pool as unknown as { config: { connectionConfig: { connectTimeout: number } } };
     const patient = store({}, pool);
     await Promise.all(Array.from({ length: 8 }, (_, n) => patient.create(`${n}`, session())));
     const before = sockets();
     server.program.pause();
-    // Only now: a server that others keep from the processor may take as long to welcome somebody.
+    // Set only now: on a busy machine, a server that is not paused may take as long to accept a connection.
     const { connectTimeout } = config.connectionConfig;
     config.connectionConfig.connectTimeout = 300;
     const { read } = store({ timeout: "400ms" }, pool);
     const outcomes = await Promise.allSettled(Array.from({ length: 20 }, () => read("1")));
     for (const outcome of outcomes) expect(String((outcome as PromiseRejectedResult).reason)).toMatch(/within 400 ms/);
-    // No answer, no goodbye, and yet none is left.
+    // The paused server closes no connection, so the store must have closed them.
     await until("no socket is left", () => sockets() <= before - 4);
     config.connectionConfig.connectTimeout = connectTimeout;
     server.program.resume();
-    expect(await until("it answers", () => patient.read("1").catch(() => undefined))).toBeDefined();
+    expect(await until("the server answers", () => patient.read("1").catch(() => undefined))).toBeDefined();
   });
 
-  it("never carries out what it has given up before it had a connection", async () => {
+  it("does not run an operation whose timeout has passed before it had a connection", async () => {
     const pool = connect({ connectionLimit: 1 });
     const { create, read } = store({}, pool);
     await create("a", session());
@@ -219,46 +220,46 @@ describe.skipIf(!MARIADB_PATH)("mysqlStore, when something is wrong with the ser
     expect((await read("a"))?.version).toBe(1);
   });
 
-  it("refuses to write where it would not be committed", async () => {
+  it("refuses to write on a connection without autocommit", async () => {
     const pool = connect();
     pool.pool.on("connection", (connection) => void connection.query("SET autocommit = 0"));
     await expect(mysqlStore(pool).create("a", session())).rejects.toThrow(/leave autocommit on/);
     expect(await store().read("a")).toBeUndefined();
   });
 
-  it("refuses to read where it would see an old state, in which a session that has been revoked lives on", async () => {
+  it("refuses to read on a connection with an old snapshot, in which a revoked session still exists", async () => {
     const { create, delete: end, read: readElsewhere } = store();
     await create("a", session({ userId: "ada" }));
     const pool = connect({ connectionLimit: 1 });
     const { read, idsOfUser, all } = store({}, pool);
-    const forget = async () => {
-      const forgetful = await pool.getConnection();
-      await forgetful.beginTransaction();
-      await forgetful.query("SELECT COUNT(*) FROM sojourn_sessions");
-      forgetful.release();
+    const leaveTransactionOpen = async () => {
+      const borrowed = await pool.getConnection();
+      await borrowed.beginTransaction();
+      await borrowed.query("SELECT COUNT(*) FROM sojourn_sessions");
+      borrowed.release();
     };
-    await forget();
+    await leaveTransactionOpen();
     await end("a");
     await expect(read("a")).rejects.toThrow(/end a transaction before you release/);
     expect(await read("a")).toBeUndefined();
-    await forget();
+    await leaveTransactionOpen();
     await create("a", session({ userId: "ada" }));
     await expect(idsOfUser("ada")).rejects.toThrow(/end a transaction before you release/);
     expect(await idsOfUser("ada")).toEqual(["a"]);
-    await forget();
+    await leaveTransactionOpen();
     await expect(all()[Symbol.asyncIterator]().next()).rejects.toThrow(/end a transaction before you release/);
     expect(await readElsewhere("a")).toBeDefined();
 
-    const without = connect();
-    without.pool.on("connection", (connection) => void connection.query("SET autocommit = 0"));
-    await expect(mysqlStore(without).read("a")).rejects.toThrow(/leave autocommit on/);
+    const withoutAutocommit = connect();
+    withoutAutocommit.pool.on("connection", (connection) => void connection.query("SET autocommit = 0"));
+    await expect(mysqlStore(withoutAutocommit).read("a")).rejects.toThrow(/leave autocommit on/);
   });
 
-  it("refuses to write in a transaction that somebody left open, and does in the next", async () => {
+  it("refuses to write in a transaction that the application has left open, and writes in the next call", async () => {
     const pool = connect({ connectionLimit: 1 });
-    const forgetful = await pool.getConnection();
-    await forgetful.beginTransaction();
-    forgetful.release();
+    const borrowed = await pool.getConnection();
+    await borrowed.beginTransaction();
+    borrowed.release();
     const { create, read } = store({}, pool);
     await expect(create("a", session())).rejects.toThrow(/end a transaction before you release/);
     expect(await create("a", session())).toBe(true);
@@ -266,8 +267,8 @@ describe.skipIf(!MARIADB_PATH)("mysqlStore, when something is wrong with the ser
   });
 });
 
-describe.skipIf(!MARIADB_PATH)("mysqlStore, when the server's disk is full", () => {
-  it("rejects what finds no room, and loses nothing it has acknowledged", async () => {
+describe.skipIf(!MARIADB_PATH)("mysqlStore with a server whose disk is full", () => {
+  it("rejects writes that need more space, and loses no acknowledged session", async () => {
     const server = await startMariadb({
       args: ["--innodb-file-per-table=0", "--innodb-data-file-path=ibdata1:12M:autoextend:max:20M"],
     });

@@ -8,7 +8,7 @@ import { type Mariadb, MARIADB_PATH, startMariadb } from "../support/mariadb.ts"
 
 const CAPABILITIES = ["idsOfUser", "all", "deleteExpired", "close"] as const;
 const HOUR = 3_600_000;
-// The clock goes back from 3:00 to 2:00, as in Berlin; written out, it needs no files of time zones.
+// The clock goes back from 3:00 to 2:00, as in Berlin. In this form it needs no time zone database.
 const ZONE = "CET-1CEST,M3.5.0,M10.5.0/3";
 
 describe.skipIf(!MARIADB_PATH)("mysqlStore, on a server", () => {
@@ -33,7 +33,7 @@ describe.skipIf(!MARIADB_PATH)("mysqlStore, on a server", () => {
     ...given,
   });
 
-  describe("by a clock of the application's", () => {
+  describe("with a clock of the application", () => {
     const cases = storeContract(({ clock }) => [mysqlStore(pool, { clock }), mysqlStore(pool, { clock })], {
       capabilities: CAPABILITIES,
     });
@@ -42,8 +42,8 @@ describe.skipIf(!MARIADB_PATH)("mysqlStore, on a server", () => {
     });
   });
 
-  // The options of a pool that an application shares with the store: none may bend what the store gets to see.
-  describe("by the server's clock, through a pool with options of its own", () => {
+  // An application may share its pool with the store. The pool's options must not change the results of the store.
+  describe("with the server's clock and a pool with unusual options", () => {
     let odd: mysqlCallbacks.Pool;
     beforeAll(async () => {
       odd = mysqlCallbacks.createPool({
@@ -77,7 +77,7 @@ describe.skipIf(!MARIADB_PATH)("mysqlStore, on a server", () => {
     });
   });
 
-  it("reads rows as arrays with nested tables, which are no arrays", async () => {
+  it("reads rows of a pool with both rowsAsArray and nestTables", async () => {
     for (const nestTables of [true, "_"] as const) {
       const nested = mysql.createPool({ ...server.client, rowsAsArray: true, nestTables });
       await migrateMysql(nested);
@@ -90,7 +90,7 @@ describe.skipIf(!MARIADB_PATH)("mysqlStore, on a server", () => {
     }
   });
 
-  it("says true of writes that change nothing, whatever rows the client has counted", async () => {
+  it("returns true for a write that changes nothing, whether the client counts found or changed rows", async () => {
     for (const flags of [["FOUND_ROWS"], ["-FOUND_ROWS"]]) {
       const counting = mysql.createPool({ ...server.client, flags });
       try {
@@ -111,7 +111,7 @@ describe.skipIf(!MARIADB_PATH)("mysqlStore, on a server", () => {
     }
   });
 
-  it("gives an id away from the very millisecond that its session expires, whole", async () => {
+  it("creates a session under the id of an expired one, from the millisecond of its expiry", async () => {
     let time = Date.now();
     const store = mysqlStore(pool, { clock: () => time });
     const first = session({ expiresAt: time + 1000, userId: "ada" });
@@ -125,7 +125,7 @@ describe.skipIf(!MARIADB_PATH)("mysqlStore, on a server", () => {
     expect(await store.read("again")).toEqual({ ...second, payload: Buffer.from(second.payload) });
   });
 
-  it("cuts nothing off where the server's strict mode is off", async () => {
+  it("truncates nothing if the server's strict mode is off", async () => {
     const lax = mysql.createPool(server.client);
     lax.pool.on("connection", (connection) => void connection.query("SET sql_mode = ''"));
     try {
@@ -143,7 +143,7 @@ describe.skipIf(!MARIADB_PATH)("mysqlStore, on a server", () => {
     }
   });
 
-  it("keeps users apart who differ by case, blanks at the end, or past any length", async () => {
+  it("treats user ids as different that differ only in case, in trailing spaces, or after 5000 characters", async () => {
     const store = mysqlStore(pool);
     const long = "x".repeat(5000);
     const userIds = [
@@ -167,7 +167,7 @@ describe.skipIf(!MARIADB_PATH)("mysqlStore, on a server", () => {
     }
   });
 
-  it("finds sessions by indexes alone", async () => {
+  it("uses an index for each query", async () => {
     const explain = async (statement: string, values: (Buffer | number)[]) => {
       const [rows] = await pool.execute<mysql.RowDataPacket[]>(`EXPLAIN ${statement}`, values);
       return rows[0]?.["key"] as string | null;
@@ -178,7 +178,7 @@ describe.skipIf(!MARIADB_PATH)("mysqlStore, on a server", () => {
     expect(await explain(`SELECT id ${from} expires_at <= ? ORDER BY expires_at LIMIT 100`, [5])).toBe("expires_at");
   });
 
-  it("knows the time in the hour that a change of time zone repeats", async () => {
+  it("uses the right time in the hour that a change of time zone repeats", async () => {
     // 2:30 in summer, and 2:30 once more in winter.
     for (const time of [Date.UTC(2025, 9, 26, 0, 30), Date.UTC(2025, 9, 26, 1, 30)]) {
       const turning = mysql.createPool(server.client);
@@ -195,7 +195,7 @@ describe.skipIf(!MARIADB_PATH)("mysqlStore, on a server", () => {
     }
   });
 
-  it("collects beside writers without keeping them from anything, in several processes at once", async () => {
+  it("deletes expired sessions in several processes at once, while others write", async () => {
     await pool.query("DELETE FROM sojourn_sessions");
     await pool.query(
       `INSERT INTO sojourn_sessions (id, payload, version, expires_at)
@@ -203,35 +203,35 @@ describe.skipIf(!MARIADB_PATH)("mysqlStore, on a server", () => {
     );
     const store = mysqlStore(pool);
     const others = [mysql.createPool(server.client), mysql.createPool(server.client)];
-    const collection = { isOn: true };
-    const collecting = Promise.all(
+    const deletion = { isOn: true };
+    const deleting = Promise.all(
       others.map(async (other) => {
         const { deleteExpired } = mysqlStore(other);
-        while (collection.isOn && (await deleteExpired(500)) === 500);
+        while (deletion.isOn && (await deleteExpired(500)) === 500);
       }),
-    ).finally(() => (collection.isOn = false));
+    ).finally(() => (deletion.isOn = false));
     try {
-      for (let n = 0; collection.isOn; n += 1) {
+      for (let n = 0; deletion.isOn; n += 1) {
         const id = `old-${n}-new`;
         expect(await store.create(id, session())).toBe(true);
         expect(await store.update(id, session({ version: 2, expiresAt: Date.now() + HOUR }), 1)).toBe(true);
         expect(await store.touch(id, Date.now() + 2 * HOUR)).toBe(true);
         if (n % 2 === 0) expect(await store.delete(id)).toBe(true);
       }
-      await collecting;
+      await deleting;
     } finally {
-      collection.isOn = false;
-      await collecting;
+      deletion.isOn = false;
+      await deleting;
       for (const other of others) await other.end();
     }
-    // Whoever came off second best left the rest to the other.
+    // A process that could delete no row has left the rest to the other.
     while ((await store.deleteExpired(500)) > 0);
     const left: string[] = [];
     for await (const id of store.all()) left.push(id);
     expect(left.every((id) => id.endsWith("-new"))).toBe(true);
   });
 
-  it("lists more sessions than a page holds, and passes over expired ones", async () => {
+  it("lists more sessions than fit in a page, and no expired ones", async () => {
     await pool.query("DELETE FROM sojourn_sessions");
     const rows = "SELECT LPAD(seq, 5, '0'), 'x', 1, IF(seq % 3, 9e14, 5) FROM seq_1_to_2000";
     await pool.query(`INSERT INTO sojourn_sessions (id, payload, version, expires_at) ${rows}`);
@@ -259,12 +259,12 @@ describe.skipIf(!MARIADB_PATH)("migrateMysql", () => {
     await server?.stop();
   });
 
-  it("is named by the store where its table is missing", async () => {
+  it("is named in the store's error if the table is missing", async () => {
     await expect(mysqlStore(pool).read("a")).rejects.toThrow(/call migrateMysql\(pool\)/);
     await expect(mysqlStore(pool).delete("a")).rejects.toThrow(/call migrateMysql\(pool\)/);
   });
 
-  it("makes the table once, wherever it runs at the same time, and again", async () => {
+  it("makes the table once, if it runs in several processes at once and again later", async () => {
     const pools = Array.from({ length: 8 }, () => mysql.createPool(server.client));
     try {
       await Promise.all(pools.map((each) => migrateMysql(each)));
@@ -276,14 +276,14 @@ describe.skipIf(!MARIADB_PATH)("migrateMysql", () => {
     }
   });
 
-  it("runs what mysqlSchema shows", async () => {
+  it("accepts a table that was made with mysqlSchema", async () => {
     await pool.query(mysqlSchema({ table: "shown" }));
     await migrateMysql(pool, { table: "shown" });
     const store = mysqlStore(pool, { table: "shown" });
     expect(await store.create("a", { payload: new Uint8Array(1), version: 1, expiresAt: 9e14 })).toBe(true);
   });
 
-  it("refuses a table that is somebody else's", async () => {
+  it("refuses a table of another program", async () => {
     await pool.query("CREATE TABLE sessions (session_id VARCHAR(128) PRIMARY KEY, data TEXT)");
     await expect(migrateMysql(pool, { table: "sessions" })).rejects.toThrow(/`sessions` is not one of mysqlStore's/);
   });

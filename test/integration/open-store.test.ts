@@ -23,7 +23,7 @@ afterAll(() => {
   rmSync(folder, { recursive: true, force: true });
 });
 
-/** Keeps a session, and ends by itself: nothing that was opened may keep a process alive. */
+/** Stores a session and ends by itself. The closed store must not keep the process alive. */
 const PROGRAM = `
   import { openStore } from "sojourn/open";
   const store = await openStore(process.argv[2], { migrate: true });
@@ -48,7 +48,7 @@ describe.each(engines)("openStore of a URL of $name", ({ isHere, start }) => {
 });
 
 describe("openStore of a URL of SQLite", () => {
-  it.skipIf(!NODE22)("takes what Node itself has where better-sqlite3 is not installed", async () => {
+  it.skipIf(!NODE22)("uses node:sqlite if better-sqlite3 is not installed", async () => {
     const args = [
       "--no-warnings",
       "--input-type=module",
@@ -62,53 +62,57 @@ describe("openStore of a URL of SQLite", () => {
   });
 });
 
-/** Says whether it could keep a session, or what was wrong. */
-const KEEP = `
+/** Prints "stored" if it could store a session, or else the message of the error. */
+const STORE_PROGRAM = `
   import { openStore } from "./dist/stores/open/open.js";
   try {
     const store = await openStore(process.argv[2]);
     await store.create("an-id", { payload: new Uint8Array(3), version: 1, expiresAt: Date.now() + 60_000 });
     await store.close();
-    console.log("kept");
+    console.log("stored");
   } catch (error) { console.log(error.message); }
 `;
 
-describe.skipIf(!REDIS_SERVER)("openStore of a URL of Redis, whichever client is there", () => {
+describe.skipIf(!REDIS_SERVER)("openStore of a URL of Redis, with each client", () => {
   let server: RedisServer;
   beforeAll(async () => (server = await startRedis(HAS_IPV6 ? ["--bind", "127.0.0.1", "::1"] : [])));
   afterAll(() => server.end());
 
   describe.each(["redis", "ioredis", "iovalkey"])("%s", (client) => {
-    it("keeps sessions in the database that is named, and refuses one that is not there", async () => {
+    it("stores sessions in the database of the URL, and rejects a database that does not exist", async () => {
       const { port } = server;
       const prefix = `prefix=${client}`;
-      expect(await withOnly(client, KEEP, `redis://127.0.0.1:${port}/3?${prefix}`)).toBe("kept\n");
+      expect(await withOnly(client, STORE_PROGRAM, `redis://127.0.0.1:${port}/3?${prefix}`)).toBe("stored\n");
       expect(await server.command("INFO", "keyspace")).toMatch(/^db3:/m);
-      expect(await withOnly(client, KEEP, `redis://127.0.0.1:${port}/99?${prefix}`)).toMatch(
+      expect(await withOnly(client, STORE_PROGRAM, `redis://127.0.0.1:${port}/99?${prefix}`)).toMatch(
         /can't connect.*out of range/,
       );
       expect(await server.command("INFO", "keyspace")).not.toMatch(/^db0:/m);
     });
 
-    it.skipIf(!HAS_IPV6)("finds a server by its IPv6 address", async () => {
+    it.skipIf(!HAS_IPV6)("connects to an IPv6 address", async () => {
       const url = `redis://[::1]:${server.port}/4?prefix=v6-${client}`;
-      expect(await withOnly(client, KEEP, url)).toBe("kept\n");
+      expect(await withOnly(client, STORE_PROGRAM, url)).toBe("stored\n");
     });
 
-    it("gives user and password as they are meant, and says which was wrong", async () => {
+    it("decodes user name and password, and rejects a wrong password without showing it", async () => {
       const { port } = server;
       await server.command("ACL", "SETUSER", "we@b", "on", ">p@ss/w%rd", "~*", "&*", "+@all");
       expect(
-        await withOnly(client, KEEP, `redis://we%40b:p%40ss%2Fw%25rd@127.0.0.1:${port}/5?prefix=acl-${client}`),
-      ).toBe("kept\n");
-      const wrong = await withOnly(client, KEEP, `redis://we%40b:guessed@127.0.0.1:${port}/5`);
+        await withOnly(
+          client,
+          STORE_PROGRAM,
+          `redis://we%40b:p%40ss%2Fw%25rd@127.0.0.1:${port}/5?prefix=acl-${client}`,
+        ),
+      ).toBe("stored\n");
+      const wrong = await withOnly(client, STORE_PROGRAM, `redis://we%40b:guessed@127.0.0.1:${port}/5`);
       expect(wrong).toMatch(/can't connect.*(WRONGPASS|invalid username)/);
       expect(wrong).not.toContain("guessed");
     });
   });
 });
 
-describe.skipIf(!REDIS_SERVER)("openStore of a URL of a Redis Cluster of which a node is away", () => {
+describe.skipIf(!REDIS_SERVER)("openStore of a URL of a Redis Cluster with a node that is down", () => {
   let cluster: Awaited<ReturnType<typeof startCluster>>;
   beforeAll(async () => {
     cluster = await startCluster();
@@ -117,13 +121,15 @@ describe.skipIf(!REDIS_SERVER)("openStore of a URL of a Redis Cluster of which a
   afterAll(() => cluster.end());
 
   it.each(["redis", "ioredis", "iovalkey"])(
-    "opens it with %s, and says what is wrong where none would do",
+    "opens it with %s, and rejects with the cause if no node is usable",
     async (client) => {
       const { nodes } = cluster;
-      const places = [...nodes.slice(3), ...nodes.slice(0, 3)].map(({ port }) => `127.0.0.1:${port}`);
-      expect(await withOnly(client, KEEP, `redis+cluster://${places.join(",")}?prefix=${client}`)).toBe("kept\n");
-      const wrong = await withOnly(client, KEEP, `redis+cluster://we:guessed@${places.slice(1).join(",")}`);
-      // iovalkey does not say, and goes on trying.
+      const addresses = [...nodes.slice(3), ...nodes.slice(0, 3)].map(({ port }) => `127.0.0.1:${port}`);
+      expect(await withOnly(client, STORE_PROGRAM, `redis+cluster://${addresses.join(",")}?prefix=${client}`)).toBe(
+        "stored\n",
+      );
+      const wrong = await withOnly(client, STORE_PROGRAM, `redis+cluster://we:guessed@${addresses.slice(1).join(",")}`);
+      // iovalkey does not report the cause and keeps trying.
       expect(wrong).toMatch(client === "iovalkey" ? /can't connect: no answer/ : /can't connect.*WRONGPASS/);
       expect(wrong).not.toContain("guessed");
     },
@@ -131,7 +137,7 @@ describe.skipIf(!REDIS_SERVER)("openStore of a URL of a Redis Cluster of which a
 });
 
 describe.skipIf(!POSTGRES_PATH)("openStore of a URL of PostgreSQL, with postgres.js", () => {
-  it("closes although a connection was lost with questions under way", async () => {
+  it("closes after a connection was lost during reads", async () => {
     const { address, stop } = await startPostgres();
     const program = `
       import { connect, createServer } from "node:net";
@@ -155,8 +161,8 @@ describe.skipIf(!POSTGRES_PATH)("openStore of a URL of PostgreSQL, with postgres
       });
     `;
     try {
-      const words = await withOnly("postgres", program, `${address.port}`);
-      expect(words).toMatch(/closed\n$/);
+      const output = await withOnly("postgres", program, `${address.port}`);
+      expect(output).toMatch(/closed\n$/);
     } finally {
       await stop();
     }

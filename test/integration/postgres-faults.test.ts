@@ -423,9 +423,9 @@ describe.skipIf(POSTGRES_PATH === undefined)("postgresStore", () => {
     const states: boolean[] = [];
     store.subscribe({ listening: (is) => states.push(is) });
     await until("it listens", () => states.at(-1) === true);
-    proxy.hold();
+    proxy.pauseTraffic();
     await until("it reports the loss", () => states.at(-1) === false);
-    proxy.release();
+    proxy.resumeTraffic();
     await until("it listens again", () => states.at(-1) === true);
     expect(states).toEqual([false, true, false, true]);
     await store.close();

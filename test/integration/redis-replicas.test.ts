@@ -75,7 +75,7 @@ describe.skipIf(!REDIS_SERVER)("redisStore with a client that is connected to a 
     const [toPrimary, toReplica] = await Promise.all([primary, replica].map(({ port }) => clients["ioredis"]!(port)));
     const [primaryStore, replicaStore] = [redisStore(toPrimary!.client), redisStore(toReplica!.client)];
     try {
-      link.hold();
+      link.pauseTraffic();
       await primaryStore.create("a", session());
       for (const write of [
         () => replicaStore.delete("a"),
@@ -103,7 +103,7 @@ describe.skipIf(!REDIS_SERVER)("redisStore that waits for replicas", () => {
         const store = redisStore(connected.client, { replicas: { wait: 1, timeout: "60s" } });
         expect(await store.create("one", session())).toBe(true);
         expect(await store.create("two", session())).toBe(true);
-        servers.link.hold();
+        servers.link.pauseTraffic();
         const writes = Promise.allSettled([
           store.delete("one"),
           store.update("two", session(2), 1),
@@ -144,10 +144,10 @@ describe.skipIf(!REDIS_SERVER)("redisStore that waits for replicas", () => {
       const store = redisStore(client, { replicas: { wait: 1, timeout: "100ms" } });
       const patientStore = redisStore(client, { replicas: { wait: 1, timeout: "60s" } });
       await patientStore.create("one", session());
-      servers.link.hold();
+      servers.link.pauseTraffic();
       await expect(store.delete("one")).rejects.toThrow(/only 0 of 1/);
       await expect(store.delete("one")).rejects.toThrow(/only 0 of 1/);
-      servers.link.release();
+      servers.link.resumeTraffic();
       expect(await patientStore.delete("one")).toBe(false);
       expect(await servers.first.command("EXISTS", "sojourn:one")).toContain(":0");
       expect(await servers.primary.command("DBSIZE")).toContain(":0");

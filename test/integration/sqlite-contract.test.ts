@@ -25,9 +25,9 @@ for (const [kind, options] of Object.entries(kinds)) {
       const instance = () => {
         const db = betterSqlite3(file);
         databases.push(db);
-        // Nobody cuts the power here.
+        // The tests do not cut the power, so commits need not wait for the disk.
         db.pragma("synchronous = OFF");
-        // Whatever else the application wants of its connection.
+        // The application may have set this option of the connection.
         if (kind) db.defaultSafeIntegers();
         return sqliteStore(db, { ...options, clock });
       };
@@ -43,7 +43,7 @@ for (const [kind, options] of Object.entries(kinds)) {
 describe.skipIf(!BETTER_SQLITE3)("sqliteStore on better-sqlite3", () => {
   sqliteCases(() => betterSqlite3(":memory:"));
 
-  it("takes the database of better-sqlite3 as it is typed", () => {
+  it("accepts the type of a better-sqlite3 database", () => {
     const typed = (db: BetterSqlite3.Database): SqliteDatabase => db;
     expect(typed).toBeTypeOf("function");
   });

@@ -29,15 +29,15 @@ afterEach(() => {
   rmSync(folder, { recursive: true, force: true });
 });
 
-function opened(where = folder): BetterSqlite3.Database {
+function openDatabase(where = folder): BetterSqlite3.Database {
   const database = betterSqlite3(join(where, "sessions.db"));
   database.pragma("synchronous = NORMAL");
   databases.push(database);
   return database;
 }
 
-/** A disk of its own, which only root may have. */
-function smallDisk(megabytes: number): boolean {
+/** Mounts a small file system for the test. Returns `false` without the right to do so. */
+function mountSmallDisk(megabytes: number): boolean {
   try {
     execFileSync("mount", ["-t", "tmpfs", "-o", `size=${megabytes}m`, "tmpfs", folder], { stdio: "ignore" });
     return true;
@@ -62,26 +62,26 @@ async function fill(store: SessionStore): Promise<string[]> {
 
 describe.skipIf(!BETTER_SQLITE3)("sqliteStore on a full disk", () => {
   for (const [megabytes, state] of [
-    [6, "before the log has ever begun anew"],
+    [6, "before the first restart of the log"],
     [12, "when the log has its usual length"],
   ] as const) {
-    it(`ends every session, over whichever connection, ${state}, and writes nothing else`, async ({ skip }) => {
-      if (!smallDisk(megabytes)) skip("needs the right to mount a file system");
+    it(`ends every session on each connection, ${state}, and rejects other writes`, async ({ skip }) => {
+      if (!mountSmallDisk(megabytes)) skip("needs the right to mount a file system");
       try {
-        const [one, other] = [sqliteStore(opened()), sqliteStore(opened())];
-        const heard: string[] = [];
-        other.subscribe({ ended: (id) => heard.push(id) });
+        const [one, other] = [sqliteStore(openDatabase()), sqliteStore(openDatabase())];
+        const notified: string[] = [];
+        other.subscribe({ ended: (id) => notified.push(id) });
         const ids = await fill(one);
         expect(ids.length).toBeGreaterThan(100);
-        // What room is left may do for the first that end: the reserve is given up for one of the next.
+        // The remaining space may be enough for the first sessions. Then the reserve is deleted for one of the next.
         const reserve = join(folder, "sessions.db-reserve");
-        const gone: string[] = [];
+        const endedIds: string[] = [];
         while (existsSync(reserve)) {
-          expect(await one.delete(ids[gone.length]!)).toBe(true);
-          gone.push(ids[gone.length]!);
+          expect(await one.delete(ids[endedIds.length]!)).toBe(true);
+          endedIds.push(ids[endedIds.length]!);
         }
-        const [second, ...rest] = ids.slice(gone.length) as [string, ...string[]];
-        // Somebody else takes what room there is now.
+        const [second, ...rest] = ids.slice(endedIds.length) as [string, ...string[]];
+        // Another program uses up the space.
         expect(() => {
           for (;;) appendFileSync(join(folder, "log"), randomBytes(4096));
         }).toThrow("ENOSPC");
@@ -90,9 +90,9 @@ describe.skipIf(!BETTER_SQLITE3)("sqliteStore on a full disk", () => {
           await expect(store.update(second, session(2), 1)).rejects.toThrow(/the disk is full: sessions can end/);
         }
         for (const [index, id] of rest.entries()) expect(await [one, other][index % 2]!.delete(id)).toBe(true);
-        for (const id of [...gone, ...rest]) expect(await other.read(id)).toBeUndefined();
+        for (const id of [...endedIds, ...rest]) expect(await other.read(id)).toBeUndefined();
         expect((await other.read(second))?.version).toBe(1);
-        await expect.poll(() => heard.length, { timeout: HUNG_MS }).toBe(ids.length - 1);
+        await expect.poll(() => notified.length, { timeout: HUNG_MS }).toBe(ids.length - 1);
         execFileSync("mount", ["-o", `remount,size=${megabytes + 4}m`, folder]);
         await expect.poll(() => one.create("new", session()).catch(() => false), { timeout: HUNG_MS }).toBe(true);
         expect(existsSync(reserve)).toBe(true);
@@ -104,18 +104,18 @@ describe.skipIf(!BETTER_SQLITE3)("sqliteStore on a full disk", () => {
   }
 
   it("ends a session in a database that may not grow and has no space for the notification", async () => {
-    const database = opened();
+    const database = openDatabase();
     const store = sqliteStore(database);
     await store.create("kept", session());
     await store.create("ended", session());
     // The page of the notifications is full, and no other page is free.
-    const tell = database.prepare("INSERT INTO sojourn_sessions_notifications (id, ended) VALUES (?, 0)");
+    const insert = database.prepare("INSERT INTO sojourn_sessions_notifications (id, ended) VALUES (?, 0)");
     const pages = () => Number(database.pragma("page_count", { simple: true }));
     const before = pages();
-    while (pages() === before) tell.run("x".repeat(100));
+    while (pages() === before) insert.run("x".repeat(100));
     database.pragma(`max_page_count = ${pages()}`);
     expect(() => {
-      for (;;) tell.run("x");
+      for (;;) insert.run("x");
     }).toThrow(/full/);
     expect(await store.delete("ended")).toBe(true);
     expect(await store.read("ended")).toBeUndefined();

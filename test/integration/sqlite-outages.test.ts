@@ -29,8 +29,8 @@ const session = (given: { version?: number; userId?: string; size?: number } = {
   userId: given.userId,
 });
 
-/** Every operation, and what becomes of it. */
-async function outcomes(store: SqliteStore): Promise<Record<string, unknown>> {
+/** Calls every operation. Returns "done" or the error's code or message for each. */
+async function callAll(store: SqliteStore): Promise<Record<string, unknown>> {
   const calls = {
     read: () => store.read("kept"),
     create: () => store.create("another", session()),
@@ -51,7 +51,7 @@ async function outcomes(store: SqliteStore): Promise<Record<string, unknown>> {
   return Object.fromEntries(await Promise.all(found)) as Record<string, unknown>;
 }
 
-const every = (outcome: unknown, reads: unknown = outcome) => ({
+const allOperations = (outcome: unknown, reads: unknown = outcome) => ({
   read: reads,
   create: outcome,
   update: outcome,
@@ -63,23 +63,23 @@ const every = (outcome: unknown, reads: unknown = outcome) => ({
 });
 
 describe.skipIf(!BETTER_SQLITE3)("sqliteStore, whose database another process has locked", () => {
-  it("answers reads, and writes as soon as it is free, and never holds up the event loop", async () => {
+  it("reads while it is locked, writes as soon as it is free, and does not block the event loop", async () => {
     const store = sqliteStore(db, { busyTimeout: "60s" });
     await store.create("kept", session());
     const [other] = await startWorkers(path, [["lock", "BEGIN EXCLUSIVE"]]);
-    await other!.hear("locked");
-    let turns = 0;
-    const ticking = setInterval(() => (turns += 1), 1);
+    await other!.waitFor("locked");
+    let iterations = 0;
+    const ticking = setInterval(() => (iterations += 1), 1);
     let isDone = false;
-    const writing = outcomes(store).finally(() => (isDone = true));
-    // Blocked inside SQLite, it would turn no more.
-    await until("the event loop has turned a while", () => turns > 20);
+    const writing = callAll(store).finally(() => (isDone = true));
+    // If the store were waiting inside SQLite, the interval would not run.
+    await until("the event loop runs", () => iterations > 20);
     clearInterval(ticking);
     expect((await store.read("kept"))?.version).toBe(1);
     expect(isDone).toBe(false);
-    other!.goOn();
-    await other!.hear("unlocked");
-    expect(await writing).toEqual(every("done"));
+    other!.resume();
+    await other!.waitFor("unlocked");
+    expect(await writing).toEqual(allOperations("done"));
     expect(await store.read("kept")).toBeUndefined();
   });
 
@@ -87,68 +87,68 @@ describe.skipIf(!BETTER_SQLITE3)("sqliteStore, whose database another process ha
     const store = sqliteStore(db, { busyTimeout: "0.1s" });
     await store.create("kept", session());
     const [other] = await startWorkers(path, [["lock", "BEGIN IMMEDIATE"]]);
-    await other!.hear("locked");
-    expect(await outcomes(store)).toEqual(every("SQLITE_BUSY", "done"));
-    expect(await outcomes(store)).toEqual(every("SQLITE_BUSY", "done"));
-    other!.goOn();
-    await other!.hear("unlocked");
+    await other!.waitFor("locked");
+    expect(await callAll(store)).toEqual(allOperations("SQLITE_BUSY", "done"));
+    expect(await callAll(store)).toEqual(allOperations("SQLITE_BUSY", "done"));
+    other!.resume();
+    await other!.waitFor("unlocked");
     expect(await store.update("kept", session({ version: 2 }), 1)).toBe(true);
     expect(await store.read("another")).toBeUndefined();
   });
 
-  it("brings no session back that expired while waiting for the database", async () => {
+  it("does not write to a session that expires while the write waits for the database", async () => {
     let time = Date.now();
     const store = sqliteStore(db, { busyTimeout: "60s", clock: () => time });
     await store.create("kept", { ...session(), expiresAt: time + 1000 });
     const [other] = await startWorkers(path, [["lock", "BEGIN IMMEDIATE"]]);
-    await other!.hear("locked");
+    await other!.waitFor("locked");
     const late = [
       store.update("kept", session({ version: 2 }), 1),
       store.touch("kept", time + 3_600_000),
       store.delete("kept"),
     ];
     time += 1000;
-    other!.goOn();
-    await other!.hear("unlocked");
+    other!.resume();
+    await other!.waitFor("unlocked");
     expect(await Promise.all(late)).toEqual([false, false, false]);
     expect(await store.read("kept")).toBeUndefined();
   });
 
-  it("tells after the busy timeout that it could not be set up", async () => {
+  it("throws after the busy timeout if its tables could not be made", async () => {
     const [other] = await startWorkers(path, [["lock", "BEGIN EXCLUSIVE"]]);
-    await other!.hear("locked");
+    await other!.waitFor("locked");
     expect(() => sqliteStore(db, { busyTimeout: "0.05s", table: "elsewhere" })).toThrow(
       /sqliteStore can't use the database: database is locked/,
     );
-    // Where there is nothing to make, there is nothing to wait for.
+    // If the tables exist, nothing has to wait.
     expect((await sqliteStore(db, { busyTimeout: "0.05s" }).read("none")) === undefined).toBe(true);
   });
 
-  it("leaves the connection's own busy timeout as it was", async () => {
+  it("does not change the connection's own busy timeout", async () => {
     db.pragma("busy_timeout = 1234");
     const store = sqliteStore(db, { busyTimeout: "0.05s" });
     await store.create("kept", session());
     expect(db.pragma("busy_timeout", { simple: true })).toBe(1234);
     const [other] = await startWorkers(path, [["lock", "BEGIN IMMEDIATE"]]);
-    await other!.hear("locked");
+    await other!.waitFor("locked");
     await expect(store.delete("kept")).rejects.toThrow(/locked/);
     expect(db.pragma("busy_timeout", { simple: true })).toBe(1234);
   });
 
-  it("rejects what waits when it is closed, and leaves the database open", async () => {
+  it("rejects waiting operations when it is closed, and leaves the database open", async () => {
     const store = sqliteStore(db);
     const [other] = await startWorkers(path, [["lock", "BEGIN IMMEDIATE"]]);
-    await other!.hear("locked");
+    await other!.waitFor("locked");
     const writing = store.create("kept", session());
     await Promise.all([expect(writing).rejects.toThrow(/the SQLite store is closed/), store.close()]);
-    other!.goOn();
-    await other!.hear("unlocked");
+    other!.resume();
+    await other!.waitFor("unlocked");
     expect(db.prepare("SELECT count(*) FROM sojourn_sessions").pluck().get()).toBe(0);
   });
 });
 
-describe.skipIf(!BETTER_SQLITE3)("sqliteStore, on a connection in a transaction of the application's", () => {
-  it("waits until that is over: nothing it has acknowledged is rolled back, nothing stale is read", async () => {
+describe.skipIf(!BETTER_SQLITE3)("sqliteStore on a connection with a transaction of the application", () => {
+  it("waits until the transaction has ended, so that no acknowledged write is rolled back and no stale session is read", async () => {
     const store = sqliteStore(db);
     await store.create("kept", session());
     db.exec("BEGIN; UPDATE sojourn_sessions SET version = 9");
@@ -157,12 +157,12 @@ describe.skipIf(!BETTER_SQLITE3)("sqliteStore, on a connection in a transaction 
     expect(await Promise.race([reading, writing, delay(50)])).toBeUndefined();
     db.exec("ROLLBACK");
     expect(await writing).toBe(true);
-    // In the transaction it was 9.
+    // In the transaction the version was 9.
     expect([1, 2]).toContain((await reading)?.version);
     expect((await store.read("kept"))?.version).toBe(2);
   });
 
-  it("keeps what it was given, and not what has become of that while it waited", async () => {
+  it("stores the payload of the call, even if the caller changes it while the write waits", async () => {
     const store = sqliteStore(db);
     db.exec("BEGIN");
     const stored = session();
@@ -185,7 +185,7 @@ describe.skipIf(!BETTER_SQLITE3)("sqliteStore, on a connection in a transaction 
 });
 
 describe.skipIf(!BETTER_SQLITE3)("sqliteStore, whose disk is full", () => {
-  it("rejects what needs room, goes on reading and ending, and recovers", async () => {
+  it("rejects writes that need space, still reads and ends sessions, and recovers", async () => {
     const store = sqliteStore(db);
     await store.create("kept", session({ userId: "ada" }));
     db.pragma(`max_page_count = ${Number(db.pragma("page_count", { simple: true })) + 10}`);
@@ -197,7 +197,7 @@ describe.skipIf(!BETTER_SQLITE3)("sqliteStore, whose disk is full", () => {
     expect((await store.read("kept"))?.version).toBe(1);
     expect(await store.idsOfUser("ada")).toEqual(["kept"]);
     expect(await store.delete("big-0")).toBe(true);
-    // The room of what has ended is used again.
+    // The space of ended sessions is reused.
     expect(await store.create("again", session({ size: 3000 }))).toBe(true);
     db.pragma("max_page_count = 1000000");
     expect(await store.create("big", session({ size: 90_000 }))).toBe(true);
@@ -226,7 +226,7 @@ describe.skipIf(!BETTER_SQLITE3)("sqliteStore, given a database it can't use", (
     }
   });
 
-  it("refuses what is no database, or has another table of the name", () => {
+  it("refuses a file that is not a database, and a database with another table of that name", () => {
     writeFileSync(`${path}-other`, "a".repeat(10_000));
     const other = betterSqlite3(`${path}-other`);
     expect(() => sqliteStore(other)).toThrow(/sqliteStore can't use the database: file is not a database/);
@@ -239,14 +239,14 @@ describe.skipIf(!BETTER_SQLITE3)("sqliteStore, given a database it can't use", (
     expect(() => sqliteStore(db)).toThrow(/sqliteStore can't use the database: .*not open/);
   });
 
-  it("rejects with SQLite's own error where the file is damaged, and never takes a session for missing", async () => {
+  it("rejects with SQLite's own error if the file is damaged, and never treats a session as missing", async () => {
     const store = sqliteStore(db);
     const ids = Array.from({ length: 2000 }, (_, n) => `id-${n}`);
     for (const id of ids) await store.create(id, session({ size: 300 }));
     db.close();
     const file = openSync(path, "r+");
     const { size } = statSync(path);
-    // The tables' roots stand at the beginning.
+    // The root pages of the tables are at the beginning of the file.
     writeSync(file, Buffer.alloc(size - 20 * 4096, 0xff), 0, size - 20 * 4096, 20 * 4096);
     closeSync(file);
     db = betterSqlite3(path);
@@ -263,42 +263,42 @@ describe.skipIf(!BETTER_SQLITE3)("sqliteStore, given a database it can't use", (
     expect(rejected).toBeGreaterThan(1000);
   });
 
-  it("rejects everything once the application has closed the database, and says that it hears nothing", async () => {
+  it("rejects every operation after the application has closed the database, and is not listening", async () => {
     const store = sqliteStore(db);
     const listening: boolean[] = [];
     store.subscribe({ listening: (is) => void listening.push(is) });
     db.close();
     const message = "The database connection is not open";
-    expect(await outcomes(store)).toEqual(every(message));
-    await until("it is told", () => listening.length === 2);
+    expect(await callAll(store)).toEqual(allOperations(message));
+    await until("the state is notified", () => listening.length === 2);
     expect(listening).toEqual([true, false]);
     await store.close();
   });
 });
 
-describe.skipIf(!BETTER_SQLITE3)("sqliteStore, that forgets", () => {
-  it("deletes notifications after some seconds, and says that it was not listening if it has not read them", async () => {
+describe.skipIf(!BETTER_SQLITE3)("sqliteStore.deleteExpired", () => {
+  it("deletes notifications after some seconds, and reports possibly missed ones to a store that has not read them", async () => {
     const store = sqliteStore(db, { announceChanges: true });
-    const heard: unknown[] = [];
-    const end = store.subscribe({
-      ended: (id) => void heard.push(id),
-      listening: (is) => void heard.push(is),
+    const notified: unknown[] = [];
+    const unsubscribe = store.subscribe({
+      ended: (id) => void notified.push(id),
+      listening: (is) => void notified.push(is),
     });
     for (let n = 0; n < 2000; n += 1) {
       await store.create(`${n}`, session());
       await store.delete(`${n}`);
     }
-    // As if it had been asleep for longer than they are kept.
+    // As if the process had been suspended for longer than they are kept.
     db.exec("UPDATE sojourn_sessions_notifications SET at = at - 60");
     await store.deleteExpired(1);
     expect(db.prepare("SELECT count(*) FROM sojourn_sessions_notifications").pluck().get()).toBe(0);
-    const told = () => heard.filter((what) => typeof what === "boolean");
-    await until("it is told", () => told().length >= 3);
-    expect(told().slice(0, 3)).toEqual([true, false, true]);
+    const states = () => notified.filter((item) => typeof item === "boolean");
+    await until("the state is notified", () => states().length >= 3);
+    expect(states().slice(0, 3)).toEqual([true, false, true]);
     await store.create("last", session());
     await store.delete("last");
-    await until("it hears again", () => heard.includes("last"));
-    end();
+    await until("it is notified again", () => notified.includes("last"));
+    unsubscribe();
   });
 
   it("deletes notifications from the future after the clock was set back", async () => {
@@ -312,19 +312,19 @@ describe.skipIf(!BETTER_SQLITE3)("sqliteStore, that forgets", () => {
     expect(db.prepare("SELECT count(*) FROM sojourn_sessions_notifications").pluck().get()).toBe(0);
   });
 
-  it("forgets a crowd in slices between which others get their turn", async () => {
+  it("deletes many sessions in batches, and lets the event loop run in between", async () => {
     const store = sqliteStore(db);
     const fill = db.prepare("INSERT INTO sojourn_sessions (id, version, expires_at, payload) VALUES (?, 1, 1, ?)");
     db.transaction(() => {
       for (let n = 0; n < 20_000; n += 1) fill.run(`expired-${n}`, Buffer.alloc(250));
     })();
-    let turns = 0;
-    let next = setImmediate(function turn() {
-      turns += 1;
-      next = setImmediate(turn);
+    let iterations = 0;
+    let next = setImmediate(function countIteration() {
+      iterations += 1;
+      next = setImmediate(countIteration);
     });
     expect(await store.deleteExpired(30_000)).toBe(20_000);
     clearImmediate(next);
-    expect(turns).toBeGreaterThan(10);
+    expect(iterations).toBeGreaterThan(10);
   });
 });

@@ -9,7 +9,7 @@ import { NODE22 } from "../support/sqlite.ts";
 
 const blocks = blocksOf(document("docs/stores.md")).map((block, i) => ({ ...block, i: i + 1 }));
 
-/** What a block is run with: the engine, and the variable that its URL is in. */
+/** For each kind of code block: its engine, and the environment variable with the URL. */
 const ENGINES = [
   ["with redis", "Redis", "REDIS_URL"],
   ["with postgres", "PostgreSQL", "DATABASE_URL"],
@@ -18,7 +18,7 @@ const ENGINES = [
 const place = workshop();
 afterAll(place.clear);
 
-describe.each(ENGINES)("the guide to the stores %s", (how, name, variable) => {
+describe.each(ENGINES)("docs/stores.md %s", (how, name, variable) => {
   const engine = engines.find((one) => one.name === name)!;
   let server: Awaited<ReturnType<typeof engine.start>> | undefined;
   beforeAll(async () => {
@@ -26,15 +26,15 @@ describe.each(ENGINES)("the guide to the stores %s", (how, name, variable) => {
   });
   afterAll(() => server?.stop());
 
-  const own = blocks.filter((block) => block.how === how);
-  it.skipIf(!engine.isHere).each(own)(`shows code that runs ${how}: block $i`, async ({ code }) => {
+  const ownBlocks = blocks.filter((block) => block.how === how);
+  it.skipIf(!engine.isHere).each(ownBlocks)(`has code that runs ${how}: block $i`, async ({ code }) => {
     const url = server!.url.split("?", 1)[0];
     expect((await runBlock(place, code, { [variable]: url })).stderr).toBe("");
   });
 });
 
-describe("the guide to the stores with node 22", () => {
-  it.skipIf(!NODE22)("shows code that runs on Node 22", async () => {
+describe("docs/stores.md with node 22", () => {
+  it.skipIf(!NODE22)("has code that runs on Node 22", async () => {
     // Inside the package, so that `sojourn` is the package itself.
     const folder = mkdtempSync(join(ROOT, "test/docs/.blocks-"));
     try {

@@ -33,30 +33,33 @@ const session = (text = "") => ({
   version: 1,
   expiresAt: Date.now() + HOUR,
 });
-const textOf = (payload: Uint8Array | undefined): string => new TextDecoder().decode(payload);
+const decode = (payload: Uint8Array | undefined): string => new TextDecoder().decode(payload);
 
 interface Worker {
   readonly child: ChildProcess;
-  /** What it has said since it began. */
-  readonly said: unknown[][];
-  /** Fulfilled with how it ended, once all it said has arrived. */
+  /** The messages that it has reported since it began. */
+  readonly messages: unknown[][];
+  /** Resolves with the exit code or the signal, after all messages have arrived. */
   readonly ended: Promise<string>;
 }
 
-/** Starts processes, and lets them begin together once all are there. */
-async function start(job: string, ...given: readonly (readonly (string | number)[])[]): Promise<Worker[]> {
-  const starting = given.map((words) => {
-    const child = spawn(process.execPath, [WORKER, job, directory, ...words.map(String)], {
+/** Starts processes, waits until all of them are ready, and lets them begin together. */
+async function startWorkers(
+  job: string,
+  ...argsOfWorkers: readonly (readonly (string | number)[])[]
+): Promise<Worker[]> {
+  const starting = argsOfWorkers.map((args) => {
+    const child = spawn(process.execPath, [WORKER, job, directory, ...args.map(String)], {
       stdio: ["pipe", "pipe", "inherit"],
     });
     running.add(child);
-    const said: unknown[][] = [];
+    const messages: unknown[][] = [];
     const ready = new Promise<void>((resolve) => {
       createInterface(child.stdout).on("line", (line) => {
-        const heard: unknown = JSON.parse(line);
-        if (!Array.isArray(heard)) throw new Error(`not a line of a worker: ${line}`);
-        if (heard[0] === "ready") resolve();
-        else said.push(heard);
+        const message: unknown = JSON.parse(line);
+        if (!Array.isArray(message)) throw new Error(`not a message of a worker: ${line}`);
+        if (message[0] === "ready") resolve();
+        else messages.push(message);
       });
     });
     const ended = new Promise<string>((resolve) => {
@@ -65,7 +68,7 @@ async function start(job: string, ...given: readonly (readonly (string | number)
         resolve(String(signal ?? code));
       });
     });
-    return { child, said, ended, ready };
+    return { child, messages, ended, ready };
   });
   await Promise.all(starting.map(({ ready }) => ready));
   for (const { child } of starting) child.stdin.write("begin\n");
@@ -75,45 +78,45 @@ async function start(job: string, ...given: readonly (readonly (string | number)
 describe("fileStore, shared by several processes", () => {
   it("applies each of their updates exactly once", async () => {
     await store.create("shared", session());
-    const workers = await start("append", ["shared", "a", 300], ["shared", "b", 300], ["shared", "c", 300]);
+    const workers = await startWorkers("append", ["shared", "a", 300], ["shared", "b", 300], ["shared", "c", 300]);
     expect(await Promise.all(workers.map(({ ended }) => ended))).toEqual(["0", "0", "0"]);
     const found = await store.read("shared");
-    const applied = textOf(found?.payload).split(",").slice(0, -1);
+    const applied = decode(found?.payload).split(",").slice(0, -1);
     const wanted = ["a", "b", "c"].flatMap((name) => Array.from({ length: 300 }, (_, n) => `${name}${n}`));
     expect(applied.toSorted()).toEqual(wanted.toSorted());
     expect(found?.version).toBe(901);
   });
 
-  it("lets one of them create a session, and stand", async () => {
+  it("lets exactly one of them create a session", async () => {
     const names = ["a", "b", "c"];
-    const workers = await start("create", ...names.map((name) => [name, 400]));
+    const workers = await startWorkers("create", ...names.map((name) => [name, 400]));
     await Promise.all(workers.map(({ ended }) => ended));
-    expect(workers.reduce((sum, { said }) => sum + said.length, 0)).toBe(400);
-    for (const [index, { said }] of workers.entries()) {
-      for (const [, n] of said) {
+    expect(workers.reduce((sum, { messages }) => sum + messages.length, 0)).toBe(400);
+    for (const [index, { messages }] of workers.entries()) {
+      for (const [, n] of messages) {
         const found = await store.read(`created-${String(n)}`);
-        expect(textOf(found?.payload)).toBe(`${names[index]}${String(n)}`);
+        expect(decode(found?.payload)).toBe(`${names[index]}${String(n)}`);
       }
     }
   });
 
-  it("ends at the latest of their touches", async () => {
+  it("gives a session the latest expiry of their touches", async () => {
     const base = Date.now() + 2 * HOUR;
     await store.create("shared", session());
-    const workers = await start("touch", ["shared", base, 0, 500], ["shared", base, 1, 500]);
+    const workers = await startWorkers("touch", ["shared", base, 0, 500], ["shared", base, 1, 500]);
     await Promise.all(workers.map(({ ended }) => ended));
-    expect(workers.flatMap(({ said }) => said)).toEqual([]);
+    expect(workers.flatMap(({ messages }) => messages)).toEqual([]);
     expect((await store.read("shared"))?.expiresAt).toBe(base + 2 * 499 + 1);
   });
 
   it("never brings back what one of them has deleted while others update and touch it", async () => {
     const count = 300;
     for (let n = 0; n < count; n += 1) await store.create(`kept-${n}`, session());
-    const workers = await start("keepAlive", [count], [count]);
+    const workers = await startWorkers("keepAlive", [count], [count]);
     for (let n = 0; n < count; n += 1) {
       expect(await store.delete(`kept-${n}`)).toBe(true);
       expect(await store.read(`kept-${n}`)).toBeUndefined();
-      // The others take a turn.
+      // Lets the other processes run.
       await new Promise((resolve) => setImmediate(resolve));
     }
     expect(await Promise.all(workers.map(({ ended }) => ended))).toEqual(["0", "0"]);
@@ -125,29 +128,29 @@ describe("fileStore, shared by several processes", () => {
 });
 
 describe("fileStore, whose process is killed", () => {
-  it("has lost nothing acknowledged and torn nothing, 20 times, and collects what was left", async () => {
+  it("loses no acknowledged write and leaves no damaged session, 20 times, and deletes leftover files later", async () => {
     const random = seededRandom(2026);
     for (let round = 0; round < 20; round += 1) {
       const name = `round${round}`;
-      const [worker] = await start("live", [name, round]);
+      const [worker] = await startWorkers("live", [name, round]);
       if (worker === undefined) throw new Error("no worker");
-      const { child, said, ended } = worker;
+      const { child, messages, ended } = worker;
       await new Promise((resolve) => setTimeout(resolve, 20 + random() * 130));
       child.kill("SIGKILL");
       expect(await ended).toBe("SIGKILL");
-      expect(said.filter(([what]) => what === "refused")).toEqual([]);
-      await expectKept(said);
+      expect(messages.filter(([what]) => what === "refused")).toEqual([]);
+      await expectKept(messages);
     }
     expect(quarantined).toEqual([]);
     expect(await fileStore(directory).deleteExpired(10)).toBe(0);
-    expectNoLeftovers(await makeOldAndCollect());
+    expectNoLeftovers(await advanceClockAndDelete());
   });
 
-  /** Every session is what the last acknowledged call made it, or the one call after it that was cut short. */
-  async function expectKept(said: readonly unknown[][]): Promise<void> {
+  /** Checks that each session has the state of its last acknowledged call, or of the call that the kill interrupted. */
+  async function expectKept(messages: readonly unknown[][]): Promise<void> {
     const acknowledged = new Map<string, number>();
     const tried = new Map<string, number>();
-    for (const [what, id, version] of said) {
+    for (const [what, id, version] of messages) {
       (what === "done" ? acknowledged : tried).set(String(id), Number(version));
     }
     for (const [id, last] of tried) {
@@ -155,13 +158,13 @@ describe("fileStore, whose process is killed", () => {
       const version = found?.version ?? 0;
       expect([acknowledged.get(id) ?? 0, last]).toContain(version);
       if (found === undefined) continue;
-      expect(textOf(found.payload).replaceAll(`${id}:${version}:`, "")).toBe("");
+      expect(decode(found.payload).replaceAll(`${id}:${version}:`, "")).toBe("");
       if (found.userId !== undefined) expect(await store.idsOfUser(found.userId)).toContain(id);
     }
   }
 
-  async function makeOldAndCollect(): Promise<FileStore> {
-    // Older than any unfinished work, younger than a session.
+  async function advanceClockAndDelete(): Promise<FileStore> {
+    // Unfinished writes count as abandoned now, and sessions have not expired yet.
     vi.useFakeTimers({ toFake: ["Date"], now: Date.now() + HOUR / 4 });
     const reopened = fileStore(directory);
     await reopened.deleteExpired(10);

@@ -14,22 +14,22 @@ afterEach(() => {
   rmSync(directory, { recursive: true, force: true });
 });
 
-describe("copySessions, of an application that is serving", () => {
+describe("copySessions, while the application runs", () => {
   it("loses no update, undoes no sign-out and signs nobody out, although it is killed and run again", async () => {
     const from = `file:${join(directory, "old")}`;
     const to = `file:${join(directory, "new")}`;
-    // Who is killed while it creates a file keeps others from creating that session for ten seconds.
-    const { did, kills, copied, ...wrong } = await moveUnderLoad({ from, to, killed: "between calls" });
-    expect(wrong).toEqual({
+    // If a process is killed while it creates a session, no other process can create that session for ten seconds.
+    const { requests, kills, copied, ...broken } = await moveUnderLoad({ from, to, killed: "between calls" });
+    expect(broken).toEqual({
       lostUpdates: 0,
       resurrected: 0,
-      innocents: 0,
+      signedOut: 0,
       shortened: 0,
-      mistaken: 0,
+      wrongUser: 0,
       errors: [],
     });
     expect(kills).toBe(4);
     expect(copied).toBeGreaterThan(20);
-    expect(Object.keys(did).toSorted()).toEqual(["count", "look", "revokeAll", "signIn", "signOut"]);
+    expect(Object.keys(requests).toSorted()).toEqual(["count", "read", "revokeAll", "signIn", "signOut"]);
   }, 180_000);
 });

@@ -3,12 +3,12 @@ import { migrateMysql, mysqlStore } from "../../src/stores/mysql/store.ts";
 import { storeContract } from "../../src/testing/index.ts";
 import { fakeMysql } from "../support/fake-mysql.ts";
 
-describe("mysqlStore on MySQL's dialect in this process", () => {
+describe("mysqlStore on a fake MySQL server", () => {
   const pool = fakeMysql();
   beforeAll(() => migrateMysql(pool));
   afterAll(() => pool.end());
 
-  // All cases on one table: no case may mind what others have left.
+  // All cases use one table: a case must not depend on an empty one.
   const cases = storeContract(({ clock }) => [mysqlStore(pool, { clock }), mysqlStore(pool, { clock })], {
     capabilities: ["idsOfUser", "all", "deleteExpired", "close"],
   });
@@ -16,7 +16,7 @@ describe("mysqlStore on MySQL's dialect in this process", () => {
     await expect(run()).resolves.toBeUndefined();
   });
 
-  it("lists and forgets more sessions than one statement finds", async () => {
+  it("lists and deletes more sessions than one statement returns", async () => {
     let now = 1_800_000_000_000;
     const store = mysqlStore(pool, { clock: () => now });
     const stored = { payload: new Uint8Array(9), version: 1, userId: "ada" };

@@ -5,10 +5,10 @@ import { MARIADB_PATH, startMariadb } from "./mariadb.ts";
 import { POSTGRES_PATH, startPostgres } from "./postgres.ts";
 import { REDIS_SERVER, startCluster, startRedis } from "./redis.ts";
 
-/** Something that several processes can keep sessions in, by the URL that `openStore` takes. */
+/** A store that several processes can share, by a URL for `openStore`. */
 export interface Engine {
   readonly name: string;
-  /** Whether what it needs is here. */
+  /** Whether the programs that it needs are installed. */
   readonly isHere: boolean;
   start(): Promise<{ readonly url: string; stop(): Promise<void> }>;
 }
@@ -35,8 +35,8 @@ export const engines: readonly Engine[] = [
     isHere: REDIS_SERVER !== "",
     async start() {
       const { nodes, end } = await startCluster();
-      const places = nodes.slice(0, 3).map(({ port }) => `127.0.0.1:${port}`);
-      return { url: `redis+cluster://${places.join(",")}?announceChanges=true`, stop: end };
+      const addresses = nodes.slice(0, 3).map(({ port }) => `127.0.0.1:${port}`);
+      return { url: `redis+cluster://${addresses.join(",")}?announceChanges=true`, stop: end };
     },
   },
   {

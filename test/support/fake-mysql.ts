@@ -1,8 +1,8 @@
 import wasm from "node-sqlite3-wasm";
 import type { MysqlPool, MysqlValues } from "../../src/stores/mysql/store.ts";
 
-// MySQL's dialect, as far as mysqlStore speaks it, on SQLite in this process: for where no server is. Real ones have the
-// last word, in test/integration.
+// Runs the statements of mysqlStore on SQLite in this process, translated, for tests without a server. The tests in
+// test/integration use real servers.
 
 const TRANSLATIONS: readonly (readonly [RegExp, string])[] = [
   [/@@innodb_lock_wait_timeout/g, "50"],
@@ -19,14 +19,14 @@ const TRANSLATIONS: readonly (readonly [RegExp, string])[] = [
   [/\) ENGINE = InnoDB$/, ")"],
 ];
 
-/** A pool of mysql2 that answers at the next turn of the event loop; `end` lets go of the database. */
+/** A mysql2 pool that calls back in the next iteration of the event loop. `end` closes the database. */
 export function fakeMysql(): MysqlPool & { end(): void } {
   const database = new wasm.Database();
   let insertId = 0;
   database.function("LAST_INSERT_ID", (value) => (insertId = Number(value)));
 
-  function answer(sql: string, values: MysqlValues): unknown {
-    // Each statement stands alone: there is nobody to wait for, and nothing to take back.
+  function runStatement(sql: string, values: MysqlValues): unknown {
+    // There is one connection, so no statement waits for another and no transaction is rolled back.
     if (sql === "START TRANSACTION" || sql === "COMMIT") return { serverStatus: 2 };
     const translated = TRANSLATIONS.reduce((text, [from, to]) => text.replace(from, to), sql);
     if (translated.startsWith("SELECT")) {
@@ -38,21 +38,21 @@ export function fakeMysql(): MysqlPool & { end(): void } {
     return { affectedRows: changes, insertId, serverStatus: 2 };
   }
 
-  type Answered = (error: Error | null, result: unknown) => void;
-  function execute(sql: string, values: MysqlValues, answered: Answered): void {
+  type ResultCallback = (error: Error | null, result: unknown) => void;
+  function execute(sql: string, values: MysqlValues, callback: ResultCallback): void {
     setImmediate(() => {
       let result: unknown;
       try {
-        result = answer(sql, values);
+        result = runStatement(sql, values);
       } catch (error) {
-        return answered(error as Error, undefined);
+        return callback(error as Error, undefined);
       }
-      answered(null, result);
+      callback(null, result);
     });
   }
   const connection = {
     execute,
-    query: (sql: string, answered: Answered) => execute(sql, [], answered),
+    query: (sql: string, callback: ResultCallback) => execute(sql, [], callback),
     release() {},
     destroy() {},
   };

@@ -1,26 +1,26 @@
 import type { StoredSession } from "../../src/store.ts";
 
-// Whether a history of calls, some of which met, could have come from one store that does one thing after the other.
+// Checks whether a history of overlapping calls could have come from one store that runs one call after the other.
 
-/** What somebody asked of a store. */
+/** A call of a store. */
 export type Asked =
   | { readonly call: "read" }
   | { readonly call: "create"; readonly stored: StoredSession }
   | { readonly call: "update"; readonly stored: StoredSession; readonly expected: number }
   | { readonly call: "touch"; readonly expiresAt: number }
   | { readonly call: "delete" }
-  /** The clock goes on. */
+  /** The clock advances. */
   | { readonly call: "advance"; readonly now: number };
 
-/** A call and its answer, on one session, with the moments at which they were seen. */
+/** A call of one session and its answer, with the moments at which the call began and ended. */
 export interface Entry {
   readonly who: string;
   readonly asked: Asked;
   readonly began: number;
-  /** `Infinity` where it was killed or failed: it may have had its effect, or may yet. */
+  /** `Infinity` if the caller was killed or the call failed. It may have had its effect, or may have it later. */
   ended: number;
   answer?: StoredSession | boolean | undefined;
-  /** What has no answer has its effect before this moment, or never. */
+  /** A call without an answer has its effect before this moment, or never. */
   readonly until?: number;
 }
 
@@ -30,16 +30,16 @@ interface State {
 }
 
 /**
- * An order of the calls that explains every answer; `undefined` where there is none.
+ * Returns an order of the calls that explains every answer, or `undefined` if there is none.
  *
- * Two liberties, neither of which loses anything: of two deletes that met, both may have been told that they ended the
- * session; and a touch may have its effect twice while it is under way.
+ * Two deviations are allowed, because they lose nothing. Two overlapping deletes may both return that they ended the session,
+ * and a touch may have its effect twice before it returns.
  */
 export function linearized(given: readonly Entry[], now: number): Entry[] | undefined {
   const entries = given.flatMap((entry) =>
     entry.asked.call === "touch" ? [entry, { ...entry, ended: Infinity, until: entry.ended }] : [entry],
   );
-  const dead = new Set<string>();
+  const deadEnds = new Set<string>();
   const order: Entry[] = [];
 
   function from(done: readonly boolean[], state: State): boolean {
@@ -47,20 +47,20 @@ export function linearized(given: readonly Entry[], now: number): Entry[] | unde
     const known = undone.filter(({ ended }) => ended !== Infinity);
     if (known.length === 0) return true;
     const key = `${done.map(Number).join("")} ${JSON.stringify(state)}`;
-    if (dead.has(key)) return false;
-    // Nothing can come before what had ended when it began.
-    const soonest = Math.min(...known.map(({ ended }) => ended));
+    if (deadEnds.has(key)) return false;
+    // A call that began after another had ended comes after it.
+    const firstEnd = Math.min(...known.map(({ ended }) => ended));
     for (const [index, entry] of entries.entries()) {
-      if (done[index] || entry.began > soonest) continue;
+      if (done[index] || entry.began > firstEnd) continue;
       const { until = Infinity } = entry;
       if (entries.some(({ began }, other) => done[other] && began > until)) continue;
-      const next = after(state, entry, entries);
+      const next = stateAfter(state, entry, entries);
       if (next === undefined) continue;
       order.push(entry);
       if (from(done.with(index, true), next)) return true;
       order.pop();
     }
-    dead.add(key);
+    deadEnds.add(key);
     return false;
   }
 
@@ -72,35 +72,35 @@ export function linearized(given: readonly Entry[], now: number): Entry[] | unde
     : undefined;
 }
 
-/** The state after a call that had this answer; `undefined` where the answer is wrong. */
-function after(state: State, entry: Entry, entries: readonly Entry[]): State | undefined {
+/** Returns the state after a call with this answer, or `undefined` if the answer is wrong. */
+function stateAfter(state: State, entry: Entry, entries: readonly Entry[]): State | undefined {
   const { asked, answer, ended } = entry;
   const live = state.session !== undefined && state.session.expiresAt > state.now ? state.session : undefined;
-  const isSaid = (said: boolean) => ended === Infinity || answer === said;
+  const isPossible = (result: boolean) => ended === Infinity || answer === result;
   switch (asked.call) {
     case "advance":
       return { ...state, now: asked.now };
     case "read": {
       if (ended === Infinity) return state;
       if (answer === undefined || typeof answer === "boolean") return live === undefined ? state : undefined;
-      if (live === undefined || textOf(answer) !== live.text || answer.version !== live.version) return undefined;
-      // A touch may be seen before it is acknowledged, and unseen again until it is.
+      if (live === undefined || contentOf(answer) !== live.text || answer.version !== live.version) return undefined;
+      // Until a touch returns, one read may see its effect and a later read may not.
       return answer.expiresAt >= live.expiresAt ? state : undefined;
     }
     case "create":
-      if (live !== undefined) return isSaid(false) ? state : undefined;
-      return isSaid(true) ? { now: state.now, session: kept(asked.stored) } : undefined;
+      if (live !== undefined) return isPossible(false) ? state : undefined;
+      return isPossible(true) ? { now: state.now, session: sessionOf(asked.stored) } : undefined;
     case "update":
-      if (live?.version !== asked.expected) return isSaid(false) ? state : undefined;
-      return isSaid(true) ? { now: state.now, session: kept(asked.stored) } : undefined;
+      if (live?.version !== asked.expected) return isPossible(false) ? state : undefined;
+      return isPossible(true) ? { now: state.now, session: sessionOf(asked.stored) } : undefined;
     case "touch":
-      if (live === undefined) return isSaid(false) ? state : undefined;
-      return isSaid(true)
+      if (live === undefined) return isPossible(false) ? state : undefined;
+      return isPossible(true)
         ? { now: state.now, session: { ...live, expiresAt: Math.max(live.expiresAt, asked.expiresAt) } }
         : undefined;
     case "delete":
-      if (live !== undefined) return isSaid(true) ? { now: state.now } : undefined;
-      return isSaid(false) || entries.some((other) => other !== entry && bothEnd(other, entry)) ? state : undefined;
+      if (live !== undefined) return isPossible(true) ? { now: state.now } : undefined;
+      return isPossible(false) || entries.some((other) => other !== entry && bothEnd(other, entry)) ? state : undefined;
   }
 }
 
@@ -108,12 +108,12 @@ function bothEnd(one: Entry, other: Entry): boolean {
   return one.asked.call === "delete" && one.answer !== false && one.began < other.ended && other.began < one.ended;
 }
 
-const kept = (stored: StoredSession) => ({
-  text: textOf(stored),
+const sessionOf = (stored: StoredSession) => ({
+  text: contentOf(stored),
   version: stored.version,
   expiresAt: stored.expiresAt,
 });
 
-/** Payload and user: what a write puts in another's place. */
-export const textOf = ({ payload, userId }: StoredSession): string =>
+/** Returns the payload and the user of a record: the parts that a write replaces. */
+export const contentOf = ({ payload, userId }: StoredSession): string =>
   `${new TextDecoder().decode(payload)} ${String(userId)}`;

@@ -4,24 +4,24 @@ import { dirname, join } from "node:path";
 import { createConnection, type ConnectionOptions, type QueryResult } from "mysql2/promise";
 import { freePort, type Program, removeFolder, startProgram, throwawayFolder, unprivileged } from "./throwaway.ts";
 
-/** Where mariadbd is, if tests are to run on it. */
+/** The path of mariadbd. Tests that need it are skipped if it is not set. */
 export const MARIADB_PATH = process.env.MARIADB_PATH;
 
 export interface MariadbOptions {
-  /** Further options of mariadbd. */
+  /** Additional options of mariadbd. */
   readonly args?: readonly string[];
   readonly env?: NodeJS.ProcessEnv;
 }
 
-/** A MariaDB server of a test's own, with an empty database and a user without special rights. */
+/** A MariaDB server for one test file, with an empty database and an ordinary user. */
 export interface Mariadb {
   readonly program: Program;
   readonly port: number;
-  /** How an application connects. */
+  /** The connection options of an application. */
   readonly client: ConnectionOptions & { host: string; port: number; user: string; password: string; database: string };
-  /** One statement by the administrator, on a connection of its own. */
+  /** Runs one statement as the administrator, on a new connection. */
   sql(statement: string, database?: string): Promise<unknown[]>;
-  /** Client connections that the server has, the asker's aside. */
+  /** Returns the number of the application's connections to the server. */
   connections(): Promise<number>;
   stop(): Promise<void>;
 }
@@ -31,10 +31,10 @@ export async function startMariadb({ args = [], env }: MariadbOptions = {}): Pro
   const folder = throwawayFolder();
   const data = join(folder, "data");
   const port = await freePort();
-  const who = unprivileged();
-  // A server that starts clears away what it takes for leftovers in this one, so that no two may have the same.
+  const account = unprivileged();
+  // At its start a server deletes the files in its temporary directory. So two servers must not share one.
   const temporary = throwawayFolder();
-  install(data, temporary, who);
+  install(data, temporary, account);
 
   async function sql(statement: string, database?: string): Promise<unknown[]> {
     const administrator = await createConnection({
@@ -54,7 +54,7 @@ export async function startMariadb({ args = [], env }: MariadbOptions = {}): Pro
   const program = await startProgram({
     name: "MariaDB",
     command: MARIADB_PATH,
-    // The last of equal options counts.
+    // If an option is repeated, the last one is used.
     args: [
       "--no-defaults",
       `--datadir=${data}`,
@@ -68,7 +68,7 @@ export async function startMariadb({ args = [], env }: MariadbOptions = {}): Pro
       ...args,
     ],
     ...(env && { env }),
-    ...who,
+    ...account,
     ready: async () => (await sql("SELECT 1")).length === 1,
   });
 
@@ -95,14 +95,14 @@ export async function startMariadb({ args = [], env }: MariadbOptions = {}): Pro
   };
 }
 
-function install(data: string, temporary: string, who: { uid?: number; gid?: number }): void {
+function install(data: string, temporary: string, account: { uid?: number; gid?: number }): void {
   const server = dirname(MARIADB_PATH ?? "");
   const installer = ["", "../bin", "../scripts"]
     .map((folder) => join(server, folder, "mariadb-install-db"))
     .find((path) => existsSync(path));
   if (installer === undefined) throw new Error(`there is no mariadb-install-db near ${MARIADB_PATH}`);
-  const places = [`--datadir=${data}`, `--tmpdir=${temporary}`];
-  const options = ["--no-defaults", ...places, "--auth-root-authentication-method=normal", "--skip-test-db"];
-  const { status, stdout, stderr } = spawnSync(installer, options, { encoding: "utf8", ...who });
+  const paths = [`--datadir=${data}`, `--tmpdir=${temporary}`];
+  const options = ["--no-defaults", ...paths, "--auth-root-authentication-method=normal", "--skip-test-db"];
+  const { status, stdout, stderr } = spawnSync(installer, options, { encoding: "utf8", ...account });
   if (status !== 0) throw new Error(`mariadb-install-db failed:\n${stdout}${stderr}`);
 }

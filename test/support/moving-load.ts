@@ -6,51 +6,51 @@ import { openStore } from "../../src/stores/open/open.ts";
 import { until } from "./throwaway.ts";
 import { seededRandom } from "./random.ts";
 
-// A whole move under load, in processes of their own: an application on the old store, on both, on the new one, and a
-// copier that is killed. Between any two stores that openStore knows.
+// Runs a whole move under load in several processes: an application with the old store, with both and with the new one, and
+// a copy that is killed. It works with any two stores that openStore knows.
 
 const SECRET_KEY = "4f0c1d5e8a7b92e6c3d81f40a59be7264f0c9d5e8a7b12e6c3d81f40a59be72d";
 
 const fixture = (name: string) => fileURLToPath(new URL(`../fixtures/moving-${name}.mjs`, import.meta.url));
 
 export interface MovingLoad {
-  /** URLs, as `openStore` takes them; tables have been made. */
+  /** URLs for `openStore`. The tables must exist. */
   readonly from: string;
   readonly to: string;
   readonly seed?: number;
-  /** Sessions in the old store before anything else begins. Nobody comes with a third of them until the end. */
+  /** The number of sessions in the old store at the start. A third of them is not used until the end. */
   readonly sessions?: number;
-  /** How often the copier is killed before it may finish. */
+  /** The number of times that the copy is killed before it may complete. */
   readonly kills?: number;
-  /** How many requests each process has under way. */
+  /** The number of parallel requests of each process. */
   readonly concurrency?: number;
-  /** How many requests the application serves before, and after, the copy. */
+  /** The number of requests before the copy, and after it. */
   readonly phase?: number;
-  /** Milliseconds that a call of a store takes at most, on its way there, and back. */
-  readonly slowness?: number;
+  /** The maximum delay of a call to a store in milliseconds, in each direction. */
+  readonly maxDelay?: number;
   /**
-   * Where a kill finds the copier, and one process of the application: at any moment, or between two calls of a store,
-   * for stores that are in the same process and need a while to get over it.
+   * When the copy and one process of the application are killed: at any moment, or between two calls of a store. The second
+   * is for stores that run in the process and need some time to recover from a kill in the middle of a call.
    */
   readonly killed?: "anywhere" | "between calls";
 }
 
-/** What came of it. All but the last three are counts of what must not be. */
+/** The result. All counts but `requests`, `kills` and `copied` count broken promises. */
 export interface MovingReport {
-  /** Steps that were acknowledged and are in no session, or are there more often than they were tried. */
+  /** Updates that were acknowledged and are missing, or that were applied more often than they were tried. */
   readonly lostUpdates: number;
-  /** Sessions that opened after they had ended. */
+  /** Sessions that could be used after they had ended. */
   readonly resurrected: number;
-  /** Sessions that did not open although nobody had ended them. */
-  readonly innocents: number;
-  /** Sessions that were extended, and then ended sooner than that. */
+  /** Sessions that could not be used although nobody had ended them. */
+  readonly signedOut: number;
+  /** Sessions that expired earlier than a touch had promised. */
   readonly shortened: number;
-  /** Sessions that opened for somebody else. */
-  readonly mistaken: number;
-  /** What a request or an extension failed with. */
+  /** Sessions that belonged to another user. */
+  readonly wrongUser: number;
+  /** The errors of requests. */
   readonly errors: readonly string[];
-  /** What there was of it, so that nothing is proven by nothing happening. */
-  readonly did: Readonly<Record<string, number>>;
+  /** The number of served requests of each kind. A test checks that there were enough. */
+  readonly requests: Readonly<Record<string, number>>;
   readonly kills: number;
   readonly copied: number;
 }
@@ -64,12 +64,13 @@ interface Browser {
 
 interface Process {
   readonly child: ChildProcess;
-  tell(...words: unknown[]): void;
-  /** Resolves with how it ended, once everything it has said was heard. */
-  readonly gone: Promise<string>;
+  /** Sends a message to the process. */
+  send(...message: unknown[]): void;
+  /** Resolves with the exit code or the signal, after all messages of the process have been handled. */
+  readonly ended: Promise<string>;
 }
 
-/** Moves the sessions of an application under load from one store to another, and counts what went wrong. */
+/** Moves the sessions of an application under load from one store to another, and counts broken promises. */
 export async function moveUnderLoad(given: MovingLoad): Promise<MovingReport> {
   const {
     seed = 1,
@@ -77,38 +78,38 @@ export async function moveUnderLoad(given: MovingLoad): Promise<MovingReport> {
     kills = 4,
     concurrency = 6,
     phase = 500,
-    slowness = 3,
-    killed: where = "anywhere",
+    maxDelay = 3,
+    killed: killMode = "anywhere",
   } = given;
   const random = seededRandom(seed);
   const browsers = new Map<string, Browser>();
-  /** Sessions that somebody may have ended, and those that somebody has. */
-  const mayBeOver = new Set<string>();
-  const over = new Set<string>();
+  /** Sessions that may have been ended, and those that certainly have. */
+  const maybeEnded = new Set<string>();
+  const ended = new Set<string>();
   const revoked = new Set<string>();
   const anonymous: string[] = [];
   const tried = new Map<string, number>();
   const done = new Map<string, number>();
-  const did: Record<string, number> = {};
+  const requests: Record<string, number> = {};
   const errors: string[] = [];
-  const bad = { resurrected: 0, shortened: 0, mistaken: 0 };
+  const broken = { resurrected: 0, shortened: 0, wrongUser: 0 };
   let copied = 0;
-  let copiedByThis = 0;
+  let copiedByThisRun = 0;
   const copy = { complete: false };
   const running = new Set<Process>();
   const applications = new Set<Process>();
 
-  function hear(what: unknown, first: unknown, ...more: unknown[]): void {
-    switch (what) {
+  function handleMessage(kind: unknown, first: unknown, ...more: unknown[]): void {
+    switch (kind) {
       case "browser":
-        return meet(first as Browser);
+        return addBrowser(first as Browser);
       case "ending":
-        return void mayBeOver.add(String(first));
+        return void maybeEnded.add(String(first));
       case "revoking":
         return void revoked.add(String(first));
       case "ended":
-        mayBeOver.add(String(first));
-        over.add(String(first));
+        maybeEnded.add(String(first));
+        ended.add(String(first));
         return broadcast("ended", first);
       case "anonymous":
         return void anonymous.push(String(first));
@@ -116,51 +117,50 @@ export async function moveUnderLoad(given: MovingLoad): Promise<MovingReport> {
         return void tried.set(String(first), (tried.get(String(first)) ?? 0) + 1);
       case "done":
         return void done.set(String(first), (done.get(String(first)) ?? 0) + 1);
-      case "did":
-        return void (did[String(first)] = (did[String(first)] ?? 0) + 1);
+      case "served":
+        return void (requests[String(first)] = (requests[String(first)] ?? 0) + 1);
       case "copied":
-        copiedByThis = Number(first);
+        copiedByThisRun = Number(first);
         return;
       case "complete":
         copy.complete = true;
         return;
       case "resurrected":
       case "shortened":
-      case "mistaken":
-        bad[what] += 1;
-        return void errors.push([what, first, ...more].join(" "));
-      case "fault":
+      case "wrongUser":
+        broken[kind] += 1;
+        return void errors.push([kind, first, ...more].join(" "));
       case "error":
-        errors.push([what, first, ...more].join(" "));
+        errors.push([kind, first, ...more].join(" "));
     }
   }
 
-  function meet(browser: Browser): void {
+  function addBrowser(browser: Browser): void {
     browsers.set(browser.n, browser);
-    if (browser.kind === "passing") mayBeOver.add(browser.n);
+    if (browser.kind === "passing") maybeEnded.add(browser.n);
     broadcast("browser", browser);
   }
 
-  function broadcast(...words: unknown[]): void {
-    for (const one of applications) one.tell(...words);
+  function broadcast(...message: unknown[]): void {
+    for (const one of applications) one.send(...message);
   }
 
-  async function start(program: string, ...words: (string | number)[]): Promise<Process> {
-    const child = spawn(process.execPath, [fixture(program), SECRET_KEY, ...words.map(String)], {
+  async function start(program: string, ...args: (string | number)[]): Promise<Process> {
+    const child = spawn(process.execPath, [fixture(program), SECRET_KEY, ...args.map(String)], {
       stdio: ["pipe", "pipe", "inherit"],
     });
     child.stdin.on("error", () => undefined);
-    const tell = (...said: unknown[]) => void child.stdin.write(`${JSON.stringify(said)}\n`);
+    const send = (...message: unknown[]) => void child.stdin.write(`${JSON.stringify(message)}\n`);
     let isReady = false;
     createInterface(child.stdout).on("line", (line) => {
-      const [what, ...more] = JSON.parse(line) as unknown[];
-      if (what === "ready") isReady = true;
-      else hear(what, more[0], ...more.slice(1));
+      const [kind, ...values] = JSON.parse(line) as unknown[];
+      if (kind === "ready") isReady = true;
+      else handleMessage(kind, values[0], ...values.slice(1));
     });
     const one: Process = {
       child,
-      tell,
-      gone: new Promise((resolve) => {
+      send,
+      ended: new Promise((resolve) => {
         child.once("close", (code, signal) => {
           running.delete(one);
           applications.delete(one);
@@ -171,8 +171,8 @@ export async function moveUnderLoad(given: MovingLoad): Promise<MovingReport> {
     running.add(one);
     if (program === "application") {
       applications.add(one);
-      for (const browser of browsers.values()) one.tell("browser", browser);
-      for (const n of over) one.tell("ended", n);
+      for (const browser of browsers.values()) one.send("browser", browser);
+      for (const n of ended) one.send("ended", n);
     }
     await until(`the ${program} has started`, () => isReady || child.exitCode !== null);
     return one;
@@ -180,82 +180,83 @@ export async function moveUnderLoad(given: MovingLoad): Promise<MovingReport> {
 
   let started = 0;
   const application = (name: string, from: string, to: string) =>
-    start("application", seed * 100 + ++started, from, to, name, concurrency, slowness);
+    start("application", seed * 100 + ++started, from, to, name, concurrency, maxDelay);
 
-  /** Until so many more requests were served. */
-  async function served(count: number): Promise<void> {
-    const all = () => Object.values(did).reduce((sum, each) => sum + each, 0);
-    const wanted = all() + count;
-    await until(`${count} requests were served`, () => all() >= wanted);
+  /** Waits until so many more requests have been served. */
+  async function untilServed(count: number): Promise<void> {
+    const total = () => Object.values(requests).reduce((sum, each) => sum + each, 0);
+    const target = total() + count;
+    await until(`${count} requests were served`, () => total() >= target);
   }
 
   async function stop(one: Process): Promise<void> {
-    one.tell("stop");
-    const how = await one.gone;
-    if (how !== "0") errors.push(`an application ended with ${how}`);
+    one.send("stop");
+    const outcome = await one.ended;
+    if (outcome !== "0") errors.push(`an application ended with ${outcome}`);
   }
 
   function kill(one: Process): void {
-    if (where === "anywhere") one.child.kill("SIGKILL");
-    else one.tell("die");
+    if (killMode === "anywhere") one.child.kill("SIGKILL");
+    else one.send("die");
   }
 
   async function copyWithKills(): Promise<number> {
     let killed = 0;
-    for (let run = 1; !copy.complete; run += 1) {
-      const before = copiedByThis;
-      copiedByThis = 0;
-      const copier = await start("copier", seed * 1000 + run, given.from, given.to, slowness);
+    for (let attempt = 1; !copy.complete; attempt += 1) {
+      const before = copiedByThisRun;
+      copiedByThisRun = 0;
+      const copier = await start("copier", seed * 1000 + attempt, given.from, given.to, maxDelay);
       if (killed < kills) {
         const share = random() * (sessions / 3 / (kills + 2));
-        await Promise.race([copier.gone, until("the copier got so far", () => copiedByThis >= share)]);
+        await Promise.race([copier.ended, until("the copy has moved its share", () => copiedByThisRun >= share)]);
         kill(copier);
       }
-      const how = await copier.gone;
-      copied += copiedByThis;
-      if (how === "SIGKILL") killed += 1;
-      else if (how !== "0") throw new Error(`the copier ended with ${how}, having copied ${before + copiedByThis}`);
+      const outcome = await copier.ended;
+      copied += copiedByThisRun;
+      if (outcome === "SIGKILL") killed += 1;
+      else if (outcome !== "0")
+        throw new Error(`the copy ended with ${outcome}, having copied ${before + copiedByThisRun}`);
     }
     return killed;
   }
 
   try {
-    await fill();
+    await fillOldStore();
     const both = [given.from, given.to] as const;
-    const [plain, victim, ...movers] = await Promise.all([
+    const [plain, victim, ...others] = await Promise.all([
       application("plain", given.from, "-"),
       application("victim", ...both),
-      application("mover1", ...both),
-      application("mover2", ...both),
+      application("moving1", ...both),
+      application("moving2", ...both),
     ]);
-    await served(phase);
+    await untilServed(phase);
     await stop(plain);
     const copying = copyWithKills();
-    await Promise.race([copying, served(phase / 2)]);
+    await Promise.race([copying, untilServed(phase / 2)]);
     kill(victim);
-    await victim.gone;
+    await victim.ended;
     const killed = await copying;
     const last = await application("new", "-", given.to);
-    await served(phase);
-    await Promise.all(movers.map(stop));
-    await served(phase / 5);
+    await untilServed(phase);
+    await Promise.all(others.map(stop));
+    await untilServed(phase / 5);
     await stop(last);
     const found = await verify();
     return {
-      ...bad,
+      ...broken,
       ...found,
-      resurrected: bad.resurrected + found.resurrected,
+      resurrected: broken.resurrected + found.resurrected,
       errors,
-      did,
+      requests,
       kills: killed,
       copied,
     };
   } finally {
     for (const { child } of running) child.kill("SIGKILL");
-    await Promise.all([...running].map(({ gone }) => gone));
+    await Promise.all([...running].map((one) => one.ended));
   }
 
-  async function fill(): Promise<void> {
+  async function fillOldStore(): Promise<void> {
     const store = await openStore(given.from);
     const all = createSessions<Record<string, unknown>>({ secretKey: SECRET_KEY, store, idleTimeout: "1h" });
     for (let n = 0; n < sessions; n += 1) {
@@ -264,15 +265,15 @@ export async function moveUnderLoad(given: MovingLoad): Promise<MovingReport> {
       session.signIn(userId);
       const response = await all.commit(session, new Response("ok"));
       const cookie = response.headers.getSetCookie()[0]!.split(";", 1)[0]!;
-      meet({ n: `first-${n}`, cookie, userId, kind: (["writer", "reader", "absent"] as const)[n % 3]! });
+      addBrowser({ n: `first-${n}`, cookie, userId, kind: (["writer", "reader", "absent"] as const)[n % 3]! });
     }
     await all.close();
   }
 
-  /** With the new store alone. */
-  async function verify(): Promise<Pick<MovingReport, "lostUpdates" | "resurrected" | "innocents">> {
-    const isGuilty = ({ n, userId }: Browser) => mayBeOver.has(n) || revoked.has(userId);
-    const innocent = new Set(anonymous.filter((n) => !isGuilty(browsers.get(n)!)));
+  /** Checks every session with the new store alone. */
+  async function verify(): Promise<Pick<MovingReport, "lostUpdates" | "resurrected" | "signedOut">> {
+    const mayHaveEnded = ({ n, userId }: Browser) => maybeEnded.has(n) || revoked.has(userId);
+    const signedOut = new Set(anonymous.filter((n) => !mayHaveEnded(browsers.get(n)!)));
     let [lostUpdates, resurrected] = [0, 0];
     const store = await openStore(given.to);
     const all = createSessions<Record<string, unknown>>({ secretKey: SECRET_KEY, store, idleTimeout: "1h" });
@@ -281,20 +282,20 @@ export async function moveUnderLoad(given: MovingLoad): Promise<MovingReport> {
       const { n, cookie, userId } = browser;
       const session = await all.open(new Request("http://shop.example/", { headers: { cookie } }));
       if (session.userId === undefined) {
-        if (!isGuilty(browser)) innocent.add(n);
+        if (!mayHaveEnded(browser)) signedOut.add(n);
         continue;
       }
-      if (over.has(n)) resurrected += 1;
-      if (session.userId !== userId) bad.mistaken += 1;
-      for (const [key, most] of tried) {
-        const [name, whose] = key.split(" ");
-        if (whose !== n) continue;
-        const kept = Number(session.data[name!] ?? 0);
-        const least = done.get(key) ?? 0;
-        if (kept < least || kept > most) lostUpdates += 1;
+      if (ended.has(n)) resurrected += 1;
+      if (session.userId !== userId) broken.wrongUser += 1;
+      for (const [key, attempts] of tried) {
+        const [name, owner] = key.split(" ");
+        if (owner !== n) continue;
+        const applied = Number(session.data[name!] ?? 0);
+        const acknowledged = done.get(key) ?? 0;
+        if (applied < acknowledged || applied > attempts) lostUpdates += 1;
       }
     }
     await all.close();
-    return { lostUpdates, resurrected, innocents: innocent.size };
+    return { lostUpdates, resurrected, signedOut: signedOut.size };
   }
 }

@@ -6,13 +6,13 @@ import type { SessionStore } from "../../src/store.ts";
 import { Browser, KEYS } from "./stores.ts";
 import { until, type Program, type Proxy } from "./throwaway.ts";
 
-/** A real server, the network before it, and clients as the documentation sets them up. */
+/** A real server, a proxy before it, and clients with the options that the documentation recommends. */
 export interface OutageWorld {
   readonly server: Pick<Program, "kill" | "restart" | "pause" | "resume">;
   readonly proxy: Proxy;
-  /** A fresh client, through the proxy. */
+  /** Makes a new client, which connects through the proxy. */
   connect(): Promise<{ readonly store: SessionStore; end(): Promise<void> }>;
-  /** At the server, but for the one that asks. */
+  /** Returns the number of connections to the server, without the one that counts them. */
   connections(): Promise<number>;
   stop(): Promise<void>;
 }
@@ -26,24 +26,24 @@ interface Data {
   count?: number;
 }
 
-const CROWD = 8;
-/** How soon requests give up that are to find the server away. */
-const PATIENCE_MS = 700;
-/** For those that are to succeed, on a busy machine too. */
-const LONG_MS = 60_000;
+const USER_COUNT = 8;
+/** The storeTimeout of requests that are expected to fail. */
+const SHORT_TIMEOUT_MS = 700;
+/** The storeTimeout of requests that are expected to succeed, on a busy machine too. */
+const LONG_TIMEOUT_MS = 60_000;
 
-/** What every store with a server owes its users while the server, or the way to it, is out of order. */
+/** The tests of every store with a server, while the server or the network fails. */
 export function outageCases(start: () => Promise<OutageWorld>): OutageCase[] {
-  return Object.entries(CASES).map(([name, play]) => ({
+  return Object.entries(CASES).map(([name, testCase]) => ({
     name,
     async run() {
       const world = await start();
-      const stage = await setStage(world);
+      const stage = await setUp(world);
       try {
-        await play(stage);
+        await testCase(stage);
       } finally {
         world.server.resume();
-        world.proxy.release();
+        world.proxy.resumeTraffic();
         await stage.end().catch(() => {});
         await world.stop();
       }
@@ -57,9 +57,9 @@ const CASES: Record<string, (stage: Stage) => Promise<void>> = {
     const load = stage.load();
     await until("there are writes", () => crowd.every(({ acknowledged }) => acknowledged > 2));
     await world.server.kill();
-    await stage.isOut();
+    await stage.untilOut();
     await world.server.restart();
-    await stage.isBack();
+    await stage.untilBack();
     await load.stop();
     await stage.check();
   },
@@ -68,122 +68,124 @@ const CASES: Record<string, (stage: Stage) => Promise<void>> = {
     const load = stage.load();
     await until("there are writes", () => stage.crowd.every(({ acknowledged }) => acknowledged > 2));
     await stage.world.server.restart();
-    await stage.isBack();
+    await stage.untilBack();
     await load.stop();
     await stage.check();
   },
 
-  "gives up on a server that is paused in the middle of commands, and goes on when it is resumed": async (stage) => {
+  "answers with an error while the server is paused in the middle of commands, and recovers when it resumes": async (
+    stage,
+  ) => {
     const { world } = stage;
     const load = stage.load();
     await until("there are writes", () => stage.crowd.every(({ acknowledged }) => acknowledged > 2));
     world.server.pause();
-    await stage.isOut();
+    await stage.untilOut();
     world.server.resume();
-    await stage.isBack();
+    await stage.untilBack();
     await load.stop();
     await stage.check();
   },
 
-  "survives connections that are cut again and again under load": async (stage) => {
+  "loses nothing it has acknowledged when connections are cut again and again under load": async (stage) => {
     const load = stage.load();
     for (let cuts = 0; cuts < 5; cuts++) {
       const before = stage.acknowledged();
-      await until("there are more writes", () => stage.acknowledged() > before + CROWD);
+      await until("there are more writes", () => stage.acknowledged() > before + USER_COUNT);
       stage.world.proxy.cut();
     }
-    await stage.isBack();
+    await stage.untilBack();
     await load.stop();
     await stage.check();
   },
 
   "answers with an error while connections are refused, and recovers by itself": async (stage) => {
     stage.world.proxy.refuse();
-    await stage.isOut();
-    await stage.isOut();
+    await stage.untilOut();
+    await stage.untilOut();
     stage.world.proxy.accept();
-    await stage.isBack();
+    await stage.untilBack();
     await stage.check();
   },
 
-  "works over a slow network, and gives up when it is slower than storeTimeout": async (stage) => {
+  "works over a slow network, and answers with an error when it is slower than storeTimeout": async (stage) => {
     const { proxy } = stage.world;
     proxy.delay(20);
-    await Promise.all(stage.crowd.map((visitor) => visitor.patiently((browser) => visitor.write(browser))));
+    await Promise.all(stage.crowd.map((visitor) => visitor.withLongTimeout((browser) => visitor.write(browser))));
     for (const visitor of stage.crowd) assert.ok(visitor.acknowledged > 0, "a slow network is no outage");
-    proxy.delay(2 * PATIENCE_MS);
-    await stage.isOut();
+    proxy.delay(2 * SHORT_TIMEOUT_MS);
+    await stage.untilOut();
     proxy.delay(0);
-    await stage.isBack();
+    await stage.untilBack();
     await stage.check();
   },
 
-  "answers with an error where nothing comes back from an open connection, and recovers": async (stage) => {
-    stage.world.proxy.hold();
-    await stage.isOut();
-    stage.world.proxy.release();
-    await stage.isBack();
+  "answers with an error while an open connection delivers nothing, and recovers": async (stage) => {
+    stage.world.proxy.pauseTraffic();
+    await stage.untilOut();
+    stage.world.proxy.resumeTraffic();
+    await stage.untilBack();
     await stage.check();
   },
 
-  "neither signs in nor out, and leaves cookies alone, while the server is away": async (stage) => {
-    const { world, sessions, patient, crowd } = stage;
-    const [leaving] = crowd;
-    const cookie = leaving!.browser.cookie;
+  "signs nobody in or out and sets no cookie while the server is unreachable": async (stage) => {
+    const { world, sessions, sessionsWithLongTimeout, crowd } = stage;
+    const [signingOut] = crowd;
+    const cookie = signingOut!.browser.cookie;
     world.proxy.refuse();
-    const arriving = new Browser<Data>(sessions);
-    await assert.rejects(() => arriving.visit((session) => session.signIn("late")), isStoreError);
-    assert.equal(arriving.cookie, "");
-    await assert.rejects(() => leaving!.browser.visit((session) => session.signOut()), isStoreError);
-    assert.equal(leaving!.browser.cookie, cookie);
+    const signingIn = new Browser<Data>(sessions);
+    await assert.rejects(() => signingIn.visit((session) => session.signIn("late")), isStoreError);
+    assert.equal(signingIn.cookie, "");
+    await assert.rejects(() => signingOut!.browser.visit((session) => session.signOut()), isStoreError);
+    assert.equal(signingOut!.browser.cookie, cookie);
     world.proxy.accept();
-    await stage.isBack();
+    await stage.untilBack();
     await stage.check();
-    const arrived = arriving.copy(patient);
-    await arrived.visit((session) => session.signIn("late"));
-    assert.equal(await arrived.userId(), "late");
-    await leaving!.patiently((browser) => browser.visit((session) => session.signOut()));
-    assert.equal(await leaving!.patiently((browser) => browser.userId()), undefined);
+    const retried = signingIn.copy(sessionsWithLongTimeout);
+    await retried.visit((session) => session.signIn("late"));
+    assert.equal(await retried.userId(), "late");
+    await signingOut!.withLongTimeout((browser) => browser.visit((session) => session.signOut()));
+    assert.equal(await signingOut!.withLongTimeout((browser) => browser.userId()), undefined);
   },
 
-  "says when it can't hear, and hears again of revocations once the server is back": async (stage) => {
+  "notifies when it is not listening, and is notified of revocations again once the server is back": async (stage) => {
     const { world, store, crowd } = stage;
     if (!store.subscribe) return;
-    const heard: string[] = [];
+    const notified: string[] = [];
     const states: boolean[] = [];
-    const end = store.subscribe({
-      ended: (id) => heard.push(id),
+    const unsubscribe = store.subscribe({
+      ended: (id) => notified.push(id),
       listening: (is) => states.push(is),
     });
     const other = await world.connect();
     try {
       await until("it listens", () => states.at(-1) === true);
       for (const [index, breakdown] of [async () => world.proxy.cut(), async () => world.server.restart()].entries()) {
-        const turns = states.length;
+        const before = states.length;
         await breakdown();
-        await until("it says that it does not hear", () => states.slice(turns).includes(false));
+        await until("it is not listening", () => states.slice(before).includes(false));
         await until("it listens again", () => states.at(-1) === true);
         await until("its own connection works", () => crowd[index]!.read());
-        const id = await crowd[index]!.patiently(async (browser) => (await browser.begin()).session.id);
+        const id = await crowd[index]!.withLongTimeout(async (browser) => (await browser.begin()).session.id);
         await until("the other connection works", async () => other.store.delete(id).catch(() => false));
-        await until("it has heard", () => heard.includes(id));
+        await until("the revocation is notified", () => notified.includes(id));
       }
     } finally {
-      end();
+      unsubscribe();
       await other.store.close?.();
       await other.end();
     }
   },
 
-  "leaves no connection behind": async (stage) => {
+  "closes every connection": async (stage) => {
     const { world, store } = stage;
-    const end = store.subscribe?.({});
-    await Promise.all(stage.crowd.map((visitor) => visitor.patiently((browser) => visitor.write(browser))));
+    const unsubscribe = store.subscribe?.({});
+    await Promise.all(stage.crowd.map((visitor) => visitor.withLongTimeout((browser) => visitor.write(browser))));
     for (let cuts = 0; cuts < 3; cuts++) {
       world.proxy.cut();
-      await stage.isBack();
+      await stage.untilBack();
     }
-    end?.();
+    unsubscribe?.();
     await stage.end();
     await until("the server has no connection left", async () => (await world.connections()) === 0);
   },
@@ -193,27 +195,30 @@ interface Stage {
   readonly world: OutageWorld;
   readonly store: SessionStore;
   readonly sessions: Sessions<Data>;
-  /** The same, for who has the time. */
-  readonly patient: Sessions<Data>;
+  /** The same store with a long timeout. */
+  readonly sessionsWithLongTimeout: Sessions<Data>;
   readonly crowd: readonly Visitor[];
   acknowledged(): number;
-  /** Everybody writes, over and over. */
+  /** Lets every visitor write again and again. */
   load(): { stop(): Promise<void> };
-  /** Whoever asks meets the declared error, in bounded time. */
-  isOut(): Promise<void>;
-  /** Waits until everybody is served again, signed in as before. */
-  isBack(): Promise<void>;
-  /** Nobody is signed out, no acknowledged write is lost, and none was done twice. */
+  /** Waits until every request fails with ERR_SESSION_STORE. */
+  untilOut(): Promise<void>;
+  /** Waits until every visitor is served again, signed in as before. */
+  untilBack(): Promise<void>;
+  /** Checks that nobody is signed out, that no acknowledged write is lost, and that none was applied twice. */
   check(): Promise<void>;
   end(): Promise<void>;
 }
 
-async function setStage(world: OutageWorld): Promise<Stage> {
+async function setUp(world: OutageWorld): Promise<Stage> {
   const { store, end } = await world.connect();
-  const [sessions, patient] = [PATIENCE_MS, LONG_MS].map((milliseconds) =>
+  const [sessions, sessionsWithLongTimeout] = [SHORT_TIMEOUT_MS, LONG_TIMEOUT_MS].map((milliseconds) =>
     createSessions<Data>({ secretKey: KEYS[0], store, storeTimeout: `${milliseconds}ms` }),
   ) as [Sessions<Data>, Sessions<Data>];
-  const crowd = Array.from({ length: CROWD }, (_, index) => new Visitor(sessions, patient, `user-${index}`));
+  const crowd = Array.from(
+    { length: USER_COUNT },
+    (_, index) => new Visitor(sessions, sessionsWithLongTimeout, `user-${index}`),
+  );
   for (const visitor of crowd) await visitor.signIn();
   let ended = false;
 
@@ -221,7 +226,7 @@ async function setStage(world: OutageWorld): Promise<Stage> {
     world,
     store,
     sessions,
-    patient,
+    sessionsWithLongTimeout,
     crowd,
     acknowledged: () => crowd.reduce((sum, visitor) => sum + visitor.acknowledged, 0),
     load() {
@@ -239,16 +244,16 @@ async function setStage(world: OutageWorld): Promise<Stage> {
         },
       };
     },
-    async isOut() {
-      await until("nobody is served", async () => {
+    async untilOut() {
+      await until("no visitor is served", async () => {
         const served = await Promise.all(crowd.map((visitor) => visitor.read()));
         return served.every((is) => !is);
       });
       const served = await Promise.all(crowd.map((visitor) => visitor.write()));
-      assert.ok(!served.includes(true), "a write was acknowledged by a server that is away");
+      assert.ok(!served.includes(true), "a write was acknowledged by an unreachable server");
     },
-    async isBack() {
-      await until("everybody is served", async () => {
+    async untilBack() {
+      await until("every visitor is served", async () => {
         const served = await Promise.all(crowd.map((visitor) => visitor.read()));
         return served.every(Boolean);
       });
@@ -260,42 +265,42 @@ async function setStage(world: OutageWorld): Promise<Stage> {
       if (ended) return;
       ended = true;
       await sessions.close();
-      await patient.close();
+      await sessionsWithLongTimeout.close();
       await store.close?.();
       await end();
     },
   };
 }
 
-/** A signed-in client that remembers what it was promised. */
+/** A signed-in client that counts its acknowledged writes. */
 class Visitor {
   browser: Browser<Data>;
-  readonly #patient: Sessions<Data>;
+  readonly #sessionsWithLongTimeout: Sessions<Data>;
   readonly #userId: string;
   acknowledged = 0;
-  #doubtful = 0;
+  #unknown = 0;
   #cookie = "";
 
-  constructor(sessions: Sessions<Data>, patient: Sessions<Data>, userId: string) {
+  constructor(sessions: Sessions<Data>, sessionsWithLongTimeout: Sessions<Data>, userId: string) {
     this.browser = new Browser(sessions);
-    this.#patient = patient;
+    this.#sessionsWithLongTimeout = sessionsWithLongTimeout;
     this.#userId = userId;
   }
 
   async signIn(): Promise<void> {
-    const signedIn = new Browser(this.#patient);
+    const signedIn = new Browser(this.#sessionsWithLongTimeout);
     await signedIn.visit((session) => session.signIn(this.#userId));
     this.browser = signedIn.copy(this.browser.sessions);
     this.#cookie = this.browser.cookie;
   }
 
-  /** What the same client does when it has the time. */
-  patiently<T>(act: (browser: Browser<Data>) => Promise<T>): Promise<T> {
-    return act(this.browser.copy(this.#patient));
+  /** Sends a request of the same client with the long timeout. */
+  withLongTimeout<T>(act: (browser: Browser<Data>) => Promise<T>): Promise<T> {
+    return act(this.browser.copy(this.#sessionsWithLongTimeout));
   }
 
-  /** Whether it was served. What is neither the right answer nor the declared error is a failure of the test. */
-  async #attempt(request: () => Promise<unknown>): Promise<boolean> {
+  /** Returns whether the request was served. Throws for any error but ERR_SESSION_STORE. */
+  async #isServed(request: () => Promise<unknown>): Promise<boolean> {
     try {
       await request();
     } catch (error) {
@@ -308,29 +313,29 @@ class Visitor {
   }
 
   read(): Promise<boolean> {
-    return this.#attempt(async () => {
+    return this.#isServed(async () => {
       assert.equal(await this.browser.userId(), this.#userId, "somebody was signed out");
     });
   }
 
   async write(browser = this.browser): Promise<boolean> {
-    const served = await this.#attempt(() =>
+    const served = await this.#isServed(() =>
       browser.visit((session) => {
         assert.equal(session.userId, this.#userId, "somebody was signed out");
         session.update("count", (count = 0) => count + 1);
       }),
     );
     if (served) this.acknowledged++;
-    else this.#doubtful++;
+    else this.#unknown++;
     return served;
   }
 
   async check(): Promise<void> {
-    const { count = 0 } = await this.patiently((browser) => browser.data());
-    assert.equal(await this.patiently((browser) => browser.userId()), this.#userId, "somebody was signed out");
+    const { count = 0 } = await this.withLongTimeout((browser) => browser.data());
+    assert.equal(await this.withLongTimeout((browser) => browser.userId()), this.#userId, "somebody was signed out");
     assert.ok(count >= this.acknowledged, `${this.acknowledged} writes were acknowledged, ${count} are left`);
-    const most = this.acknowledged + this.#doubtful;
-    assert.ok(count <= most, `${most} writes were tried, and ${count} are counted`);
+    const tried = this.acknowledged + this.#unknown;
+    assert.ok(count <= tried, `${tried} writes were tried, and ${count} are counted`);
   }
 }
 

@@ -2,9 +2,9 @@ import { expect, it } from "vitest";
 import { type SqliteDatabase, sqliteStore } from "../../src/stores/sqlite/store.ts";
 import { until } from "./throwaway.ts";
 
-/** What sqliteStore does with every driver, beside the contract. `openDatabase` gives an empty database in memory. */
+/** Tests of sqliteStore for every driver, beside the contract. `openDatabase` returns an empty database in memory. */
 export function sqliteCases(openDatabase: () => SqliteDatabase & { close(): unknown }): void {
-  it("keeps any id and any user apart, to the last half of a character", async () => {
+  it("treats any two different ids or user ids as different, also those with a lone surrogate", async () => {
     const db = openDatabase();
     const store = sqliteStore(db);
     const texts = [
@@ -21,7 +21,7 @@ export function sqliteCases(openDatabase: () => SqliteDatabase & { close(): unkn
       "x\udc00",
       "x".repeat(100_000),
     ];
-    // The bytes that another one is kept as.
+    // These bytes are the encoded form of another one.
     texts.push(Buffer.from("\ud800", "utf16le").toString("latin1"));
     for (const text of texts) {
       const stored = { payload: new Uint8Array(0), version: 1, expiresAt: Date.now() + 60_000, userId: text };
@@ -37,7 +37,7 @@ export function sqliteCases(openDatabase: () => SqliteDatabase & { close(): unkn
     db.close();
   });
 
-  it("lists users' and all sessions over many pages, each once, while others come and go", async () => {
+  it("lists each of a user's and of all sessions once over many pages, while others are created and deleted", async () => {
     const db = openDatabase();
     const store = sqliteStore(db);
     const ids = Array.from({ length: 1000 }, (_, n) => `kept-${n}`);
@@ -46,8 +46,8 @@ export function sqliteCases(openDatabase: () => SqliteDatabase & { close(): unkn
       await store.create(id, stored);
       await store.create(`gone-${id}`, stored);
     }
-    const owned = await store.idsOfUser("ada");
-    expect(owned.length).toBe(2000);
+    const idsOfAda = await store.idsOfUser("ada");
+    expect(idsOfAda.length).toBe(2000);
     for (const id of ids.slice(0, 300)) await store.delete(`gone-${id}`);
     const listed: string[] = [];
     for await (const id of store.all()) {
@@ -61,35 +61,35 @@ export function sqliteCases(openDatabase: () => SqliteDatabase & { close(): unkn
     db.close();
   });
 
-  it("tells of no change where a session takes the place of an expired one", async () => {
+  it("does not notify of a change when a session replaces an expired one", async () => {
     const db = openDatabase();
     let now = 1000;
     const store = sqliteStore(db, { announceChanges: true, clock: () => now });
-    const heard: string[] = [];
-    store.subscribe({ changed: (id) => void heard.push(id) });
+    const notified: string[] = [];
+    store.subscribe({ changed: (id) => void notified.push(id) });
     const stored = { payload: new Uint8Array(1), version: 1, expiresAt: 2000 };
     await store.create("again", stored);
     now = 2000;
     expect(await store.create("again", { ...stored, expiresAt: 3000 })).toBe(true);
     await store.create("other", { ...stored, expiresAt: 3000 });
     await store.update("other", { ...stored, version: 2 }, 1);
-    await until("it has heard of the update", () => heard.includes("other"));
-    expect(heard).toEqual(["other"]);
+    await until("the update is notified", () => notified.includes("other"));
+    expect(notified).toEqual(["other"]);
     await store.close();
     db.close();
   });
 
-  it("tells nothing more once it is closed, and leaves the database to others", async () => {
+  it("does not notify after it is closed, and leaves the database open", async () => {
     const db = openDatabase();
     const [closed, open] = [sqliteStore(db), sqliteStore(db)];
-    const heard: string[] = [];
-    closed.subscribe({ ended: () => void heard.push("closed") });
-    open.subscribe({ ended: () => void heard.push("open") });
+    const notified: string[] = [];
+    closed.subscribe({ ended: () => void notified.push("closed") });
+    open.subscribe({ ended: () => void notified.push("open") });
     await closed.close();
     await open.create("id", { payload: new Uint8Array(1), version: 1, expiresAt: Date.now() + 60_000 });
     await open.delete("id");
-    await until("the other has heard", () => heard.includes("open"));
-    expect(heard).toEqual(["open"]);
+    await until("the other store is notified", () => notified.includes("open"));
+    expect(notified).toEqual(["open"]);
     await open.close();
     db.close();
   });

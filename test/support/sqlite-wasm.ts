@@ -1,7 +1,7 @@
 import wasm from "node-sqlite3-wasm";
 import type { SqliteDatabase } from "../../src/stores/sqlite/store.ts";
 
-/** SQLite in WebAssembly: a real one on every Node, in memory, for one process. */
+/** Opens an SQLite database in WebAssembly. It runs on every Node.js, in memory, for one process. */
 export function wasmSqlite(): SqliteDatabase & { close(): void } {
   const database = new wasm.Database();
   return {

@@ -5,9 +5,9 @@ import { fileURLToPath } from "node:url";
 import type BetterSqlite3 from "better-sqlite3";
 import { until } from "./throwaway.ts";
 
-/** The folder of the better-sqlite3 package, built; tests that need it skip where there is none. */
+/** The directory of the built better-sqlite3 package. Tests that need it are skipped if it is not set. */
 export const BETTER_SQLITE3 = process.env.BETTER_SQLITE3_PATH;
-/** A Node that has node:sqlite. */
+/** The path of a Node.js that has node:sqlite. */
 export const NODE22 = process.env.NODE22_PATH;
 
 const FIXTURES = new URL("../fixtures/", import.meta.url);
@@ -17,22 +17,22 @@ export const betterSqlite3 = (path: string, options?: BetterSqlite3.Options): Be
   return new Database(path, options);
 };
 
-/** A process that works on a database. */
+/** A process that uses a database. */
 export interface Worker {
   readonly child: ChildProcess;
-  /** What it has said since it was ready, a line each. */
-  readonly said: unknown[][];
-  /** Fulfilled with how it ended, once all it said has arrived. */
+  /** The messages that it has reported since it was ready. */
+  readonly messages: unknown[][];
+  /** Resolves with the exit code or the signal, after all messages have arrived. */
   readonly ended: Promise<string>;
-  /** Whatever it waits for has come. */
-  goOn(): void;
-  /** Waits until it has said this. */
-  hear(...words: readonly unknown[]): Promise<unknown[]>;
+  /** Sends the message for which a job waits. */
+  resume(): void;
+  /** Waits for a message that begins with these values. */
+  waitFor(...values: readonly unknown[]): Promise<unknown[]>;
 }
 
 const running = new Set<ChildProcess>();
 
-/** Ends what a test has left behind. */
+/** Kills the processes that a test has left behind. */
 export function killWorkers(): void {
   for (const child of running) child.kill("SIGKILL");
 }
@@ -44,42 +44,42 @@ export interface WorkerOptions {
   readonly gid?: number | undefined;
 }
 
-/** Starts processes and, once all are there, lets them begin together. */
+/** Starts processes, waits until all of them are ready, and lets them begin together. */
 export async function startWorkers(
   path: string,
   jobs: readonly (readonly (string | number)[])[],
   { command = process.execPath, driver = "better-sqlite3", uid, gid }: WorkerOptions = {},
 ): Promise<Worker[]> {
-  const workers = jobs.map((words) => {
+  const workers = jobs.map((args) => {
     const script = fileURLToPath(new URL("sqlite-worker.mjs", FIXTURES));
-    const child = spawn(command, ["--no-warnings", script, driver, path, ...words.map(String)], {
+    const child = spawn(command, ["--no-warnings", script, driver, path, ...args.map(String)], {
       stdio: ["pipe", "pipe", "inherit"],
       ...(uid === undefined ? {} : { uid }),
       ...(gid === undefined ? {} : { gid }),
     });
     running.add(child);
     child.stdin.on("error", () => {});
-    const said: unknown[][] = [];
-    createInterface(child.stdout).on("line", (line) => said.push(JSON.parse(line) as unknown[]));
-    let over: string | undefined;
+    const messages: unknown[][] = [];
+    createInterface(child.stdout).on("line", (line) => messages.push(JSON.parse(line) as unknown[]));
+    let outcome: string | undefined;
     const ended = new Promise<string>((resolve) => {
       child.on("close", (code, signal) => {
         running.delete(child);
-        resolve((over = String(signal ?? code)));
+        resolve((outcome = String(signal ?? code)));
       });
     });
-    const hear = (...awaited: readonly unknown[]) =>
-      until(`a worker says ${awaited.join(" ")}`, () => {
-        const found = said.find((line) => awaited.every((word, index) => line[index] === word));
-        if (!found && over !== undefined) throw new Error(`the worker has ended: ${over}`);
+    const waitFor = (...awaited: readonly unknown[]) =>
+      until(`a worker reports ${awaited.join(" ")}`, () => {
+        const found = messages.find((message) => awaited.every((value, index) => message[index] === value));
+        if (!found && outcome !== undefined) throw new Error(`the worker has ended: ${outcome}`);
         return found;
       });
-    return { child, said, ended, goOn: () => void child.stdin.write("go on\n"), hear };
+    return { child, messages, ended, resume: () => void child.stdin.write("resume\n"), waitFor };
   });
-  await Promise.all(workers.map(({ hear }) => hear("ready")));
-  for (const { said, goOn } of workers) {
-    said.length = 0;
-    goOn();
+  await Promise.all(workers.map(({ waitFor }) => waitFor("ready")));
+  for (const { messages, resume } of workers) {
+    messages.length = 0;
+    resume();
   }
   return workers;
 }

@@ -7,9 +7,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 
-// Real servers for tests: each on a free loopback port, in a folder of its own, ended by its process id.
+// Starts real servers for tests. Each has a free loopback port and its own folder, and is ended by its process id.
 
-/** Ends what hangs, before the test's own timeout does: so what hung has a name. Nothing that works takes as long. */
+/** The limit of a wait. It is shorter than the timeout of a test, so that the error names the condition. */
 export const HUNG_MS = 150_000;
 const PAUSE_MS = 20;
 const MAX_OUTPUT = 20_000;
@@ -23,28 +23,28 @@ export interface ProgramOptions {
   readonly env?: NodeJS.ProcessEnv;
   readonly uid?: number | undefined;
   readonly gid?: number | undefined;
-  /** Asked until it says so. */
+  /** Called until it returns `true`. */
   readonly ready: () => Promise<boolean>;
 }
 
-/** A program under a test's control. */
+/** A program that a test controls. */
 export interface Program {
   readonly pid: number;
   readonly running: boolean;
-  /** The end of what it has printed. */
+  /** Returns the last part of its output. */
   output(): string;
-  /** SIGKILL: it has no time to write anything. */
+  /** Sends SIGKILL. The program can write nothing more. */
   kill(): Promise<void>;
-  /** SIGTERM, and SIGKILL for who does not listen. */
+  /** Sends SIGTERM, and SIGKILL if the program does not end. */
   stop(): Promise<void>;
-  /** SIGSTOP, for its children too. */
+  /** Sends SIGSTOP, to its child processes too. */
   pause(): void;
   resume(): void;
-  /** The same command line once more; waits until it is ready. */
+  /** Ends the program, starts it again and waits until it is ready. */
   restart(): Promise<void>;
 }
 
-/** Starts a program and waits until it is ready. It ends with the tests, whatever becomes of them. */
+/** Starts a program and waits until it is ready. It is ended when the tests end, even if they fail. */
 export async function startProgram(options: ProgramOptions): Promise<Program> {
   const { name, command, args, cwd, env, uid, gid, ready } = options;
   let child!: ChildProcess;
@@ -60,13 +60,13 @@ export async function startProgram(options: ProgramOptions): Promise<Program> {
       ...(gid === undefined ? {} : { gid }),
     });
     const started = child;
-    register(child.pid);
+    registerProgram(child.pid);
     ended = false;
-    const note = (text: string) => (output = (output + text).slice(-MAX_OUTPUT));
-    child.stdout?.setEncoding("utf8").on("data", note);
-    child.stderr?.setEncoding("utf8").on("data", note);
+    const appendOutput = (text: string) => (output = (output + text).slice(-MAX_OUTPUT));
+    child.stdout?.setEncoding("utf8").on("data", appendOutput);
+    child.stderr?.setEncoding("utf8").on("data", appendOutput);
     child.once("error", (error) => {
-      note(String(error));
+      appendOutput(String(error));
       if (child === started) ended = true;
     });
     child.once("exit", () => {
@@ -83,15 +83,15 @@ export async function startProgram(options: ProgramOptions): Promise<Program> {
   async function end(signal: NodeJS.Signals): Promise<void> {
     if (ended) return;
     const exit = once(child, "exit");
-    const family = descendantsOf(child.pid!);
-    signalFamily(child.pid!, "SIGCONT");
+    const descendants = descendantsOf(child.pid!);
+    signalTree(child.pid!, "SIGCONT");
     child.kill(signal);
     const last = setTimeout(() => child.kill("SIGKILL"), 10_000);
     await exit;
     clearTimeout(last);
-    // They would notice, but not at once, and may be writing into its folder.
-    for (const pid of family) signalFamily(pid, "SIGKILL");
-    await until(`the children of ${name} have ended`, () => family.every((pid) => hasEnded(pid)));
+    // The child processes would end by themselves, but later, and may still write into the folder.
+    for (const pid of descendants) signalTree(pid, "SIGKILL");
+    await until(`the children of ${name} have ended`, () => descendants.every((pid) => hasEnded(pid)));
   }
 
   await start();
@@ -106,10 +106,10 @@ export async function startProgram(options: ProgramOptions): Promise<Program> {
     kill: () => end("SIGKILL"),
     stop: () => end("SIGTERM"),
     pause() {
-      signalFamily(child.pid!, "SIGSTOP");
-      awaitStop(child.pid!);
+      signalTree(child.pid!, "SIGSTOP");
+      waitUntilStopped(child.pid!);
     },
-    resume: () => signalFamily(child.pid!, "SIGCONT"),
+    resume: () => signalTree(child.pid!, "SIGCONT"),
     async restart() {
       await end("SIGTERM");
       await start();
@@ -117,14 +117,14 @@ export async function startProgram(options: ProgramOptions): Promise<Program> {
   };
 }
 
-/** PostgreSQL has a process for each connection: stopping the first alone would stop nothing. */
-function signalFamily(pid: number, signal: NodeJS.Signals): void {
+/** Sends a signal to a process and its descendants. PostgreSQL has a process for each connection. */
+function signalTree(pid: number, signal: NodeJS.Signals): void {
   try {
     process.kill(pid, signal);
   } catch {
     return; // it has just ended
   }
-  for (const child of childrenOf(pid)) signalFamily(child, signal);
+  for (const child of childrenOf(pid)) signalTree(child, signal);
 }
 
 function childrenOf(pid: number): number[] {
@@ -139,14 +139,14 @@ function descendantsOf(pid: number): number[] {
   return childrenOf(pid).flatMap((child) => [child, ...descendantsOf(child)]);
 }
 
-/** No thread is left, or none that does anything more. */
+/** Returns whether every thread of the process has ended. */
 const hasEnded = (pid: number): boolean => threadStates(pid).every((state) => state === "Z" || state === "X");
 
-/** Stopped, or ended and not yet buried. */
+/** The states of a thread that is stopped, or has ended. */
 const STOPPED = new Set(["T", "Z", "X"]);
 
-/** A thread may still answer for a moment after the signal. */
-function awaitStop(pid: number): void {
+/** Waits until every thread is stopped. A thread may still run for a moment after the signal. */
+function waitUntilStopped(pid: number): void {
   for (const began = performance.now(); performance.now() - began < HUNG_MS;) {
     if ([pid, ...childrenOf(pid)].flatMap(threadStates).every((state) => STOPPED.has(state))) return;
     Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1);
@@ -165,13 +165,13 @@ function threadStates(pid: number): string[] {
   }
 }
 
-/** A worker that is killed for taking too long ends nothing: what it started is written down for who comes after. */
-function register(pid: number | undefined): void {
+/** Writes the process id into a file. If a test worker is killed, the next process can end the programs that it has started. */
+function registerProgram(pid: number | undefined): void {
   const file = process.env["SOJOURN_TEST_PROGRAMS"];
   if (file !== undefined && pid !== undefined) appendFileSync(file, `${pid} ${startTime(pid)}\n`);
 }
 
-/** Tells a process from a later one of the same id; empty where that can't be told. */
+/** Returns the start time of a process, which differs from that of a later process with the same id. Empty if unknown. */
 export function startTime(pid: number): string {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
@@ -186,7 +186,7 @@ process.once("exit", () => {
   for (const child of programs) child.kill("SIGKILL");
 });
 
-/** Asks until the answer is neither `false` nor `undefined`; gives up with an error that names what it waited for. */
+/** Calls `probe` until it returns neither `false` nor `undefined`. Throws an error with the condition's name at the limit. */
 export async function until<T>(
   what: string,
   probe: () => Promise<T | false | undefined> | T | false | undefined,
@@ -199,24 +199,25 @@ export async function until<T>(
   throw new Error(`waited in vain until ${what}`);
 }
 
-/** Below those that systems give to whoever asks for any: between two starts of a server nobody else gets its port. */
+/** These ports are below those that systems assign by themselves. So no other program gets a server's port while it restarts. */
 const FIRST_PORT = 12_000;
 const LAST_PORT = 21_999;
-/** A cluster's node listens on a second port, so many further up. */
-const BUS = 10_000;
+/** A node of a cluster also listens on a second port, its first one plus this number. */
+const BUS_PORT_OFFSET = 10_000;
 
-/** A port of 127.0.0.1 on which nobody listens, nor on the one of a cluster's bus: this process's as long as it runs. */
+/** Returns a free port of 127.0.0.1 with a free port for a cluster's bus. It is reserved until this process ends. */
 export async function freePort(): Promise<number> {
   return until("there is a free port", async () => {
     const port = randomInt(FIRST_PORT, LAST_PORT + 1);
-    // Whoever chooses a port is to listen here too. Where a system has one loopback address only, it is chance alone.
-    const claim = await listening(port, "127.0.0.2").catch(
+    // Other test processes listen on this address too, which reserves the port. On a system with one loopback address it is
+    // not reserved.
+    const reservation = await startListening(port, "127.0.0.2").catch(
       (error: NodeJS.ErrnoException) => error.code !== "EADDRINUSE",
     );
-    if (claim === false) return false;
-    if (claim !== true) claim.unref();
-    for (const each of [port, port + BUS]) {
-      const trial = await listening(each, "127.0.0.1").catch(() => undefined);
+    if (reservation === false) return false;
+    if (reservation !== true) reservation.unref();
+    for (const each of [port, port + BUS_PORT_OFFSET]) {
+      const trial = await startListening(each, "127.0.0.1").catch(() => undefined);
       if (trial === undefined) return false;
       trial.close();
       await once(trial, "close");
@@ -225,18 +226,18 @@ export async function freePort(): Promise<number> {
   });
 }
 
-async function listening(port: number, host: string): Promise<Server> {
+async function startListening(port: number, host: string): Promise<Server> {
   const server = createServer((socket) => socket.destroy()).listen(port, host);
   await once(server, "listening");
   return server;
 }
 
-/** Whom to run as: PostgreSQL and MariaDB refuse to be root. */
+/** The account for servers: PostgreSQL and MariaDB refuse to run as root. */
 export function unprivileged(): { uid?: number; gid?: number } {
   return process.getuid?.() === 0 ? { uid: NOBODY, gid: NOBODY } : {};
 }
 
-/** A folder of a server's own: `removeFolder` it when that has ended. */
+/** Makes a folder for a server. Call `removeFolder` after the server has ended. */
 export function throwawayFolder(prefix = "sojourn-server-"): string {
   const folder = mkdtempSync(join(tmpdir(), prefix));
   const { uid, gid } = unprivileged();
@@ -256,7 +257,7 @@ process.once("exit", () => {
   for (const folder of folders) rmSync(folder, { recursive: true, force: true });
 });
 
-/** Whether something accepts connections there. */
+/** Returns whether a server accepts connections on the port. */
 export async function accepts(port: number): Promise<boolean> {
   const socket = connect(port, "127.0.0.1");
   try {
@@ -269,7 +270,7 @@ export async function accepts(port: number): Promise<boolean> {
   }
 }
 
-/** The network between a client and a server. */
+/** A proxy between a client and a server, which simulates faults of the network. */
 export interface Proxy {
   readonly port: number;
   /** Resets all connections; new ones are accepted. */
@@ -277,34 +278,34 @@ export interface Proxy {
   /** Resets all connections, and every new one. */
   refuse(): void;
   accept(): void;
-  /** Holds back each direction by so many milliseconds. */
+  /** Delays each direction by so many milliseconds. */
   delay(milliseconds: number): void;
-  /** Connections stay open and nothing arrives, until `release`. */
-  hold(): void;
-  release(): void;
+  /** Keeps connections open and delivers nothing, until `resumeTraffic`. */
+  pauseTraffic(): void;
+  resumeTraffic(): void;
   connections(): number;
   stop(): Promise<void>;
 }
 
 export async function startProxy(target: { readonly port: number; readonly host?: string }): Promise<Proxy> {
   const pairs = new Set<readonly [Socket, Socket]>();
-  let refusing = false;
-  let held: (() => void)[] | undefined;
+  let isRefusing = false;
+  let paused: (() => void)[] | undefined;
   let latency = 0;
 
-  function carry(from: Socket, to: Socket): void {
-    // One after the other, so that bytes of different delays keep their order.
+  function forward(from: Socket, to: Socket): void {
+    // Forwards one chunk after the other, so that the bytes keep their order when the delay changes.
     let last = Promise.resolve();
-    const inTurn = (act: () => void) => {
+    const inOrder = (act: () => void) => {
       const waited = latency > 0 ? delay(latency) : undefined;
       last = last.then(async () => {
         await waited;
-        if (held) await new Promise<void>((resolve) => held?.push(resolve));
+        if (paused) await new Promise<void>((resolve) => paused?.push(resolve));
         act();
       });
     };
-    from.on("data", (chunk) => inTurn(() => void (to.destroyed || to.write(chunk))));
-    from.on("end", () => inTurn(() => void to.end()));
+    from.on("data", (chunk) => inOrder(() => void (to.destroyed || to.write(chunk))));
+    from.on("end", () => inOrder(() => void to.end()));
   }
 
   function reset(): void {
@@ -312,15 +313,15 @@ export async function startProxy(target: { readonly port: number; readonly host?
     pairs.clear();
   }
 
-  function release(): void {
-    const waiting = held ?? [];
-    held = undefined;
-    for (const letGo of waiting) letGo();
+  function resumeTraffic(): void {
+    const waiting = paused ?? [];
+    paused = undefined;
+    for (const resume of waiting) resume();
   }
 
   const server = createServer((client) => {
     client.on("error", () => {});
-    if (refusing) {
+    if (isRefusing) {
       client.resetAndDestroy();
       return;
     }
@@ -333,10 +334,10 @@ export async function startProxy(target: { readonly port: number; readonly host?
       [upstream, client],
     ] as const) {
       one.setNoDelay(true);
-      carry(one, other);
+      forward(one, other);
       one.once("close", () => {
         pairs.delete(pair);
-        // What is still on its way arrives first.
+        // Bytes that are still being forwarded arrive first.
         if (one.errored) other.destroy();
       });
     }
@@ -348,22 +349,22 @@ export async function startProxy(target: { readonly port: number; readonly host?
     port: (server.address() as AddressInfo).port,
     cut: reset,
     refuse() {
-      refusing = true;
+      isRefusing = true;
       reset();
     },
     accept() {
-      refusing = false;
+      isRefusing = false;
     },
     delay(milliseconds) {
       latency = milliseconds;
     },
-    hold() {
-      held ??= [];
+    pauseTraffic() {
+      paused ??= [];
     },
-    release,
+    resumeTraffic,
     connections: () => pairs.size,
     async stop() {
-      release();
+      resumeTraffic();
       reset();
       if (server.listening) await new Promise((resolve) => server.close(resolve));
     },

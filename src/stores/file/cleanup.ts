@@ -14,7 +14,7 @@ export interface CleanupOptions {
 }
 
 /**
- * Returns a function that deletes expired sessions, shard after shard, and leftovers of dead processes.
+ * Returns a function that deletes expired sessions, shard after shard, and leftover files of killed processes.
  *
  * It takes no lock. A pointer's name contains the expiry, and the pointer is removed by that name. If another process has
  * extended or replaced the session in the meantime, the name no longer exists and nothing is removed.

@@ -19,7 +19,7 @@ import { setImmediate as nextTurn } from "node:timers/promises";
 import { quietly } from "../shared/quietly.ts";
 import { parsePointerName, type Pointer, shardOf, type Tree } from "./names.ts";
 
-/** A file without a pointer that is older than this was left by a dead process. No write takes that long. */
+/** A file without a pointer that is older than this was left by a killed process. No write takes that long. */
 export const LEFTOVER_AGE_MS = 10 * 60_000;
 /** The same age for a reservation. It is shorter, because a reservation prevents other processes from creating the session. */
 export const RESERVATION_AGE_MS = 10_000;

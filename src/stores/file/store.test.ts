@@ -40,7 +40,7 @@ afterEach(() => {
   rmSync(base, { recursive: true, force: true });
 });
 
-const fresh = (): string => join(base, `store-${(made += 1)}`);
+const newDirectory = (): string => join(base, `store-${(made += 1)}`);
 const session = (given: Partial<StoredSession> = {}): StoredSession => ({
   payload: new TextEncoder().encode("data"),
   version: 1,
@@ -48,39 +48,44 @@ const session = (given: Partial<StoredSession> = {}): StoredSession => ({
   ...given,
 });
 
-const open = (options: unknown) => () => fileStore(options as FileStoreOptions);
+const makeStore = (options: unknown) => () => fileStore(options as FileStoreOptions);
 
-function watched(options: FileStoreOptions = {}) {
+/** Makes a store, and collects its quarantined files. */
+function storeWithQuarantine(options: FileStoreOptions = {}) {
   const quarantined: Quarantined[] = [];
-  const store = fileStore({ directory: fresh(), onQuarantine: (found) => void quarantined.push(found), ...options });
+  const store = fileStore({
+    directory: newDirectory(),
+    onQuarantine: (found) => void quarantined.push(found),
+    ...options,
+  });
   return { store, quarantined };
 }
 
-/** All files below a directory, as paths. */
+/** Returns the paths of all files below a directory. */
 function filesBelow(directory: string): string[] {
   return readdirSync(directory, { recursive: true, withFileTypes: true })
     .filter((entry) => entry.isFile())
     .map((entry) => join(entry.parentPath, entry.name));
 }
 
-/** Lets what is there now grow older than any unfinished work, and younger than a session. */
-function later(): void {
+/** Advances the clock: unfinished writes of before count as abandoned now, and sessions have not expired yet. */
+function advanceClock(): void {
   vi.useFakeTimers({ toFake: ["Date"], now: Date.now() + HOUR / 4 });
 }
 
-function located(store: { locate(id: string): string | undefined }, id: string): string {
+function locate(store: { locate(id: string): string | undefined }, id: string): string {
   const path = store.locate(id);
   if (path === undefined) throw new Error(`${id} is not there`);
   return path;
 }
 
-/** Everything that a store can have. */
+/** All optional capabilities of a store. */
 const ALL = ["idsOfUser", "all", "deleteExpired", "subscribe", "close"] as const;
 
 describe("fileStore and the store contract, over two stores on one directory", () => {
   const cases = storeContract(
     ({ clock }) => {
-      const directory = fresh();
+      const directory = newDirectory();
       return [fileStore({ directory, clock }), fileStore({ directory, clock })];
     },
     { capabilities: ALL },
@@ -91,7 +96,7 @@ describe("fileStore and the store contract, over two stores on one directory", (
 });
 
 describe("fileStore: its directory", () => {
-  it("is one of this user's and this application's own in the temporary directory", () => {
+  it("is specific to this user and this application in the temporary directory", () => {
     vi.stubEnv("TMPDIR", base);
     const { directory } = fileStore();
     expect(dirname(directory)).toBe(realpathSync(base));
@@ -99,16 +104,16 @@ describe("fileStore: its directory", () => {
     expect(fileStore().directory).toBe(directory);
   });
 
-  it("may be given as a string", async () => {
-    const directory = fresh();
+  it("can be passed as a string", async () => {
+    const directory = newDirectory();
     const store = fileStore(directory);
     expect(store.directory).toBe(directory);
     await store.create("a", session());
     expect((await fileStore({ directory }).read("a"))?.version).toBe(1);
   });
 
-  it.skipIf(!hasModes)("and all in it is open to this user alone", async () => {
-    const { store } = watched();
+  it.skipIf(!hasModes)("has content that only this user can access", async () => {
+    const { store } = storeWithQuarantine();
     await store.create("a", session({ userId: "ada" }));
     expect(statSync(store.directory).mode & 0o777).toBe(0o700);
     for (const entry of readdirSync(store.directory, { recursive: true, withFileTypes: true })) {
@@ -117,33 +122,33 @@ describe("fileStore: its directory", () => {
     }
   });
 
-  it.skipIf(!hasModes)("is refused where its group or others can write", () => {
+  it.skipIf(!hasModes)("is refused if its group or others can write", () => {
     for (const mode of [0o777, 0o1777, 0o770, 0o702]) {
-      const directory = fresh();
+      const directory = newDirectory();
       mkdirSync(directory);
       chmodSync(directory, mode);
       expect(() => fileStore({ directory })).toThrow(`chmod 700 ${directory}`);
     }
   });
 
-  it.skipIf(!isRoot)("is refused where it belongs to another user (needs root to give it away)", () => {
-    const directory = fresh();
+  it.skipIf(!isRoot)("is refused if it belongs to another user (needs root to change the owner)", () => {
+    const directory = newDirectory();
     mkdirSync(directory, 0o700);
     chownSync(directory, 12_345, 12_345);
     expect(() => fileStore({ directory })).toThrow(/belongs to user 12345.*chown/);
   });
 
-  it("is refused where it is a link laid in the temporary directory", () => {
+  it("is refused if it is a link in the temporary directory", () => {
     vi.stubEnv("TMPDIR", base);
     const { directory } = fileStore();
-    renameSync(directory, fresh());
-    symlinkSync(fresh(), directory);
+    renameSync(directory, newDirectory());
+    symlinkSync(newDirectory(), directory);
     mkdirSync(join(base, `store-${made}`));
     expect(() => fileStore()).toThrow(/symbolic link.*fileStore\(\{ directory \}\)/);
   });
 
-  it("may be a link where the application names it", async () => {
-    const [target, link] = [fresh(), fresh()];
+  it("may be a link if the application passes it", async () => {
+    const [target, link] = [newDirectory(), newDirectory()];
     mkdirSync(target, 0o700);
     symlinkSync(target, link);
     expect(await fileStore(link).create("a", session())).toBe(true);
@@ -153,12 +158,12 @@ describe("fileStore: its directory", () => {
     "is refused below a directory that its group or everybody can write, unless that is sticky",
     () => {
       for (const mode of [0o777, 0o775, 0o770, 0o702]) {
-        const above = fresh();
+        const above = newDirectory();
         mkdirSync(join(above, "between"), { recursive: true });
         chmodSync(above, mode);
         for (const directory of [join(above, "sessions"), join(above, "between", "sessions")]) {
           expect(() => fileStore(directory)).toThrow(`chmod go-w ${above}`);
-          // Nothing was made where others could reach it.
+          // The store must not have made a directory there.
           expect(existsSync(directory)).toBe(false);
         }
         chmodSync(above, 0o1000 | mode);
@@ -167,22 +172,25 @@ describe("fileStore: its directory", () => {
     },
   );
 
-  it.skipIf(!isRoot)("is refused below a directory of another user, sticky or not (needs root to give it away)", () => {
-    for (const mode of [0o755, 0o1777]) {
-      const above = fresh();
-      mkdirSync(above);
-      chmodSync(above, mode);
-      chownSync(above, 12_345, 12_345);
-      expect(() => fileStore(join(above, "sessions"))).toThrow(
-        new RegExp(`lies in ${above}, which belongs to user 12345.*chown`),
-      );
-    }
-  });
+  it.skipIf(!isRoot)(
+    "is refused below a directory of another user, sticky or not (needs root to change the owner)",
+    () => {
+      for (const mode of [0o755, 0o1777]) {
+        const above = newDirectory();
+        mkdirSync(above);
+        chmodSync(above, mode);
+        chownSync(above, 12_345, 12_345);
+        expect(() => fileStore(join(above, "sessions"))).toThrow(
+          new RegExp(`lies in ${above}, which belongs to user 12345.*chown`),
+        );
+      }
+    },
+  );
 
   it.skipIf(!hasModes)(
     "is refused behind a link that others could replace, and stays where it led otherwise",
     async () => {
-      const [target, elsewhere, above] = [fresh(), fresh(), fresh()];
+      const [target, elsewhere, above] = [newDirectory(), newDirectory(), newDirectory()];
       for (const directory of [target, elsewhere, above]) mkdirSync(directory, { mode: 0o700 });
       const link = join(above, "link");
       symlinkSync(target, link);
@@ -201,21 +209,24 @@ describe("fileStore: its directory", () => {
     },
   );
 
-  it.skipIf(!isRoot)("is refused behind another user's link in a sticky directory (needs root to give it away)", () => {
-    const [target, above] = [fresh(), fresh()];
-    mkdirSync(target, { mode: 0o700 });
-    mkdirSync(above);
-    chmodSync(above, 0o1777);
-    const link = join(above, "link");
-    symlinkSync(target, link);
-    lchownSync(link, 12_345, 12_345);
-    for (const directory of [link, join(link, "sessions")]) {
-      expect(() => fileStore(directory)).toThrow(/link.*another user's link.*another directory/);
-    }
-  });
+  it.skipIf(!isRoot)(
+    "is refused if its path contains another user's link in a sticky directory (needs root to change the owner)",
+    () => {
+      const [target, above] = [newDirectory(), newDirectory()];
+      mkdirSync(target, { mode: 0o700 });
+      mkdirSync(above);
+      chmodSync(above, 0o1777);
+      const link = join(above, "link");
+      symlinkSync(target, link);
+      lchownSync(link, 12_345, 12_345);
+      for (const directory of [link, join(link, "sessions")]) {
+        expect(() => fileStore(directory)).toThrow(/link.*another user's link.*another directory/);
+      }
+    },
+  );
 
-  it("follows links that go up, to others, or from the root", async () => {
-    const [target, above] = [fresh(), fresh()];
+  it("follows relative links, absolute links, and links to links", async () => {
+    const [target, above] = [newDirectory(), newDirectory()];
     for (const directory of [target, above]) mkdirSync(directory, { mode: 0o700 });
     symlinkSync(`../${basename(target)}/./`, join(above, "up"));
     symlinkSync("up", join(above, "other"));
@@ -226,8 +237,8 @@ describe("fileStore: its directory", () => {
     expect(() => fileStore(join(above, "self"))).toThrow(/too many (symbolic )?links/i);
   });
 
-  it("rejects operations when it has vanished, and does not come back empty", async () => {
-    const { store } = watched();
+  it("rejects operations after it was deleted, and is not made again empty", async () => {
+    const { store } = storeWithQuarantine();
     await store.create("a", session());
     rmSync(store.directory, { recursive: true });
     for (const call of [
@@ -245,8 +256,8 @@ describe("fileStore: its directory", () => {
     expect(existsSync(store.directory)).toBe(false);
   });
 
-  it("gets back the shards that a cleaner of temporary files has removed", async () => {
-    const { store } = watched();
+  it("gets its shards again after another program has deleted old temporary files", async () => {
+    const { store } = storeWithQuarantine();
     await store.create("a", session());
     for (const tree of ["pointers", "contents"]) rmSync(join(store.directory, tree), { recursive: true });
     expect(await store.read("a")).toBeUndefined();
@@ -254,8 +265,8 @@ describe("fileStore: its directory", () => {
     expect(await store.read("a")).toBeDefined();
   });
 
-  it("may hold files that are nobody's", async () => {
-    const { store, quarantined } = watched();
+  it("may contain files of other programs", async () => {
+    const { store, quarantined } = storeWithQuarantine();
     await store.create("a", session({ userId: "ada" }));
     const key = hashId("a");
     for (const tree of ["pointers", "contents", "users"]) {
@@ -268,7 +279,7 @@ describe("fileStore: its directory", () => {
         }
       }
     }
-    later();
+    advanceClock();
     const reopened = fileStore(store.directory);
     expect(await reopened.read("a")).toBeDefined();
     expect(await reopened.idsOfUser("ada")).toEqual(["a"]);
@@ -280,8 +291,8 @@ describe("fileStore: its directory", () => {
     expect(quarantined).toEqual([]);
   });
 
-  it("has no id and no user in its names", async () => {
-    const { store } = watched();
+  it("has no session id and no user id in the names of its files", async () => {
+    const { store } = storeWithQuarantine();
     const [id, userId] = ["id-to-be-found", "user-to-be-found"];
     await store.create(id, session({ userId }));
     await store.update(id, session({ version: 2, userId }), 1);
@@ -290,8 +301,8 @@ describe("fileStore: its directory", () => {
 });
 
 describe("fileStore", () => {
-  it("keeps four files for a session with a user at most, and none once it has ended", async () => {
-    const { store } = watched();
+  it("has at most four files for a session with a user, and none after it has ended", async () => {
+    const { store } = storeWithQuarantine();
     await store.create("a", session({ userId: "ada" }));
     await store.update("a", session({ version: 2, userId: "grace" }), 1);
     await store.touch("a", Date.now() + 2 * HOUR);
@@ -299,63 +310,63 @@ describe("fileStore", () => {
     await store.create("a", session({ userId: "ada" }));
     expect(filesBelow(store.directory)).toHaveLength(4);
     await store.delete("a");
-    // The notification of its end stays for two minutes, for the other processes.
+    // The notification stays for two minutes, for other processes.
     expect(filesBelow(store.directory).filter((path) => !path.includes("/ended/"))).toEqual([]);
   });
 
-  it("shows where a session's content is", async () => {
-    const { store } = watched();
+  it("returns the path of a session's content", async () => {
+    const { store } = storeWithQuarantine();
     expect(store.locate("a")).toBeUndefined();
     await store.create("a", session());
-    const first = located(store, "a");
+    const first = locate(store, "a");
     expect(readFileSync(first, "latin1")).toMatch(/^SJN1.*\["[^"]+","a"\]data$/s);
     await store.update("a", session({ version: 2 }), 1);
-    expect(located(store, "a")).not.toBe(first);
-    expect(existsSync(located(store, "a"))).toBe(true);
+    expect(locate(store, "a")).not.toBe(first);
+    expect(existsSync(locate(store, "a"))).toBe(true);
     await store.delete("a");
     expect(store.locate("a")).toBeUndefined();
   });
 
-  it("writes a session over a file of its own that is out of use", async () => {
-    const { store } = watched();
+  it("overwrites the previous content file of the session, which is no longer used", async () => {
+    const { store } = storeWithQuarantine();
     await store.create("a", session({ payload: new Uint8Array(100_000).fill(65) }));
     const nodes = new Set<number>();
     for (let version = 2; version < 20; version += 1) {
       const payload = new Uint8Array(1000 - 40 * version).fill(60 + version);
       await store.update("a", session({ version, payload }), version - 1);
-      nodes.add(statSync(located(store, "a")).ino);
+      nodes.add(statSync(locate(store, "a")).ino);
       expect(new Uint8Array((await fileStore(store.directory).read("a"))?.payload ?? [])).toEqual(payload);
     }
     expect(nodes.size).toBe(2);
   });
 
-  it("does not need that file: a cleaner may have removed it, or a process without it may write", async () => {
-    const { store } = watched();
+  it("works without the previous file, which another program may have deleted", async () => {
+    const { store } = storeWithQuarantine();
     await store.create("a", session());
-    const first = located(store, "a");
+    const first = locate(store, "a");
     await store.update("a", session({ version: 2 }), 1);
     unlinkSync(first);
     expect(await store.update("a", session({ version: 3 }), 2)).toBe(true);
     expect(await fileStore(store.directory).update("a", session({ version: 4 }), 3)).toBe(true);
     expect(await store.update("a", session({ version: 5 }), 4)).toBe(true);
     expect((await fileStore(store.directory).read("a"))?.version).toBe(5);
-    later();
+    advanceClock();
     await store.deleteExpired(1);
     expect(filesBelow(store.directory)).toHaveLength(2);
     expect(await store.update("a", session({ version: 6 }), 5)).toBe(true);
     expect((await fileStore(store.directory).read("a"))?.version).toBe(6);
   });
 
-  it("tells ids apart that differ in half a surrogate pair", async () => {
-    const { store } = watched();
+  it("treats ids as different that differ only in a lone surrogate", async () => {
+    const { store } = storeWithQuarantine();
     for (const id of ["\ud800", "\ud801", "\ufffd"]) expect(await store.create(id, session())).toBe(true);
     const ids: string[] = [];
     for await (const id of store.all()) ids.push(id);
     expect(ids.toSorted()).toEqual(["\ud800", "\ud801", "\ufffd"].toSorted());
   });
 
-  it("sees at once what another process has changed", async () => {
-    const directory = fresh();
+  it("reads the changes of another process at once", async () => {
+    const directory = newDirectory();
     const [one, other] = [fileStore(directory), fileStore(directory)];
     await one.create("a", session());
     await other.update("a", session({ version: 2 }), 1);
@@ -370,17 +381,17 @@ describe("fileStore", () => {
   });
 
   it("refuses options it doesn't know or can't use", () => {
-    expect(open({ path: base })).toThrow(/no option "path": use any of directory/);
+    expect(makeStore({ path: base })).toThrow(/no option "path": use any of directory/);
     for (const bad of ["", { directory: "" }, { directory: 5 }, { clock: 5 }, { onQuarantine: 5 }, null]) {
-      expect(open(bad)).toThrow(TypeError);
+      expect(makeStore(bad)).toThrow(TypeError);
     }
   });
 
-  it("rejects what the file system refuses, and keeps what was there", async () => {
-    const { store } = watched();
+  it("rejects with the file system's error, and does not change the session", async () => {
+    const { store } = storeWithQuarantine();
     await store.create("a", session());
     const before = filesBelow(store.directory);
-    const shard = dirname(located(store, "a"));
+    const shard = dirname(locate(store, "a"));
     renameSync(shard, `${shard}.kept`);
     writeFileSync(shard, "");
     await expect(store.update("a", session({ version: 2 }), 1)).rejects.toMatchObject({ code: "ENOTDIR" });
@@ -393,9 +404,9 @@ describe("fileStore", () => {
 
 describe("fileStore: damage", () => {
   const damages: Record<string, (path: string) => void> = {
-    "a torn end": (path) => truncateSync(path, statSync(path).size - 1),
+    "a missing last byte": (path) => truncateSync(path, statSync(path).size - 1),
     "an empty file": (path) => truncateSync(path, 0),
-    "another beginning": (path) => writeFileSync(path, `XXXX${readFileSync(path, "latin1").slice(4)}`, "latin1"),
+    "another magic number": (path) => writeFileSync(path, `XXXX${readFileSync(path, "latin1").slice(4)}`, "latin1"),
     "a directory in its place": (path) => {
       unlinkSync(path);
       mkdirSync(path);
@@ -407,11 +418,11 @@ describe("fileStore: damage", () => {
     "a changed byte": (path) => writeFileSync(path, readFileSync(path, "latin1").replace("data", "dota"), "latin1"),
   };
   for (const [name, damage] of Object.entries(damages)) {
-    it(`puts aside a content with ${name}, and counts the session as missing`, async () => {
-      const before = watched().store;
+    it(`quarantines a content file with ${name}, and treats the session as missing`, async () => {
+      const before = storeWithQuarantine().store;
       await before.create("a", session({ userId: "ada" }));
-      damage(located(before, "a"));
-      const { store, quarantined } = watched({ directory: before.directory });
+      damage(locate(before, "a"));
+      const { store, quarantined } = storeWithQuarantine({ directory: before.directory });
       expect(await store.read("a")).toBeUndefined();
       expect(await store.read("a")).toBeUndefined();
       expect(quarantined).toHaveLength(1);
@@ -423,8 +434,8 @@ describe("fileStore: damage", () => {
     });
   }
 
-  it("finds a user's session again after a program that deletes old files has deleted its index entry", async () => {
-    const { store } = watched();
+  it("lists a user's session again after its index entry was deleted and the session was touched", async () => {
+    const { store } = storeWithQuarantine();
     await store.create("a", session({ userId: "ada" }));
     for (const path of filesBelow(store.directory)) if (path.includes("/users/")) unlinkSync(path);
     expect(await store.idsOfUser("ada")).toEqual([]);
@@ -432,41 +443,41 @@ describe("fileStore: damage", () => {
     expect(await store.idsOfUser("ada")).toEqual(["a"]);
   });
 
-  it("puts aside a session whose content is missing", async () => {
-    const before = watched().store;
+  it("quarantines a session whose content file is missing", async () => {
+    const before = storeWithQuarantine().store;
     await before.create("a", session());
-    unlinkSync(located(before, "a"));
-    const { store, quarantined } = watched({ directory: before.directory });
+    unlinkSync(locate(before, "a"));
+    const { store, quarantined } = storeWithQuarantine({ directory: before.directory });
     expect(await store.read("a")).toBeUndefined();
     expect(quarantined).toMatchObject([{ id: "a", reason: "its content is missing" }]);
   });
 
-  it("puts aside a content that belongs to another session", async () => {
-    const before = watched().store;
+  it("quarantines a content file that belongs to another session", async () => {
+    const before = storeWithQuarantine().store;
     await before.create("a", session());
     await before.create("b", session());
-    writeFileSync(located(before, "a"), readFileSync(located(before, "b")));
-    const { store, quarantined } = watched({ directory: before.directory });
+    writeFileSync(locate(before, "a"), readFileSync(locate(before, "b")));
+    const { store, quarantined } = storeWithQuarantine({ directory: before.directory });
     expect(await store.read("a")).toBeUndefined();
     expect(await store.read("b")).toBeDefined();
     expect(quarantined).toMatchObject([{ id: "a", reason: "it was written under another name" }]);
   });
 
-  it("leaves damaged sessions out of lists", async () => {
-    const before = watched().store;
+  it("does not list damaged sessions", async () => {
+    const before = storeWithQuarantine().store;
     for (const id of ["a", "b"]) await before.create(id, session({ userId: "ada" }));
-    truncateSync(located(before, "a"), 3);
-    const { store, quarantined } = watched({ directory: before.directory });
+    truncateSync(locate(before, "a"), 3);
+    const { store, quarantined } = storeWithQuarantine({ directory: before.directory });
     expect(await store.idsOfUser("ada")).toEqual(["b"]);
     expect(quarantined).toHaveLength(1);
     expect(quarantined[0]?.id).toBeUndefined();
   });
 
-  it("warns where nobody asked to be told", async () => {
+  it("emits a warning if there is no onQuarantine", async () => {
     const warned = vi.spyOn(process, "emitWarning").mockImplementation(() => undefined);
-    const store = fileStore(fresh());
+    const store = fileStore(newDirectory());
     await store.create("a", session());
-    truncateSync(located(store, "a"), 3);
+    truncateSync(locate(store, "a"), 3);
     expect(await fileStore(store.directory).read("a")).toBeUndefined();
     expect(await store.read("a")).toBeUndefined();
     expect(warned).toHaveBeenCalledWith(expect.any(String), { code: "SOJOURN_QUARANTINED" });
@@ -474,41 +485,41 @@ describe("fileStore: damage", () => {
   });
 });
 
-async function crashed() {
-  const { store } = watched();
+async function storeWithLeftovers() {
+  const { store } = storeWithQuarantine();
   await store.create("a", session({ userId: "ada" }));
-  const content = located(store, "a");
+  const content = locate(store, "a");
   const orphan = content.replace(/\.[^.]*$/, ".0-0");
   const reservation = content.replace(/\.[^.]*$/, ".new");
   for (const path of [orphan, reservation]) writeFileSync(path, "");
   return { store, content, orphan, reservation };
 }
 
-describe("fileStore: what crashes leave behind", () => {
-  it("is collected when it is old, and the living are not", async () => {
-    const { store, content, orphan, reservation } = await crashed();
-    later();
+describe("fileStore: leftover files of a killed process", () => {
+  it("are deleted when they are old, and files of live sessions are not", async () => {
+    const { store, content, orphan, reservation } = await storeWithLeftovers();
+    advanceClock();
     expect(await store.deleteExpired(100)).toBe(0);
     expect([content, orphan, reservation].map((path) => existsSync(path))).toEqual([true, false, false]);
     expect(await store.read("a")).toBeDefined();
   });
 
-  it("is left alone while it may be somebody's work", async () => {
-    const { store, content, orphan, reservation } = await crashed();
+  it("are not deleted while another process may still use them", async () => {
+    const { store, content, orphan, reservation } = await storeWithLeftovers();
     await store.deleteExpired(100);
     expect([content, orphan, reservation].map((path) => existsSync(path))).toEqual([true, true, true]);
   });
 
-  it("does not stand in the way of a new session once it is old", async () => {
-    const { store } = await crashed();
+  it("do not prevent the creation of a session once they are old", async () => {
+    const { store } = await storeWithLeftovers();
     await store.delete("a");
     await expect(store.create("a", session())).rejects.toThrow("never finished");
-    later();
+    advanceClock();
     expect(await store.create("a", session())).toBe(true);
   });
 
-  it("does not include the index entry of a session that came back to its user meanwhile", async () => {
-    const { store } = watched();
+  it("do not include the index entry of a session that belongs to its user again", async () => {
+    const { store } = storeWithQuarantine();
     await store.create("a", session({ userId: "ada" }));
     // Acts like a process that has just seen the session change to another user.
     const userIndex = fileUserIndex(filesIn(store.directory));
@@ -519,26 +530,26 @@ describe("fileStore: what crashes leave behind", () => {
     expect(await store.idsOfUser("ada")).toEqual(["a"]);
   });
 
-  it("includes entries of the user index, which are removed when idsOfUser finds them", async () => {
-    const { store } = await crashed();
+  it("include entries of the user index, which are deleted when idsOfUser finds them", async () => {
+    const { store } = await storeWithLeftovers();
     const [entry] = filesBelow(join(store.directory, "users"));
     if (entry === undefined) throw new Error("no entry");
     await store.delete("a");
     writeFileSync(entry, "");
     expect(await store.idsOfUser("ada")).toEqual([]);
     expect(existsSync(entry)).toBe(true);
-    later();
+    advanceClock();
     expect(await store.idsOfUser("ada")).toEqual([]);
     expect(existsSync(entry)).toBe(false);
   });
 });
 
 it("fileStore does not update a session that expires while its new content is written", async () => {
-  let looksBefore = Infinity;
+  let readsBeforeExpiry = Infinity;
   const expiresAt = 1_800_000_000_000;
-  const { store } = watched({ clock: () => ((looksBefore -= 1) >= 0 ? expiresAt - 1 : expiresAt) });
+  const { store } = storeWithQuarantine({ clock: () => ((readsBeforeExpiry -= 1) >= 0 ? expiresAt - 1 : expiresAt) });
   await store.create("a", session({ expiresAt }));
-  looksBefore = 1;
+  readsBeforeExpiry = 1;
   expect(await store.update("a", session({ version: 2, expiresAt: expiresAt + HOUR }), 1)).toBe(false);
   expect(await store.read("a")).toBeUndefined();
 });
@@ -546,7 +557,7 @@ it("fileStore does not update a session that expires while its new content is wr
 describe("fileStore: deleteExpired", () => {
   it("removes every file of an expired session, in calls of any size", async () => {
     const time = { now: 1_800_000_000_000 };
-    const { store } = watched({ clock: () => time.now });
+    const { store } = storeWithQuarantine({ clock: () => time.now });
     for (let n = 0; n < 300; n += 1) {
       const expiresAt = time.now + (n % 3 === 0 ? HOUR : 1000 + n);
       await store.create(`s${n}`, session({ expiresAt, ...(n % 2 === 0 ? { userId: `o${n % 20}` } : {}) }));
@@ -559,15 +570,15 @@ describe("fileStore: deleteExpired", () => {
     expect((await store.idsOfUser("o0")).length).toBe(5);
   });
 
-  it("removes leftovers again soon after a clock that was ahead is set right", async () => {
+  it("deletes leftover files again soon after a wrong clock is corrected", async () => {
     vi.useFakeTimers({ toFake: ["Date", "performance"] });
     const rightly = Date.now();
-    const { store } = watched();
+    const { store } = storeWithQuarantine();
     await store.create("a", session());
     vi.setSystemTime(rightly + HOUR / 2);
     await store.deleteExpired(10);
     vi.setSystemTime(rightly);
-    const leftover = `${located(store, "a")}z`;
+    const leftover = `${locate(store, "a")}z`;
     writeFileSync(leftover, "");
     vi.advanceTimersByTime(HOUR / 4);
     await store.deleteExpired(10);
@@ -575,26 +586,26 @@ describe("fileStore: deleteExpired", () => {
     expect(await store.read("a")).toBeDefined();
   });
 
-  it("lets the event loop go on", async () => {
+  it("lets the event loop run", async () => {
     const time = { now: 1_800_000_000_000 };
-    const { store } = watched({ clock: () => time.now });
+    const { store } = storeWithQuarantine({ clock: () => time.now });
     for (let n = 0; n < 2000; n += 1) await store.create(`s${n}`, session({ expiresAt: time.now + 1 }));
     time.now += 1;
-    let turns = 0;
+    let iterations = 0;
     let next = setImmediate(function count() {
-      turns += 1;
+      iterations += 1;
       next = setImmediate(count);
     });
     expect(await store.deleteExpired(5000)).toBe(2000);
     clearImmediate(next);
-    expect(turns).toBeGreaterThan(1);
+    expect(iterations).toBeGreaterThan(1);
   });
 });
 
 it.skipIf(!hasModes || isRoot)(
   "fileStore rejects with the engine's error where permission is lost (not as root)",
   async () => {
-    const { store } = watched();
+    const { store } = storeWithQuarantine();
     await store.create("a", session());
     chmodSync(store.directory, 0);
     await expect(store.read("a")).rejects.toMatchObject({ code: "EACCES" });

@@ -1,25 +1,22 @@
 import { Buffer } from "node:buffer";
 import { setTimeout as delay } from "node:timers/promises";
-import type { SessionStore, StoredSession, StoreListener } from "../../store.ts";
+import type { SessionStore, StoreListener } from "../../store.ts";
 import { createCleanup } from "./cleanup.ts";
-import { fileUserIndex, type IndexEntry } from "./user-index.ts";
-import { type SessionFile, decodeSessionFile, encodeSessionFile } from "./session-file.ts";
 import { openDirectory } from "./directory.ts";
-import { quarantine, warnOfQuarantine } from "./quarantine.ts";
+import { warnOfQuarantine } from "./quarantine.ts";
+import { createSessionAccess } from "./session-access.ts";
 import { fileSubscription } from "./subscription.ts";
 import {
   contentName,
-  keyOfPointerName,
-  hashId,
   createNonceSource,
   createPointer,
-  type Pointer,
+  hashId,
+  hashUserId,
+  keyOfPointerName,
   reservationName,
   SHARDS,
   shardAt,
-  hashUserId,
 } from "./names.ts";
-import { fileHints } from "./hints.ts";
 import { createPause, filesIn, isOlderThan, RESERVATION_AGE_MS } from "./files.ts";
 import { quietly } from "../shared/quietly.ts";
 import { checkClock, checkOptions, checkPositiveInteger } from "../../checks.ts";
@@ -97,78 +94,16 @@ export function fileStore(options: FileStoreOptions | string = {}): FileStore {
 
   const directory = openDirectory(given.directory);
   const files = filesIn(directory);
-  const userIndex = fileUserIndex(files);
+  const access = createSessionAccess(files, { clock, onQuarantine });
+  const { hints, userIndex, isLive, findPointer, findLive, readSession, writeContent, cleanUpAfter } = access;
+  const { keepForReuse, remember, addUserEntry, removeUserEntry } = access;
   const subscription = fileSubscription(directory);
   const createNonce = createNonceSource();
-  // A hint is used only after the file system has confirmed it: a rename succeeds, or the pointer exists. The result that
-  // there is no session always comes from a listing.
-  const hints = fileHints();
+  const collect = createCleanup({ files, clock, assertOpen, ...access });
   let closed = false;
 
   function assertOpen(): void {
     if (closed) throw new Error("the file store is closed: make a new one with fileStore()");
-  }
-
-  function findPointer(key: string): Pointer | undefined {
-    const found = files.find(key);
-    if (found === undefined) hints.clearPointer(key);
-    else hints.setPointer(found);
-    return found;
-  }
-
-  const isLive = (pointer: Pointer): boolean => pointer.expiresAt > clock();
-
-  /** The pointer of a live session. The pointer may be out of date, but `undefined` is always correct. */
-  function findLive(key: string): Pointer | undefined {
-    const hint = hints.pointer(key);
-    if (hint !== undefined && isLive(hint)) return hint;
-    const found = findPointer(key);
-    return found !== undefined && isLive(found) ? found : undefined;
-  }
-
-  function removeContent(key: string, nonce: string | undefined): void {
-    if (nonce !== undefined) quietly(() => files.remove("contents", contentName(key, nonce)));
-  }
-
-  /** Removes the files that belonged to a removed pointer. Does not throw, because the session has ended already. */
-  function removeFilesOf(pointer: Pointer): void {
-    removeContent(pointer.key, pointer.nonce);
-    removeContent(pointer.key, hints.delete(pointer.key));
-    quietly(() => userIndex.remove(pointer));
-  }
-
-  const restoreUserEntries = (pointers: readonly Pointer[]): void => quietly(() => userIndex.restore(pointers));
-
-  function cleanUpAfter(pointer: Pointer): void {
-    removeFilesOf(pointer);
-    restoreUserEntries([pointer]);
-  }
-
-  /** Keeps a content file that is no longer used, so that the session's next update can overwrite it. */
-  function keepForReuse(key: string, nonce: string): void {
-    if (!hints.offerReusable(key, nonce)) removeContent(key, nonce);
-  }
-
-  function readSession(key: string, id?: string): { pointer: Pointer; content: SessionFile } | undefined {
-    for (let pointer = findLive(key); pointer !== undefined; pointer = findLive(key)) {
-      // Reads the content first, and then checks that the pointer still exists. If so, it existed during the whole read,
-      // and this is the session's current state: a content is written before its pointer is made, and is not overwritten
-      // before its pointer is gone.
-      const kept = hints.content(pointer);
-      const bytes = kept === undefined ? files.read("contents", contentName(key, pointer.nonce)) : undefined;
-      if (files.exists("pointers", pointer.name)) {
-        const content =
-          kept ?? (bytes === undefined ? "its content is missing" : decodeSessionFile(bytes, pointer.nonce));
-        if (typeof content !== "string" && (content.id === id || hashId(content.id) === key)) {
-          if (kept === undefined) hints.setContent(key, content);
-          return { pointer, content };
-        }
-        const reason = typeof content === "string" ? content : "it holds another session";
-        quarantine(files, pointer, { id, reason, cleanUpAfter, onQuarantine });
-      }
-      hints.clearPointer(key);
-    }
-    return undefined;
   }
 
   /** Reserves the session's key, and waits if another process has reserved it. Returns `false` if that has created the session. */
@@ -232,9 +167,8 @@ export function fileStore(options: FileStoreOptions | string = {}): FileStore {
           if (isWritten) cleanUpAfter(next);
         }
       }
-      quietly(() => userIndex.add(next.userHash, key));
-      hints.setPointer(next);
-      hints.setContent(key, { id, nonce: next.nonce, userId: stored.userId, payload: stored.payload });
+      addUserEntry(next);
+      remember(next, id, stored);
       return true;
     },
 
@@ -277,8 +211,7 @@ export function fileStore(options: FileStoreOptions | string = {}): FileStore {
             hints.clearPointer(key);
             continue;
           }
-          hints.setPointer(next);
-          hints.setContent(key, { id, nonce: next.nonce, userId: stored.userId, payload: stored.payload });
+          remember(next, id, stored);
           keepForReuse(key, old.nonce);
           if (old.userHash !== next.userHash) removeUserEntry(old);
         }
@@ -286,7 +219,7 @@ export function fileStore(options: FileStoreOptions | string = {}): FileStore {
         if (!done && isWritten) keepForReuse(key, next.nonce);
         if (!done && isInIndex) removeUserEntry(next);
       }
-      if (isInIndex || stored.version % 16 === 0) quietly(() => userIndex.add(next.userHash, key));
+      if (isInIndex || stored.version % 16 === 0) addUserEntry(next);
       return true;
     },
 
@@ -302,7 +235,7 @@ export function fileStore(options: FileStoreOptions | string = {}): FileStore {
           if (files.rename("pointers", old.name, "pointers", next.name)) {
             hints.setPointer(next);
             // Nothing else writes the index entry, so a program that deletes old files may have deleted it.
-            quietly(() => userIndex.add(next.userHash, key));
+            addUserEntry(next);
             return true;
           }
         }
@@ -364,7 +297,11 @@ export function fileStore(options: FileStoreOptions | string = {}): FileStore {
       }
     },
 
-    deleteExpired: collectAll(),
+    async deleteExpired(limit) {
+      assertOpen();
+      checkPositiveInteger("deleteExpired: limit", limit);
+      return collect(limit);
+    },
 
     async close() {
       closed = true;
@@ -372,24 +309,4 @@ export function fileStore(options: FileStoreOptions | string = {}): FileStore {
       hints.clear();
     },
   };
-
-  function writeContent(next: Pointer, id: string, { userId, payload }: StoredSession, reusable?: string): void {
-    const bytes = encodeSessionFile({ id, nonce: next.nonce, userId, payload });
-    const over = reusable === undefined ? undefined : contentName(next.key, reusable);
-    files.write("contents", contentName(next.key, next.nonce), bytes, over);
-  }
-
-  function removeUserEntry(entry: IndexEntry): void {
-    quietly(() => userIndex.remove(entry));
-    quietly(() => userIndex.restore([entry]));
-  }
-
-  function collectAll(): (limit: number) => Promise<number> {
-    const collect = createCleanup({ files, clock, assertOpen, removeFilesOf, restoreUserEntries });
-    return async (limit) => {
-      assertOpen();
-      checkPositiveInteger("deleteExpired: limit", limit);
-      return collect(limit);
-    };
-  }
 }

@@ -16,11 +16,11 @@ import { fileSubscription } from "./subscription.ts";
 const MINUTE = 60_000;
 const START = 1_000_000 * MINUTE;
 
-describe("fileFeed", () => {
+describe("fileSubscription", () => {
   let directory: string;
   beforeEach(() => {
     vi.useFakeTimers({ now: START });
-    directory = mkdtempSync(join(tmpdir(), "sojourn-feed-"));
+    directory = mkdtempSync(join(tmpdir(), "sojourn-subscription-"));
   });
   afterEach(() => {
     vi.useRealTimers();
@@ -30,19 +30,22 @@ describe("fileFeed", () => {
   const fileNow = () => join(directory, "ended", `${Math.floor(Date.now() / MINUTE)}`);
   const poll = () => vi.advanceTimersByTimeAsync(200);
 
-  /** A process that listens. */
-  function listening() {
+  /** Subscribes as another process would, and collects its notifications. */
+  function subscribe() {
     const endedIds: string[] = [];
     const states: boolean[] = [];
     const subscription = fileSubscription(directory);
-    const end = subscription.subscribe({ ended: (id) => endedIds.push(id), listening: (is) => states.push(is) });
-    return { endedIds, states, end, subscription };
+    const unsubscribe = subscription.subscribe({
+      ended: (id) => endedIds.push(id),
+      listening: (is) => states.push(is),
+    });
+    return { endedIds, states, unsubscribe, subscription };
   }
 
-  it("tells of what ends in another process, once, over turns of the minute", async () => {
+  it("notifies once of each session that another process ends, across changes of the file", async () => {
     const other = fileSubscription(directory);
     other.notifyEnded("before");
-    const { endedIds, states } = listening();
+    const { endedIds, states } = subscribe();
     for (let minute = 0; minute < 4; minute += 1) {
       other.notifyEnded(`early-${minute}`);
       await vi.advanceTimersByTimeAsync(MINUTE - 50);
@@ -55,11 +58,11 @@ describe("fileFeed", () => {
     expect(readdirSync(join(directory, "ended")).length).toBeLessThanOrEqual(2);
   });
 
-  it("says that it may have missed something when it has not polled for longer than notifications are kept", async () => {
+  it("reports possibly missed notifications if it has not polled for longer than they are kept", async () => {
     const other = fileSubscription(directory);
-    const { endedIds, states } = listening();
+    const { endedIds, states } = subscribe();
     await poll();
-    // Stopped, or asleep: others go on, and clear away what it has not read.
+    // As if the process was suspended: another process writes, and deletes files that this one has not read.
     for (let minute = 0; minute < 3; minute += 1) {
       other.notifyEnded(`missed-${minute}`);
       vi.setSystemTime(Date.now() + MINUTE);
@@ -74,9 +77,9 @@ describe("fileFeed", () => {
   it.each([
     ["ahead", 60 * MINUTE],
     ["back", -60 * MINUTE],
-  ])("hears what was told before the clock was set %s, and says that it may have missed something", async (_, by) => {
+  ])("receives notifications from before the clock was set %s, and reports possibly missed ones", async (_, by) => {
     const other = fileSubscription(directory);
-    const { endedIds, states } = listening();
+    const { endedIds, states } = subscribe();
     other.notifyEnded("before");
     vi.setSystemTime(Date.now() + by);
     await poll();
@@ -86,8 +89,8 @@ describe("fileFeed", () => {
     expect(states).toEqual([true, false, true]);
   });
 
-  it("says so when what it reads is cut short, replaced or gone", async () => {
-    for (const trouble of [
+  it("reports possibly missed notifications if the file is truncated, replaced or deleted", async () => {
+    for (const damage of [
       () => truncateSync(fileNow(), 0),
       () => {
         writeFileSync(`${fileNow()}.new`, "");
@@ -97,21 +100,21 @@ describe("fileFeed", () => {
     ]) {
       const other = fileSubscription(directory);
       other.notifyEnded("earlier");
-      const { endedIds, states, end } = listening();
-      trouble();
+      const { endedIds, states, unsubscribe } = subscribe();
+      damage();
       await poll();
       expect(states).toEqual([true, false, true]);
       other.notifyEnded("later");
       await poll();
       expect(endedIds).toEqual(["later"]);
-      end();
+      unsubscribe();
     }
   });
 
-  it("says that it can't hear while it can't read, and tells then what it finds", async () => {
+  it("reports that it can't listen while it can't read the file, and then notifies of the sessions in it", async () => {
     const other = fileSubscription(directory);
     mkdirSync(fileNow(), { recursive: true });
-    const { endedIds, states } = listening();
+    const { endedIds, states } = subscribe();
     await poll();
     expect(states).toEqual([false]);
     rmSync(fileNow(), { recursive: true });
@@ -121,8 +124,8 @@ describe("fileFeed", () => {
     expect(endedIds).toEqual(["later"]);
   });
 
-  it("tells what could not be written as soon as it can be", async () => {
-    const { endedIds, subscription } = listening();
+  it("notifies later if the notification could not be written at first", async () => {
+    const { endedIds, subscription } = subscribe();
     writeFileSync(join(directory, "ended"), "no folder");
     subscription.notifyEnded("first");
     subscription.notifyEnded("second");
@@ -131,9 +134,9 @@ describe("fileFeed", () => {
     expect(endedIds).toEqual(["first", "second"]);
   });
 
-  it("hears what comes after a line that a full disk has cut off, or a writer that died", async () => {
+  it("reads the notifications after an incomplete line", async () => {
     const other = fileSubscription(directory);
-    const { endedIds } = listening();
+    const { endedIds } = subscribe();
     other.notifyEnded("first");
     appendFileSync(fileNow(), '"tor');
     other.notifyEnded("second");

@@ -3,7 +3,7 @@ import type { SessionStore, StoredSession } from "../../store.ts";
 import { faulty } from "../../testing/faulty.ts";
 import { type CopyProgress, copySessions } from "./copy.ts";
 import { memoryStore } from "../memory.ts";
-import { CONTROL_ID, formOf, staged } from "./forms.ts";
+import { CONTROL_ID, recordKindOf, createStagedCopy } from "./migration-records.ts";
 import { movingStore } from "./moving.ts";
 
 const START = 1_000_000_000_000;
@@ -30,7 +30,7 @@ async function contents(store: SessionStore): Promise<Map<string, StoredSession>
 }
 
 describe("copySessions", () => {
-  it("brings every session over as it was, and leaves nothing else in the new store", async () => {
+  it("moves every session unchanged, and leaves nothing else in the new store", async () => {
     const [from, to] = [await filled(100), memory()];
     const before = await contents(from);
     expect(await copySessions(from, to)).toEqual({ copied: 100, swept: 0, passes: 2 });
@@ -41,15 +41,15 @@ describe("copySessions", () => {
       expect(Buffer.from(after.get(id)!.payload)).toEqual(Buffer.from(payload));
     }
     for (const userId of new Set([...before.values()].flatMap((one) => one.userId ?? []))) {
-      const theirs = [...before].filter(([, one]) => one.userId === userId).map(([id]) => id);
-      expect((await to.idsOfUser(userId)).toSorted()).toEqual(theirs.toSorted());
+      const idsOfUser = [...before].filter(([, one]) => one.userId === userId).map(([id]) => id);
+      expect((await to.idsOfUser(userId)).toSorted()).toEqual(idsOfUser.toSorted());
     }
     for (const [id, left] of await contents(from)) {
-      if (id !== CONTROL_ID) expect(formOf(left)).toBe("marker");
+      if (id !== CONTROL_ID) expect(recordKindOf(left)).toBe("marker");
     }
   });
 
-  it("has nothing to do the second time", async () => {
+  it("copies nothing the second time", async () => {
     const [from, to] = [await filled(20), memory()];
     await copySessions(from, to);
     const before = await contents(to);
@@ -57,7 +57,7 @@ describe("copySessions", () => {
     expect(await contents(to)).toEqual(before);
   });
 
-  it("brings sessions back where they came from, and leaves no trace of the first move there", async () => {
+  it("moves sessions back to the first store, and removes the markers of the first move from it", async () => {
     const [one, other] = [await filled(20), memory()];
     const before = await contents(one);
     await copySessions(one, other);
@@ -69,24 +69,24 @@ describe("copySessions", () => {
     expect(await one.read("new")).toBeDefined();
   });
 
-  it("tells how far it has come", async () => {
+  it("reports its progress after each session", async () => {
     const [from, to] = [await filled(5), memory()];
-    const told: CopyProgress[] = [];
-    await copySessions(from, to, { concurrency: 1, onProgress: (progress) => told.push(progress) });
-    expect(told[0]).toEqual({ pass: 1, seen: 1, copied: 1, skipped: 0, failed: 0 });
-    expect(told[4]).toEqual({ pass: 1, seen: 5, copied: 5, skipped: 0, failed: 0 });
-    expect(told.at(-1)).toEqual({ pass: 2, seen: 5, copied: 5, skipped: 5, failed: 0 });
+    const reported: CopyProgress[] = [];
+    await copySessions(from, to, { concurrency: 1, onProgress: (progress) => reported.push(progress) });
+    expect(reported[0]).toEqual({ pass: 1, seen: 1, copied: 1, skipped: 0, failed: 0 });
+    expect(reported[4]).toEqual({ pass: 1, seen: 5, copied: 5, skipped: 0, failed: 0 });
+    expect(reported.at(-1)).toEqual({ pass: 2, seen: 5, copied: 5, skipped: 5, failed: 0 });
   });
 
-  it("has so many sessions under way and no more, and takes no more ids than it works on", async () => {
+  it("moves as many sessions at the same time as `concurrency` says, and reads no more ids ahead", async () => {
     const [from, to] = [await filled(60), memory()];
-    let [underWay, most, taken, done] = [0, 0, 0, 0];
+    let [active, maxActive, listed, done] = [0, 0, 0, 0];
     const counting: SessionStore = {
       ...from,
       async *all() {
         for await (const id of from.all()) {
-          if (id !== CONTROL_ID) taken += 1;
-          expect(taken - done).toBeLessThanOrEqual(6);
+          if (id !== CONTROL_ID) listed += 1;
+          expect(listed - done).toBeLessThanOrEqual(6);
           yield id;
         }
       },
@@ -94,17 +94,17 @@ describe("copySessions", () => {
     const slow: SessionStore = {
       ...to,
       async create(id, stored) {
-        most = Math.max(most, (underWay += 1));
+        maxActive = Math.max(maxActive, (active += 1));
         await new Promise((resolve) => setTimeout(resolve, 1));
-        underWay -= 1;
+        active -= 1;
         return to.create(id, stored);
       },
     };
     await copySessions(counting, slow, { concurrency: 5, onProgress: () => void (done += 1) });
-    expect(most).toBe(5);
+    expect(maxActive).toBe(5);
   });
 
-  it("ends when it is told to, with every session in one of the stores, and is taken up again", async () => {
+  it("stops when its signal is aborted, with every session in one of the stores, and continues in the next call", async () => {
     const [from, to] = [await filled(50), memory()];
     const controller = new AbortController();
     const copying = copySessions(from, to, {
@@ -121,7 +121,7 @@ describe("copySessions", () => {
     await expect(copySessions(from, to, { signal: AbortSignal.abort() })).rejects.toThrow(/aborted/);
   });
 
-  it("moves the others where a session can't be moved, fails in the end, and makes up for it", async () => {
+  it("moves all other sessions if one can't be moved, rejects at the end, and moves that one in the next call", async () => {
     const [from, to] = [await filled(20), memory()];
     const disk = new Error("disk full");
     const failing: SessionStore = {
@@ -138,21 +138,21 @@ describe("copySessions", () => {
     expect(await copySessions(from, to)).toMatchObject({ copied: 1 });
   });
 
-  it("fails with the store's error where that can't list", async () => {
+  it("rejects with the store's error if that can't list its sessions", async () => {
     const down = faulty(await filled(3), { all: ["error"] });
     await expect(copySessions(down, memory())).rejects.toThrow(/all failed/);
   });
 
-  it("fails with what the listener throws, once the sessions on their way have arrived", async () => {
+  it("rejects with the error that onProgress throws, after the moves that have begun are complete", async () => {
     const [from, to] = [await filled(9), memory()];
     const onProgress = () => {
       throw new Error("listener");
     };
     await expect(copySessions(from, to, { onProgress, concurrency: 3 })).rejects.toThrow("listener");
-    for (const left of (await contents(to)).values()) expect(formOf(left)).toBe("session");
+    for (const left of (await contents(to)).values()) expect(recordKindOf(left)).toBe("session");
   });
 
-  it("finds what begins in the old store while it works", async () => {
+  it("moves sessions that are created in the old store during the copy", async () => {
     const [from, to] = [await filled(5), memory()];
     let late = 0;
     await copySessions(from, to, {
@@ -164,22 +164,22 @@ describe("copySessions", () => {
     expect((await contents(to)).size).toBe(6);
   });
 
-  it("gives up where sessions keep beginning in the old store: somebody uses that alone", async () => {
+  it("rejects if new sessions keep appearing in the old store, because a process still uses it alone", async () => {
     const [from, to] = [await filled(2), memory()];
     let late = 0;
     const onProgress = () => void from.create(`late${(late += 1)}`, session(1));
-    const listing = { ...from, all: () => once(from) };
+    const listing = { ...from, all: () => listSnapshot(from) };
     await expect(copySessions(listing, to, { onProgress })).rejects.toThrow(/still uses it alone/);
   });
 
-  it("clears away what was staged for a session that has ended", async () => {
+  it("removes the staged copy of a session that has ended", async () => {
     const [from, to] = [await filled(2), memory()];
-    await to.create("ended", staged(session(4), 2 ** 42));
+    await to.create("ended", createStagedCopy(session(4), 2 ** 42));
     expect(await copySessions(from, to)).toEqual({ copied: 2, swept: 1, passes: 2 });
     expect([...(await contents(to)).keys()].toSorted()).toEqual(["s0", "s1"]);
   });
 
-  it("refuses what it can't work with", async () => {
+  it("refuses stores and options that it can't use", async () => {
     const [from, to] = [memory(), memory()];
     const { all: _, ...listless } = from;
     await expect(copySessions(listless, to)).rejects.toThrow(/from has no all\(\)/);
@@ -191,8 +191,8 @@ describe("copySessions", () => {
   });
 });
 
-/** The ids of this moment. */
-async function* once(store: SessionStore): AsyncIterable<string> {
+/** Lists the ids that the store has now. */
+async function* listSnapshot(store: SessionStore): AsyncIterable<string> {
   const ids: string[] = [];
   for await (const id of store.all!()) ids.push(id);
   yield* ids;

@@ -1,128 +1,134 @@
 import type { SessionStore, StoreListener } from "../../store.ts";
 import { readLatest } from "../../capabilities.ts";
-import { checkPair, CONTROL_ID, formOf } from "./forms.ts";
-import { handover } from "./handover.ts";
+import { checkStores, CONTROL_ID, recordKindOf } from "./migration-records.ts";
+import { sessionMigration } from "./session-migration.ts";
 import { checkOptions, checkPositiveInteger } from "../../checks.ts";
 import { checkStored, checkTime, copyOf } from "../shared/stored.ts";
 
-/** The stores that {@link movingStore} stands between. */
+/** Options of {@link movingStore}. */
 export interface MovingStoreOptions {
-  /** Where the sessions are. */
+  /** The old store, which has the sessions. Required. */
   readonly from: SessionStore;
-  /** Where they are to go. */
+  /** The new store, to which the sessions are moved. Required. */
   readonly to: SessionStore;
 }
 
 /**
- * Two stores as one, while `copySessions` moves the sessions from the first to the second.
+ * Serves sessions from two stores while `copySessions` moves them from one to the other.
  *
- * 1. Deploy it in place of `from`, process by process: until a copy begins, all that is written goes to `from`.
- * 2. When no process is left that uses `from` alone, run `copySessions(from, to)`.
- * 3. When that has come to its end, deploy `to` alone, process by process.
+ * 1. Deploy it in place of `from`, process by process. Until a copy begins, it writes only to `from`.
+ * 2. When no process uses `from` alone any more, run `copySessions(from, to)`.
+ * 3. When the copy is complete, deploy `to` alone, process by process.
  *
- * Each session is in one of the stores, and changes over by a compare-and-set: no update is lost, no sign-out undone,
- * nobody signed out. What both stores can do it can do.
+ * Each session is in one of the stores at a time and is moved by a compare-and-set. So no update is lost, no sign-out is
+ * undone, and nobody is signed out. The store has the capabilities that both stores have. Closing it closes both.
  *
- * @throws {TypeError} at stores between which sessions can't be moved.
+ * @throws {TypeError} if sessions can't be moved between these stores, and for an option that it does not know.
+ *
+ * @example
+ * ```ts
+ * const store = movingStore({ from: fileStore(), to: redisStore(client) });
+ * const sessions = createSessions({ secretKey: process.env.SECRET_KEY, store });
+ * ```
  */
 export function movingStore(options: MovingStoreOptions): SessionStore {
   checkOptions("movingStore", options, { from: true, to: true });
   const { from, to } = options;
-  checkPair("movingStore", from, to);
-  const { isKnown, underWay, settle, read } = handover(from, to);
+  checkStores("movingStore", from, to);
+  const { isKnownToHaveBegun, hasBegun, migrate, read } = sessionMigration(from, to);
   let closed = false;
 
-  function open(): void {
+  function assertOpen(): void {
     if (closed) throw new Error("the moving store is closed: make a new one with movingStore()");
   }
 
   const store: SessionStore = {
     async read(id) {
-      open();
+      assertOpen();
       return read(id);
     },
 
-    // In `from`, as long as others may use that alone. Whoever has created there finds out afterwards whether the copier
-    // can have missed it.
+    // Creates in `from` as long as other processes may use it alone. If a copy has begun in the meantime, it may have missed
+    // the session, so the session is moved here.
     async create(id, given) {
-      open();
+      assertOpen();
       checkStored(given);
       const stored = copyOf(given);
-      if (!isKnown()) {
+      if (!isKnownToHaveBegun()) {
         const created = await from.create(id, stored);
-        if (!(await underWay())) return created;
+        if (!(await hasBegun())) return created;
         if (created) {
-          await settle(id);
+          await migrate(id);
           return true;
         }
       }
-      if ((await settle(id)).stored !== undefined) return false;
+      if ((await migrate(id)).stored !== undefined) return false;
       if (await to.create(id, stored)) return true;
       const leftover = await readLatest(to, id);
-      if (leftover === undefined || formOf(leftover) === "session") return false;
+      if (leftover === undefined || recordKindOf(leftover) === "session") return false;
       return to.update(id, stored, leftover.version);
     },
 
     async update(id, given, expectedVersion) {
-      open();
+      assertOpen();
       checkStored(given);
       const stored = copyOf(given);
-      // Neither a marker nor a staged copy has a version that anybody expects.
-      if (await (isKnown() ? to : from).update(id, stored, expectedVersion)) return true;
-      if (!(await underWay())) return false;
-      const found = await settle(id);
+      // An application never expects the version of a marker or of a staged copy, so this can't replace one.
+      if (await (isKnownToHaveBegun() ? to : from).update(id, stored, expectedVersion)) return true;
+      if (!(await hasBegun())) return false;
+      const found = await migrate(id);
       return found.stored?.version === expectedVersion && to.update(id, stored, expectedVersion);
     },
 
-    // A touch leaves the version alone, so nobody who is copying would notice: it counts if no copy had begun by the
-    // time it was done, and is done again behind the handover otherwise.
+    // A touch does not change the version, so a process that is copying the session would not detect it. If a copy has
+    // begun in the meantime, the session is moved and touched again in `to`.
     async touch(id, expiresAt) {
-      open();
+      assertOpen();
       checkTime(expiresAt);
-      if (!isKnown()) {
+      if (!isKnownToHaveBegun()) {
         const touched = await from.touch(id, expiresAt);
-        if (!(await underWay())) return touched;
+        if (!(await hasBegun())) return touched;
       }
-      return (await settle(id)).stored !== undefined && to.touch(id, expiresAt);
+      return (await migrate(id)).stored !== undefined && to.touch(id, expiresAt);
     },
 
-    // The marker stays: without it, a copy that somebody staged too late could not be told from one handed over.
+    // The marker stays. Without it, a copy that was staged too late would look like a copy that has been moved.
     async delete(id) {
-      open();
-      if (await underWay()) return (await settle(id)).stored !== undefined && to.delete(id);
+      assertOpen();
+      if (await hasBegun()) return (await migrate(id)).stored !== undefined && to.delete(id);
       const ended = await from.delete(id);
-      if (!(await underWay())) return ended;
-      // The copy has begun this moment: it may have been the marker that went.
-      const form = formOf(await readLatest(to, id));
-      if (form === "session") return to.delete(id);
-      if (form === "staged") await to.delete(id);
+      if (!(await hasBegun())) return ended;
+      // The copy began during this call. The record that was deleted may have been a marker.
+      const kind = recordKindOf(await readLatest(to, id));
+      if (kind === "session") return to.delete(id);
+      if (kind === "staged") await to.delete(id);
       return ended;
     },
   };
 
   if (from.idsOfUser && to.idsOfUser) {
     store.idsOfUser = async (userId) => {
-      open();
-      // In this order: what leaves the one meanwhile has left its marker, with the user.
+      assertOpen();
+      // Lists the old store first: a session that is moved in the meantime leaves a marker with its user there.
       const ids = new Set(await from.idsOfUser!(userId));
-      if (!(await underWay())) return [...ids];
+      if (!(await hasBegun())) return [...ids];
       for (const id of await to.idsOfUser!(userId)) ids.add(id);
-      const owned: string[] = [];
-      for (const id of ids) if ((await read(id))?.userId === userId) owned.push(id);
-      return owned;
+      const live: string[] = [];
+      for (const id of ids) if ((await read(id))?.userId === userId) live.push(id);
+      return live;
     };
   }
 
   if (from.all && to.all) {
     store.all = async function* () {
-      open();
+      assertOpen();
       for await (const id of from.all!()) {
-        open();
+        assertOpen();
         if (id !== CONTROL_ID && (await read(id)) !== undefined) yield id;
       }
-      if (!(await underWay())) return;
+      if (!(await hasBegun())) return;
       for await (const id of to.all!()) {
-        open();
+        assertOpen();
         if ((await readLatest(from, id)) === undefined && (await read(id)) !== undefined) yield id;
       }
     };
@@ -130,19 +136,19 @@ export function movingStore(options: MovingStoreOptions): SessionStore {
 
   if (from.subscribe && to.subscribe) {
     store.subscribe = (listener) => {
-      open();
+      assertOpen();
       return subscribeBoth(from, to, listener);
     };
   }
 
-  // An engine that expires by itself has nothing to forget.
+  // A store that removes expired sessions by itself has no deleteExpired.
   if (from.deleteExpired || to.deleteExpired) {
     store.deleteExpired = async (limit) => {
-      open();
+      assertOpen();
       checkPositiveInteger("deleteExpired: limit", limit);
-      const forgotten = (await from.deleteExpired?.(limit)) ?? 0;
-      if (forgotten >= limit) return forgotten;
-      return forgotten + ((await to.deleteExpired?.(limit - forgotten)) ?? 0);
+      const deleted = (await from.deleteExpired?.(limit)) ?? 0;
+      if (deleted >= limit) return deleted;
+      return deleted + ((await to.deleteExpired?.(limit - deleted)) ?? 0);
     };
   }
 
@@ -157,32 +163,32 @@ export function movingStore(options: MovingStoreOptions): SessionStore {
   });
 }
 
-/** A handover is neither an end nor, to who has read the session before, a change that matters: it may be told as one. */
+/** Subscribes to both stores. The move of a session may be notified as a change of it, which a listener must expect anyway. */
 function subscribeBoth(from: SessionStore, to: SessionStore, listener: StoreListener): () => void {
-  const heard = { from: false, to: false };
-  let told: boolean | undefined;
+  const isListening = { from: false, to: false };
+  let notifiedState: boolean | undefined;
 
-  const on = (side: "from" | "to"): StoreListener => ({
+  const listenTo = (side: "from" | "to"): StoreListener => ({
     ended: (id) => listener.ended?.(id),
     changed: (id) => listener.changed?.(id),
-    listening(isListening) {
-      heard[side] = isListening;
-      const both = heard.from && heard.to;
-      if (both === told) return;
-      told = both;
+    listening(is) {
+      isListening[side] = is;
+      const both = isListening.from && isListening.to;
+      if (both === notifiedState) return;
+      notifiedState = both;
       listener.listening?.(both);
     },
   });
 
-  const ends = [from.subscribe!(on("from"))];
-  const end = () => {
-    for (const endOne of ends) endOne();
+  const unsubscribers = [from.subscribe!(listenTo("from"))];
+  const unsubscribe = () => {
+    for (const each of unsubscribers) each();
   };
   try {
-    ends.push(to.subscribe!(on("to")));
+    unsubscribers.push(to.subscribe!(listenTo("to")));
   } catch (error) {
-    end();
+    unsubscribe();
     throw error;
   }
-  return end;
+  return unsubscribe;
 }

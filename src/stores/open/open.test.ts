@@ -17,7 +17,7 @@ afterEach(() => {
 const session = () => ({ payload: new Uint8Array([1, 2, 3]), version: 1, expiresAt: Date.now() + 60_000 });
 
 describe("openStore", () => {
-  it("opens a directory, by path or by file URL", async () => {
+  it("opens a directory by its path or by a file URL", async () => {
     const directory = join(folder, "of sessions");
     const one = await openStore(`file:${directory.replaceAll(" ", "%20")}`);
     const other = await openStore(pathToFileURL(directory).href);
@@ -28,13 +28,13 @@ describe("openStore", () => {
     await expect(one.read("a")).rejects.toThrow(/closed/);
   });
 
-  it("opens the temporary directory's store where no directory is named", async () => {
+  it("opens the store in the temporary directory if the URL has no path", async () => {
     const store = await openStore("file:");
     expect(await store.read("nobody-has-this-id-0001")).toBeUndefined();
     await store.close();
   });
 
-  it("refuses what it can't read, and names what it takes", async () => {
+  it("refuses a URL that it can't read, and names the URLs that it accepts", async () => {
     const refused: [url: string, message: RegExp, options?: OpenStoreOptions][] = [
       ["mongodb://localhost", /file:, sqlite:, redis:/],
       ["sessions.db", /such as redis:/],
@@ -61,7 +61,7 @@ describe("openStore", () => {
     }
   });
 
-  it("says at once what can't be reached, without the password", async () => {
+  it("rejects at once if the server is unreachable, without the password in the error", async () => {
     for (const url of [
       "redis://someone:s3cret@127.0.0.1:1",
       "redis+cluster://someone:s3cret@127.0.0.1:1",
@@ -76,7 +76,7 @@ describe("openStore", () => {
   });
 
   it.each(["redis", "rediss", "postgres", "mysql"])(
-    "shows no password of a %s URL that it can't read",
+    "does not show the password of a %s URL that it can't read",
     async (scheme) => {
       for (const password of ["s3cret/more", "s3cret#more", "s3cret?more", "s3cret%zz"]) {
         const failure: unknown = await openStore(`${scheme}://someone:${password}@localhost/0`).catch(

@@ -1,26 +1,35 @@
 import type { SessionStore } from "../../store.ts";
-import { openFile, openMysql, openPostgres, openRedis, openRedisCluster, openSqlite, type Place } from "./clients.ts";
+import {
+  openFile,
+  openMysql,
+  openPostgres,
+  openRedis,
+  openRedisCluster,
+  openSqlite,
+  type StoreUrl,
+} from "./clients.ts";
 import type { MysqlStoreOptions } from "../mysql/store.ts";
 import type { PostgresStoreOptions } from "../postgres/store.ts";
 import type { RedisStoreOptions } from "../redis/store.ts";
 import type { SqliteStoreOptions } from "../sqlite/store.ts";
-import { unreadable } from "./urls.ts";
+import { unreadableUrlError } from "./urls.ts";
 import { checkOptions, unknownOption } from "../../checks.ts";
 
-/** How {@link openStore} opens a store. */
+/** Options of {@link openStore}. */
 export interface OpenStoreOptions {
-  /** Makes the table where it is missing, in PostgreSQL and MySQL. The others need no preparation. Default `false`. */
+  /** Whether to make the table of PostgreSQL or MySQL if it is missing. Other stores need no preparation. Default `false`. */
   migrate?: boolean | undefined;
 }
 
-/** A store with the client that was made for it: `close` closes both. */
+/** A store with its own client. `close` closes both. */
 export type OpenedStore = SessionStore & Required<Pick<SessionStore, "close">>;
 
 interface Scheme {
-  /** What the query may say to the store; what else it says is the client's, where `hasClientOptions`. */
+  /** The options of the store that the URL's query may set. */
   readonly options: readonly string[];
+  /** Whether the query may also set options of the client. */
   readonly hasClientOptions: boolean;
-  open(place: Place): Promise<OpenedStore>;
+  open(url: StoreUrl): Promise<OpenedStore>;
 }
 
 const SQLITE = ["table", "announceChanges"] as const satisfies readonly (keyof SqliteStoreOptions)[];
@@ -42,27 +51,36 @@ const SCHEMES: Readonly<Record<string, Scheme>> = {
 };
 
 /**
- * The store that a URL names, with a client of its own: for tools and for configuration.
+ * Opens the store that a URL names, and makes a client for it. Use it in tools, or if the store is a matter of configuration.
  *
- * | URL | store | client, the first that is installed |
+ * | URL | store | client: the first of these packages that is installed |
  * | --- | --- | --- |
- * | `file:`, `file:/var/lib/app/sessions` | fileStore, in the temporary directory or in that | |
- * | `sqlite:/var/lib/app/sessions.db` | sqliteStore | better-sqlite3, or what Node itself has |
+ * | `file:`, `file:/var/lib/app/sessions` | fileStore, in the temporary directory or in this one | |
+ * | `sqlite:/var/lib/app/sessions.db` | sqliteStore | better-sqlite3, or node:sqlite |
  * | `redis://host:6379/0`, `rediss://…` | redisStore | redis, ioredis, iovalkey |
  * | `redis+cluster://host:7000,host:7001` | redisStore | redis, ioredis, iovalkey |
  * | `postgres://user:password@host/database` | postgresStore | pg, postgres |
  * | `mysql://user:password@host/database` | mysqlStore | mysql2 |
  *
- * The query takes `table` (SQL), `prefix` (Redis) and `announceChanges=true` (where a near cache is to stand before
- * it); what else it says goes to the clients of PostgreSQL and MySQL.
+ * The query may set `table` (SQL), `prefix` (Redis) and `announceChanges=true` (for a near cache). For PostgreSQL and MySQL it
+ * may also set options of the client.
  *
- * @throws {TypeError} for a URL it can't read. Rejects where the client's package is not installed, with the command
- * that installs it.
+ * With a database server, the promise is fulfilled after a first read. The client has at most 5 seconds to connect.
+ *
+ * @throws {TypeError} if the URL can't be read, for an option that it does not know, and if the client's package is too old.
+ * @throws {Error} if the server or the table can't be reached, or if no client's package is installed. The message then
+ *   contains the command that installs it.
+ *
+ * @example
+ * ```ts
+ * const store = await openStore(process.env.SESSION_STORE ?? "file:");
+ * const sessions = createSessions({ secretKey: process.env.SECRET_KEY, store });
+ * ```
  */
 export async function openStore(url: string, options: OpenStoreOptions = {}): Promise<OpenedStore> {
   checkOptions("openStore", options, { migrate: true });
   const parts = /^([a-z][a-z+]*):([^?]*)(?:\?(.*))?$/s.exec(url);
-  // By its own names only: "constructor" is one of every object.
+  // Checks own properties only, because every object has a "constructor".
   const scheme = parts && Object.hasOwn(SCHEMES, parts[1]!) ? SCHEMES[parts[1]!] : undefined;
   if (!parts || !scheme) {
     throw new TypeError(
@@ -70,24 +88,24 @@ export async function openStore(url: string, options: OpenStoreOptions = {}): Pr
     );
   }
   const [, name, rest = "", query = ""] = parts;
-  // What follows a question mark in a password looks like options, and must not be shown.
-  if (query.includes("@") && !(scheme.hasClientOptions && rest.includes("@"))) throw unreadable(name!);
-  const [own, others] = [{} as Record<string, string | boolean>, new URLSearchParams()];
+  // If a password contains a question mark, its rest looks like options. An error must not show it.
+  if (query.includes("@") && !(scheme.hasClientOptions && rest.includes("@"))) throw unreadableUrlError(name!);
+  const [storeOptions, clientOptions] = [{} as Record<string, string | boolean>, new URLSearchParams()];
   for (const [key, value] of new URLSearchParams(query)) {
-    if (scheme.options.includes(key)) own[key] = key === "announceChanges" ? isTrue(key, value) : value;
-    else if (scheme.hasClientOptions) others.append(key, value);
+    if (scheme.options.includes(key)) storeOptions[key] = key === "announceChanges" ? parseBoolean(key, value) : value;
+    else if (scheme.hasClientOptions) clientOptions.append(key, value);
     else throw unknownOption(`A ${name}: URL`, key, scheme.options);
   }
   return scheme.open({
     scheme: name!,
     rest,
-    url: `${name}:${rest}${others.size > 0 ? `?${others.toString()}` : ""}`,
-    options: own,
+    url: `${name}:${rest}${clientOptions.size > 0 ? `?${clientOptions.toString()}` : ""}`,
+    options: storeOptions,
     migrate: options.migrate === true,
   });
 }
 
-function isTrue(key: string, value: string): boolean {
+function parseBoolean(key: string, value: string): boolean {
   if (value !== "true" && value !== "false") throw new TypeError(`${key} must be true or false`);
   return value === "true";
 }

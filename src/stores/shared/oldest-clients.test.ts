@@ -12,7 +12,7 @@ const manifest = JSON.parse(readFileSync(join(import.meta.dirname, "../../../pac
 };
 
 describe("peerDependencies", () => {
-  it("block no install: every release of every optional package is accepted", () => {
+  it("block no installation: every release of every optional package is accepted", () => {
     const ranges = Object.entries(manifest.peerDependencies);
     expect(ranges.filter(([, range]) => range !== "*")).toEqual([]);
     expect(ranges.filter(([name]) => manifest.peerDependenciesMeta[name]?.optional !== true)).toEqual([]);
@@ -25,7 +25,7 @@ describe("peerDependencies", () => {
 });
 
 describe("redisStore, given a client that is too old", () => {
-  // What releases offer that were inspected: 3.1.2, 4.7.1, 5.0.0 and 5.12.1 of redis and so on.
+  // The methods of these clients were looked up in releases such as 3.1.2, 4.7.1, 5.0.0 and 5.12.1 of redis.
   const nodeRedis = { sendCommand: call, subscribe: call, hSet: call };
   const ioRedis = { options: {}, scriptsSet: {}, getBuffer: call, duplicate: call };
   it.each<[name: string, client: object, remedy: string]>([

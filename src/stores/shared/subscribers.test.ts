@@ -1,7 +1,7 @@
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { createSubscribers } from "./subscribers.ts";
 
-function site() {
+function setUp() {
   const log: string[] = [];
   const subscribers = createSubscribers({ start: () => log.push("start"), stop: () => log.push("stop") });
   const listener = (name: string) => ({
@@ -15,8 +15,8 @@ function site() {
 afterEach(() => vi.restoreAllMocks());
 
 describe("createSubscribers", () => {
-  it("starts for the first subscriber, stops after the last, and starts anew", () => {
-    const { log, subscribers, listener } = site();
+  it("starts the source for the first subscriber, stops it after the last, and starts it again", () => {
+    const { log, subscribers, listener } = setUp();
     const ends = [subscribers.subscribe(listener("a")), subscribers.subscribe(listener("b"))];
     subscribers.listening(true);
     subscribers.listening(true);
@@ -25,16 +25,16 @@ describe("createSubscribers", () => {
     expect(log).toEqual(["start", "a: false", "b: false", "a: true", "b: true", "stop", "start", "c: false"]);
   });
 
-  it("tells who comes later whether the source hears", () => {
-    const { log, subscribers, listener } = site();
+  it("notifies a later subscriber of the current listening state", () => {
+    const { log, subscribers, listener } = setUp();
     subscribers.subscribe(listener("a"));
     subscribers.listening(true);
     subscribers.subscribe(listener("b"));
     expect(log).toEqual(["start", "a: false", "a: true", "b: true"]);
   });
 
-  it("notifies a listener as often as it is subscribed, and ends each subscription by itself, once", () => {
-    const { log, subscribers, listener } = site();
+  it("notifies a listener once for each of its subscriptions, and ends each of them separately", () => {
+    const { log, subscribers, listener } = setUp();
     const twice = listener("a");
     const [end, endOther] = [subscribers.subscribe(twice), subscribers.subscribe(twice)];
     log.length = 0;
@@ -47,34 +47,34 @@ describe("createSubscribers", () => {
     expect(log).toEqual(["a: 1 ended", "a: 1 ended", "a: 2 changed", "stop"]);
   });
 
-  it("notifies no subscription that another listener has just ended, and none that begins meanwhile", () => {
-    const { log, subscribers, listener } = site();
-    const meddles = () => {
+  it("does not notify a subscription that a listener has just ended or has just begun", () => {
+    const { log, subscribers, listener } = setUp();
+    const changesSubscriptions = () => {
       end();
       subscribers.subscribe(listener("late"));
     };
-    subscribers.subscribe({ ended: meddles });
+    subscribers.subscribe({ ended: changesSubscriptions });
     const end = subscribers.subscribe(listener("a"));
     log.length = 0;
     subscribers.ended("1");
     expect(log).toEqual(["late: false"]);
   });
 
-  it("warns of a listener that throws, at its very subscription too, and notifies the others", () => {
+  it("emits a warning if a listener throws, also during subscribe, and notifies the others", () => {
     const warnings = vi.spyOn(process, "emitWarning").mockImplementation(() => {});
-    const { log, subscribers, listener } = site();
+    const { log, subscribers, listener } = setUp();
     const throws = () => {
-      throw new Error("its own mistake");
+      throw new Error("error of a listener");
     };
     const end = subscribers.subscribe({ ended: throws, listening: throws });
     subscribers.subscribe(listener("a"));
     subscribers.ended("1");
     end();
     expect(log).toEqual(["start", "a: false", "a: 1 ended"]);
-    expect(warnings.mock.calls).toEqual([[new Error("its own mistake")], [new Error("its own mistake")]]);
+    expect(warnings.mock.calls).toEqual([[new Error("error of a listener")], [new Error("error of a listener")]]);
   });
 
-  it("begins no subscription where the source can't start", () => {
+  it("adds no subscription if the source can't start", () => {
     let stops = 0;
     const subscribers = createSubscribers({
       start() {
@@ -87,8 +87,8 @@ describe("createSubscribers", () => {
     expect(stops).toBe(0);
   });
 
-  it("takes nothing for heard that a source says after its last subscriber has left", () => {
-    const { log, subscribers, listener } = site();
+  it("ignores a listening state that the source sets after its last subscriber has left", () => {
+    const { log, subscribers, listener } = setUp();
     subscribers.subscribe(listener("a"))();
     subscribers.listening(true);
     subscribers.subscribe(listener("b"));
@@ -96,7 +96,7 @@ describe("createSubscribers", () => {
   });
 
   it("ends every subscription when it is closed", () => {
-    const { log, subscribers, listener } = site();
+    const { log, subscribers, listener } = setUp();
     const end = subscribers.subscribe(listener("a"));
     subscribers.close();
     subscribers.ended("1");

@@ -15,7 +15,7 @@ describe("reserveBeside", () => {
   const path = () => join(folder, "sessions.db");
   const reserve = () => reserveBeside(path(), () => time.now);
 
-  it("keeps 4 MiB beside the database, and gives them back", () => {
+  it("makes a file of 4 MiB beside the database, and deletes it", () => {
     const kept = reserve();
     kept.release();
     kept.ensure();
@@ -33,7 +33,7 @@ describe("reserveBeside", () => {
     expect(statSync(`${path()}-reserve`).size).toBe(4 * MIB);
   });
 
-  it("refuses while it can't be had, without trying for a second, and then has it", () => {
+  it("rejects while the disk has no space for it, tries again after a second, and then succeeds", () => {
     const kept = reserveBeside(join(folder, "later", "sessions.db"), () => time.now);
     expect(() => kept.ensure()).toThrow(/the disk is full: sessions can end/);
     mkdirSync(join(folder, "later"));

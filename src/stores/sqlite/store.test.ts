@@ -11,7 +11,7 @@ const never: SqliteDatabase = {
 };
 
 describe("sqliteStore", () => {
-  it("takes an open database and nothing else", () => {
+  it("accepts only an open database", () => {
     for (const wrong of [undefined, null, "sessions.db", {}]) {
       expect(() => sqliteStore(wrong as SqliteDatabase)).toThrow(
         new TypeError("sqliteStore takes an open database: new Database(path) or new DatabaseSync(path)"),
@@ -47,7 +47,7 @@ describe("sqliteStore", () => {
     }
   });
 
-  it("says what it could not do, and why", () => {
+  it("names the cause if it can't use the database", () => {
     const why = "no statement is needed to see that an option is wrong";
     expect(() => sqliteStore(never)).toThrow(`sqliteStore can't use the database: ${why}`);
   });

@@ -12,7 +12,7 @@ function notificationTable() {
     last: 0,
     polls: 0,
     add: (id: string, ended = 1) => rows.push({ n: (table.last += 1), id, ended }),
-    forget: () => void rows.splice(0),
+    deleteAll: () => void rows.splice(0),
   };
   const check = () => {
     table.polls += 1;
@@ -57,8 +57,8 @@ const poll = () => vi.advanceTimersByTime(100);
 beforeEach(() => void vi.useFakeTimers());
 afterEach(() => void vi.useRealTimers());
 
-describe("sqliteFeed", () => {
-  it("tells of what is new since the listening began, once, and to all", () => {
+describe("sqliteSubscription", () => {
+  it("notifies each subscriber once of the notifications since it subscribed", () => {
     const { table, subscription } = notificationTable();
     table.add("before");
     const [one, two] = [recorder(), recorder()];
@@ -73,7 +73,7 @@ describe("sqliteFeed", () => {
     expect(two.calls).toEqual(["listening true", "changed second"]);
   });
 
-  it("says that it is not listening while a transaction shows it the past, and catches up", () => {
+  it("is not listening while a transaction shows an old state, and reads missed notifications later", () => {
     const { table, subscription } = notificationTable();
     const [early, late] = [recorder(), recorder()];
     subscription.subscribe(early.listener);
@@ -93,7 +93,7 @@ describe("sqliteFeed", () => {
     expect(late.calls).toEqual(["listening false", "listening true"]);
   });
 
-  it("says that it is not listening while it can't look, and catches up", () => {
+  it("is not listening while the database fails, and reads missed notifications later", () => {
     const { table, subscription } = notificationTable();
     const { calls, listener } = recorder();
     subscription.subscribe(listener);
@@ -111,7 +111,7 @@ describe("sqliteFeed", () => {
     expect(late.calls.slice(1)).toEqual(["listening true", "ended meanwhile"]);
   });
 
-  it("can begin while the database is out of order", () => {
+  it("accepts a subscription while the database fails", () => {
     const { table, subscription } = notificationTable();
     table.broken = true;
     const { calls, listener } = recorder();
@@ -124,29 +124,29 @@ describe("sqliteFeed", () => {
     expect(calls).toEqual(["listening false", "listening true", "ended now"]);
   });
 
-  it("says that it was not listening if notifications were deleted before it read them", () => {
+  it("reports that it was not listening if notifications were deleted before it read them", () => {
     const { table, subscription } = notificationTable();
     const { calls, listener } = recorder();
     subscription.subscribe(listener);
-    table.add("unheard");
-    table.forget();
+    table.add("missed");
+    table.deleteAll();
     poll();
     expect(calls).toEqual(["listening true", "listening false", "listening true"]);
-    table.add("unheard too");
-    table.forget();
-    table.add("heard");
+    table.add("missed too");
+    table.deleteAll();
+    table.add("received");
     poll();
-    expect(calls.slice(3)).toEqual(["listening false", "listening true", "ended heard"]);
-    // As if an older copy of the database had been put in its place.
+    expect(calls.slice(3)).toEqual(["listening false", "listening true", "ended received"]);
+    // As if the database was replaced by an older copy.
     table.last = 0;
-    table.forget();
+    table.deleteAll();
     poll();
     table.add("after that");
     poll();
     expect(calls.slice(6)).toEqual(["listening false", "listening true", "ended after that"]);
   });
 
-  it("catches up with a crowd at once, in steps", () => {
+  it("reads many notifications in pages without a pause", () => {
     const { table, subscription } = notificationTable();
     const { calls, listener } = recorder();
     subscription.subscribe(listener);
@@ -156,7 +156,7 @@ describe("sqliteFeed", () => {
     expect(calls.length).toBe(1701);
   });
 
-  it("looks only while somebody listens", () => {
+  it("polls only while there are subscribers", () => {
     const { table, subscription } = notificationTable();
     poll();
     expect(table.polls).toBe(0);
@@ -173,13 +173,13 @@ describe("sqliteFeed", () => {
     expect(vi.getTimerCount()).toBe(0);
   });
 
-  it("goes on for the others when a listener throws", () => {
+  it("notifies the other listeners when one throws", () => {
     const { table, subscription } = notificationTable();
     const warned = vi.spyOn(process, "emitWarning").mockReturnValue();
     const { calls, listener } = recorder();
     subscription.subscribe({
       ended() {
-        throw new Error("a listener's fault");
+        throw new Error("a listener's error");
       },
     });
     subscription.subscribe(listener);

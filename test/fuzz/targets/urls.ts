@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { inspect } from "node:util";
 import * as fc from "fast-check";
 import { openStore } from "../../../src/stores/open/open.ts";
-import { checkUrl, clusterOf, pathOf, serverOf } from "../../../src/stores/open/urls.ts";
+import { parseClusterUrl, parsePath, parseServerUrl, parseUrl } from "../../../src/stores/open/urls.ts";
 import { growth } from "../growth.ts";
 import { anyText, INHERITED, mutated, wellFormed } from "../mutations.ts";
 import { asyncTarget, target, thrownBy } from "../target.ts";
@@ -56,7 +56,7 @@ export const urlTargets = [
     inputs: server,
     check({ user: name, secret: password, host: at, port: number, database }) {
       const url = `redis://${authority(name, password)}${place(at, number)}${database === undefined ? "" : `/${database}`}`;
-      assert.deepEqual(serverOf("redis", url), {
+      assert.deepEqual(parseServerUrl("redis", url), {
         host: at.replaceAll(/[[\]]/g, ""),
         port: number ?? 6379,
         username: name || undefined,
@@ -70,7 +70,7 @@ export const urlTargets = [
     inputs: fc.record({ user, secret, nodes: fc.array(fc.tuple(host, port), { minLength: 1, maxLength: 4 }) }),
     check({ user: name, secret: password, nodes }) {
       const rest = `//${authority(name, password)}${nodes.map(([at, number]) => place(at, number)).join(",")}`;
-      assert.deepEqual(clusterOf("redis+cluster", rest), {
+      assert.deepEqual(parseClusterUrl("redis+cluster", rest), {
         username: name || undefined,
         password,
         nodes: nodes.map(([at, number]) => ({ host: at.replaceAll(/[[\]]/g, ""), port: number ?? 6379 })),
@@ -93,8 +93,8 @@ export const urlTargets = [
       );
       const path = `/${names.join("/")}`;
       const encoded = `/${names.map((name) => encodeURIComponent(name)).join("/")}`;
-      assert.equal(pathOf("file", encoded), path);
-      assert.equal(pathOf("file", `//${encoded}`), path);
+      assert.equal(parsePath("file", encoded), path);
+      assert.equal(parsePath("file", `//${encoded}`), path);
     },
   }),
   target({
@@ -103,10 +103,10 @@ export const urlTargets = [
     inputs: mutated(fc.constantFrom(...SAMPLES), PIECES),
     check(text) {
       const calls = [
-        () => checkUrl("redis", text),
-        () => serverOf("redis", text),
-        () => clusterOf("redis+cluster", text),
-        () => pathOf("file", text),
+        () => parseUrl("redis", text),
+        () => parseServerUrl("redis", text),
+        () => parseClusterUrl("redis+cluster", text),
+        () => parsePath("file", text),
       ];
       for (const call of calls) {
         let found: unknown;
@@ -145,7 +145,7 @@ export const urlTargets = [
       assert.match(String(error), /openStore takes a URL that begins with file:, sqlite:/);
     },
   }),
-  ...[checkUrl, serverOf].map((read) =>
+  ...[parseUrl, parseServerUrl].map((read) =>
     growth(
       `store URL: ${read.name}`,
       ["a", "/", ":", "@", "%41", "%", ".", "[", "0"],
@@ -154,12 +154,12 @@ export const urlTargets = [
     ),
   ),
   growth(
-    "store URL: clusterOf",
+    "store URL: parseClusterUrl",
     ["a", "/", ":", "@", ",", "one:7000,", "[", "]", "0", "%41"],
-    (text) => clusterOf("redis", text),
+    (text) => parseClusterUrl("redis", text),
     (text) => `//${text}`,
   ),
-  growth("store URL: pathOf", ["a", "/", "%41", "%", ".", "..", "\\", "#"], (text) => pathOf("file", text)),
+  growth("store URL: parsePath", ["a", "/", "%41", "%", ".", "..", "\\", "#"], (text) => parsePath("file", text)),
 ];
 
 function isTypeError(error: unknown): void {
