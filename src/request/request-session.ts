@@ -45,7 +45,7 @@ const MAX_MOVES = 1000;
 /** Time after an access to an answered request's session, within which `save()` has to be called. */
 const LATE_CHECK_MS = 1000;
 
-/** Checks of one request, after which a response that has not told its end counts as ended. */
+/** Checks of one request, after which a response that has not told its end is left alone: its own end stores the changes. */
 const MAX_LATE_CHECKS = 60;
 
 /** One request's session, from the cookie that came to the cookie that goes. All transitions of its states are here. */
@@ -495,8 +495,9 @@ export class RequestSession {
       const isOpen = !this.#hasEnded || this.#committing !== undefined;
       this.#lateChecks += 1;
       // A commit under way may store it, or have begun before it. Some responses never tell that they have ended.
-      if (isOpen && this.#lateChecks < MAX_LATE_CHECKS) this.#expectLateChange();
-      else if (this.hasLateChanges) this.dropLateChanges(this.#lateness);
+      if (isOpen) {
+        if (this.#lateChecks < MAX_LATE_CHECKS) this.#expectLateChange();
+      } else if (this.hasLateChanges) this.dropLateChanges(this.#lateness);
     }, LATE_CHECK_MS);
     this.#lateCheck.unref?.();
   }
