@@ -57,7 +57,7 @@ async function liveSessionsOf(context: Context, userId: string, deadline?: Deadl
     const stored = await run("read", () => readLatest(context.store, id));
     const loaded = stored && decodeIfReadable(context, id, stored);
     // The index may list a session that has just ended, or that belongs to another user by now.
-    if (loaded && loaded.record.userId === userId) found.push({ id, loaded });
+    if (loaded && !loaded.record.ended && loaded.record.userId === userId) found.push({ id, loaded });
   });
   return found.toSorted((a, b) => signedInAt(b) - signedInAt(a) || (a.id < b.id ? -1 : 1));
 }
