@@ -711,8 +711,8 @@ describe("A failure that the handler has dealt with", () => {
           throw new Error("out of order");
         },
       };
-      const failing = site<Data>({ store: failingStore });
-      await expect(end({ browser, sessions: failing.sessions })).rejects.toMatchObject({ code: "ERR_SESSION_STORE" });
+      const { sessions: elsewhere } = site<Data>({ store: failingStore });
+      await expect(end({ browser, sessions: elsewhere })).rejects.toMatchObject({ code: "ERR_SESSION_STORE" });
       expect(await browser.userId()).toBeUndefined();
       expect(await sessions.list("alice")).toEqual([]);
     },

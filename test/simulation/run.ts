@@ -36,7 +36,7 @@ export async function explore({
   });
   const { failed, counterexample, counterexamplePath, errorInstance, numRuns, numShrinks } = await check(property, {
     seed,
-    numRuns: schedules,
+    numRuns: path === undefined ? schedules : 1,
     endOnFailure: path !== undefined || !shrinks,
     ...(path === undefined ? {} : { path }),
   });

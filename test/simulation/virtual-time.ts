@@ -16,6 +16,10 @@ export interface Actor {
   readonly faults: string[];
   /** Whether it is to sign in with its next commit. */
   isSigningIn: boolean;
+  /** The call of `rotate()` that its next commit is to store. */
+  rotation: object | undefined;
+  /** When it came. */
+  readonly beganAt: number;
 }
 
 const actors = new AsyncLocalStorage<Actor>();

@@ -204,7 +204,14 @@ class World {
     // Of two tokens of one session the later counts.
     const isLatest = (one: TokenModel) => !all.some((other) => other.session === one.session && isLater(other, one));
     const presented = all.filter(isLatest);
-    const actor: Actor = { fates: turn.fates, calls: 0, faults: [], isSigningIn: false };
+    const actor: Actor = {
+      fates: turn.fates,
+      calls: 0,
+      faults: [],
+      isSigningIn: false,
+      rotation: undefined,
+      beganAt: this.#timeline.now,
+    };
     if (turn.isPassive) this.observer.passiveActors.add(actor);
     const model: RequestModel = {
       number: this.#requests++,
@@ -366,7 +373,14 @@ class World {
     const jar = this.#jars[turn.browser];
     const session = jar === undefined ? undefined : observer.model.tokens.get(jar)?.session;
     if (!session) return;
-    const actor: Actor = { fates: turn.fates, calls: 0, faults: [], isSigningIn: false };
+    const actor: Actor = {
+      fates: turn.fates,
+      calls: 0,
+      faults: [],
+      isSigningIn: false,
+      rotation: undefined,
+      beganAt: this.#timeline.now,
+    };
     const from = this.#timeline.now;
     const { userId } = session;
     observer.note(`${turn.kind} of session ${session.id.slice(0, 4)} (${userId})`);
@@ -388,7 +402,7 @@ class World {
       session.endings.push(ending);
       settle(
         as(actor, () => server.sessions.revoke(session.id)),
-        () => Object.assign(ending, { ackedAt: this.#timeline.now, hadFaults: actor.faults.length > 0 }),
+        () => Object.assign(ending, { ackedAt: this.#timeline.now, hadFaults: actor.faults.length > 1 }),
         () => undefined,
       );
       return;
@@ -404,7 +418,7 @@ class World {
     observer.model.revokedUsers.push(revoked);
     settle(
       as(actor, () => server.sessions.revokeAll(userId, { except })),
-      () => Object.assign(revoked, { ackedAt: this.#timeline.now, hadFaults: actor.faults.length > 0 }),
+      () => Object.assign(revoked, { ackedAt: this.#timeline.now, hadFaults: actor.faults.length > 1 }),
       () => (revoked.until = this.#timeline.now),
     );
   }
