@@ -1,7 +1,6 @@
 import { parseArgs } from "node:util";
-import { explore, type Failure } from "./run.ts";
+import { explore, logOf, type Failure } from "./run.ts";
 import { describeScenario } from "./scenario.ts";
-import { simulate } from "./world.ts";
 
 /** Schedules of one seed. */
 const BATCH = 250;
@@ -66,7 +65,7 @@ console.log(
 async function report({ scenario, error, seed, path, at, shrinks }: Failure): Promise<void> {
   const where = `schedule ${schedules + at}, after ${seconds()} s, ${cpu().toFixed(1)} s of the processor`;
   if (values.terse) return console.log(`${error.split("\n", 1)[0]}\n${where}: --seed ${seed} --path ${path}`);
-  const { log } = await simulate(scenario);
+  const log = await logOf(scenario);
   console.log(`${describeScenario(scenario)}\n\n${log.join("\n")}\n\n${error}`);
   console.log(`Found in ${where}; made smaller in ${shrinks} steps.`);
   console.log(`To repeat it: npm run simulate -- --seed ${seed} --path ${path}`);

@@ -1,12 +1,13 @@
 import { createSessions, type Session, type SessionError, type Sessions } from "sojourn";
 import { withSession } from "sojourn/fetch";
+import type { Environment } from "./environment.ts";
 import { runStep } from "./handler.ts";
 import { lasting, NEVER, type RequestModel, type TokenModel } from "./model.ts";
 import { Observer } from "./observer.ts";
 import * as scenarioOf from "./scenario.ts";
 import type { AdminTurn, ConnectionTurn, RequestTurn, Scenario, Step, TroubleTurn, Turn } from "./scenario.ts";
 import { SharedStore, type Connection } from "./shared-store.ts";
-import { as, install, START, Timeline, type Actor } from "./virtual-time.ts";
+import { as, START, Timeline, type Actor } from "./virtual-time.ts";
 
 type Data = Record<string, unknown>;
 
@@ -47,9 +48,9 @@ export interface Outcome {
 }
 
 /** Carries out a schedule, and checks on the way and at the end what the library promises. */
-export async function simulate(scenario: Scenario): Promise<Outcome> {
+export async function simulate(scenario: Scenario, environment: Environment): Promise<Outcome> {
   const timeline = new Timeline();
-  const uninstall = install(timeline);
+  environment.begin(timeline);
   const world = new World(scenario, timeline);
   const unhandled = (error: unknown) => world.observer.breach("unhandled rejection", String(error));
   process.on("unhandledRejection", unhandled);
@@ -58,7 +59,6 @@ export async function simulate(scenario: Scenario): Promise<Outcome> {
   } catch (error) {
     world.observer.breach("error in the simulation", error instanceof Error ? (error.stack ?? "") : String(error));
   } finally {
-    uninstall();
     process.off("unhandledRejection", unhandled);
   }
   const { breaches, log } = world.observer;
