@@ -106,7 +106,8 @@ async function end(
 ): Promise<boolean> {
   for (;;) {
     const stored = await deadline.run("read", () => readLatest(context.store, id));
-    if (!stored) return false;
+    // An earlier call may have ended it, and failed: a store that waits for replicas waits for that end now.
+    if (!stored) return deadline.run("delete", () => context.store.delete(id));
     const loaded = decodeIfReadable(context, id, stored);
     const { userId, ended } = loaded?.record ?? { userId: stored.userId };
     if (ended) {

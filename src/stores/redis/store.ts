@@ -100,7 +100,7 @@ export function redisStore(client: RedisStoreClient, options: RedisStoreOptions 
   if (typeof announceChanges !== "boolean") throw new TypeError("redisStore: announceChanges must be true or false");
   const driver = redisDriver(client);
   const keys = redisKeys(prefix);
-  const index = userIndex({ driver, keys, runWrite });
+  const index = userIndex({ driver, keys, runWrite, confirmEarlierWrites });
   const subscription = redisSubscription(driver, keys);
   const checkEvictionOnce = evictionCheck(driver, keys);
   const confirm = replicas && replicaConfirmation(driver, parseReplicaCount(replicas), parseReplicaTimeout(replicas));
@@ -119,14 +119,17 @@ export function redisStore(client: RedisStoreClient, options: RedisStoreOptions 
     if (!confirm) return send();
     const reply = await confirm(key, send, (received) => received !== REFUSED && received !== NOT_INDEXED);
     // An earlier command whose reply was lost may have deleted the session. The replicas must have that deletion too.
-    if (script === DELETE && reply === REFUSED) {
-      await confirm(
-        key,
-        () => runScript(driver, WRITE_MARKER, key, []),
-        () => true,
-      );
-    }
+    if (script === DELETE && reply === REFUSED) await confirmEarlierWrites(key);
     return reply;
+  }
+
+  /** Waits until the replicas have what any connection has written to a session's key. */
+  async function confirmEarlierWrites(key: string): Promise<void> {
+    await confirm?.(
+      key,
+      () => runScript(driver, WRITE_MARKER, key, []),
+      () => true,
+    );
   }
 
   /** Removes a session from the index of the user that it had before the script, if the reply is a head. */
