@@ -48,7 +48,7 @@ export class SessionError extends Error {
   /** The headers of the error response. Each error has its own object, because middleware may add to it. */
   readonly headers: Record<string, string> = { "cache-control": "no-store", vary: "Cookie" };
   /** The ids of the sessions that `revokeAll` or `credentialsChanged` could not end. */
-  readonly notEnded?: readonly string[];
+  declare readonly notEnded?: readonly string[];
 
   constructor(
     code: SessionErrorCode,

@@ -9,6 +9,7 @@ const README = document("README.md");
 const GUIDES = [
   "life-of-a-session",
   "changed-passwords",
+  "csrf",
   "long-lived-connections",
   "events",
   "proxies",
