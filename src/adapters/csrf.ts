@@ -4,6 +4,7 @@ import { SessionError } from "../errors.ts";
 import { isOwnOrigin } from "../request/origin.ts";
 import { innermost, requestHeader, type AnyRequest } from "../request/request.ts";
 import { requestSessionOf } from "../request/session-handle.ts";
+import { pathOf } from "../request/target.ts";
 import type { RequestSession } from "../request/request-session.ts";
 import type { Session } from "../session.ts";
 
@@ -63,9 +64,12 @@ export function csrfProtection(options: CsrfOptions = {}): CsrfProtection {
   const trusted = new Set(trustedOrigins);
   const exempted = new Set(exempt);
 
+  /** Another spelling of an exempt path is not exempt, however a router reads it. */
+  const isExempt = (request: AnyRequest) => exempted.size > 0 && exempted.has(pathOf(request));
+
   /** The error for a request that has no token. */
   function objection(request: AnyRequest, { context }: RequestSession): SessionError | undefined {
-    if (isSafe(request) || (exempted.size > 0 && exempted.has(pathOf(request)))) return undefined;
+    if (isSafe(request) || isExempt(request)) return undefined;
     const origin = requestHeader(request, "origin");
     if (origin !== undefined && trusted.has(origin)) return undefined;
     const site = requestHeader(request, "sec-fetch-site");
@@ -132,17 +136,6 @@ function isSafe(request: AnyRequest): boolean {
   const inner = innermost(request) as Methods;
   const methods = [inner.method, inner.originalMethod, given.method, given.originalMethod, given.req?.method];
   return methods.every((method) => method === undefined || SAFE.has(method as string)) && inner.method !== undefined;
-}
-
-/**
- * The path as the client has sent it, without the query. It is not decoded or normalised: another spelling of an exempt path
- * is not exempt, however a router reads it.
- */
-function pathOf(request: AnyRequest): string {
-  const inner = innermost(request) as { readonly originalUrl?: string; readonly url?: string };
-  const url = inner.originalUrl ?? inner.url ?? "";
-  const target = "socket" in inner ? url : url.replace(/^https?:\/\/[^/?#\\]*/i, "");
-  return target.split("?", 1)[0]!;
 }
 
 function headerToken(request: AnyRequest): string | undefined {

@@ -10,6 +10,7 @@ const GUIDES = [
   "life-of-a-session",
   "changed-passwords",
   "csrf",
+  "guards",
   "long-lived-connections",
   "events",
   "proxies",
