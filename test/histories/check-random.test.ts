@@ -130,7 +130,8 @@ const plants: [name: string, rules: Rule[], plant: Plant][] = [
     "a session that was gone is back",
     ["back after it was gone"],
     (history) => {
-      const gone = history.filter(isSessionRequest).find(({ signedOut }) => signedOut);
+      // The last one: an end that fails may be taken back while it is under way.
+      const gone = history.filter(isSessionRequest).findLast(({ signedOut }) => signedOut);
       if (!gone) return undefined;
       const user = history.find((one) => isSessionRequest(one) && one.session === gone.session) as SessionRequest;
       return [
