@@ -179,13 +179,10 @@ export function redisStore(client: RedisStoreClient, options: RedisStoreOptions 
       if (payload) args.push(payload);
       const message = announceChanges ? CHANGED + keys.encodeId(id) : undefined;
       const tryUpdate = (indexedUntil?: number) => {
-        const isPlain = indexedUntil === undefined && !extendOnly && message === undefined;
-        const more = [
-          payload ?? "",
-          indexedUntil === undefined ? "" : encodeInstant(indexedUntil),
-          extendOnly ? "+" : "",
-        ];
-        return runWrite(UPDATE, keys.sessionKey(id), isPlain ? args : [...args.slice(0, 4), ...more], message);
+        const key = keys.sessionKey(id);
+        if (indexedUntil === undefined && !extendOnly && message === undefined) return runWrite(UPDATE, key, args);
+        const until = indexedUntil === undefined ? "" : encodeInstant(indexedUntil);
+        return runWrite(UPDATE, key, [...args, ...(payload ? [] : [""]), until, extendOnly ? "+" : ""], message);
       };
       let reply = await tryUpdate();
       if (reply === NOT_INDEXED && extendOnly) {
