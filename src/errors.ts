@@ -47,9 +47,16 @@ export class SessionError extends Error {
   readonly expose: boolean;
   /** The headers of the error response. Each error has its own object, because middleware may add to it. */
   readonly headers: Record<string, string> = { "cache-control": "no-store", vary: "Cookie" };
+  /** The ids of the sessions that `revokeAll` or `credentialsChanged` could not end. */
+  readonly notEnded?: readonly string[];
 
-  constructor(code: SessionErrorCode, message: string, options?: { cause?: unknown }) {
+  constructor(
+    code: SessionErrorCode,
+    message: string,
+    { notEnded, ...options }: { cause?: unknown; notEnded?: readonly string[] } = {},
+  ) {
     super(message, options);
+    if (notEnded) this.notEnded = notEnded;
     this.code = code;
     this.status = this.statusCode = STATUS[code];
     // The size and the names of what a session keeps are none of the client's.

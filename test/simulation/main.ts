@@ -56,7 +56,7 @@ console.log(
 
 async function report({ scenario, error, seed, path, at, shrinks }: Failure): Promise<void> {
   const where = `schedule ${schedules + at}, after ${seconds()} s`;
-  if (values.terse) return console.log(`${error}\n${where}, seed ${seed}`);
+  if (values.terse) return console.log(`${error.split("\n", 1)[0]}\n${where}: --seed ${seed} --path ${path}`);
   const { log } = await simulate(scenario);
   console.log(`${describeScenario(scenario)}\n\n${log.join("\n")}\n\n${error}`);
   console.log(`Found in ${where}; made smaller in ${shrinks} steps.`);

@@ -1,5 +1,6 @@
 import type { Session } from "sojourn";
 import {
+  isInForce,
   lasting,
   Model,
   NEVER,
@@ -11,7 +12,7 @@ import {
   type TokenModel,
 } from "./model.ts";
 import { WRITES } from "./operations.ts";
-import { STORE_TIMEOUT, type Scenario } from "./scenario.ts";
+import { EVERY, STORE_TIMEOUT, type Scenario } from "./scenario.ts";
 import type { Effect, SharedStore } from "./shared-store.ts";
 import type { Actor, Timeline } from "./virtual-time.ts";
 
@@ -80,10 +81,11 @@ export class Observer {
   opened(request: RequestModel, session: Session<Data>, isProbe = false): void {
     this.#learnEffects();
     this.#opening.delete(request);
-    const { token } = request;
     const [began, now] = [request.openedAt, this.#now];
     if (now - began > LONGEST_OPEN)
       this.breach("bounded wait", `request ${request.number} was opened after ${now - began} ms`);
+    if (request.presented.length > 1) this.#chooseToken(request, session);
+    const { token } = request;
     if (!token) {
       if (!session.isNew || session.userId !== undefined)
         this.breach("forged token", "a request without a token of ours has a session");
@@ -106,14 +108,41 @@ export class Observer {
       return;
     }
     this.note(`request ${request.number} does not get ${name}`);
-    const excuse = this.#excuse(token, now);
-    if (!excuse) this.breach("signed out without a cause", `${name} is gone`);
-    if (isProbe) return;
-    if (this.model.mayBeRotatedOut(token, now)) {
-      // The other one of the two is a thief, or this one is.
-      const ending: Ending = { kind: "replay", from: began, epoch: undefined, ackedAt: undefined };
-      if (excuse === "rotated out" && this.model.isRotatedOut(token, began)) ending.ackedAt = now;
-      token.session.endings.push(ending);
+    if (!this.#excuse(token, now, [], began)) this.breach("signed out without a cause", `${name} is gone`);
+    if (!isProbe) this.#mayBeReplay(request, token);
+  }
+
+  /** With two tokens that open different sessions the request is a visitor's. */
+  #chooseToken(request: RequestModel, session: Session<Data>): void {
+    const [began, now] = [request.openedAt, this.#now];
+    const opens = request.presented.find((one) => one.session.id === session.id);
+    const others = request.presented.filter((one) => one !== opens);
+    if (!session.isNew && others.some((one) => one.session !== opens?.session && !this.#excuse(one, now, [], began)))
+      this.breach("two tokens", `request ${request.number} has one of two live sessions`);
+    const isOnlyOne = (one: TokenModel) =>
+      !this.#excuse(one, now, [], began) &&
+      request.presented.every((other) => other === one || this.model.verdict(other, began) !== undefined);
+    if (session.isNew && request.presented.some(isOnlyOne))
+      this.breach("signed out without a cause", `request ${request.number} has an invalid token beside a valid one`);
+    request.token = opens;
+    for (const one of others) this.#mayBeReplay(request, one);
+  }
+
+  /** A token that was rotated out came back: the other one of the two is a thief, or this one is. */
+  #mayBeReplay({ openedAt }: RequestModel, token: TokenModel): void {
+    const now = this.#now;
+    if (!this.model.mayBeRotatedOut(token, now)) return;
+    const ending: Ending = { kind: "replay", from: openedAt, epoch: undefined, ackedAt: undefined };
+    const excuse = this.#excuse(token, now, [], openedAt);
+    if (excuse === "rotated out" && this.model.isRotatedOut(token, openedAt)) ending.ackedAt = now;
+    token.session.endings.push(ending);
+  }
+
+  /** Whoever has asked may have come with a token that was rotated out. */
+  #mayHaveReplayed({ presented, openedAt }: RequestModel): void {
+    for (const token of presented) {
+      if (this.model.mayBeRotatedOut(token, this.#now))
+        token.session.endings.push({ kind: "replay", from: openedAt, epoch: undefined, ackedAt: undefined });
     }
   }
 
@@ -121,9 +150,7 @@ export class Observer {
     this.#learnEffects();
     this.#opening.delete(request);
     this.#checkOutage(request, request.openedAt, code);
-    const { token } = request;
-    if (token && this.model.mayBeRotatedOut(token, this.#now))
-      token.session.endings.push({ kind: "replay", from: request.openedAt, epoch: undefined, ackedAt: undefined });
+    this.#mayHaveReplayed(request);
   }
 
   /** The library says that a rotated token came back. */
@@ -135,13 +162,14 @@ export class Observer {
   }
 
   /** As the model knows it, and by requests that have come and are not opened yet. */
-  #excuse(token: TokenModel, now: number, own?: readonly Ending[]): string | undefined {
-    return this.model.excuse(token, now, own) ?? (this.#isReplaying(token.session) ? "replay" : undefined);
+  #excuse(token: TokenModel, now: number, own?: readonly Ending[], began?: number): string | undefined {
+    return this.model.excuse(token, now, own, began) ?? (this.#isReplaying(token.session) ? "replay" : undefined);
   }
 
   #isReplaying(session: SessionModel): boolean {
     for (const request of this.#opening) {
-      if (request.token?.session === session && this.model.mayBeRotatedOut(request.token, this.#now)) return true;
+      const isReplay = (one: TokenModel) => one.session === session && this.model.mayBeRotatedOut(one, this.#now);
+      if (request.presented.some(isReplay)) return true;
     }
     return false;
   }
@@ -247,8 +275,12 @@ export class Observer {
     const { setAside } = request;
     if (!setAside) return;
     request.signIn ??= setAside.signIn;
+    for (const ending of setAside.endings) {
+      ending.takenBackAt = undefined;
+      request.pending.push(ending);
+    }
     // What the first attempt may have left counts for the limit until it is deleted.
-    if (setAside.signIn) this.model.signsIn(setAside.signIn.userId, this.#now);
+    if (setAside.signIn) request.signInCall = this.model.signsIn(setAside.signIn.userId, this.#now);
     request.actor.isSigningIn = request.signIn !== undefined;
     request.hasSignedOut ||= setAside.hasSignedOut;
     request.isRotating ||= setAside.isRotating;
@@ -271,7 +303,8 @@ export class Observer {
     const any = lasting(token.session, token.epoch);
     if (session.isNew) {
       request.session = undefined;
-      if (!this.#excuse(any, this.#now)) this.breach("signed out without a cause", `connection ${request.number}`);
+      if (!this.#excuse(any, this.#now, [], began))
+        this.breach("signed out without a cause", `connection ${request.number}`);
       return;
     }
     const verdict = this.model.verdict(any, began);
@@ -314,6 +347,8 @@ export class Observer {
     for (const ending of request.pending) if (!isNew || ending.kind === "sign-out") ending.ackedAt = now;
     request.pending = [];
     const known = isNew ? undefined : this.model.sessions.get(id);
+    request.owesCookie = known !== undefined && (request.owesCookie || known.request === request || request.isRotating);
+    if (request.signIn && request.signInCall) request.signInCall.doneAt = now;
     if (known && known === request.session && !request.isPassive && now - began < STORE_TIMEOUT - 5)
       this.#sees(request, began);
     if (isNew) request.session = undefined;
@@ -333,7 +368,10 @@ export class Observer {
     if (code === "ERR_SESSION_SUPERSEDED") {
       const { session } = request;
       const isExcused = session?.endings.some(
-        (one) => (one.kind === "sign-in" || one.kind === "rotate") && !request.pending.includes(one),
+        (one) =>
+          (one.kind === "sign-in" || one.kind === "rotate") &&
+          !request.pending.includes(one) &&
+          isInForce(one, request.openedAt),
       );
       if (!isExcused) this.breach("refused without a cause", `request ${request.number} was superseded by nobody`);
     } else if (code !== "ERR_SESSION_STORE") {
@@ -346,12 +384,37 @@ export class Observer {
     request.hasFailed = true;
     const { signIn, hasSignedOut, isRotating, setAside } = request;
     const isMove = request.session !== undefined && !hasSignedOut;
-    request.setAside = { signIn, hasSignedOut, isRotating, isMove, marks: [...(setAside?.marks ?? []), ...marks] };
+    this.#takesBack(request, began);
+    request.setAside = {
+      signIn,
+      hasSignedOut,
+      isRotating,
+      isMove,
+      marks: [...(setAside?.marks ?? []), ...marks],
+      endings: [...(setAside?.endings ?? []), ...request.pending],
+    };
     request.signIn = undefined;
     request.actor.isSigningIn = false;
     request.hasSignedOut = request.isRotating = false;
     request.pending = [];
     request.removed = [];
+  }
+
+  /**
+   * After a single error of the store, and with time left, the library takes back what it has done: the session goes on as
+   * if nothing had happened. Nothing is promised where others wanted to end it at the same moment.
+   */
+  #takesBack({ pending, session, actor, openedAt }: RequestModel, began: number): void {
+    const [fault, another] = actor.faults;
+    const isInTime = this.#now - began < STORE_TIMEOUT - 1;
+    if (!session || another || !fault?.startsWith("fails") || !isInTime) return;
+    const from = Math.min(...pending.map((one) => one.from));
+    if (session.endings.some((one) => !pending.includes(one) && isInForce(one, from))) return;
+    const isDeleted = this.#store.effects.some(
+      (one) => one.id === session.id && one.operation === "delete" && one.at >= openedAt,
+    );
+    if (isDeleted) return;
+    for (const ending of pending) ending.takenBackAt = this.#now;
   }
 
   /** The process died, or nobody waits any more. */
@@ -360,9 +423,7 @@ export class Observer {
     this.#learnEffects();
     this.#opening.delete(request);
     for (const mark of request.marks) if (mark.state === "pending") mark.state = "unknown";
-    const { token } = request;
-    if (token && this.model.mayBeRotatedOut(token, this.#now))
-      token.session.endings.push({ kind: "replay", from: request.openedAt, epoch: undefined, ackedAt: undefined });
+    this.#mayHaveReplayed(request);
   }
 
   /** The response of a request sets the cookie. */
@@ -380,6 +441,8 @@ export class Observer {
     const { epoch } = request;
     const place = session.tokens.filter((one) => one.epoch === epoch).length;
     const token: TokenModel = { value, session, epoch, place, presentedAt: NEVER, confirmedAt: NEVER };
+    const verdict = this.model.verdict(token, committedAt);
+    if (verdict) this.breach("invalid cookie", `request ${request.number} was handed a new token that is ${verdict}`);
     if (place > 0 && !this.#scenario.rotates) this.breach("unknown cookie", "a token was replaced without rotation");
     session.tokens.push(token);
     this.model.tokens.set(value, token);
@@ -416,6 +479,20 @@ export class Observer {
       this.breach("limit", `${userId} has ${ids.length} sessions, ${limit} at most`);
   }
 
+  /** A response has set no cookie. */
+  keptCookie(request: RequestModel, session: Session<Data>, committedAt: number): void {
+    const { token, number, actor, presented } = request;
+    if (request.owesCookie && !session.isNew && !this.#isEndedByOthers(request))
+      this.breach("no cookie", `request ${number} has a new token, and its client does not get it`);
+    if (presented.length === 0 && request.marks.length === 0 && !this.#signedIn.has(number) && actor.calls > 0)
+      this.breach("a visitor costs nothing", `request ${number} has called the store ${actor.calls} times`);
+    if (!this.#scenario.rotates || !token || request.session !== token.session || actor.faults.length > 0) return;
+    const isInTime = this.#now - committedAt < STORE_TIMEOUT - 5;
+    const isDue = token.confirmedAt < request.openedAt - EVERY - this.#scenario.skew;
+    if (isDue && isInTime && !request.hasFailed && !this.#isEndedByOthers(request))
+      this.breach("rotation too late", `request ${number} has a token that is older than a rotation`);
+  }
+
   cleared(request: RequestModel): void {
     if (!this.#signingOut.has(request)) this.breach("cookie cleared", `request ${request.number} did not sign out`);
   }
@@ -447,10 +524,10 @@ export class Observer {
       this.breach("dropped without a cause", `the sign-in of request ${number}`);
   }
 
-  #isEndedByOthers({ token, session, pending, epoch }: RequestModel): boolean {
-    if (session?.endings.some((one) => !pending.includes(one))) return true;
+  #isEndedByOthers({ token, session, pending, epoch, openedAt }: RequestModel): boolean {
+    if (session?.endings.some((one) => !pending.includes(one) && isInForce(one, openedAt))) return true;
     const held = token && (!session || token.session === session) ? token : session && lasting(session, epoch);
-    return held !== undefined && this.#excuse(held, this.#now, pending) !== undefined;
+    return held !== undefined && this.#excuse(held, this.#now, pending, openedAt) !== undefined;
   }
 
   /** A session was stored under this id. */
@@ -473,6 +550,7 @@ export class Observer {
       keep: signIn?.keep,
       ...timeoutsOf(signIn?.isRemembered ?? false),
       request,
+      signInCall: signIn && request.signInCall,
       ackedAt: this.#now,
       endings: [],
       tokens: [],
@@ -512,7 +590,7 @@ export class Observer {
 
   /** A sign of life is certain where nothing went wrong. What has ended by then is not touched any more. */
   #sees({ actor, session, token }: RequestModel, at: number): void {
-    if (!session || actor.hasFaults) return;
+    if (!session || actor.faults.length > 0) return;
     if (token?.session === session && this.#excuse(lasting(session, token.epoch), this.#now)) return;
     session.seen.certain = Math.max(session.seen.certain, at);
   }
@@ -535,6 +613,7 @@ export class Observer {
   /** Signs of life that are possible: whatever was written by a request that is none is not one. */
   #learnEffects(): void {
     const { effects } = this.#store;
+    for (const id of this.#store.brokenTouches) this.breach("touch", `session ${this.#short(id)} is shortened by one`);
     for (; this.#effectsSeen < effects.length; this.#effectsSeen++) this.#learn(effects[this.#effectsSeen]!);
   }
 
@@ -551,7 +630,7 @@ export class Observer {
 
   #checkOutage(request: RequestModel, began: number, code: string | undefined): void {
     if (code !== "ERR_SESSION_STORE") return this.breach("unexpected error", `request ${request.number}: ${code}`);
-    if (request.actor.hasFaults || this.#now - began >= STORE_TIMEOUT - 1) return;
+    if (request.actor.faults.length > 0 || this.#now - began >= STORE_TIMEOUT - 1) return;
     this.breach("failed without a cause", `request ${request.number} failed although the store was well`);
   }
 

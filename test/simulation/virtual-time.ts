@@ -12,8 +12,8 @@ export interface Actor {
   /** What becomes of its store calls, one after the other. When they are used up, each succeeds at once. */
   readonly fates: readonly number[];
   calls: number;
-  /** Whether a call of it had a fault. */
-  hasFaults: boolean;
+  /** The faults that calls of it have met. */
+  readonly faults: string[];
   /** Whether it is to sign in with its next commit. */
   isSigningIn: boolean;
 }

@@ -1,7 +1,7 @@
 import { createSessions, type Session, type SessionError, type Sessions } from "sojourn";
 import { withSession } from "sojourn/fetch";
 import { runStep } from "./handler.ts";
-import { lasting, NEVER, type RequestModel } from "./model.ts";
+import { lasting, NEVER, type RequestModel, type TokenModel } from "./model.ts";
 import { Observer } from "./observer.ts";
 import * as scenarioOf from "./scenario.ts";
 import type { AdminTurn, ConnectionTurn, RequestTurn, Scenario, Step, TroubleTurn, Turn } from "./scenario.ts";
@@ -130,7 +130,7 @@ class World {
         this.observer.opened(model, session);
         for (const step of steps) {
           if (step.pause > 0) await this.#timeline.wait(step.pause);
-          await runStep(this.observer, this.#timeline, model, session, step);
+          await runStep(this.observer, this.#timeline, started.sessions, model, session, step);
         }
         handled.set(model, { session, at: this.#timeline.now });
         return new Response(null);
@@ -196,18 +196,23 @@ class World {
 
   #request(
     turn: Pick<RequestTurn, "fates" | "steps" | "isPassive">,
-    cookie: string | undefined,
+    cookies: readonly string[],
     isConnection: boolean,
   ): SimulatedRequest {
-    const token = cookie === undefined ? undefined : this.observer.model.tokens.get(cookie);
-    const actor: Actor = { fates: turn.fates, calls: 0, hasFaults: false, isSigningIn: false };
+    const { tokens } = this.observer.model;
+    const all = cookies.flatMap((one) => tokens.get(one) ?? []);
+    // Of two tokens of one session the later counts.
+    const isLatest = (one: TokenModel) => !all.some((other) => other.session === one.session && isLater(other, one));
+    const presented = all.filter(isLatest);
+    const actor: Actor = { fates: turn.fates, calls: 0, faults: [], isSigningIn: false };
     if (turn.isPassive) this.observer.passiveActors.add(actor);
     const model: RequestModel = {
       number: this.#requests++,
       actor,
       isPassive: turn.isPassive,
       isConnection,
-      token,
+      presented,
+      token: presented[0],
       openedAt: this.#timeline.now,
       session: undefined,
       epoch: 0,
@@ -219,28 +224,34 @@ class World {
       hasSignedOut: false,
       setAside: undefined,
       isRotating: false,
+      signInCall: undefined,
+      owesCookie: false,
       hasFailed: false,
     };
-    const headers = { get: (name: string) => (name === "cookie" && cookie !== undefined ? `session=${cookie}` : null) };
+    const header = cookies.length > 0 ? cookies.map((one) => `session=${one}`).join("; ") : null;
+    const headers = { get: (name: string) => (name === "cookie" ? header : null) };
     return { url: "http://shop.example/", headers, model, steps: turn.steps };
   }
 
   // Clients
 
-  #cookie({ browser, cookie }: RequestTurn): string | undefined {
+  #cookies({ browser, cookie }: RequestTurn): readonly string[] {
     const jar = this.#jars[browser];
     const past = this.#past[browser]!;
-    if (cookie === "old") return past[0] ?? jar;
-    if (cookie === "jar" || jar === undefined) return jar;
+    // Somebody else's cookie was planted beside the browser's own.
+    if (cookie === "planted") return this.#jars.filter((one) => one !== undefined);
+    if (cookie === "old" && past[0] !== undefined) return [past[0]];
+    if (jar === undefined) return [];
+    if (cookie !== "forged") return [jar];
     // Another id, another secret, another epoch, another signature.
     const at = [5, 30, 46, 60, 80][past.length % 5]!;
-    return jar.slice(0, at) + (jar[at] === "A" ? "B" : "A") + jar.slice(at + 1);
+    return [jar.slice(0, at) + (jar[at] === "A" ? "B" : "A") + jar.slice(at + 1)];
   }
 
   #send(turn: RequestTurn): void {
     const { observer } = this;
     const server = this.#process(turn.process);
-    const request = this.#request(turn, this.#cookie(turn), false);
+    const request = this.#request(turn, this.#cookies(turn), false);
     const { model } = request;
     const isDead = this.#under(server, model);
     observer.note(
@@ -289,7 +300,10 @@ class World {
       `request ${model.number} is answered with ${response.status}${travel === undefined ? ", which is lost" : ""}`,
     );
     const [line] = response.headers.getSetCookie();
-    if (line === undefined) return;
+    if (line === undefined) {
+      if (done && response.status === 200) observer.keptCookie(model, done.session, done.at);
+      return;
+    }
     const value = /^session=([^;]*)/.exec(line)?.[1] ?? "";
     const isCleared = value === "";
     if (isCleared) observer.cleared(model);
@@ -304,7 +318,8 @@ class World {
   #connect(turn: ConnectionTurn): void {
     const { observer } = this;
     const server = this.#process(turn.process);
-    const request = this.#request({ ...turn, isPassive: false }, this.#jars[turn.browser], true);
+    const jar = this.#jars[turn.browser];
+    const request = this.#request({ ...turn, isPassive: false }, jar === undefined ? [] : [jar], true);
     const { model } = request;
     const isDead = this.#under(server, model);
     observer.note(
@@ -329,7 +344,7 @@ class World {
       for (const step of turn.steps) {
         await this.#timeline.wait(step.pause);
         if (server.connection.isDead) return;
-        await runStep(observer, this.#timeline, model, session, step);
+        await runStep(observer, this.#timeline, server.sessions, model, session, step);
       }
       for (const mark of model.marks) if (mark.state === "pending") mark.state = "dropped";
       if (server.connection.isDead) held.isClosed = true;
@@ -351,7 +366,7 @@ class World {
     const jar = this.#jars[turn.browser];
     const session = jar === undefined ? undefined : observer.model.tokens.get(jar)?.session;
     if (!session) return;
-    const actor: Actor = { fates: turn.fates, calls: 0, hasFaults: false, isSigningIn: false };
+    const actor: Actor = { fates: turn.fates, calls: 0, faults: [], isSigningIn: false };
     const from = this.#timeline.now;
     const { userId } = session;
     observer.note(`${turn.kind} of session ${session.id.slice(0, 4)} (${userId})`);
@@ -373,17 +388,23 @@ class World {
       session.endings.push(ending);
       settle(
         as(actor, () => server.sessions.revoke(session.id)),
-        () => Object.assign(ending, { ackedAt: this.#timeline.now, hadFaults: actor.hasFaults }),
+        () => Object.assign(ending, { ackedAt: this.#timeline.now, hadFaults: actor.faults.length > 0 }),
         () => undefined,
       );
       return;
     }
     const except = turn.kind === "revoke all but" ? session.id : undefined;
-    const revoked = { userId, except, from, until: NEVER, ackedAt: undefined as number | undefined };
+    const revoked = {
+      userId,
+      except: except === undefined ? [] : [except],
+      from,
+      until: NEVER,
+      ackedAt: undefined as number | undefined,
+    };
     observer.model.revokedUsers.push(revoked);
     settle(
       as(actor, () => server.sessions.revokeAll(userId, { except })),
-      () => Object.assign(revoked, { ackedAt: this.#timeline.now, hadFaults: actor.hasFaults }),
+      () => Object.assign(revoked, { ackedAt: this.#timeline.now, hadFaults: actor.faults.length > 0 }),
       () => (revoked.until = this.#timeline.now),
     );
   }
@@ -428,7 +449,7 @@ class World {
     for (const token of observer.model.tokens.values()) {
       // oxlint-disable-next-line no-await-in-loop
       await copy.become(this.store);
-      const request = this.#request({ fates: [], steps: [], isPassive: true }, token.value, false);
+      const request = this.#request({ fates: [], steps: [], isPassive: true }, [token.value], false);
       request.model.openedAt = this.#timeline.now;
       const opened = as(request.model.actor, () => sessions.open(request, { passive: true }));
       await this.#timeline.run(this.#timeline.now, false);
@@ -440,7 +461,7 @@ class World {
     }
     await copy.become(this.store);
     for (const userId of scenarioOf.USERS) {
-      const listing = as(this.#request({ fates: [], steps: [], isPassive: true }, undefined, false).model.actor, () =>
+      const listing = as(this.#request({ fates: [], steps: [], isPassive: true }, [], false).model.actor, () =>
         sessions.list(userId),
       );
       // oxlint-disable-next-line no-await-in-loop
@@ -457,16 +478,36 @@ class World {
   /** Connections are told of the end of their sessions, in the end by a look each half a minute. */
   async #checkSignals(): Promise<void> {
     const open = this.#held.filter(({ isClosed, model, signal }) => !isClosed && !signal.aborted && model.session);
-    const dead = open.filter(
-      ({ model }) =>
-        model.token && this.observer.model.verdict(lasting(model.token.session, model.token.epoch), this.#timeline.now),
-    );
+    const verdict = ({ model: { token } }: Held, now: number) =>
+      token && this.observer.model.verdict(lasting(token.session, token.epoch), now);
+    const dead = open.filter((held) => verdict(held, this.#timeline.now));
     if (dead.length === 0) return;
+    const late = (held: Held) =>
+      this.observer.breach("signal too late", `connection ${held.model.number} was not told`);
+    for (const held of dead) if (this.#isDueSoon(held) || verdict(held, this.#pollsSince)) late(held);
     await this.#timeline.run(this.#timeline.now + 36_000, false);
-    for (const { model, signal } of dead) {
-      if (!signal.aborted) this.observer.breach("signal too late", `connection ${model.number} was not told`);
-    }
+    for (const held of dead) if (!held.signal.aborted) late(held);
   }
+
+  /** Without notifications each session is checked once a second. What has ended before this time is known by now. */
+  get #pollsSince(): number {
+    const { isFaulty, notifies } = this.#scenario;
+    return isFaulty || notifies ? -1 : this.#timeline.now - 1500;
+  }
+
+  /** Whether a notification has told of the end: one of a session that was deleted, and did not only expire. */
+  #isDueSoon({ model: { token } }: Held): boolean {
+    const { isFaulty, notifies, notice, skew, turns } = this.#scenario;
+    if (!token || isFaulty || !notifies || skew > 0 || turns.some(({ kind }) => kind === "deaf")) return false;
+    return token.session.endings.some(
+      ({ kind, ackedAt }) =>
+        (kind === "sign-out" || kind === "revoke") && ackedAt !== undefined && ackedAt + notice < this.#timeline.now,
+    );
+  }
+}
+
+function isLater(a: TokenModel, b: TokenModel): boolean {
+  return a.epoch > b.epoch || (a.epoch === b.epoch && a.place > b.place);
 }
 
 const handled = new WeakMap<RequestModel, { session: Session<Data>; at: number }>();

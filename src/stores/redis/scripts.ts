@@ -212,9 +212,13 @@ if has_user(head) then return with_unpublished(head) end
 return with_unpublished(${DONE})
 `);
 
-/** Writes a key and deletes it. WAIT then also covers the deletions of other connections before this write. */
+/**
+ * Writes a session's key and leaves it as it is. WAIT then also covers what other connections have written to it, or deleted,
+ * before.
+ */
 export const WRITE_MARKER = defineScript(`
-if redis.call('SET', KEYS[1], '', 'NX', 'PX', 60000) then redis.call('DEL', KEYS[1]) end
+if redis.call('SET', KEYS[1], '', 'NX', 'PX', 60000) then redis.call('DEL', KEYS[1])
+else redis.call('SETRANGE', KEYS[1], 0, redis.call('GETRANGE', KEYS[1], 0, 0)) end
 return ${DONE}
 `);
 

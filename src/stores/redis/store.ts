@@ -102,7 +102,7 @@ export function redisStore(client: RedisStoreClient, options: RedisStoreOptions 
   if (typeof announceChanges !== "boolean") throw new TypeError("redisStore: announceChanges must be true or false");
   const driver = redisDriver(client);
   const keys = redisKeys(prefix);
-  const index = userIndex({ driver, keys, runWrite });
+  const index = userIndex({ driver, keys, runWrite, confirmEarlierWrites });
   const subscription = redisSubscription(driver, keys);
   const checkEvictionOnce = evictionCheck(driver, keys);
   const confirm = replicas && replicaConfirmation(driver, parseReplicaCount(replicas), parseReplicaTimeout(replicas));
@@ -118,25 +118,26 @@ export function redisStore(client: RedisStoreClient, options: RedisStoreOptions 
       message === undefined
         ? runScript(driver, script, key, args)
         : runAndNotify(driver, keys, { script, key, args, message });
-    return confirm ? runConfirmed(confirm, script, key, send) : send();
+    return confirm ? runConfirmed(confirm, { script, key, send }) : send();
   }
 
   async function runConfirmed(
     confirmWrite: NonNullable<typeof confirm>,
-    script: RedisScript,
-    key: string,
-    send: () => Promise<unknown>,
+    { script, key, send }: { script: RedisScript; key: string; send: () => Promise<unknown> },
   ): Promise<unknown> {
     const reply = await confirmWrite(key, send, (received) => received !== REFUSED && received !== NOT_INDEXED);
     // An earlier command whose reply was lost may have deleted the session. The replicas must have that deletion too.
-    if (script === DELETE && reply === REFUSED) {
-      await confirmWrite(
-        key,
-        () => runScript(driver, WRITE_MARKER, key, []),
-        () => true,
-      );
-    }
+    if (script === DELETE && reply === REFUSED) await confirmEarlierWrites(key);
     return reply;
+  }
+
+  /** Waits until the replicas have what any connection has written to a session's key. */
+  async function confirmEarlierWrites(key: string): Promise<void> {
+    await confirm?.(
+      key,
+      () => runScript(driver, WRITE_MARKER, key, []),
+      () => true,
+    );
   }
 
   /** Removes a session from the index of the user that it had before the script, if the reply is a head. */
