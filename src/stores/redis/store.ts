@@ -118,14 +118,12 @@ export function redisStore(client: RedisStoreClient, options: RedisStoreOptions 
       message === undefined
         ? runScript(driver, script, key, args)
         : runAndNotify(driver, keys, { script, key, args, message });
-    return confirm ? runConfirmed(confirm, script, key, send) : send();
+    return confirm ? runConfirmed(confirm, { script, key, send }) : send();
   }
 
   async function runConfirmed(
     confirmWrite: NonNullable<typeof confirm>,
-    script: RedisScript,
-    key: string,
-    send: () => Promise<unknown>,
+    { script, key, send }: { script: RedisScript; key: string; send: () => Promise<unknown> },
   ): Promise<unknown> {
     const reply = await confirmWrite(key, send, (received) => received !== REFUSED && received !== NOT_INDEXED);
     // An earlier command whose reply was lost may have deleted the session. The replicas must have that deletion too.
@@ -182,13 +180,10 @@ export function redisStore(client: RedisStoreClient, options: RedisStoreOptions 
       if (payload) args.push(payload);
       const message = announceChanges ? CHANGED + keys.encodeId(id) : undefined;
       const tryUpdate = (indexedUntil?: number) => {
-        const isPlain = indexedUntil === undefined && !extendOnly && message === undefined;
-        const more = [
-          payload ?? "",
-          indexedUntil === undefined ? "" : encodeInstant(indexedUntil),
-          extendOnly ? "+" : "",
-        ];
-        return runWrite(UPDATE, keys.sessionKey(id), isPlain ? args : [...args.slice(0, 4), ...more], message);
+        const key = keys.sessionKey(id);
+        if (indexedUntil === undefined && !extendOnly && message === undefined) return runWrite(UPDATE, key, args);
+        const until = indexedUntil === undefined ? "" : encodeInstant(indexedUntil);
+        return runWrite(UPDATE, key, [...args, ...(payload ? [] : [""]), until, extendOnly ? "+" : ""], message);
       };
       let reply = await tryUpdate();
       if (reply === NOT_INDEXED && extendOnly) {
