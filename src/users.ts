@@ -106,7 +106,8 @@ async function end(
 ): Promise<boolean> {
   for (;;) {
     const stored = await deadline.run("read", () => readLatest(context.store, id));
-    if (!stored) return false;
+    // An earlier call may have ended it, and failed: a store that waits for replicas waits for that end now.
+    if (!stored) return deadline.run("delete", () => context.store.delete(id));
     const loaded = decodeIfReadable(context, id, stored);
     const { userId, ended } = loaded?.record ?? { userId: stored.userId };
     if (ended) {
@@ -137,16 +138,27 @@ async function end(
 /**
  * Ends all sessions of a user except `except`, and returns their number. Every session that existed when it began has
  * ended when it returns: the index lists a session from before it is visible until after it has ended.
+ *
+ * @throws SessionError with the ids of the sessions that may live on.
  */
-export async function revokeAll(context: Context, userId: string, except: string | undefined): Promise<number> {
+export async function revokeAll(context: Context, userId: string, except?: string): Promise<number> {
   const idsOfUser = requireCapability(context.store, "idsOfUser", "revoking a user's sessions");
   const ids = await new Deadline(context.storeTimeout).run("list", () => idsOfUser(userId));
   const spared = [except, storedIdOf(context, except)];
-  return revokeEach(
-    ids.filter((id) => !spared.includes(id)),
-    // Somebody who can write to the store may have put another user's session under this user: that one stays.
-    (id) => end(context, id, (its) => its === userId),
-  );
+  const left = new Set(ids.filter((id) => !spared.includes(id)));
+  try {
+    return await revokeEach([...left], async (id) => {
+      // Somebody who can write to the store may have put another user's session under this user: that one stays.
+      const isEnded = await end(context, id, (its) => its === userId);
+      left.delete(id);
+      return isEnded;
+    });
+  } catch (cause) {
+    throw new SessionError("ERR_SESSION_STORE", `${left.size} of the user's sessions could not be ended; call again`, {
+      cause,
+      notEnded: [...left],
+    });
+  }
 }
 
 /** The id under which a session is still stored, while the request that signs it in has its new id already. */

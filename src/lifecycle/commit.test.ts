@@ -45,7 +45,7 @@ async function visited(userId?: string) {
 
 describe("No update is lost", () => {
   it.each([false, true])("by 200 requests at once (records sealed: %s)", async (encrypted) => {
-    const { browser } = await signedIn({ encrypted });
+    const { browser } = await signedIn({ encrypted, storeTimeout: "1m" });
     const answers = await Promise.all(
       Array.from({ length: 200 }, (_, i) =>
         browser.visit(async (session) => {
@@ -557,7 +557,7 @@ describe("A late request of a session that ended or was superseded", () => {
   });
 
   it.each([false, true])("does not undo a sign-in by renewing an old key's cookie (sealed: %s)", async (encrypted) => {
-    const before = await signedIn({ encrypted });
+    const before = await signedIn({ encrypted, storeTimeout: "1m" });
     const after = site<Data>({ store: before.backend, secretKey: [KEYS[1], KEYS[0]] });
     const browser = before.browser.copy(after.sessions);
     const reader = await browser.begin();
