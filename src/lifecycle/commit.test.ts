@@ -1,6 +1,7 @@
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { describe, expect, it, onTestFinished } from "vitest";
-import { KEYS, gated, site } from "../../test/support/stores.ts";
+import { KEYS, gated, site, type Browser } from "../../test/support/stores.ts";
+import type { Sessions } from "../sessions.ts";
 import type { SessionStore } from "../store.ts";
 import { memoryStore } from "../stores/memory.ts";
 
@@ -695,6 +696,27 @@ describe("A failure that the handler has dealt with", () => {
     await expect(here.visit((session) => session.signOut())).rejects.toMatchObject({ code: "ERR_SESSION_STORE" });
     expect(await browser.copy().userId()).toBeUndefined();
   });
+
+  it.each([
+    ["a sign-out", ({ browser, sessions }) => browser.copy(sessions).visit((session) => session.signOut())],
+    ["a revocation", ({ sessions }) => sessions.revokeAll("alice")],
+  ] satisfies [string, (given: { browser: Browser<Data>; sessions: Sessions<Data> }) => Promise<unknown>][])(
+    "of %s brings nothing back that revokeAll has found meanwhile",
+    async (_what, end) => {
+      const { browser, backend, sessions } = await signedIn();
+      const failingStore = {
+        ...backend,
+        delete: async () => {
+          await sessions.revokeAll("alice");
+          throw new Error("out of order");
+        },
+      };
+      const { sessions: elsewhere } = site<Data>({ store: failingStore });
+      await expect(end({ browser, sessions: elsewhere })).rejects.toMatchObject({ code: "ERR_SESSION_STORE" });
+      expect(await browser.userId()).toBeUndefined();
+      expect(await sessions.list("alice")).toEqual([]);
+    },
+  );
 
   it("of changed data leaves them out, and applies a later update to what is stored", async () => {
     const { browser, failing: store } = await failing("update");
