@@ -4,6 +4,7 @@ export interface Server {
   aptPackages: string[];
   env: string;
 }
+export declare const SERVERS: Server[];
 type Environment = Record<string, string | undefined>;
 export declare function provideServers(
   servers?: Server[],

@@ -15,7 +15,7 @@ const DENO = `@deno/${process.platform}-${process.arch}${process.platform === "l
  * a folder of its own, since it is too much to ask of everybody's node_modules. The tests read the path from `env` and
  * skip where there is none.
  */
-const SERVERS = [
+export const SERVERS = [
   {
     name: "Chromium",
     commands: ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"],

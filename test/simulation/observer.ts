@@ -266,6 +266,7 @@ export class Observer {
     request.signIn = undefined;
     request.actor.isSigningIn = false;
     request.isRotating = false;
+    request.actor.rotation = undefined;
     request.hasSignedOut = true;
     this.#signingOut.add(request);
   }
@@ -284,6 +285,7 @@ export class Observer {
     request.actor.isSigningIn = request.signIn !== undefined;
     request.hasSignedOut ||= setAside.hasSignedOut;
     request.isRotating ||= setAside.isRotating;
+    request.actor.rotation = request.isRotating ? {} : undefined;
     for (const mark of setAside.marks) mark.state = "pending";
     request.setAside = undefined;
   }
@@ -355,6 +357,7 @@ export class Observer {
     else request.storedId = id;
     if (!isNew && request.isRotating && known === request.session) request.epoch++;
     request.isRotating = false;
+    request.actor.rotation = undefined;
     request.signIn = undefined;
     request.actor.isSigningIn = false;
   }
@@ -396,6 +399,7 @@ export class Observer {
     request.signIn = undefined;
     request.actor.isSigningIn = false;
     request.hasSignedOut = request.isRotating = false;
+    request.actor.rotation = undefined;
     request.pending = [];
     request.removed = [];
   }
@@ -576,12 +580,18 @@ export class Observer {
   #hasMoved(id: string, actor: Actor): boolean {
     let mover: Actor | undefined;
     let newcomer: Actor | undefined;
+    let rotation: Effect | undefined;
     for (const effect of this.#store.effects) {
       if (effect.id !== id) continue;
       if (effect.operation === "create" && effect.isSigningIn) newcomer = effect.actor;
       // The sign-in that the session began with.
       if (effect.actor === newcomer) continue;
-      if (effect.operation !== "update" || !effect.isSigningIn) continue;
+      if (effect.operation !== "update") continue;
+      // A second write of the same rotate() takes back the first.
+      if (effect.rotation) rotation = rotation?.rotation === effect.rotation ? undefined : effect;
+      if (!effect.isSigningIn) continue;
+      // A sign-in that meets another request's rotate() only keeps that from being taken back.
+      if (rotation && rotation.actor !== effect.actor && rotation.at >= effect.actor!.beganAt) continue;
       // A second write of the same sign-in takes back the first.
       mover = mover === undefined ? effect.actor : mover === effect.actor ? undefined : mover;
     }

@@ -1,12 +1,13 @@
 import { createSessions, type Session, type SessionError, type Sessions } from "sojourn";
 import { withSession } from "sojourn/fetch";
+import type { Environment } from "./environment.ts";
 import { runStep } from "./handler.ts";
 import { lasting, NEVER, type RequestModel, type TokenModel } from "./model.ts";
 import { Observer } from "./observer.ts";
 import * as scenarioOf from "./scenario.ts";
 import type { AdminTurn, ConnectionTurn, RequestTurn, Scenario, Step, TroubleTurn, Turn } from "./scenario.ts";
 import { SharedStore, type Connection } from "./shared-store.ts";
-import { as, install, START, Timeline, type Actor } from "./virtual-time.ts";
+import { as, START, Timeline, type Actor } from "./virtual-time.ts";
 
 type Data = Record<string, unknown>;
 
@@ -47,9 +48,9 @@ export interface Outcome {
 }
 
 /** Carries out a schedule, and checks on the way and at the end what the library promises. */
-export async function simulate(scenario: Scenario): Promise<Outcome> {
+export async function simulate(scenario: Scenario, environment: Environment): Promise<Outcome> {
   const timeline = new Timeline();
-  const uninstall = install(timeline);
+  environment.begin(timeline);
   const world = new World(scenario, timeline);
   const unhandled = (error: unknown) => world.observer.breach("unhandled rejection", String(error));
   process.on("unhandledRejection", unhandled);
@@ -58,7 +59,6 @@ export async function simulate(scenario: Scenario): Promise<Outcome> {
   } catch (error) {
     world.observer.breach("error in the simulation", error instanceof Error ? (error.stack ?? "") : String(error));
   } finally {
-    uninstall();
     process.off("unhandledRejection", unhandled);
   }
   const { breaches, log } = world.observer;
@@ -204,7 +204,14 @@ class World {
     // Of two tokens of one session the later counts.
     const isLatest = (one: TokenModel) => !all.some((other) => other.session === one.session && isLater(other, one));
     const presented = all.filter(isLatest);
-    const actor: Actor = { fates: turn.fates, calls: 0, faults: [], isSigningIn: false };
+    const actor: Actor = {
+      fates: turn.fates,
+      calls: 0,
+      faults: [],
+      isSigningIn: false,
+      rotation: undefined,
+      beganAt: this.#timeline.now,
+    };
     if (turn.isPassive) this.observer.passiveActors.add(actor);
     const model: RequestModel = {
       number: this.#requests++,
@@ -366,7 +373,14 @@ class World {
     const jar = this.#jars[turn.browser];
     const session = jar === undefined ? undefined : observer.model.tokens.get(jar)?.session;
     if (!session) return;
-    const actor: Actor = { fates: turn.fates, calls: 0, faults: [], isSigningIn: false };
+    const actor: Actor = {
+      fates: turn.fates,
+      calls: 0,
+      faults: [],
+      isSigningIn: false,
+      rotation: undefined,
+      beganAt: this.#timeline.now,
+    };
     const from = this.#timeline.now;
     const { userId } = session;
     observer.note(`${turn.kind} of session ${session.id.slice(0, 4)} (${userId})`);
@@ -388,7 +402,7 @@ class World {
       session.endings.push(ending);
       settle(
         as(actor, () => server.sessions.revoke(session.id)),
-        () => Object.assign(ending, { ackedAt: this.#timeline.now, hadFaults: actor.faults.length > 0 }),
+        () => Object.assign(ending, { ackedAt: this.#timeline.now, hadFaults: actor.faults.length > 1 }),
         () => undefined,
       );
       return;
@@ -404,7 +418,7 @@ class World {
     observer.model.revokedUsers.push(revoked);
     settle(
       as(actor, () => server.sessions.revokeAll(userId, { except })),
-      () => Object.assign(revoked, { ackedAt: this.#timeline.now, hadFaults: actor.faults.length > 0 }),
+      () => Object.assign(revoked, { ackedAt: this.#timeline.now, hadFaults: actor.faults.length > 1 }),
       () => (revoked.until = this.#timeline.now),
     );
   }
