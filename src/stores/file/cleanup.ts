@@ -94,7 +94,8 @@ export function createCleanup({
       await pause();
       assertOpen();
       // A listing can miss a pointer that is renamed at the same time, so the pointer is looked up again.
-      if (files.find(content.key)?.nonce !== content.nonce) files.remove("contents", name);
+      const pointer = files.find(content.key);
+      if (pointer === undefined || contentName(pointer.key, pointer.nonce) !== name) files.remove("contents", name);
     }
   }
 }

@@ -2,7 +2,6 @@ import { Buffer } from "node:buffer";
 import {
   accessSync,
   closeSync,
-  fstatSync,
   ftruncateSync,
   lstatSync,
   mkdirSync,
@@ -75,23 +74,24 @@ export function filesIn(directory: string) {
     list,
 
     /**
-     * Writes a file with a new name, completely or not at all. It overwrites the reusable file, if one is given.
+     * Makes a file, or overwrites it if its size is given. Only one process may write a file, and nobody may read it before
+     * the call returns.
      *
      * File systems are slow if each write makes one file and removes another: ext4 does not reuse an inode for a minute,
-     * and searches longer and longer for a free one. The reusable file is renamed first, so only one writer gets it.
+     * and searches longer and longer for a free one.
      */
-    write(tree: Tree, name: string, bytes: Uint8Array, reusable?: string): void {
+    write(tree: Tree, name: string, bytes: Uint8Array, size?: number): void {
       const file = path(tree, name);
       let fd: number | undefined;
-      if (reusable !== undefined)
-        fd = undefinedIfMissing(() => (renameSync(path(tree, reusable), file), openSync(file, "r+")));
+      // Another program may have deleted the file.
+      if (size !== undefined) fd = undefinedIfMissing(() => openSync(file, "r+"));
       try {
         fd ??= withShard(tree, name, () => openSync(file, "wx", 0o600));
         try {
           for (let written = 0; written < bytes.byteLength;) {
             written += writeSync(fd, bytes, written, bytes.byteLength - written, written);
           }
-          if (reusable !== undefined && fstatSync(fd).size > bytes.byteLength) ftruncateSync(fd, bytes.byteLength);
+          if (size !== undefined && size > bytes.byteLength) ftruncateSync(fd, bytes.byteLength);
         } finally {
           closeSync(fd);
         }

@@ -1,12 +1,20 @@
 import { Buffer } from "node:buffer";
 import type { SessionFile } from "./session-file.ts";
-import type { Pointer } from "./names.ts";
+import { fileIdOf, type Pointer } from "./names.ts";
+
+/** A content file that this process has made. No other process ever writes it. */
+export interface OwnFile {
+  readonly id: string;
+  readonly size: number;
+  /** By the system's clock, as file times are. */
+  readonly writtenAt: number;
+}
 
 interface Hint {
   pointer: Pointer | undefined;
   content: SessionFile | undefined;
-  /** The nonce of a content file that is no longer used. */
-  reusable: string | undefined;
+  /** At most two: the pointer names one of them, or a file of another process. */
+  ownFiles: readonly OwnFile[];
 }
 
 // With records of a few hundred bytes, this many hints take about 15 MB.
@@ -25,7 +33,7 @@ export function fileHints() {
     const existing = hints.get(key);
     if (existing !== undefined) return existing;
     if (hints.size >= MAX_HINTS) for (const oldest of hints.keys()) if (hints.delete(oldest)) break;
-    const hint: Hint = { pointer: undefined, content: undefined, reusable: undefined };
+    const hint: Hint = { pointer: undefined, content: undefined, ownFiles: [] };
     hints.set(key, hint);
     return hint;
   }
@@ -54,27 +62,28 @@ export function fileHints() {
       getOrCreate(key).content = small ? { nonce, id, userId, payload: Buffer.from(payload) } : undefined;
     },
 
-    /** Returns the nonce of a content file that is no longer used, and forgets it: only one caller gets it. */
-    takeReusable(key: string): string | undefined {
+    /** Returns an own file that does not have the content with this nonce, and forgets it. */
+    takeOwnFile(key: string, nonce: string): OwnFile | undefined {
       const hint = hints.get(key);
-      const reusable = hint?.reusable;
-      if (hint !== undefined) hint.reusable = undefined;
-      return reusable;
+      const used = fileIdOf(nonce);
+      const unused = hint?.ownFiles.find(({ id }) => id !== used);
+      if (hint !== undefined) hint.ownFiles = hint.ownFiles.filter((file) => file !== unused);
+      return unused;
     },
 
-    /** Returns `false` if there is a reusable file already, or if the session is unknown. */
-    offerReusable(key: string, nonce: string): boolean {
+    /** Returns `false` if the session is unknown. */
+    addOwnFile(key: string, file: OwnFile): boolean {
       const hint = hints.get(key);
-      if (hint === undefined || hint.reusable !== undefined) return false;
-      hint.reusable = nonce;
+      if (hint === undefined) return false;
+      hint.ownFiles = [...hint.ownFiles, file];
       return true;
     },
 
-    /** Forgets a session that has ended. Returns the nonce of its reusable file. */
-    delete(key: string): string | undefined {
-      const reusable = hints.get(key)?.reusable;
+    /** Forgets a session that has ended. Returns its own files. */
+    delete(key: string): readonly OwnFile[] {
+      const ownFiles = hints.get(key)?.ownFiles ?? [];
       hints.delete(key);
-      return reusable;
+      return ownFiles;
     },
 
     clear: (): void => hints.clear(),

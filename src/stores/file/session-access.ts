@@ -1,7 +1,7 @@
 import type { StoredSession } from "../../store.ts";
-import type { Files } from "./files.ts";
-import { fileHints } from "./hints.ts";
-import { contentName, hashId, type Pointer } from "./names.ts";
+import { type Files, LEFTOVER_AGE_MS } from "./files.ts";
+import { fileHints, type OwnFile } from "./hints.ts";
+import { contentName, createNonceSource, fileIdOf, hashId, type Pointer } from "./names.ts";
 import { quarantine } from "./quarantine.ts";
 import type { Quarantined } from "./store.ts";
 import { decodeSessionFile, encodeSessionFile, type SessionFile } from "./session-file.ts";
@@ -13,6 +13,16 @@ interface SessionAccessOptions {
   readonly onQuarantine: (quarantined: Quarantined) => void;
 }
 
+/** A content that has no pointer yet. */
+export interface WrittenContent {
+  readonly nonce: string;
+  readonly file: OwnFile;
+}
+
+// An own file is overwritten only if it was written this recently. Another process may delete a file that is older than
+// LEFTOVER_AGE_MS, and must not do so while it is being overwritten.
+const REUSE_AGE_MS = LEFTOVER_AGE_MS / 2;
+
 /**
  * Returns functions that find, read and write the files of one session: its pointer, its content and its entry in the user
  * index.
@@ -22,6 +32,7 @@ export function createSessionAccess(files: Files, { clock, onQuarantine }: Sessi
   // A hint is used only after the file system has confirmed it: a rename succeeds, or the pointer exists. The result that
   // there is no session always comes from a listing.
   const hints = fileHints();
+  const createNonce = createNonceSource();
 
   const isLive = (pointer: Pointer): boolean => pointer.expiresAt > clock();
 
@@ -40,14 +51,24 @@ export function createSessionAccess(files: Files, { clock, onQuarantine }: Sessi
     return found !== undefined && isLive(found) ? found : undefined;
   }
 
-  function removeContent(key: string, nonce: string | undefined): void {
-    if (nonce !== undefined) quietly(() => files.remove("contents", contentName(key, nonce)));
+  function removeContent(key: string, nonce: string): void {
+    quietly(() => files.remove("contents", contentName(key, nonce)));
+  }
+
+  /** Returns an own file that has no pointer and may be overwritten. */
+  function takeReusable(key: string, usedNonce: string): OwnFile | undefined {
+    const file = hints.takeOwnFile(key, usedNonce);
+    if (file === undefined) return undefined;
+    const age = Date.now() - file.writtenAt;
+    if (age >= 0 && age < REUSE_AGE_MS) return file;
+    removeContent(key, file.id);
+    return undefined;
   }
 
   /** Removes the files that belonged to a removed pointer. Does not throw, because the session has ended already. */
   function removeFilesOf(pointer: Pointer): void {
     removeContent(pointer.key, pointer.nonce);
-    removeContent(pointer.key, hints.delete(pointer.key));
+    for (const { id } of hints.delete(pointer.key)) removeContent(pointer.key, id);
     quietly(() => userIndex.remove(pointer));
   }
 
@@ -91,16 +112,21 @@ export function createSessionAccess(files: Files, { clock, onQuarantine }: Sessi
     restoreUserEntries,
     cleanUpAfter,
 
-    /** Writes the content file of a pointer. Overwrites the reusable file, if its nonce is given. */
-    writeContent(next: Pointer, id: string, { userId, payload }: StoredSession, reusable?: string): void {
-      const bytes = encodeSessionFile({ id, nonce: next.nonce, userId, payload });
-      const overwritten = reusable === undefined ? undefined : contentName(next.key, reusable);
-      files.write("contents", contentName(next.key, next.nonce), bytes, overwritten);
+    /**
+     * Writes a session's content, and overwrites an own file if one is unused. `usedNonce` is the nonce of the session's
+     * pointer.
+     */
+    writeContent(key: string, id: string, { userId, payload }: StoredSession, usedNonce?: string): WrittenContent {
+      const reusable = usedNonce === undefined ? undefined : takeReusable(key, usedNonce);
+      const nonce = createNonce(reusable?.id);
+      const bytes = encodeSessionFile({ id, nonce, userId, payload });
+      files.write("contents", contentName(key, nonce), bytes, reusable?.size);
+      return { nonce, file: { id: fileIdOf(nonce), size: bytes.byteLength, writtenAt: Date.now() } };
     },
 
-    /** Keeps a content file that is no longer used, so that the session's next update can overwrite it. */
-    keepForReuse(key: string, nonce: string): void {
-      if (!hints.offerReusable(key, nonce)) removeContent(key, nonce);
+    /** Keeps a file, so that a later update can overwrite it when it is unused. */
+    keepOwnFile(key: string, file: OwnFile): void {
+      if (!hints.addOwnFile(key, file)) removeContent(key, file.id);
     },
 
     /** Remembers the state that this process has just written. */

@@ -340,6 +340,35 @@ describe("fileStore", () => {
     expect(nodes.size).toBe(2);
   });
 
+  it("overwrites only content files that it has made itself, if several processes update the session in turn", async () => {
+    const { store } = storeWithQuarantine();
+    const other = fileStore(store.directory);
+    await store.create("a", session());
+    const filesOf = [new Set<string>(), new Set<string>()] as const;
+    for (let version = 2; version < 20; version += 1) {
+      const writer = version % 3 === 0 ? 1 : 0;
+      await [store, other][writer]!.update("a", session({ version }), version - 1);
+      filesOf[writer]!.add(locate(store, "a"));
+      expect((await other.read("a"))?.version).toBe(version);
+      expect((await store.read("a"))?.version).toBe(version);
+    }
+    // The other process never updates twice in a row, so its only file is always unused when it needs one.
+    expect(filesOf.map(({ size }) => size)).toEqual([2, 1]);
+    expect(new Set(filesOf.flatMap((paths) => [...paths])).size).toBe(3);
+  });
+
+  it("does not overwrite a file that another process may delete as a leftover", async () => {
+    const { store } = storeWithQuarantine();
+    await store.create("a", session());
+    const first = locate(store, "a");
+    await store.update("a", session({ version: 2 }), 1);
+    advanceClock();
+    await store.update("a", session({ version: 3 }), 2);
+    expect(locate(store, "a")).not.toBe(first);
+    expect(existsSync(first)).toBe(false);
+    expect(filesBelow(store.directory)).toHaveLength(3);
+  });
+
   it("works without the previous file, which another program may have deleted", async () => {
     const { store } = storeWithQuarantine();
     await store.create("a", session());
