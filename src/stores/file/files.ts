@@ -2,6 +2,7 @@ import { Buffer } from "node:buffer";
 import {
   accessSync,
   closeSync,
+  fstatSync,
   ftruncateSync,
   lstatSync,
   mkdirSync,
@@ -34,6 +35,12 @@ const CLOCK_TICK_MS = 20;
 
 // Most contents fit into this buffer. A larger file is read into a buffer of its own.
 const SCRATCH_SIZE = 64 * 1024;
+
+/** A file that nobody needs any more. Its size is read if it is not known. */
+export interface OldFile {
+  readonly name: string;
+  readonly size?: number | undefined;
+}
 
 /** The file operations of the store. Each is synchronous, makes one or a few system calls, and is atomic by itself. */
 export type Files = ReturnType<typeof filesIn>;
@@ -74,24 +81,27 @@ export function filesIn(directory: string) {
     list,
 
     /**
-     * Makes a file, or overwrites it if its size is given. Only one process may write a file, and nobody may read it before
-     * the call returns.
-     *
-     * File systems are slow if each write makes one file and removes another: ext4 does not reuse an inode for a minute,
-     * and searches longer and longer for a free one.
+     * Writes a file completely or not at all. It overwrites the old file, if one is given. If the old file has another name,
+     * it is renamed first, so that only one writer gets it.
      */
-    write(tree: Tree, name: string, bytes: Uint8Array, size?: number): void {
+    write(tree: Tree, name: string, bytes: Uint8Array, old?: OldFile): void {
       const file = path(tree, name);
       let fd: number | undefined;
-      // Another program may have deleted the file.
-      if (size !== undefined) fd = undefinedIfMissing(() => openSync(file, "r+"));
+      if (old !== undefined) {
+        // Another program may have deleted the old file.
+        fd = undefinedIfMissing(() => {
+          if (old.name !== name) withShard(tree, name, () => renameSync(path(tree, old.name), file));
+          return openSync(file, "r+");
+        });
+      }
+      const isOld = fd !== undefined;
       try {
         fd ??= withShard(tree, name, () => openSync(file, "wx", 0o600));
         try {
           for (let written = 0; written < bytes.byteLength;) {
             written += writeSync(fd, bytes, written, bytes.byteLength - written, written);
           }
-          if (size !== undefined && size > bytes.byteLength) ftruncateSync(fd, bytes.byteLength);
+          if (isOld && (old?.size ?? fstatSync(fd).size) > bytes.byteLength) ftruncateSync(fd, bytes.byteLength);
         } finally {
           closeSync(fd);
         }

@@ -1,20 +1,13 @@
 import { Buffer } from "node:buffer";
 import type { SessionFile } from "./session-file.ts";
-import { fileIdOf, type Pointer } from "./names.ts";
-
-/** A content file that this process has made. No other process ever writes it. */
-export interface OwnFile {
-  readonly id: string;
-  readonly size: number;
-  /** By the system's clock, as file times are. */
-  readonly writtenAt: number;
-}
+import type { Pointer } from "./names.ts";
+import type { ContentFile } from "./spares.ts";
 
 interface Hint {
   pointer: Pointer | undefined;
   content: SessionFile | undefined;
-  /** At most two: the pointer names one of them, or a file of another process. */
-  ownFiles: readonly OwnFile[];
+  /** The file to which this process has written last. */
+  file: ContentFile | undefined;
 }
 
 // With records of a few hundred bytes, this many hints take about 15 MB.
@@ -33,7 +26,7 @@ export function fileHints() {
     const existing = hints.get(key);
     if (existing !== undefined) return existing;
     if (hints.size >= MAX_HINTS) for (const oldest of hints.keys()) if (hints.delete(oldest)) break;
-    const hint: Hint = { pointer: undefined, content: undefined, ownFiles: [] };
+    const hint: Hint = { pointer: undefined, content: undefined, file: undefined };
     hints.set(key, hint);
     return hint;
   }
@@ -62,29 +55,13 @@ export function fileHints() {
       getOrCreate(key).content = small ? { nonce, id, userId, payload: Buffer.from(payload) } : undefined;
     },
 
-    /** Returns an own file that does not have the content with this nonce, and forgets it. */
-    takeOwnFile(key: string, nonce: string): OwnFile | undefined {
-      const hint = hints.get(key);
-      const used = fileIdOf(nonce);
-      const unused = hint?.ownFiles.find(({ id }) => id !== used);
-      if (hint !== undefined) hint.ownFiles = hint.ownFiles.filter((file) => file !== unused);
-      return unused;
+    file: (key: string): ContentFile | undefined => hints.get(key)?.file,
+
+    setFile(file: ContentFile): void {
+      getOrCreate(file.key).file = file;
     },
 
-    /** Returns `false` if the session is unknown. */
-    addOwnFile(key: string, file: OwnFile): boolean {
-      const hint = hints.get(key);
-      if (hint === undefined) return false;
-      hint.ownFiles = [...hint.ownFiles, file];
-      return true;
-    },
-
-    /** Forgets a session that has ended. Returns its own files. */
-    delete(key: string): readonly OwnFile[] {
-      const ownFiles = hints.get(key)?.ownFiles ?? [];
-      hints.delete(key);
-      return ownFiles;
-    },
+    delete: (key: string): void => void hints.delete(key),
 
     clear: (): void => hints.clear(),
   };

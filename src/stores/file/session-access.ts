@@ -1,10 +1,11 @@
 import type { StoredSession } from "../../store.ts";
-import { type Files, LEFTOVER_AGE_MS } from "./files.ts";
-import { fileHints, type OwnFile } from "./hints.ts";
+import type { Files } from "./files.ts";
+import { fileHints } from "./hints.ts";
 import { contentName, createNonceSource, fileIdOf, hashId, type Pointer } from "./names.ts";
 import { quarantine } from "./quarantine.ts";
 import type { Quarantined } from "./store.ts";
 import { decodeSessionFile, encodeSessionFile, type SessionFile } from "./session-file.ts";
+import { canOverwriteInPlace, createSpares, type ContentFile } from "./spares.ts";
 import { fileUserIndex, type IndexEntry } from "./user-index.ts";
 import { quietly } from "../shared/quietly.ts";
 
@@ -16,12 +17,8 @@ interface SessionAccessOptions {
 /** A content that has no pointer yet. */
 export interface WrittenContent {
   readonly nonce: string;
-  readonly file: OwnFile;
+  readonly file: ContentFile;
 }
-
-// An own file is overwritten only if it was written this recently. Another process may delete a file that is older than
-// LEFTOVER_AGE_MS, and must not do so while it is being overwritten.
-const REUSE_AGE_MS = LEFTOVER_AGE_MS / 2;
 
 /**
  * Returns functions that find, read and write the files of one session: its pointer, its content and its entry in the user
@@ -32,6 +29,7 @@ export function createSessionAccess(files: Files, { clock, onQuarantine }: Sessi
   // A hint is used only after the file system has confirmed it: a rename succeeds, or the pointer exists. The result that
   // there is no session always comes from a listing.
   const hints = fileHints();
+  const spares = createSpares();
   const createNonce = createNonceSource();
 
   const isLive = (pointer: Pointer): boolean => pointer.expiresAt > clock();
@@ -55,20 +53,20 @@ export function createSessionAccess(files: Files, { clock, onQuarantine }: Sessi
     quietly(() => files.remove("contents", contentName(key, nonce)));
   }
 
-  /** Returns an own file that has no pointer and may be overwritten. */
-  function takeReusable(key: string, usedNonce: string): OwnFile | undefined {
-    const file = hints.takeOwnFile(key, usedNonce);
-    if (file === undefined) return undefined;
-    const age = Date.now() - file.writtenAt;
-    if (age >= 0 && age < REUSE_AGE_MS) return file;
-    removeContent(key, file.id);
-    return undefined;
+  function removeSpare(spare: ContentFile | undefined): void {
+    if (spare !== undefined) removeContent(spare.key, spare.fileId);
+  }
+
+  /** Keeps a content file that has no pointer, so that it can be written again. */
+  function keepForReuse(file: ContentFile): void {
+    removeSpare(spares.keep(file));
   }
 
   /** Removes the files that belonged to a removed pointer. Does not throw, because the session has ended already. */
   function removeFilesOf(pointer: Pointer): void {
     removeContent(pointer.key, pointer.nonce);
-    for (const { id } of hints.delete(pointer.key)) removeContent(pointer.key, id);
+    hints.delete(pointer.key);
+    removeSpare(spares.forget(pointer.key));
     quietly(() => userIndex.remove(pointer));
   }
 
@@ -112,26 +110,30 @@ export function createSessionAccess(files: Files, { clock, onQuarantine }: Sessi
     restoreUserEntries,
     cleanUpAfter,
 
-    /**
-     * Writes a session's content, and overwrites an own file if one is unused. `usedNonce` is the nonce of the session's
-     * pointer.
-     */
-    writeContent(key: string, id: string, { userId, payload }: StoredSession, usedNonce?: string): WrittenContent {
-      const reusable = usedNonce === undefined ? undefined : takeReusable(key, usedNonce);
-      const nonce = createNonce(reusable?.id);
+    /** Writes a session's content into a spare file, or into a new one. */
+    writeContent(key: string, id: string, { userId, payload }: StoredSession): WrittenContent {
+      const spare = spares.take(key);
+      const isInPlace = spare !== undefined && canOverwriteInPlace(spare, key);
+      const nonce = createNonce(isInPlace ? spare.fileId : undefined);
       const bytes = encodeSessionFile({ id, nonce, userId, payload });
-      files.write("contents", contentName(key, nonce), bytes, reusable?.size);
-      return { nonce, file: { id: fileIdOf(nonce), size: bytes.byteLength, writtenAt: Date.now() } };
+      const old = spare && { name: contentName(spare.key, spare.fileId), size: spare.written?.size };
+      files.write("contents", contentName(key, nonce), bytes, old);
+      return { nonce, file: { key, fileId: fileIdOf(nonce), written: { size: bytes.byteLength, at: Date.now() } } };
     },
 
-    /** Keeps a file, so that a later update can overwrite it when it is unused. */
-    keepOwnFile(key: string, file: OwnFile): void {
-      if (!hints.addOwnFile(key, file)) removeContent(key, file.id);
+    keepForReuse,
+
+    /** Keeps the file of a pointer that this process has replaced. */
+    keepReplaced({ key, nonce }: Pointer): void {
+      const fileId = fileIdOf(nonce);
+      const file = hints.file(key);
+      keepForReuse(file?.fileId === fileId ? file : { key, fileId });
     },
 
     /** Remembers the state that this process has just written. */
-    remember(pointer: Pointer, id: string, { userId, payload }: StoredSession): void {
+    remember(pointer: Pointer, file: ContentFile, id: string, { userId, payload }: StoredSession): void {
       hints.setPointer(pointer);
+      hints.setFile(file);
       hints.setContent(pointer.key, { id, nonce: pointer.nonce, userId, payload });
     },
 

@@ -340,33 +340,37 @@ describe("fileStore", () => {
     expect(nodes.size).toBe(2);
   });
 
-  it("overwrites only content files that it has made itself, if several processes update the session in turn", async () => {
-    const { store } = storeWithQuarantine();
-    const other = fileStore(store.directory);
-    await store.create("a", session());
-    const filesOf = [new Set<string>(), new Set<string>()] as const;
-    for (let version = 2; version < 20; version += 1) {
-      const writer = version % 3 === 0 ? 1 : 0;
-      await [store, other][writer]!.update("a", session({ version }), version - 1);
-      filesOf[writer]!.add(locate(store, "a"));
-      expect((await other.read("a"))?.version).toBe(version);
-      expect((await store.read("a"))?.version).toBe(version);
-    }
-    // The other process never updates twice in a row, so its only file is always unused when it needs one.
-    expect(filesOf.map(({ size }) => size)).toEqual([2, 1]);
-    expect(new Set(filesOf.flatMap((paths) => [...paths])).size).toBe(3);
-  });
-
-  it("does not overwrite a file that another process may delete as a leftover", async () => {
+  it("gives an old content file a new name before it writes it, because another process may delete a leftover", async () => {
     const { store } = storeWithQuarantine();
     await store.create("a", session());
     const first = locate(store, "a");
+    const node = statSync(first).ino;
     await store.update("a", session({ version: 2 }), 1);
     advanceClock();
     await store.update("a", session({ version: 3 }), 2);
     expect(locate(store, "a")).not.toBe(first);
+    expect(statSync(locate(store, "a")).ino).toBe(node);
     expect(existsSync(first)).toBe(false);
-    expect(filesBelow(store.directory)).toHaveLength(3);
+  });
+
+  it("makes no file for an update once it has 64 unused ones, whatever process wrote them", async () => {
+    const { store } = storeWithQuarantine();
+    const other = fileStore(store.directory);
+    const ids = Array.from({ length: 100 }, (_, index) => `session-${index}`);
+    for (const id of ids) await store.create(id, session());
+    for (let version = 2; version <= 5; version += 1) {
+      for (const [index, id] of ids.entries()) {
+        const text = `${id} in version ${version}${"!".repeat(index)}`;
+        const writer = (index + version) % 3 === 0 ? other : store;
+        expect(await writer.update(id, session({ version, payload: Buffer.from(text) }), version - 1)).toBe(true);
+        for (const reader of [store, other]) {
+          expect(Buffer.from((await reader.read(id))?.payload ?? []).toString()).toBe(text);
+        }
+      }
+    }
+    expect(filesBelow(join(store.directory, "contents"))).toHaveLength(100 + 2 * 64);
+    for (const id of ids) await other.delete(id);
+    expect(filesBelow(join(store.directory, "pointers"))).toEqual([]);
   });
 
   it("works without the previous file, which another program may have deleted", async () => {

@@ -96,7 +96,7 @@ export function fileStore(options: FileStoreOptions | string = {}): FileStore {
   const files = filesIn(directory);
   const access = createSessionAccess(files, { clock, onQuarantine });
   const { hints, userIndex, isLive, findPointer, findLive, readSession, writeContent, cleanUpAfter } = access;
-  const { keepOwnFile, remember, addUserEntry, removeUserEntry } = access;
+  const { keepForReuse, keepReplaced, remember, addUserEntry, removeUserEntry } = access;
   const subscription = fileSubscription(directory);
   const collect = createCleanup({ files, clock, assertOpen, ...access });
   let closed = false;
@@ -154,16 +154,13 @@ export function fileStore(options: FileStoreOptions | string = {}): FileStore {
           if (isLive(old)) return false;
           if (files.remove("pointers", old.name)) cleanUpAfter(old);
         }
-        // Another process may still be removing the files of an earlier session with this id.
-        hints.delete(key);
         const { nonce, file } = writeContent(key, id, stored);
         next = createPointer(key, stored.version, nonce, stored.expiresAt, hashUserId(stored.userId));
         userIndex.add(next.userHash, key);
         done = files.rename("contents", reservationName(key), "pointers", next.name);
         if (!done) throw new Error("creating the session took so long that its reservation was cleared away");
         addUserEntry(next);
-        remember(next, id, stored);
-        keepOwnFile(key, file);
+        remember(next, file, id, stored);
         return true;
       } finally {
         if (!done) {
@@ -192,7 +189,7 @@ export function fileStore(options: FileStoreOptions | string = {}): FileStore {
             old = findLive(key);
           }
           if (old === undefined || old.version !== expectedVersion) return false;
-          content ??= writeContent(key, id, stored, old.nonce);
+          content ??= writeContent(key, id, stored);
           const expiresAt = stored.extendOnly ? Math.max(stored.expiresAt, old.expiresAt) : stored.expiresAt;
           const next = createPointer(key, stored.version, content.nonce, expiresAt, userHash);
           if (userHash !== old.userHash) {
@@ -206,11 +203,12 @@ export function fileStore(options: FileStoreOptions | string = {}): FileStore {
             hints.clearPointer(key);
             continue;
           }
-          remember(next, id, stored);
+          keepReplaced(old);
+          remember(next, content.file, id, stored);
           if (old.userHash !== userHash) removeUserEntry(old);
         }
       } finally {
-        if (content !== undefined) keepOwnFile(key, content.file);
+        if (!done && content !== undefined) keepForReuse(content.file);
         if (!done && isInIndex) removeUserEntry({ userHash, key });
       }
       if (isInIndex || stored.version % 16 === 0) addUserEntry({ userHash, key });
