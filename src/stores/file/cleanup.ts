@@ -1,3 +1,4 @@
+import { setImmediate as nextTurn } from "node:timers/promises";
 import { contentName, SHARDS, shardAt, parseContentName, parsePointerName, type Pointer } from "./names.ts";
 import { createPause, type Files, isOlderThan, LEFTOVER_AGE_MS } from "./files.ts";
 
@@ -32,6 +33,9 @@ export function createCleanup({
   const leftoversDeletedAt = new Map<string, number>();
 
   return async (limit) => {
+    // Calls follow each other, so each call begins with a pause.
+    await nextTurn();
+    assertOpen();
     const pause = createPause();
     let deleted = 0;
 
