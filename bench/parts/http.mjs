@@ -10,7 +10,7 @@ import { memoryOrCookie } from "./layer.mjs";
 
 export const title = "The session layer, over HTTP";
 export const nodes = "both";
-export const budget = 170;
+export const budget = 140;
 
 const PATHS = ["untouched", "read", "write"];
 const CONNECTIONS = 64;

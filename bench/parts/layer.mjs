@@ -8,7 +8,7 @@ import { layersOf } from "../lib/layers.mjs";
 export const title = "The session layer, in process";
 export const nodes = "both";
 /** Seconds for the rounds of one version of Node. */
-export const budget = 110;
+export const budget = 90;
 
 const PATHS = ["untouched", "read", "write", "sign-in"];
 const CELL_US = 60_000;
