@@ -11,3 +11,4 @@ export declare function provideServers(
   options?: { env?: Environment; install?: (server: Server) => boolean },
 ): Server[];
 export declare function variables(): string[];
+export declare function serversOf(...envs: string[]): Server[];

@@ -107,6 +107,9 @@ function versionFolders(root) {
 const INSTALL_TIMEOUT = 8 * 60_000;
 const RUN_TIMEOUT = 30_000;
 
+/** The servers whose paths these variables have. */
+export const serversOf = (...envs) => SERVERS.filter(({ env }) => envs.includes(env));
+
 /** The variables that tests read paths from. */
 export const variables = () => SERVERS.map(({ env }) => env);
 
