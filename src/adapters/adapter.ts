@@ -1,9 +1,16 @@
-import { concludeResponse, finishResponse, reportBypassed, writeFailureHeaders } from "../request/respond.ts";
+import {
+  commitToResponse,
+  concludeResponse,
+  finishResponse,
+  reportBypassed,
+  writeFailureHeaders,
+} from "../request/respond.ts";
 import type { ResponseHeaders } from "../request/cache-headers.ts";
 import type { CloseSource } from "../request/request.ts";
 import { requestSessionOf } from "../request/session-handle.ts";
 import type { Session } from "../session.ts";
 import { checkOptions, type OptionNames } from "../checks.ts";
+import { run, type Answer } from "../coroutine.ts";
 
 export { sessionFactory } from "../sessions.ts";
 export type { CookieAttributes, CookieParts } from "../request/cookie.ts";
@@ -57,7 +64,7 @@ export function resolveAdapterOptions<Request, Options extends AdapterOptions<Re
     if (passive) session.passive = passive(request);
     if (isTrueFor(personal, request)) requestSessionOf(session).markAccessed();
     if (session.isLoaded || isTrueFor(lazy, request)) return undefined;
-    return session.load();
+    return requestSessionOf(session).load();
   };
 }
 
@@ -97,7 +104,7 @@ export function findAddress(serverArgument: unknown, request: unknown): string |
 
 /**
  * Stores the session's changes and writes the cookie and the rules for caches to the response's headers. Call it when the
- * headers are about to leave. `undefined`, at once, where nothing has to be stored; the headers are written then.
+ * headers are about to leave. `undefined` where nothing has to be waited for; the headers are written then.
  *
  * @throws only by the promise: the errors of `session.save()`. Answer with {@link failSession} then.
  */
@@ -106,6 +113,11 @@ export function concludeSession<Data extends object>(
   headers: ResponseHeaders,
 ): Promise<void> | undefined {
   return concludeResponse(requestSessionOf(session), headers);
+}
+
+/** Commits a session to a fetch response as `sessions.commit` does, but without a promise where nothing has to be waited for. */
+export function commitSession<Data extends object>(session: Session<Data>, response: Response): Answer<Response> {
+  return run(commitToResponse(requestSessionOf(session), response));
 }
 
 /** Writes the headers of an error's response: nobody may store it, and the cookie of an earlier commit goes with it. */
