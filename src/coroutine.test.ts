@@ -44,8 +44,8 @@ describe("run", () => {
   });
 
   it("throws at once what a coroutine throws before its first promise", () => {
-    function* failing(): Coroutine<number> {
-      if (sum) throw new Error("at once");
+    function* failing(fails = true): Coroutine<number> {
+      if (fails) throw new Error("at once");
       return yield* wait(1);
     }
     expect(() => run(failing())).toThrow("at once");

@@ -1,12 +1,14 @@
 import { BOUNDLESS, decode, decodeValue, encode, encodeValue, type Dictionary, type Limits } from "./codec.ts";
-import { copyOf, objectsIn } from "./containers.ts";
+import { copyOf, isObject, objectsIn } from "./containers.ts";
 import { SessionError } from "../errors.ts";
-import { areSameFlashes, MAX_FLASHES, mergeFlashes } from "./flashes.ts";
+import { areSameFlashes, MAX_FLASHES, mergeFlashes, withoutHidden } from "./flashes.ts";
+import { FormerObjects } from "./former-objects.ts";
 import { createRandomPart } from "../random.ts";
 import { rebase } from "./rebase.ts";
 import type { Flash, StoredFlash } from "../record/record.ts";
 import { EMPTY, objectsByKey, type Content, type SeenObjects, type Snapshot } from "./replay.ts";
 import { restrictKey } from "./restrict.ts";
+import type { ObjectSet } from "./strip.ts";
 import { followedBy, joined, WHOLE, type Changes, type ReadonlyChanges, type Updater } from "./steps.ts";
 import { Tracker, type OnUse } from "./tracker.ts";
 import { areSameValues, valuesOf, type Values } from "./values.ts";
@@ -45,10 +47,17 @@ export class Journal {
   #isHiddenSince = false;
   readonly #limits: Limits;
   readonly #onUse: OnUse | undefined;
+  #former: FormerObjects | undefined;
+  /** The objects of the messages that this request has flashed: messages are copies. */
+  #flashed: Map<string, readonly object[]> | undefined;
 
-  /** @param onUse - is told of changes that a handler makes, also through data that it has kept since long ago. */
-  constructor(base: Content, limits: Limits, onUse?: OnUse) {
+  /**
+   * @param onUse - is told of changes that a handler makes, also through data that it has kept since long ago.
+   * @param former - the objects of earlier journals of the request.
+   */
+  constructor(base: Content, limits: Limits, onUse?: OnUse, former?: FormerObjects) {
     this.#onUse = onUse;
+    this.#former = former;
     this.#base = base;
     this.#flashes = base.flashes;
     this.#limits = limits;
@@ -78,8 +87,10 @@ export class Journal {
 
   flash(flash: Flash): void {
     // Encoded and decoded: a snapshot, refused here and now where it can't be kept.
-    const message = decodeValue(encodeValue(flash.message, "the flash message", this.#limits));
-    const flashes = [...this.#flashes, { ...flash, message, key: createRandomPart() }].slice(-MAX_FLASHES);
+    const objects: object[] = [];
+    const message = decodeValue(encodeValue(flash.message, "the flash message", this.#limits, objects));
+    const key = createRandomPart();
+    const flashes = [...this.#flashes, { ...flash, message, key }].slice(-MAX_FLASHES);
     if (Buffer.byteLength(encodeValue(flashes, "flashes", BOUNDLESS)) > this.#limits.bytes) {
       throw new SessionError(
         "ERR_SESSION_TOO_LARGE",
@@ -87,12 +98,15 @@ export class Journal {
       );
     }
     this.#flashes = flashes;
+    if (objects.length > 0) (this.#flashed ??= new Map()).set(key, objects);
   }
 
   takeFlashes(category: string | undefined): Flash[] {
     const wanted = (flash: StoredFlash) => category === undefined || flash.category === category;
     const taken = this.#flashes.filter(wanted);
     if (taken.length > 0) this.#flashes = this.#flashes.filter((flash) => !wanted(flash));
+    for (const { key, message } of taken)
+      if (isObject(message) && !this.#flashed?.has(key)) this.#formerObjects.add({ all: objectsIn(message) });
     return taken.map(({ category: of, message }) => ({ category: of, message }));
   }
 
@@ -134,7 +148,8 @@ export class Journal {
    * @returns the paths of changes since then that are dropped, because others had removed what they were made in.
    */
   stored(snapshot: Snapshot, stored: Content): readonly string[] {
-    this.#pending = undefined;
+    this.#pending = this.#flashed = undefined;
+    if (this.#tracker) this.#formerObjects.add(snapshot.from);
     const dropped = this.#tracker ? this.#continue(this.#tracker, snapshot.content, stored) : [];
     const seen = new Set(snapshot.content.flashes.map(({ key }) => key));
     const others = this.#keep ? stored.flashes.filter(({ key }) => seen.has(key)) : stored.flashes;
@@ -145,8 +160,13 @@ export class Journal {
 
   #continue(tracker: Tracker, before: Content, stored: Content): readonly string[] {
     if (before.data === stored.data) return [];
+    this.#formerObjects.add(tracker.seen);
     const data = decode(before.data);
-    return rebase(tracker, valuesOf(data), data, stored.data, (key) => this.#isHidden(key));
+    return rebase(tracker, valuesOf(data), data, stored.data, (key) => this.#isHidden(key), this.#formerObjects);
+  }
+
+  get #formerObjects(): FormerObjects {
+    return (this.#former ??= new FormerObjects());
   }
 
   /** Whether the handler may not see what is stored of a key. */
@@ -184,7 +204,8 @@ export class Journal {
     this.#keep = keep;
     this.#isHiddenSince = this.#pending !== undefined;
     const { changes: earlier = new Map() } = this.#setAsideState ?? this.#pending ?? {};
-    const restriction = { keep, hidden: this.#objectsOfBefore(tracker, keep) };
+    const hidden = this.#hidden(tracker, keep);
+    const restriction = { keep, hidden };
     for (const key of new Set([...Object.keys(tracker.raw), ...tracker.changes.keys()])) {
       const changes = followedBy(earlier.get(key), tracker.changes.get(key));
       if (!restrictKey(tracker.raw, key, changes, restriction)) continue;
@@ -192,19 +213,38 @@ export class Journal {
       if (this.#setAsideState && !tracker.changes.has(key)) this.#setAsideState.changes.set(key, WHOLE);
       else tracker.note(key, WHOLE);
     }
-    this.#flashes = mergeFlashes(this.#base.flashes, this.#flashes, EMPTY.flashes);
+    const flashes = mergeFlashes(this.#base.flashes, this.#flashes, EMPTY.flashes);
+    this.#flashes = flashes.flatMap((flash) => withoutHidden(flash, this.#flashed?.get(flash.key) ?? [], hidden));
   }
 
-  /** What the handler has seen of keys that are not to be kept. */
-  #objectsOfBefore(tracker: Tracker, keep: readonly string[]): Set<object> {
+  /** The objects that the handler was given from what is stored, but for those that are in keys which may stay. */
+  #hidden(tracker: Tracker, keep: readonly string[]): ObjectSet {
+    const former = this.#formerObjects;
+    const [kept, hidden] = [new Set<object>(), new Set<object>()];
+    for (const [key, objects] of this.#objectsOfBefore(tracker))
+      for (const object of objects) (keep.includes(key) ? kept : hidden).add(object);
+    return { has: (object) => !kept.has(object) && (hidden.has(object) || former.has(object)) };
+  }
+
+  /** The objects that the handler has seen of what is stored, by key. */
+  #objectsOfBefore(tracker: Tracker): Map<string, readonly object[]> {
     const { changes, from } = this.#setAsideState ?? this.#pending ?? { changes: tracker.changes, from: tracker.seen };
-    const first = objectsByKey(from, decode(this.#base.data));
-    const hidden = [...first].filter(([key]) => !keep.includes(key));
+    const found = new Map(objectsByKey(from, decode(this.#base.data)));
     // Looked at since then only.
     const later = objectsByKey(tracker.seen, decode(this.#pending?.content.data ?? this.#base.data));
-    for (const [key, objects] of later)
-      if (!keep.includes(key) && !first.has(key) && !changes.has(key)) hidden.push([key, objects]);
-    return new Set(hidden.flatMap(([, objects]) => objects));
+    for (const [key, objects] of later) if (!found.has(key) && !changes.has(key)) found.set(key, objects);
+    return found;
+  }
+
+  /** The objects that the handler may have kept, for the journal that takes the place of this one. */
+  get former(): FormerObjects | undefined {
+    const tracker = this.#tracker;
+    if (tracker) {
+      // The handler may still read the data that it has kept.
+      tracker.seeAll();
+      this.#formerObjects.add({ byKey: this.#objectsOfBefore(tracker) });
+    }
+    return this.#former;
   }
 
   /** Sets aside what could not be stored: `dropSetAside` takes it away, `takeBack` takes it back into account. */
@@ -237,7 +277,7 @@ export class Journal {
     if (!this.#setAsideState) return;
     const { values, flashes } = this.#setAsideState;
     this.#found = this.#setAsideState = this.#keep = undefined;
-    rebase(this.#tracked, values, {}, stored.data, () => false);
+    rebase(this.#tracked, values, {}, stored.data, () => false, this.#formerObjects);
     this.#flashes = mergeFlashes(flashes, this.#flashes, stored.flashes);
     this.#base = stored;
   }

@@ -57,7 +57,7 @@ export function replay({ base, content, changes, from, end }: Snapshot, newest: 
     const steps = changes.get(key) ?? [];
     if (steps !== WHOLE) {
       const [began, ended] = [momentIn(before, key, seen), momentIn(mine, key, seenLast)];
-      replaySteps(steps, began, ended, merged, key, (path) => dropped.push(pathIn(path)));
+      replaySteps(steps, began, ended, merged, key, { dropped: (path) => dropped.push(pathIn(path)) });
     } else if (Object.hasOwn(mine, key)) merged[key] = mine[key];
     else delete merged[key];
   }

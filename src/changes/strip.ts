@@ -1,18 +1,23 @@
 import { kindOf, type Dictionary } from "./codec.ts";
 import { isObject, isWritable } from "./containers.ts";
 
+/** Objects that are told by their identity. */
+export interface ObjectSet {
+  has(object: object): boolean;
+}
+
 /**
  * Removes objects from a value, at any depth: what one user has left must not come to another in something that was
  * assigned anew.
  *
  * @returns the value, or `undefined` where nothing of it may stay.
  */
-export function without(value: unknown, hidden: ReadonlySet<object>, visited = new Map<object, boolean>()): unknown {
+export function without(value: unknown, hidden: ObjectSet, visited = new Map<object, boolean>()): unknown {
   return isHidden(value, hidden, visited) ? undefined : value;
 }
 
 /** Whether a value has to go: it is one of the hidden objects, or holds one and can't be changed. */
-function isHidden(value: unknown, hidden: ReadonlySet<object>, visited: Map<object, boolean>): boolean {
+function isHidden(value: unknown, hidden: ObjectSet, visited: Map<object, boolean>): boolean {
   if (!isObject(value)) return false;
   if (hidden.has(value)) return true;
   const known = visited.get(value);
@@ -23,7 +28,7 @@ function isHidden(value: unknown, hidden: ReadonlySet<object>, visited: Map<obje
   return isGone;
 }
 
-function removeFrom(value: object, hidden: ReadonlySet<object>, visited: Map<object, boolean>): boolean {
+function removeFrom(value: object, hidden: ObjectSet, visited: Map<object, boolean>): boolean {
   const goes = (child: unknown) => isHidden(child, hidden, visited);
   if (value instanceof Map) {
     for (const [key, child] of value) if (goes(key) || goes(child)) value.delete(key);

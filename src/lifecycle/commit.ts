@@ -1,6 +1,6 @@
 import { timingSafeEqual } from "node:crypto";
 import { createSession, moveSession } from "./new-session.ts";
-import { endIfUnchanged, putBack } from "./end.ts";
+import { endIfUnchanged, preventPutBack, putBack } from "./end.ts";
 import { SessionError } from "../errors.ts";
 import { extendedEnd } from "./timeouts.ts";
 import { issuedAt, needsCookie, planOf, stepIn } from "./plan.ts";
@@ -238,8 +238,9 @@ export class Commit {
         const newest = await this.newest(id);
         // Another request has signed in meanwhile: its session and its cookie must stay.
         if (newest?.record.ended) {
-          // If that sign-in fails after all, it must not put the signed-out session back.
-          await this.deadline.run("delete", () => context.store.delete(id));
+          // If that sign-in fails after all, it must not put the signed-out session back. The record stays: a revocation
+          // follows it to the new session.
+          if (!(await preventPutBack(context, id, newest, this.deadline))) return false;
           requestSession.detach();
           return true;
         }

@@ -1,4 +1,5 @@
 import type { Limits } from "../changes/codec.ts";
+import type { FormerObjects } from "../changes/former-objects.ts";
 import { EMPTY, Journal, type Content } from "../changes/journal.ts";
 
 /** A requested sign-in. */
@@ -37,6 +38,7 @@ export class PendingChanges {
   /** The calls that a failed `save()` was to carry out. Its caller has dealt with that failure. */
   #setAside: Requested | undefined;
   #journal: Journal | undefined;
+  #former: FormerObjects | undefined;
 
   /**
    * @param stored - gives the stored content that changes are compared with.
@@ -59,9 +61,8 @@ export class PendingChanges {
   }
 
   #newJournal(): Journal {
-    const journal: Journal = new Journal(this.#base, this.#limits, (isWrite) =>
-      this.#onUse(isWrite, this.#journal !== journal),
-    );
+    const onUse = (isWrite: boolean) => this.#onUse(isWrite, this.#journal !== journal);
+    const journal: Journal = new Journal(this.#base, this.#limits, onUse, this.#former);
     this.#journal = journal;
     return journal;
   }
@@ -91,6 +92,8 @@ export class PendingChanges {
   /** Signs out. Earlier changes of this request go with the session. */
   signOut(): void {
     this.forget();
+    // The handler may take along to a session of nobody's whatever it wants.
+    this.#former = undefined;
     this.#requested = { signOut: {} };
   }
 
@@ -101,10 +104,12 @@ export class PendingChanges {
 
   forget(): void {
     this.#requested = NOTHING;
-    this.#setAside = this.#journal = undefined;
+    this.#setAside = undefined;
+    this.forgetData();
   }
 
   forgetData(): void {
+    this.#former = this.#journal?.former ?? this.#former;
     this.#journal = undefined;
   }
 

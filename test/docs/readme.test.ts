@@ -9,6 +9,8 @@ const README = document("README.md");
 const GUIDES = [
   "life-of-a-session",
   "changed-passwords",
+  "csrf",
+  "guards",
   "long-lived-connections",
   "events",
   "proxies",

@@ -10,13 +10,22 @@ export function checkData(life: Life, promises: Promises, askers: ReadonlyMap<st
     .filter((one): one is Read => one.outcome === "ok" && one.seen !== undefined)
     .toSorted((a, b) => a.began - b.began);
   const reporter = createReporter(life.name);
-  checkCounter(life, reads, promises, reporter.report);
+  const requests = life.requests.map((one) =>
+    mayBeDropped(one, life, promises) ? { ...one, outcome: "unknown" as const } : one,
+  );
+  checkCounter(requests, reads, promises, reporter.report);
   for (const container of CONTAINERS) {
-    const adds = life.requests.filter((one): one is Add => one.kind === "add" && one.container === container);
+    const adds = requests.filter((one): one is Add => one.kind === "add" && one.container === container);
     checkElements(container, adds, reads, promises, askers, reporter.report);
   }
   checkOrder(life, reads, promises, reporter.report);
   return reporter.breaches;
+}
+
+/** Whether an acknowledged change may have been dropped together with a session that a failover has brought back. */
+function mayBeDropped({ outcome, ended }: SessionRequest, { ends }: Life, { seenStays = true }: Promises): boolean {
+  if (seenStays || outcome !== "ok") return false;
+  return ends.some(({ operation }) => operation.outcome === "unknown" && operation.began < ended);
 }
 
 type Report = (rule: Rule, subject: string, ...evidence: Operation[]) => void;
@@ -87,7 +96,7 @@ function checkElements(
 }
 
 function checkCounter(
-  { requests }: Life,
+  requests: readonly SessionRequest[],
   reads: readonly Read[],
   { staleness = 0, seenStays = true }: Promises,
   report: Report,

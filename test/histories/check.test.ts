@@ -173,6 +173,11 @@ const wrong: [name: string, rule: Rule, history: Operation[], promises?: Promise
     "back after it was gone",
     [signIn(0, 1), signOut(2, 3, "unknown"), nobody(4, 5), read({}, 6, 7)],
   ],
+  [
+    "a sign-out that has failed is taken back after its answer",
+    "back after it was gone",
+    [signIn(0, 1), signOut(2, 5, "unknown"), nobody(6, 7), read({}, 8, 9)],
+  ],
   ["a client is signed out, and nobody asked for it", "signed out without a cause", [signIn(0, 1), nobody(2, 3)]],
   [
     "a client is signed out by the sign-out of another session",
@@ -263,6 +268,15 @@ const right: [name: string, history: Operation[], promises?: Promises][] = [
   [
     "a sign-out of which the answer was lost takes effect late",
     [signIn(0, 1), signOut(2, 3, "unknown"), read({}, 4, 5), nobody(600, 601)],
+  ],
+  [
+    "a sign-out that fails is taken back before its answer",
+    [signIn(0, 1), signOut(2, 9, "unknown"), nobody(3, 4), read({}, 6, 7), read({}, 10, 11)],
+  ],
+  [
+    "a failover takes back a sign-out of which the answer was lost, and what was dropped with it",
+    [signIn(0, 1), signOut(2, 3, "unknown"), add("set", "a", 2, 5), count(3, 4), read({}, 8, 9)],
+    { seenStays: false },
   ],
   ["revokeAll leaves a session that begins at the same moment", [signIn(2, 5), revokeAll(3, 4), read({}, 6, 7)]],
   ["revokeAll leaves a session that begins afterwards", [signIn(5, 6), revokeAll(3, 4), read({}, 7, 8)]],

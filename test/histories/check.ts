@@ -44,7 +44,7 @@ export interface Promises {
   readonly staleness?: number | undefined;
   /**
    * `false`: a failover may take back what was seen and not acknowledged, because a server shows it before its replica has it.
-   * Default `true`.
+   * If that is the end of a session, the changes stay dropped that other requests made meanwhile. Default `true`.
    */
   readonly seenStays?: boolean | undefined;
   /** The `grace` of rotation in milliseconds. A request that is under way for longer may end its session. */
@@ -152,7 +152,10 @@ function checkLife(life: Life, { staleness = 0, seenStays = true, grace }: Promi
         report("alive after its end", `${request.kind} was served after ${end.operation.kind}`, end.operation, request);
       const supersede = supersedes.find(({ ended }) => ended + staleness < request.began);
       if (supersede) report("old token alive", `${request.kind} with a token of before`, supersede.operation, request);
-      const before = gone.find((one) => one.generation >= request.generation && one.ended + staleness < request.began);
+      const before = gone.find(
+        (one) =>
+          one.generation >= request.generation && one.ended + staleness < request.began && !mayBeTakenBack(one, life),
+      );
       if (before && seenStays) report("back after it was gone", `${request.kind} was served again`, before, request);
     }
     if (request.signedOut) {
@@ -162,6 +165,17 @@ function checkLife(life: Life, { staleness = 0, seenStays = true, grace }: Promi
     }
   }
   return breaches;
+}
+
+/**
+ * Whether it was signed out by an end, or by another sign-in, that has failed later: while that is under way, the library
+ * takes it back.
+ */
+function mayBeTakenBack(gone: SessionRequest, { requests, ends }: Life): boolean {
+  const signIns = requests.filter(({ kind, outcome }) => kind === "sign-in" && outcome === "unknown");
+  return [...ends.map(({ operation }) => operation), ...signIns].some(
+    ({ outcome, began, ended }) => outcome === "unknown" && began < gone.ended && gone.began < ended,
+  );
 }
 
 /** Whether a request was under way with an old cookie for so long that the server may take it for a replay. */

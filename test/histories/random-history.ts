@@ -113,7 +113,12 @@ function request(kind: SessionRequest["kind"], session: number, began: number, e
 /** A read that was served. */
 export type Read = SessionRequest & { readonly seen: NonNullable<SessionRequest["seen"]> };
 
-/** The closing reads that were served. */
+/** The last requests, one for each session. They begin when all others have ended. */
+export function closingRequests(history: readonly Operation[]): SessionRequest[] {
+  return history.slice(-SESSIONS).filter(isSessionRequest);
+}
+
+/** Those of them that were served. */
 export function closingReads(history: readonly Operation[]): Read[] {
-  return history.slice(-SESSIONS).filter((one): one is Read => isSessionRequest(one) && one.seen !== undefined);
+  return closingRequests(history).filter((one): one is Read => one.seen !== undefined);
 }

@@ -73,6 +73,7 @@ export async function runStep(
       observer.ends(request, "rotate");
       session.rotate();
       request.isRotating = true;
+      request.actor.rotation = {};
       return;
     default:
       throw new Error(`The simulation has no step "${name}"`);
@@ -96,7 +97,7 @@ async function revokeOthers(
   try {
     await sessions.revokeAll(userId, { except: id });
     revoked.ackedAt = timeline.now;
-    revoked.hadFaults = request.actor.faults.length > faults;
+    revoked.hadFaults = request.actor.faults.length > faults + 1;
   } catch (error) {
     observer.note(`request ${request.number} can't revoke the others: ${codeOf(error)}`);
   }

@@ -15,7 +15,7 @@ export interface Ending {
   readonly epoch: number | undefined;
   /** From when on it has certainly had its effect. */
   ackedAt: number | undefined;
-  /** It met a fault on its way, and may have missed what happened at that moment. */
+  /** It met several faults on its way, and may have missed what happened at that moment. */
   hadFaults?: boolean;
   /** It has failed and was taken back by then: requests that come later find the session as if nothing had happened. */
   takenBackAt?: number | undefined;
@@ -224,9 +224,7 @@ export class Model {
 
   #mustBeRevoked(session: SessionModel, now: number): boolean {
     const { userId, former, id, ackedAt, request } = session;
-    // A sign-out of that moment deletes what the revocation would have followed: see docs/reliability.md.
-    const isSignedOut = former?.endings.some(({ kind }) => kind === "sign-out") === true;
-    const isHeir = session.isHeir && !session.isUncertain && !isSignedOut;
+    const isHeir = session.isHeir && !session.isUncertain;
     const byUser = this.revokedUsers.some(
       (one) =>
         one.userId === userId &&

@@ -21,6 +21,7 @@ const MUTATIONS = [...STORES, ...LIFECYCLE, ...TIMEOUTS_AND_TOKENS, ...REQUESTS,
 const SIMULATION = ["--no-warnings", "--import", "tsx", "test/simulation/main.ts", "--terse"];
 const SEED = "1";
 
+/** Seconds are those of the processor: others may use it as well. */
 const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: { seconds: { type: "string", default: "120" }, jobs: { type: "string", default: "1" } },
@@ -78,9 +79,9 @@ async function find(mutation, folder) {
   }
   const built = await run(folder, ["node_modules/typescript/bin/tsc", "-p", "tsconfig.build.json", "--noCheck"]);
   if (built.status !== 0) throw new Error(`${mutation.name} does not compile:\n${built.output}`);
-  const search = await run(folder, [...SIMULATION, "--seed", SEED, "--minutes", String(values.seconds / 60)]);
+  const search = await run(folder, [...SIMULATION, "--seed", SEED, "--cpu", values.seconds]);
   const found =
-    /^(?<promise>.*)\nschedule (?<at>\d+), after (?<seconds>[\d.]+) s: (?<replay>--seed \d+ --path \S+)$/m.exec(
+    /^(?<promise>.*)\nschedule (?<at>\d+), after [\d.]+ s, (?<seconds>[\d.]+) s of the processor: (?<replay>--seed \d+ --path \S+)$/m.exec(
       search.output,
     );
   if (!found) return { cells: ["NOT FOUND", "–", search.output.trim().slice(-300).replaceAll("\n", " ")] };

@@ -12,7 +12,7 @@ import {
   type TokenModel,
 } from "./model.ts";
 import { WRITES } from "./operations.ts";
-import { EVERY, STORE_TIMEOUT, type Scenario } from "./scenario.ts";
+import { STORE_TIMEOUT, type Scenario } from "./scenario.ts";
 import type { Effect, SharedStore } from "./shared-store.ts";
 import type { Actor, Timeline } from "./virtual-time.ts";
 
@@ -43,11 +43,11 @@ export class Observer {
   /** Under way: a replay that is told may be theirs. */
   readonly #opening = new Set<RequestModel>();
   /** Requests that have called `signIn()`, by number. */
-  readonly #signedIn = new Set<number>();
+  readonly signedIn = new Set<number>();
   /** Whether anything was answered with an error, or by nobody. */
   #hasFailures = false;
   /** Those that have called `signOut()`. */
-  readonly #signingOut = new Set<RequestModel>();
+  readonly signingOut = new Set<RequestModel>();
   #effectsSeen = 0;
 
   constructor(scenario: Scenario, timeline: Timeline, store: SharedStore) {
@@ -93,7 +93,7 @@ export class Observer {
     }
     const isLive = !session.isNew;
     const verdict = this.model.verdict(token, began);
-    const name = `session ${this.#short(token.session.id)} by token ${token.epoch}.${token.place}`;
+    const name = `session ${this.short(token.session.id)} by token ${token.epoch}.${token.place}`;
     if (isLive) {
       if (session.id !== token.session.id) return this.breach("foreign session", `${name} opens ${session.id}`);
       if (verdict) return this.breach("invalid token", `${name} is open, which ended before: ${verdict}`);
@@ -108,7 +108,7 @@ export class Observer {
       return;
     }
     this.note(`request ${request.number} does not get ${name}`);
-    if (!this.#excuse(token, now, [], began)) this.breach("signed out without a cause", `${name} is gone`);
+    if (!this.excuse(token, now, [], began)) this.breach("signed out without a cause", `${name} is gone`);
     if (!isProbe) this.#mayBeReplay(request, token);
   }
 
@@ -117,10 +117,10 @@ export class Observer {
     const [began, now] = [request.openedAt, this.#now];
     const opens = request.presented.find((one) => one.session.id === session.id);
     const others = request.presented.filter((one) => one !== opens);
-    if (!session.isNew && others.some((one) => one.session !== opens?.session && !this.#excuse(one, now, [], began)))
+    if (!session.isNew && others.some((one) => one.session !== opens?.session && !this.excuse(one, now, [], began)))
       this.breach("two tokens", `request ${request.number} has one of two live sessions`);
     const isOnlyOne = (one: TokenModel) =>
-      !this.#excuse(one, now, [], began) &&
+      !this.excuse(one, now, [], began) &&
       request.presented.every((other) => other === one || this.model.verdict(other, began) !== undefined);
     if (session.isNew && request.presented.some(isOnlyOne))
       this.breach("signed out without a cause", `request ${request.number} has an invalid token beside a valid one`);
@@ -133,7 +133,7 @@ export class Observer {
     const now = this.#now;
     if (!this.model.mayBeRotatedOut(token, now)) return;
     const ending: Ending = { kind: "replay", from: openedAt, epoch: undefined, ackedAt: undefined };
-    const excuse = this.#excuse(token, now, [], openedAt);
+    const excuse = this.excuse(token, now, [], openedAt);
     if (excuse === "rotated out" && this.model.isRotatedOut(token, openedAt)) ending.ackedAt = now;
     token.session.endings.push(ending);
   }
@@ -158,11 +158,11 @@ export class Observer {
     const session = this.model.sessions.get(id);
     if (!session) return;
     if (this.#isReplaying(session)) return;
-    this.breach("false alarm", `a replay in session ${this.#short(id)} was reported that was none`);
+    this.breach("false alarm", `a replay in session ${this.short(id)} was reported that was none`);
   }
 
   /** As the model knows it, and by requests that have come and are not opened yet. */
-  #excuse(token: TokenModel, now: number, own?: readonly Ending[], began?: number): string | undefined {
+  excuse(token: TokenModel, now: number, own?: readonly Ending[], began?: number): string | undefined {
     return this.model.excuse(token, now, own, began) ?? (this.#isReplaying(token.session) ? "replay" : undefined);
   }
 
@@ -179,8 +179,8 @@ export class Observer {
     this.note(`the signal of connection ${number} aborts`);
     if (!token) return;
     const { session, epoch } = token;
-    if (this.#excuse(lasting(session, epoch), this.#now)) return;
-    this.breach("signal without a cause", `session ${this.#short(session.id)} lives`);
+    if (this.excuse(lasting(session, epoch), this.#now)) return;
+    this.breach("signal without a cause", `session ${this.short(session.id)} lives`);
   }
 
   #checkData(request: RequestModel, session: Session<Data>): void {
@@ -197,7 +197,7 @@ export class Observer {
   #compare(mark: Mark, count: number, request: RequestModel, key: string, isReplaceable = false): void {
     const session = request.session!;
     const expected = this.model.expectation(mark, session, { began: request.openedAt, ended: this.#now }, key);
-    const where = `${mark.write} by request ${mark.request.number} (${mark.state}) in session ${this.#short(session.id)}`;
+    const where = `${mark.write} by request ${mark.request.number} (${mark.state}) in session ${this.short(session.id)}`;
     if (expected === "must" && count === 0 && !isReplaceable) this.breach("lost update", `${where} is not there`);
     if (expected === "never" && count > 0) this.breach("update that may not be there", where);
     // Whoever saves again after a failure that told nothing may have it stored twice.
@@ -250,7 +250,7 @@ export class Observer {
 
   /** The handler has asked for something that ends its session, or its token. */
   ends(request: RequestModel, kind: Ending["kind"]): void {
-    if (kind === "sign-in") this.#signedIn.add(request.number);
+    if (kind === "sign-in") this.signedIn.add(request.number);
     const { session } = request;
     if (!session || request.hasSignedOut) return;
     const endsAll = kind === "sign-out";
@@ -266,8 +266,9 @@ export class Observer {
     request.signIn = undefined;
     request.actor.isSigningIn = false;
     request.isRotating = false;
+    request.actor.rotation = undefined;
     request.hasSignedOut = true;
-    this.#signingOut.add(request);
+    this.signingOut.add(request);
   }
 
   /** A handler saves, and tries again what the last call has failed to do. */
@@ -284,6 +285,7 @@ export class Observer {
     request.actor.isSigningIn = request.signIn !== undefined;
     request.hasSignedOut ||= setAside.hasSignedOut;
     request.isRotating ||= setAside.isRotating;
+    request.actor.rotation = request.isRotating ? {} : undefined;
     for (const mark of setAside.marks) mark.state = "pending";
     request.setAside = undefined;
   }
@@ -303,7 +305,7 @@ export class Observer {
     const any = lasting(token.session, token.epoch);
     if (session.isNew) {
       request.session = undefined;
-      if (!this.#excuse(any, this.#now, [], began))
+      if (!this.excuse(any, this.#now, [], began))
         this.breach("signed out without a cause", `connection ${request.number}`);
       return;
     }
@@ -355,6 +357,7 @@ export class Observer {
     else request.storedId = id;
     if (!isNew && request.isRotating && known === request.session) request.epoch++;
     request.isRotating = false;
+    request.actor.rotation = undefined;
     request.signIn = undefined;
     request.actor.isSigningIn = false;
   }
@@ -396,6 +399,7 @@ export class Observer {
     request.signIn = undefined;
     request.actor.isSigningIn = false;
     request.hasSignedOut = request.isRotating = false;
+    request.actor.rotation = undefined;
     request.pending = [];
     request.removed = [];
   }
@@ -426,41 +430,6 @@ export class Observer {
     this.#mayHaveReplayed(request);
   }
 
-  /** The response of a request sets the cookie. */
-  issued(request: RequestModel, value: string, committedAt: number): void {
-    if (this.#isSuperseded(request))
-      this.breach("late cookie", `request ${request.number} may undo what invalidated its token`);
-    const found = this.model.tokens.get(value);
-    if (found) {
-      const verdict = this.model.verdict(found, committedAt);
-      if (verdict) this.breach("invalid cookie", `request ${request.number} was handed a token that is ${verdict}`);
-      return;
-    }
-    const session = this.model.sessions.get(request.storedId ?? "");
-    if (!session) return this.breach("unknown cookie", `request ${request.number} was handed a token of no session`);
-    const { epoch } = request;
-    const place = session.tokens.filter((one) => one.epoch === epoch).length;
-    const token: TokenModel = { value, session, epoch, place, presentedAt: NEVER, confirmedAt: NEVER };
-    const verdict = this.model.verdict(token, committedAt);
-    if (verdict) this.breach("invalid cookie", `request ${request.number} was handed a new token that is ${verdict}`);
-    if (place > 0 && !this.#scenario.rotates) this.breach("unknown cookie", "a token was replaced without rotation");
-    session.tokens.push(token);
-    this.model.tokens.set(value, token);
-    this.note(`request ${request.number} is handed token ${epoch}.${place} of session ${this.#short(session.id)}`);
-  }
-
-  /** A sign-in or rotate() has certainly invalidated its token before it came, the store still knows that, and it did not sign in. */
-  #isSuperseded({ token, openedAt, number }: RequestModel): boolean {
-    if (!token || this.#signedIn.has(number)) return false;
-    const { session, epoch } = token;
-    const moves = session.endings.filter(({ kind }) => kind === "sign-in" || kind === "rotate");
-    const isDone = moves.some(
-      ({ ackedAt, epoch: last = epoch }) => ackedAt !== undefined && ackedAt < openedAt && last >= epoch,
-    );
-    const isKept = !this.#store.effects.some((one) => one.id === session.id && one.operation === "delete");
-    return isDone && isKept && this.#excuse(lasting(session, epoch), this.#now, moves) === undefined;
-  }
-
   /** Where a user is signed in, when nothing is under way any more. */
   listed(userId: string, ids: readonly string[]): void {
     const { limit } = this.#scenario;
@@ -471,30 +440,12 @@ export class Observer {
       const unknown = session.endings.filter(({ kind, ackedAt }) => kind === "rotate" && ackedAt === undefined).length;
       const isListed = ids.includes(session.id);
       if (isListed && this.model.verdict(lasting(session, last + unknown), this.#now))
-        this.breach("list", `${this.#short(session.id)} has ended`);
-      if (!isListed && !this.#excuse(lasting(session, last), this.#now))
-        this.breach("list", `${this.#short(session.id)} is missing`);
+        this.breach("list", `${this.short(session.id)} has ended`);
+      if (!isListed && !this.excuse(lasting(session, last), this.#now))
+        this.breach("list", `${this.short(session.id)} is missing`);
     }
     if (limit !== undefined && !this.#hasFailures && ids.length > limit)
       this.breach("limit", `${userId} has ${ids.length} sessions, ${limit} at most`);
-  }
-
-  /** A response has set no cookie. */
-  keptCookie(request: RequestModel, session: Session<Data>, committedAt: number): void {
-    const { token, number, actor, presented } = request;
-    if (request.owesCookie && !session.isNew && !this.#isEndedByOthers(request))
-      this.breach("no cookie", `request ${number} has a new token, and its client does not get it`);
-    if (presented.length === 0 && request.marks.length === 0 && !this.#signedIn.has(number) && actor.calls > 0)
-      this.breach("a visitor costs nothing", `request ${number} has called the store ${actor.calls} times`);
-    if (!this.#scenario.rotates || !token || request.session !== token.session || actor.faults.length > 0) return;
-    const isInTime = this.#now - committedAt < STORE_TIMEOUT - 5;
-    const isDue = token.confirmedAt < request.openedAt - EVERY - this.#scenario.skew;
-    if (isDue && isInTime && !request.hasFailed && !this.#isEndedByOthers(request))
-      this.breach("rotation too late", `request ${number} has a token that is older than a rotation`);
-  }
-
-  cleared(request: RequestModel): void {
-    if (!this.#signingOut.has(request)) this.breach("cookie cleared", `request ${request.number} did not sign out`);
   }
 
   /**
@@ -514,20 +465,20 @@ export class Observer {
     mark.state = "dropped";
     const { token, hasFailed } = request;
     if (hasFailed || request.hasSignedOut) return;
-    if (token && !this.#isEndedByOthers(request))
+    if (token && !this.isEndedByOthers(request))
       this.breach("dropped without a cause", `what request ${request.number} wrote`);
   }
 
   #signInWasDropped(request: RequestModel): void {
     const { session, number, signIn } = request;
-    if (!this.#isEndedByOthers(request) || session?.userId !== signIn?.userId)
+    if (!this.isEndedByOthers(request) || session?.userId !== signIn?.userId)
       this.breach("dropped without a cause", `the sign-in of request ${number}`);
   }
 
-  #isEndedByOthers({ token, session, pending, epoch, openedAt }: RequestModel): boolean {
+  isEndedByOthers({ token, session, pending, epoch, openedAt }: RequestModel): boolean {
     if (session?.endings.some((one) => !pending.includes(one) && isInForce(one, openedAt))) return true;
     const held = token && (!session || token.session === session) ? token : session && lasting(session, epoch);
-    return held !== undefined && this.#excuse(held, this.#now, pending, openedAt) !== undefined;
+    return held !== undefined && this.excuse(held, this.#now, pending, openedAt) !== undefined;
   }
 
   /** A session was stored under this id. */
@@ -536,8 +487,7 @@ export class Observer {
     const { session, signIn, hasSignedOut } = request;
     const former = hasSignedOut ? undefined : session;
     const created = this.#store.effects.filter((one) => one.id === id && one.operation === "create");
-    if (created.length === 0)
-      return this.breach("response before its save", `session ${this.#short(id)} is not stored`);
+    if (created.length === 0) return this.breach("response before its save", `session ${this.short(id)} is not stored`);
     const isUncertain = this.#store.effects.some(
       (one) => one.id === former?.id && one.operation === "delete" && one.isSigningIn,
     );
@@ -562,8 +512,8 @@ export class Observer {
     };
     this.model.sessions.set(id, known);
     this.note(
-      `request ${request.number} has stored session ${this.#short(id)} of ${known.userId}` +
-        (former ? `, which was ${this.#short(former.id)}${known.isHeir ? ", with its data" : ""}` : ""),
+      `request ${request.number} has stored session ${this.short(id)} of ${known.userId}` +
+        (former ? `, which was ${this.short(former.id)}${known.isHeir ? ", with its data" : ""}` : ""),
     );
     // From now on this request goes on with that session.
     request.session = known;
@@ -576,12 +526,18 @@ export class Observer {
   #hasMoved(id: string, actor: Actor): boolean {
     let mover: Actor | undefined;
     let newcomer: Actor | undefined;
+    let rotation: Effect | undefined;
     for (const effect of this.#store.effects) {
       if (effect.id !== id) continue;
       if (effect.operation === "create" && effect.isSigningIn) newcomer = effect.actor;
       // The sign-in that the session began with.
       if (effect.actor === newcomer) continue;
-      if (effect.operation !== "update" || !effect.isSigningIn) continue;
+      if (effect.operation !== "update") continue;
+      // A second write of the same rotate() takes back the first.
+      if (effect.rotation) rotation = rotation?.rotation === effect.rotation ? undefined : effect;
+      if (!effect.isSigningIn) continue;
+      // A sign-in that meets another request's rotate() only keeps that from being taken back.
+      if (rotation && rotation.actor !== effect.actor && rotation.at >= effect.actor!.beganAt) continue;
       // A second write of the same sign-in takes back the first.
       mover = mover === undefined ? effect.actor : mover === effect.actor ? undefined : mover;
     }
@@ -591,7 +547,7 @@ export class Observer {
   /** A sign of life is certain where nothing went wrong. What has ended by then is not touched any more. */
   #sees({ actor, session, token }: RequestModel, at: number): void {
     if (!session || actor.faults.length > 0) return;
-    if (token?.session === session && this.#excuse(lasting(session, token.epoch), this.#now)) return;
+    if (token?.session === session && this.excuse(lasting(session, token.epoch), this.#now)) return;
     session.seen.certain = Math.max(session.seen.certain, at);
   }
 
@@ -613,7 +569,7 @@ export class Observer {
   /** Signs of life that are possible: whatever was written by a request that is none is not one. */
   #learnEffects(): void {
     const { effects } = this.#store;
-    for (const id of this.#store.brokenTouches) this.breach("touch", `session ${this.#short(id)} is shortened by one`);
+    for (const id of this.#store.brokenTouches) this.breach("touch", `session ${this.short(id)} is shortened by one`);
     for (; this.#effectsSeen < effects.length; this.#effectsSeen++) this.#learn(effects[this.#effectsSeen]!);
   }
 
@@ -625,7 +581,7 @@ export class Observer {
     if (this.passiveActors.has(actor) && session.request.actor !== actor) return;
     session.seen.possible = Math.max(session.seen.possible, calledAt);
     if (expiresAt > clock + session.idle + this.#scenario.skew)
-      this.breach("timeout too late", `session ${this.#short(id)} is extended by ${expiresAt - clock} ms`);
+      this.breach("timeout too late", `session ${this.short(id)} is extended by ${expiresAt - clock} ms`);
   }
 
   #checkOutage(request: RequestModel, began: number, code: string | undefined): void {
@@ -634,7 +590,7 @@ export class Observer {
     this.breach("failed without a cause", `request ${request.number} failed although the store was well`);
   }
 
-  #short(id: string): string {
+  short(id: string): string {
     return id.slice(0, 4);
   }
 }

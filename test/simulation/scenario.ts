@@ -242,6 +242,7 @@ const rotation: Arbitrary<Scenario> = record({
 /** Sign-ins, sign-outs and revocations of one session at the same moment. */
 const crowd: Arbitrary<Scenario> = record({
   ...ORDINARY,
+  skew: among(0, 0, 0, 400, 1500),
   browsers: tuple(among("anonymous" as const, "alice" as const), constant("visitor" as const)),
   turns: array(
     oneof(
@@ -273,6 +274,7 @@ const crowd: Arbitrary<Scenario> = record({
         weight: 6,
       },
       { arbitrary: admin.map((one) => ({ ...one, gap: one.gap % 3, browser: 0 })), weight: 1 },
+      { arbitrary: connection.map((one) => ({ ...one, gap: one.gap % 3, browser: 0 })), weight: 1 },
     ),
     { minLength: 2, maxLength: 10, size: "max" },
   ),

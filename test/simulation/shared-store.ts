@@ -57,6 +57,8 @@ export interface Effect {
   readonly clock: number;
   /** Whether its actor was signing in. */
   readonly isSigningIn: boolean;
+  /** The call of `rotate()` that its actor was storing. */
+  readonly rotation: object | undefined;
 }
 
 /** One process's way to the store. */
@@ -122,10 +124,11 @@ export class SharedStore {
     const change = (operation: Effect["operation"], id: string, effect: () => Promise<boolean>, expiresAt?: number) => {
       const [calledAt, clock, actor] = [this.#timeline.now, connection.clock(), currentActor()];
       const isSigningIn = actor?.isSigningIn === true;
+      const rotation = isSigningIn ? undefined : actor?.rotation;
       return call(operation, async () => {
         const at = this.#timeline.now;
         const isDone = await effect();
-        if (isDone) this.effects.push({ calledAt, at, operation, id, actor, expiresAt, clock, isSigningIn });
+        if (isDone) this.effects.push({ calledAt, at, operation, id, actor, expiresAt, clock, isSigningIn, rotation });
         return isDone;
       });
     };

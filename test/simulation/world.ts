@@ -1,12 +1,16 @@
 import { createSessions, type Session, type SessionError, type Sessions } from "sojourn";
 import { withSession } from "sojourn/fetch";
+import { CookieChecks } from "./cookie-checks.ts";
+import type { Environment } from "./environment.ts";
 import { runStep } from "./handler.ts";
-import { lasting, NEVER, type RequestModel, type TokenModel } from "./model.ts";
+import { NEVER, type RequestModel } from "./model.ts";
 import { Observer } from "./observer.ts";
 import * as scenarioOf from "./scenario.ts";
-import type { AdminTurn, ConnectionTurn, RequestTurn, Scenario, Step, TroubleTurn, Turn } from "./scenario.ts";
+import type { AdminTurn, ConnectionTurn, RequestTurn, Scenario, TroubleTurn, Turn } from "./scenario.ts";
+import { createRequest, type SimulatedRequest } from "./requests.ts";
 import { SharedStore, type Connection } from "./shared-store.ts";
-import { as, install, START, Timeline, type Actor } from "./virtual-time.ts";
+import { checkSignals, type Held } from "./signal-checks.ts";
+import { as, START, Timeline, type Actor } from "./virtual-time.ts";
 
 type Data = Record<string, unknown>;
 
@@ -24,20 +28,6 @@ interface Process {
   readonly underway: Set<() => void>;
 }
 
-interface SimulatedRequest {
-  readonly url: string;
-  readonly headers: { get(name: string): string | null };
-  readonly model: RequestModel;
-  readonly steps: readonly Step[];
-}
-
-interface Held {
-  readonly model: RequestModel;
-  readonly session: Session<Data>;
-  readonly signal: AbortSignal;
-  isClosed: boolean;
-}
-
 /** What is left of a schedule that was carried out. */
 export interface Outcome {
   readonly breach: Error | undefined;
@@ -47,9 +37,9 @@ export interface Outcome {
 }
 
 /** Carries out a schedule, and checks on the way and at the end what the library promises. */
-export async function simulate(scenario: Scenario): Promise<Outcome> {
+export async function simulate(scenario: Scenario, environment: Environment): Promise<Outcome> {
   const timeline = new Timeline();
-  const uninstall = install(timeline);
+  environment.begin(timeline);
   const world = new World(scenario, timeline);
   const unhandled = (error: unknown) => world.observer.breach("unhandled rejection", String(error));
   process.on("unhandledRejection", unhandled);
@@ -58,7 +48,6 @@ export async function simulate(scenario: Scenario): Promise<Outcome> {
   } catch (error) {
     world.observer.breach("error in the simulation", error instanceof Error ? (error.stack ?? "") : String(error));
   } finally {
-    uninstall();
     process.off("unhandledRejection", unhandled);
   }
   const { breaches, log } = world.observer;
@@ -68,6 +57,7 @@ export async function simulate(scenario: Scenario): Promise<Outcome> {
 class World {
   readonly observer: Observer;
   readonly store: SharedStore;
+  readonly #cookies: CookieChecks;
   readonly #scenario: Scenario;
   readonly #timeline: Timeline;
   readonly #processes: Process[] = [];
@@ -83,6 +73,7 @@ class World {
     this.#timeline = timeline;
     this.store = new SharedStore(timeline, scenario);
     this.observer = new Observer(scenario, timeline, this.store);
+    this.#cookies = new CookieChecks(this.observer, scenario, timeline, this.store);
     for (let n = 0; n < scenario.processes; n++) this.#processes.push(this.#start(0));
     for (const _ of scenario.browsers) this.#past.push([]);
   }
@@ -104,7 +95,7 @@ class World {
     await this.#timeline.run(at + Math.max(0, ...steps) + SETTLED, together);
     if (this.#pending > 0) this.observer.breach("bounded wait", `${this.#pending} requests have no end`);
     await this.#probe();
-    await this.#checkSignals();
+    await checkSignals(this.#held, this.#scenario, this.#timeline, this.observer);
   }
 
   #start(offset: number): Process {
@@ -199,43 +190,13 @@ class World {
     cookies: readonly string[],
     isConnection: boolean,
   ): SimulatedRequest {
-    const { tokens } = this.observer.model;
-    const all = cookies.flatMap((one) => tokens.get(one) ?? []);
-    // Of two tokens of one session the later counts.
-    const isLatest = (one: TokenModel) => !all.some((other) => other.session === one.session && isLater(other, one));
-    const presented = all.filter(isLatest);
-    const actor: Actor = { fates: turn.fates, calls: 0, faults: [], isSigningIn: false };
-    if (turn.isPassive) this.observer.passiveActors.add(actor);
-    const model: RequestModel = {
-      number: this.#requests++,
-      actor,
-      isPassive: turn.isPassive,
-      isConnection,
-      presented,
-      token: presented[0],
-      openedAt: this.#timeline.now,
-      session: undefined,
-      epoch: 0,
-      storedId: undefined,
-      pending: [],
-      marks: [],
-      removed: [],
-      signIn: undefined,
-      hasSignedOut: false,
-      setAside: undefined,
-      isRotating: false,
-      signInCall: undefined,
-      owesCookie: false,
-      hasFailed: false,
-    };
-    const header = cookies.length > 0 ? cookies.map((one) => `session=${one}`).join("; ") : null;
-    const headers = { get: (name: string) => (name === "cookie" ? header : null) };
-    return { url: "http://shop.example/", headers, model, steps: turn.steps };
+    const [observer, now] = [this.observer, this.#timeline.now];
+    return createRequest(turn, cookies, isConnection, { observer, number: this.#requests++, now });
   }
 
   // Clients
 
-  #cookies({ browser, cookie }: RequestTurn): readonly string[] {
+  #cookiesOf({ browser, cookie }: RequestTurn): readonly string[] {
     const jar = this.#jars[browser];
     const past = this.#past[browser]!;
     // Somebody else's cookie was planted beside the browser's own.
@@ -251,7 +212,7 @@ class World {
   #send(turn: RequestTurn): void {
     const { observer } = this;
     const server = this.#process(turn.process);
-    const request = this.#request(turn, this.#cookies(turn), false);
+    const request = this.#request(turn, this.#cookiesOf(turn), false);
     const { model } = request;
     const isDead = this.#under(server, model);
     observer.note(
@@ -301,13 +262,13 @@ class World {
     );
     const [line] = response.headers.getSetCookie();
     if (line === undefined) {
-      if (done && response.status === 200) observer.keptCookie(model, done.session, done.at);
+      if (done && response.status === 200) this.#cookies.keptCookie(model, done.session, done.at);
       return;
     }
     const value = /^session=([^;]*)/.exec(line)?.[1] ?? "";
     const isCleared = value === "";
-    if (isCleared) observer.cleared(model);
-    else observer.issued(model, value, done?.at ?? this.#timeline.now);
+    if (isCleared) this.#cookies.cleared(model);
+    else this.#cookies.issued(model, value, done?.at ?? this.#timeline.now);
     if (travel === undefined) return;
     this.#timeline.after(travel, () => {
       this.#jars[browser] = isCleared ? undefined : value;
@@ -366,7 +327,14 @@ class World {
     const jar = this.#jars[turn.browser];
     const session = jar === undefined ? undefined : observer.model.tokens.get(jar)?.session;
     if (!session) return;
-    const actor: Actor = { fates: turn.fates, calls: 0, faults: [], isSigningIn: false };
+    const actor: Actor = {
+      fates: turn.fates,
+      calls: 0,
+      faults: [],
+      isSigningIn: false,
+      rotation: undefined,
+      beganAt: this.#timeline.now,
+    };
     const from = this.#timeline.now;
     const { userId } = session;
     observer.note(`${turn.kind} of session ${session.id.slice(0, 4)} (${userId})`);
@@ -388,7 +356,7 @@ class World {
       session.endings.push(ending);
       settle(
         as(actor, () => server.sessions.revoke(session.id)),
-        () => Object.assign(ending, { ackedAt: this.#timeline.now, hadFaults: actor.faults.length > 0 }),
+        () => Object.assign(ending, { ackedAt: this.#timeline.now, hadFaults: actor.faults.length > 1 }),
         () => undefined,
       );
       return;
@@ -404,7 +372,7 @@ class World {
     observer.model.revokedUsers.push(revoked);
     settle(
       as(actor, () => server.sessions.revokeAll(userId, { except })),
-      () => Object.assign(revoked, { ackedAt: this.#timeline.now, hadFaults: actor.faults.length > 0 }),
+      () => Object.assign(revoked, { ackedAt: this.#timeline.now, hadFaults: actor.faults.length > 1 }),
       () => (revoked.until = this.#timeline.now),
     );
   }
@@ -474,40 +442,6 @@ class World {
       );
     }
   }
-
-  /** Connections are told of the end of their sessions, in the end by a look each half a minute. */
-  async #checkSignals(): Promise<void> {
-    const open = this.#held.filter(({ isClosed, model, signal }) => !isClosed && !signal.aborted && model.session);
-    const verdict = ({ model: { token } }: Held, now: number) =>
-      token && this.observer.model.verdict(lasting(token.session, token.epoch), now);
-    const dead = open.filter((held) => verdict(held, this.#timeline.now));
-    if (dead.length === 0) return;
-    const late = (held: Held) =>
-      this.observer.breach("signal too late", `connection ${held.model.number} was not told`);
-    for (const held of dead) if (this.#isDueSoon(held) || verdict(held, this.#pollsSince)) late(held);
-    await this.#timeline.run(this.#timeline.now + 36_000, false);
-    for (const held of dead) if (!held.signal.aborted) late(held);
-  }
-
-  /** Without notifications each session is checked once a second. What has ended before this time is known by now. */
-  get #pollsSince(): number {
-    const { isFaulty, notifies } = this.#scenario;
-    return isFaulty || notifies ? -1 : this.#timeline.now - 1500;
-  }
-
-  /** Whether a notification has told of the end: one of a session that was deleted, and did not only expire. */
-  #isDueSoon({ model: { token } }: Held): boolean {
-    const { isFaulty, notifies, notice, skew, turns } = this.#scenario;
-    if (!token || isFaulty || !notifies || skew > 0 || turns.some(({ kind }) => kind === "deaf")) return false;
-    return token.session.endings.some(
-      ({ kind, ackedAt }) =>
-        (kind === "sign-out" || kind === "revoke") && ackedAt !== undefined && ackedAt + notice < this.#timeline.now,
-    );
-  }
-}
-
-function isLater(a: TokenModel, b: TokenModel): boolean {
-  return a.epoch > b.epoch || (a.epoch === b.epoch && a.place > b.place);
 }
 
 const handled = new WeakMap<RequestModel, { session: Session<Data>; at: number }>();

@@ -37,13 +37,13 @@ export const LIFECYCLE = [
   {
     name: "a sign-out that deletes without compare-and-set",
     file: "src/lifecycle/end.ts",
-    from: "  if (!isEnded) return false;\n",
-    to: "",
+    from: "    if (!(await mark())) return false;\n  } catch {",
+    to: "    await mark();\n  } catch {",
   },
   {
     name: "a revocation that does not follow a sign-in",
     file: "src/users.ts",
-    from: "      if (ended.movedTo === undefined) return false;\n      id = ended.movedTo;",
+    from: "      if (ended.userId === undefined) return false;\n      id = ended.movedTo;",
     to: "      return false;\n      id = ended.movedTo!;",
   },
   {
@@ -126,7 +126,7 @@ export const LIFECYCLE = [
   {
     name: "a sign-out that does not stop the sign-in that it meets",
     file: "src/lifecycle/commit.ts",
-    from: '          // If that sign-in fails after all, it must not put the signed-out session back.\n          await this.deadline.run("delete", () => context.store.delete(id));\n',
+    from: "          if (!(await preventPutBack(context, id, newest, this.deadline))) return false;\n",
     to: "",
   },
   {

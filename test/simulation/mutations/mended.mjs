@@ -7,14 +7,14 @@ export const MENDED = [
   {
     name: "no putting back after a failed sign-in",
     file: "src/lifecycle/end.ts",
-    from: '    return await deadline.run("update", () => store.update(id, stored, replaced));',
-    to: "    return false;",
+    from: '    .run("update", () => store.update(id, stored, replaced))\n',
+    to: '    .run("update", () => Promise.resolve(stored.version < 0))\n',
   },
   {
     name: "put back: a sign-in that failed puts back what another has invalidated",
     file: "src/lifecycle/new-session.ts",
-    from: "if (!(await commit.replaceRecord(id, newest, kept, true))) return false;",
-    to: "void kept;",
+    from: "    if (newest && !(await preventPutBack(context, id, newest, commit.deadline))) return false;\n",
+    to: "",
   },
   {
     name: "put back: a sign-out that failed puts back what a sign-in has invalidated",
@@ -61,8 +61,8 @@ export const MENDED = [
   {
     name: "put back: a failed sign-in puts back a visitor's session that was revoked",
     file: "src/users.ts",
-    from: '        if (await deadline.run("update", () => context.store.update(id, kept, loaded!.version))) return false;\n        continue;',
-    to: "        void kept;\n        return false;",
+    from: "      if (!(await preventPutBack(context, id, loaded!, deadline))) continue;\n",
+    to: "",
   },
   {
     name: "put back: a sign-in undoes a touch of the same moment",
@@ -73,18 +73,18 @@ export const MENDED = [
   {
     name: "put back: a sign-out whose deletion fails signs out although it fails",
     file: "src/lifecycle/end.ts",
-    from: "    const isBack = await putBack(context, id, base, isLeft, new Deadline(Math.min(context.storeTimeout, PUT_BACK_MS)));",
-    to: "    const isBack = isLeft.length > 5 && PUT_BACK_MS < 0;",
+    from: '    if ((await putBack(context, id, base, isLeft, within)) !== "restored") void',
+    to: "    if (within !== undefined) void",
   },
   {
     name: "put back: what is put back replaces another request's record",
     file: "src/lifecycle/end.ts",
-    from: "if (found?.version !== replaced || !isOurs(decryptSession(context, id, found).record)) return false;",
-    to: "if (!found || isOurs.length > 5) return false;",
+    from: 'if (found?.version !== replaced || !isOurs(decryptSession(context, id, found).record)) return "not restored";',
+    to: 'if (!found || isOurs.length > 5) return "not restored";',
     also: {
       file: "src/lifecycle/end.ts",
       from: "store.update(id, stored, replaced)",
-      to: "store.update(id, { ...stored, version: found.version + 1 }, found.version)",
+      to: "readLatest(store, id).then((it) => store.update(id, { ...stored, version: it!.version + 1 }, it!.version))",
     },
   },
   {
@@ -102,8 +102,8 @@ export const MENDED = [
   {
     name: "put back: a sign-in that fails leaves its new session, which has been ended, with the former one",
     file: "src/lifecycle/new-session.ts",
-    from: "    if (isBack && !(await endIfUnchanged",
-    to: "    if (isBack && commit.deadline === undefined && !(await endIfUnchanged",
+    from: '(outcome === "restored" && !(await isEnded()))',
+    to: '(outcome === "restored" && isEnded.length > 5)',
   },
   {
     name: "put back: a sign-in that fails leaves its session in the list",
@@ -128,5 +128,35 @@ export const MENDED = [
     file: "src/lifecycle/new-session.ts",
     from: "requested.signIn!.keep ? commit.replayOn({ ...began }) : snapshot.content",
     to: "requested.signIn!.keep && changesHands ? commit.replayOn({ ...began }) : snapshot.content",
+  },
+  {
+    name: "put back: a sign-in that fails twice restores what was revoked in between",
+    file: "src/lifecycle/new-session.ts",
+    from: 'if (outcome === "uncertain" || (outcome',
+    to: "if ((outcome",
+  },
+  {
+    name: "put back: revokeAll() does not find a session whose sign-out fails later",
+    file: "src/record/record.ts",
+    from: "userId: movedTo === undefined ? userId : undefined, flashes",
+    to: "userId: undefined, flashes",
+  },
+  {
+    name: "put back: a revocation that meets an error deletes what it would have followed",
+    file: "src/lifecycle/end.ts",
+    from: "    const isMarked = found !== undefined",
+    to: "    if (isLeft.length === 1) return remove(deadline);\n    const isMarked = found !== undefined",
+  },
+  {
+    name: "put back: a sign-out that meets a sign-in deletes what a revocation would have followed",
+    file: "src/lifecycle/commit.ts",
+    from: "if (!(await preventPutBack(context, id, newest, this.deadline))) return false;",
+    to: 'await this.deadline.run("delete", () => context.store.delete(id));',
+  },
+  {
+    name: "put back: a failing rotate() restores the token that a sign-in has invalidated",
+    file: "src/lifecycle/new-session.ts",
+    from: "if (newest && !(await preventPutBack",
+    to: "if (newest && hasMoved && !(await preventPutBack",
   },
 ];

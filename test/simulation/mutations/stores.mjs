@@ -52,10 +52,4 @@ export const STORES = [
     from: "if (wasLive) subscribers.ended(entry.id);",
     to: "",
   },
-  {
-    name: "a delete that answers before it deletes",
-    file: "src/stores/memory.ts",
-    from: "      remove(entry);\n      if (wasLive) subscribers.ended(entry.id);",
-    to: "      setTimeout(() => {\n        if (sessions.get(id) !== entry) return;\n        remove(entry);\n        if (wasLive) subscribers.ended(entry.id);\n      }, 3);",
-  },
 ];

@@ -1,13 +1,13 @@
 // A million sessions in each server, and ten thousand of one user.
 //
-//   npx tsx bench/scale.mjs [sessions] [engine] [owned]
+//   npx tsx bench/tools/scale.mjs [sessions] [engine] [owned]
 //
 // Starts throwaway servers, as the tests do, and prints a table for each: microseconds an operation, one after the other
 // and 64 side by side (its reciprocal is the rate), and bytes a session.
 import { randomBytes } from "node:crypto";
 import { createSessions } from "sojourn";
 import { openStore } from "sojourn/open";
-import { engines } from "../test/support/engines.ts";
+import { engines } from "../../test/support/engines.ts";
 import { sizeOf } from "./size.mjs";
 
 const SESSIONS = Number(process.argv[2] ?? 1_000_000);
