@@ -69,6 +69,8 @@ export class Deadline {
 }
 
 function failureOf(what: string, cause: unknown): SessionError {
+  // A store that keeps its sessions with their clients refuses those that are too large.
+  if (cause instanceof SessionError && cause.code === "ERR_SESSION_COOKIE_TOO_LARGE") return cause;
   const message = `The session store failed to ${what} a session${reasonOf(cause)}`;
   return new SessionError("ERR_SESSION_STORE", message, { cause });
 }

@@ -13,7 +13,7 @@ import { sessionOf, requestSessionOf } from "./request/session-handle.ts";
 import type { DeclaredData, Session } from "./session.ts";
 import { createSessionSignals } from "./signals.ts";
 import { run } from "./coroutine.ts";
-import { list, revoke, revokeAll, revokeEverything, storedIdOf, type SessionInfo } from "./users.ts";
+import { storedUsers, storedIdOf, type SessionInfo } from "./users.ts";
 import { createKeyedQueue } from "./keyed-queue.ts";
 
 /** The sessions of an application, as `createSessions` makes them. */
@@ -128,6 +128,7 @@ export function createSessions<Data extends object = DeclaredData>(options: Sess
   const collector = createCleanup(shared);
   const live = createSessionSignals(shared);
   const context: Context = { ...shared, collector, live };
+  const users = context.clientSide ?? storedUsers;
   /** Where a request keeps its session: a property is cheaper than an entry in a WeakMap, at every garbage collection. */
   const kept = Symbol("sojourn");
   /** For requests that somebody has frozen. */
@@ -179,7 +180,7 @@ export function createSessions<Data extends object = DeclaredData>(options: Sess
       checkOptions("sessions.list", given, { current: true });
       const { current } = given;
       checkString("sessions.list(userId)", "the id of a user", userId);
-      const all = await list(context, userId);
+      const all = await users.list(context, userId);
       const stored = storedIdOf(context, current);
       return all.map((info) => ({ ...info, isCurrent: info.id === stored }));
     },
@@ -189,19 +190,19 @@ export function createSessions<Data extends object = DeclaredData>(options: Sess
       checkOptions("sessions.revoke", given, { userId: true });
       const { userId } = given;
       if ("userId" in given) checkString("sessions.revoke(id, { userId })", "the id of a user", userId);
-      return revoke(context, id, userId);
+      return users.revoke(context, id, userId);
     },
 
     async revokeAll(userId, given = {}) {
       checkOptions("sessions.revokeAll", given, { except: true });
       const { except } = given;
       checkString("sessions.revokeAll(userId)", "the id of a user", userId);
-      return revokeAll(context, userId, except);
+      return users.revokeAll(context, userId, except);
     },
 
-    credentialsChanged: async (session) => credentialsChanged(context, session),
+    credentialsChanged: async (session) => credentialsChanged(context, users, session),
 
-    revokeEverything: () => revokeEverything(context),
+    revokeEverything: async () => users.revokeEverything(context),
 
     on: emitter.on,
 

@@ -49,7 +49,9 @@ export function commit(
     if (isSave) changes.takeBack();
     next = planOf(requestSession, !isSave);
     if (next === "nothing") return undefined;
-    if (!canSetCookie && needsCookie(next, changes.requested)) throw headersSent();
+    // Only a cookie could extend this session.
+    if (next === "touch" && !canSetCookie && context.clientSide) return undefined;
+    if (!canSetCookie && needsCookie(next, changes.requested, context)) throw headersSent();
     attempt = new Commit(requestSession, !isSave, onConflict);
   } catch (error) {
     if (isSave) changes.setAside(changes.requested);

@@ -15,7 +15,7 @@ import { Deadline } from "../deadline.ts";
 import { rejecting, run, type Answer, type Coroutine } from "../coroutine.ts";
 import { warnOnce } from "../warnings.ts";
 import { clientRequest } from "./client.ts";
-import { OutgoingCookie } from "./outgoing-cookie.ts";
+import { TokenCookie, type OutgoingCookie } from "./outgoing-cookie.ts";
 import { PendingChanges, type Requested, type SignIn } from "./pending-changes.ts";
 import {
   matchOf,
@@ -83,18 +83,20 @@ export class RequestSession {
   /** Gives the client's address, where a server of fetch handlers tells it. An adapter sets it. */
   besideAddress: (() => string | undefined) | undefined;
 
-  constructor(context: Context, request: AnyRequest) {
-    this.context = context;
+  constructor(shared: Context, request: AnyRequest) {
     this.#request = request;
+    const header = cookieHeader(request);
+    const held = shared.clientSide?.begin(shared, header, isSecure(request, shared.trustProxy));
+    const context = held ? { ...shared, store: held.store } : shared;
+    this.context = context;
     this.changes = new PendingChanges(
       () => this.loaded?.record ?? EMPTY,
       context.limits,
       (isWrite, isForgotten) => this.#useData(isWrite, isForgotten),
       (signIn) => keptBy(this, signIn),
     );
-    this.cookie = new OutgoingCookie(context);
-    const header = cookieHeader(request);
-    const presented = header ? presentedIn(context, header, this.isSecure) : undefined;
+    this.cookie = held?.cookie ?? new TokenCookie(context);
+    const presented = held ? held.presented : header ? presentedIn(context, header, this.isSecure) : undefined;
     this.#state = presented ? { kind: "unread", presented } : { kind: "none", tokenStatus: "anonymous" };
   }
 
@@ -600,6 +602,7 @@ export class RequestSession {
   }
 
   #watch(): AbortSignal {
+    this.context.clientSide?.refuse("session.signal");
     if (this.isSignedOut) return AbortSignal.abort();
     // Without a session nothing ends, and after the end nobody listens.
     if (!this.token || hasResponseEnded(this.#request, this.response)) return new AbortController().signal;

@@ -1,0 +1,35 @@
+import type { Context } from "../context.ts";
+import type { SessionsOptions } from "../options.ts";
+import type { SessionStore } from "../store.ts";
+import type { UserOperations } from "../users.ts";
+import type { SessionCookie } from "./cookie.ts";
+import type { OutgoingCookie } from "./outgoing-cookie.ts";
+import type { Presented } from "./presented-tokens.ts";
+
+/** What one request has to do with a session that its client keeps. */
+export interface ClientHeld {
+  /** Answers from the cookies of the request. What is written to it goes into the cookie of the response. */
+  readonly store: SessionStore;
+  readonly cookie: OutgoingCookie;
+  /** The tokens in the request's cookies that are authentic. */
+  readonly presented: readonly Presented[] | undefined;
+}
+
+/** The part of a store that keeps each session with its client. Its operations on users need a server's memory. */
+export interface ClientSide extends UserOperations {
+  begin(context: Context, header: string | undefined, isSecure: boolean): ClientHeld;
+  /** @throws TypeError for a call that needs the sessions on a server. */
+  refuse(call: string): never;
+  /** @throws TypeError for a call that can't hold without revocations. */
+  requireRevocations(call: string): void;
+}
+
+/** A store whose sessions are kept by their clients. */
+export interface ClientSideStore extends SessionStore {
+  /** @throws TypeError for an option of the application that can't hold without a server's memory. */
+  clientSide(options: SessionsOptions, cookie: SessionCookie): ClientSide;
+}
+
+export function clientSideOf(options: SessionsOptions, cookie: SessionCookie): ClientSide | undefined {
+  return (options.store as Partial<ClientSideStore>).clientSide?.(options, cookie);
+}
