@@ -69,7 +69,8 @@ export interface Sessions<Data extends object = DeclaredData> {
   revoke(id: string, options?: { userId?: string | undefined }): Promise<boolean>;
 
   /**
-   * Ends all sessions of a user, except the one with the id `except`, and gives their number.
+   * Ends all sessions of a user, except the one with the id `except`, and gives their number. `NaN` where clients keep the
+   * sessions (`cookieStore`): nobody knows the number.
    *
    * @throws TypeError for a user id that is no string, and where the store has no `idsOfUser`. SessionError
    * ERR_SESSION_STORE, after all others were ended: its `notEnded` has the ids of those that were not.
@@ -78,7 +79,7 @@ export interface Sessions<Data extends object = DeclaredData> {
 
   /**
    * Call it after a change of password, or of another proof of identity. It gives this session a new token, ends the other
-   * sessions of its user, and gives their number. Calling it again is safe.
+   * sessions of its user, and gives their number as `revokeAll` does. Calling it again is safe.
    *
    * @example
    * await users.setPassword(session.userId, password);

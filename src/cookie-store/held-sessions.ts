@@ -91,7 +91,7 @@ export class HeldSessions implements OutgoingCookie {
 
   create(id: string, stored: StoredSession, startedAt = this.#context.now()): boolean {
     if (this.find(id)) return false;
-    this.#checkSize(stored);
+    this.checkSize(stored);
     // The token comes when it is issued.
     this.#entries.set(id, { stored, startedAt, token: { id, secret: "", epoch: 0 }, isKept: false, isKnown: false });
     return true;
@@ -100,7 +100,7 @@ export class HeldSessions implements OutgoingCookie {
   update(id: string, { extendOnly, ...stored }: SessionUpdate, expectedVersion: number): boolean {
     const entry = this.find(id);
     if (entry?.stored.version !== expectedVersion) return false;
-    this.#checkSize(stored);
+    this.checkSize(stored);
     const expiresAt = extendOnly ? Math.max(stored.expiresAt, entry.stored.expiresAt) : stored.expiresAt;
     this.#write(id, { ...entry, stored: { ...stored, expiresAt } });
     return true;
@@ -126,7 +126,8 @@ export class HeldSessions implements OutgoingCookie {
     this.#pending = entry;
   }
 
-  #checkSize({ payload: { length } }: StoredSession): void {
+  /** @throws {SessionError} `ERR_SESSION_COOKIE_TOO_LARGE` */
+  checkSize({ payload: { length } }: StoredSession): void {
     const { maxBytes } = this.#limits;
     if (length <= maxBytes) return;
     throw new SessionError(

@@ -364,7 +364,7 @@ describe("cookieStore", () => {
     ];
     for (const [name, call] of calls) {
       const error = await (call() as Promise<unknown>).then(String, (thrown: unknown) => thrown);
-      expect(String(error)).toMatch(/^TypeError: .*cookieStore\(\)/);
+      expect(String(error)).toMatch(/^TypeError: .*cookieStore\(/);
       expect(String(error)).toContain(`${name} needs`);
     }
   });

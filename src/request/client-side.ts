@@ -1,4 +1,5 @@
 import type { Context } from "../context.ts";
+import type { Timeouts } from "../lifecycle/timeouts.ts";
 import type { SessionsOptions } from "../options.ts";
 import type { SessionStore } from "../store.ts";
 import type { UserOperations } from "../users.ts";
@@ -27,9 +28,9 @@ export interface ClientSide extends UserOperations {
 /** A store whose sessions are kept by their clients. */
 export interface ClientSideStore extends SessionStore {
   /** @throws TypeError for an option of the application that can't hold without a server's memory. */
-  clientSide(options: SessionsOptions, cookie: SessionCookie): ClientSide;
+  clientSide(options: SessionsOptions, cookie: SessionCookie, timeouts: Timeouts): ClientSide;
 }
 
-export function clientSideOf(options: SessionsOptions, cookie: SessionCookie): ClientSide | undefined {
-  return (options.store as Partial<ClientSideStore>).clientSide?.(options, cookie);
+export function isClientSide(store: SessionStore): store is ClientSideStore {
+  return "clientSide" in store;
 }
