@@ -129,7 +129,8 @@ export function* commitToResponse(requestSession: RequestSession, response: Resp
     finish,
     replaces: inIt === cookie.written ? undefined : inIt,
   });
-  carriers.set(answer, requestSession);
+  // A visitor's response is handed back as it is: nothing of the session is in it.
+  if (answer !== response) carriers.set(answer, requestSession);
   return answer;
 }
 
