@@ -1,6 +1,6 @@
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { describe, expect, it, onTestFinished } from "vitest";
-import { KEYS, gated, site, type Browser } from "../../test/support/stores.ts";
+import { KEYS, START, gated, site, type Browser } from "../../test/support/stores.ts";
 import type { Sessions } from "../sessions.ts";
 import type { SessionStore } from "../store.ts";
 import { memoryStore } from "../stores/memory.ts";
@@ -902,5 +902,39 @@ describe("A sign-out that is saved before the response", () => {
     });
     expect(answer.headers.getSetCookie()).toEqual([expect.stringContaining("Max-Age=0")]);
     expect(browser.jar.size).toBe(0);
+  });
+});
+
+describe("A sign-out while a save() stores the session's first state", () => {
+  it("ends it: neither a cookie nor a listed session is left", async () => {
+    const store = gated(memoryStore({ clock: () => START }));
+    const shop = site({ store });
+    const browser = shop.browser();
+    const { session, end } = await browser.begin();
+    session.signIn("ada");
+    const saving = session.save();
+    session.signOut();
+    await saving;
+    await end();
+    expect(await browser.userId()).toBeUndefined();
+    expect(await shop.sessions.list("ada")).toEqual([]);
+  });
+});
+
+describe("A response without a body", () => {
+  it("waits for a change that came while its session was stored", async () => {
+    const store = gated(memoryStore({ clock: () => START }));
+    const shop = site<Data>({ store });
+    const browser = shop.browser();
+    await browser.visit((session) => (session.data.n = 1));
+    const { session, end } = await browser.begin();
+    session.data.n = 2;
+    const held = store.hold("update");
+    const answering = end(new Response(null, { status: 303 }));
+    await held.arrived;
+    session.data.mine = "late";
+    held.letGo();
+    await answering;
+    expect(await browser.data()).toEqual({ n: 2, mine: "late" });
   });
 });
