@@ -34,7 +34,7 @@ export type OnConflict = "merge" | "fail";
 export function commit(
   requestSession: RequestSession,
   occasion: Occasion,
-  canSetCookie = requestSession.canSetCookie,
+  canSetCookie = requestSession.progress.canSetCookie,
   onConflict: OnConflict = "merge",
 ): Promise<void> | undefined {
   if (requestSession.committing) {

@@ -153,7 +153,7 @@ class SessionHandle implements Session<Dictionary> {
 
   #withCookie(what: string): RequestSession {
     const requestSession = this.#accessed;
-    if (!requestSession.canSetCookie) {
+    if (!requestSession.progress.canSetCookie) {
       throw new SessionError(
         "ERR_SESSION_HEADERS_SENT",
         `Too late to ${what}: the response's headers, and the cookie with them, were sent`,
@@ -174,7 +174,7 @@ class SessionHandle implements Session<Dictionary> {
       throw new TypeError('session.save: onConflict is "merge" or "fail"');
     }
     const requestSession = this.#accessed;
-    await commit(requestSession, "save", requestSession.canSetCookie, onConflict);
+    await commit(requestSession, "save", requestSession.progress.canSetCookie, onConflict);
   }
 
   reload(...callback: unknown[]): Promise<this> {
