@@ -5,11 +5,12 @@ export type SessionErrorCode =
   | "ERR_SESSION_SUPERSEDED"
   | "ERR_SESSION_LIMIT"
   | "ERR_SESSION_ORIGIN"
+  | "ERR_SESSION_SIGN_IN"
   | "ERR_SESSION_TOO_LARGE"
   | "ERR_SESSION_DECODE"
   | "ERR_SESSION_HEADERS_SENT";
 
-type Status = 403 | 409 | 413 | 500 | 503;
+type Status = 401 | 403 | 409 | 413 | 500 | 503;
 
 const STATUS: Record<SessionErrorCode, Status> = {
   ERR_SESSION_STORE: 503,
@@ -17,6 +18,7 @@ const STATUS: Record<SessionErrorCode, Status> = {
   ERR_SESSION_SUPERSEDED: 409,
   ERR_SESSION_LIMIT: 409,
   ERR_SESSION_ORIGIN: 403,
+  ERR_SESSION_SIGN_IN: 401,
   ERR_SESSION_TOO_LARGE: 413,
   ERR_SESSION_DECODE: 500,
   ERR_SESSION_HEADERS_SENT: 500,
@@ -24,6 +26,7 @@ const STATUS: Record<SessionErrorCode, Status> = {
 
 /** The bodies of error responses. They do not show the cause. */
 const BODY: Readonly<Record<number, string>> = {
+  401: "Unauthorized",
   403: "Forbidden",
   409: "Conflict",
   413: "Content Too Large",
@@ -47,9 +50,16 @@ export class SessionError extends Error {
   readonly expose: boolean;
   /** The headers of the error response. Each error has its own object, because middleware may add to it. */
   readonly headers: Record<string, string> = { "cache-control": "no-store", vary: "Cookie" };
+  /** The ids of the sessions that `revokeAll` or `credentialsChanged` could not end. */
+  declare readonly notEnded?: readonly string[];
 
-  constructor(code: SessionErrorCode, message: string, options?: { cause?: unknown }) {
+  constructor(
+    code: SessionErrorCode,
+    message: string,
+    { notEnded, ...options }: { cause?: unknown; notEnded?: readonly string[] } = {},
+  ) {
     super(message, options);
+    if (notEnded) this.notEnded = notEnded;
     this.code = code;
     this.status = this.statusCode = STATUS[code];
     // The size and the names of what a session keeps are none of the client's.

@@ -1,6 +1,7 @@
 import type { Context } from "./context.ts";
 import { checkOptions } from "./checks.ts";
 import { createCleanup } from "./cleanup.ts";
+import { credentialsChanged } from "./credentials.ts";
 import { createEmitter, type SessionEvents, type SessionListener } from "./events.ts";
 import { resolveOptions, type SessionsOptions } from "./options.ts";
 import { checkOrigin } from "./request/origin.ts";
@@ -70,9 +71,23 @@ export interface Sessions<Data extends object = DeclaredData> {
    * Ends all sessions of a user, except the one with the id `except`, and gives their number.
    *
    * @throws TypeError for a user id that is no string, and where the store has no `idsOfUser`. SessionError
-   * ERR_SESSION_STORE, after all others were ended.
+   * ERR_SESSION_STORE, after all others were ended: its `notEnded` has the ids of those that were not.
    */
   revokeAll(userId: string, options?: { except?: string | undefined }): Promise<number>;
+
+  /**
+   * Call it after a change of password, or of another proof of identity. It gives this session a new token, ends the other
+   * sessions of its user, and gives their number. Calling it again is safe.
+   *
+   * @example
+   * await users.setPassword(session.userId, password);
+   * await sessions.credentialsChanged(session);
+   *
+   * @throws TypeError where nobody is signed in. SessionError ERR_SESSION_STORE: its `notEnded` has the ids of the sessions
+   * that could not be ended, or is `undefined` if none was tried. ERR_SESSION_SUPERSEDED: another request has replaced the
+   * token of this session, so that all sessions of the user were ended, and this one too. The errors of `session.save()`.
+   */
+  credentialsChanged(session: Session<Data>): Promise<number>;
 
   /** Ends every session in the store, and gives their number. @throws TypeError where the store has no `all`. */
   revokeEverything(): Promise<number>;
@@ -182,6 +197,8 @@ export function createSessions<Data extends object = DeclaredData>(options: Sess
       checkString("sessions.revokeAll(userId)", "the id of a user", userId);
       return revokeAll(context, userId, except);
     },
+
+    credentialsChanged: async (session) => credentialsChanged(context, session),
 
     revokeEverything: () => revokeEverything(context),
 

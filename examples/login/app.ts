@@ -101,6 +101,7 @@ export function createApp({ sessions, store }: AppOptions) {
 }
 
 const NOTICES = {
+  401: "foreign",
   403: "foreign",
   409: "conflict",
   500: "fault",

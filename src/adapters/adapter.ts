@@ -4,6 +4,8 @@ import type { CloseSource } from "../request/request.ts";
 import { requestSessionOf } from "../request/session-handle.ts";
 import type { Session } from "../session.ts";
 import { checkOptions, type OptionNames } from "../checks.ts";
+import type { AnyRequest } from "../request/request.ts";
+import type { CsrfProtection } from "./csrf.ts";
 
 export { sessionFactory } from "../sessions.ts";
 export type { CookieAttributes, CookieParts } from "../request/cookie.ts";
@@ -25,6 +27,8 @@ export interface AdapterOptions<Request> {
    * none, and such a use throws.
    */
   personal?: boolean | ((request: Request) => boolean) | undefined;
+  /** `csrfProtection()` of "sojourn/csrf": refuses requests that pages of other origins send, before the handler. Default: none. */
+  csrf?: CsrfProtection | undefined;
 }
 
 /** Applies an adapter's options to a request's session, and reads it. `undefined` where there is nothing to wait for. */
@@ -34,14 +38,19 @@ export type Prepare<Request> = <Data extends object>(
 ) => Promise<unknown> | undefined;
 
 /** The names of the options of every adapter. An adapter adds its own. */
-export const ADAPTER_OPTIONS: OptionNames<AdapterOptions<never>> = { lazy: true, passive: true, personal: true };
+export const ADAPTER_OPTIONS: OptionNames<AdapterOptions<never>> = {
+  lazy: true,
+  passive: true,
+  personal: true,
+  csrf: true,
+};
 
 /**
  * Checks an adapter's options.
  *
  * @param adapter - the adapter's name, for messages.
  * @param names - the options that it has: `{ ...ADAPTER_OPTIONS, onError: true }`
- * @throws TypeError for an option that the adapter does not have.
+ * @throws TypeError for an option that the adapter does not have, or that is something else.
  */
 export function resolveAdapterOptions<Request, Options extends AdapterOptions<Request>>(
   adapter: string,
@@ -49,15 +58,20 @@ export function resolveAdapterOptions<Request, Options extends AdapterOptions<Re
   names: OptionNames<NoInfer<Options>>,
 ): Prepare<Request> {
   checkOptions(adapter, options, names);
-  const { lazy = false, passive, personal = false } = options;
+  const { lazy = false, passive, personal = false, csrf } = options;
+  if (csrf !== undefined && typeof (csrf as Partial<CsrfProtection> | null)?.admit !== "function") {
+    throw new TypeError(`${adapter}: csrf takes csrfProtection() of "sojourn/csrf"`);
+  }
   const isTrueFor = (option: boolean | ((request: Request) => boolean), request: Request) =>
     typeof option === "function" ? option(request) : option;
 
   return (session, request) => {
     if (passive) session.passive = passive(request);
     if (isTrueFor(personal, request)) requestSessionOf(session).markAccessed();
-    if (session.isLoaded || isTrueFor(lazy, request)) return undefined;
-    return session.load();
+    const read = () => (session.isLoaded || isTrueFor(lazy, request) ? undefined : session.load());
+    // Refused before the store is asked.
+    const admitting = csrf?.admit(request as AnyRequest, session);
+    return admitting ? admitting.then(read) : read();
   };
 }
 

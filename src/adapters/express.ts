@@ -9,9 +9,14 @@ import {
   sessionFactory,
   type AdapterOptions,
 } from "./adapter.ts";
+import { useDictionaryMode } from "./dictionary-mode.ts";
+import { createRecentSignInGuard, createUserGuard, type GuardOptions, type RecentSignInOptions } from "./guards.ts";
 import { storeBeforeHeaders, setFailureHeaders } from "./node-response/store-before-headers.ts";
 
+export { returnTo, type GuardOptions, type RecentSignInOptions, type ReturnOptions } from "./guards.ts";
+
 type Next = (error?: unknown) => void;
+type Middleware = (req: IncomingMessage, res: ServerResponse, next: Next) => void;
 
 /**
  * Middleware for Express 5 and 4, and for other frameworks that call `(req, res, next)`. `req.session` is the session. It
@@ -39,6 +44,10 @@ export function sessionMiddleware<Data extends object, Request extends IncomingM
     if (typeof next !== "function" || typeof res?.setHeader !== "function") {
       expectFramework("express", "sessionMiddleware", req);
     }
+    if ("app" in req) {
+      useDictionaryMode(req);
+      useDictionaryMode(res);
+    }
     const session = beginSession(req);
     (req as { session?: unknown }).session = session;
     const isOutermost = claimResponse(session, res);
@@ -52,5 +61,40 @@ export function sessionMiddleware<Data extends object, Request extends IncomingM
       setFailureHeaders(session, res);
       next(error);
     });
+  };
+}
+
+/**
+ * Middleware for routes that need a signed-in user. Without one, the answer is 401 (`ERR_SESSION_SIGN_IN`, by
+ * `next(error)`), or a redirect to `loginPage`.
+ *
+ * @example app.get("/account", requireUser({ loginPage: "/login" }), (req, res) => res.send(req.session.userId));
+ */
+export function requireUser(options: GuardOptions = {}): Middleware {
+  return guard(createUserGuard("express", options));
+}
+
+/**
+ * Middleware for routes that need a sign-in that is no older than `within`. It does otherwise as {@link requireUser}.
+ *
+ * @example app.post("/pay", requireRecentSignIn({ within: "10m", loginPage: "/login" }), pay);
+ */
+export function requireRecentSignIn(options: RecentSignInOptions): Middleware {
+  return guard(createRecentSignInGuard("express", options));
+}
+
+function guard(decide: ReturnType<typeof createUserGuard>): Middleware {
+  return (req, res, next) => {
+    const proceed = (location: string | undefined) => {
+      if (location === undefined) next();
+      else res.writeHead(303, { location }).end();
+    };
+    try {
+      const location = decide(req, (req as { session?: unknown }).session);
+      if (typeof location === "object") location.then(proceed, next);
+      else proceed(location);
+    } catch (error) {
+      next(error);
+    }
   };
 }

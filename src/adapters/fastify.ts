@@ -15,10 +15,13 @@ import {
   type AdapterOptions,
 } from "./adapter.ts";
 import { finishBeforeEnd } from "./node-response/finish.ts";
+import { createRecentSignInGuard, createUserGuard, type GuardOptions, type RecentSignInOptions } from "./guards.ts";
 import { logSessionError } from "./log.ts";
 import { abortOnDestroy } from "./node-response/abort.ts";
 import { respondWithError } from "./node-response/respond-with-error.ts";
 import { storeBeforeHeaders } from "./node-response/store-before-headers.ts";
+
+export { returnTo, type GuardOptions, type RecentSignInOptions, type ReturnOptions } from "./guards.ts";
 
 declare module "fastify" {
   interface FastifyRequest {
@@ -177,5 +180,33 @@ function headersOf(reply: FastifyReply): ResponseHeaders {
       reply.removeHeader(name);
       void reply.header(name, others === undefined ? value : [others, value].flat().map(String));
     },
+  };
+}
+
+type PreHandler = (request: FastifyRequest, reply: FastifyReply) => Promise<unknown>;
+
+/**
+ * A hook for routes that need a signed-in user. Without one, the answer is 401 (`ERR_SESSION_SIGN_IN`, by the error handler),
+ * or a redirect to `loginPage`.
+ *
+ * @example app.get("/account", { preHandler: requireUser({ loginPage: "/login" }) }, (request) => request.session.userId);
+ */
+export function requireUser(options: GuardOptions = {}): PreHandler {
+  return guard(createUserGuard("fastify", options));
+}
+
+/**
+ * A hook for routes that need a sign-in that is no older than `within`. It does otherwise as {@link requireUser}.
+ *
+ * @example app.post("/pay", { preHandler: requireRecentSignIn({ within: "10m", loginPage: "/login" }) }, pay);
+ */
+export function requireRecentSignIn(options: RecentSignInOptions): PreHandler {
+  return guard(createRecentSignInGuard("fastify", options));
+}
+
+function guard(decide: ReturnType<typeof createUserGuard>): PreHandler {
+  return async (request, reply) => {
+    const location = await decide(request, request.session);
+    return location === undefined ? undefined : reply.redirect(location, 303);
   };
 }

@@ -15,7 +15,10 @@ import {
   tellAddress,
   type AdapterOptions,
 } from "./adapter.ts";
+import { createRecentSignInGuard, createUserGuard, type GuardOptions, type RecentSignInOptions } from "./guards.ts";
 import { logSessionError } from "./log.ts";
+
+export { returnTo, type GuardOptions, type RecentSignInOptions, type ReturnOptions } from "./guards.ts";
 
 /** A handler of any server that speaks Request and Response. Further arguments of the server follow the session. */
 export type SessionHandler<Data extends object, Rest extends unknown[]> = (
@@ -79,4 +82,38 @@ export function withSession<Data extends object, Rest extends unknown[] = []>(
 function respondWithError(error: SessionError): Response {
   logSessionError(error);
   return error.getResponse();
+}
+
+/**
+ * Wraps a handler of a route that needs a signed-in user. Without one, the answer is 401 (`ERR_SESSION_SIGN_IN`, by
+ * `onError`), or a redirect to `loginPage`.
+ *
+ * @example
+ * const account = requireUser((request, session) => new Response(session.userId), { loginPage: "/login" });
+ * const handle = withSession(sessions, account);
+ */
+export function requireUser<Data extends object, Rest extends unknown[] = []>(
+  handler: SessionHandler<Data, Rest>,
+  options: GuardOptions = {},
+): SessionHandler<Data, Rest> {
+  return guard(handler, createUserGuard("fetch", options));
+}
+
+/** Wraps a handler of a route that needs a sign-in that is no older than `within`. It does otherwise as {@link requireUser}. */
+export function requireRecentSignIn<Data extends object, Rest extends unknown[] = []>(
+  handler: SessionHandler<Data, Rest>,
+  options: RecentSignInOptions,
+): SessionHandler<Data, Rest> {
+  return guard(handler, createRecentSignInGuard("fetch", options));
+}
+
+function guard<Data extends object, Rest extends unknown[]>(
+  handler: SessionHandler<Data, Rest>,
+  decide: ReturnType<typeof createUserGuard>,
+): SessionHandler<Data, Rest> {
+  return async (request, session, ...rest) => {
+    const location = await decide(request, session);
+    if (location === undefined) return handler(request, session, ...rest);
+    return new Response(null, { status: 303, headers: { location } });
+  };
 }

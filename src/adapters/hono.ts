@@ -18,7 +18,10 @@ import {
   tellAddress,
   type AdapterOptions,
 } from "./adapter.ts";
+import { createRecentSignInGuard, createUserGuard, type GuardOptions, type RecentSignInOptions } from "./guards.ts";
 import { logSessionError } from "./log.ts";
+
+export { returnTo, type GuardOptions, type RecentSignInOptions, type ReturnOptions } from "./guards.ts";
 
 /** The variables that the middleware adds to a context: `c.var.session`, typed by the data of `sessions`. */
 export interface SessionVariables<Data extends object = DeclaredData> {
@@ -126,5 +129,31 @@ function headersOf(c: Context): ResponseHeaders {
     keys: () => headers.keys(),
     set: (name, value) => c.header(name, value),
     append: (name, value) => c.header(name, value, { append: true }),
+  };
+}
+
+/**
+ * Middleware for routes that need a signed-in user. Without one, the answer is 401 (`ERR_SESSION_SIGN_IN`, by `app.onError`),
+ * or a redirect to `loginPage`.
+ *
+ * @example app.get("/account", requireUser({ loginPage: "/login" }), (c) => c.text(c.var.session.userId!));
+ */
+export function requireUser(options: GuardOptions = {}): MiddlewareHandler {
+  return guard(createUserGuard("hono", options));
+}
+
+/**
+ * Middleware for routes that need a sign-in that is no older than `within`. It does otherwise as {@link requireUser}.
+ *
+ * @example app.post("/pay", requireRecentSignIn({ within: "10m", loginPage: "/login" }), pay);
+ */
+export function requireRecentSignIn(options: RecentSignInOptions): MiddlewareHandler {
+  return guard(createRecentSignInGuard("hono", options));
+}
+
+function guard(decide: ReturnType<typeof createUserGuard>): MiddlewareHandler {
+  return async (c, next) => {
+    const location = await decide(c, (c.var as { session?: unknown }).session);
+    return location === undefined ? next() : c.redirect(location, 303);
   };
 }

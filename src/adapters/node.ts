@@ -9,9 +9,18 @@ import {
   sessionFactory,
   type AdapterOptions,
 } from "./adapter.ts";
+import { createRecentSignInGuard, createUserGuard, type GuardOptions, type RecentSignInOptions } from "./guards.ts";
 import { logSessionError } from "./log.ts";
 import { respondWithError } from "./node-response/respond-with-error.ts";
 import { storeBeforeHeaders, setFailureHeaders } from "./node-response/store-before-headers.ts";
+
+export { returnTo, type GuardOptions, type RecentSignInOptions, type ReturnOptions } from "./guards.ts";
+
+type SessionListener<Data extends object> = (
+  req: IncomingMessage,
+  res: ServerResponse,
+  session: Session<Data>,
+) => unknown;
 
 /** The options of {@link withSession} for node:http. */
 export interface NodeOptions extends AdapterOptions<IncomingMessage> {
@@ -38,7 +47,7 @@ export interface NodeOptions extends AdapterOptions<IncomingMessage> {
  */
 export function withSession<Data extends object>(
   sessions: Sessions<Data>,
-  handler: (req: IncomingMessage, res: ServerResponse, session: Session<Data>) => unknown,
+  handler: SessionListener<Data>,
   options: NodeOptions = {},
 ): RequestListener {
   const beginSession = sessionFactory(sessions, "withSession");
@@ -69,4 +78,38 @@ export function withSession<Data extends object>(
 function answerError(error: unknown, _req: IncomingMessage, res: ServerResponse): void {
   logSessionError(error);
   respondWithError(error, res);
+}
+
+/**
+ * Wraps a handler of a route that needs a signed-in user. Without one, the answer is 401 (`ERR_SESSION_SIGN_IN`, by
+ * `onError`), or a redirect to `loginPage`.
+ *
+ * @example
+ * const account = requireUser((req, res, session) => res.end(session.userId), { loginPage: "/login" });
+ * createServer(withSession(sessions, account));
+ */
+export function requireUser<Data extends object>(
+  handler: SessionListener<Data>,
+  options: GuardOptions = {},
+): SessionListener<Data> {
+  return guard(handler, createUserGuard("node", options));
+}
+
+/** Wraps a handler of a route that needs a sign-in that is no older than `within`. It does otherwise as {@link requireUser}. */
+export function requireRecentSignIn<Data extends object>(
+  handler: SessionListener<Data>,
+  options: RecentSignInOptions,
+): SessionListener<Data> {
+  return guard(handler, createRecentSignInGuard("node", options));
+}
+
+function guard<Data extends object>(
+  handler: SessionListener<Data>,
+  decide: ReturnType<typeof createUserGuard>,
+): SessionListener<Data> {
+  return async (req, res, session) => {
+    const location = await decide(req, session);
+    if (location === undefined) return handler(req, res, session);
+    return res.writeHead(303, { location }).end();
+  };
 }

@@ -1,5 +1,6 @@
 import { decode, type Dictionary } from "./codec.ts";
-import { objectsIn, textOf } from "./containers.ts";
+import { objectsIn, textOf, type Copied } from "./containers.ts";
+import type { FormerObjects } from "./former-objects.ts";
 import { putInto, separated, type Placed } from "./place.ts";
 import { objectsByKey, pathIn } from "./replay.ts";
 import { NO_VALUE, replaySteps, WHOLE, type Changes, type Moment, type Step } from "./steps.ts";
@@ -10,7 +11,7 @@ import { isText, valuesOf, type Values } from "./values.ts";
  * Puts what was stored into the objects that the handler holds, and what the handler has changed since `start` on top.
  *
  * @param startData - the data at the start, decoded, where all of them could be encoded.
- * @param isHidden - whether the handler may not see what is stored of a key.
+ * @param former - is told of copies that take the place of the handler's objects.
  * @returns the paths of changes that are dropped, because others had removed what they were made in.
  */
 export function rebase(
@@ -18,21 +19,27 @@ export function rebase(
   start: Values,
   startData: Dictionary,
   stored: string,
-  isHidden: (key: string) => boolean,
+  former: FormerObjects,
 ): string[] {
   const { raw } = tracker;
   const target = decode(stored);
   const changes: Changes = new Map(tracker.changes);
   const seen = objectsByKey(tracker.seen, startData);
   const dropped: string[] = [];
+  const copied: Copied = (copy, original) => former.addCopy(copy, original);
   const now = valuesOf(raw);
-  separate(raw, now, changes);
+  for (const [key, held] of separate(raw, now, changes, copied)) {
+    const objects = seen.get(key);
+    if (objects) seen.set(key, held(objects));
+    const steps = changes.get(key);
+    if (steps && steps !== WHOLE) changes.set(key, heldSteps(steps, held));
+  }
 
   for (const key of new Set([...start.keys(), ...now.keys(), ...Object.keys(target)])) {
     const steps = changes.get(key);
     const [was, is] = [start.get(key), now.get(key)];
     const to = Object.hasOwn(target, key) ? textOf(target[key]) : undefined;
-    if (steps === WHOLE || isHidden(key) || was === to) continue;
+    if (steps === WHOLE || was === to) continue;
     if (was === is && !steps) {
       place(raw, key, is, target);
       seen.set(key, objectsIn(raw[key]));
@@ -40,7 +47,10 @@ export function rebase(
       const from = momentOf(was, seen.get(key) ?? []);
       const end = momentOf(is, objectsIn(raw[key]));
       const began = objectsIn(target[key]);
-      const done = replaySteps(steps ?? [], from, end, target, key, (path) => dropped.push(pathIn(path)));
+      const done = replaySteps(steps ?? [], from, end, target, key, {
+        dropped: (path) => dropped.push(pathIn(path)),
+        copied,
+      });
       const placed = place(raw, key, is, target);
       const held = (objects: readonly object[]) => objects.map((object) => placed.get(object) ?? object);
       seen.set(key, held(began));
@@ -55,15 +65,41 @@ export function rebase(
   return dropped;
 }
 
-/** An object that is in several places stays in the one where it was read. */
-function separate(raw: Dictionary, now: Values, changes: Changes): void {
+/**
+ * Leaves an object that is in several places in the one where it was read, and puts a copy into each other one.
+ *
+ * @returns for keys with copies, what gives the objects that the handler holds from now on.
+ */
+function separate(raw: Dictionary, now: Values, changes: Changes, copied: Copied): Map<string, Held> {
   const keys = [...now.keys()].filter((key) => typeof now.get(key) === "string");
   const objects = new Set<object>();
+  const separatedKeys = new Map<string, Held>();
   const assigned = new Set(keys.filter((key) => changes.get(key) === WHOLE));
   for (const key of [...keys.filter((one) => !assigned.has(one)), ...assigned]) {
-    const value = separated(raw[key], objects);
+    const copies = new Map<object, object[]>();
+    const value = separated(raw[key], objects, (copy, original) => {
+      const earlier = copies.get(original);
+      if (earlier) earlier.push(copy);
+      else copies.set(original, [copy]);
+      copied(copy, original);
+    });
     if (value !== raw[key]) raw[key] = value;
+    if (copies.size > 0) separatedKeys.set(key, (held) => withCopies(held, copies, value));
   }
+  return separatedKeys;
+}
+
+/** The first place of an object may have kept it. The others have its copies, in their order. */
+function withCopies(objects: readonly object[], copies: ReadonlyMap<object, object[]>, value: unknown): object[] {
+  const left = new Set(objectsIn(value));
+  const next = new Map<object, number>();
+  return objects.map((object) => {
+    const own = copies.get(object);
+    if (!own || left.delete(object)) return object;
+    const i = next.get(object) ?? 0;
+    next.set(object, i + 1);
+    return own[i] ?? object;
+  });
 }
 
 /** Puts a key's value, or that there is none, where the handler sees it. */

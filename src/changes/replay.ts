@@ -39,6 +39,8 @@ export interface Snapshot {
   readonly base: Content;
   readonly content: Content;
   readonly changes: ReadonlyMap<string, KeyChanges>;
+  /** Those that the tracker told: without the ones that a sign-in has made assignments of. */
+  readonly tracked: ReadonlyMap<string, KeyChanges>;
   /** The objects at the beginning of the changes, and at their end. */
   readonly from: SeenObjects;
   readonly end: SeenObjects;
@@ -57,7 +59,7 @@ export function replay({ base, content, changes, from, end }: Snapshot, newest: 
     const steps = changes.get(key) ?? [];
     if (steps !== WHOLE) {
       const [began, ended] = [momentIn(before, key, seen), momentIn(mine, key, seenLast)];
-      replaySteps(steps, began, ended, merged, key, (path) => dropped.push(pathIn(path)));
+      replaySteps(steps, began, ended, merged, key, { dropped: (path) => dropped.push(pathIn(path)) });
     } else if (Object.hasOwn(mine, key)) merged[key] = mine[key];
     else delete merged[key];
   }

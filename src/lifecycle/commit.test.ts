@@ -1,6 +1,7 @@
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { describe, expect, it, onTestFinished } from "vitest";
-import { KEYS, gated, site } from "../../test/support/stores.ts";
+import { KEYS, gated, site, type Browser } from "../../test/support/stores.ts";
+import type { Sessions } from "../sessions.ts";
 import type { SessionStore } from "../store.ts";
 import { memoryStore } from "../stores/memory.ts";
 
@@ -44,7 +45,7 @@ async function visited(userId?: string) {
 
 describe("No update is lost", () => {
   it.each([false, true])("by 200 requests at once (records sealed: %s)", async (encrypted) => {
-    const { browser } = await signedIn({ encrypted });
+    const { browser } = await signedIn({ encrypted, storeTimeout: "1m" });
     const answers = await Promise.all(
       Array.from({ length: 200 }, (_, i) =>
         browser.visit(async (session) => {
@@ -556,7 +557,7 @@ describe("A late request of a session that ended or was superseded", () => {
   });
 
   it.each([false, true])("does not undo a sign-in by renewing an old key's cookie (sealed: %s)", async (encrypted) => {
-    const before = await signedIn({ encrypted });
+    const before = await signedIn({ encrypted, storeTimeout: "1m" });
     const after = site<Data>({ store: before.backend, secretKey: [KEYS[1], KEYS[0]] });
     const browser = before.browser.copy(after.sessions);
     const reader = await browser.begin();
@@ -695,6 +696,27 @@ describe("A failure that the handler has dealt with", () => {
     await expect(here.visit((session) => session.signOut())).rejects.toMatchObject({ code: "ERR_SESSION_STORE" });
     expect(await browser.copy().userId()).toBeUndefined();
   });
+
+  it.each([
+    ["a sign-out", ({ browser, sessions }) => browser.copy(sessions).visit((session) => session.signOut())],
+    ["a revocation", ({ sessions }) => sessions.revokeAll("alice")],
+  ] satisfies [string, (given: { browser: Browser<Data>; sessions: Sessions<Data> }) => Promise<unknown>][])(
+    "of %s brings nothing back that revokeAll has found meanwhile",
+    async (_what, end) => {
+      const { browser, backend, sessions } = await signedIn();
+      const failingStore = {
+        ...backend,
+        delete: async () => {
+          await sessions.revokeAll("alice");
+          throw new Error("out of order");
+        },
+      };
+      const { sessions: elsewhere } = site<Data>({ store: failingStore });
+      await expect(end({ browser, sessions: elsewhere })).rejects.toMatchObject({ code: "ERR_SESSION_STORE" });
+      expect(await browser.userId()).toBeUndefined();
+      expect(await sessions.list("alice")).toEqual([]);
+    },
+  );
 
   it("of changed data leaves them out, and applies a later update to what is stored", async () => {
     const { browser, failing: store } = await failing("update");

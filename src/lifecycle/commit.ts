@@ -1,9 +1,9 @@
 import { timingSafeEqual } from "node:crypto";
 import { createSession, moveSession } from "./new-session.ts";
-import { endIfUnchanged, putBack } from "./end.ts";
+import { endIfUnchanged, preventPutBack, putBack } from "./end.ts";
 import { SessionError } from "../errors.ts";
 import { extendedEnd } from "./timeouts.ts";
-import { issuedAt, needsCookie, planOf, stepIn } from "./plan.ts";
+import { issuedAt, keptBy, needsCookie, planOf, stepIn } from "./plan.ts";
 import { only, replay, type Content, type Journal, type Snapshot } from "../changes/journal.ts";
 import { retry, type Plan } from "./decisions.ts";
 import { loadLatest } from "../record/load.ts";
@@ -231,8 +231,9 @@ export class Commit {
         const newest = await this.newest(id);
         // Another request has signed in meanwhile: its session and its cookie must stay.
         if (newest?.record.ended) {
-          // If that sign-in fails after all, it must not put the signed-out session back.
-          await this.deadline.run("delete", () => context.store.delete(id));
+          // If that sign-in fails after all, it must not put the signed-out session back. The record stays: a revocation
+          // follows it to the new session.
+          if (!(await preventPutBack(context, id, newest, this.deadline))) return false;
           requestSession.detach();
           return true;
         }
@@ -269,6 +270,11 @@ export class Commit {
     return loaded && loaded.expiresAt > this.context.now() ? loaded : undefined;
   }
 
+  /** The keys that a sign-in keeps. `undefined`: all. */
+  get keep(): readonly string[] | undefined {
+    return this.requested.signIn && keptBy(this.requestSession, this.requested.signIn);
+  }
+
   /** Applies the changes of this request to newer content. */
   replayOn(newest: Content): Content {
     if (this.#onConflict === "fail" && newest.data !== this.snapshot.base.data) {
@@ -277,7 +283,7 @@ export class Commit {
         "Another request has changed the session's data since this one read them, and save() was not to merge",
       );
     }
-    const keep = this.requested.signIn?.keep;
+    const keep = this.keep;
     return replay(this.snapshot, keep ? only(newest, keep) : newest, this.context.limits);
   }
 
@@ -326,6 +332,7 @@ export class Commit {
       this.context.emitter.emit("dropped", { id: token.id, userId, reason: "removed", paths });
     }
     changes.markDone(this.requested);
-    if (!changes.requested.signIn) this.#journal.unrestrict();
+    // A sign-in that was asked for meanwhile may be another user's than the session's now.
+    if (this.requested.signIn) changes.restrict();
   }
 }

@@ -1,5 +1,5 @@
 import type { Commit } from "./commit.ts";
-import { discard, endIfUnchanged, putBack } from "./end.ts";
+import { discard, endIfUnchanged, preventPutBack, putBack } from "./end.ts";
 import { SessionError } from "../errors.ts";
 import { extendedEnd } from "./timeouts.ts";
 import { isAnotherUser } from "./plan.ts";
@@ -28,7 +28,7 @@ export async function moveSession(commit: Commit): Promise<void> {
   const { userId, createdAt, ...began } = requestSession.loaded!.record;
   const changesHands = isAnotherUser(requestSession, requested.signIn!.userId);
   // Keys that may not be kept are left out, whatever the handler has seen.
-  const content = requested.signIn!.keep ? commit.replayOn({ ...began }) : snapshot.content;
+  const content = commit.keep ? commit.replayOn({ ...began }) : snapshot.content;
   const session = new NewSession(commit, content, changesHands ? context.now() : createdAt);
   await session.store(() => endFormerSession(commit, session));
   context.moves.delete(session.token.id);
@@ -73,11 +73,8 @@ async function endFormerSession(commit: Commit, session: NewSession): Promise<bo
       if (!isAnotherUser(requestSession, userId)) await session.takeOver(commit.replayOn(newest.record));
       return false;
     }
-    // The other sign-in may fail, and would put back what this one invalidates: it does so only to its own version.
-    if (newest && hasMoved) {
-      const kept = { ...newest, version: newest.version + 1 };
-      if (!(await commit.replaceRecord(id, newest, kept, true))) return false;
-    }
+    // The other request may fail, and would put back what this one invalidates: it does so only to its own version.
+    if (newest && !(await preventPutBack(context, id, newest, commit.deadline))) return false;
     // Signing in again as the same user does not undo a sign-out or revocation.
     if (!hasMoved && (newest === undefined || newest.record.ended) && began.record.userId === userId)
       await session.drop();
@@ -107,11 +104,10 @@ async function replaceFormerOrPutBack(
     // The expiry is the one that was read: touches since then count.
     return await commit.replaceRecord(id, base, moved, true);
   } catch (error) {
-    const isBack = await putBack(context, id, base, ({ ended }) => ended?.movedTo === next, deadline);
-    // A request that has ended the new session meanwhile meant the former one, too.
-    if (isBack && !(await endIfUnchanged(context, next, session.loaded, deadline).catch(() => true))) {
-      await discard(context, id, deadline);
-    }
+    const outcome = await putBack(context, id, base, ({ ended }) => ended?.movedTo === next, deadline);
+    // A request that has ended the new session meanwhile meant the former one, too. It may not come back late, either.
+    const isEnded = () => endIfUnchanged(context, next, session.loaded, deadline).catch(() => false);
+    if (outcome === "uncertain" || (outcome === "restored" && !(await isEnded()))) await discard(context, id, deadline);
     throw error;
   }
 }

@@ -6,11 +6,18 @@ interface Connection {
   host?: string;
   encrypted?: boolean;
   proto?: string;
+  forwardedHost?: string;
   trustProxy?: boolean;
 }
 
-function isLetIn({ origin, host = "shop.example", encrypted = false, proto, trustProxy = false }: Connection): boolean {
-  const headers = { origin, host, ...(proto !== undefined && { "x-forwarded-proto": proto }) };
+function isLetIn(connection: Connection): boolean {
+  const { origin, host = "shop.example", encrypted = false, proto, forwardedHost, trustProxy = false } = connection;
+  const headers = {
+    origin,
+    host,
+    ...(proto !== undefined && { "x-forwarded-proto": proto }),
+    ...(forwardedHost !== undefined && { "x-forwarded-host": forwardedHost }),
+  };
   try {
     checkOrigin({ headers, socket: { encrypted } }, [], trustProxy);
     return true;
@@ -30,6 +37,12 @@ describe("checkOrigin", () => {
     [{ origin: "https://shop.example", proto: "https", trustProxy: true }, true],
     [{ origin: "http://shop.example", proto: "http", trustProxy: true }, true],
     [{ origin: "http://shop.example", proto: "https" }, true],
+    // The host that the client asked for is the proxy's, if the proxy is trusted.
+    [{ origin: "https://shop.example", host: "10.0.0.7:3000", forwardedHost: "shop.example", trustProxy: true }, true],
+    [{ origin: "https://shop.example", host: "10.0.0.7:3000", forwardedHost: "shop.example" }, false],
+    [{ origin: "https://shop.example", host: "b", forwardedHost: "shop.example, b", trustProxy: true }, true],
+    [{ origin: "https://evil.example", host: "evil.example", forwardedHost: "shop.example", trustProxy: true }, false],
+    [{ origin: "https://shop.example", forwardedHost: "", trustProxy: true }, true],
     // A default port may be written.
     [{ origin: "https://shop.example", host: "shop.example:443", encrypted: true }, true],
     [{ origin: "http://shop.example", host: "shop.example:80" }, true],

@@ -1,5 +1,5 @@
 import { SessionError } from "../errors.ts";
-import { header, hostOf, isSecure, type AnyRequest } from "./request.ts";
+import { header, hostOf, isSecure, requestHeader, type AnyRequest } from "./request.ts";
 
 /**
  * Refuses a connection that a page of another site opened. Browsers send cookies with every WebSocket handshake, and make
@@ -14,15 +14,28 @@ import { header, hostOf, isSecure, type AnyRequest } from "./request.ts";
  */
 export function checkOrigin(request: AnyRequest, trusted: readonly string[], trustProxy: boolean): void {
   const origin = header(request, "origin");
-  if (origin === undefined || trusted.includes(origin)) return;
-  const schemes = isSecure(request, trustProxy) ? ["https:"] : ["https:", "http:"];
-  const { protocol, host } = ORIGIN.test(origin) && URL.canParse(origin) ? new URL(origin) : { protocol: "", host: "" };
-  // Both hosts are parsed with the same scheme, so that its default port may be written or left out.
-  if (schemes.includes(protocol) && host === parsedHost(protocol, hostOf(request))) return;
+  if (origin === undefined || trusted.includes(origin) || isOwnOrigin(request, origin, trustProxy)) return;
   throw new SessionError(
     "ERR_SESSION_ORIGIN",
     "A page of another site asked for this connection; list its origin to allow it",
   );
+}
+
+/**
+ * Whether an `Origin` header names the origin of the request itself, by the rules of {@link checkOrigin}. The host is that of
+ * `X-Forwarded-Host` where the proxy is trusted: browsers let no page of another origin send this header unasked.
+ */
+export function isOwnOrigin(request: AnyRequest, origin: string, trustProxy: boolean): boolean {
+  const schemes = isSecure(request, trustProxy) ? ["https:"] : ["https:", "http:"];
+  const { protocol, host } = ORIGIN.test(origin) && URL.canParse(origin) ? new URL(origin) : { protocol: "", host: "" };
+  // Both hosts are parsed with the same scheme, so that its default port may be written or left out.
+  return schemes.includes(protocol) && host === parsedHost(protocol, ownHost(request, trustProxy));
+}
+
+/** The host that the client asked for. Of several proxies, the first is the one nearest to the client. */
+export function ownHost(request: AnyRequest, trustProxy: boolean): string | undefined {
+  const forwarded = trustProxy ? requestHeader(request, "x-forwarded-host")?.split(",", 1)[0]?.trim() : undefined;
+  return forwarded || hostOf(request);
 }
 
 /**

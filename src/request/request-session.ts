@@ -3,6 +3,7 @@ import { EMPTY } from "../changes/journal.ts";
 import type { Context } from "../context.ts";
 import { SessionError } from "../errors.ts";
 import { tokenStatus, type TokenStatus } from "../lifecycle/decisions.ts";
+import { keptBy } from "../lifecycle/plan.ts";
 import type { Match } from "../lifecycle/rotation.ts";
 import { extendedEnd } from "../lifecycle/timeouts.ts";
 import { loadLatest } from "../record/load.ts";
@@ -86,6 +87,7 @@ export class RequestSession {
       () => this.loaded?.record ?? EMPTY,
       context.limits,
       (isWrite, isForgotten) => this.#useData(isWrite, isForgotten),
+      (signIn) => keptBy(this, signIn),
     );
     this.cookie = new OutgoingCookie(context);
     const header = cookieHeader(request);

@@ -6,9 +6,16 @@ import { blocksOf, document, ROOT, workshop } from "../support/http/blocks.ts";
 
 const run = promisify(execFile);
 const README = document("README.md");
-const GUIDES = ["life-of-a-session", "long-lived-connections", "events", "proxies", "several-applications"].map(
-  (name) => document(`docs/${name}.md`),
-);
+const GUIDES = [
+  "life-of-a-session",
+  "changed-passwords",
+  "csrf",
+  "guards",
+  "long-lived-connections",
+  "events",
+  "proxies",
+  "several-applications",
+].map((name) => document(`docs/${name}.md`));
 const blocks = blocksOf([README, ...GUIDES].join("\n"));
 
 /** What the text around a block has introduced already: above all the README's own sessions. */

@@ -45,7 +45,7 @@ export interface Scene {
   signedIn(userId?: string): Promise<Client>;
 }
 
-export interface Staging extends Partial<Pick<Serving, "lazy" | "personal" | "trustProxy">> {
+export interface Staging extends Partial<Pick<Serving, "lazy" | "personal" | "trustProxy" | "parts">> {
   readonly store?: StoreName;
   /** The application has an error handler of its own. */
   readonly ownErrors?: boolean;
@@ -95,6 +95,7 @@ export async function serve(way: Way, staging: Staging = {}): Promise<Scene> {
     personal = false,
     trustProxy = false,
     ownErrors = false,
+    parts,
   } = staging;
   const clock = { ahead: 0 };
   const now = () => Date.now() + clock.ahead;
@@ -132,7 +133,15 @@ export async function serve(way: Way, staging: Staging = {}): Promise<Scene> {
   sessions.on("dropped", (event) => dropped.push(event));
   const stage = createStage();
   const seen: unknown[] = [];
-  const server = await way.start({ sessions, stage, lazy, personal, trustProxy, seen: ownErrors ? seen : undefined });
+  const server = await way.start({
+    sessions,
+    stage,
+    lazy,
+    personal,
+    trustProxy,
+    parts,
+    seen: ownErrors ? seen : undefined,
+  });
   afterwards(() => sessions.close());
   const origin = originOf(server);
   const port = Number(new URL(origin).port);

@@ -6,6 +6,7 @@ import express4 from "express4";
 import Fastify from "fastify";
 import { Hono } from "hono";
 import { SessionError, type Sessions } from "sojourn";
+import type { AdapterOptions } from "sojourn/adapter";
 import { sessionMiddleware as onExpress } from "sojourn/express";
 import { sessionPlugin as onFastify } from "sojourn/fastify";
 import { withSession as onFetch } from "sojourn/fetch";
@@ -13,6 +14,9 @@ import { sessionMiddleware as onHono } from "sojourn/hono";
 import { withSession as onNode } from "sojourn/node";
 import { routes, type Asked, type Reply } from "./application.ts";
 import type { Stage } from "./stage.ts";
+
+/** The options that are the same in every adapter, and are made elsewhere. */
+export type Parts = Pick<AdapterOptions<never>, "csrf">;
 
 /** What a way in is started with. */
 export interface Serving {
@@ -22,6 +26,8 @@ export interface Serving {
   readonly personal: boolean;
   /** The framework's own setting, not Sojourn's. */
   readonly trustProxy: boolean;
+  /** The adapter's other options. */
+  readonly parts?: Parts | undefined;
   /** Where given, the application has an error handler of its own, which notes what it is told. */
   readonly seen?: unknown[] | undefined;
 }
@@ -52,7 +58,7 @@ export const ways: readonly Way[] = [
   {
     name: "fetch",
     detectsLateChanges: false,
-    async start({ sessions, stage, lazy, personal, seen }) {
+    async start({ sessions, stage, lazy, personal, parts, seen }) {
       const app = onFetch(
         sessions,
         async (request: Request, session) => {
@@ -66,6 +72,7 @@ export const ways: readonly Way[] = [
         {
           lazy,
           personal,
+          ...parts,
           ...(seen && {
             onError(error: SessionError) {
               seen.push(error);
@@ -84,7 +91,7 @@ export const ways: readonly Way[] = [
   {
     name: "node:http",
     detectsLateChanges: true,
-    async start({ sessions, stage, lazy, personal, seen }) {
+    async start({ sessions, stage, lazy, personal, parts, seen }) {
       const onError = (error: unknown, _req: unknown, res: ServerResponse) => {
         seen?.push(error);
         if (res.headersSent) res.destroy();
@@ -102,7 +109,7 @@ export const ways: readonly Way[] = [
             for (const [name, value] of reply.headers ?? []) res.appendHeader(name, value);
             await write(res, reply.body);
           },
-          { lazy, personal, ...(seen && { onError }) },
+          { lazy, personal, ...parts, ...(seen && { onError }) },
         ),
       );
     },
@@ -112,9 +119,9 @@ export const ways: readonly Way[] = [
   {
     name: "Fastify 5",
     detectsLateChanges: false,
-    async start({ sessions, stage, lazy, personal, trustProxy, seen }) {
+    async start({ sessions, stage, lazy, personal, parts, trustProxy, seen }) {
       const app = Fastify({ trustProxy, forceCloseConnections: true });
-      await app.register(onFastify(sessions, { lazy, personal }));
+      await app.register(onFastify(sessions, { lazy, personal, ...parts }));
       if (seen) {
         app.setErrorHandler((error, _request, reply) => {
           seen.push(error);
@@ -143,8 +150,8 @@ export const ways: readonly Way[] = [
   {
     name: "Hono 4",
     detectsLateChanges: false,
-    async start({ sessions, stage, lazy, personal, seen }) {
-      const app = new Hono().use(onHono(sessions, { lazy, personal }));
+    async start({ sessions, stage, lazy, personal, parts, seen }) {
+      const app = new Hono().use(onHono(sessions, { lazy, personal, ...parts }));
       if (seen) {
         app.onError((error, c) => {
           seen.push(error);
@@ -168,10 +175,10 @@ function expressWay(name: WayName, framework: typeof express): Way {
   return {
     name,
     detectsLateChanges: true,
-    async start({ sessions, stage, lazy, personal, trustProxy, seen }) {
+    async start({ sessions, stage, lazy, personal, parts, trustProxy, seen }) {
       const app = framework();
       app.set("trust proxy", trustProxy);
-      app.use(onExpress(sessions, { lazy, personal }));
+      app.use(onExpress(sessions, { lazy, personal, ...parts }));
       for (const path of Object.keys(routes)) {
         app.all(path, (req, res, next) => {
           const asked = { session: req.session, query: queryOf(req.url), stage, header: (of: string) => req.get(of) };

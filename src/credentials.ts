@@ -1,0 +1,32 @@
+import { requireCapability } from "./capabilities.ts";
+import type { Context } from "./context.ts";
+import { SessionError } from "./errors.ts";
+import type { Session } from "./session.ts";
+import { revokeAll } from "./users.ts";
+
+/**
+ * Gives a session a new token, and then ends its user's other sessions. The rotation comes first: if the store fails there,
+ * the client stays signed in and can try again.
+ */
+export async function credentialsChanged<Data extends object>(
+  context: Context,
+  session: Session<Data>,
+): Promise<number> {
+  requireCapability(context.store, "idsOfUser", "sessions.credentialsChanged");
+  const { userId } = session;
+  if (userId === undefined) {
+    throw new TypeError(
+      "sessions.credentialsChanged(session): nobody is signed in to this session; call session.signIn(userId) first, or sessions.revokeAll(userId)",
+    );
+  }
+  try {
+    session.rotate();
+    await session.save();
+  } catch (error) {
+    // Somebody else has the session's only valid token. It may be a thief with a copy of the old one.
+    if (error instanceof SessionError && error.code === "ERR_SESSION_SUPERSEDED") await revokeAll(context, userId);
+    throw error;
+  }
+  // Where another request has ended this session meanwhile, its id is not in use, and all others still end.
+  return revokeAll(context, userId, session.id);
+}
