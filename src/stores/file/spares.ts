@@ -39,10 +39,11 @@ export function createSpares(maxSpares = MAX_SPARES) {
 
     /** Keeps a spare. Returns one that has no place: its file is to be removed. */
     keep(spare: ContentFile): ContentFile | undefined {
-      let surplus = remove(spares.get(spare.key));
+      const replaced = remove(spares.get(spare.key));
       spares.set(spare.key, spare);
-      if (spares.size > maxSpares) [surplus] = spares.values();
-      return remove(surplus);
+      if (spares.size <= maxSpares) return replaced;
+      const [oldest] = spares.values();
+      return remove(oldest);
     },
 
     /** Forgets the spare of a session that has ended, and returns it. */
