@@ -22,7 +22,7 @@ describe("createKeyedQueue", () => {
     const tasks = ["a", "b", "c"].map((name) => task(log, name));
     const runs = tasks.map(({ run }) => commits.run("key", run));
     for (const { finish } of tasks.toReversed()) finish();
-    expect(await Promise.all(runs)).toEqual(["a", "b", "c"]);
+    expect(await Promise.all(runs.map(async (run) => run))).toEqual(["a", "b", "c"]);
     expect(log).toEqual(["a begins", "a ends", "b begins", "b ends", "c begins", "c ends"]);
   });
 
@@ -35,7 +35,7 @@ describe("createKeyedQueue", () => {
     expect(log).toEqual(["a begins", "b begins"]);
     a.finish();
     b.finish();
-    await Promise.all(runs);
+    await Promise.all(runs.map(async (run) => run));
   });
 
   it("goes on after a task that failed, and tells only the one who asked", async () => {
@@ -51,6 +51,29 @@ describe("createKeyedQueue", () => {
       expect(await after).toBe("after");
     });
     expect(unhandled).toEqual([]);
+  });
+
+  it("gives the answer itself of a task that is done at once, and keeps nobody waiting", () => {
+    const queue = createKeyedQueue();
+    expect(queue.run("key", () => 1)).toBe(1);
+    expect(queue.run("key", () => 2)).toBe(2);
+  });
+
+  it("runs a task that another one starts before it returns after that one, whether that one is done then or not", async () => {
+    for (const rest of [undefined, nextTurn(undefined)]) {
+      const queue = createKeyedQueue();
+      const log: string[] = [];
+      let inner: unknown;
+      await queue.run("key", () => {
+        log.push("outer begins");
+        inner = queue.run("key", () => void log.push("inner"));
+        log.push("outer returns");
+        return rest?.then(() => void log.push("outer ends"));
+      });
+      await inner;
+      const end = rest ? ["outer ends"] : [];
+      expect(log).toEqual(["outer begins", "outer returns", ...end, "inner"]);
+    }
   });
 
   it("is free again after a first task that threw at once", async () => {

@@ -3,12 +3,12 @@ import { createSession, moveSession } from "./new-session.ts";
 import { endIfUnchanged, preventPutBack, putBack } from "./end.ts";
 import { SessionError } from "../errors.ts";
 import { extendedEnd } from "./timeouts.ts";
-import { issuedAt, needsCookie, planOf, stepIn } from "./plan.ts";
+import { issuedAt, keptBy, needsCookie, planOf, stepIn } from "./plan.ts";
 import { only, replay, type Content, type Journal, type Snapshot } from "../changes/journal.ts";
 import { retry, type Plan } from "./decisions.ts";
 import { loadLatest } from "../record/load.ts";
 import { encryptSession, type LoadedRecord, type SessionRecord } from "../record/record.ts";
-import { retryUntilDone } from "./retries.ts";
+import { pauseAfter, retryUntilDone } from "./retries.ts";
 import { afterStep, type Rotation, type Step } from "./rotation.ts";
 import { hashSecret, nextEpoch, tokenFields, type Token } from "../record/token.ts";
 import { createRandomPart } from "../random.ts";
@@ -16,6 +16,7 @@ import type { Context } from "../context.ts";
 import type { Requested } from "../request/pending-changes.ts";
 import type { RequestSession } from "../request/request-session.ts";
 import { Deadline } from "../deadline.ts";
+import { run, wait, type Answer, type Coroutine } from "../coroutine.ts";
 
 /** The reason for a commit: a call of `save()`, or a response whose headers follow and can carry a renewed cookie. */
 type Occasion = "save" | "response";
@@ -24,7 +25,8 @@ type Occasion = "save" | "response";
 export type OnConflict = "merge" | "fail";
 
 /**
- * Stores the changes of a request. `undefined`, at once, where there is nothing to store.
+ * Stores the changes of a request. `undefined` where there is nothing to wait for: there was nothing to store, or it is
+ * stored.
  *
  * @throws only by the promise. TypeError for a value that can't be kept.
  * SessionError ERR_SESSION_STORE, ERR_SESSION_CONFLICT, ERR_SESSION_SUPERSEDED, ERR_SESSION_HEADERS_SENT
@@ -53,16 +55,11 @@ export function commit(
     if (isSave) changes.setAside(changes.requested);
     return Promise.reject(error);
   }
-  return requestSession.runCommit(() =>
-    context.commits
-      .run(requestSession.storedId, () => attempt.execute(next))
-      .catch((error: unknown) => {
-        attempt.undo();
-        // The caller of save() deals with the failure: the response does not try the same again.
-        if (isSave) changes.setAside(attempt.requested);
-        throw error;
-      }),
+  const storing = requestSession.runCommit(() =>
+    context.commits.run(requestSession.storedId, () => run(attempt.executeOrUndo(next))),
   );
+  if (!isSave) context.collector.runIfDue();
+  return storing;
 }
 
 function headersSent(): SessionError {
@@ -96,43 +93,53 @@ export class Commit {
   }
 
   /** Nothing was stored: the changes are pending again. */
-  undo(): void {
+  #undo(): void {
     this.#journal.restore(this.snapshot);
   }
 
-  async execute(next: Plan): Promise<void> {
+  *executeOrUndo(next: Plan): Coroutine<void> {
+    try {
+      yield* this.#execute(next);
+    } catch (error) {
+      this.#undo();
+      // The caller of save() deals with the failure: the response does not try the same again.
+      if (!this.#withResponse) this.requestSession.changes.setAside(this.requested);
+      throw error;
+    }
+  }
+
+  *#execute(next: Plan): Coroutine<void> {
     switch (next) {
       case "nothing":
         return;
       case "touch":
-        return this.#touch();
+        return yield* this.#touch();
       case "create":
-        return createSession(this, this.snapshot.content);
+        return yield* createSession(this, this.snapshot.content);
       case "move":
-        return moveSession(this);
+        return yield* wait(moveSession(this));
       case "update":
-        return this.#changes ? this.#update() : this.#renew();
+        return yield* this.#changes ? this.#update() : this.#renew();
       case "delete":
-        await this.#delete();
-        return this.#startAnew();
+        yield* wait(this.#delete());
+        return yield* this.#startAnew();
       case "drop":
         return this.drop("superseded");
     }
   }
 
   /** A failed touch does not fail the response. The next request tries again. */
-  async #touch(): Promise<void> {
+  *#touch(): Coroutine<void> {
     const { context, requestSession } = this;
     const { id } = requestSession.token!;
     const loaded = requestSession.loaded!;
     const expiresAt = extendedEnd(context.now(), loaded.record, context.timeouts);
     try {
-      if (await this.deadline.run("touch", () => context.store.touch(id, expiresAt)))
-        requestSession.extended(expiresAt);
+      if (yield* wait(this.deadline.ask(context.store, "touch", id, expiresAt))) requestSession.extended(expiresAt);
     } catch (error) {
       context.emitter.emit("error", { id, error });
     }
-    this.undo();
+    this.#undo();
   }
 
   /** Whether the commit stores more than a renewed token or a renewed encryption. */
@@ -141,16 +148,16 @@ export class Commit {
   }
 
   /** A failed renewal does not fail the response either. */
-  async #renew(): Promise<void> {
+  *#renew(): Coroutine<void> {
     try {
-      await this.#update();
+      yield* this.#update();
     } catch (error) {
-      this.undo();
+      this.#undo();
       this.context.emitter.emit("error", { id: this.requestSession.id, error });
     }
   }
 
-  async #update(): Promise<void> {
+  *#update(): Coroutine<void> {
     const { requestSession, context } = this;
     const began = requestSession.loaded!;
     const { id } = requestSession.token!;
@@ -160,7 +167,7 @@ export class Commit {
 
     let base = began;
     let { content } = this.snapshot;
-    await retryUntilDone(async () => {
+    for (let count = 1; ; count++) {
       const step = token ? "none" : stepIn(requestSession, base, this.#withResponse);
       const next = this.#next(base, {
         ...base.record,
@@ -168,22 +175,20 @@ export class Commit {
         data: content.data,
         flashes: content.flashes,
       });
-      if (next.expiresAt > context.now() && (await this.#replacedToken(id, base, next, token !== undefined))) {
+      if (next.expiresAt > context.now() && (yield* this.#replacedToken(id, base, next, token !== undefined))) {
         this.applyCommit(token ?? requestSession.token!, next, content);
         if (token) requestSession.issueCookie();
         else this.#issueCookie(step);
         if (token || step === "confirm") context.emitter.emit("rotated", { id, userId: next.record.userId });
-        return true;
+        return;
       }
-      const newest = await this.newest(id);
+      const newest = yield* wait(this.newest(id));
       const superseded = newest !== undefined && newest.record.epoch !== began.record.epoch;
       switch (retry({ ended: newest === undefined, superseded }, this.#changes)) {
         case "drop":
-          this.drop("ended");
-          return true;
+          return this.drop("ended");
         case "detach":
-          requestSession.detach();
-          return true;
+          return requestSession.detach();
         case "refuse":
           throw new SessionError(
             "ERR_SESSION_SUPERSEDED",
@@ -193,29 +198,31 @@ export class Commit {
           base = newest!;
           // A renewed token is no reason to store an assignment that gave what was there before.
           content = this.#changes ? this.replayOn(base.record) : base.record;
-          return false;
       }
-    });
+      yield* wait(pauseAfter(count));
+    }
   }
 
   /** If a new token may not be stored, the old one has to stay valid. */
-  async #replacedToken(id: string, base: LoadedRecord, next: LoadedRecord, isNewToken: boolean): Promise<boolean> {
+  *#replacedToken(id: string, base: LoadedRecord, next: LoadedRecord, isNewToken: boolean): Coroutine<boolean> {
     const { context, requestSession } = this;
     try {
-      return await this.replaceRecord(id, base, next, requestSession.passive);
+      return yield* wait(this.replaceRecord(id, base, next, requestSession.passive));
     } catch (error) {
       const { secretHash } = next.record;
       if (isNewToken)
-        await putBack(context, id, base, (record) => timingSafeEqual(record.secretHash, secretHash), this.deadline);
+        yield* wait(
+          putBack(context, id, base, (record) => timingSafeEqual(record.secretHash, secretHash), this.deadline),
+        );
       throw error;
     }
   }
 
   /** Compare-and-set of a record. @param extendOnly - keeps a later expiry. */
-  replaceRecord(id: string, base: LoadedRecord, next: LoadedRecord, extendOnly = false): Promise<boolean> {
+  replaceRecord(id: string, base: LoadedRecord, next: LoadedRecord, extendOnly = false): Answer<boolean> {
     const { store } = this.context;
     const stored = { ...encryptSession(this.context, id, next), extendOnly };
-    return this.deadline.run("update", () => store.update(id, stored, base.version));
+    return this.deadline.ask(store, "update", id, stored, base.version);
   }
 
   async #delete(): Promise<void> {
@@ -249,10 +256,10 @@ export class Commit {
   }
 
   /** Stores the changes that the handler made after its sign-out. */
-  async #startAnew(): Promise<void> {
+  *#startAnew(): Coroutine<void> {
     if (!this.requested.signIn && !this.#changes) return;
     if (this.requestSession.tokenStatus === "superseded" && !this.requested.signIn) this.drop("superseded");
-    else await createSession(this, this.snapshot.content);
+    else yield* createSession(this, this.snapshot.content);
   }
 
   drop(reason: "ended" | "superseded"): void {
@@ -270,6 +277,11 @@ export class Commit {
     return loaded && loaded.expiresAt > this.context.now() ? loaded : undefined;
   }
 
+  /** The keys that a sign-in keeps. `undefined`: all. */
+  get keep(): readonly string[] | undefined {
+    return this.requested.signIn && keptBy(this.requestSession, this.requested.signIn);
+  }
+
   /** Applies the changes of this request to newer content. */
   replayOn(newest: Content): Content {
     if (this.#onConflict === "fail" && newest.data !== this.snapshot.base.data) {
@@ -278,7 +290,7 @@ export class Commit {
         "Another request has changed the session's data since this one read them, and save() was not to merge",
       );
     }
-    const keep = this.requested.signIn?.keep;
+    const keep = this.keep;
     return replay(this.snapshot, keep ? only(newest, keep) : newest, this.context.limits);
   }
 
@@ -327,6 +339,7 @@ export class Commit {
       this.context.emitter.emit("dropped", { id: token.id, userId, reason: "removed", paths });
     }
     changes.markDone(this.requested);
-    if (!changes.requested.signIn) this.#journal.unrestrict();
+    // A sign-in that was asked for meanwhile may be another user's than the session's now.
+    if (this.requested.signIn) changes.restrict();
   }
 }

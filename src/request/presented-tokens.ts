@@ -6,6 +6,7 @@ import type { Client, LoadedRecord, SessionRecord } from "../record/record.ts";
 import { hashSecret, TOKEN_LENGTH, verifyToken, type Token } from "../record/token.ts";
 import type { Deadline } from "../deadline.ts";
 import type { Context } from "../context.ts";
+import { wait, type Coroutine } from "../coroutine.ts";
 
 /** Maximum number of valid tokens that are read from one request. */
 const MAX_TOKENS = 4;
@@ -56,25 +57,25 @@ export function isAccepted(secret: Match): boolean {
  *
  * @param client - describes the sender of the request, for the event of a replay.
  */
-export async function openSession(
+export function* openSession(
   context: Context,
   id: string,
   presented: readonly Presented[],
   deadline: Deadline,
   client: () => Client | undefined,
-): Promise<OpenedSession | undefined> {
-  let loaded = await load(context, id, deadline);
+): Coroutine<OpenedSession | undefined> {
+  let loaded = yield* load(context, id, deadline);
   let opened = loaded && bestOf(context, presented, loaded);
   if (loaded && opened?.tokenStatus !== "live" && context.store.readLatest) {
     // A near cache may be older than this token.
-    loaded = await loadLatest(context, id, deadline);
+    loaded = yield* wait(loadLatest(context, id, deadline));
     opened = loaded && bestOf(context, presented, loaded);
   }
   if (!loaded || !opened) return undefined;
   const { userId, client: signedInFrom } = loaded.record;
   if (opened.tokenStatus === "expired") context.emitter.emit("expired", { id, userId });
   // Two clients hold tokens of this session, and nobody can tell which one is the thief.
-  if (opened.tokenStatus === "replayed" && (await deadline.run("delete", () => context.store.delete(id)))) {
+  if (opened.tokenStatus === "replayed" && (yield* wait(deadline.run("delete", () => context.store.delete(id))))) {
     context.emitter.emit("replayed", { id, userId, client: signedInFrom, presentedBy: client() });
   }
   return opened;

@@ -3,6 +3,7 @@ import { EMPTY } from "../changes/journal.ts";
 import type { Context } from "../context.ts";
 import { SessionError } from "../errors.ts";
 import { tokenStatus, type TokenStatus } from "../lifecycle/decisions.ts";
+import { keptBy } from "../lifecycle/plan.ts";
 import type { Match } from "../lifecycle/rotation.ts";
 import { extendedEnd } from "../lifecycle/timeouts.ts";
 import { loadLatest } from "../record/load.ts";
@@ -11,6 +12,7 @@ import { hashSecret, type Token } from "../record/token.ts";
 import { createRandomPart } from "../random.ts";
 import type { WatchedSignal } from "../signals.ts";
 import { Deadline } from "../deadline.ts";
+import { rejecting, run, type Answer, type Coroutine } from "../coroutine.ts";
 import { warnOnce } from "../warnings.ts";
 import { clientRequest } from "./client.ts";
 import { OutgoingCookie } from "./outgoing-cookie.ts";
@@ -47,6 +49,8 @@ const LATE_CHECK_MS = 1000;
 
 /** Checks of one request, after which a response that has not told its end is left alone: its own end stores the changes. */
 const MAX_LATE_CHECKS = 60;
+
+const DONE = Promise.resolve();
 
 /** One request's session, from the cookie that came to the cookie that goes. All transitions of its states are here. */
 export class RequestSession {
@@ -86,6 +90,7 @@ export class RequestSession {
       () => this.loaded?.record ?? EMPTY,
       context.limits,
       (isWrite, isForgotten) => this.#useData(isWrite, isForgotten),
+      (signIn) => keptBy(this, signIn),
     );
     this.cookie = new OutgoingCookie(context);
     const header = cookieHeader(request);
@@ -164,31 +169,37 @@ export class RequestSession {
     return extendedEnd(now, { createdAt: now, ...signIn, signedInAt: signIn && now }, this.context.timeouts);
   }
 
-  /** Reads the session. Several layers of an application may call it: the store is asked once. */
-  async load(): Promise<void> {
+  /**
+   * Reads the session. Several layers of an application may call it: the store is asked once. `undefined` where there is
+   * nothing to wait for.
+   *
+   * @throws only by the promise.
+   */
+  load(): Promise<void> | undefined {
     const state = this.#state;
-    if (state.kind === "unreadable") throw state.error;
-    if (state.kind === "unread") await (this.#loading ??= this.#load(state.presented));
+    if (state.kind === "unreadable") return Promise.reject(state.error);
+    if (state.kind !== "unread") return undefined;
+    return (this.#loading ??= rejecting(() => run(this.#load(state.presented))) as Promise<void> | undefined);
   }
 
-  async #load(presented: readonly Presented[]): Promise<void> {
+  *#load(presented: readonly Presented[]): Coroutine<void> {
     this.#presentedId = presented[0]!.token.id;
     try {
-      this.#state = await this.#read(presented);
+      this.#state = yield* this.#read(presented);
     } catch (error) {
       this.#state = { kind: "unreadable", error };
       throw error;
     }
   }
 
-  async #read(presented: readonly Presented[]): Promise<SessionState> {
+  *#read(presented: readonly Presented[]): Coroutine<SessionState> {
     const deadline = new Deadline(this.context.storeTimeout);
     const ids = new Set(presented.map(({ token }) => token.id));
     const live: OpenedSession[] = [];
     let status: Exclude<TokenStatus, "live"> = "anonymous";
     for (const id of ids) {
       const own = presented.filter(({ token }) => token.id === id);
-      const opened = await openSession(this.context, id, own, deadline, () => this.client);
+      const opened = yield* openSession(this.context, id, own, deadline, () => this.client);
       if (opened?.tokenStatus === "live") live.push(opened);
       else if (opened && status === "anonymous") status = opened.tokenStatus;
     }
@@ -553,13 +564,17 @@ export class RequestSession {
     return this.#committing;
   }
 
-  /** Runs a commit. Others of this request wait for it. */
-  runCommit(commit: () => Promise<void>): Promise<void> {
-    const run = commit().finally(() => {
+  /** Runs a commit. Others of this request wait for it. `undefined` where it was done at once. */
+  runCommit(commit: () => Answer<void>): Promise<void> | undefined {
+    // A listener of the commit's events may begin another one before this one has returned.
+    this.#committing = DONE;
+    const answer = commit();
+    this.#committing = undefined;
+    if (!(answer instanceof Promise)) return undefined;
+    this.#committing = answer.finally(() => {
       this.#committing = undefined;
     });
-    this.#committing = run;
-    return run;
+    return this.#committing;
   }
 
   // The request

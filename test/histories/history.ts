@@ -41,7 +41,7 @@ export interface SessionRequest extends Timed {
   readonly seen?: Seen | undefined;
 }
 
-export interface Revocation extends Timed {
+interface Revocation extends Timed {
   readonly kind: "revoke";
   readonly session: string;
 }

@@ -1,3 +1,4 @@
+import { setTimeout as pause } from "node:timers/promises";
 import { check, type Breach } from "./check.ts";
 import { createHttpClient } from "./client.ts";
 import type { HistoryEngine } from "./engines.ts";
@@ -5,7 +6,6 @@ import { killsOf, startNemesis, type FaultKind } from "./faults.ts";
 import type { Operation } from "./history.ts";
 import { startServer, type Errors } from "./servers.ts";
 import { startLoad } from "./workload.ts";
-import { setTimeout as pause } from "node:timers/promises";
 
 const PROCESSES = 3;
 const USERS = 3;
