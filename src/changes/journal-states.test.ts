@@ -321,7 +321,6 @@ describe("Another user's sign-in", () => {
     const stored = replay(signIn, EMPTY, limits);
     expect(dataOf(stored)).toEqual({ role: "user", w: { own: 1 }, n: 1 });
     journal.stored(signIn, stored);
-    journal.unrestrict();
     expect(journal.isChanged()).toBe(false);
   });
 

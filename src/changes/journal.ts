@@ -7,9 +7,9 @@ import { createRandomPart } from "../random.ts";
 import { rebase } from "./rebase.ts";
 import type { Flash, StoredFlash } from "../record/record.ts";
 import { EMPTY, objectsByKey, type Content, type SeenObjects, type Snapshot } from "./replay.ts";
-import { restrictKey } from "./restrict.ts";
+import { Restriction } from "./restriction.ts";
 import type { ObjectSet } from "./strip.ts";
-import { followedBy, joined, WHOLE, type Changes, type ReadonlyChanges, type Updater } from "./steps.ts";
+import { followedBy, joined, type Changes, type ReadonlyChanges, type Updater } from "./steps.ts";
 import { Tracker, type OnUse } from "./tracker.ts";
 import { areSameValues, valuesOf, type Values } from "./values.ts";
 
@@ -21,6 +21,18 @@ interface SetAside {
   readonly flashes: readonly StoredFlash[];
   readonly changes: Changes;
   readonly from: SeenObjects;
+}
+
+/** What a sign-in hides. */
+interface Restricted {
+  readonly restriction: Restriction;
+  /** The keys of before that may stay. */
+  readonly keep: readonly string[];
+  /** The flashes of before, and those that may stay. */
+  readonly before: readonly StoredFlash[];
+  readonly shown: readonly StoredFlash[];
+  /** The sign-in is being stored. */
+  isPending: boolean;
 }
 
 /**
@@ -41,10 +53,8 @@ export class Journal {
   #pending: Snapshot | undefined;
   /** How the data stood when storing them failed, and whoever had asked for it was told. */
   #setAsideState: SetAside | undefined;
-  /** The keys of before that the handler may still see, once somebody has signed in. */
-  #keep: readonly string[] | undefined;
-  /** They were not hidden yet when the pending snapshot was made: it belongs to the session of before. */
-  #isHiddenSince = false;
+  /** What is hidden since a sign-in was asked for. */
+  #restricted: Restricted | undefined;
   readonly #limits: Limits;
   readonly #onUse: OnUse | undefined;
   #former: FormerObjects | undefined;
@@ -133,11 +143,12 @@ export class Journal {
     this.takeBack();
     const content = this.#found ?? this.content();
     this.#found = undefined;
-    const { changes = new Map(), seen = {} } = this.#tracker ?? {};
+    const { changes: tracked = new Map(), seen = {} } = this.#tracker ?? {};
+    const changes = this.#restricted ? joined(this.#restricted.restriction.own, tracked) : tracked;
     const end = content === this.#base && changes.size === 0 ? seen : { all: this.#objects };
-    this.#pending = { base: this.#base, content, changes, from: seen, end };
+    this.#pending = { base: this.#base, content, changes, tracked, from: seen, end };
     this.#tracker?.restart(end);
-    this.#isHiddenSince = false;
+    if (this.#restricted) this.#restricted.isPending = true;
     return this.#pending;
   }
 
@@ -148,42 +159,41 @@ export class Journal {
    * @returns the paths of changes since then that are dropped, because others had removed what they were made in.
    */
   stored(snapshot: Snapshot, stored: Content): readonly string[] {
-    this.#pending = this.#flashed = undefined;
-    if (this.#tracker) this.#formerObjects.add(snapshot.from);
-    const dropped = this.#tracker ? this.#continue(this.#tracker, snapshot.content, stored) : [];
-    const seen = new Set(snapshot.content.flashes.map(({ key }) => key));
-    const others = this.#keep ? stored.flashes.filter(({ key }) => seen.has(key)) : stored.flashes;
-    this.#flashes = mergeFlashes(snapshot.content.flashes, this.#flashes, others);
+    // A snapshot from before the sign-in belongs to the session of before, which is hidden again.
+    const keep = this.#restricted?.isPending === false ? this.#restricted.keep : undefined;
+    if (keep) this.#lift();
+    this.#restricted = undefined;
+    const dropped = this.#tracker ? this.#continue(this.#tracker, snapshot, stored, keep !== undefined) : [];
+    this.#flashes = mergeFlashes(snapshot.content.flashes, this.#flashes, stored.flashes);
+    if (keep) {
+      const own = new Set(snapshot.content.flashes.map(({ key }) => key));
+      const others = stored.flashes.filter(({ key }) => !own.has(key));
+      this.#restrict(keep, [...this.#base.flashes, ...others]);
+    } else this.#flashed = undefined;
+    this.#pending = undefined;
     this.#base = stored;
     return dropped;
   }
 
-  #continue(tracker: Tracker, before: Content, stored: Content): readonly string[] {
-    if (before.data === stored.data) return [];
-    this.#formerObjects.add(tracker.seen);
-    const data = decode(before.data);
-    return rebase(tracker, valuesOf(data), data, stored.data, (key) => this.#isHidden(key), this.#formerObjects);
+  /** @param isOwn - what this request has assigned counts for its own, though it is stored now. */
+  #continue(tracker: Tracker, { content, from }: Snapshot, stored: Content, isOwn: boolean): readonly string[] {
+    const former = this.#formerObjects;
+    former.add(from);
+    if (content.data === stored.data) return [];
+    if (!isOwn) former.add(tracker.seen);
+    const data = decode(content.data);
+    return rebase(tracker, valuesOf(data), data, stored.data, former);
   }
 
   get #formerObjects(): FormerObjects {
     return (this.#former ??= new FormerObjects());
   }
 
-  /** Whether the handler may not see what is stored of a key. */
-  #isHidden(key: string): boolean {
-    if (this.#keep === undefined || this.#keep.includes(key)) return false;
-    return this.#isHiddenSince || !Object.hasOwn(this.#tracked.raw, key);
-  }
-
-  /** Whoever signed in sees the session as it is stored from now on. */
-  unrestrict(): void {
-    this.#keep = undefined;
-  }
-
   /** A snapshot could not be stored: what was in it is still to be stored. */
-  restore({ content, changes, from }: Snapshot): void {
+  restore({ content, tracked, from }: Snapshot): void {
     this.#pending = undefined;
-    if (this.#tracker) this.#resume(this.#tracker, changes, from, decode(content.data));
+    if (this.#restricted) this.#restricted.isPending = false;
+    if (this.#tracker) this.#resume(this.#tracker, tracked, from, decode(content.data));
   }
 
   /** Goes back to changes that are to be stored after all, and the others that came after them. */
@@ -197,24 +207,37 @@ export class Journal {
 
   /**
    * Hides what was there before this request, but for the keys of `keep`: somebody signs in who may not see it. What is
-   * stored then is up to whoever stores it; this is what the handler sees until then, others' changes included.
+   * stored then is up to whoever stores it; this is what the handler sees until then, others' changes included. The last
+   * call counts: it brings back what an earlier one has hidden. `undefined` hides nothing.
+   *
+   * @throws whatever an update throws where there is nothing before. Nothing is hidden then.
    */
-  restrict(keep: readonly string[]): void {
+  restrict(keep: readonly string[] | undefined): void {
+    // One that is being stored is decided by then.
+    if (this.#restricted?.isPending) return;
+    if (this.#restricted) this.#lift();
+    if (keep) this.#restrict(keep, this.#base.flashes);
+  }
+
+  #restrict(keep: readonly string[], formerFlashes: readonly StoredFlash[]): void {
     const tracker = this.#tracked;
-    this.#keep = keep;
-    this.#isHiddenSince = this.#pending !== undefined;
     const { changes: earlier = new Map() } = this.#setAsideState ?? this.#pending ?? {};
+    const { changes } = tracker;
     const hidden = this.#hidden(tracker, keep);
-    const restriction = { keep, hidden };
-    for (const key of new Set([...Object.keys(tracker.raw), ...tracker.changes.keys()])) {
-      const changes = followedBy(earlier.get(key), tracker.changes.get(key));
-      if (!restrictKey(tracker.raw, key, changes, restriction)) continue;
-      // There is nothing in the new session that it could be merged with.
-      if (this.#setAsideState && !tracker.changes.has(key)) this.#setAsideState.changes.set(key, WHOLE);
-      else tracker.note(key, WHOLE);
-    }
-    const flashes = mergeFlashes(this.#base.flashes, this.#flashes, EMPTY.flashes);
-    this.#flashes = flashes.flatMap((flash) => withoutHidden(flash, this.#flashed?.get(flash.key) ?? [], hidden));
+    const changesOf = (key: string) => followedBy(earlier.get(key), changes.get(key));
+    const restriction = new Restriction(tracker, changesOf, { keep, hidden });
+    const before = this.#flashes;
+    this.#flashes = mergeFlashes(formerFlashes, before, EMPTY.flashes).flatMap((flash) =>
+      withoutHidden(flash, this.#flashed?.get(flash.key) ?? [], hidden),
+    );
+    this.#restricted = { restriction, keep, before, shown: this.#flashes, isPending: false };
+  }
+
+  #lift(): void {
+    const { restriction, before, shown } = this.#restricted!;
+    this.#restricted = undefined;
+    restriction.lift();
+    this.#flashes = mergeFlashes(shown, this.#flashes, before);
   }
 
   /** The objects that the handler was given from what is stored, but for those that are in keys which may stay. */
@@ -276,8 +299,11 @@ export class Journal {
   dropSetAside(stored: Content): void {
     if (!this.#setAsideState) return;
     const { values, flashes } = this.#setAsideState;
-    this.#found = this.#setAsideState = this.#keep = undefined;
-    rebase(this.#tracked, values, {}, stored.data, () => false, this.#formerObjects);
+    this.restrict(undefined);
+    const tracker = this.#tracked;
+    this.#formerObjects.add({ byKey: this.#objectsOfBefore(tracker) });
+    this.#found = this.#setAsideState = undefined;
+    rebase(tracker, values, {}, stored.data, this.#formerObjects);
     this.#flashes = mergeFlashes(flashes, this.#flashes, stored.flashes);
     this.#base = stored;
   }

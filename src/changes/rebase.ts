@@ -11,7 +11,6 @@ import { isText, valuesOf, type Values } from "./values.ts";
  * Puts what was stored into the objects that the handler holds, and what the handler has changed since `start` on top.
  *
  * @param startData - the data at the start, decoded, where all of them could be encoded.
- * @param isHidden - whether the handler may not see what is stored of a key.
  * @param former - is told of copies that take the place of the handler's objects.
  * @returns the paths of changes that are dropped, because others had removed what they were made in.
  */
@@ -20,7 +19,6 @@ export function rebase(
   start: Values,
   startData: Dictionary,
   stored: string,
-  isHidden: (key: string) => boolean,
   former: FormerObjects,
 ): string[] {
   const { raw } = tracker;
@@ -41,7 +39,7 @@ export function rebase(
     const steps = changes.get(key);
     const [was, is] = [start.get(key), now.get(key)];
     const to = Object.hasOwn(target, key) ? textOf(target[key]) : undefined;
-    if (steps === WHOLE || isHidden(key) || was === to) continue;
+    if (steps === WHOLE || was === to) continue;
     if (was === is && !steps) {
       place(raw, key, is, target);
       seen.set(key, objectsIn(raw[key]));

@@ -39,6 +39,8 @@ export interface Snapshot {
   readonly base: Content;
   readonly content: Content;
   readonly changes: ReadonlyMap<string, KeyChanges>;
+  /** Those that the tracker told: without the ones that a sign-in has made assignments of. */
+  readonly tracked: ReadonlyMap<string, KeyChanges>;
   /** The objects at the beginning of the changes, and at their end. */
   readonly from: SeenObjects;
   readonly end: SeenObjects;

@@ -1,7 +1,7 @@
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { storeError } from "../../test/support/failures.ts";
-import { Browser, KEYS, gated, site } from "../../test/support/stores.ts";
+import { Browser, KEYS, START, gated, site } from "../../test/support/stores.ts";
 import { syncOperation } from "../capabilities.ts";
 import { requestSessionOf } from "../request/session-handle.ts";
 import type { Session } from "../session.ts";
@@ -973,5 +973,39 @@ describe("A store that answers at once", () => {
       await session.save();
     });
     expect(await browser.data()).toEqual({ n: 1 });
+  });
+});
+
+describe("A sign-out while a save() stores the session's first state", () => {
+  it("ends it: neither a cookie nor a listed session is left", async () => {
+    const store = gated(memoryStore({ clock: () => START }));
+    const shop = site({ store });
+    const browser = shop.browser();
+    const { session, end } = await browser.begin();
+    session.signIn("ada");
+    const saving = session.save();
+    session.signOut();
+    await saving;
+    await end();
+    expect(await browser.userId()).toBeUndefined();
+    expect(await shop.sessions.list("ada")).toEqual([]);
+  });
+});
+
+describe("A response without a body", () => {
+  it("waits for a change that came while its session was stored", async () => {
+    const store = gated(memoryStore({ clock: () => START }));
+    const shop = site<Data>({ store });
+    const browser = shop.browser();
+    await browser.visit((session) => (session.data.n = 1));
+    const { session, end } = await browser.begin();
+    session.data.n = 2;
+    const held = store.hold("update");
+    const answering = end(new Response(null, { status: 303 }));
+    await held.arrived;
+    session.data.mine = "late";
+    held.letGo();
+    await answering;
+    expect(await browser.data()).toEqual({ n: 2, mine: "late" });
   });
 });

@@ -3,7 +3,7 @@ import { createSession, moveSession } from "./new-session.ts";
 import { endIfUnchanged, preventPutBack, putBack } from "./end.ts";
 import { SessionError } from "../errors.ts";
 import { extendedEnd } from "./timeouts.ts";
-import { issuedAt, needsCookie, planOf, stepIn } from "./plan.ts";
+import { issuedAt, keptBy, needsCookie, planOf, stepIn } from "./plan.ts";
 import { only, replay, type Content, type Journal, type Snapshot } from "../changes/journal.ts";
 import { retry, type Plan } from "./decisions.ts";
 import { loadLatest } from "../record/load.ts";
@@ -34,7 +34,7 @@ export type OnConflict = "merge" | "fail";
 export function commit(
   requestSession: RequestSession,
   occasion: Occasion,
-  canSetCookie = requestSession.canSetCookie,
+  canSetCookie = requestSession.progress.canSetCookie,
   onConflict: OnConflict = "merge",
 ): Promise<void> | undefined {
   if (requestSession.committing) {
@@ -277,6 +277,11 @@ export class Commit {
     return loaded && loaded.expiresAt > this.context.now() ? loaded : undefined;
   }
 
+  /** The keys that a sign-in keeps. `undefined`: all. */
+  get keep(): readonly string[] | undefined {
+    return this.requested.signIn && keptBy(this.requestSession, this.requested.signIn);
+  }
+
   /** Applies the changes of this request to newer content. */
   replayOn(newest: Content): Content {
     if (this.#onConflict === "fail" && newest.data !== this.snapshot.base.data) {
@@ -285,7 +290,7 @@ export class Commit {
         "Another request has changed the session's data since this one read them, and save() was not to merge",
       );
     }
-    const keep = this.requested.signIn?.keep;
+    const keep = this.keep;
     return replay(this.snapshot, keep ? only(newest, keep) : newest, this.context.limits);
   }
 
@@ -334,6 +339,7 @@ export class Commit {
       this.context.emitter.emit("dropped", { id: token.id, userId, reason: "removed", paths });
     }
     changes.markDone(this.requested);
-    if (!changes.requested.signIn) this.#journal.unrestrict();
+    // A sign-in that was asked for meanwhile may be another user's than the session's now.
+    if (this.requested.signIn) changes.restrict();
   }
 }

@@ -29,7 +29,7 @@ export async function moveSession(commit: Commit): Promise<void> {
   const { userId, createdAt, ...began } = requestSession.loaded!.record;
   const changesHands = isAnotherUser(requestSession, requested.signIn!.userId);
   // Keys that may not be kept are left out, whatever the handler has seen.
-  const content = requested.signIn!.keep ? commit.replayOn({ ...began }) : snapshot.content;
+  const content = commit.keep ? commit.replayOn({ ...began }) : snapshot.content;
   const session = new NewSession(commit, content, changesHands ? context.now() : createdAt);
   await run(session.store(() => endFormerSession(commit, session)));
   context.moves.delete(session.token.id);

@@ -2,7 +2,7 @@ import { touchIsDue } from "./timeouts.ts";
 import { plan, type Plan } from "./decisions.ts";
 import { stepOf, type Step } from "./rotation.ts";
 import type { LoadedRecord } from "../record/record.ts";
-import type { Requested } from "../request/pending-changes.ts";
+import type { Requested, SignIn } from "../request/pending-changes.ts";
 import type { RequestSession } from "../request/request-session.ts";
 
 /**
@@ -49,6 +49,11 @@ export function issuedAt(record: LoadedRecord["record"]): number {
 export function isAnotherUser(requestSession: RequestSession, userId: string): boolean {
   const before = requestSession.visibleRecord?.userId;
   return before !== undefined && before !== userId;
+}
+
+/** The keys of the former data that a sign-in keeps. `undefined`: all. Another user sees none of the former one's. */
+export function keptBy(requestSession: RequestSession, { userId, keep }: SignIn): readonly string[] | undefined {
+  return isAnotherUser(requestSession, userId) ? [] : keep;
 }
 
 /** Whether a plan sets the cookie, which only unsent headers can carry. */

@@ -150,6 +150,25 @@ describe("memoryStore", () => {
     }
     await expect(store.deleteExpired(0)).rejects.toThrow(TypeError);
   });
+
+  it("lets the event loop run between two calls of deleteExpired", async () => {
+    let now = 1000;
+    const store = memoryStore({ clock: () => now });
+    for (let n = 0; n < 100; n += 1) {
+      await store.create(`session-${n}`, { payload: new Uint8Array(), version: 1, expiresAt: 2000 });
+    }
+    now = 3000;
+    let turns = 0;
+    const count = () => {
+      turns += 1;
+      counting = setImmediate(count);
+    };
+    let counting = setImmediate(count);
+    for (let deleted = 0; deleted < 100; deleted += 10) expect(await store.deleteExpired(10)).toBe(10);
+    clearImmediate(counting);
+    expect(turns).toBeGreaterThanOrEqual(9);
+    expect(await store.deleteExpired(10)).toBe(0);
+  });
 });
 
 describe("expiryHeap", () => {
