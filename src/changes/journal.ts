@@ -1,5 +1,5 @@
 import { BOUNDLESS, decode, decodeValue, encode, encodeValue, type Dictionary, type Limits } from "./codec.ts";
-import { copyOf, isObject, objectsIn } from "./containers.ts";
+import { copyOf, isObject, objectsIn, textOf } from "./containers.ts";
 import { SessionError } from "../errors.ts";
 import { areSameFlashes, MAX_FLASHES, mergeFlashes, withoutHidden } from "./flashes.ts";
 import { FormerObjects } from "./former-objects.ts";
@@ -8,8 +8,9 @@ import { rebase } from "./rebase.ts";
 import type { Flash, StoredFlash } from "../record/record.ts";
 import { EMPTY, objectsByKey, type Content, type SeenObjects, type Snapshot } from "./replay.ts";
 import { Restriction } from "./restriction.ts";
+import type { Moments } from "./separate.ts";
 import type { ObjectSet } from "./strip.ts";
-import { followedBy, joined, type Changes, type ReadonlyChanges, type Updater } from "./steps.ts";
+import { followedBy, joined, type Changes, type Moment, type ReadonlyChanges, type Updater } from "./steps.ts";
 import { Tracker, type OnUse } from "./tracker.ts";
 import { areSameValues, valuesOf, type Values } from "./values.ts";
 
@@ -176,13 +177,13 @@ export class Journal {
   }
 
   /** @param isOwn - what this request has assigned counts for its own, though it is stored now. */
-  #continue(tracker: Tracker, { content, from }: Snapshot, stored: Content, isOwn: boolean): readonly string[] {
+  #continue(tracker: Tracker, { base, content, from }: Snapshot, stored: Content, isOwn: boolean): readonly string[] {
     const former = this.#formerObjects;
     former.add(from);
     if (content.data === stored.data) return [];
     if (!isOwn) former.add(tracker.seen);
     const data = decode(content.data);
-    return rebase(tracker, valuesOf(data), data, stored.data, former);
+    return rebase(tracker, valuesOf(data), data, stored.data, () => momentsOf(base, from), former);
   }
 
   get #formerObjects(): FormerObjects {
@@ -298,15 +299,24 @@ export class Journal {
   /** Goes back to `stored`, but for what was changed since `setAside`. */
   dropSetAside(stored: Content): void {
     if (!this.#setAsideState) return;
-    const { values, flashes } = this.#setAsideState;
+    const { values, flashes, from } = this.#setAsideState;
     this.restrict(undefined);
     const tracker = this.#tracked;
     this.#formerObjects.add({ byKey: this.#objectsOfBefore(tracker) });
     this.#found = this.#setAsideState = undefined;
-    rebase(tracker, values, {}, stored.data, this.#formerObjects);
+    rebase(tracker, values, {}, stored.data, () => momentsOf(this.#base, from), this.#formerObjects);
     this.#flashes = mergeFlashes(flashes, this.#flashes, stored.flashes);
     this.#base = stored;
   }
+}
+
+/** The values that the handler has seen of a content. */
+function momentsOf({ data }: Content, seen: SeenObjects): Moments {
+  const values = decode(data);
+  const moments = new Map<string, Moment>();
+  for (const [key, objects] of objectsByKey(seen, values))
+    if (Object.hasOwn(values, key)) moments.set(key, { text: textOf(values[key]), objects });
+  return moments;
 }
 
 const isSame = (a: Content, b: Content): boolean => a.data === b.data && areSameFlashes(a.flashes, b.flashes);
