@@ -9,7 +9,7 @@ import { retry, type Plan } from "./decisions.ts";
 import { loadLatest } from "../record/load.ts";
 import { encryptSession, type LoadedRecord, type SessionRecord } from "../record/record.ts";
 import { pauseAfter, retryUntilDone } from "./retries.ts";
-import { afterStep, type Rotation, type Step } from "./rotation.ts";
+import { afterStep, type Rotation, type RotationStep } from "./rotation.ts";
 import { hashSecret, nextEpoch, tokenFields, type Token } from "../record/token.ts";
 import { createRandomPart } from "../random.ts";
 import type { Context } from "../context.ts";
@@ -325,7 +325,7 @@ export class Commit {
   }
 
   /** The fields of the record after a step in its rotation. */
-  #rotatedFields(record: SessionRecord, step: Step): Partial<SessionRecord> {
+  #rotatedFields(record: SessionRecord, step: RotationStep): Partial<SessionRecord> {
     if (step === "none") return {};
     const { requestSession } = this;
     const seen = hashSecret(requestSession.token!.secret);
@@ -336,7 +336,7 @@ export class Commit {
   }
 
   /** Called after the compare-and-set: a cookie must not undo a sign-in that came first. */
-  #issueCookie(step: Step): void {
+  #issueCookie(step: RotationStep): void {
     const { requestSession } = this;
     if (!this.#withResponse) return;
     if (step === "name" || step === "reissue")
