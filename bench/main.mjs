@@ -76,13 +76,8 @@ async function measure() {
     for (const runtime of part.nodes === "both" ? runtimes : runtimes.slice(0, 1)) {
       const began = performance.now();
       console.log(`\n${part.title}, Node ${runtime.version}`);
-      const result = await part.run({
-        node: runtime.path,
-        missing,
-        ...(options.rounds && { rounds: Number(options.rounds) }),
-        only: (row) => row.name.includes(options.only ?? ""),
-        log: (text) => console.error(`  ${text}`),
-      });
+      const result = await runPart(part, runtime, missing);
+      if (!result) continue;
       const seconds = Math.round((performance.now() - began) / 1000);
       const whole = {
         part: name,
@@ -99,8 +94,27 @@ async function measure() {
   }
 }
 
+/** A part that fails does not keep the others from running. */
+async function runPart(part, runtime, missing) {
+  try {
+    return await part.run({
+      node: runtime.path,
+      missing,
+      ...(options.rounds && { rounds: Number(options.rounds) }),
+      only: (row) => row.name.includes(options.only ?? ""),
+      log: (text) => console.error(`  ${text}`),
+    });
+  } catch (error) {
+    console.error(error);
+    process.exitCode = 1;
+    return undefined;
+  }
+}
+
 /** Once in a run: the results of the first part say which versions were measured. */
-const versionsIn = (part) => (part === PARTS[0] ? { versions: packageVersions() } : {});
+function versionsIn(part) {
+  return part === PARTS[0] ? { versions: packageVersions() } : {};
+}
 
 function runtimesAsked() {
   const here = { path: process.execPath, version: process.versions.node };

@@ -173,7 +173,7 @@ export function createSessions<Data extends object = DeclaredData>(options: Sess
       const { origins = [] } = given;
       checkOrigin(request, origins, context.trustProxy);
       const session = begin(request);
-      requestSessionOf(session).attach();
+      requestSessionOf(session).progress.attach();
       return session.load();
     },
 

@@ -30,7 +30,9 @@ function format(value, indent = "") {
   const deeper = `${indent}  `;
   const entries = Array.isArray(value)
     ? value.map((one) => format(one, deeper))
-    : Object.entries(value).map(([key, one]) => `${JSON.stringify(key)}: ${format(one, deeper)}`);
+    : Object.entries(value)
+        .filter(([, one]) => one !== undefined)
+        .map(([key, one]) => `${JSON.stringify(key)}: ${format(one, deeper)}`);
   const [open, close] = Array.isArray(value) ? "[]" : "{}";
   return `${open}\n${entries.map((entry) => `${deeper}${entry}`).join(",\n")}\n${indent}${close}`;
 }

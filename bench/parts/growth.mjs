@@ -19,8 +19,8 @@ const PEER_REDIS = "fastify · @fastify/session, not rolling, connect-redis · R
 const BARE = "fastify · bare";
 const NUMBERS = [
   [OWN, [1000, 30_000, 1_000_000]],
-  [OWN_FILES, [1000, 10_000, 100_000]],
-  [OWN_REDIS, [1000, 10_000, 100_000]],
+  [OWN_FILES, [1000, 20_000]],
+  [OWN_REDIS, [1000, 50_000]],
 ];
 
 const CELL_US = 100_000;

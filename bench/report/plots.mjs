@@ -29,7 +29,7 @@ const CONFIG = {
     tickColor: light("grid"),
     labelFontSize: 12,
     titleFontSize: 12,
-    labelLimit: 420,
+    labelLimit: 700,
   },
   legend: { labelColor: light("text"), titleColor: light("text"), labelFontSize: 12, orient: "top", title: null },
   header: { labelColor: light("text"), titleColor: light("text"), labelFontSize: 12 },

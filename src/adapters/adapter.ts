@@ -74,7 +74,7 @@ export function resolveAdapterOptions<Request, Options extends AdapterOptions<Re
 
   return (session, request) => {
     if (passive) session.passive = passive(request);
-    if (isTrueFor(personal, request)) requestSessionOf(session).markAccessed();
+    if (isTrueFor(personal, request)) requestSessionOf(session).progress.markAccessed();
     const read = () => (session.isLoaded || isTrueFor(lazy, request) ? undefined : requestSessionOf(session).load());
     // Refused before the store is asked.
     const admitting = csrf?.admit(request as AnyRequest, session);
@@ -90,8 +90,8 @@ export function resolveAdapterOptions<Request, Options extends AdapterOptions<Re
  */
 export function claimResponse<Data extends object>(session: Session<Data>, response?: CloseSource): boolean {
   const requestSession = requestSessionOf(session);
-  const isOutermost = requestSession.claim();
-  if (isOutermost && response) requestSession.response = response;
+  const isOutermost = requestSession.progress.claim();
+  if (isOutermost && response) requestSession.progress.source = response;
   return isOutermost;
 }
 

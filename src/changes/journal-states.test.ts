@@ -194,6 +194,20 @@ describe("A merge", () => {
     });
   });
 
+  it("leaves an object in the place where it was read, though a save() finds it in an earlier place as well", () => {
+    const { journal, data } = journalOn({ list: [], account: { name: "a", address: { street: "s" } } });
+    const { account } = data;
+    expect(data.list).toEqual([]);
+    const saving = begin(journal);
+    (data.list as unknown[]).push(account);
+    const others = { list: [], account: { name: "a", address: { street: "t" } } };
+    journal.stored(saving, replay(saving, contentOf(others), limits));
+    expect(data.account).toBe(account);
+    expect(data).toEqual({ list: [{ name: "a", address: { street: "s" } }], account: others.account });
+    account!.name = "b";
+    expect(storeOver(journal, { ...others, n: 1 })["account"]).toEqual({ name: "b", address: { street: "t" } });
+  });
+
   it("counts an object that was moved for removed and assigned", () => {
     const { journal, data } = journalOn({ cart: { items: ["tea"] } });
     data.w = data.cart;

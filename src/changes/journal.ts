@@ -1,5 +1,5 @@
 import { BOUNDLESS, decode, decodeValue, encode, encodeValue, type Dictionary, type Limits } from "./codec.ts";
-import { copyOf, isObject, objectsIn } from "./containers.ts";
+import { copyOf, isObject, objectsIn, textOf } from "./containers.ts";
 import { SessionError } from "../errors.ts";
 import { areSameFlashes, MAX_FLASHES, mergeFlashes, withoutHidden } from "./flashes.ts";
 import { FormerObjects } from "./former-objects.ts";
@@ -8,8 +8,9 @@ import { rebase } from "./rebase.ts";
 import type { Flash, StoredFlash } from "../record/record.ts";
 import { EMPTY, objectsByKey, type Content, type SeenObjects, type Snapshot } from "./replay.ts";
 import { Restriction } from "./restriction.ts";
+import type { Moments } from "./separate.ts";
 import type { ObjectSet } from "./strip.ts";
-import { followedBy, joined, type Changes, type ReadonlyChanges, type Updater } from "./steps.ts";
+import { followedBy, joined, type Changes, type Moment, type ReadonlyChanges, type Updater } from "./steps.ts";
 import { Tracker, type OnUse } from "./tracker.ts";
 import { areSameValues, valuesOf, type Values } from "./values.ts";
 
@@ -23,7 +24,7 @@ interface SetAside {
   readonly from: SeenObjects;
 }
 
-/** What a sign-in hides. */
+/** The data and flashes that a sign-in hides. */
 interface Restricted {
   readonly restriction: Restriction;
   /** The keys of before that may stay. */
@@ -36,7 +37,7 @@ interface Restricted {
 }
 
 /**
- * What one request changes in a session's data, in a form that can be applied again to a newer record.
+ * The changes of one request in a session's data, in a form that can be applied again to a newer record.
  *
  * That there are changes is found by comparing texts. Which they are is only asked after a conflict: a tracker knows what
  * was assigned, deleted and updated, and comparing the moments in between tells what was changed in place.
@@ -45,15 +46,15 @@ export class Journal {
   #base: Content;
   #tracker: Tracker | undefined;
   #flashes: readonly StoredFlash[];
-  /** What `isChanged` has found: encoding is most of what a commit costs, and a commit asks first and stores then. */
+  /** The content that `isChanged` has encoded: a commit asks first and stores then, and encoding is most of its cost. */
   #found: Content | undefined;
   /** The objects that it was made of. */
   #objects: readonly object[] = [];
-  /** What is being stored just now. */
+  /** The snapshot that is being stored. */
   #pending: Snapshot | undefined;
-  /** How the data stood when storing them failed, and whoever had asked for it was told. */
+  /** The data at the moment when a call of `save()` failed to store them. */
   #setAsideState: SetAside | undefined;
-  /** What is hidden since a sign-in was asked for. */
+  /** Set while a requested sign-in hides data. */
   #restricted: Restricted | undefined;
   readonly #limits: Limits;
   readonly #onUse: OnUse | undefined;
@@ -132,13 +133,13 @@ export class Journal {
     return isSame(content, this.#base) ? this.#base : content;
   }
 
-  /** Whether there is anything new that is not being stored already. */
+  /** Whether there are changes that are not being stored already. */
   isChanged(): boolean {
     this.#found = this.content();
     return !isSame(this.#found, this.#pending?.content ?? this.#base);
   }
 
-  /** Begins to store what `isChanged` has found just now. What comes after it is told apart. */
+  /** Takes the changes that `isChanged` has found just now, to store them. Later changes are told apart. */
   snapshot(): Snapshot {
     this.takeBack();
     const content = this.#found ?? this.content();
@@ -153,8 +154,8 @@ export class Journal {
   }
 
   /**
-   * Goes on from what was stored of a snapshot: it is put into the very objects that the handler holds. What the handler
-   * has changed since then stays changed.
+   * Puts the stored content of a snapshot into the very objects that the handler holds. Changes that the handler has made
+   * since the snapshot stay.
    *
    * @returns the paths of changes since then that are dropped, because others had removed what they were made in.
    */
@@ -176,13 +177,13 @@ export class Journal {
   }
 
   /** @param isOwn - what this request has assigned counts for its own, though it is stored now. */
-  #continue(tracker: Tracker, { content, from }: Snapshot, stored: Content, isOwn: boolean): readonly string[] {
+  #continue(tracker: Tracker, { base, content, from }: Snapshot, stored: Content, isOwn: boolean): readonly string[] {
     const former = this.#formerObjects;
     former.add(from);
     if (content.data === stored.data) return [];
     if (!isOwn) former.add(tracker.seen);
     const data = decode(content.data);
-    return rebase(tracker, valuesOf(data), data, stored.data, former);
+    return rebase(tracker, valuesOf(data), data, stored.data, () => momentsOf(base, from), former);
   }
 
   get #formerObjects(): FormerObjects {
@@ -206,11 +207,11 @@ export class Journal {
   }
 
   /**
-   * Hides what was there before this request, but for the keys of `keep`: somebody signs in who may not see it. What is
-   * stored then is up to whoever stores it; this is what the handler sees until then, others' changes included. The last
-   * call counts: it brings back what an earlier one has hidden. `undefined` hides nothing.
+   * Hides the data that were there before this request, but for the keys of `keep`, because somebody signs in who may not
+   * see them. It decides what the handler sees, not what is stored. The last call counts: it brings back what an earlier
+   * one has hidden. `undefined` hides nothing.
    *
-   * @throws whatever an update throws where there is nothing before. Nothing is hidden then.
+   * @throws the error of an update that needs a former value. Nothing is hidden then.
    */
   restrict(keep: readonly string[] | undefined): void {
     // One that is being stored is decided by then.
@@ -270,7 +271,7 @@ export class Journal {
     return this.#former;
   }
 
-  /** Sets aside what could not be stored: `dropSetAside` takes it away, `takeBack` takes it back into account. */
+  /** Sets aside the changes that could not be stored. `dropSetAside` removes them, `takeBack` makes them count again. */
   setAside(): void {
     this.takeBack();
     const tracker = this.#tracked;
@@ -298,15 +299,24 @@ export class Journal {
   /** Goes back to `stored`, but for what was changed since `setAside`. */
   dropSetAside(stored: Content): void {
     if (!this.#setAsideState) return;
-    const { values, flashes } = this.#setAsideState;
+    const { values, flashes, from } = this.#setAsideState;
     this.restrict(undefined);
     const tracker = this.#tracked;
     this.#formerObjects.add({ byKey: this.#objectsOfBefore(tracker) });
     this.#found = this.#setAsideState = undefined;
-    rebase(tracker, values, {}, stored.data, this.#formerObjects);
+    rebase(tracker, values, {}, stored.data, () => momentsOf(this.#base, from), this.#formerObjects);
     this.#flashes = mergeFlashes(flashes, this.#flashes, stored.flashes);
     this.#base = stored;
   }
+}
+
+/** The values that the handler has seen of a content. */
+function momentsOf({ data }: Content, seen: SeenObjects): Moments {
+  const values = decode(data);
+  const moments = new Map<string, Moment>();
+  for (const [key, objects] of objectsByKey(seen, values))
+    if (Object.hasOwn(values, key)) moments.set(key, { text: textOf(values[key]), objects });
+  return moments;
 }
 
 const isSame = (a: Content, b: Content): boolean => a.data === b.data && areSameFlashes(a.flashes, b.flashes);

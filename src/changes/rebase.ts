@@ -1,8 +1,9 @@
 import { decode, type Dictionary } from "./codec.ts";
 import { objectsIn, textOf, type Copied } from "./containers.ts";
 import type { FormerObjects } from "./former-objects.ts";
-import { putInto, separated, type Placed } from "./place.ts";
+import { putInto, type Placed } from "./place.ts";
 import { objectsByKey, pathIn } from "./replay.ts";
+import { hasShared, heldNow, homesIn, separate, type Moments } from "./separate.ts";
 import { NO_VALUE, replaySteps, WHOLE, type Changes, type Moment, type Step } from "./steps.ts";
 import type { Tracker } from "./tracker.ts";
 import { isText, valuesOf, type Values } from "./values.ts";
@@ -11,6 +12,7 @@ import { isText, valuesOf, type Values } from "./values.ts";
  * Puts what was stored into the objects that the handler holds, and what the handler has changed since `start` on top.
  *
  * @param startData - the data at the start, decoded, where all of them could be encoded.
+ * @param read - gives the data at the moment when they were read.
  * @param former - is told of copies that take the place of the handler's objects.
  * @returns the paths of changes that are dropped, because others had removed what they were made in.
  */
@@ -19,6 +21,7 @@ export function rebase(
   start: Values,
   startData: Dictionary,
   stored: string,
+  read: () => Moments,
   former: FormerObjects,
 ): string[] {
   const { raw } = tracker;
@@ -26,14 +29,19 @@ export function rebase(
   const changes: Changes = new Map(tracker.changes);
   const seen = objectsByKey(tracker.seen, startData);
   const dropped: string[] = [];
-  const copied: Copied = (copy, original) => former.addCopy(copy, original);
   const now = valuesOf(raw);
-  for (const [key, held] of separate(raw, now, changes, copied)) {
-    const objects = seen.get(key);
-    if (objects) seen.set(key, held(objects));
-    const steps = changes.get(key);
-    if (steps && steps !== WHOLE) changes.set(key, heldSteps(steps, held));
+  const keys = [...now.keys()].filter((key) => typeof now.get(key) === "string");
+  if (hasShared(raw, keys)) {
+    const began = new Map([...seen].map(([key, objects]) => [key, momentOf(textIn(start, key), objects)]));
+    const originals = separate(raw, keys, changes, homesIn(raw, [read(), began]));
+    for (const [copy, original] of originals) former.addCopy(copy, original);
+    for (const [key, moment] of began) seen.set(key, heldNow(moment, raw[key], originals));
+    for (const [key, steps] of changes) {
+      const held = (moment: Moment) => heldNow(moment, raw[key], originals);
+      if (steps !== WHOLE) changes.set(key, heldSteps(steps, held));
+    }
   }
+  const copied: Copied = (copy, original) => former.addCopy(copy, original);
 
   for (const key of new Set([...start.keys(), ...now.keys(), ...Object.keys(target)])) {
     const steps = changes.get(key);
@@ -54,7 +62,11 @@ export function rebase(
       const placed = place(raw, key, is, target);
       const held = (objects: readonly object[]) => objects.map((object) => placed.get(object) ?? object);
       seen.set(key, held(began));
-      if (steps) changes.set(key, heldSteps(done, held));
+      if (steps)
+        changes.set(
+          key,
+          heldSteps(done, ({ objects }) => held(objects)),
+        );
     } else {
       // It can't be kept, and can't be merged either.
       changes.set(key, WHOLE);
@@ -63,43 +75,6 @@ export function rebase(
   order(raw, target);
   tracker.restart({ byKey: seen }, changes);
   return dropped;
-}
-
-/**
- * Leaves an object that is in several places in the one where it was read, and puts a copy into each other one.
- *
- * @returns for keys with copies, what gives the objects that the handler holds from now on.
- */
-function separate(raw: Dictionary, now: Values, changes: Changes, copied: Copied): Map<string, Held> {
-  const keys = [...now.keys()].filter((key) => typeof now.get(key) === "string");
-  const objects = new Set<object>();
-  const separatedKeys = new Map<string, Held>();
-  const assigned = new Set(keys.filter((key) => changes.get(key) === WHOLE));
-  for (const key of [...keys.filter((one) => !assigned.has(one)), ...assigned]) {
-    const copies = new Map<object, object[]>();
-    const value = separated(raw[key], objects, (copy, original) => {
-      const earlier = copies.get(original);
-      if (earlier) earlier.push(copy);
-      else copies.set(original, [copy]);
-      copied(copy, original);
-    });
-    if (value !== raw[key]) raw[key] = value;
-    if (copies.size > 0) separatedKeys.set(key, (held) => withCopies(held, copies, value));
-  }
-  return separatedKeys;
-}
-
-/** The first place of an object may have kept it. The others have its copies, in their order. */
-function withCopies(objects: readonly object[], copies: ReadonlyMap<object, object[]>, value: unknown): object[] {
-  const left = new Set(objectsIn(value));
-  const next = new Map<object, number>();
-  return objects.map((object) => {
-    const own = copies.get(object);
-    if (!own || left.delete(object)) return object;
-    const i = next.get(object) ?? 0;
-    next.set(object, i + 1);
-    return own[i] ?? object;
-  });
 }
 
 /** Puts a key's value, or that there is none, where the handler sees it. */
@@ -114,13 +89,16 @@ function place(raw: Dictionary, key: string, is: unknown, target: Dictionary): P
 const momentOf = (text: string | undefined, objects: readonly object[]): Moment =>
   text === undefined ? NO_VALUE : { text, objects };
 
-type Held = (objects: readonly object[]) => object[];
+const textIn = (values: Values, key: string): string | undefined => {
+  const text = values.get(key);
+  return typeof text === "string" ? text : undefined;
+};
 
-const heldSteps = (steps: readonly Step[], held: Held): Step[] =>
+const heldSteps = (steps: readonly Step[], held: (moment: Moment) => object[]): Step[] =>
   steps.map((step) => {
-    const after = { ...step.after, objects: held(step.after.objects) };
+    const after = { ...step.after, objects: held(step.after) };
     if (step.kind === "create") return { ...step, after };
-    return { ...step, before: { ...step.before, objects: held(step.before.objects) }, after };
+    return { ...step, before: { ...step.before, objects: held(step.before) }, after };
   });
 
 /** Puts keys in the order of what is stored, or the same data would read like another text. */

@@ -1,7 +1,7 @@
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { storeError } from "../../test/support/failures.ts";
-import { Browser, KEYS, gated, site } from "../../test/support/stores.ts";
+import { Browser, KEYS, START, gated, site } from "../../test/support/stores.ts";
 import { syncOperation } from "../capabilities.ts";
 import { requestSessionOf } from "../request/session-handle.ts";
 import type { Session } from "../session.ts";
@@ -910,6 +910,22 @@ describe("A sign-out that is saved before the response", () => {
   });
 });
 
+describe("Commits of one session that wait for each other", () => {
+  it("store one after the other without reading the session again", async () => {
+    const { browser, store } = await signedIn();
+    const requests = await Promise.all(Array.from({ length: 20 }, () => browser.begin()));
+    const before = { ...store.calls };
+    await Promise.all(
+      requests.map(async ({ session, end }) => {
+        session.update("n", increment);
+        await end();
+      }),
+    );
+    expect(store.calls).toMatchObject({ read: before.read, update: before.update + 20 });
+    expect(await browser.data()).toEqual({ n: 20 });
+  });
+});
+
 describe("A store that answers at once", () => {
   it("stores before the response goes on, without a promise, and loses no update of parallel requests", async () => {
     const store = memoryStore();
@@ -973,5 +989,39 @@ describe("A store that answers at once", () => {
       await session.save();
     });
     expect(await browser.data()).toEqual({ n: 1 });
+  });
+});
+
+describe("A sign-out while a save() stores the session's first state", () => {
+  it("ends it: neither a cookie nor a listed session is left", async () => {
+    const store = gated(memoryStore({ clock: () => START }));
+    const shop = site({ store });
+    const browser = shop.browser();
+    const { session, end } = await browser.begin();
+    session.signIn("ada");
+    const saving = session.save();
+    session.signOut();
+    await saving;
+    await end();
+    expect(await browser.userId()).toBeUndefined();
+    expect(await shop.sessions.list("ada")).toEqual([]);
+  });
+});
+
+describe("A response without a body", () => {
+  it("waits for a change that came while its session was stored", async () => {
+    const store = gated(memoryStore({ clock: () => START }));
+    const shop = site<Data>({ store });
+    const browser = shop.browser();
+    await browser.visit((session) => (session.data.n = 1));
+    const { session, end } = await browser.begin();
+    session.data.n = 2;
+    const held = store.hold("update");
+    const answering = end(new Response(null, { status: 303 }));
+    await held.arrived;
+    session.data.mine = "late";
+    held.letGo();
+    await answering;
+    expect(await browser.data()).toEqual({ n: 2, mine: "late" });
   });
 });

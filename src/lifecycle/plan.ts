@@ -1,6 +1,6 @@
 import { touchIsDue } from "./timeouts.ts";
 import { plan, type Plan } from "./decisions.ts";
-import { stepOf, type Step } from "./rotation.ts";
+import { stepOf, type RotationStep } from "./rotation.ts";
 import type { Context } from "../context.ts";
 import type { LoadedRecord } from "../record/record.ts";
 import type { Requested, SignIn } from "../request/pending-changes.ts";
@@ -30,7 +30,7 @@ export function planOf(requestSession: RequestSession, withResponse: boolean): P
 }
 
 /** The request's step in the rotation of a record's secret. */
-export function stepIn(requestSession: RequestSession, { record }: LoadedRecord, withResponse: boolean): Step {
+export function stepIn(requestSession: RequestSession, { record }: LoadedRecord, withResponse: boolean): RotationStep {
   const { context } = requestSession;
   return stepOf(
     requestSession.matchIn(record),

@@ -13,12 +13,12 @@ import { wait, type Coroutine } from "../coroutine.ts";
  */
 export function concludeResponse(requestSession: RequestSession, headers: ResponseHeaders): Promise<void> | undefined {
   const { changes } = requestSession;
-  if (!requestSession.canSetCookie) {
+  if (!requestSession.progress.canSetCookie) {
     // An event stream, for example, has headers all the same.
-    if (requestSession.isAttached && !requestSession.isWritten) writeHeaders(requestSession, headers);
+    if (requestSession.progress.isAttached && !requestSession.progress.isWritten) writeHeaders(requestSession, headers);
     return undefined;
   }
-  if (requestSession.hasFailed || requestSession.loadError !== undefined || changes.isSetAside) {
+  if (requestSession.progress.hasFailed || requestSession.loadError !== undefined || changes.isSetAside) {
     writeFailureHeaders(requestSession, headers);
     // The end of the body is not the moment to try again what save() has failed to store.
     changes.dropSetAside();
@@ -26,7 +26,7 @@ export function concludeResponse(requestSession: RequestSession, headers: Respon
   }
   changes.dropSetAside();
   const storing = requestSession.isLoaded && !requestSession.isUntouched ? store(requestSession) : undefined;
-  requestSession.beginResponse();
+  requestSession.progress.begin();
   if (!storing) {
     writeHeaders(requestSession, headers);
     return undefined;
@@ -51,12 +51,12 @@ function store(requestSession: RequestSession): Promise<void> | undefined {
 function writeHeaders(requestSession: RequestSession, headers: ResponseHeaders): void {
   requestSession.writeResponse();
   const cookie = requestSession.cookie.take();
-  if (!requestSession.isAccessed && cookie === undefined) return;
+  if (!requestSession.progress.isAccessed && cookie === undefined) return;
   varyByCookie(headers);
   if (cookie !== undefined) {
     writeCookies(headers, cookie);
     forbidSharing(headers);
-  } else if (requestSession.isPersonal || !requestSession.isLoaded) {
+  } else if (requestSession.progress.isPersonal || !requestSession.isLoaded) {
     // A session that is not read yet may turn out to be somebody's after the headers have left.
     markPrivate(headers);
   }
@@ -67,10 +67,9 @@ function writeHeaders(requestSession: RequestSession, headers: ResponseHeaders):
  * goes with it, or the client would be signed out.
  */
 export function writeFailureHeaders(requestSession: RequestSession, headers: ResponseHeaders): void {
-  const { hasFailed, changes } = requestSession;
-  if (hasFailed && !changes.isSetAside)
-    requestSession.dropLateChanges("by an error handler, after it could not be stored");
-  requestSession.markAccessed();
+  if (requestSession.progress.hasFailed && !requestSession.changes.isSetAside)
+    requestSession.lateChanges.drop("by an error handler, after it could not be stored");
+  requestSession.progress.markAccessed();
   requestSession.writeResponse();
   forbidCaching(headers);
   requestSession.cookie.repeat();
@@ -88,11 +87,11 @@ function writeCookies(headers: ResponseHeaders, cookies: readonly string[]): voi
 
 /** The response has ended, and its headers never came by: nothing stores the changes, and no cookie went with it. */
 export function reportBypassed(requestSession: RequestSession, how: string): void {
-  if (!requestSession.canSetCookie) return;
-  const { isUntouched, hasLateChanges, changes, cookie } = requestSession;
+  if (!requestSession.progress.canSetCookie) return;
+  const { isUntouched, lateChanges, changes, cookie } = requestSession;
   requestSession.writeResponse();
-  if (isUntouched || !(hasLateChanges || changes.isAnythingRequested || cookie.pending !== undefined)) return;
-  requestSession.dropLateChanges(how);
+  if (isUntouched || !(lateChanges.areThere || changes.isAnythingRequested || cookie.pending !== undefined)) return;
+  requestSession.lateChanges.drop(how);
 }
 
 /** The responses that a session's cookie is in. */
@@ -101,7 +100,7 @@ const carriers = new WeakMap<Response, RequestSession>();
 /** Commits the session and gives a copy of the response with its headers. Committing once more is as good as once. */
 export function* commitToResponse(requestSession: RequestSession, response: Response): Coroutine<Response> {
   if (!canSetHeaders(response)) {
-    requestSession.attach();
+    requestSession.progress.attach();
     yield* wait(commit(requestSession, "save"));
     return response;
   }
@@ -109,16 +108,16 @@ export function* commitToResponse(requestSession: RequestSession, response: Resp
   const { cookie } = requestSession;
   const isOurs = carriers.get(response) === requestSession;
   const inIt = isOurs ? cookie.written : undefined;
-  if (requestSession.isWritten && !requestSession.isAttached) {
-    requestSession.reopenResponse();
+  if (requestSession.progress.isWritten && !requestSession.progress.isAttached) {
+    requestSession.progress.reopen();
     if (inIt === undefined) cookie.repeat();
   }
   const headers = recordHeaders(response);
   const concluding = concludeResponse(requestSession, headers);
   yield* wait(concluding);
   // A WebSocket outlives the response that begins it: one of workerd, or an empty one of Hono's upgradeWebSocket.
-  const isTakenOver = response.status === 101 || (requestSession.isAttached && requestSession.isUpgrade);
-  if (isTakenOver) requestSession.attach();
+  const isTakenOver = response.status === 101 || (requestSession.progress.isAttached && requestSession.isUpgrade);
+  if (isTakenOver) requestSession.progress.attach();
   // A body that was given before finishes the session already.
   let finish = isTakenOver || isOurs ? undefined : bodyEnd(requestSession);
   if (finish && !hasStreamBody(response)) {
@@ -131,7 +130,8 @@ export function* commitToResponse(requestSession: RequestSession, response: Resp
     finish,
     replaces: inIt === cookie.written ? undefined : inIt,
   });
-  carriers.set(answer, requestSession);
+  // A visitor's response is handed back as it is: nothing of the session is in it.
+  if (answer !== response) carriers.set(answer, requestSession);
   return answer;
 }
 
@@ -141,7 +141,7 @@ function bodyEnd(requestSession: RequestSession): (() => Promise<void> | void) |
     requestSession.endResponse();
     return undefined;
   }
-  if (!requestSession.isAccessed) return undefined;
+  if (!requestSession.progress.isAccessed) return undefined;
   return () =>
     finishResponse(requestSession)?.finally(() => requestSession.endResponse()) ?? requestSession.endResponse();
 }
@@ -154,6 +154,6 @@ function bodyEnd(requestSession: RequestSession): (() => Promise<void> | void) |
  * response must not look complete then.
  */
 export function finishResponse(requestSession: RequestSession): Promise<void> | undefined {
-  if (requestSession.canSetCookie || !requestSession.hasLateChanges) return undefined;
+  if (requestSession.progress.canSetCookie || !requestSession.lateChanges.areThere) return undefined;
   return commit(requestSession, "save");
 }

@@ -154,7 +154,7 @@ class SessionHandle implements Session<Dictionary> {
 
   #withCookie(what: string): RequestSession {
     const requestSession = this.#accessed;
-    if (!requestSession.canSetCookie) {
+    if (!requestSession.progress.canSetCookie) {
       throw new SessionError(
         "ERR_SESSION_HEADERS_SENT",
         `Too late to ${what}: the response's headers, and the cookie with them, were sent`,
@@ -176,7 +176,7 @@ class SessionHandle implements Session<Dictionary> {
     }
     const requestSession = this.#accessed;
     if (onConflict === "fail") requestSession.context.clientSide?.refuse('session.save({ onConflict: "fail" })');
-    await commit(requestSession, "save", requestSession.canSetCookie, onConflict);
+    await commit(requestSession, "save", requestSession.progress.canSetCookie, onConflict);
   }
 
   reload(...callback: unknown[]): Promise<this> {

@@ -36,7 +36,8 @@ export async function runHistory(engine: HistoryEngine, options: RunOptions): Pr
   const servers = await Promise.all(Array.from({ length: PROCESSES }, () => startServer(running.program, errors)));
   try {
     const lifetime = Math.min(LIFETIME_MS, (seconds * 1000) / 2);
-    const load = startLoad(http, servers, { users: USERS, lifetime, knowsUsers: engine.knowsUsers ?? true });
+    const workload = { users: USERS, lifetime, knowsUsers: engine.knowsUsers ?? true };
+    const load = startLoad(http, servers, { workload, errors });
     const nemesis = startNemesis(calm ? [] : [killsOf(servers), ...running.faults]);
     await pause(seconds * 1000);
     await nemesis.stop();

@@ -8,8 +8,9 @@ export interface ContentFile {
   readonly written?: { readonly size: number; readonly at: number };
 }
 
-// Enough for the sessions that are in use at one moment. Each process leaves so many files behind when it is killed.
-const MAX_SPARES = 64;
+// Enough for the sessions that are in use at one moment: the spare of another session has to be renamed to another directory.
+// Each process leaves so many files behind when it is killed.
+const MAX_SPARES = 1024;
 // Another process deletes unused files that are older than LEFTOVER_AGE_MS, and must not do so while this one writes.
 const MAX_AGE_MS = LEFTOVER_AGE_MS / 2;
 
@@ -18,7 +19,7 @@ const MAX_AGE_MS = LEFTOVER_AGE_MS / 2;
  * same spare. Making a file and removing another for each write would be slow:
  * ext4 does not reuse an inode for a minute, and searches longer and longer for a free one.
  */
-export function createSpares() {
+export function createSpares(maxSpares = MAX_SPARES) {
   // One for each session, the oldest first.
   const spares = new Map<string, ContentFile>();
 
@@ -31,17 +32,18 @@ export function createSpares() {
     /** Returns the session's spare, or else the oldest one. It returns `undefined` until there are enough of them. */
     take(key: string): ContentFile | undefined {
       const own = remove(spares.get(key));
-      if (own !== undefined || spares.size < MAX_SPARES) return own;
+      if (own !== undefined || spares.size < maxSpares) return own;
       const [oldest] = spares.values();
       return remove(oldest);
     },
 
     /** Keeps a spare. Returns one that has no place: its file is to be removed. */
     keep(spare: ContentFile): ContentFile | undefined {
-      let surplus = remove(spares.get(spare.key));
+      const replaced = remove(spares.get(spare.key));
       spares.set(spare.key, spare);
-      if (spares.size > MAX_SPARES) [surplus] = spares.values();
-      return remove(surplus);
+      if (spares.size <= maxSpares) return replaced;
+      const [oldest] = spares.values();
+      return remove(oldest);
     },
 
     /** Forgets the spare of a session that has ended, and returns it. */

@@ -353,7 +353,7 @@ describe("fileStore", () => {
     expect(existsSync(first)).toBe(false);
   });
 
-  it("makes no file for an update once it has 64 unused ones, whatever process wrote them", async () => {
+  it("keeps one unused file of a session in each process that updates it, whatever process wrote it", async () => {
     const { store } = storeWithQuarantine();
     const other = fileStore(store.directory);
     const ids = Array.from({ length: 100 }, (_, index) => `session-${index}`);
@@ -368,7 +368,7 @@ describe("fileStore", () => {
         }
       }
     }
-    expect(filesBelow(join(store.directory, "contents"))).toHaveLength(100 + 2 * 64);
+    expect(filesBelow(join(store.directory, "contents")).length).toBeLessThanOrEqual(300);
     for (const id of ids) await other.delete(id);
     expect(filesBelow(join(store.directory, "pointers"))).toEqual([]);
   });
