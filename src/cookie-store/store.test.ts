@@ -380,7 +380,10 @@ describe("cookieStore", () => {
     void session.data;
     await end();
     session.data["n"] = 2;
-    await expect(session.save()).rejects.toMatchObject({ code: "ERR_SESSION_HEADERS_SENT" });
+    await expect(session.save()).rejects.toMatchObject({
+      code: "ERR_SESSION_HEADERS_SENT",
+      message: expect.stringContaining("kept in cookies") as string,
+    });
     expect(await browser.data()).toEqual({ n: 1 });
   });
 
