@@ -8,7 +8,7 @@ import type { OutgoingCookie } from "./outgoing-cookie.ts";
 import type { Presented } from "./presented-tokens.ts";
 
 /** What one request has to do with a session that its client keeps. */
-export interface ClientHeld {
+interface ClientHeld {
   /** Answers from the cookies of the request. What is written to it goes into the cookie of the response. */
   readonly store: SessionStore;
   readonly cookie: OutgoingCookie;
