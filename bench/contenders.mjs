@@ -35,6 +35,12 @@ export const CONTENDERS = [
     "SQLite",
     peers.expressSession(peers.betterSqlite3SessionStore),
   ),
+  peer(
+    "express",
+    "express-session, better-sqlite3-session-store in WAL mode",
+    "SQLite",
+    peers.expressSession(peers.betterSqlite3SessionStoreWal),
+  ),
   own("express", NODE_REDIS),
   own("express", IOREDIS),
   peer("express", "express-session, connect-redis", NODE_REDIS, peers.expressSession(peers.connectRedis)),

@@ -37,13 +37,15 @@ const ROUTES = {
     return {};
   },
   "/read": ({ data }) => {
-    const { count = 0, list = [], set = {}, map = {} } = data;
-    return { seen: { count, list, set: Object.keys(set), map: Object.keys(map) } };
+    const { count = 0, items = [], members = {}, entries = {} } = data;
+    return { seen: { count, list: items, set: Object.keys(members), map: Object.keys(entries) } };
   },
   "/add": async ({ data }, { container, element }) => {
     await pause(Math.random() * GAP_MS);
-    if (container === "list") (data.list ??= []).push(element);
-    else (data[container] ??= {})[element] = true;
+    // Not `set`, which is a method of @fastify/session.
+    if (container === "list") (data.items ??= []).push(element);
+    else if (container === "set") (data.members ??= {})[element] = true;
+    else (data.entries ??= {})[element] = true;
     return {};
   },
   "/count": async ({ data }) => {

@@ -4,13 +4,14 @@
 //   npm run bench -- redis http            these parts
 //   npm run bench -- layer --only express  the contenders whose name contains it
 //   npm run bench -- --node24              Node 24 alone; --node20 is the Node that runs this
-//   npm run bench -- --rounds 1            fewer rounds; nothing is written
+//   npm run bench -- --rounds 1            fewer rounds; the results are printed and not kept, unless with --save
 //   npm run bench -- --report              page and plots from the results of the last run
+//   npm run bench:quick                    for CI: ratios, and counts that are exact (--save keeps the counts)
 import { spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { describeMachine } from "./lib/machine.mjs";
+import { describeMachine, packageVersions } from "./lib/machine.mjs";
 import { saveResult } from "./lib/results.mjs";
 import { findServers } from "./lib/servers.mjs";
 
@@ -34,10 +35,12 @@ const { values: options, positionals } = parseArgs({
   allowPositionals: true,
   options: {
     rounds: { type: "string" },
+    save: { type: "boolean" },
     only: { type: "string" },
     node20: { type: "boolean" },
     node24: { type: "boolean" },
     report: { type: "boolean" },
+    quick: { type: "boolean" },
   },
 });
 const unknown = positionals.filter((part) => !PARTS.includes(part));
@@ -46,16 +49,21 @@ if (unknown.length > 0) {
   process.exit(1);
 }
 
+if (options.quick) {
+  const { runQuick } = await import("./quick.mjs");
+  await runQuick({ save: options.save });
+  process.exit();
+}
 if (!options.report) await measure();
-if (options.report || isWhole()) {
+if (options.report || isKept()) {
   const { writeReport } = await import("./report/write.mjs");
   await writeReport();
 }
 process.exit();
 
 /** A run with fewer rounds or contenders is a look at the bench, not a result. */
-function isWhole() {
-  return options.rounds === undefined && options.only === undefined;
+function isKept() {
+  return options.save || (options.rounds === undefined && options.only === undefined);
 }
 
 async function measure() {
@@ -68,20 +76,44 @@ async function measure() {
     for (const runtime of part.nodes === "both" ? runtimes : runtimes.slice(0, 1)) {
       const began = performance.now();
       console.log(`\n${part.title}, Node ${runtime.version}`);
-      const result = await part.run({
-        node: runtime.path,
-        missing,
-        ...(options.rounds && { rounds: Number(options.rounds) }),
-        only: (row) => row.name.includes(options.only ?? ""),
-        log: (text) => console.error(`  ${text}`),
-      });
+      const result = await runPart(part, runtime, missing);
+      if (!result) continue;
       const seconds = Math.round((performance.now() - began) / 1000);
-      const whole = { part: name, node: runtime.version, seconds, ...describeMachine(), ...result };
-      if (isWhole()) saveResult(whole);
+      const whole = {
+        part: name,
+        node: runtime.version,
+        seconds,
+        ...describeMachine(),
+        ...versionsIn(name),
+        ...result,
+      };
+      if (isKept()) saveResult(whole);
       else console.log(JSON.stringify(whole, null, 1));
       console.log(`  ${seconds} s; CPU of others: ${result.machine?.others ?? "not watched"} cores`);
     }
   }
+}
+
+/** A part that fails does not keep the others from running. */
+async function runPart(part, runtime, missing) {
+  try {
+    return await part.run({
+      node: runtime.path,
+      missing,
+      ...(options.rounds && { rounds: Number(options.rounds) }),
+      only: (row) => row.name.includes(options.only ?? ""),
+      log: (text) => console.error(`  ${text}`),
+    });
+  } catch (error) {
+    console.error(error);
+    process.exitCode = 1;
+    return undefined;
+  }
+}
+
+/** Once in a run: the results of the first part say which versions were measured. */
+function versionsIn(part) {
+  return part === PARTS[0] ? { versions: packageVersions() } : {};
 }
 
 function runtimesAsked() {

@@ -21,7 +21,7 @@ function installPeers() {
   const bench = join(ROOT, "bench");
   if (existsSync(join(bench, "node_modules"))) return;
   console.log("Installing express-session and the others (once) …");
-  const [command, ...args] = npm("ci", "--no-audit", "--no-fund");
+  const [command, ...args] = npm("install", "--no-save", "--no-audit", "--no-fund");
   const { status } = spawnSync(command, args, { cwd: bench, stdio: "inherit" });
   if (status !== 0) process.exit(1);
 }

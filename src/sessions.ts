@@ -12,6 +12,7 @@ import { commitToResponse } from "./request/respond.ts";
 import { sessionOf, requestSessionOf } from "./request/session-handle.ts";
 import type { DeclaredData, Session } from "./session.ts";
 import { createSessionSignals } from "./signals.ts";
+import { run } from "./coroutine.ts";
 import { list, revoke, revokeAll, revokeEverything, storedIdOf, type SessionInfo } from "./users.ts";
 import { createKeyedQueue } from "./keyed-queue.ts";
 
@@ -163,7 +164,7 @@ export function createSessions<Data extends object = DeclaredData>(options: Sess
       return session.load();
     },
 
-    commit: async (session, response) => commitToResponse(requestSessionOf(session), response),
+    commit: async (session, response) => run(commitToResponse(requestSessionOf(session), response)),
 
     async attach(request, given = {}) {
       checkOptions("sessions.attach", given, { origins: true });

@@ -109,6 +109,17 @@ describe("sessions.revoke", () => {
     expect(revoked).toEqual([{ id, userId: "ada" }]);
   });
 
+  it("is not acknowledged for a session that is gone as long as the store can't confirm its end", async () => {
+    const backend = memoryStore({ clock: () => START });
+    const shop = site({ store: backend });
+    const { id } = await signIn(shop, "ada");
+    await shop.sessions.revoke(id);
+    const confirm = vi.spyOn(backend, "delete").mockRejectedValueOnce(new Error("too few replicas"));
+    await expect(shop.sessions.revoke(id)).rejects.toMatchObject({ code: "ERR_SESSION_STORE" });
+    expect(confirm).toHaveBeenCalledWith(id);
+    expect(await shop.sessions.revoke(id)).toBe(false);
+  });
+
   it("is not undone by a request in flight that writes, touches, or rotates", async () => {
     for (const act of ["write", "touch", "rotate"] as const) {
       const shop = site();

@@ -25,10 +25,8 @@ export async function pgPool(address) {
   return new pg.Pool(address);
 }
 
-/** A database in WAL mode, as better-sqlite3's documentation advises. The package is compiled for one version of Node. */
+/** The package is compiled for the version of Node that started the bench. */
 export async function betterSqlite3(directory) {
   const Database = createRequire(import.meta.url)(process.env.BETTER_SQLITE3_PATH);
-  const db = new Database(join(directory, "sessions.db"));
-  db.pragma("journal_mode = WAL");
-  return db;
+  return new Database(join(directory, "sessions.db"));
 }

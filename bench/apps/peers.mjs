@@ -52,10 +52,17 @@ export const sessionFileStore = async ({ directory }, given) => {
   // Its reaper would run in the middle of a measurement; its log goes to the console for each session that is missing.
   return new (store(session))({ path: directory, ttl: DAY_S, reapInterval: -1, logFn() {} });
 };
-export const betterSqlite3SessionStore = async ({ directory }, session) => {
-  const { default: store } = await import("better-sqlite3-session-store");
-  return new (store(session))({ client: await betterSqlite3(directory), expired: { clear: true, intervalMs: DAY_MS } });
-};
+const betterSqlite3Store =
+  (prepare) =>
+  async ({ directory }, session) => {
+    const { default: store } = await import("better-sqlite3-session-store");
+    const client = await betterSqlite3(directory);
+    prepare?.(client);
+    return new (store(session))({ client, expired: { clear: true, intervalMs: DAY_MS } });
+  };
+export const betterSqlite3SessionStore = betterSqlite3Store();
+/** Not in its documentation, but in that of better-sqlite3. */
+export const betterSqlite3SessionStoreWal = betterSqlite3Store((client) => client.pragma("journal_mode = WAL"));
 
 export const cookieSession = async () => {
   const { default: session } = await import("cookie-session");

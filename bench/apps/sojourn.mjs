@@ -40,7 +40,8 @@ const actionsOf = (sessionOf) =>
 const mergingActions = (sessionOf) => ({
   "read-container": (c) => sessionOf(c).data.user.roles[0],
   assign(c) {
-    sessionOf(c).data.user = { id: USER_ID, name: "Ada Lovelace", roles: ["editor"] };
+    const { data } = sessionOf(c);
+    data.cart = [{ sku: "tea-0042", count: data.cart[0].count + 1 }];
     return "ok";
   },
   "in-place"(c) {

@@ -1,5 +1,5 @@
 // The medians of the last run, one small file for each part and version of Node: bench/results/<part>.node<major>.json.
-import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
 const FOLDER = join(import.meta.dirname, "..", "results");
@@ -10,9 +10,10 @@ export function saveResult(result) {
   writeFileSync(join(FOLDER, `${result.part}.node${major}.json`), `${format(result)}\n`);
 }
 
-/** Every result, by part; the results of a part in the order of Node's versions. */
+/** Every result, by part; the results of a part in the order of Node's versions. Empty before the first run. */
 export function readResults(folder = FOLDER) {
   const results = new Map();
+  if (!existsSync(folder)) return results;
   for (const file of readdirSync(folder)
     .filter((name) => name.endsWith(".json"))
     .toSorted()) {
@@ -29,7 +30,9 @@ function format(value, indent = "") {
   const deeper = `${indent}  `;
   const entries = Array.isArray(value)
     ? value.map((one) => format(one, deeper))
-    : Object.entries(value).map(([key, one]) => `${JSON.stringify(key)}: ${format(one, deeper)}`);
+    : Object.entries(value)
+        .filter(([, one]) => one !== undefined)
+        .map(([key, one]) => `${JSON.stringify(key)}: ${format(one, deeper)}`);
   const [open, close] = Array.isArray(value) ? "[]" : "{}";
   return `${open}\n${entries.map((entry) => `${deeper}${entry}`).join(",\n")}\n${indent}${close}`;
 }

@@ -1,5 +1,5 @@
 // The programs that the measurements need, found or installed as the tests do it: Redis, PostgreSQL, better-sqlite3.
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { register } from "tsx/esm/api";
@@ -29,7 +29,9 @@ export async function withPostgres(work) {
   const { startPostgres } = await import("../../test/support/postgres.ts");
   const postgres = await startPostgres({ settings: { fsync: "on", shared_buffers: "128MB" } });
   try {
-    return await work({ ...postgres.address, pid: postgres.server.pid });
+    // Its first line is the process that all others of the server descend from.
+    const pid = parseInt(readFileSync(join(postgres.folder, "data/postmaster.pid"), "utf8"), 10);
+    return await work({ ...postgres.address, pid });
   } finally {
     await postgres.stop();
   }

@@ -36,7 +36,7 @@ const ORDERS = {
     const path = bytes ? `/seed?bytes=${bytes}` : "/seed";
     cookies.length = 0;
     for (let n = 0; n < count; n += 1) cookies.push((await whole(path)).cookie);
-    return cookies;
+    return cookies.slice(0, SESSIONS);
   },
 
   /** CPU time a request, in microseconds: the CPU that other processes of a busy machine take does not count. */
@@ -69,12 +69,28 @@ const ORDERS = {
     return (settledHeap() - before) / count;
   },
 
-  /** How many of so many parallel changes to one session are there afterwards. */
+  /** Of so many parallel changes to one session: how many were acknowledged, and how many are there afterwards. */
   async survivors({ path, count }) {
     const { cookie } = await whole("/seed");
-    await Promise.all(Array.from({ length: count }, (_, n) => visitor()(`/${path}?key=k${n}`, cookie)));
+    const responses = Array.from({ length: count }, (_, n) => visitor()(`/${path}?key=k${n}`, cookie));
+    const acknowledged = (await Promise.all(responses)).filter(({ status }) => status === 200).length;
     const data = JSON.parse((await whole("/show", cookie)).text);
-    return path === "add" ? Object.keys(data).filter((key) => /^k\d+$/.test(key)).length : (data.n ?? 0);
+    const kept = path === "add" ? Object.keys(data).filter((key) => /^k\d+$/.test(key)).length : (data.n ?? 0);
+    return { acknowledged, kept };
+  },
+
+  /** µs of CPU a request, where so many at once append to one session's array; each must be there afterwards. */
+  async appends({ sideBySide, count }) {
+    let used = 0;
+    for (let done = 0; done < count; done += sideBySide) {
+      const { cookie } = await whole("/seed");
+      const before = cpu();
+      await Promise.all(Array.from({ length: sideBySide }, () => visitor()("/append", cookie)));
+      used += cpu() - before;
+      const { length } = JSON.parse((await whole("/show", cookie)).text).cart;
+      if (length !== sideBySide + 1) throw new Error(`${length} items after ${sideBySide} appends`);
+    }
+    return used / count;
   },
 
   /** How many of so many sessions live again after a sign-out, because a request that was under way saved them. */

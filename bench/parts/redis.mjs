@@ -7,7 +7,7 @@ import { measureLayers } from "./layer.mjs";
 
 export const title = "Sessions in Redis";
 export const nodes = "both";
-export const budget = 120;
+export const budget = 100;
 
 const SIDE_BY_SIDE = 16;
 const COUNT = 1000;

@@ -8,6 +8,7 @@ import type { Sessions } from "../sessions.ts";
 import {
   ADAPTER_OPTIONS,
   claimResponse,
+  commitSession,
   describesResponse,
   endSession,
   failSession,
@@ -56,7 +57,8 @@ export function sessionMiddleware<Data extends object>(
     c.set("session", session);
     if (isOutermost) followReplacements(c);
     try {
-      await prepare(session, c);
+      const reading = prepare(session, c);
+      if (reading) await reading;
     } catch (error) {
       logWhenAnswered(error);
       failSession(session, headersOf(c));
@@ -67,7 +69,7 @@ export function sessionMiddleware<Data extends object>(
     if (!isOutermost) return;
     let response: Response;
     try {
-      response = await sessions.commit(session, c.res);
+      response = await commitSession(session, c.res);
     } catch (error) {
       logWhenAnswered(error);
       resetResponse(c);

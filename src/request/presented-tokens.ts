@@ -7,6 +7,7 @@ import { hashSecret, TOKEN_LENGTH, verifyToken, type Token } from "../record/tok
 import type { SessionState } from "./state.ts";
 import { Deadline } from "../deadline.ts";
 import type { Context } from "../context.ts";
+import { wait, type Coroutine } from "../coroutine.ts";
 
 /** Maximum number of valid tokens that are read from one request. */
 const MAX_TOKENS = 4;
@@ -65,17 +66,17 @@ export function isAccepted(secret: Match): boolean {
  *
  * @returns the state of the one that is live, and whether there is any.
  */
-export async function openPresented(
+export function* openPresented(
   context: Context,
   presented: readonly Presented[],
   client: () => Client | undefined,
-): Promise<{ state: SessionState; isPersonal: boolean }> {
+): Coroutine<{ state: SessionState; isPersonal: boolean }> {
   const deadline = new Deadline(context.storeTimeout);
   const live: OpenedSession[] = [];
   let status: Exclude<TokenStatus, "live"> = "anonymous";
   for (const id of new Set(presented.map(({ token }) => token.id))) {
     const own = presented.filter(({ token }) => token.id === id);
-    const opened = await openSession(context, id, own, deadline, client);
+    const opened = yield* openSession(context, id, own, deadline, client);
     if (opened?.tokenStatus === "live") live.push(opened);
     else if (opened && status === "anonymous") status = opened.tokenStatus;
   }
@@ -94,25 +95,25 @@ function liveState({ token, secretHash, tokenByPreviousKey, loaded }: OpenedSess
  *
  * @param client - describes the sender of the request, for the event of a replay.
  */
-async function openSession(
+function* openSession(
   context: Context,
   id: string,
   presented: readonly Presented[],
   deadline: Deadline,
   client: () => Client | undefined,
-): Promise<OpenedSession | undefined> {
-  let loaded = await load(context, id, deadline);
+): Coroutine<OpenedSession | undefined> {
+  let loaded = yield* load(context, id, deadline);
   let opened = loaded && bestOf(context, presented, loaded);
   if (loaded && opened?.tokenStatus !== "live" && context.store.readLatest) {
     // A near cache may be older than this token.
-    loaded = await loadLatest(context, id, deadline);
+    loaded = yield* wait(loadLatest(context, id, deadline));
     opened = loaded && bestOf(context, presented, loaded);
   }
   if (!loaded || !opened) return undefined;
   const { userId, client: signedInFrom } = loaded.record;
   if (opened.tokenStatus === "expired") context.emitter.emit("expired", { id, userId });
   // Two clients hold tokens of this session, and nobody can tell which one is the thief.
-  if (opened.tokenStatus === "replayed" && (await deadline.run("delete", () => context.store.delete(id)))) {
+  if (opened.tokenStatus === "replayed" && (yield* wait(deadline.run("delete", () => context.store.delete(id))))) {
     context.emitter.emit("replayed", { id, userId, client: signedInFrom, presentedBy: client() });
   }
   return opened;

@@ -9,6 +9,7 @@ import type { Client, LoadedRecord, SessionRecord } from "../record/record.ts";
 import { hashSecret, type Token } from "../record/token.ts";
 import { createRandomPart } from "../random.ts";
 import { Deadline } from "../deadline.ts";
+import { rejecting, run, type Answer, type Coroutine } from "../coroutine.ts";
 import { clientRequest } from "./client.ts";
 import { warnOfForeignCookie, warnOfUntrustedProxy } from "./cookie-warnings.ts";
 import { LateChanges } from "./late-changes.ts";
@@ -22,6 +23,8 @@ import type { LiveState, SessionState } from "./state.ts";
 
 /** Requests that signed in and never ended are forgotten beyond this many. */
 const MAX_MOVES = 1000;
+
+const DONE = Promise.resolve();
 
 /** One request's session, from the cookie that came to the cookie that goes. All transitions of its states are here. */
 export class RequestSession {
@@ -132,17 +135,23 @@ export class RequestSession {
     return extendedEnd(now, { createdAt: now, ...signIn, signedInAt: signIn && now }, this.context.timeouts);
   }
 
-  /** Reads the session. Several layers of an application may call it: the store is asked once. */
-  async load(): Promise<void> {
+  /**
+   * Reads the session. Several layers of an application may call it: the store is asked once. `undefined` where there is
+   * nothing to wait for.
+   *
+   * @throws only by the promise.
+   */
+  load(): Promise<void> | undefined {
     const state = this.#state;
-    if (state.kind === "unreadable") throw state.error;
-    if (state.kind === "unread") await (this.#loading ??= this.#load(state.presented));
+    if (state.kind === "unreadable") return Promise.reject(state.error);
+    if (state.kind !== "unread") return undefined;
+    return (this.#loading ??= rejecting(() => run(this.#load(state.presented))) as Promise<void> | undefined);
   }
 
-  async #load(presented: readonly Presented[]): Promise<void> {
+  *#load(presented: readonly Presented[]): Coroutine<void> {
     this.#presentedId = presented[0]!.token.id;
     try {
-      const { state, isPersonal } = await openPresented(this.context, presented, () => this.client);
+      const { state, isPersonal } = yield* openPresented(this.context, presented, () => this.client);
       this.#state = state;
       this.progress.isPersonal = isPersonal;
     } catch (error) {
@@ -340,13 +349,15 @@ export class RequestSession {
     return this.#committing;
   }
 
-  /** Runs a commit. Others of this request wait for it. */
-  runCommit(commit: () => Promise<void>): Promise<void> {
-    const run = commit().finally(() => {
-      this.#committing = undefined;
-    });
-    this.#committing = run;
-    return run;
+  /** Runs a commit. Others of this request wait for it. `undefined` where it was done at once. */
+  runCommit(commit: () => Answer<unknown>): Promise<void> | undefined {
+    // A listener of the commit's events may begin another one before this one has returned.
+    this.#committing = DONE;
+    const answer = commit();
+    this.#committing = undefined;
+    if (!(answer instanceof Promise)) return undefined;
+    const end = () => void (this.#committing = undefined);
+    return (this.#committing = answer.finally(end).then(() => undefined));
   }
 
   // The request

@@ -3,15 +3,16 @@ import { forbidCaching, forbidSharing, markPrivate, varyByCookie, type ResponseH
 import { cookieParts } from "./cookie.ts";
 import { canSetHeaders, checkUnread, copyWithHeaders, hasStreamBody, recordHeaders } from "./fetch-response.ts";
 import type { RequestSession } from "./request-session.ts";
+import { wait, type Coroutine } from "../coroutine.ts";
 
 /**
- * Stores the session's changes and writes the cookie and the rules for caches to the response's headers. `undefined`, at
- * once, where nothing has to be stored; the headers are written then.
+ * Stores the session's changes and writes the cookie and the rules for caches to the response's headers. `undefined` where
+ * nothing has to be waited for; the headers are written then.
  *
  * @throws only by the promise: the errors of a commit.
  */
 export function concludeResponse(requestSession: RequestSession, headers: ResponseHeaders): Promise<void> | undefined {
-  const { changes, context } = requestSession;
+  const { changes } = requestSession;
   if (!requestSession.progress.canSetCookie) {
     // An event stream, for example, has headers all the same.
     if (requestSession.progress.isAttached && !requestSession.progress.isWritten) writeHeaders(requestSession, headers);
@@ -30,7 +31,6 @@ export function concludeResponse(requestSession: RequestSession, headers: Respon
     writeHeaders(requestSession, headers);
     return undefined;
   }
-  context.collector.runIfDue();
   return storing
     .then(() => writeHeaders(requestSession, headers))
     .catch((error: unknown) => {
@@ -96,10 +96,10 @@ export function reportBypassed(requestSession: RequestSession, how: string): voi
 const carriers = new WeakMap<Response, RequestSession>();
 
 /** Commits the session and gives a copy of the response with its headers. Committing once more is as good as once. */
-export async function commitToResponse(requestSession: RequestSession, response: Response): Promise<Response> {
+export function* commitToResponse(requestSession: RequestSession, response: Response): Coroutine<Response> {
   if (!canSetHeaders(response)) {
     requestSession.progress.attach();
-    await commit(requestSession, "save");
+    yield* wait(commit(requestSession, "save"));
     return response;
   }
   checkUnread(response);
@@ -111,7 +111,8 @@ export async function commitToResponse(requestSession: RequestSession, response:
     if (inIt === undefined) cookie.repeat();
   }
   const headers = recordHeaders(response);
-  await concludeResponse(requestSession, headers);
+  const concluding = concludeResponse(requestSession, headers);
+  yield* wait(concluding);
   // A WebSocket outlives the response that begins it: one of workerd, or an empty one of Hono's upgradeWebSocket.
   const isTakenOver = response.status === 101 || (requestSession.progress.isAttached && requestSession.isUpgrade);
   if (isTakenOver) requestSession.progress.attach();
@@ -119,14 +120,16 @@ export async function commitToResponse(requestSession: RequestSession, response:
   let finish = isTakenOver || isOurs ? undefined : bodyEnd(requestSession);
   if (finish && !hasStreamBody(response)) {
     // Nothing runs while such a body is sent: changes that came during the commit are stored now.
-    await finish();
+    if (concluding) yield* wait(finish());
+    else requestSession.endResponse();
     finish = undefined;
   }
   const answer = copyWithHeaders(response, headers.writes, {
     finish,
     replaces: inIt === cookie.written ? undefined : inIt,
   });
-  carriers.set(answer, requestSession);
+  // A visitor's response is handed back as it is: nothing of the session is in it.
+  if (answer !== response) carriers.set(answer, requestSession);
   return answer;
 }
 

@@ -23,7 +23,7 @@ export interface HistoryEngine {
   start(): Promise<RunningEngine>;
 }
 
-export interface RunningEngine {
+interface RunningEngine {
   readonly program: ServerProgram;
   /** Faults of which each list is worked through by itself. */
   readonly faults: readonly (readonly Fault[])[];
@@ -219,7 +219,7 @@ async function withStandby(): Promise<RunningEngine> {
 }
 
 /** Starts a standby, and waits until each commit of the primary waits for it. */
-export async function synchronousStandby(primary: Postgres): Promise<Postgres> {
+async function synchronousStandby(primary: Postgres): Promise<Postgres> {
   const standby = await primary.standby();
   await until("the standby follows", async () => (await primary.sql("SELECT FROM pg_stat_replication")).length > 0);
   await primary.sql("ALTER SYSTEM SET synchronous_standby_names = '*'");

@@ -19,6 +19,8 @@ interface Timed {
   /** When the client has seen the first byte of the answer, or has given up. */
   readonly ended: number;
   readonly outcome: Outcome;
+  /** The answer's status, if there was an answer. It is for whoever reads the history. */
+  readonly status?: number | undefined;
 }
 
 /** A request with the cookie of a session. */
@@ -41,7 +43,7 @@ export interface SessionRequest extends Timed {
   readonly seen?: Seen | undefined;
 }
 
-export interface Revocation extends Timed {
+interface Revocation extends Timed {
   readonly kind: "revoke";
   readonly session: string;
 }

@@ -1,3 +1,4 @@
+import { setTimeout as pause } from "node:timers/promises";
 import { check, type Breach } from "./check.ts";
 import { createHttpClient } from "./client.ts";
 import type { HistoryEngine } from "./engines.ts";
@@ -5,7 +6,6 @@ import { killsOf, startNemesis, type FaultKind } from "./faults.ts";
 import type { Operation } from "./history.ts";
 import { startServer, type Errors } from "./servers.ts";
 import { startLoad } from "./workload.ts";
-import { setTimeout as pause } from "node:timers/promises";
 
 const PROCESSES = 3;
 const USERS = 3;
@@ -36,7 +36,8 @@ export async function runHistory(engine: HistoryEngine, options: RunOptions): Pr
   const servers = await Promise.all(Array.from({ length: PROCESSES }, () => startServer(running.program, errors)));
   try {
     const lifetime = Math.min(LIFETIME_MS, (seconds * 1000) / 2);
-    const load = startLoad(http, servers, { users: USERS, lifetime, knowsUsers: engine.knowsUsers ?? true });
+    const workload = { users: USERS, lifetime, knowsUsers: engine.knowsUsers ?? true };
+    const load = startLoad(http, servers, { workload, errors });
     const nemesis = startNemesis(calm ? [] : [killsOf(servers), ...running.faults]);
     await pause(seconds * 1000);
     await nemesis.stop();

@@ -22,7 +22,10 @@ export interface Server {
   stop(): Promise<void>;
 }
 
-/** Mistakes of the library or the application: answers with 500. */
+/** What a server process prints that can't start, whatever its store does. */
+const MISTAKE = /TypeError|SyntaxError|ERR_MODULE/;
+
+/** Mistakes of the library or the application: answers with 500, and processes that have ended by themselves. */
 export type Errors = string[];
 
 export async function startServer(program: ServerProgram, errors: Errors): Promise<Server> {
@@ -49,8 +52,9 @@ export async function startServer(program: ServerProgram, errors: Errors): Promi
           resolve(true);
         });
         started.once("exit", (code) => {
+          const hasCrashed = child === started && port !== undefined;
+          if (hasCrashed || MISTAKE.test(output)) errors.push(`a server process ended with ${code}: ${output}`);
           if (child === started) port = undefined;
-          if (/TypeError|SyntaxError|ERR_MODULE/.test(output)) errors.push(`a server ended with ${code}: ${output}`);
           resolve(false);
         });
       });

@@ -1,7 +1,7 @@
 import { setTimeout as pause } from "node:timers/promises";
 import type { Answer, HttpClient } from "./client.ts";
 import { CONTAINERS, type Operation, type Seen, type SessionRequest } from "./history.ts";
-import type { Server } from "./servers.ts";
+import type { Errors, Server } from "./servers.ts";
 
 /** What clients ask for. */
 export interface Workload {
@@ -17,6 +17,7 @@ const TABS = 2;
 const THINK_MS = 4;
 const PROBES = 4;
 const ATTEMPTS = 6;
+const MAX_LAST_ATTEMPTS = 100;
 
 /** The load of one history. */
 export interface Load {
@@ -28,7 +29,11 @@ export interface Load {
 }
 
 /** Starts clients that sign in, change their sessions from several tabs at once, and leave again. */
-export function startLoad(http: HttpClient, servers: readonly Server[], workload: Workload): Load {
+export function startLoad(
+  http: HttpClient,
+  servers: readonly Server[],
+  { workload, errors }: { workload: Workload; errors: Errors },
+): Load {
   const { users, lifetime, knowsUsers } = workload;
   const history: Operation[] = [];
   const left: Jar[] = [];
@@ -76,6 +81,7 @@ export function startLoad(http: HttpClient, servers: readonly Server[], workload
       began,
       ended,
       outcome,
+      status,
       user: kind === "sign-in" && !sent ? user : outcome === "ok" ? String(headers!["x-user"] ?? user) : undefined,
       id: kind === "sign-in" && outcome === "ok" ? String(headers!["x-id"]) : undefined,
       signedOut: status === 401 ? true : undefined,
@@ -189,9 +195,12 @@ export function startLoad(http: HttpClient, servers: readonly Server[], workload
       for (const jar of left) {
         for (const server of servers) {
           for (let attempt = 0; ; attempt++) {
-            const { outcome, signedOut } = await ask(jar, "read", server.port());
+            const { outcome, signedOut, status } = await ask(jar, "read", server.port());
             if (outcome === "ok" || signedOut) break;
-            if (attempt > 100) throw new Error(`${jar.session} can't be read again`);
+            if (attempt > MAX_LAST_ATTEMPTS) {
+              errors.push(`${jar.session} can't be read when all faults are over, status ${status}`);
+              break;
+            }
             await pause(100);
           }
         }

@@ -17,8 +17,9 @@ const session = (version: number) => ({ payload: Buffer.alloc(200, version), ver
 
 const clients: Record<string, (port: number) => Promise<{ client: RedisStoreClient; end(): void }>> = {
   async redis(port) {
-    const client = createClient({ url: `redis://127.0.0.1:${port}` }).on("error", () => {});
-    await client.connect();
+    // A busy machine may take longer than the default timeout.
+    const client = createClient({ url: `redis://127.0.0.1:${port}`, commandOptions: { timeout: 120_000 } });
+    await client.on("error", () => {}).connect();
     return { client, end: () => client.destroy() };
   },
   async ioredis(port) {
@@ -180,8 +181,8 @@ describe.skipIf(!REDIS_SERVER)("redisStore", () => {
     const store = redisStore(client);
     await store.create(IDS[0]!, session(1));
     const timeout = vi.spyOn(AbortSignal, "timeout");
-    for (const id of IDS) await store.read(id);
-    expect(timeout.mock.calls.length).toBeLessThan(COUNT);
+    await Promise.all(IDS.map((id) => store.read(id)));
+    expect(timeout.mock.calls.length).toBeLessThanOrEqual(1);
     const warn = vi.spyOn(process, "emitWarning");
     proxy.refuse();
     await vi.waitFor(() => expect(client.isReady).toBe(false));

@@ -16,24 +16,29 @@ const SIGNAL_LIFETIME = 0.1;
  * Returns a function that returns the options of the next command. A client gives each command that has a timeout a signal
  * and a timer of its own, which takes longer than the command. Here all commands of a short time share a signal with the
  * same timeout: it removes commands that still wait for the connection.
+ *
+ * Clients of a cluster and of Sentinels keep their own signals: they send a command again after a failover, and its timeout
+ * then begins anew.
  */
-function commandOptions(client: object): () => typeof BUFFERS {
-  let current: typeof BUFFERS | undefined;
+function commandOptions(client: NodeRedisClient): () => typeof BUFFERS {
+  let current = BUFFERS;
+  let renewAt = 0;
   return () => {
-    if (current) return current;
+    // Not by a timer: it would be late after the event loop was blocked, and commands would get a signal that is over.
+    const now = performance.now();
+    if (now < renewAt) return current;
     const timeout = timeoutOf(client);
     if (!timeout) return BUFFERS;
     const abortSignal = AbortSignal.timeout(timeout);
     setMaxListeners(0, abortSignal);
-    setTimeout(() => (current = undefined), timeout * SIGNAL_LIFETIME).unref();
+    renewAt = now + timeout * SIGNAL_LIFETIME;
     return (current = { ...BUFFERS, timeout: undefined, abortSignal } as typeof BUFFERS);
   };
 }
 
 /** The client's timeout of commands: its default, or a setting. */
-function timeoutOf(client: Partial<Record<string, unknown>>): number | undefined {
-  const options = (client["commandOptions"] ?? client["_commandOptions"]) as { timeout?: number } | undefined;
-  return options?.timeout;
+function timeoutOf(client: object): number | undefined {
+  return (client as { readonly ["_commandOptions"]?: { timeout?: number } })["_commandOptions"]?.timeout;
 }
 
 export function nodeRedisDriver(client: NodeRedisClient): RedisDriver {
@@ -49,8 +54,7 @@ export function nodeRedisDriver(client: NodeRedisClient): RedisDriver {
 }
 
 export function nodeRedisSentinelDriver(client: NodeRedisSentinel): RedisDriver {
-  const options = commandOptions(client);
-  const send: SendCommand = (command) => client.sendCommand(false, [...command], options());
+  const send: SendCommand = (command) => client.sendCommand(false, [...command], BUFFERS);
   return {
     send: (_key, command) => send(command),
     connectionFor: async () => ({ identity: client, send }),
@@ -61,14 +65,13 @@ export function nodeRedisSentinelDriver(client: NodeRedisSentinel): RedisDriver 
 }
 
 export function nodeRedisClusterDriver(cluster: NodeRedisCluster): RedisDriver {
-  const options = commandOptions(cluster);
   const sendTo =
     (node: NodeRedisClient): SendCommand =>
     (command) =>
-      node.sendCommand(command, options());
+      node.sendCommand(command, BUFFERS);
   const nodeOf = (key: string) => cluster.nodeClient(cluster.slots[slotOf(key)]!.master as never);
   // Reads go to primaries too, so they are not marked as read-only: replicas may be behind.
-  const send: RedisDriver["send"] = (key, command) => cluster.sendCommand(key, false, [...command], options());
+  const send: RedisDriver["send"] = (key, command) => cluster.sendCommand(key, false, [...command], BUFFERS);
   return {
     send,
     async connectionFor(key) {

@@ -68,7 +68,7 @@ const LONG_BATCH_MS = 3;
 /**
  * Keeps sessions in an SQLite database. Several processes of one machine can share it.
  *
- * Each operation is one statement, which takes effect completely or not at all. The store switches the database to WAL mode
+ * Each operation takes effect completely or not at all, and is answered after its commit. The store switches the database to WAL mode
  * and makes its tables. The application sets how long a commit waits for the disk (`PRAGMA synchronous`).
  *
  * @param db - an open `Database` of better-sqlite3 or bun:sqlite, or an open `DatabaseSync` of node:sqlite. Closing the

@@ -126,8 +126,13 @@ export const MENDED = [
   {
     name: "put back: the kept keys of a sign-in are what the handler has seen",
     file: "src/lifecycle/new-session.ts",
-    from: "requested.signIn!.keep ? commit.replayOn({ ...began }) : snapshot.content",
-    to: "requested.signIn!.keep && changesHands ? commit.replayOn({ ...began }) : snapshot.content",
+    from: "commit.keep ? commit.replayOn({ ...began }) : snapshot.content",
+    to: "commit.keep && changesHands ? commit.replayOn({ ...began }) : snapshot.content",
+    also: {
+      file: "src/changes/journal.ts",
+      from: "      this.#restrict(keep, [...this.#base.flashes, ...others]);",
+      to: "      void others;",
+    },
   },
   {
     name: "put back: a sign-in that fails twice restores what was revoked in between",

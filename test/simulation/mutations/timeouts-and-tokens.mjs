@@ -97,9 +97,9 @@ export const TIMEOUTS_AND_TOKENS = [
   },
   {
     name: "a successor that is random",
-    file: "src/request/request-session.ts",
+    file: "src/request/presented-tokens.ts",
     from: "secret: next ?? possible[0]!",
-    to: "secret: next ?? createRandomPart()",
+    to: 'secret: next ?? Buffer.from(hashSecret(`${token.secret}${Math.random()}`)).toString("base64url").slice(0, 22)',
   },
   {
     name: "a successor that is issued and not stored",
