@@ -283,8 +283,8 @@ class DelayedResponse {
     else res.emit("drain");
   }
 
-  private failDelayed(error: unknown): void {
-    const fail = () => this.fail(error);
+  private failDelayed(reason: unknown): void {
+    const fail = () => this.fail(reason);
     const preparing = this.hooks.prepareFailure?.();
     if (preparing) void preparing.then(fail);
     else fail();
