@@ -411,7 +411,7 @@ export class Observer {
   #takesBack({ pending, session, actor, openedAt }: RequestModel, began: number): void {
     const [fault, another] = actor.faults;
     const isInTime = this.#now - began < STORE_TIMEOUT - 1;
-    if (!session || another || !fault?.startsWith("fails") || !isInTime) return;
+    if (!session || another || !fault?.outcome.startsWith("fails") || !isInTime) return;
     const from = Math.min(...pending.map((one) => one.from));
     if (session.endings.some((one) => !pending.includes(one) && isInForce(one, from))) return;
     const isDeleted = this.#store.effects.some(

@@ -202,7 +202,7 @@ export class SharedStore {
     const { there, back, outcome } = fateOf(actor?.fates[actor.calls] ?? 0, this.#settings.isFaulty);
     if (actor) {
       actor.calls++;
-      if (outcome !== "ok") actor.faults.push(outcome);
+      if (outcome !== "ok") actor.faults.push({ operation: name, outcome, calledAt: this.#timeline.now });
     }
     const survives = connection.survivors[this.calls % Math.max(1, connection.survivors.length)] ?? false;
     return new Promise<T>((resolve, reject) => {
