@@ -25,8 +25,8 @@ export const MENDED = [
   {
     name: "put back: what save() failed to store is stored after the response",
     file: "src/request/respond.ts",
-    from: "    changes.dropSetAside();\n    return undefined;",
-    to: "    return undefined;",
+    from: "    changes.dropSetAside();\n    return concluding;",
+    to: "    return concluding;",
   },
   {
     name: "put back: a sign-in that save() dropped is carried out by the response",
@@ -90,8 +90,8 @@ export const MENDED = [
   {
     name: "put back: a failed rotate() leaves the old token invalid",
     file: "src/lifecycle/commit.ts",
-    from: "      if (isNewToken)\n        await putBack",
-    to: "      if (isNewToken && base.version < 0)\n        await putBack",
+    from: "      if (isNewToken)\n        yield* wait(",
+    to: "      if (isNewToken && base.version < 0)\n        yield* wait(",
   },
   {
     name: "put back: an ended record that is not deleted yet counts as live",
@@ -108,7 +108,7 @@ export const MENDED = [
   {
     name: "put back: a sign-in that fails leaves its session in the list",
     file: "src/lifecycle/new-session.ts",
-    from: "      await this.#discard();\n      requestSession.renewId",
+    from: "      yield* wait(this.#discard());\n      requestSession.renewId",
     to: "      requestSession.renewId",
   },
   {
@@ -126,8 +126,8 @@ export const MENDED = [
   {
     name: "put back: the kept keys of a sign-in are what the handler has seen",
     file: "src/lifecycle/new-session.ts",
-    from: "requested.signIn!.keep ? commit.replayOn({ ...began }) : snapshot.content",
-    to: "requested.signIn!.keep && changesHands ? commit.replayOn({ ...began }) : snapshot.content",
+    from: "commit.keep ? commit.replayOn({ ...began })",
+    to: "commit.keep && changesHands ? commit.replayOn({ ...began })",
   },
   {
     name: "put back: a sign-in that fails twice restores what was revoked in between",
@@ -158,5 +158,17 @@ export const MENDED = [
     file: "src/lifecycle/new-session.ts",
     from: "if (newest && !(await preventPutBack",
     to: "if (newest && hasMoved && !(await preventPutBack",
+  },
+  {
+    name: "put back: a failing response does not check the cookie of an earlier save()",
+    file: "src/request/respond.ts",
+    from: "  cookie.repeat();\n  return requestSession.recheckCookie();",
+    to: "  cookie.repeat();\n  return undefined;",
+  },
+  {
+    name: "put back: a cookie passes its check because of one error",
+    file: "src/request/request-session.ts",
+    from: "await read().catch(read)",
+    to: "await read()",
   },
 ];
