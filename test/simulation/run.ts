@@ -22,10 +22,10 @@ export interface Failure {
   readonly shrinks: number;
 }
 
-/** The log of one schedule. */
+/** The log of one schedule, with every call of the store. */
 export async function logOf(scenario: Scenario): Promise<readonly string[]> {
   const environment = replaceEnvironment();
-  return (await simulate(scenario, environment).finally(() => environment.restore())).log;
+  return (await simulate(scenario, environment, { traces: true }).finally(() => environment.restore())).log;
 }
 
 /** Carries out schedules until one of them breaks a promise; then makes that one smaller. */

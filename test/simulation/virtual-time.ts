@@ -14,6 +14,8 @@ export interface Fault {
 
 /** Somebody who acts: a request, a call from the server's side, or a connection. Its store calls are known as its own. */
 export interface Actor {
+  /** For the log. */
+  readonly name: string;
   /** What becomes of its store calls, one after the other. When they are used up, each succeeds at once. */
   readonly fates: readonly number[];
   calls: number;

@@ -36,11 +36,20 @@ export interface Outcome {
   readonly storeCalls: number;
 }
 
-/** Carries out a schedule, and checks on the way and at the end what the library promises. */
-export async function simulate(scenario: Scenario, environment: Environment): Promise<Outcome> {
+/**
+ * Carries out a schedule, and checks on the way and at the end what the library promises.
+ *
+ * @param options.traces - whether the log has every call of the store.
+ */
+export async function simulate(
+  scenario: Scenario,
+  environment: Environment,
+  { traces = false }: { readonly traces?: boolean } = {},
+): Promise<Outcome> {
   const timeline = new Timeline();
   environment.begin(timeline);
   const world = new World(scenario, timeline);
+  if (traces) world.store.trace = (what) => world.observer.note(what);
   const unhandled = (error: unknown) => world.observer.breach("unhandled rejection", String(error));
   process.on("unhandledRejection", unhandled);
   try {
@@ -328,6 +337,7 @@ class World {
     const session = jar === undefined ? undefined : observer.model.tokens.get(jar)?.session;
     if (!session) return;
     const actor: Actor = {
+      name: turn.kind,
       fates: turn.fates,
       calls: 0,
       faults: [],
