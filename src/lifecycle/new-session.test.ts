@@ -1,4 +1,4 @@
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, onTestFinished, vi } from "vitest";
 import { gated, KEYS, site, START, type Site } from "../../test/support/stores.ts";
 import type { Session } from "../session.ts";
 import type { Fault } from "../testing/faulty.ts";
@@ -525,6 +525,77 @@ describe("What a handler does around a sign-in", () => {
     );
     expect(await browser.userId()).toBeUndefined();
     expect(await shop.sessions.list("ada")).toEqual([]);
+  });
+
+  it("does not put back what a revocation meant that reads the new session only after it was given up", async () => {
+    const memory = memoryStore({ clock: () => START });
+    const backend = gated(memory);
+    const { shop, browser } = await adas({ store: backend, clock: () => START });
+    let isLost = true;
+    const failing = site<Data>({
+      store: {
+        ...memory,
+        update: async (...given) => {
+          const isDone = await memory.update(...given);
+          if (!isLost) return isDone;
+          isLost = false;
+          revoking = shop.sessions.revokeAll("ada");
+          await reading.arrived;
+          throw new Error("the reply was lost");
+        },
+      },
+      clock: () => START,
+    });
+    const login = await browser.copy(failing.sessions).begin();
+    login.session.signIn("ada");
+    const reading = backend.hold("read");
+    let revoking: Promise<number> | undefined;
+    await expect(login.end()).rejects.toMatchObject(failed);
+    expect(await memory.read((await memory.idsOfUser("ada"))[0]!)).toBeDefined();
+    reading.letGo();
+    await revoking;
+    expect(await browser.userId()).toBeUndefined();
+    expect(await shop.sessions.list("ada")).toEqual([]);
+  });
+
+  it("does not put back what a revocation meant that comes after the new session was given up", async () => {
+    const backend = gated(memoryStore({ clock: () => START }));
+    const { shop, browser } = await adas({ store: backend, clock: () => START });
+    const failing = site<Data>({ store: backend, clock: () => START, faults: { update: ["error-after"] } });
+    const login = await browser.copy(failing.sessions).begin();
+    login.session.signIn("ada");
+    // It reads the former session, to put it back.
+    const held = backend.hold("read");
+    const failure = login.end().catch((error: unknown) => error);
+    await held.arrived;
+    await shop.sessions.revokeAll("ada");
+    held.letGo();
+    expect(await failure).toMatchObject(failed);
+    expect(await browser.userId()).toBeUndefined();
+    expect(await shop.sessions.list("ada")).toEqual([]);
+  });
+
+  it("leaves another request's change of the former session, which it has put back, although the store is slow", async () => {
+    const time = { now: START };
+    const backend = gated(memoryStore({ clock: () => time.now }));
+    const { shop, browser } = await adas({ store: backend, clock: () => time.now });
+    let calls: ("ok" | "error-after" | "lost-reply")[] = ["error-after"];
+    vi.useFakeTimers();
+    onTestFinished(() => void vi.useRealTimers());
+    const failing = site<Data>({
+      store: backend,
+      clock: () => time.now,
+      storeTimeout: "1s",
+      faults: { update: () => calls.shift() ?? "ok", delete: ["lost-reply"] },
+    });
+    const login = browser.copy(failing.sessions).visit((session) => session.signIn("ada"));
+    const failure = login.catch((error: unknown) => error);
+    await vi.advanceTimersByTimeAsync(1000);
+    expect(await failure).toMatchObject(failed);
+    await browser.visit((session) => session.rotate());
+    await vi.advanceTimersByTimeAsync(60_000);
+    expect(await browser.userId()).toBe("ada");
+    expect(await shop.sessions.list("ada")).toHaveLength(1);
   });
 
   it("is told of where the application's client option throws", async () => {

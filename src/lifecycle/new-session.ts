@@ -1,5 +1,5 @@
 import type { Commit } from "./commit.ts";
-import { discard, endIfUnchanged, preventPutBack, putBack } from "./end.ts";
+import { discard, preventPutBack, putBack } from "./end.ts";
 import { SessionError } from "../errors.ts";
 import { extendedEnd } from "./timeouts.ts";
 import { isAnotherUser } from "./plan.ts";
@@ -105,10 +105,8 @@ async function replaceFormerOrPutBack(
     // The expiry is the one that was read: touches since then count.
     return await commit.replaceRecord(id, base, moved, true);
   } catch (error) {
-    const outcome = await putBack(context, id, base, ({ ended }) => ended?.movedTo === next, deadline);
-    // A request that has ended the new session meanwhile meant the former one, too. It may not come back late, either.
-    const isEnded = () => endIfUnchanged(context, next, session.loaded, deadline).catch(() => false);
-    if (outcome === "uncertain" || (outcome === "restored" && !(await isEnded()))) await discard(context, id, deadline);
+    // In this order: whoever ends the new session means the former one, too. Before, it is not put back. After, it is found.
+    if (await session.giveBack(id)) await putBack(context, id, base, ({ ended }) => ended?.movedTo === next, deadline);
     throw error;
   }
 }
@@ -148,6 +146,7 @@ class NewSession {
 
   /** A sign-out or revocation came first. */
   isDropped = false;
+  #isGivenBack = false;
 
   drop(): Promise<void> {
     this.isDropped = true;
@@ -172,7 +171,7 @@ class NewSession {
         );
       }
     } catch (error) {
-      yield* wait(this.#discard());
+      if (!this.#isGivenBack) yield* wait(this.#discard());
       requestSession.renewId(commit.requested.signIn);
       throw error;
     }
@@ -210,6 +209,24 @@ class NewSession {
     const next = this.#loaded(loaded.version + 1, { ...loaded.record, data, flashes });
     if (await this.#commit.replaceRecord(this.token.id, loaded, next)) this.loaded = next;
     this.#content = content;
+  }
+
+  /**
+   * Ends it, and leaves a record that names the former session: a revocation that has found this one follows it there. `false`
+   * if it was ended before, or nobody knows.
+   */
+  async giveBack(former: string): Promise<boolean> {
+    const { loaded } = this;
+    const { userId } = loaded.record;
+    // Its user's index keeps it: the former session may not be listed yet.
+    const record = { ...createEndedRecord(loaded.record, former), userId };
+    const next = { ...loaded, version: loaded.version + 1, record };
+    try {
+      this.#isGivenBack = await this.#commit.replaceRecord(this.token.id, loaded, next);
+    } catch {
+      // The store has failed twice: the former session is not put back.
+    }
+    return this.#isGivenBack;
   }
 
   /** Nobody has its token, but the user would see it in the list until it expires. */
