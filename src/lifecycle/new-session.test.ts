@@ -789,6 +789,21 @@ describe("Two sign-ins at once, of which the one that came first fails", () => {
   });
 });
 
+describe("Another user's sign-in to a session that another request has given a new token", () => {
+  it("is not told as the end of that session, which lives on", async () => {
+    const shop = site<Data>();
+    const browser = shop.browser();
+    await browser.visit((session) => session.signIn("ada"));
+    const login = await browser.copy().begin();
+    await browser.visit((session) => session.rotate());
+    const { signal } = (await browser.begin()).session;
+    login.session.signIn("bob");
+    await login.end();
+    expect([signal.aborted, await browser.userId()]).toEqual([false, "ada"]);
+    expect(shop.events.filter(({ name }) => name === "signedOut")).toEqual([]);
+  });
+});
+
 describe("A sign-in while rotate() of the same session fails", () => {
   it("leaves the old token invalid, although the rotate() would put it back", async () => {
     const memory = memoryStore({ clock: () => START });

@@ -38,7 +38,7 @@ export async function moveSession(commit: Commit): Promise<void> {
     requestSession.changes.markDone(requested);
     return commit.drop("ended");
   }
-  if (changesHands) context.emitter.emit("signedOut", { id: from, userId });
+  if (changesHands && session.hasReplacedFormer) context.emitter.emit("signedOut", { id: from, userId });
   emitStart(commit, session, { created: changesHands, from });
 }
 
@@ -103,7 +103,7 @@ async function replaceFormerOrPutBack(
   const next = session.token.id;
   try {
     // The expiry is the one that was read: touches since then count.
-    return await commit.replaceRecord(id, base, moved, true);
+    return (session.hasReplacedFormer = await commit.replaceRecord(id, base, moved, true));
   } catch (error) {
     // In this order: whoever ends the new session means the former one, too. Before, it is not put back. After, it is found.
     if (await session.giveBack(id)) await putBack(context, id, base, ({ ended }) => ended?.movedTo === next, deadline);
@@ -146,6 +146,8 @@ class NewSession {
 
   /** A sign-out or revocation came first. */
   isDropped = false;
+  /** The former session has ended by this sign-in. */
+  hasReplacedFormer = false;
   #isGivenBack = false;
 
   drop(): Promise<void> {
