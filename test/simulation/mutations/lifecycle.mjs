@@ -43,8 +43,8 @@ export const LIFECYCLE = [
   {
     name: "a revocation that does not follow a sign-in",
     file: "src/users.ts",
-    from: "      if (ended.userId === undefined) return false;\n      id = ended.movedTo;",
-    to: "      return false;\n      id = ended.movedTo!;",
+    from: "      if (ended.userId === undefined) return false;\n      // A sign-in",
+    to: "      if (ended) return false;\n      // A sign-in",
   },
   {
     name: "a sign-out that only clears the cookie",
