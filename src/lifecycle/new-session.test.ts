@@ -575,6 +575,22 @@ describe("What a handler does around a sign-in", () => {
     expect(await shop.sessions.list("ada")).toEqual([]);
   });
 
+  it("of another user does not put back what a revocation meant that comes in between", async () => {
+    const backend = gated(memoryStore({ clock: () => START }));
+    const { shop, browser } = await adas({ store: backend, clock: () => START });
+    const failing = site<Data>({ store: backend, clock: () => START, faults: { update: ["error-after"] } });
+    const login = await browser.copy(failing.sessions).begin();
+    login.session.signIn("bob");
+    const held = backend.hold("read");
+    const failure = login.end().catch((error: unknown) => error);
+    await held.arrived;
+    await shop.sessions.revokeAll("ada");
+    held.letGo();
+    expect(await failure).toMatchObject(failed);
+    expect(await browser.userId()).toBeUndefined();
+    expect(await shop.sessions.list("ada")).toEqual([]);
+  });
+
   it("leaves another request's change of the former session, which it has put back, although the store is slow", async () => {
     const time = { now: START };
     const backend = gated(memoryStore({ clock: () => time.now }));

@@ -65,7 +65,11 @@ async function endFormerSession(commit: Commit, session: NewSession): Promise<bo
   let isEnded = true;
   await retryUntilDone(async () => {
     const { version, expiresAt } = base;
-    const moved = { ...base, version: version + 1, record: createEndedRecord(base.record, session.token.id) };
+    const record = createEndedRecord(base.record, {
+      to: session.token.id,
+      isListed: !isAnotherUser(requestSession, userId),
+    });
+    const moved = { ...base, version: version + 1, record };
     if (expiresAt > context.now() && (await replaceFormerOrPutBack(commit, session, base, moved))) return true;
     const newest = await commit.newest(id);
     const hasMoved = newest?.record.ended?.movedTo !== undefined;
@@ -219,9 +223,8 @@ class NewSession {
    */
   async giveBack(former: string): Promise<boolean> {
     const { loaded } = this;
-    const { userId } = loaded.record;
-    // Its user's index keeps it: the former session may not be listed yet.
-    const record = { ...createEndedRecord(loaded.record, former), userId };
+    // The former session is not listed before it is put back.
+    const record = createEndedRecord(loaded.record, { to: former, isListed: false });
     const next = { ...loaded, version: loaded.version + 1, record };
     try {
       this.#isGivenBack = await this.#commit.replaceRecord(this.token.id, loaded, next);

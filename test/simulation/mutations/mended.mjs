@@ -126,8 +126,8 @@ export const MENDED = [
   {
     name: "put back: revokeAll() does not find a session whose sign-out fails later",
     file: "src/record/record.ts",
-    from: "userId: movedTo === undefined ? userId : undefined, flashes",
-    to: "userId: undefined, flashes",
+    from: "userId: moved?.isListed ? undefined : userId, flashes",
+    to: "userId: moved && !moved.isListed ? userId : undefined, flashes",
   },
   {
     name: "put back: a revocation that meets an error deletes what it would have followed",
@@ -174,8 +174,8 @@ export const MENDED = [
   {
     name: "put back: a sign-in that fails hides the former session from revokeAll() for a moment",
     file: "src/lifecycle/new-session.ts",
-    from: "const record = { ...createEndedRecord(loaded.record, former), userId };",
-    to: "const record = { ...createEndedRecord(loaded.record, former), userId: userId && undefined };",
+    from: "{ to: former, isListed: false }",
+    to: "{ to: former, isListed: true }",
   },
   {
     name: "put back: a sign-in of another user is told as the end of a session that lives on",
@@ -188,5 +188,11 @@ export const MENDED = [
     file: "src/users.ts",
     from: "      if (passed.has(ended.movedTo)) return false;\n",
     to: "",
+  },
+  {
+    name: "put back: another user's sign-in that fails hides the former session from revokeAll() for a moment",
+    file: "src/lifecycle/new-session.ts",
+    from: "isListed: !isAnotherUser(requestSession, userId),",
+    to: "isListed: true,",
   },
 ];
