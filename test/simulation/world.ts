@@ -264,8 +264,8 @@ class World {
     const done = handled.get(model);
     const code = response.headers.get("x-code") ?? undefined;
     if (!done) observer.failedToOpen(model, code);
-    else if (response.status === 200) observer.stored(model, done.session, done.at);
-    else observer.failed(model, code, done.at);
+    else if (response.status === 200) observer.commits.stored(model, done.session, done.at);
+    else observer.commits.failed(model, code, done.at);
     observer.note(
       `request ${model.number} is answered with ${response.status}${travel === undefined ? ", which is lost" : ""}`,
     );
@@ -435,7 +435,7 @@ class World {
       observer.opened(request.model, session, true);
       if (!request.model.session) continue;
       const messages = session.takeFlashes().map(({ message }) => message as string);
-      observer.took(request.model, messages);
+      observer.marks.took(request.model, messages);
     }
     await copy.become(this.store);
     for (const userId of scenarioOf.USERS) {
