@@ -274,6 +274,7 @@ export class Commit {
         // Another request may be ending it and fail. It is deleted here, so that it is not put back.
         await this.deadline.run("delete", () => context.store.delete(id));
         // It had ended already: the client may have another cookie by now, which must stay.
+        requestSession.cookie.withdraw();
       }
       requestSession.signedOut(this.requested);
       return true;

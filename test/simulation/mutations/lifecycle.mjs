@@ -212,10 +212,4 @@ export const LIFECYCLE = [
     from: "return requestSession.storedId === id ? requestSession.loaded : undefined;",
     to: "return requestSession.loaded;",
   },
-  {
-    name: "a commit that passes on what it has read, whether it is the newest or not",
-    file: "src/lifecycle/commit.ts",
-    from: "if (before && before.version > began.version) {",
-    to: "if (before) {",
-  },
 ];

@@ -195,4 +195,10 @@ export const MENDED = [
     from: "isListed: !isAnotherUser(requestSession, userId),",
     to: "isListed: true,",
   },
+  {
+    name: "put back: a sign-out that finds its session ended sends the cookie of an earlier save()",
+    file: "src/lifecycle/commit.ts",
+    from: "        requestSession.cookie.withdraw();\n",
+    to: "",
+  },
 ];
