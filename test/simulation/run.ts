@@ -1,6 +1,7 @@
 import { asyncProperty, check } from "fast-check";
 import { replaceEnvironment } from "./environment.ts";
-import { scenarios, type Scenario } from "./scenario.ts";
+import type { Scenario } from "./scenario.ts";
+import { scenarios } from "./schedules.ts";
 import { simulate } from "./world.ts";
 
 export interface Run {

@@ -5,7 +5,7 @@ import { setImmediate as nextTurn } from "node:timers/promises";
 export const START = 1_000_000_000_000;
 
 /** What went wrong with a call of the store. */
-export interface Fault {
+interface Fault {
   readonly operation: string;
   /** `"fails before its effect"`, for example. */
   readonly outcome: string;
