@@ -805,6 +805,44 @@ describe("Two sign-ins at once, of which the one that came first fails", () => {
   });
 });
 
+describe("A sign-in while a revocation of its new session fails", () => {
+  it.each(["before", "after"] as const)("loses no other request's change (%s it is read again)", async (when) => {
+    const backend = gated(memoryStore({ clock: () => START }));
+    const [here, there] = [0, 1].map(() => site<Data>({ store: backend, clock: () => START })) as [
+      Site<Data>,
+      Site<Data>,
+    ];
+    const failing = site<Data>({ store: backend, clock: () => START, faults: { delete: ["error"] } });
+    const browser = here.browser();
+    await browser.visit((session) => session.signIn("ada"));
+    const login = await browser.copy(there.sessions).begin();
+    login.session.signIn("ada");
+    const storing = backend.hold("update");
+    const ending = login.end();
+    await storing.arrived;
+    await browser.visit((session) => void (session.data.n = 1));
+    const reading = backend.hold("read", "after");
+    storing.letGo();
+    await reading.arrived;
+    const deleting = backend.hold("update", "after");
+    const revoking = failing.sessions.revoke(login.session.id).catch((error: unknown) => error);
+    await deleting.arrived;
+    if (when === "before") {
+      deleting.letGo();
+      expect(await revoking).toMatchObject({ code: "ERR_SESSION_STORE" });
+    }
+    reading.letGo();
+    const answer = await ending;
+    deleting.letGo();
+    await revoking;
+    const [, cookie] = /=([^;]*)/.exec(answer.headers.getSetCookie()[0]!)!;
+    browser.jar.set("__Host-session", cookie!);
+    // Either the revocation has its effect after all, or the session has everything.
+    const { session } = await browser.begin();
+    expect([session.userId, session.data.n]).toEqual(when === "before" ? ["ada", 1] : [undefined, undefined]);
+  });
+});
+
 describe("Another user's sign-in to a session that another request has given a new token", () => {
   it("is not told as the end of that session, which lives on", async () => {
     const shop = site<Data>();

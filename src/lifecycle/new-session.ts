@@ -210,10 +210,22 @@ class NewSession {
 
   /** Takes over newer content. It is not stored if a sign-out or revocation has ended the new session already. */
   async takeOver(content: Content): Promise<void> {
-    const { loaded } = this;
+    const { context, deadline } = this.#commit;
+    const { id } = this.token;
     const { data, flashes } = content;
-    const next = this.#loaded(loaded.version + 1, { ...loaded.record, data, flashes });
-    if (await this.#commit.replaceRecord(this.token.id, loaded, next)) this.loaded = next;
+    await retryUntilDone(async () => {
+      const { loaded } = this;
+      const next = this.#loaded(loaded.version + 1, { ...loaded.record, data, flashes });
+      if (await this.#commit.replaceRecord(id, loaded, next)) {
+        this.loaded = next;
+        return true;
+      }
+      const newest = await this.#commit.newest(id);
+      // Whoever is ending it may fail, and must not put back what has not been taken over.
+      if (newest === undefined) await deadline.run("delete", () => context.store.delete(id));
+      else this.loaded = newest;
+      return newest === undefined;
+    });
     this.#content = content;
   }
 

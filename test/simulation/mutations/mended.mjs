@@ -201,4 +201,10 @@ export const MENDED = [
     from: "        requestSession.cookie.withdraw();\n",
     to: "",
   },
+  {
+    name: "put back: a sign-in does not take over what others have stored, because a revocation of it has failed",
+    file: "src/lifecycle/new-session.ts",
+    from: "      return newest === undefined;\n    });\n    this.#content",
+    to: "      return true;\n    });\n    this.#content",
+  },
 ];
