@@ -105,6 +105,7 @@ export class CommitChecks {
     const { isNew, id } = session;
     if (request.signIn && !request.hasFailed && isNew) this.#signInWasDropped(request);
     if (!isNew) this.#know(request, id, began);
+    if (!isNew && written.length > 0) this.#mustLive(request, began);
     for (const mark of written) {
       if (isNew) this.#observer.marks.drop(request, mark);
       else {
@@ -137,6 +138,13 @@ export class CommitChecks {
     request.actor.isSigningIn = false;
   }
 
+  /** What is written to a session that has ended before is not acknowledged. */
+  #mustLive({ session, epoch, number }: RequestModel, began: number): void {
+    const verdict = session && this.#observer.model.verdict(lasting(session, epoch), began);
+    if (verdict)
+      this.#observer.breach("acknowledged too late", `request ${number} wrote to a session that is ${verdict}`);
+  }
+
   /** Storing failed, and the client, or the handler, was told. */
   failed(request: RequestModel, code: string | undefined, began: number): void {
     this.#observer.hasFailures = true;
@@ -162,6 +170,7 @@ export class CommitChecks {
     for (const mark of marks) mark.state = isRefused && !request.hasFailed ? "refused" : "unknown";
     request.hasFailed = true;
     const { signIn, hasSignedOut, isRotating, setAside } = request;
+    if (!this.#isOneErrorAtMost(request, began)) this.#observer.mayLeaveSessions = true;
     const isMove = request.session !== undefined && !hasSignedOut;
     this.#takesBack(request, began);
     request.setAside = {
@@ -184,10 +193,9 @@ export class CommitChecks {
    * After a single error of the store, and with time left, the library takes back what it has done: the session goes on as
    * if nothing had happened. Nothing is promised where others wanted to end it at the same moment.
    */
-  #takesBack({ pending, session, actor, openedAt }: RequestModel, began: number): void {
-    const [fault, another] = actor.faults;
-    const isInTime = this.#observer.now - began < STORE_TIMEOUT - 1;
-    if (!session || another || !fault?.outcome.startsWith("fails") || !isInTime) return;
+  #takesBack(request: RequestModel, began: number): void {
+    const { pending, session, openedAt } = request;
+    if (!session || request.actor.faults.length === 0 || !this.#isOneErrorAtMost(request, began)) return;
     const from = Math.min(...pending.map((one) => one.from));
     if (session.endings.some((one) => !pending.includes(one) && isInForce(one, from))) return;
     const isDeleted = this.#observer.store.effects.some(
@@ -195,6 +203,12 @@ export class CommitChecks {
     );
     if (isDeleted) return;
     for (const ending of pending) ending.takenBackAt = this.#observer.now;
+  }
+
+  #isOneErrorAtMost({ actor }: RequestModel, began: number): boolean {
+    const [fault, another] = actor.faults;
+    const isInTime = this.#observer.now - began < STORE_TIMEOUT - 1;
+    return another === undefined && fault?.outcome.startsWith("fails") !== false && isInTime;
   }
 
   #signInWasDropped(request: RequestModel): void {

@@ -54,6 +54,8 @@ export class Observer {
   readonly passiveActors = new Set<unknown>();
   /** Whether anything was answered with an error, or by nobody. */
   hasFailures = false;
+  /** Whether a sign-in may have left a session whose token nobody has. */
+  mayLeaveSessions = false;
 
   constructor(scenario: Scenario, timeline: Timeline, store: SharedStore) {
     this.scenario = scenario;
@@ -178,7 +180,7 @@ export class Observer {
 
   /** The process died, or nobody waits any more. */
   lost(request: RequestModel): void {
-    this.hasFailures = true;
+    this.hasFailures = this.mayLeaveSessions = true;
     this.effects.learn();
     this.#opening.delete(request);
     for (const mark of request.marks) if (mark.state === "pending") mark.state = "unknown";
@@ -208,6 +210,9 @@ export class Observer {
       if (!isListed && !this.excuse(lasting(session, last), this.now))
         this.breach("list", `${this.short(session.id)} is missing`);
     }
+    const unknown = ids.find((id) => !this.model.sessions.has(id));
+    if (unknown !== undefined && !this.mayLeaveSessions)
+      this.breach("list", `${this.short(unknown)} is a session that nobody has a token of`);
     if (limit !== undefined && !this.hasFailures && ids.length > limit)
       this.breach("limit", `${userId} has ${ids.length} sessions, ${limit} at most`);
   }

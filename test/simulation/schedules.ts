@@ -267,6 +267,75 @@ const collision: Arbitrary<Scenario> = record({
   ),
 });
 
+const delays = array(nat(DELAYS_ONLY - 1), { maxLength: 6 });
+
+/** The steps of a request, each after its pause. */
+const handler = (...all: readonly [name: string, pause?: Arbitrary<number>][]): Arbitrary<readonly Step[]> =>
+  tuple(...all.map(([name, before = constant(0)]) => record({ name: constant(name), choice: nat(11), pause: before })));
+
+/** One that changes a session's token or ends it meets one error, and at most two others want to end it at that moment. */
+const duel: Arbitrary<Scenario> = record({
+  ...ORDINARY,
+  processes: among(1, 1, 2),
+  skew: constant(0),
+  rotates: among(false, false, false, true),
+  isFaulty: constant(true),
+  limit: constant(undefined),
+  browsers: tuple(among("alice" as const, "alice" as const, "anonymous" as const), constant("visitor" as const)),
+  turns: tuple(
+    record({
+      ...anyRequest,
+      gap: among(0, 0, 1, 2, 4),
+      browser: constant(0),
+      cookie: constant("jar" as const),
+      isPassive: constant(false),
+      steps: oneof(
+        handler(["sign in"]),
+        handler(["sign out"]),
+        handler(["rotate"]),
+        handler(["rotate"], ["save"], ["set a key", among(0, 4, 11, 60)]),
+        handler(["sign in"], ["save"], ["set a key", among(0, 4, 11, 60)]),
+        handler(["set a key"], ["save"], ["sign in"]),
+      ),
+      fates: oneError,
+      travel: among<number | undefined>(0, 0, 40, undefined),
+    }),
+    array(
+      oneof(
+        {
+          arbitrary: record({
+            kind: among("revoke" as const, "revoke all" as const),
+            gap: among(0, 0, 1, 2),
+            process,
+            browser: constant(0),
+            fates: delays,
+          }),
+          weight: 2,
+        },
+        {
+          arbitrary: record({
+            ...anyRequest,
+            gap: among(0, 0, 0, 1, 2),
+            browser: constant(0),
+            cookie: constant("jar" as const),
+            steps: oneof(
+              handler(["sign in"]),
+              handler(["sign in"]),
+              handler(["sign out"]),
+              handler(["rotate"]),
+              handler(["set a key"]),
+            ),
+            fates: delays,
+            travel: among<number | undefined>(0, 40),
+          }),
+          weight: 3,
+        },
+      ),
+      { minLength: 1, maxLength: 2 },
+    ),
+  ).map(([one, others]) => [one, ...others]),
+});
+
 /** A browser that comes back now and then, for as long as sessions last, sometimes with two tabs at once. */
 const longLife: Arbitrary<Scenario> = record({
   ...ORDINARY,
@@ -309,6 +378,7 @@ export const scenarios: Arbitrary<Scenario> = oneof(
   { arbitrary: general, weight: 3 },
   { arbitrary: rotation, weight: 2 },
   { arbitrary: crowd, weight: 2 },
-  { arbitrary: collision, weight: 3 },
+  { arbitrary: collision, weight: 2 },
+  { arbitrary: duel, weight: 2 },
   { arbitrary: longLife, weight: 2 },
 );
