@@ -159,7 +159,8 @@ export class CommitChecks {
           !request.pending.includes(one) &&
           isInForce(one, request.openedAt),
       );
-      if (!isExcused)
+      // A second save() may meet what the first, which ran out of time, has left of its rotate().
+      if (!isExcused && !request.hasLeftovers)
         this.#observer.breach("refused without a cause", `request ${request.number} was superseded by nobody`);
     } else if (code !== "ERR_SESSION_STORE") {
       this.#observer.breach("unexpected error", `request ${request.number}: ${code}`);
@@ -170,7 +171,7 @@ export class CommitChecks {
     for (const mark of marks) mark.state = isRefused && !request.hasFailed ? "refused" : "unknown";
     request.hasFailed = true;
     const { signIn, hasSignedOut, isRotating, setAside } = request;
-    if (!this.#isOneErrorAtMost(request, began)) this.#observer.mayLeaveSessions = true;
+    if (!this.#isOneErrorAtMost(request, began)) this.#observer.mayLeaveSessions = request.hasLeftovers = true;
     const isMove = request.session !== undefined && !hasSignedOut;
     this.#takesBack(request, began);
     request.setAside = {

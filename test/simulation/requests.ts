@@ -50,6 +50,7 @@ export function createRequest(
     signIn: undefined,
     hasSignedOut: false,
     setAside: undefined,
+    hasLeftovers: false,
     isRotating: false,
     signInCall: undefined,
     owesCookie: false,
