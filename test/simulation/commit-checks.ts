@@ -139,8 +139,9 @@ export class CommitChecks {
   }
 
   /** What is written to a session that has ended before is not acknowledged. */
-  #mustLive({ session, epoch, number }: RequestModel, began: number): void {
-    const verdict = session && this.#observer.model.verdict(lasting(session, epoch), began);
+  #mustLive({ session, epoch, number, hasFailed }: RequestModel, began: number): void {
+    // A handler that goes on after a failed save() has been told: its response may leave out the rest.
+    const verdict = !hasFailed && session && this.#observer.model.verdict(lasting(session, epoch), began);
     if (verdict)
       this.#observer.breach("acknowledged too late", `request ${number} wrote to a session that is ${verdict}`);
   }
