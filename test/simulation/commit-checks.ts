@@ -198,6 +198,9 @@ export class CommitChecks {
   #takesBack(request: RequestModel, began: number): void {
     const { pending, session, openedAt } = request;
     if (!session || request.actor.faults.length === 0 || !this.#isOneErrorAtMost(request, began)) return;
+    // One that spares this session may have ended the one that its user was signing in to.
+    const { revokedUsers } = this.#observer.model;
+    if (revokedUsers.some((one) => one.userId === request.signIn?.userId && one.until >= openedAt)) return;
     const from = Math.min(...pending.map((one) => one.from));
     if (session.endings.some((one) => !pending.includes(one) && isInForce(one, from))) return;
     const isDeleted = this.#observer.store.effects.some(

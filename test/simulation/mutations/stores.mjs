@@ -14,7 +14,7 @@ export const STORES = [
     name: "a touch that resurrects",
     file: "src/stores/memory.ts",
     from: "      checkTime(expiresAt);\n      const entry = findLive(id);\n      if (entry === undefined) return false;",
-    to: "      const entry = findLive(id);\n      if (entry === undefined) return false;\n      const resurrect = () => {\n        if (sessions.has(id)) return;\n        sessions.set(entry.id, entry);\n        heap.add(entry);\n      };\n      setTimeout(resurrect, 3);",
+    to: "      const entry = findLive(id);\n      if (entry === undefined) return false;\n      const resurrect = () => {\n        if (sessions.has(id)) return;\n        sessions.set(entry.id, entry);\n        heap.add(entry);\n      };\n      setTimeout(resurrect, 30);",
   },
   {
     name: "a touch that shortens",
