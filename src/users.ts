@@ -122,6 +122,7 @@ async function end(
       if (!isMeant(ended.userId)) return false;
       if (ended.movedTo === undefined) {
         // A sign-out that fails later must not restore a session that is being revoked.
+        if (!(await preventPutBack(context, id, loaded!, deadline))) continue;
         await deadline.run("delete", () => context.store.delete(id));
         return false;
       }

@@ -706,6 +706,48 @@ describe("Revoking a session whose user signs in again at that moment", () => {
     await revoking;
   });
 
+  it("wins where another revocation fails and puts the session back, just before the sign-in", async () => {
+    const { backend, there, browser, id } = await twoProcesses();
+    const failing = site<Data>({ store: backend, clock: () => START, faults: { delete: ["error"] } });
+    const login = await browser.begin();
+    login.session.signIn("ada");
+    const ending = backend.hold("update", "after");
+    const failure = failing.sessions.revoke(id).catch((error: unknown) => error);
+    await ending.arrived;
+    const deleting = backend.hold("delete");
+    const revoking = there.sessions.revoke(id);
+    await deleting.arrived;
+    ending.letGo();
+    expect(await failure).toMatchObject({ code: "ERR_SESSION_STORE" });
+    await login.end();
+    deleting.letGo();
+    await revoking;
+    expect(await browser.userId()).toBeUndefined();
+    expect(await there.sessions.list("ada")).toEqual([]);
+  });
+
+  it("finds the new session after a sign-out that met a revocation which failed and put the former one back", async () => {
+    const { backend, there, browser, id } = await twoProcesses();
+    const failing = site<Data>({ store: backend, clock: () => START, faults: { delete: ["error"] } });
+    const login = await browser.begin();
+    login.session.signIn("ada");
+    const leaving = await browser.copy(there.sessions).begin();
+    leaving.session.signOut();
+    const ending = backend.hold("update", "after");
+    const failure = failing.sessions.revoke(id).catch((error: unknown) => error);
+    await ending.arrived;
+    const deleting = backend.hold("delete");
+    const left = leaving.end();
+    await deleting.arrived;
+    ending.letGo();
+    await failure;
+    await login.end();
+    deleting.letGo();
+    await left;
+    await there.sessions.revoke(id);
+    expect(await browser.userId()).toBeUndefined();
+  });
+
   it("wins over the sign-in, where it comes first: that is dropped, without a cookie", async () => {
     const { backend, here, there, browser } = await twoProcesses();
     const login = await browser.begin();

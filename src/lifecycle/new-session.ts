@@ -1,5 +1,5 @@
 import type { Commit } from "./commit.ts";
-import { discard, preventPutBack, putBack } from "./end.ts";
+import { discard, finishEnd, preventPutBack, putBack } from "./end.ts";
 import { SessionError } from "../errors.ts";
 import { extendedEnd } from "./timeouts.ts";
 import { isAnotherUser } from "./plan.ts";
@@ -86,7 +86,7 @@ async function endFormerSession(commit: Commit, session: NewSession): Promise<bo
     // Ended, or another user has signed in: only the changes of this request are taken.
     else {
       // A sign-out under way may fail as well.
-      if (newest === undefined) await commit.deadline.run("delete", () => context.store.delete(id));
+      if (newest === undefined && !(await finishEnd(context, id, commit.deadline))) return false;
       await session.takeOver(commit.replayOn(EMPTY));
     }
     isEnded = newest === undefined || newest.record.ended !== undefined;
@@ -222,9 +222,9 @@ class NewSession {
       }
       const newest = await this.#commit.newest(id);
       // Whoever is ending it may fail, and must not put back what has not been taken over.
-      if (newest === undefined) await deadline.run("delete", () => context.store.delete(id));
-      else this.loaded = newest;
-      return newest === undefined;
+      if (newest === undefined) return finishEnd(context, id, deadline);
+      this.loaded = newest;
+      return false;
     });
     this.#content = content;
   }

@@ -206,10 +206,4 @@ export const LIFECYCLE = [
     from: "      content = this.#contentOver(before, began);\n    }",
     to: "    }",
   },
-  {
-    name: "a commit that takes a record of another id for the newest",
-    file: "src/lifecycle/commit.ts",
-    from: "return requestSession.storedId === id ? requestSession.loaded : undefined;",
-    to: "return requestSession.loaded;",
-  },
 ];

@@ -19,7 +19,7 @@ export const MENDED = [
   {
     name: "put back: a sign-out that failed puts back what a sign-in has invalidated",
     file: "src/lifecycle/new-session.ts",
-    from: 'if (newest === undefined) await commit.deadline.run("delete", () => context.store.delete(id));',
+    from: "if (newest === undefined && !(await finishEnd(context, id, commit.deadline))) return false;",
     to: "",
   },
   {
@@ -61,8 +61,8 @@ export const MENDED = [
   {
     name: "put back: a failed sign-in puts back a visitor's session that was revoked",
     file: "src/users.ts",
-    from: "      if (!(await preventPutBack(context, id, loaded!, deadline))) continue;\n",
-    to: "",
+    from: "      if (!(await preventPutBack(context, id, loaded!, deadline))) continue;\n      // A sign-in",
+    to: "      // A sign-in",
   },
   {
     name: "put back: a sign-in undoes a touch of the same moment",
@@ -204,7 +204,19 @@ export const MENDED = [
   {
     name: "put back: a sign-in does not take over what others have stored, because a revocation of it has failed",
     file: "src/lifecycle/new-session.ts",
-    from: "      return newest === undefined;\n    });\n    this.#content",
-    to: "      return true;\n    });\n    this.#content",
+    from: "      this.loaded = newest;\n      return false;",
+    to: "      return true;",
+  },
+  {
+    name: "put back: a revocation deletes what another one, which fails, has put back and a sign-in has moved",
+    file: "src/users.ts",
+    from: "        if (!(await preventPutBack(context, id, loaded!, deadline))) continue;\n        await",
+    to: "        await",
+  },
+  {
+    name: "put back: a sign-out or a sign-in deletes what a revocation that fails has put back and a sign-in has moved",
+    file: "src/lifecycle/end.ts",
+    from: "if (!(await preventPutBack(context, id, loaded, deadline))) return false;",
+    to: "void preventPutBack;",
   },
 ];
