@@ -1,9 +1,9 @@
 import {
   commitToResponse,
+  concludeFailure,
   concludeResponse,
   finishResponse,
   reportBypassed,
-  writeFailureHeaders,
 } from "../request/respond.ts";
 import type { ResponseHeaders } from "../request/cache-headers.ts";
 import type { CloseSource } from "../request/request.ts";
@@ -134,9 +134,16 @@ export function commitSession<Data extends object>(session: Session<Data>, respo
   return run(commitToResponse(requestSessionOf(session), response));
 }
 
-/** Writes the headers of an error's response: nobody may store it, and the cookie of an earlier commit goes with it. */
-export function failSession<Data extends object>(session: Session<Data>, headers: ResponseHeaders): void {
-  writeFailureHeaders(requestSessionOf(session), headers);
+/**
+ * Writes the headers of an error's response: nobody may store it. The cookie of an earlier commit goes with it, unless
+ * another request has ended the session meanwhile. `undefined` where nothing has to be waited for; the headers are written
+ * then. The promise never rejects.
+ */
+export function failSession<Data extends object>(
+  session: Session<Data>,
+  headers: ResponseHeaders,
+): Promise<void> | undefined {
+  return concludeFailure(requestSessionOf(session), headers);
 }
 
 /**

@@ -74,7 +74,7 @@ export function withSession<Data extends object, Rest extends unknown[] = []>(
       const response = await onError(error, request);
       if (!isOutermost || !canSetHeaders(response)) return response;
       const headers = recordHeaders(response);
-      failSession(session, headers);
+      await failSession(session, headers);
       endSession(session);
       return copyWithHeaders(response, headers.writes);
     }

@@ -61,7 +61,7 @@ export function sessionMiddleware<Data extends object>(
       if (reading) await reading;
     } catch (error) {
       logWhenAnswered(error);
-      failSession(session, headersOf(c));
+      await failSession(session, headersOf(c));
       if (isOutermost) endSession(session);
       throw error;
     }
@@ -73,7 +73,7 @@ export function sessionMiddleware<Data extends object>(
     } catch (error) {
       logWhenAnswered(error);
       resetResponse(c);
-      failSession(session, headersOf(c));
+      await failSession(session, headersOf(c));
       endSession(session);
       throw error;
     }

@@ -1,6 +1,6 @@
 import { timingSafeEqual } from "node:crypto";
 import { createSession, moveSession } from "./new-session.ts";
-import { endIfUnchanged, preventPutBack, putBack } from "./end.ts";
+import { endIfUnchanged, finishEnd, preventPutBack, putBack } from "./end.ts";
 import { SessionError } from "../errors.ts";
 import { extendedEnd } from "./timeouts.ts";
 import { issuedAt, keptBy, needsCookie, planOf, stepIn } from "./plan.ts";
@@ -272,8 +272,9 @@ export class Commit {
         base = newest ?? base;
         if (newest) return false;
         // Another request may be ending it and fail. It is deleted here, so that it is not put back.
-        await this.deadline.run("delete", () => context.store.delete(id));
+        if (!(await finishEnd(context, id, this.deadline))) return false;
         // It had ended already: the client may have another cookie by now, which must stay.
+        requestSession.cookie.withdraw();
       }
       requestSession.signedOut(this.requested);
       return true;

@@ -176,13 +176,16 @@ export function encryptSession(
 
 /**
  * Creates the record that replaces a session that was ended, or moved by signing in. It has no secret and no data. A late
- * request recognises by it that its token was invalidated. One that is to be deleted keeps its user: `revokeAll` must find
- * it, because a failing deletion restores the session.
+ * request recognises by it that its token was invalidated. It keeps its user, because a failing request may restore the
+ * session and `revokeAll` must find it, unless that finds the one that it has moved to.
  */
-export function createEndedRecord({ createdAt, epoch, userId }: SessionRecord, movedTo?: string): SessionRecord {
+export function createEndedRecord(
+  { createdAt, epoch, userId }: SessionRecord,
+  moved?: { readonly to: string; readonly isListed: boolean },
+): SessionRecord {
   const secretHash = Buffer.alloc(HASH_LENGTH);
-  const empty = { signedInAt: undefined, userId: movedTo === undefined ? userId : undefined, flashes: [], data: "{}" };
-  return { ...empty, secretHash, epoch: nextEpoch(epoch), createdAt, ended: { movedTo, userId } };
+  const empty = { signedInAt: undefined, userId: moved?.isListed ? undefined : userId, flashes: [], data: "{}" };
+  return { ...empty, secretHash, epoch: nextEpoch(epoch), createdAt, ended: { movedTo: moved?.to, userId } };
 }
 
 /**

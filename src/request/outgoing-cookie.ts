@@ -35,8 +35,9 @@ export class OutgoingCookie {
     this.#pending = this.#context.cookie.clear(isSecure);
   }
 
+  /** No response may carry the cookie any more. */
   withdraw(): void {
-    this.#pending = undefined;
+    this.#pending = this.#written = undefined;
   }
 
   /** Gives the pending value to the headers that are written now. */

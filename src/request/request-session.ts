@@ -281,15 +281,22 @@ export class RequestSession {
 
   /**
    * Withdraws a cookie that has waited for the response since `save()`, if another request has signed in or out meanwhile:
-   * this cookie would undo it.
+   * this cookie would undo it. `undefined` where no cookie waits. It never rejects.
    */
-  async recheckCookie(): Promise<void> {
-    const { context, token } = this;
-    if (this.cookie.pending === undefined || !token || this.isSignedOut) return;
+  recheckCookie(): Promise<void> | undefined {
+    const { token } = this;
+    return this.cookie.pending === undefined || !token || this.isSignedOut ? undefined : this.#recheckCookie(token);
+  }
+
+  async #recheckCookie(token: Token): Promise<void> {
+    const { context } = this;
+    const deadline = new Deadline(context.storeTimeout);
+    const read = () => loadLatest(context, token.id, deadline);
     try {
-      const loaded = await loadLatest(context, token.id, new Deadline(context.storeTimeout));
-      if (loaded && isAccepted(this.matchIn(loaded.record))) return;
-      this.detach();
+      // One error of the store must not sign out whoever has signed in meanwhile.
+      const loaded = await read().catch(read);
+      if (this.token !== token) return;
+      if (!loaded || !isAccepted(this.matchIn(loaded.record))) this.detach();
     } catch (error) {
       // The session was stored. Nothing says that it has ended.
       context.emitter.emit("error", { id: token.id, error });

@@ -19,10 +19,10 @@ export function concludeResponse(requestSession: RequestSession, headers: Respon
     return undefined;
   }
   if (requestSession.progress.hasFailed || requestSession.loadError !== undefined || changes.isSetAside) {
-    writeFailureHeaders(requestSession, headers);
+    const concluding = concludeFailure(requestSession, headers);
     // The end of the body is not the moment to try again what save() has failed to store.
     changes.dropSetAside();
-    return undefined;
+    return concluding;
   }
   changes.dropSetAside();
   const storing = requestSession.isLoaded && !requestSession.isUntouched ? store(requestSession) : undefined;
@@ -63,12 +63,36 @@ function writeHeaders(requestSession: RequestSession, headers: ResponseHeaders):
 }
 
 /**
+ * Writes the headers of an error's response, as {@link prepareFailure} and {@link writeFailureHeaders} do together.
+ * `undefined` where nothing has to be waited for.
+ */
+export function concludeFailure(requestSession: RequestSession, headers: ResponseHeaders): Promise<void> | undefined {
+  const { progress } = requestSession;
+  const preparing = prepareFailure(requestSession);
+  if (!preparing) {
+    writeFailureHeaders(requestSession, headers);
+    return undefined;
+  }
+  if (progress.canSetCookie) progress.begin();
+  return preparing.then(() => writeFailureHeaders(requestSession, headers));
+}
+
+/**
+ * Checks the cookie of an earlier commit, which an error's response takes along: another request may have ended the session.
+ * `undefined` where there is no cookie. It never rejects.
+ */
+export function prepareFailure(requestSession: RequestSession): Promise<void> | undefined {
+  const { progress, changes, lateChanges, cookie } = requestSession;
+  if (progress.hasFailed && !changes.isSetAside) lateChanges.drop("by an error handler, after it could not be stored");
+  cookie.repeat();
+  return requestSession.recheckCookie();
+}
+
+/**
  * Writes the headers of an error's response, which stores nothing: caches must not keep it. The cookie of an earlier commit
  * goes with it, or the client would be signed out.
  */
 export function writeFailureHeaders(requestSession: RequestSession, headers: ResponseHeaders): void {
-  if (requestSession.progress.hasFailed && !requestSession.changes.isSetAside)
-    requestSession.lateChanges.drop("by an error handler, after it could not be stored");
   requestSession.progress.markAccessed();
   requestSession.writeResponse();
   forbidCaching(headers);

@@ -19,14 +19,14 @@ export const REQUESTS = [
   {
     name: "a deadline that bounds nothing",
     file: "src/deadline.ts",
-    from: "const left = this.#end - performance.now();",
-    to: "const left = 60_000;",
+    from: "return this.#isOver ? 0 : this.#end - performance.now();",
+    to: "return 60_000;",
   },
   {
     name: "an outage that makes anonymous",
     file: "src/record/load.ts",
-    from: '  const stored = await deadline.run("read", () => context.store.read(id));',
-    to: '  const stored = await deadline.run("read", () => context.store.read(id)).catch(() => undefined);',
+    from: 'yield* wait(deadline.ask(context.store, "read", id));',
+    to: 'yield* wait(Promise.resolve(deadline.ask(context.store, "read", id)).catch(() => undefined));',
   },
   {
     name: "two live tokens in one header, of which the first is believed",
@@ -61,8 +61,8 @@ export const REQUESTS = [
   {
     name: "a superseded token whose cookie is cleared",
     file: "src/request/request-session.ts",
-    from: "      this.progress.isPersonal = isPersonal;",
-    to: '      this.progress.isPersonal = isPersonal;\n      if (this.tokenStatus === "superseded") this.cookie.clear(this.isSecure);',
+    from: "      this.#state = state;\n      this.progress",
+    to: '      this.#state = state;\n      if (this.tokenStatus === "superseded") this.cookie.clear(this.isSecure);\n      this.progress',
   },
   {
     name: "an ended session whose cookie is cleared by a late request",
@@ -79,8 +79,8 @@ export const REQUESTS = [
   {
     name: "a sign-out that keeps what the request has written before",
     file: "src/request/pending-changes.ts",
-    from: "    this.forget();\n    // The handler may take",
-    to: "    this.#setAside = undefined;\n    // The handler may take",
+    from: "    this.forget();\n    // The handler may",
+    to: "    this.#setAside = undefined;\n    // The handler may",
   },
   {
     name: "a visitor who reads, and gets a session",
@@ -97,7 +97,7 @@ export const REQUESTS = [
   {
     name: "a deadline of its own for each call of the store",
     file: "src/deadline.ts",
-    from: "const left = this.#end - performance.now();",
-    to: "const left = this.#limit;",
+    from: "return this.#isOver ? 0 : this.#end - performance.now();",
+    to: "return this.#limit;",
   },
 ];

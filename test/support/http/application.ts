@@ -72,6 +72,15 @@ export const routes: Readonly<Record<string, Route>> = {
     return { body: "slow" };
   },
 
+  "/rotate-and-save": async ({ session, query, stage }) => {
+    session.rotate();
+    await session.save();
+    await stage.gate(query.get("gate")!).pass();
+    session.data.late = 1;
+    if (query.has("again")) await session.save();
+    return { body: "a success that must not be seen" };
+  },
+
   "/slowread": async ({ session, query, stage }) => {
     await stage.gate(query.get("gate")!).pass();
     return { body: `${session.userId} reads late` };
