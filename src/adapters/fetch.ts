@@ -1,5 +1,5 @@
 import { SessionError } from "../errors.ts";
-import { copyWithHeaders, canSetHeaders, recordHeaders } from "../request/fetch-response.ts";
+import { copyWithHeaders, canSetHeaders, recordHeaders, streamBodyOf } from "../request/fetch-response.ts";
 import type { Session } from "../session.ts";
 import type { Sessions } from "../sessions.ts";
 import {
@@ -57,14 +57,16 @@ export function withSession<Data extends object, Rest extends unknown[] = []>(
     ...ADAPTER_OPTIONS,
     onError: true,
   });
-  const { onError = respondWithError } = options;
+  const { onError = respondWithError, context } = options;
   return async (request, ...rest) => {
     const session = beginSession(request);
     const isOutermost = claimResponse(session, findResponse(rest[0]));
     if (rest[0]) tellAddress(session, () => findAddress(rest[0], request));
     try {
       await prepare(session, request);
-      const response = await handler(request, session, ...rest);
+      const handle = () => handler(request, session, ...rest);
+      const response = await (context ? context.run(session, handle) : handle());
+      context?.bindStream(session, streamBodyOf(response));
       return isOutermost ? await sessions.commit(session, response) : response;
     } catch (error) {
       releaseSession(session);

@@ -55,7 +55,7 @@ export function withSession<Data extends object>(
     ...ADAPTER_OPTIONS,
     onError: true,
   });
-  const { onError = answerError } = options;
+  const { onError = answerError, context } = options;
 
   async function serve(req: IncomingMessage, res: ServerResponse): Promise<void> {
     const session = beginSession(req);
@@ -67,7 +67,8 @@ export function withSession<Data extends object>(
       throw error;
     }
     if (isOutermost) storeBeforeHeaders(session, res, (error) => onError(error, req, res));
-    await handler(req, res, session);
+    context?.bindEvents(session, req, res);
+    await (context ? context.run(session, () => handler(req, res, session)) : handler(req, res, session));
   }
 
   return (req, res) => {
