@@ -15,7 +15,7 @@ const DENO = `@deno/${process.platform}-${process.arch}${process.platform === "l
  * a folder of its own, since it is too much to ask of everybody's node_modules. The tests read the path from `env` and
  * skip where there is none.
  */
-const SERVERS = [
+export const SERVERS = [
   {
     name: "Chromium",
     commands: ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"],
@@ -106,6 +106,9 @@ function versionFolders(root) {
 
 const INSTALL_TIMEOUT = 8 * 60_000;
 const RUN_TIMEOUT = 30_000;
+
+/** The servers whose paths these variables have. */
+export const serversOf = (...envs) => SERVERS.filter(({ env }) => envs.includes(env));
 
 /** The variables that tests read paths from. */
 export const variables = () => SERVERS.map(({ env }) => env);

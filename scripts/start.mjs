@@ -14,6 +14,8 @@ try {
   exitWith(error);
 }
 
+if (process.env.npm_lifecycle_event === "start") endWithNpm();
+
 process.setSourceMapsEnabled(true);
 process.argv = [process.argv[0], server, ...process.argv.slice(2)];
 
@@ -21,3 +23,14 @@ process.argv = [process.argv[0], server, ...process.argv.slice(2)];
 const { register } = await import("tsx/esm/api");
 register();
 await import(pathToFileURL(server).href);
+
+/** npm ends the shell between it and this process, and nobody else: a server that is stopped by npm's id would stay. */
+function endWithNpm() {
+  const shell = process.ppid;
+  const check = setInterval(() => {
+    if (process.ppid === shell) return;
+    clearInterval(check);
+    process.kill(process.pid, "SIGTERM");
+  }, 500);
+  check.unref();
+}

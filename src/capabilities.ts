@@ -1,14 +1,14 @@
 import { namesOf } from "./checks.ts";
-import type { SessionStore, StoredSession } from "./store.ts";
+import type { SessionStore, StoredSession, SyncOperation } from "./store.ts";
 
 /** The names of the operations that every store has. */
-type Operation = {
+export type OperationName = {
   [Name in keyof SessionStore]-?: {} extends Pick<SessionStore, Name> ? never : Name;
 }[keyof SessionStore];
 /** The optional methods and properties of a store. */
-type Capabilities = Omit<SessionStore, Operation>;
+type Capabilities = Omit<SessionStore, OperationName>;
 
-export const OPERATIONS = namesOf<Operation>({ read: true, create: true, update: true, touch: true, delete: true });
+export const OPERATIONS = namesOf<OperationName>({ read: true, create: true, update: true, touch: true, delete: true });
 const CAPABILITIES = namesOf<keyof Capabilities>({
   readLatest: true,
   idsOfUser: true,
@@ -45,6 +45,24 @@ export function requireCapability<Name extends "idsOfUser" | "all">(
   const method = store[name];
   if (!method) throw new TypeError(`${caller} needs a store with ${name}(); this one has none`);
   return method.bind(store) as NonNullable<SessionStore[Name]>;
+}
+
+export type OperationArguments<Name extends OperationName> = Parameters<SessionStore[Name]>;
+export type OperationResult<Name extends OperationName> = Awaited<ReturnType<SessionStore[Name]>>;
+
+/** The form of an operation that answers at once, where the store has it. */
+export function syncOf<Name extends OperationName>(
+  store: SessionStore,
+  name: Name,
+): SyncOperation<OperationArguments<Name>, OperationResult<Name>>["sync"] {
+  return (store[name] as SyncOperation<OperationArguments<Name>, OperationResult<Name>>).sync;
+}
+
+/** An operation that answers at once, and by a promise if it is called as every store's. */
+export function syncOperation<Args extends unknown[], Result>(
+  sync: (...args: Args) => Result,
+): SyncOperation<Args, Result> {
+  return Object.assign(async (...args: Args) => sync(...args), { sync });
 }
 
 /** Reads a session from the store, not from a near cache. */

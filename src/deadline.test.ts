@@ -1,6 +1,8 @@
 import { beforeEach, describe, expect, it, vi } from "vitest";
 import { jumpingClock } from "../test/support/clock.ts";
 import { storeError, unhandledDuring } from "../test/support/failures.ts";
+import { syncOperation } from "./capabilities.ts";
+import type { SessionStore } from "./store.ts";
 import { Deadline, withTimeout } from "./deadline.ts";
 
 describe("Deadline.run", () => {
@@ -53,6 +55,56 @@ describe("Deadline.run", () => {
       fail(new Error("too late"));
     });
     expect(unhandled).toEqual([]);
+  });
+});
+
+describe("Deadline.ask", () => {
+  beforeEach(jumpingClock);
+
+  const stored = { payload: new Uint8Array(), version: 1, expiresAt: 1 };
+  const storeWith = (read: SessionStore["read"]) => ({ read }) as SessionStore;
+
+  it("gives the answer itself of an operation that answers at once, and sets no timer", () => {
+    const timer = vi.spyOn(globalThis, "setTimeout");
+    const store = storeWith(syncOperation((id: string) => (id === "id" ? stored : undefined)));
+    expect(new Deadline(1000).ask(store, "read", "id")).toBe(stored);
+    expect(new Deadline(1000).ask(store, "read", "other")).toBe(undefined);
+    expect(timer).not.toHaveBeenCalled();
+    timer.mockRestore();
+  });
+
+  it("gives a promise of one that does not", async () => {
+    const answer = new Deadline(1000).ask(
+      storeWith(async () => stored),
+      "read",
+      "id",
+    );
+    expect(answer).toBeInstanceOf(Promise);
+    expect(await answer).toBe(stored);
+  });
+
+  it("refuses an answer that is no promise of one that does not", async () => {
+    const store = storeWith(() => stored as never);
+    await expect(new Deadline(1000).ask(store, "read", "id")).rejects.toEqual(storeError());
+  });
+
+  it("turns what an operation throws at once into ERR_SESSION_STORE with its cause", async () => {
+    const cause = new Error("closed");
+    const store = storeWith(
+      syncOperation((_id: string) => {
+        throw cause;
+      }),
+    );
+    await expect(new Deadline(1000).ask(store, "read", "id")).rejects.toEqual(storeError(cause));
+  });
+
+  it("asks no more when the time is over", async () => {
+    const deadline = new Deadline(10);
+    await expect(deadline.run("read", () => new Promise(() => {}))).rejects.toEqual(storeError());
+    let isAsked = false;
+    const store = storeWith(syncOperation((_id: string) => void (isAsked = true)));
+    await expect(deadline.ask(store, "read", "id")).rejects.toEqual(storeError());
+    expect(isAsked).toBe(false);
   });
 });
 

@@ -1,4 +1,7 @@
+import { syncOf, type OperationArguments, type OperationName, type OperationResult } from "./capabilities.ts";
 import { SessionError } from "./errors.ts";
+import type { SessionStore } from "./store.ts";
+import type { Answer } from "./coroutine.ts";
 
 /**
  * Limits the time that one open or one commit waits for the store. The limit includes retries and the wait for other commits
@@ -22,24 +25,52 @@ export class Deadline {
    * @throws {SessionError} `ERR_SESSION_STORE` if the store fails, with its error as the cause, or if the time is over.
    */
   run<T>(what: string, operation: () => Promise<T>): Promise<T> {
-    const left = this.#end - performance.now();
-    if (left <= 0 || this.#isOver) return Promise.reject(this.#tooLate());
+    const left = this.#left;
+    if (left <= 0) return Promise.reject(this.#tooLate());
     return withTimeout(operation, left, {
       late: () => {
         // A timer may fire slightly before the clock reaches its time.
         this.#isOver = true;
         return this.#tooLate();
       },
-      failed: (cause) =>
-        new SessionError("ERR_SESSION_STORE", `The session store failed to ${what} a session${reasonOf(cause)}`, {
-          cause,
-        }),
+      failed: (cause) => failureOf(what, cause),
     });
+  }
+
+  /**
+   * Calls an operation of the store as `run` does. One that can answer at once needs no promise and no timer.
+   *
+   * @throws {SessionError} `ERR_SESSION_STORE`, only by the promise.
+   */
+  ask<Name extends OperationName>(
+    store: SessionStore,
+    name: Name,
+    ...args: OperationArguments<Name>
+  ): Answer<OperationResult<Name>> {
+    const operation = store[name] as (...given: unknown[]) => Promise<OperationResult<Name>>;
+    const sync = syncOf(store, name);
+    if (!sync) return this.run(name, () => operation.apply(store, args));
+    if (this.#left <= 0) return Promise.reject(this.#tooLate());
+    try {
+      return sync.apply(store, args);
+    } catch (cause) {
+      return Promise.reject(failureOf(name, cause));
+    }
+  }
+
+  /** The milliseconds that are left. */
+  get #left(): number {
+    return this.#isOver ? 0 : this.#end - performance.now();
   }
 
   #tooLate(): SessionError {
     return new SessionError("ERR_SESSION_STORE", `The session store did not answer within ${this.#limit} ms`);
   }
+}
+
+function failureOf(what: string, cause: unknown): SessionError {
+  const message = `The session store failed to ${what} a session${reasonOf(cause)}`;
+  return new SessionError("ERR_SESSION_STORE", message, { cause });
 }
 
 /** Options of {@link withTimeout}. */

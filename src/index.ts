@@ -12,7 +12,7 @@ export type { ClientDetails, ClientRequest } from "./request/client.ts";
 export type { AnyRequest } from "./request/request.ts";
 export type { SessionEvent, SessionEvents, SessionListener } from "./events.ts";
 export { SessionError, type SessionErrorCode } from "./errors.ts";
-export type { SessionStore, SessionUpdate, StoredSession } from "./store.ts";
+export type { SessionStore, SessionUpdate, StoredSession, SyncOperation } from "./store.ts";
 
 /**
  * The data of every session, declared once for the whole program:

@@ -22,8 +22,22 @@ describe("createKeyedQueue", () => {
     const tasks = ["a", "b", "c"].map((name) => task(log, name));
     const runs = tasks.map(({ run }) => commits.run("key", run));
     for (const { finish } of tasks.toReversed()) finish();
-    expect(await Promise.all(runs)).toEqual(["a", "b", "c"]);
+    expect(await Promise.all(runs.map(async (run) => run))).toEqual(["a", "b", "c"]);
     expect(log).toEqual(["a begins", "a ends", "b begins", "b ends", "c begins", "c ends"]);
+  });
+
+  it("gives a task the result of the one that it has waited for, and nothing after one that failed", async () => {
+    const commits = createKeyedQueue();
+    const seen: (number | undefined)[] = [];
+    const add = async (before: number | undefined): Promise<number> => {
+      seen.push(before);
+      return seen.length;
+    };
+    const fail = async (): Promise<number> => Promise.reject(new Error("planned"));
+    const runs = [add, add, fail, add].map(async (one) => commits.run<number>("key", one));
+    await Promise.allSettled(runs);
+    await commits.run<number>("key", add);
+    expect(seen).toEqual([undefined, 1, undefined, undefined]);
   });
 
   it("runs tasks of different keys side by side", async () => {
@@ -35,7 +49,7 @@ describe("createKeyedQueue", () => {
     expect(log).toEqual(["a begins", "b begins"]);
     a.finish();
     b.finish();
-    await Promise.all(runs);
+    await Promise.all(runs.map(async (run) => run));
   });
 
   it("goes on after a task that failed, and tells only the one who asked", async () => {
@@ -51,6 +65,29 @@ describe("createKeyedQueue", () => {
       expect(await after).toBe("after");
     });
     expect(unhandled).toEqual([]);
+  });
+
+  it("gives the answer itself of a task that is done at once, and keeps nobody waiting", () => {
+    const queue = createKeyedQueue();
+    expect(queue.run("key", () => 1)).toBe(1);
+    expect(queue.run("key", () => 2)).toBe(2);
+  });
+
+  it("runs a task that another one starts before it returns after that one, whether that one is done then or not", async () => {
+    for (const rest of [undefined, nextTurn(undefined)]) {
+      const queue = createKeyedQueue();
+      const log: string[] = [];
+      let inner: unknown;
+      await queue.run("key", () => {
+        log.push("outer begins");
+        inner = queue.run("key", () => void log.push("inner"));
+        log.push("outer returns");
+        return rest?.then(() => void log.push("outer ends"));
+      });
+      await inner;
+      const end = rest ? ["outer ends"] : [];
+      expect(log).toEqual(["outer begins", "outer returns", ...end, "inner"]);
+    }
   });
 
   it("is free again after a first task that threw at once", async () => {

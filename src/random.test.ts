@@ -60,8 +60,10 @@ describe("Keyring.encrypt", () => {
     vi.spyOn(process.hrtime, "bigint").mockReturnValue(1n);
     vi.spyOn(Date, "now").mockReturnValue(2);
     const { encrypt } = createKeyring(KEYS[0], "session");
-    const nonceOf = (text: string) => Buffer.from(encrypt("id", Buffer.from(text))).toString("hex", 5, 17);
+    const nonceOf = (text: string, id = "id") => Buffer.from(encrypt(id, Buffer.from(text))).toString("hex", 5, 17);
     expect(nonceOf("one")).toBe(nonceOf("one"));
     expect(nonceOf("one")).not.toBe(nonceOf("two"));
+    // Sessions of one group share a key.
+    expect(nonceOf("one")).not.toBe(nonceOf("one", "id of the same group"));
   });
 });

@@ -11,12 +11,18 @@ const TIME_BYTES = 16;
  * So the bytes also depend on the time and on `also`: they are equal only at the same nanosecond and with the same
  * content.
  */
-export function freshBytes(size: number, also?: Uint8Array): Buffer {
-  const input = Buffer.allocUnsafe(RANDOM_BYTES + TIME_BYTES + (also?.length ?? 0));
+export function freshBytes(size: number, ...also: readonly Uint8Array[]): Buffer {
+  let length = RANDOM_BYTES + TIME_BYTES;
+  for (const { length: more } of also) length += more;
+  const input = Buffer.allocUnsafe(length);
   randomFillSync(input, 0, RANDOM_BYTES);
   input.writeBigUInt64LE(process.hrtime.bigint(), RANDOM_BYTES);
   input.writeDoubleLE(Date.now(), RANDOM_BYTES + 8);
-  if (also) input.set(also, RANDOM_BYTES + TIME_BYTES);
+  let at = RANDOM_BYTES + TIME_BYTES;
+  for (const bytes of also) {
+    input.set(bytes, at);
+    at += bytes.length;
+  }
   return Buffer.from(hash("sha256", input, "binary").slice(0, size), "latin1");
 }
 

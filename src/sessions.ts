@@ -12,6 +12,7 @@ import { commitToResponse } from "./request/respond.ts";
 import { sessionOf, requestSessionOf } from "./request/session-handle.ts";
 import type { DeclaredData, Session } from "./session.ts";
 import { createSessionSignals } from "./signals.ts";
+import { run } from "./coroutine.ts";
 import { list, revoke, revokeAll, revokeEverything, storedIdOf, type SessionInfo } from "./users.ts";
 import { createKeyedQueue } from "./keyed-queue.ts";
 
@@ -163,14 +164,14 @@ export function createSessions<Data extends object = DeclaredData>(options: Sess
       return session.load();
     },
 
-    commit: async (session, response) => commitToResponse(requestSessionOf(session), response),
+    commit: async (session, response) => run(commitToResponse(requestSessionOf(session), response)),
 
     async attach(request, given = {}) {
       checkOptions("sessions.attach", given, { origins: true });
       const { origins = [] } = given;
       checkOrigin(request, origins, context.trustProxy);
       const session = begin(request);
-      requestSessionOf(session).attach();
+      requestSessionOf(session).progress.attach();
       return session.load();
     },
 

@@ -57,12 +57,27 @@ export interface StoreListener {
 }
 
 /**
+ * An operation of a store in this process's memory, which can answer at once. Then a request waits for no promise, and no
+ * timer is set.
+ *
+ * The capability belongs to the function, so that a store which wraps another, or replaces one of its operations, does not
+ * have it by accident.
+ */
+export interface SyncOperation<Arguments extends unknown[], Result> {
+  (...args: Arguments): Promise<Result>;
+  /** The same call with the same effect. It returns the answer itself, and throws where the other one rejects. */
+  readonly sync?: (this: SessionStore, ...args: Arguments) => Result;
+}
+
+/**
  * Keeps the records. Five operations are required. The others are capabilities, which are present or absent as methods.
  *
  * Every operation rejects on a fault (unreachable, full, closed) with the engine's own error. Sojourn turns it into
  * `ERR_SESSION_STORE`. A session that is missing, expired, or of another version is never a fault. When a promise is
  * fulfilled, the effect survives the end of this process, unless the store keeps its sessions in this process's memory.
  * Every process that shares the store then sees the effect (by `readLatest`, where `read` may answer from a near cache).
+ *
+ * Capability of a store in this process's memory: each of the five operations may be a {@link SyncOperation}.
  *
  * Each operation is one atomic step of the engine, not a read followed by a write: a change between the two, in another
  * process too, would be undone. A lock within one process is not enough.

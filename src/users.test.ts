@@ -1,6 +1,7 @@
 import { describe, expect, it, vi } from "vitest";
 import { begin, KEYS, gated, site, START, type Site } from "../test/support/stores.ts";
 import { createSessions } from "./sessions.ts";
+import type { SessionStore } from "./store.ts";
 import { memoryStore } from "./stores/memory.ts";
 
 const HOUR = 3_600_000;
@@ -108,6 +109,17 @@ describe("sessions.revoke", () => {
     expect(revoked).toEqual([{ id, userId: "ada" }]);
   });
 
+  it("is not acknowledged for a session that is gone as long as the store can't confirm its end", async () => {
+    const backend = memoryStore({ clock: () => START });
+    const shop = site({ store: backend });
+    const { id } = await signIn(shop, "ada");
+    await shop.sessions.revoke(id);
+    const confirm = vi.spyOn(backend, "delete").mockRejectedValueOnce(new Error("too few replicas"));
+    await expect(shop.sessions.revoke(id)).rejects.toMatchObject({ code: "ERR_SESSION_STORE" });
+    expect(confirm).toHaveBeenCalledWith(id);
+    expect(await shop.sessions.revoke(id)).toBe(false);
+  });
+
   it("is not undone by a request in flight that writes, touches, or rotates", async () => {
     for (const act of ["write", "touch", "rotate"] as const) {
       const shop = site();
@@ -165,12 +177,21 @@ describe("sessions.revokeAll, where the store fails for one", () => {
   });
 
   it("ends the others, and fails, where one can be neither replaced nor deleted", async () => {
-    let calls = 0;
-    const broken = () => (calls++ < 1 ? "error" : "ok");
-    const shop = site({ faults: { update: broken, delete: () => (calls === 1 ? (calls++, "error") : "ok") } });
+    let broken = "";
+    const memory = memoryStore({ clock: () => START });
+    const refuse = async (id: string) => {
+      if (id === broken) throw new Error("out of order");
+    };
+    const store: SessionStore = {
+      ...memory,
+      update: (id, ...given) => refuse(id).then(() => memory.update(id, ...given)),
+      delete: (id) => refuse(id).then(() => memory.delete(id)),
+    };
+    const shop = site({ store, clock: () => START });
     for (let i = 0; i < 3; i++) await signIn(shop, "ada");
+    broken = (await shop.sessions.list("ada"))[1]!.id;
     await expect(shop.sessions.revokeAll("ada")).rejects.toMatchObject({ code: "ERR_SESSION_STORE" });
-    expect(await shop.sessions.list("ada")).toHaveLength(1);
+    expect(await shop.sessions.list("ada")).toMatchObject([{ id: broken }]);
   });
 });
 

@@ -1,7 +1,7 @@
 import { SessionError } from "./errors.ts";
-import { endIfUnchanged } from "./lifecycle/end.ts";
+import { endIfUnchanged, preventPutBack } from "./lifecycle/end.ts";
 import { lastSeenAt } from "./lifecycle/timeouts.ts";
-import { decryptSession, encryptSession, type Client, type LoadedRecord } from "./record/record.ts";
+import { decryptSession, type Client, type LoadedRecord } from "./record/record.ts";
 import type { StoredSession } from "./store.ts";
 import { requireCapability, readLatest } from "./capabilities.ts";
 import type { Context } from "./context.ts";
@@ -57,7 +57,7 @@ async function liveSessionsOf(context: Context, userId: string, deadline?: Deadl
     const stored = await run("read", () => readLatest(context.store, id));
     const loaded = stored && decodeIfReadable(context, id, stored);
     // The index may list a session that has just ended, or that belongs to another user by now.
-    if (loaded && loaded.record.userId === userId) found.push({ id, loaded });
+    if (loaded && !loaded.record.ended && loaded.record.userId === userId) found.push({ id, loaded });
   });
   return found.toSorted((a, b) => signedInAt(b) - signedInAt(a) || (a.id < b.id ? -1 : 1));
 }
@@ -106,20 +106,21 @@ async function end(
 ): Promise<boolean> {
   for (;;) {
     const stored = await deadline.run("read", () => readLatest(context.store, id));
-    if (!stored) return false;
+    // An earlier call may have ended it, and failed: a store that waits for replicas waits for that end now.
+    if (!stored) return deadline.run("delete", () => context.store.delete(id));
     const loaded = decodeIfReadable(context, id, stored);
     const { userId, ended } = loaded?.record ?? { userId: stored.userId };
     if (ended) {
       if (!isMeant(ended.userId)) return false;
-      if (ended.movedTo !== undefined && ended.userId === undefined) {
-        // A sign-in to a visitor's session goes on. But if it fails later, it must not restore that session.
-        const kept = { ...encryptSession(context, id, { ...loaded!, version: loaded!.version + 1 }), extendOnly: true };
-        if (await deadline.run("update", () => context.store.update(id, kept, loaded!.version))) return false;
-        continue;
+      if (ended.movedTo === undefined) {
+        // A sign-out that fails later must not restore a session that is being revoked.
+        await deadline.run("delete", () => context.store.delete(id));
+        return false;
       }
-      // A sign-in or sign-out that fails later must not restore a session that is being revoked.
-      await deadline.run("delete", () => context.store.delete(id));
-      if (ended.movedTo === undefined) return false;
+      // Nor may a sign-in that fails later. The record stays, so that other revocations find the new session as well.
+      if (!(await preventPutBack(context, id, loaded!, deadline))) continue;
+      // A sign-in to a visitor's session goes on.
+      if (ended.userId === undefined) return false;
       id = ended.movedTo;
       // Another user's sign-in has ended the session that is meant.
       isMeant = (its) => its === ended.userId;

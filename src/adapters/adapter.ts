@@ -1,9 +1,16 @@
-import { concludeResponse, finishResponse, reportBypassed, writeFailureHeaders } from "../request/respond.ts";
+import {
+  commitToResponse,
+  concludeResponse,
+  finishResponse,
+  reportBypassed,
+  writeFailureHeaders,
+} from "../request/respond.ts";
 import type { ResponseHeaders } from "../request/cache-headers.ts";
 import type { CloseSource } from "../request/request.ts";
 import { requestSessionOf } from "../request/session-handle.ts";
 import type { Session } from "../session.ts";
 import { checkOptions, type OptionNames } from "../checks.ts";
+import { run, type Answer } from "../coroutine.ts";
 import type { AnyRequest } from "../request/request.ts";
 import type { SessionContext } from "./context.ts";
 import type { CsrfProtection } from "./csrf.ts";
@@ -74,8 +81,8 @@ export function resolveAdapterOptions<Request, Options extends AdapterOptions<Re
 
   return (session, request) => {
     if (passive) session.passive = passive(request);
-    if (isTrueFor(personal, request)) requestSessionOf(session).markAccessed();
-    const read = () => (session.isLoaded || isTrueFor(lazy, request) ? undefined : session.load());
+    if (isTrueFor(personal, request)) requestSessionOf(session).progress.markAccessed();
+    const read = () => (session.isLoaded || isTrueFor(lazy, request) ? undefined : requestSessionOf(session).load());
     // Refused before the store is asked.
     const admitting = csrf?.admit(request as AnyRequest, session);
     return admitting ? admitting.then(read) : read();
@@ -90,8 +97,8 @@ export function resolveAdapterOptions<Request, Options extends AdapterOptions<Re
  */
 export function claimResponse<Data extends object>(session: Session<Data>, response?: CloseSource): boolean {
   const requestSession = requestSessionOf(session);
-  const isOutermost = requestSession.claim();
-  if (isOutermost && response) requestSession.response = response;
+  const isOutermost = requestSession.progress.claim();
+  if (isOutermost && response) requestSession.progress.source = response;
   return isOutermost;
 }
 
@@ -118,7 +125,7 @@ export function findAddress(serverArgument: unknown, request: unknown): string |
 
 /**
  * Stores the session's changes and writes the cookie and the rules for caches to the response's headers. Call it when the
- * headers are about to leave. `undefined`, at once, where nothing has to be stored; the headers are written then.
+ * headers are about to leave. `undefined` where nothing has to be waited for; the headers are written then.
  *
  * @throws only by the promise: the errors of `session.save()`. Answer with {@link failSession} then.
  */
@@ -127,6 +134,11 @@ export function concludeSession<Data extends object>(
   headers: ResponseHeaders,
 ): Promise<void> | undefined {
   return concludeResponse(requestSessionOf(session), headers);
+}
+
+/** Commits a session to a fetch response as `sessions.commit` does, but without a promise where nothing has to be waited for. */
+export function commitSession<Data extends object>(session: Session<Data>, response: Response): Answer<Response> {
+  return run(commitToResponse(requestSessionOf(session), response));
 }
 
 /** Writes the headers of an error's response: nobody may store it, and the cookie of an earlier commit goes with it. */

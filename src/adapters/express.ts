@@ -9,6 +9,7 @@ import {
   sessionFactory,
   type AdapterOptions,
 } from "./adapter.ts";
+import { useDictionaryMode } from "./dictionary-mode.ts";
 import { createRecentSignInGuard, createUserGuard, type GuardOptions, type RecentSignInOptions } from "./guards.ts";
 import { storeBeforeHeaders, setFailureHeaders } from "./node-response/store-before-headers.ts";
 
@@ -43,6 +44,10 @@ export function sessionMiddleware<Data extends object, Request extends IncomingM
   return (req, res, next) => {
     if (typeof next !== "function" || typeof res?.setHeader !== "function") {
       expectFramework("express", "sessionMiddleware", req);
+    }
+    if ("app" in req) {
+      useDictionaryMode(req);
+      useDictionaryMode(res);
     }
     const session = beginSession(req);
     (req as { session?: unknown }).session = session;

@@ -5,6 +5,7 @@ import type { Sessions } from "../sessions.ts";
 import {
   ADAPTER_OPTIONS,
   claimResponse,
+  commitSession,
   endSession,
   failSession,
   releaseSession,
@@ -63,11 +64,12 @@ export function withSession<Data extends object, Rest extends unknown[] = []>(
     const isOutermost = claimResponse(session, findResponse(rest[0]));
     if (rest[0]) tellAddress(session, () => findAddress(rest[0], request));
     try {
-      await prepare(session, request);
+      const reading = prepare(session, request);
+      if (reading) await reading;
       const handle = () => handler(request, session, ...rest);
       const response = await (context ? context.run(session, handle) : handle());
       context?.bindStream(session, streamBodyOf(response));
-      return isOutermost ? await sessions.commit(session, response) : response;
+      return isOutermost ? await commitSession(session, response) : response;
     } catch (error) {
       releaseSession(session);
       if (!(error instanceof SessionError)) throw error;

@@ -9,6 +9,7 @@ import type { Sessions } from "../sessions.ts";
 import {
   ADAPTER_OPTIONS,
   claimResponse,
+  commitSession,
   describesResponse,
   endSession,
   failSession,
@@ -58,7 +59,8 @@ export function sessionMiddleware<Data extends object>(
     c.set("session", session);
     if (isOutermost) followReplacements(c);
     try {
-      await prepare(session, c);
+      const reading = prepare(session, c);
+      if (reading) await reading;
     } catch (error) {
       logWhenAnswered(error);
       failSession(session, headersOf(c));
@@ -70,7 +72,7 @@ export function sessionMiddleware<Data extends object>(
     if (!isOutermost) return;
     let response: Response;
     try {
-      response = await sessions.commit(session, c.res);
+      response = await commitSession(session, c.res);
     } catch (error) {
       logWhenAnswered(error);
       resetResponse(c);

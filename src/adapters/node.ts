@@ -2,6 +2,7 @@
 import type { IncomingMessage, RequestListener, ServerResponse } from "node:http";
 import type { Session } from "../session.ts";
 import type { Sessions } from "../sessions.ts";
+import { rejecting, run, wait, type Coroutine } from "../coroutine.ts";
 import {
   ADAPTER_OPTIONS,
   claimResponse,
@@ -57,22 +58,23 @@ export function withSession<Data extends object>(
   });
   const { onError = answerError, context } = options;
 
-  async function serve(req: IncomingMessage, res: ServerResponse): Promise<void> {
+  function* serve(req: IncomingMessage, res: ServerResponse): Coroutine<void> {
     const session = beginSession(req);
     const isOutermost = claimResponse(session, res);
     try {
-      await prepare(session, req);
+      yield* wait(prepare(session, req));
     } catch (error) {
       setFailureHeaders(session, res);
       throw error;
     }
     if (isOutermost) storeBeforeHeaders(session, res, (error) => onError(error, req, res));
     context?.bindEvents(session, req, res);
-    await (context ? context.run(session, () => handler(req, res, session)) : handler(req, res, session));
+    yield* wait(context ? context.run(session, () => handler(req, res, session)) : handler(req, res, session));
   }
 
   return (req, res) => {
-    serve(req, res).catch((error: unknown) => onError(error, req, res));
+    const serving = rejecting(() => run(serve(req, res)));
+    if (serving) serving.catch((error: unknown) => onError(error, req, res));
   };
 }
 

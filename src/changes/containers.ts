@@ -78,4 +78,14 @@ export function setMember(object: object, name: string, value: unknown): void {
 /** The text of a value that has been within its limits before. */
 export const textOf = (value: unknown): string => encodeValue(value, "session.data", BOUNDLESS);
 
-export const copyOf = (value: unknown): unknown => decodeValue(textOf(value));
+/** Called for each object of a value that is copied. */
+export type Copied = (copy: object, original: object) => void;
+
+export function copyOf(value: unknown, copied?: Copied): unknown {
+  const copy = decodeValue(textOf(value));
+  if (copied) {
+    const originals = objectsIn(value);
+    for (const [i, object] of objectsIn(copy).entries()) copied(object, originals[i]!);
+  }
+  return copy;
+}

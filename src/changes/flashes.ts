@@ -1,9 +1,11 @@
+import { copyOf, objectsIn } from "./containers.ts";
 import type { StoredFlash } from "../record/record.ts";
+import { without, type ObjectSet } from "./strip.ts";
 
 /** Flashes that nobody has come to see are forgotten, the oldest first, beyond this many. */
 export const MAX_FLASHES = 100;
 
-/** What was added to and taken from `base` to make `mine`, done to `newest`. */
+/** Adds to `newest` the flashes that `mine` has added to `base`, and removes those that it has taken. */
 export function mergeFlashes(
   base: readonly StoredFlash[],
   mine: readonly StoredFlash[],
@@ -16,6 +18,19 @@ export function mergeFlashes(
     .filter(({ key }) => !before.has(key) || kept.has(key))
     .concat(mine.filter(({ key }) => !before.has(key)))
     .slice(-MAX_FLASHES);
+}
+
+/**
+ * Removes hidden objects from a flash, and the flash where nothing else is in it.
+ *
+ * @param objects - those that were flashed. The message is a copy of them.
+ */
+export function withoutHidden(flash: StoredFlash, objects: readonly object[], hidden: ObjectSet): StoredFlash[] {
+  if (!objects.some((object) => hidden.has(object))) return [flash];
+  const copy = copyOf(flash.message);
+  const copies = new Set(objectsIn(copy).filter((_, i) => hidden.has(objects[i]!)));
+  const message = without(copy, copies);
+  return message === undefined ? [] : [{ ...flash, message }];
 }
 
 export const areSameFlashes = (a: readonly StoredFlash[], b: readonly StoredFlash[]): boolean =>

@@ -1,13 +1,16 @@
 import { BOUNDLESS, decode, decodeValue, encode, encodeValue, type Dictionary, type Limits } from "./codec.ts";
-import { copyOf, objectsIn } from "./containers.ts";
+import { copyOf, isObject, objectsIn, textOf } from "./containers.ts";
 import { SessionError } from "../errors.ts";
-import { areSameFlashes, MAX_FLASHES, mergeFlashes } from "./flashes.ts";
+import { areSameFlashes, MAX_FLASHES, mergeFlashes, withoutHidden } from "./flashes.ts";
+import { FormerObjects } from "./former-objects.ts";
 import { createRandomPart } from "../random.ts";
 import { rebase } from "./rebase.ts";
 import type { Flash, StoredFlash } from "../record/record.ts";
 import { EMPTY, objectsByKey, type Content, type SeenObjects, type Snapshot } from "./replay.ts";
-import { restrictKey } from "./restrict.ts";
-import { followedBy, joined, WHOLE, type Changes, type ReadonlyChanges, type Updater } from "./steps.ts";
+import { Restriction } from "./restriction.ts";
+import type { Moments } from "./separate.ts";
+import type { ObjectSet } from "./strip.ts";
+import { followedBy, joined, type Changes, type Moment, type ReadonlyChanges, type Updater } from "./steps.ts";
 import { Tracker, type OnUse } from "./tracker.ts";
 import { areSameValues, valuesOf, type Values } from "./values.ts";
 
@@ -21,8 +24,20 @@ interface SetAside {
   readonly from: SeenObjects;
 }
 
+/** The data and flashes that a sign-in hides. */
+interface Restricted {
+  readonly restriction: Restriction;
+  /** The keys of before that may stay. */
+  readonly keep: readonly string[];
+  /** The flashes of before, and those that may stay. */
+  readonly before: readonly StoredFlash[];
+  readonly shown: readonly StoredFlash[];
+  /** The sign-in is being stored. */
+  isPending: boolean;
+}
+
 /**
- * What one request changes in a session's data, in a form that can be applied again to a newer record.
+ * The changes of one request in a session's data, in a form that can be applied again to a newer record.
  *
  * That there are changes is found by comparing texts. Which they are is only asked after a conflict: a tracker knows what
  * was assigned, deleted and updated, and comparing the moments in between tells what was changed in place.
@@ -31,24 +46,29 @@ export class Journal {
   #base: Content;
   #tracker: Tracker | undefined;
   #flashes: readonly StoredFlash[];
-  /** What `isChanged` has found: encoding is most of what a commit costs, and a commit asks first and stores then. */
+  /** The content that `isChanged` has encoded: a commit asks first and stores then, and encoding is most of its cost. */
   #found: Content | undefined;
   /** The objects that it was made of. */
   #objects: readonly object[] = [];
-  /** What is being stored just now. */
+  /** The snapshot that is being stored. */
   #pending: Snapshot | undefined;
-  /** How the data stood when storing them failed, and whoever had asked for it was told. */
+  /** The data at the moment when a call of `save()` failed to store them. */
   #setAsideState: SetAside | undefined;
-  /** The keys of before that the handler may still see, once somebody has signed in. */
-  #keep: readonly string[] | undefined;
-  /** They were not hidden yet when the pending snapshot was made: it belongs to the session of before. */
-  #isHiddenSince = false;
+  /** Set while a requested sign-in hides data. */
+  #restricted: Restricted | undefined;
   readonly #limits: Limits;
   readonly #onUse: OnUse | undefined;
+  #former: FormerObjects | undefined;
+  /** The objects of the messages that this request has flashed: messages are copies. */
+  #flashed: Map<string, readonly object[]> | undefined;
 
-  /** @param onUse - is told of changes that a handler makes, also through data that it has kept since long ago. */
-  constructor(base: Content, limits: Limits, onUse?: OnUse) {
+  /**
+   * @param onUse - is told of changes that a handler makes, also through data that it has kept since long ago.
+   * @param former - the objects of earlier journals of the request.
+   */
+  constructor(base: Content, limits: Limits, onUse?: OnUse, former?: FormerObjects) {
     this.#onUse = onUse;
+    this.#former = former;
     this.#base = base;
     this.#flashes = base.flashes;
     this.#limits = limits;
@@ -78,8 +98,10 @@ export class Journal {
 
   flash(flash: Flash): void {
     // Encoded and decoded: a snapshot, refused here and now where it can't be kept.
-    const message = decodeValue(encodeValue(flash.message, "the flash message", this.#limits));
-    const flashes = [...this.#flashes, { ...flash, message, key: createRandomPart() }].slice(-MAX_FLASHES);
+    const objects: object[] = [];
+    const message = decodeValue(encodeValue(flash.message, "the flash message", this.#limits, objects));
+    const key = createRandomPart();
+    const flashes = [...this.#flashes, { ...flash, message, key }].slice(-MAX_FLASHES);
     if (Buffer.byteLength(encodeValue(flashes, "flashes", BOUNDLESS)) > this.#limits.bytes) {
       throw new SessionError(
         "ERR_SESSION_TOO_LARGE",
@@ -87,12 +109,15 @@ export class Journal {
       );
     }
     this.#flashes = flashes;
+    if (objects.length > 0) (this.#flashed ??= new Map()).set(key, objects);
   }
 
   takeFlashes(category: string | undefined): Flash[] {
     const wanted = (flash: StoredFlash) => category === undefined || flash.category === category;
     const taken = this.#flashes.filter(wanted);
     if (taken.length > 0) this.#flashes = this.#flashes.filter((flash) => !wanted(flash));
+    for (const { key, message } of taken)
+      if (isObject(message) && !this.#flashed?.has(key)) this.#formerObjects.add({ all: objectsIn(message) });
     return taken.map(({ category: of, message }) => ({ category: of, message }));
   }
 
@@ -108,62 +133,68 @@ export class Journal {
     return isSame(content, this.#base) ? this.#base : content;
   }
 
-  /** Whether there is anything new that is not being stored already. */
+  /** Whether there are changes that are not being stored already. */
   isChanged(): boolean {
     this.#found = this.content();
     return !isSame(this.#found, this.#pending?.content ?? this.#base);
   }
 
-  /** Begins to store what `isChanged` has found just now. What comes after it is told apart. */
+  /** Takes the changes that `isChanged` has found just now, to store them. Later changes are told apart. */
   snapshot(): Snapshot {
     this.takeBack();
     const content = this.#found ?? this.content();
     this.#found = undefined;
-    const { changes = new Map(), seen = {} } = this.#tracker ?? {};
+    const { changes: tracked = new Map(), seen = {} } = this.#tracker ?? {};
+    const changes = this.#restricted ? joined(this.#restricted.restriction.own, tracked) : tracked;
     const end = content === this.#base && changes.size === 0 ? seen : { all: this.#objects };
-    this.#pending = { base: this.#base, content, changes, from: seen, end };
+    this.#pending = { base: this.#base, content, changes, tracked, from: seen, end };
     this.#tracker?.restart(end);
-    this.#isHiddenSince = false;
+    if (this.#restricted) this.#restricted.isPending = true;
     return this.#pending;
   }
 
   /**
-   * Goes on from what was stored of a snapshot: it is put into the very objects that the handler holds. What the handler
-   * has changed since then stays changed.
+   * Puts the stored content of a snapshot into the very objects that the handler holds. Changes that the handler has made
+   * since the snapshot stay.
    *
    * @returns the paths of changes since then that are dropped, because others had removed what they were made in.
    */
   stored(snapshot: Snapshot, stored: Content): readonly string[] {
+    // A snapshot from before the sign-in belongs to the session of before, which is hidden again.
+    const keep = this.#restricted?.isPending === false ? this.#restricted.keep : undefined;
+    if (keep) this.#lift();
+    this.#restricted = undefined;
+    const dropped = this.#tracker ? this.#continue(this.#tracker, snapshot, stored, keep !== undefined) : [];
+    this.#flashes = mergeFlashes(snapshot.content.flashes, this.#flashes, stored.flashes);
+    if (keep) {
+      const own = new Set(snapshot.content.flashes.map(({ key }) => key));
+      const others = stored.flashes.filter(({ key }) => !own.has(key));
+      this.#restrict(keep, [...this.#base.flashes, ...others]);
+    } else this.#flashed = undefined;
     this.#pending = undefined;
-    const dropped = this.#tracker ? this.#continue(this.#tracker, snapshot.content, stored) : [];
-    const seen = new Set(snapshot.content.flashes.map(({ key }) => key));
-    const others = this.#keep ? stored.flashes.filter(({ key }) => seen.has(key)) : stored.flashes;
-    this.#flashes = mergeFlashes(snapshot.content.flashes, this.#flashes, others);
     this.#base = stored;
     return dropped;
   }
 
-  #continue(tracker: Tracker, before: Content, stored: Content): readonly string[] {
-    if (before.data === stored.data) return [];
-    const data = decode(before.data);
-    return rebase(tracker, valuesOf(data), data, stored.data, (key) => this.#isHidden(key));
+  /** @param isOwn - what this request has assigned counts for its own, though it is stored now. */
+  #continue(tracker: Tracker, { base, content, from }: Snapshot, stored: Content, isOwn: boolean): readonly string[] {
+    const former = this.#formerObjects;
+    former.add(from);
+    if (content.data === stored.data) return [];
+    if (!isOwn) former.add(tracker.seen);
+    const data = decode(content.data);
+    return rebase(tracker, valuesOf(data), data, stored.data, () => momentsOf(base, from), former);
   }
 
-  /** Whether the handler may not see what is stored of a key. */
-  #isHidden(key: string): boolean {
-    if (this.#keep === undefined || this.#keep.includes(key)) return false;
-    return this.#isHiddenSince || !Object.hasOwn(this.#tracked.raw, key);
-  }
-
-  /** Whoever signed in sees the session as it is stored from now on. */
-  unrestrict(): void {
-    this.#keep = undefined;
+  get #formerObjects(): FormerObjects {
+    return (this.#former ??= new FormerObjects());
   }
 
   /** A snapshot could not be stored: what was in it is still to be stored. */
-  restore({ content, changes, from }: Snapshot): void {
+  restore({ content, tracked, from }: Snapshot): void {
     this.#pending = undefined;
-    if (this.#tracker) this.#resume(this.#tracker, changes, from, decode(content.data));
+    if (this.#restricted) this.#restricted.isPending = false;
+    if (this.#tracker) this.#resume(this.#tracker, tracked, from, decode(content.data));
   }
 
   /** Goes back to changes that are to be stored after all, and the others that came after them. */
@@ -176,38 +207,71 @@ export class Journal {
   }
 
   /**
-   * Hides what was there before this request, but for the keys of `keep`: somebody signs in who may not see it. What is
-   * stored then is up to whoever stores it; this is what the handler sees until then, others' changes included.
+   * Hides the data that were there before this request, but for the keys of `keep`, because somebody signs in who may not
+   * see them. It decides what the handler sees, not what is stored. The last call counts: it brings back what an earlier
+   * one has hidden. `undefined` hides nothing.
+   *
+   * @throws the error of an update that needs a former value. Nothing is hidden then.
    */
-  restrict(keep: readonly string[]): void {
-    const tracker = this.#tracked;
-    this.#keep = keep;
-    this.#isHiddenSince = this.#pending !== undefined;
-    const { changes: earlier = new Map() } = this.#setAsideState ?? this.#pending ?? {};
-    const restriction = { keep, hidden: this.#objectsOfBefore(tracker, keep) };
-    for (const key of new Set([...Object.keys(tracker.raw), ...tracker.changes.keys()])) {
-      const changes = followedBy(earlier.get(key), tracker.changes.get(key));
-      if (!restrictKey(tracker.raw, key, changes, restriction)) continue;
-      // There is nothing in the new session that it could be merged with.
-      if (this.#setAsideState && !tracker.changes.has(key)) this.#setAsideState.changes.set(key, WHOLE);
-      else tracker.note(key, WHOLE);
-    }
-    this.#flashes = mergeFlashes(this.#base.flashes, this.#flashes, EMPTY.flashes);
+  restrict(keep: readonly string[] | undefined): void {
+    // One that is being stored is decided by then.
+    if (this.#restricted?.isPending) return;
+    if (this.#restricted) this.#lift();
+    if (keep) this.#restrict(keep, this.#base.flashes);
   }
 
-  /** What the handler has seen of keys that are not to be kept. */
-  #objectsOfBefore(tracker: Tracker, keep: readonly string[]): Set<object> {
+  #restrict(keep: readonly string[], formerFlashes: readonly StoredFlash[]): void {
+    const tracker = this.#tracked;
+    const { changes: earlier = new Map() } = this.#setAsideState ?? this.#pending ?? {};
+    const { changes } = tracker;
+    const hidden = this.#hidden(tracker, keep);
+    const changesOf = (key: string) => followedBy(earlier.get(key), changes.get(key));
+    const restriction = new Restriction(tracker, changesOf, { keep, hidden });
+    const before = this.#flashes;
+    this.#flashes = mergeFlashes(formerFlashes, before, EMPTY.flashes).flatMap((flash) =>
+      withoutHidden(flash, this.#flashed?.get(flash.key) ?? [], hidden),
+    );
+    this.#restricted = { restriction, keep, before, shown: this.#flashes, isPending: false };
+  }
+
+  #lift(): void {
+    const { restriction, before, shown } = this.#restricted!;
+    this.#restricted = undefined;
+    restriction.lift();
+    this.#flashes = mergeFlashes(shown, this.#flashes, before);
+  }
+
+  /** The objects that the handler was given from what is stored, but for those that are in keys which may stay. */
+  #hidden(tracker: Tracker, keep: readonly string[]): ObjectSet {
+    const former = this.#formerObjects;
+    const [kept, hidden] = [new Set<object>(), new Set<object>()];
+    for (const [key, objects] of this.#objectsOfBefore(tracker))
+      for (const object of objects) (keep.includes(key) ? kept : hidden).add(object);
+    return { has: (object) => !kept.has(object) && (hidden.has(object) || former.has(object)) };
+  }
+
+  /** The objects that the handler has seen of what is stored, by key. */
+  #objectsOfBefore(tracker: Tracker): Map<string, readonly object[]> {
     const { changes, from } = this.#setAsideState ?? this.#pending ?? { changes: tracker.changes, from: tracker.seen };
-    const first = objectsByKey(from, decode(this.#base.data));
-    const hidden = [...first].filter(([key]) => !keep.includes(key));
+    const found = new Map(objectsByKey(from, decode(this.#base.data)));
     // Looked at since then only.
     const later = objectsByKey(tracker.seen, decode(this.#pending?.content.data ?? this.#base.data));
-    for (const [key, objects] of later)
-      if (!keep.includes(key) && !first.has(key) && !changes.has(key)) hidden.push([key, objects]);
-    return new Set(hidden.flatMap(([, objects]) => objects));
+    for (const [key, objects] of later) if (!found.has(key) && !changes.has(key)) found.set(key, objects);
+    return found;
   }
 
-  /** Sets aside what could not be stored: `dropSetAside` takes it away, `takeBack` takes it back into account. */
+  /** The objects that the handler may have kept, for the journal that takes the place of this one. */
+  get former(): FormerObjects | undefined {
+    const tracker = this.#tracker;
+    if (tracker) {
+      // The handler may still read the data that it has kept.
+      tracker.seeAll();
+      this.#formerObjects.add({ byKey: this.#objectsOfBefore(tracker) });
+    }
+    return this.#former;
+  }
+
+  /** Sets aside the changes that could not be stored. `dropSetAside` removes them, `takeBack` makes them count again. */
   setAside(): void {
     this.takeBack();
     const tracker = this.#tracked;
@@ -235,12 +299,24 @@ export class Journal {
   /** Goes back to `stored`, but for what was changed since `setAside`. */
   dropSetAside(stored: Content): void {
     if (!this.#setAsideState) return;
-    const { values, flashes } = this.#setAsideState;
-    this.#found = this.#setAsideState = this.#keep = undefined;
-    rebase(this.#tracked, values, {}, stored.data, () => false);
+    const { values, flashes, from } = this.#setAsideState;
+    this.restrict(undefined);
+    const tracker = this.#tracked;
+    this.#formerObjects.add({ byKey: this.#objectsOfBefore(tracker) });
+    this.#found = this.#setAsideState = undefined;
+    rebase(tracker, values, {}, stored.data, () => momentsOf(this.#base, from), this.#formerObjects);
     this.#flashes = mergeFlashes(flashes, this.#flashes, stored.flashes);
     this.#base = stored;
   }
+}
+
+/** The values that the handler has seen of a content. */
+function momentsOf({ data }: Content, seen: SeenObjects): Moments {
+  const values = decode(data);
+  const moments = new Map<string, Moment>();
+  for (const [key, objects] of objectsByKey(seen, values))
+    if (Object.hasOwn(values, key)) moments.set(key, { text: textOf(values[key]), objects });
+  return moments;
 }
 
 const isSame = (a: Content, b: Content): boolean => a.data === b.data && areSameFlashes(a.flashes, b.flashes);

@@ -130,6 +130,21 @@ describe("A handler", () => {
 });
 
 describe("Another user's sign-in", () => {
+  it("takes no object of before along that was put into an updated value", async () => {
+    const browser = site<Data>().browser();
+    await browser.visit((session) => {
+      session.data.account = { owner: "secret", address: { street: "secret" } };
+      session.data.w = {};
+      session.signIn("ada");
+    });
+    await browser.visit((session) => {
+      session.update("w", (draft: object = {}) => draft);
+      (session.data.w as Record<string, unknown>)["from"] = session.data.account;
+      session.signIn("bob");
+    });
+    expect(JSON.stringify(await browser.data())).not.toContain("secret");
+  });
+
   it("removes what was read before from what this request has put elsewhere, at any depth", async () => {
     const { browser } = await browserWith({ account: { owner: "alice", address: { street: "1 Long Street" } } });
     await browser.visit((session) => session.signIn("alice"));
@@ -291,4 +306,21 @@ describe("session.toJSON()", () => {
     session.toJSON().votes!.set("b", 2);
     expect(session.data.votes).toEqual(new Map([["a", 1]]));
   });
+});
+
+describe("An update of a key that objects inherit", () => {
+  it.each(["__proto__", "constructor", "toString"])(
+    "changes no prototype before another user's sign-in: %s",
+    async (key) => {
+      const browser = site().browser();
+      await browser.visit((session) => session.signIn("eve"));
+      const { session, end } = await browser.begin();
+      session.update(key, (list: unknown = {}) => Object.assign(list as object, { isAdmin: true }));
+      session.signIn("ada", { keep: ["cart"] as never });
+      await end();
+      expect(({} as { isAdmin?: unknown }).isAdmin).toBeUndefined();
+      expect((Object as unknown as { isAdmin?: unknown }).isAdmin).toBeUndefined();
+      expect(Object.hasOwn(await browser.data(), key)).toBe(true);
+    },
+  );
 });

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { Dictionary } from "./codec.ts";
-import { putInto, separated } from "./place.ts";
+import { putInto } from "./place.ts";
 import { textOf } from "./containers.ts";
 
 describe("putInto", () => {
@@ -74,27 +74,5 @@ describe("putInto", () => {
     put(live, JSON.parse('{"__proto__":{"admin":true}}'));
     expect(Object.keys(live)).toEqual(["__proto__"]);
     expect(live["admin"]).toBe(undefined);
-  });
-});
-
-describe("separated", () => {
-  it("leaves an object in its first place, and gives each other place a copy", () => {
-    const one = { n: 1, inner: { m: 1 } };
-    const value = { a: one, list: [one, one.inner], map: new Map([["k", one]]), set: new Set([one]) };
-    const text = textOf(value);
-    expect(separated(value, new Set())).toBe(value);
-    expect(textOf(value)).toBe(text);
-    expect(value.a).toBe(one);
-    const all = [value.list[0], value.list[1], value.map.get("k"), [...value.set][0]];
-    expect(all.filter((other) => other === one || other === one.inner)).toEqual([]);
-  });
-
-  it("copies as a whole what it can't change", () => {
-    const one = { n: 1 };
-    const frozen = Object.freeze({ one });
-    const value = { one, frozen };
-    separated(value, new Set());
-    expect(value.frozen).toEqual({ one: { n: 1 } });
-    expect(value.frozen.one).not.toBe(one);
   });
 });

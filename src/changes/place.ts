@@ -1,5 +1,5 @@
 import { kindOf, type Dictionary } from "./codec.ts";
-import { copyOf, isObject, isSameKind, isWritable, setMember, textOf } from "./containers.ts";
+import { isObject, isSameKind, isWritable, setMember, textOf } from "./containers.ts";
 
 /** By objects of a decoded value: the handler's objects that stand for them. */
 export type Placed = Map<object, object>;
@@ -81,35 +81,4 @@ function putIntoArray(live: unknown[], target: readonly unknown[], placed: Place
   });
   live.length = items.length;
   for (const [i, item] of items.entries()) live[i] = item;
-}
-
-/**
- * Gives each place of a value an object of its own: the same object in two places can't hold what two places hold from
- * now on. The first place keeps the object.
- */
-export function separated(value: unknown, seen: Set<object>): unknown {
-  if (!isObject(value)) return value;
-  if (seen.has(value)) return copyOf(value);
-  seen.add(value);
-  if (kindOf(value) === "leaf") return value;
-  if (value instanceof Map) {
-    const entries = Array.from(value, ([key, child]) => [separated(key, seen), separated(child, seen)] as const);
-    value.clear();
-    for (const [key, child] of entries) value.set(key, child);
-    return value;
-  }
-  if (value instanceof Set) {
-    const members = Array.from(value, (member) => separated(member, seen));
-    value.clear();
-    for (const member of members) value.add(member);
-    return value;
-  }
-  for (const name of Object.keys(value)) {
-    const child = (value as Dictionary)[name];
-    const own = separated(child, seen);
-    if (own === child) continue;
-    if (!isWritable(value)) return copyOf(value);
-    setMember(value, name, own);
-  }
-  return value;
 }

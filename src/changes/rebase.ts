@@ -1,7 +1,9 @@
 import { decode, type Dictionary } from "./codec.ts";
-import { objectsIn, textOf } from "./containers.ts";
-import { putInto, separated, type Placed } from "./place.ts";
+import { objectsIn, textOf, type Copied } from "./containers.ts";
+import type { FormerObjects } from "./former-objects.ts";
+import { putInto, type Placed } from "./place.ts";
 import { objectsByKey, pathIn } from "./replay.ts";
+import { hasShared, heldNow, homesIn, separate, type Moments } from "./separate.ts";
 import { NO_VALUE, replaySteps, WHOLE, type Changes, type Moment, type Step } from "./steps.ts";
 import type { Tracker } from "./tracker.ts";
 import { isText, valuesOf, type Values } from "./values.ts";
@@ -10,7 +12,8 @@ import { isText, valuesOf, type Values } from "./values.ts";
  * Puts what was stored into the objects that the handler holds, and what the handler has changed since `start` on top.
  *
  * @param startData - the data at the start, decoded, where all of them could be encoded.
- * @param isHidden - whether the handler may not see what is stored of a key.
+ * @param read - gives the data at the moment when they were read.
+ * @param former - is told of copies that take the place of the handler's objects.
  * @returns the paths of changes that are dropped, because others had removed what they were made in.
  */
 export function rebase(
@@ -18,7 +21,8 @@ export function rebase(
   start: Values,
   startData: Dictionary,
   stored: string,
-  isHidden: (key: string) => boolean,
+  read: () => Moments,
+  former: FormerObjects,
 ): string[] {
   const { raw } = tracker;
   const target = decode(stored);
@@ -26,13 +30,24 @@ export function rebase(
   const seen = objectsByKey(tracker.seen, startData);
   const dropped: string[] = [];
   const now = valuesOf(raw);
-  separate(raw, now, changes);
+  const keys = [...now.keys()].filter((key) => typeof now.get(key) === "string");
+  if (hasShared(raw, keys)) {
+    const began = new Map([...seen].map(([key, objects]) => [key, momentOf(textIn(start, key), objects)]));
+    const originals = separate(raw, keys, changes, homesIn(raw, [read(), began]));
+    for (const [copy, original] of originals) former.addCopy(copy, original);
+    for (const [key, moment] of began) seen.set(key, heldNow(moment, raw[key], originals));
+    for (const [key, steps] of changes) {
+      const held = (moment: Moment) => heldNow(moment, raw[key], originals);
+      if (steps !== WHOLE) changes.set(key, heldSteps(steps, held));
+    }
+  }
+  const copied: Copied = (copy, original) => former.addCopy(copy, original);
 
   for (const key of new Set([...start.keys(), ...now.keys(), ...Object.keys(target)])) {
     const steps = changes.get(key);
     const [was, is] = [start.get(key), now.get(key)];
     const to = Object.hasOwn(target, key) ? textOf(target[key]) : undefined;
-    if (steps === WHOLE || isHidden(key) || was === to) continue;
+    if (steps === WHOLE || was === to) continue;
     if (was === is && !steps) {
       place(raw, key, is, target);
       seen.set(key, objectsIn(raw[key]));
@@ -40,11 +55,18 @@ export function rebase(
       const from = momentOf(was, seen.get(key) ?? []);
       const end = momentOf(is, objectsIn(raw[key]));
       const began = objectsIn(target[key]);
-      const done = replaySteps(steps ?? [], from, end, target, key, (path) => dropped.push(pathIn(path)));
+      const done = replaySteps(steps ?? [], from, end, target, key, {
+        dropped: (path) => dropped.push(pathIn(path)),
+        copied,
+      });
       const placed = place(raw, key, is, target);
       const held = (objects: readonly object[]) => objects.map((object) => placed.get(object) ?? object);
       seen.set(key, held(began));
-      if (steps) changes.set(key, heldSteps(done, held));
+      if (steps)
+        changes.set(
+          key,
+          heldSteps(done, ({ objects }) => held(objects)),
+        );
     } else {
       // It can't be kept, and can't be merged either.
       changes.set(key, WHOLE);
@@ -53,17 +75,6 @@ export function rebase(
   order(raw, target);
   tracker.restart({ byKey: seen }, changes);
   return dropped;
-}
-
-/** An object that is in several places stays in the one where it was read. */
-function separate(raw: Dictionary, now: Values, changes: Changes): void {
-  const keys = [...now.keys()].filter((key) => typeof now.get(key) === "string");
-  const objects = new Set<object>();
-  const assigned = new Set(keys.filter((key) => changes.get(key) === WHOLE));
-  for (const key of [...keys.filter((one) => !assigned.has(one)), ...assigned]) {
-    const value = separated(raw[key], objects);
-    if (value !== raw[key]) raw[key] = value;
-  }
 }
 
 /** Puts a key's value, or that there is none, where the handler sees it. */
@@ -78,13 +89,16 @@ function place(raw: Dictionary, key: string, is: unknown, target: Dictionary): P
 const momentOf = (text: string | undefined, objects: readonly object[]): Moment =>
   text === undefined ? NO_VALUE : { text, objects };
 
-type Held = (objects: readonly object[]) => object[];
+const textIn = (values: Values, key: string): string | undefined => {
+  const text = values.get(key);
+  return typeof text === "string" ? text : undefined;
+};
 
-const heldSteps = (steps: readonly Step[], held: Held): Step[] =>
+const heldSteps = (steps: readonly Step[], held: (moment: Moment) => object[]): Step[] =>
   steps.map((step) => {
-    const after = { ...step.after, objects: held(step.after.objects) };
+    const after = { ...step.after, objects: held(step.after) };
     if (step.kind === "create") return { ...step, after };
-    return { ...step, before: { ...step.before, objects: held(step.before.objects) }, after };
+    return { ...step, before: { ...step.before, objects: held(step.before) }, after };
   });
 
 /** Puts keys in the order of what is stored, or the same data would read like another text. */

@@ -1,5 +1,5 @@
 import { decodeValue, kindOf, type Dictionary } from "./codec.ts";
-import { copyOf, isObject, isSameKind, objectsIn, setMember, textOf } from "./containers.ts";
+import { copyOf, isObject, isSameKind, objectsIn, setMember, textOf, type Copied } from "./containers.ts";
 import { ABSENT, mergePlace } from "./merge.ts";
 
 /** Changes one value: called again if another request stores the session first. */
@@ -46,8 +46,13 @@ export function joined(earlier: ReadonlyChanges, later: ReadonlyChanges): Change
   return all;
 }
 
-/** Tells the path of a change that is dropped. */
-export type Dropped = (path: readonly (string | number)[]) => void;
+/** Callbacks while changes are replayed. */
+export interface Replaying {
+  /** The change of a place is dropped. */
+  dropped(path: readonly (string | number)[]): void;
+  /** A copy of an object that the handler holds may take its place. */
+  readonly copied?: Copied;
+}
 
 /**
  * Applies what was done to a key between two moments to another value of it: the one in `data`, which is changed.
@@ -60,7 +65,7 @@ export function replaySteps(
   end: Moment,
   data: Dictionary,
   key: string,
-  dropped: Dropped,
+  replaying: Replaying,
 ): Step[] {
   let began = from;
   const done: Step[] = [];
@@ -71,22 +76,22 @@ export function replaySteps(
       else data[key] = empty;
       done.push({ kind: "create", after: momentOf(data, key) });
     } else {
-      mergeMoments(began, step.before, data, key, dropped);
+      mergeMoments(began, step.before, data, key, replaying);
       const before = momentOf(data, key);
-      for (const apply of step.apply) applyTo(data, key, apply);
+      for (const apply of step.apply) applyTo(data, key, apply, replaying);
       done.push({ ...step, before, after: momentOf(data, key) });
     }
     began = step.after;
   }
-  mergeMoments(began, end, data, key, dropped);
+  mergeMoments(began, end, data, key, replaying);
   return done;
 }
 
-function applyTo(data: Dictionary, key: string, apply: Updater): void {
+function applyTo(data: Dictionary, key: string, apply: Updater, { copied }: Replaying): void {
   const value = apply(Object.hasOwn(data, key) ? data[key] : undefined);
   if (value === undefined) delete data[key];
-  // A copy: the function may give an object that the handler holds.
-  else data[key] = copyOf(value);
+  // The function may give an object that the handler holds.
+  else data[key] = copyOf(value, copied);
 }
 
 /** Creates the empty containers that a value lacks. */
@@ -99,14 +104,17 @@ function complete(value: unknown, empty: unknown): void {
 }
 
 /** Merges what was changed in place between two moments. Whether there is a value, and which, is for the steps. */
-function mergeMoments(from: Moment, end: Moment, data: Dictionary, key: string, dropped: Dropped): void {
+function mergeMoments(from: Moment, end: Moment, data: Dictionary, key: string, replaying: Replaying): void {
   if (from.text === undefined || end.text === undefined) return;
   const base = decodeValue(from.text);
   const mine = decodeValue(end.text);
   if (!isObject(base) || !isObject(mine)) return;
-  const identities = new Map([...identitiesOf(base, from), ...identitiesOf(mine, end)]);
+  const held = identitiesOf(mine, end);
+  const identities = new Map([...identitiesOf(base, from), ...held]);
+  if (replaying.copied) for (const [copy, original] of held) replaying.copied(copy, original);
   const theirs = Object.hasOwn(data, key) ? data[key] : ABSENT;
-  const merged = mergePlace(base, mine, theirs, { identityOf: (object) => identities.get(object)!, dropped }, [key]);
+  const merging = { identityOf: (object: object) => identities.get(object)!, dropped: replaying.dropped };
+  const merged = mergePlace(base, mine, theirs, merging, [key]);
   if (merged !== theirs) data[key] = merged;
 }
 

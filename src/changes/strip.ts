@@ -1,44 +1,82 @@
 import { kindOf, type Dictionary } from "./codec.ts";
-import { isObject, isWritable } from "./containers.ts";
+import { isObject, isWritable, setMember } from "./containers.ts";
+
+/** Objects that are told by their identity. */
+export interface ObjectSet {
+  has(object: object): boolean;
+}
 
 /**
  * Removes objects from a value, at any depth: what one user has left must not come to another in something that was
  * assigned anew.
  *
+ * @param undo - receives functions that put back what was removed.
  * @returns the value, or `undefined` where nothing of it may stay.
  */
-export function without(value: unknown, hidden: ReadonlySet<object>, visited = new Map<object, boolean>()): unknown {
-  return isHidden(value, hidden, visited) ? undefined : value;
+export function without(value: unknown, hidden: ObjectSet, undo: (() => void)[] = []): unknown {
+  return new Strip(hidden, undo).isHidden(value) ? undefined : value;
 }
 
-/** Whether a value has to go: it is one of the hidden objects, or holds one and can't be changed. */
-function isHidden(value: unknown, hidden: ReadonlySet<object>, visited: Map<object, boolean>): boolean {
-  if (!isObject(value)) return false;
-  if (hidden.has(value)) return true;
-  const known = visited.get(value);
-  if (known !== undefined) return known;
-  visited.set(value, false);
-  const isGone = removeFrom(value, hidden, visited);
-  visited.set(value, isGone);
-  return isGone;
-}
+class Strip {
+  readonly #hidden: ObjectSet;
+  readonly #undo: (() => void)[];
+  readonly #visited = new Map<object, boolean>();
 
-function removeFrom(value: object, hidden: ReadonlySet<object>, visited: Map<object, boolean>): boolean {
-  const goes = (child: unknown) => isHidden(child, hidden, visited);
-  if (value instanceof Map) {
-    for (const [key, child] of value) if (goes(key) || goes(child)) value.delete(key);
-  } else if (value instanceof Set) {
-    for (const member of value) if (goes(member)) value.delete(member);
-  } else if (Array.isArray(value)) {
-    const kept = Array.from<unknown>(value).filter((item) => !goes(item));
-    if (kept.length === value.length) return false;
-    if (!isWritable(value)) return true;
-    value.splice(0, value.length);
-    for (const item of kept) value.push(item);
-  } else if (kindOf(value) === "object") {
-    const names = Object.keys(value).filter((name) => goes((value as Dictionary)[name]));
-    if (names.length > 0 && !isWritable(value)) return true;
-    for (const name of names) delete (value as Dictionary)[name];
+  constructor(hidden: ObjectSet, undo: (() => void)[]) {
+    this.#hidden = hidden;
+    this.#undo = undo;
   }
-  return false;
+
+  /** Whether a value has to go: it is one of the hidden objects, or holds one and can't be changed. */
+  readonly isHidden = (value: unknown): boolean => {
+    if (!isObject(value)) return false;
+    if (this.#hidden.has(value)) return true;
+    const known = this.#visited.get(value);
+    if (known !== undefined) return known;
+    this.#visited.set(value, false);
+    const isGone = this.#removeFrom(value);
+    this.#visited.set(value, isGone);
+    return isGone;
+  };
+
+  #removeFrom(value: object): boolean {
+    if (value instanceof Map) {
+      const removed = [...value].filter((entry) => entry.some(this.isHidden));
+      for (const [key] of removed) value.delete(key);
+      if (removed.length > 0) this.#undo.push(() => removed.forEach(([key, child]) => addEntry(value, key, child)));
+    } else if (value instanceof Set) {
+      const removed = [...value].filter(this.isHidden);
+      for (const member of removed) value.delete(member);
+      if (removed.length > 0) this.#undo.push(() => removed.forEach((member) => value.add(member)));
+    } else if (Array.isArray(value)) return this.#removeItems(value);
+    else if (kindOf(value) === "object") return this.#removeMembers(value as Dictionary);
+    return false;
+  }
+
+  #removeItems(array: unknown[]): boolean {
+    const items = Array.from(array);
+    const removed = [...items.entries()].filter(([, item]) => this.isHidden(item));
+    if (removed.length === 0) return false;
+    if (!isWritable(array)) return true;
+    for (const [i] of removed.toReversed()) array.splice(i, 1);
+    this.#undo.push(() => removed.forEach(([i, item]) => array.splice(i, 0, item)));
+    return false;
+  }
+
+  #removeMembers(object: Dictionary): boolean {
+    const removed = Object.entries(object).filter(([, child]) => this.isHidden(child));
+    if (removed.length === 0) return false;
+    if (!isWritable(object)) return true;
+    for (const [name] of removed) delete object[name];
+    this.#undo.push(() => removed.forEach(([name, child]) => addMember(object, name, child)));
+    return false;
+  }
+}
+
+function addEntry(map: Map<unknown, unknown>, key: unknown, value: unknown): void {
+  if (!map.has(key)) map.set(key, value);
+}
+
+function addMember(object: Dictionary, name: string, value: unknown): void {
+  if (!Object.hasOwn(object, name)) setMember(object, name, value);
 }

@@ -55,6 +55,11 @@ export class Tracker implements ProxyHandler<Dictionary> {
     if (!byKey) this.#seen = { byKey: known };
   }
 
+  /** As if the handler had looked at every key. */
+  seeAll(): void {
+    for (const key of Object.keys(this.raw)) this.#see(key, this.raw[key]);
+  }
+
   /** Applies an update; `limits` hold for what it gives. */
   update(key: string, apply: Updater, limits: Limits): unknown {
     const { raw } = this;

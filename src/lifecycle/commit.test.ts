@@ -1,8 +1,14 @@
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { describe, expect, it, onTestFinished } from "vitest";
-import { KEYS, gated, site } from "../../test/support/stores.ts";
-import type { SessionStore } from "../store.ts";
+import { storeError } from "../../test/support/failures.ts";
+import { Browser, KEYS, START, gated, site } from "../../test/support/stores.ts";
+import { syncOperation } from "../capabilities.ts";
+import { requestSessionOf } from "../request/session-handle.ts";
+import type { Session } from "../session.ts";
+import { createSessions, type Sessions } from "../sessions.ts";
+import type { SessionStore, SessionUpdate, SyncOperation } from "../store.ts";
 import { memoryStore } from "../stores/memory.ts";
+import { commit } from "./commit.ts";
 
 interface Data {
   n?: number;
@@ -44,7 +50,7 @@ async function visited(userId?: string) {
 
 describe("No update is lost", () => {
   it.each([false, true])("by 200 requests at once (records sealed: %s)", async (encrypted) => {
-    const { browser } = await signedIn({ encrypted });
+    const { browser } = await signedIn({ encrypted, storeTimeout: "1m" });
     const answers = await Promise.all(
       Array.from({ length: 200 }, (_, i) =>
         browser.visit(async (session) => {
@@ -556,7 +562,7 @@ describe("A late request of a session that ended or was superseded", () => {
   });
 
   it.each([false, true])("does not undo a sign-in by renewing an old key's cookie (sealed: %s)", async (encrypted) => {
-    const before = await signedIn({ encrypted });
+    const before = await signedIn({ encrypted, storeTimeout: "1m" });
     const after = site<Data>({ store: before.backend, secretKey: [KEYS[1], KEYS[0]] });
     const browser = before.browser.copy(after.sessions);
     const reader = await browser.begin();
@@ -695,6 +701,27 @@ describe("A failure that the handler has dealt with", () => {
     await expect(here.visit((session) => session.signOut())).rejects.toMatchObject({ code: "ERR_SESSION_STORE" });
     expect(await browser.copy().userId()).toBeUndefined();
   });
+
+  it.each([
+    ["a sign-out", ({ browser, sessions }) => browser.copy(sessions).visit((session) => session.signOut())],
+    ["a revocation", ({ sessions }) => sessions.revokeAll("alice")],
+  ] satisfies [string, (given: { browser: Browser<Data>; sessions: Sessions<Data> }) => Promise<unknown>][])(
+    "of %s brings nothing back that revokeAll has found meanwhile",
+    async (_what, end) => {
+      const { browser, backend, sessions } = await signedIn();
+      const failingStore = {
+        ...backend,
+        delete: async () => {
+          await sessions.revokeAll("alice");
+          throw new Error("out of order");
+        },
+      };
+      const { sessions: elsewhere } = site<Data>({ store: failingStore });
+      await expect(end({ browser, sessions: elsewhere })).rejects.toMatchObject({ code: "ERR_SESSION_STORE" });
+      expect(await browser.userId()).toBeUndefined();
+      expect(await sessions.list("alice")).toEqual([]);
+    },
+  );
 
   it("of changed data leaves them out, and applies a later update to what is stored", async () => {
     const { browser, failing: store } = await failing("update");
@@ -880,5 +907,121 @@ describe("A sign-out that is saved before the response", () => {
     });
     expect(answer.headers.getSetCookie()).toEqual([expect.stringContaining("Max-Age=0")]);
     expect(browser.jar.size).toBe(0);
+  });
+});
+
+describe("Commits of one session that wait for each other", () => {
+  it("store one after the other without reading the session again", async () => {
+    const { browser, store } = await signedIn();
+    const requests = await Promise.all(Array.from({ length: 20 }, () => browser.begin()));
+    const before = { ...store.calls };
+    await Promise.all(
+      requests.map(async ({ session, end }) => {
+        session.update("n", increment);
+        await end();
+      }),
+    );
+    expect(store.calls).toMatchObject({ read: before.read, update: before.update + 20 });
+    expect(await browser.data()).toEqual({ n: 20 });
+  });
+});
+
+describe("A store that answers at once", () => {
+  it("stores before the response goes on, without a promise, and loses no update of parallel requests", async () => {
+    const store = memoryStore();
+    const sessions = createSessions<Data>({ secretKey: KEYS[0], store });
+    const browser = new Browser(sessions);
+    await browser.visit((session) => void (session.data.n = 0));
+    const { session } = await browser.begin();
+    session.data.n = 1;
+    expect(commit(requestSessionOf(session), "response")).toBe(undefined);
+    expect(await browser.data()).toEqual({ n: 1 });
+    await Promise.all(
+      Array.from({ length: 50 }, (_, i) =>
+        browser.visit(async (parallel) => {
+          parallel.data[`k${i}`] = i;
+          await nextTurn();
+          parallel.update("n", increment);
+        }),
+      ),
+    );
+    expect(await browser.data()).toMatchObject({ n: 51, k0: 0, k49: 49 });
+  });
+
+  it("lets a listener of the commit's event save the same session, after that commit", async () => {
+    const sessions = createSessions<Data>({ secretKey: KEYS[0], store: memoryStore() });
+    const browser = new Browser(sessions);
+    let started: Session<Data>;
+    const saved: Promise<void>[] = [];
+    const created: string[] = [];
+    sessions.on("created", ({ id }) => {
+      created.push(id);
+      started.data.theirs = "of the listener";
+      saved.push(started.save());
+    });
+    await browser.visit(async (session) => {
+      started = session;
+      session.data.mine = "of the handler";
+      await session.save();
+      await Promise.all(saved);
+    });
+    expect(created).toHaveLength(1);
+    expect(await browser.data()).toEqual({ mine: "of the handler", theirs: "of the listener" });
+  });
+
+  it("rejects with what the store has thrown, and stores the change with the next commit", async () => {
+    const store = memoryStore();
+    const failure = new Error("full");
+    let isBroken = false;
+    const { sync } = store.update as SyncOperation<[string, SessionUpdate, number], boolean>;
+    const update = syncOperation((id: string, stored: SessionUpdate, version: number): boolean => {
+      if (isBroken) throw failure;
+      return sync!.call(store, id, stored, version);
+    });
+    const sessions = createSessions<Data>({ secretKey: KEYS[0], store: { ...store, update } });
+    const browser = new Browser(sessions);
+    await browser.visit((session) => void (session.data.n = 0));
+    await browser.visit(async (session) => {
+      session.data.n = 1;
+      isBroken = true;
+      await expect(session.save()).rejects.toEqual(storeError(failure));
+      isBroken = false;
+      await session.save();
+    });
+    expect(await browser.data()).toEqual({ n: 1 });
+  });
+});
+
+describe("A sign-out while a save() stores the session's first state", () => {
+  it("ends it: neither a cookie nor a listed session is left", async () => {
+    const store = gated(memoryStore({ clock: () => START }));
+    const shop = site({ store });
+    const browser = shop.browser();
+    const { session, end } = await browser.begin();
+    session.signIn("ada");
+    const saving = session.save();
+    session.signOut();
+    await saving;
+    await end();
+    expect(await browser.userId()).toBeUndefined();
+    expect(await shop.sessions.list("ada")).toEqual([]);
+  });
+});
+
+describe("A response without a body", () => {
+  it("waits for a change that came while its session was stored", async () => {
+    const store = gated(memoryStore({ clock: () => START }));
+    const shop = site<Data>({ store });
+    const browser = shop.browser();
+    await browser.visit((session) => (session.data.n = 1));
+    const { session, end } = await browser.begin();
+    session.data.n = 2;
+    const held = store.hold("update");
+    const answering = end(new Response(null, { status: 303 }));
+    await held.arrived;
+    session.data.mine = "late";
+    held.letGo();
+    await answering;
+    expect(await browser.data()).toEqual({ n: 2, mine: "late" });
   });
 });

@@ -1,21 +1,22 @@
 import { timingSafeEqual } from "node:crypto";
 import { createSession, moveSession } from "./new-session.ts";
-import { endIfUnchanged, putBack } from "./end.ts";
+import { endIfUnchanged, preventPutBack, putBack } from "./end.ts";
 import { SessionError } from "../errors.ts";
 import { extendedEnd } from "./timeouts.ts";
-import { issuedAt, needsCookie, planOf, stepIn } from "./plan.ts";
+import { issuedAt, keptBy, needsCookie, planOf, stepIn } from "./plan.ts";
 import { only, replay, type Content, type Journal, type Snapshot } from "../changes/journal.ts";
 import { retry, type Plan } from "./decisions.ts";
 import { loadLatest } from "../record/load.ts";
 import { encryptSession, type LoadedRecord, type SessionRecord } from "../record/record.ts";
-import { retryUntilDone } from "./retries.ts";
-import { afterStep, type Rotation, type Step } from "./rotation.ts";
+import { pauseAfter, retryUntilDone } from "./retries.ts";
+import { afterStep, type Rotation, type RotationStep } from "./rotation.ts";
 import { hashSecret, nextEpoch, tokenFields, type Token } from "../record/token.ts";
 import { createRandomPart } from "../random.ts";
 import type { Context } from "../context.ts";
 import type { Requested } from "../request/pending-changes.ts";
 import type { RequestSession } from "../request/request-session.ts";
 import { Deadline } from "../deadline.ts";
+import { run, wait, type Answer, type Coroutine } from "../coroutine.ts";
 
 /** The reason for a commit: a call of `save()`, or a response whose headers follow and can carry a renewed cookie. */
 type Occasion = "save" | "response";
@@ -24,7 +25,8 @@ type Occasion = "save" | "response";
 export type OnConflict = "merge" | "fail";
 
 /**
- * Stores the changes of a request. `undefined`, at once, where there is nothing to store.
+ * Stores the changes of a request. `undefined` where there is nothing to wait for: there was nothing to store, or it is
+ * stored.
  *
  * @throws only by the promise. TypeError for a value that can't be kept.
  * SessionError ERR_SESSION_STORE, ERR_SESSION_CONFLICT, ERR_SESSION_SUPERSEDED, ERR_SESSION_HEADERS_SENT
@@ -32,7 +34,7 @@ export type OnConflict = "merge" | "fail";
 export function commit(
   requestSession: RequestSession,
   occasion: Occasion,
-  canSetCookie = requestSession.canSetCookie,
+  canSetCookie = requestSession.progress.canSetCookie,
   onConflict: OnConflict = "merge",
 ): Promise<void> | undefined {
   if (requestSession.committing) {
@@ -53,16 +55,13 @@ export function commit(
     if (isSave) changes.setAside(changes.requested);
     return Promise.reject(error);
   }
-  return requestSession.runCommit(() =>
-    context.commits
-      .run(requestSession.storedId, () => attempt.execute(next))
-      .catch((error: unknown) => {
-        attempt.undo();
-        // The caller of save() deals with the failure: the response does not try the same again.
-        if (isSave) changes.setAside(attempt.requested);
-        throw error;
-      }),
+  const id = requestSession.storedId;
+  const storing = requestSession.runCommit(() =>
+    // The commits of one session in this process wait for each other. Each passes on what it has stored.
+    context.commits.run<LoadedRecord | undefined>(id, (before) => run(attempt.executeOrUndo(id, next, before))),
   );
+  if (!isSave) context.collector.runIfDue();
+  return storing;
 }
 
 function headersSent(): SessionError {
@@ -96,43 +95,59 @@ export class Commit {
   }
 
   /** Nothing was stored: the changes are pending again. */
-  undo(): void {
+  #undo(): void {
     this.#journal.restore(this.snapshot);
   }
 
-  async execute(next: Plan): Promise<void> {
+  /**
+   * @param before - the record that the commit before this one has left in the store.
+   * @returns the record that this one leaves there, as far as it is known.
+   */
+  *executeOrUndo(id: string, next: Plan, before: LoadedRecord | undefined): Coroutine<LoadedRecord | undefined> {
+    const { requestSession } = this;
+    try {
+      yield* this.#execute(next, before);
+      return requestSession.storedId === id ? requestSession.loaded : undefined;
+    } catch (error) {
+      this.#undo();
+      // The caller of save() deals with the failure: the response does not try the same again.
+      if (!this.#withResponse) requestSession.changes.setAside(this.requested);
+      throw error;
+    }
+  }
+
+  *#execute(next: Plan, before: LoadedRecord | undefined): Coroutine<void> {
     switch (next) {
       case "nothing":
         return;
       case "touch":
-        return this.#touch();
+        return yield* this.#touch();
       case "create":
-        return createSession(this, this.snapshot.content);
+        return yield* createSession(this, this.snapshot.content);
       case "move":
-        return moveSession(this);
+        return yield* wait(moveSession(this));
       case "update":
-        return this.#changes ? this.#update() : this.#renew();
+        return yield* this.#changes ? this.#update(before) : this.#renew(before);
       case "delete":
-        await this.#delete();
-        return this.#startAnew();
+        yield* wait(this.#delete());
+        return yield* this.#startAnew();
       case "drop":
         return this.drop("superseded");
     }
   }
 
   /** A failed touch does not fail the response. The next request tries again. */
-  async #touch(): Promise<void> {
+  *#touch(): Coroutine<void> {
     const { context, requestSession } = this;
     const { id } = requestSession.token!;
     const loaded = requestSession.loaded!;
     const expiresAt = extendedEnd(context.now(), loaded.record, context.timeouts);
     try {
-      if (await this.deadline.run("touch", () => context.store.touch(id, expiresAt)))
-        requestSession.extended(expiresAt);
+      if (yield* wait(this.deadline.ask(context.store, "touch", id, expiresAt))) requestSession.extended(expiresAt);
     } catch (error) {
       context.emitter.emit("error", { id, error });
     }
-    this.undo();
+    this.#undo();
   }
 
   /** Whether the commit stores more than a renewed token or a renewed encryption. */
@@ -141,16 +156,16 @@ export class Commit {
   }
 
   /** A failed renewal does not fail the response either. */
-  async #renew(): Promise<void> {
+  *#renew(before: LoadedRecord | undefined): Coroutine<void> {
     try {
-      await this.#update();
+      yield* this.#update(before);
     } catch (error) {
-      this.undo();
+      this.#undo();
       this.context.emitter.emit("error", { id: this.requestSession.id, error });
     }
   }
 
-  async #update(): Promise<void> {
+  *#update(before: LoadedRecord | undefined): Coroutine<void> {
     const { requestSession, context } = this;
     const began = requestSession.loaded!;
     const { id } = requestSession.token!;
@@ -159,8 +174,13 @@ export class Commit {
       : undefined;
 
     let base = began;
-    let { content } = this.snapshot;
-    await retryUntilDone(async () => {
+    let content: Content | undefined = this.snapshot.content;
+    // The store would refuse an update of a record that is known to be replaced.
+    if (before && before.version > began.version) {
+      base = before;
+      content = this.#contentOver(before, began);
+    }
+    for (let count = 1; content; count++) {
       const step = token ? "none" : stepIn(requestSession, base, this.#withResponse);
       const next = this.#next(base, {
         ...base.record,
@@ -168,54 +188,66 @@ export class Commit {
         data: content.data,
         flashes: content.flashes,
       });
-      if (next.expiresAt > context.now() && (await this.#replacedToken(id, base, next, token !== undefined))) {
+      if (next.expiresAt > context.now() && (yield* this.#replacedToken(id, base, next, token !== undefined))) {
         this.applyCommit(token ?? requestSession.token!, next, content);
         if (token) requestSession.issueCookie();
         else this.#issueCookie(step);
         if (token || step === "confirm") context.emitter.emit("rotated", { id, userId: next.record.userId });
-        return true;
+        return;
       }
-      const newest = await this.newest(id);
-      const superseded = newest !== undefined && newest.record.epoch !== began.record.epoch;
-      switch (retry({ ended: newest === undefined, superseded }, this.#changes)) {
-        case "drop":
-          this.drop("ended");
-          return true;
-        case "detach":
-          requestSession.detach();
-          return true;
-        case "refuse":
-          throw new SessionError(
-            "ERR_SESSION_SUPERSEDED",
-            "The session was signed in to, or its token replaced, while this request was under way; its changes were refused",
-          );
-        case "again":
-          base = newest!;
-          // A renewed token is no reason to store an assignment that gave what was there before.
-          content = this.#changes ? this.replayOn(base.record) : base.record;
-          return false;
-      }
-    });
+      const newest = yield* wait(this.newest(id));
+      content = this.#contentOver(newest, began);
+      if (!content) return;
+      base = newest!;
+      yield* wait(pauseAfter(count));
+    }
+  }
+
+  /**
+   * The content to store over a newer record. `undefined` if nothing is to be stored.
+   *
+   * @throws SessionError ERR_SESSION_SUPERSEDED, ERR_SESSION_CONFLICT, ERR_SESSION_TOO_LARGE
+   */
+  #contentOver(newest: LoadedRecord | undefined, began: LoadedRecord): Content | undefined {
+    const superseded = newest !== undefined && newest.record.epoch !== began.record.epoch;
+    switch (retry({ ended: newest === undefined, superseded }, this.#changes)) {
+      case "drop":
+        this.drop("ended");
+        return undefined;
+      case "detach":
+        this.requestSession.detach();
+        return undefined;
+      case "refuse":
+        throw new SessionError(
+          "ERR_SESSION_SUPERSEDED",
+          "The session was signed in to, or its token replaced, while this request was under way; its changes were refused",
+        );
+      case "again":
+        // A renewed token is no reason to store an assignment that gave what was there before.
+        return this.#changes ? this.replayOn(newest!.record) : newest!.record;
+    }
   }
 
   /** If a new token may not be stored, the old one has to stay valid. */
-  async #replacedToken(id: string, base: LoadedRecord, next: LoadedRecord, isNewToken: boolean): Promise<boolean> {
+  *#replacedToken(id: string, base: LoadedRecord, next: LoadedRecord, isNewToken: boolean): Coroutine<boolean> {
     const { context, requestSession } = this;
     try {
-      return await this.replaceRecord(id, base, next, requestSession.passive);
+      return yield* wait(this.replaceRecord(id, base, next, requestSession.passive));
     } catch (error) {
       const { secretHash } = next.record;
       if (isNewToken)
-        await putBack(context, id, base, (record) => timingSafeEqual(record.secretHash, secretHash), this.deadline);
+        yield* wait(
+          putBack(context, id, base, (record) => timingSafeEqual(record.secretHash, secretHash), this.deadline),
+        );
       throw error;
     }
   }
 
   /** Compare-and-set of a record. @param extendOnly - keeps a later expiry. */
-  replaceRecord(id: string, base: LoadedRecord, next: LoadedRecord, extendOnly = false): Promise<boolean> {
+  replaceRecord(id: string, base: LoadedRecord, next: LoadedRecord, extendOnly = false): Answer<boolean> {
     const { store } = this.context;
     const stored = { ...encryptSession(this.context, id, next), extendOnly };
-    return this.deadline.run("update", () => store.update(id, stored, base.version));
+    return this.deadline.ask(store, "update", id, stored, base.version);
   }
 
   async #delete(): Promise<void> {
@@ -231,8 +263,9 @@ export class Commit {
         const newest = await this.newest(id);
         // Another request has signed in meanwhile: its session and its cookie must stay.
         if (newest?.record.ended) {
-          // If that sign-in fails after all, it must not put the signed-out session back.
-          await this.deadline.run("delete", () => context.store.delete(id));
+          // If that sign-in fails after all, it must not put the signed-out session back. The record stays: a revocation
+          // follows it to the new session.
+          if (!(await preventPutBack(context, id, newest, this.deadline))) return false;
           requestSession.detach();
           return true;
         }
@@ -248,10 +281,10 @@ export class Commit {
   }
 
   /** Stores the changes that the handler made after its sign-out. */
-  async #startAnew(): Promise<void> {
+  *#startAnew(): Coroutine<void> {
     if (!this.requested.signIn && !this.#changes) return;
     if (this.requestSession.tokenStatus === "superseded" && !this.requested.signIn) this.drop("superseded");
-    else await createSession(this, this.snapshot.content);
+    else yield* createSession(this, this.snapshot.content);
   }
 
   drop(reason: "ended" | "superseded"): void {
@@ -269,6 +302,11 @@ export class Commit {
     return loaded && loaded.expiresAt > this.context.now() ? loaded : undefined;
   }
 
+  /** The keys that a sign-in keeps. `undefined`: all. */
+  get keep(): readonly string[] | undefined {
+    return this.requested.signIn && keptBy(this.requestSession, this.requested.signIn);
+  }
+
   /** Applies the changes of this request to newer content. */
   replayOn(newest: Content): Content {
     if (this.#onConflict === "fail" && newest.data !== this.snapshot.base.data) {
@@ -277,7 +315,7 @@ export class Commit {
         "Another request has changed the session's data since this one read them, and save() was not to merge",
       );
     }
-    const keep = this.requested.signIn?.keep;
+    const keep = this.keep;
     return replay(this.snapshot, keep ? only(newest, keep) : newest, this.context.limits);
   }
 
@@ -287,7 +325,7 @@ export class Commit {
   }
 
   /** The fields of the record after a step in its rotation. */
-  #rotatedFields(record: SessionRecord, step: Step): Partial<SessionRecord> {
+  #rotatedFields(record: SessionRecord, step: RotationStep): Partial<SessionRecord> {
     if (step === "none") return {};
     const { requestSession } = this;
     const seen = hashSecret(requestSession.token!.secret);
@@ -298,7 +336,7 @@ export class Commit {
   }
 
   /** Called after the compare-and-set: a cookie must not undo a sign-in that came first. */
-  #issueCookie(step: Step): void {
+  #issueCookie(step: RotationStep): void {
     const { requestSession } = this;
     if (!this.#withResponse) return;
     if (step === "name" || step === "reissue")
@@ -326,6 +364,7 @@ export class Commit {
       this.context.emitter.emit("dropped", { id: token.id, userId, reason: "removed", paths });
     }
     changes.markDone(this.requested);
-    if (!changes.requested.signIn) this.#journal.unrestrict();
+    // A sign-in that was asked for meanwhile may be another user's than the session's now.
+    if (this.requested.signIn) changes.restrict();
   }
 }

@@ -25,25 +25,51 @@ export async function endIfUnchanged(
     version: base.version + 1,
     record: createEndedRecord(base.record),
   });
-  let isEnded: boolean;
-  try {
-    isEnded = await deadline.run("update", () => store.update(id, ended, base.version));
-  } catch {
-    // A full disk may have no room for an update, and still allow a deletion.
-    return deadline.run("delete", () => store.delete(id));
-  }
-  if (!isEnded) return false;
+  const mark = () => deadline.run("update", () => store.update(id, ended, base.version));
   const remove = (within: Deadline) => within.run("delete", () => store.delete(id));
+  try {
+    if (!(await mark())) return false;
+  } catch {
+    const found = await deadline.run("read", () => readLatest(store, id));
+    const isMarked = found !== undefined && isLeft(decryptSession(context, id, found).record);
+    // Another request may have moved the session meanwhile. A deletion would hide where to.
+    if (!found || (found.version !== base.version && !isMarked)) return false;
+    try {
+      if (!isMarked && !(await mark())) return false;
+    } catch {
+      // A full disk may have no room for an update, and still allow a deletion.
+      return remove(deadline);
+    }
+  }
   try {
     await remove(deadline);
   } catch (error) {
     // The client is told of the failure and stays signed in, unless another request has ended the rest.
-    const isLeft = ({ ended: left }: SessionRecord) => left !== undefined && left.movedTo === undefined;
-    const isBack = await putBack(context, id, base, isLeft, new Deadline(Math.min(context.storeTimeout, PUT_BACK_MS)));
-    if (!isBack) void retryInBackground(context, id, remove);
+    const within = new Deadline(Math.min(context.storeTimeout, PUT_BACK_MS));
+    if ((await putBack(context, id, base, isLeft, within)) !== "restored") void retryInBackground(context, id, remove);
     throw error;
   }
   return true;
+}
+
+/**
+ * Gives a record another version. A request that fails puts back only what it replaced in its own version, so it can't undo
+ * what others have done since. `false` if the record has changed.
+ */
+export function preventPutBack(
+  context: Context,
+  id: string,
+  loaded: LoadedRecord,
+  deadline: Deadline,
+): Promise<boolean> {
+  const stored = encryptSession(context, id, { ...loaded, version: loaded.version + 1 });
+  const { store } = context;
+  return deadline.run("update", () => store.update(id, { ...stored, extendOnly: true }, loaded.version));
+}
+
+/** Whether a record was ended and is still to be deleted. */
+function isLeft({ ended }: SessionRecord): boolean {
+  return ended !== undefined && ended.movedTo === undefined;
 }
 
 /** Maximum time that a failing request waits for its session to be put back. */
@@ -84,7 +110,7 @@ async function retryInBackground(
  * Puts a record back that was replaced although the store reported a failure. Otherwise a client that is told of the
  * failure would be signed out by it. Only the record that this request wrote is replaced.
  *
- * @returns whether it is back; `false` too where the store can't tell.
+ * @returns `"uncertain"` where the store reports another failure, and may still restore it later.
  */
 export async function putBack(
   context: Context,
@@ -92,15 +118,20 @@ export async function putBack(
   former: LoadedRecord,
   isOurs: (record: SessionRecord) => boolean,
   deadline: Deadline,
-): Promise<boolean> {
+): Promise<"restored" | "not restored" | "uncertain"> {
   const { store } = context;
   const replaced = former.version + 1;
   try {
     const found = await deadline.run("read", () => readLatest(store, id));
-    if (found?.version !== replaced || !isOurs(decryptSession(context, id, found).record)) return false;
-    const stored = { ...encryptSession(context, id, { ...former, version: replaced + 1 }), extendOnly: true };
-    return await deadline.run("update", () => store.update(id, stored, replaced));
+    if (found?.version !== replaced || !isOurs(decryptSession(context, id, found).record)) return "not restored";
   } catch {
-    return false;
+    return "not restored";
   }
+  const stored = { ...encryptSession(context, id, { ...former, version: replaced + 1 }), extendOnly: true };
+  return deadline
+    .run("update", () => store.update(id, stored, replaced))
+    .then(
+      (isBack) => (isBack ? "restored" : "not restored"),
+      () => "uncertain",
+    );
 }

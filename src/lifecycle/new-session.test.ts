@@ -505,6 +505,28 @@ describe("What a handler does around a sign-in", () => {
     expect(await shop.sessions.list("ada")).toEqual([]);
   });
 
+  it("does not put back what was revoked in between, where the store reports that putting back failed", async () => {
+    const backend = memoryStore({ clock: () => START });
+    const { shop, browser } = await adas({ store: backend, clock: () => START });
+    let updates = 0;
+    const failing = site<Data>({
+      store: {
+        ...backend,
+        update: async (...given) => {
+          await backend.update(...given);
+          if (updates++ === 0) await shop.sessions.revokeAll("ada");
+          throw new Error("the reply was lost");
+        },
+      },
+      clock: () => START,
+    });
+    await expect(browser.copy(failing.sessions).visit((session) => session.signIn("ada"))).rejects.toMatchObject(
+      failed,
+    );
+    expect(await browser.userId()).toBeUndefined();
+    expect(await shop.sessions.list("ada")).toEqual([]);
+  });
+
   it("is told of where the application's client option throws", async () => {
     const mistake = new Error("the application's mistake");
     const shop = site<Data>({
@@ -541,6 +563,60 @@ describe("Revoking a session whose user signs in again at that moment", () => {
     expect(Number(await revoking)).toBe(1);
     expect(await browser.userId()).toBeUndefined();
     expect(await here.sessions.list("ada")).toEqual([]);
+  });
+
+  it.each(["revoke", "revokeAll"] as const)(
+    "ends the one that it has become, by %s, although a sign-out with the old token came in between",
+    async (method) => {
+      const { backend, here, there, browser, id } = await twoProcesses();
+      const leaving = await browser.copy().begin();
+      leaving.session.signOut();
+      const held = backend.hold("update");
+      const revoking = method === "revoke" ? there.sessions.revoke(id) : there.sessions.revokeAll("ada");
+      await held.arrived;
+      await browser.visit((session) => session.signIn("ada"));
+      await leaving.end();
+      held.letGo();
+      expect(Number(await revoking)).toBe(1);
+      expect(await browser.userId()).toBeUndefined();
+      expect(await here.sessions.list("ada")).toEqual([]);
+    },
+  );
+
+  it("ends the one that it has become, although the store fails once", async () => {
+    const { backend, here, browser, id } = await twoProcesses();
+    let failures = 1;
+    const failing = site<Data>({
+      store: {
+        ...backend,
+        update: async (...given) => {
+          if (failures-- > 0) {
+            await browser.visit((session) => session.signIn("ada"));
+            throw new Error("out of order");
+          }
+          return backend.update(...given);
+        },
+      },
+      clock: () => START,
+    });
+    expect(await failing.sessions.revoke(id)).toBe(true);
+    expect(await browser.userId()).toBeUndefined();
+    expect(await here.sessions.list("ada")).toEqual([]);
+  });
+
+  it("wins where two of them meet the sign-in, and only the first has come to the session of before", async () => {
+    const { backend, here, there, browser, id } = await twoProcesses();
+    const held = backend.hold("update");
+    const revoking = there.sessions.revoke(id);
+    await held.arrived;
+    await browser.visit((session) => session.signIn("ada"));
+    const second = backend.hold("update");
+    held.letGo();
+    await second.arrived;
+    expect(await here.sessions.revoke(id)).toBe(true);
+    expect(await browser.userId()).toBeUndefined();
+    second.letGo();
+    await revoking;
   });
 
   it("wins over the sign-in, where it comes first: that is dropped, without a cookie", async () => {
@@ -639,6 +715,40 @@ describe("Two sign-ins at once, of which the one that came first fails", () => {
     expect(await browser.userId()).toBe("ada");
     const { session } = await thief.begin();
     expect(session.isNew).toBe(true);
+  });
+});
+
+describe("A sign-in while rotate() of the same session fails", () => {
+  it("leaves the old token invalid, although the rotate() would put it back", async () => {
+    const memory = memoryStore({ clock: () => START });
+    let fails = false;
+    const store = gated({
+      ...memory,
+      async update(id, stored, version) {
+        const isLost = fails;
+        fails = false;
+        const done = await memory.update(id, stored, version);
+        if (isLost) throw new Error("the reply is lost");
+        return done;
+      },
+    });
+    const options = { store, clock: () => START };
+    const [here, there] = [site<Data>(options), site<Data>(options)];
+    const browser = here.browser();
+    await browser.visit((session) => session.signIn("ada"));
+    const thief = browser.copy();
+    const [rotating, entering] = [await browser.copy(there.sessions).begin(), await browser.begin()];
+    rotating.session.rotate();
+    entering.session.signIn("ada");
+    fails = true;
+    const held = store.hold("read");
+    const failing = rotating.end();
+    await held.arrived;
+    await entering.end();
+    held.letGo();
+    await expect(failing).rejects.toMatchObject({ code: "ERR_SESSION_STORE" });
+    expect(await browser.userId()).toBe("ada");
+    expect((await thief.begin()).session.isNew).toBe(true);
   });
 });
 

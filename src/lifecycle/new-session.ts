@@ -1,5 +1,5 @@
 import type { Commit } from "./commit.ts";
-import { discard, endIfUnchanged, putBack } from "./end.ts";
+import { discard, endIfUnchanged, preventPutBack, putBack } from "./end.ts";
 import { SessionError } from "../errors.ts";
 import { extendedEnd } from "./timeouts.ts";
 import { isAnotherUser } from "./plan.ts";
@@ -8,12 +8,13 @@ import { withinLimit } from "../users.ts";
 import { createEndedRecord, encryptSession, type LoadedRecord, type SessionRecord } from "../record/record.ts";
 import { retryUntilDone } from "./retries.ts";
 import { createRandomPart } from "../random.ts";
+import { run, wait, type Coroutine } from "../coroutine.ts";
 import { tokenFields, type Token } from "../record/token.ts";
 
 /** Stores a new session: for a visitor's first change, or for a sign-in without a session. */
-export async function createSession(commit: Commit, content: Content): Promise<void> {
+export function* createSession(commit: Commit, content: Content): Coroutine<void> {
   const session = new NewSession(commit, content, commit.context.now());
-  await session.store(async () => true);
+  yield* session.store(async () => true);
   emitStart(commit, session, { created: true });
 }
 
@@ -28,9 +29,9 @@ export async function moveSession(commit: Commit): Promise<void> {
   const { userId, createdAt, ...began } = requestSession.loaded!.record;
   const changesHands = isAnotherUser(requestSession, requested.signIn!.userId);
   // Keys that may not be kept are left out, whatever the handler has seen.
-  const content = requested.signIn!.keep ? commit.replayOn({ ...began }) : snapshot.content;
+  const content = commit.keep ? commit.replayOn({ ...began }) : snapshot.content;
   const session = new NewSession(commit, content, changesHands ? context.now() : createdAt);
-  await session.store(() => endFormerSession(commit, session));
+  await run(session.store(() => endFormerSession(commit, session)));
   context.moves.delete(session.token.id);
   if (session.isDropped) {
     // Otherwise the response would carry out what save() has dropped.
@@ -73,11 +74,8 @@ async function endFormerSession(commit: Commit, session: NewSession): Promise<bo
       if (!isAnotherUser(requestSession, userId)) await session.takeOver(commit.replayOn(newest.record));
       return false;
     }
-    // The other sign-in may fail, and would put back what this one invalidates: it does so only to its own version.
-    if (newest && hasMoved) {
-      const kept = { ...newest, version: newest.version + 1 };
-      if (!(await commit.replaceRecord(id, newest, kept, true))) return false;
-    }
+    // The other request may fail, and would put back what this one invalidates: it does so only to its own version.
+    if (newest && !(await preventPutBack(context, id, newest, commit.deadline))) return false;
     // Signing in again as the same user does not undo a sign-out or revocation.
     if (!hasMoved && (newest === undefined || newest.record.ended) && began.record.userId === userId)
       await session.drop();
@@ -107,11 +105,10 @@ async function replaceFormerOrPutBack(
     // The expiry is the one that was read: touches since then count.
     return await commit.replaceRecord(id, base, moved, true);
   } catch (error) {
-    const isBack = await putBack(context, id, base, ({ ended }) => ended?.movedTo === next, deadline);
-    // A request that has ended the new session meanwhile meant the former one, too.
-    if (isBack && !(await endIfUnchanged(context, next, session.loaded, deadline).catch(() => true))) {
-      await discard(context, id, deadline);
-    }
+    const outcome = await putBack(context, id, base, ({ ended }) => ended?.movedTo === next, deadline);
+    // A request that has ended the new session meanwhile meant the former one, too. It may not come back late, either.
+    const isEnded = () => endIfUnchanged(context, next, session.loaded, deadline).catch(() => false);
+    if (outcome === "uncertain" || (outcome === "restored" && !(await isEnded()))) await discard(context, id, deadline);
     throw error;
   }
 }
@@ -158,21 +155,24 @@ class NewSession {
   }
 
   /** Stores it, within its user's limit, and issues the cookie. A failure leaves nothing behind. */
-  async store(finish: () => Promise<boolean>): Promise<void> {
+  *store(finish: () => Promise<boolean>): Coroutine<void> {
     const commit = this.#commit;
     const { requestSession, deadline } = commit;
     const { userId } = this.loaded.record;
     try {
-      if (userId === undefined) await this.#create();
+      if (userId === undefined) yield* this.#create();
       else {
-        await withinLimit(commit.context, { userId, id: this.token.id, former: requestSession.token?.id }, deadline, {
-          store: (after) => this.#create(after),
-          admit: () => this.#admit(),
-          finish,
-        });
+        const which = { userId, id: this.token.id, former: requestSession.token?.id };
+        yield* wait(
+          withinLimit(commit.context, which, deadline, {
+            store: async (after) => run(this.#create(after)),
+            admit: () => this.#admit(),
+            finish,
+          }),
+        );
       }
     } catch (error) {
-      await this.#discard();
+      yield* wait(this.#discard());
       requestSession.renewId(commit.requested.signIn);
       throw error;
     }
@@ -182,7 +182,7 @@ class NewSession {
   }
 
   /** @param after - epoch milliseconds: `signedInAt` is later, whatever this server's clock says. */
-  async #create(after = 0): Promise<void> {
+  *#create(after = 0): Coroutine<void> {
     const commit = this.#commit;
     const { context, deadline } = commit;
     const { id } = this.token;
@@ -191,7 +191,7 @@ class NewSession {
     const signedInAt = record.signedInAt && Math.max(context.now(), after + 1);
     if (signedInAt !== record.signedInAt) this.loaded = this.#loaded(1, { ...record, signedInAt });
     const stored = encryptSession(context, id, this.loaded);
-    if (await deadline.run("create", () => context.store.create(id, stored))) return;
+    if (yield* wait(deadline.ask(context.store, "create", id, stored))) return;
     throw new SessionError("ERR_SESSION_STORE", "The session store says that a random id exists already");
   }
 

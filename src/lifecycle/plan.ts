@@ -1,8 +1,8 @@
 import { touchIsDue } from "./timeouts.ts";
 import { plan, type Plan } from "./decisions.ts";
-import { stepOf, type Step } from "./rotation.ts";
+import { stepOf, type RotationStep } from "./rotation.ts";
 import type { LoadedRecord } from "../record/record.ts";
-import type { Requested } from "../request/pending-changes.ts";
+import type { Requested, SignIn } from "../request/pending-changes.ts";
 import type { RequestSession } from "../request/request-session.ts";
 
 /**
@@ -29,7 +29,7 @@ export function planOf(requestSession: RequestSession, withResponse: boolean): P
 }
 
 /** The request's step in the rotation of a record's secret. */
-export function stepIn(requestSession: RequestSession, { record }: LoadedRecord, withResponse: boolean): Step {
+export function stepIn(requestSession: RequestSession, { record }: LoadedRecord, withResponse: boolean): RotationStep {
   const { context } = requestSession;
   return stepOf(
     requestSession.matchIn(record),
@@ -49,6 +49,11 @@ export function issuedAt(record: LoadedRecord["record"]): number {
 export function isAnotherUser(requestSession: RequestSession, userId: string): boolean {
   const before = requestSession.visibleRecord?.userId;
   return before !== undefined && before !== userId;
+}
+
+/** The keys of the former data that a sign-in keeps. `undefined`: all. Another user sees none of the former one's. */
+export function keptBy(requestSession: RequestSession, { userId, keep }: SignIn): readonly string[] | undefined {
+  return isAnotherUser(requestSession, userId) ? [] : keep;
 }
 
 /** Whether a plan sets the cookie, which only unsent headers can carry. */

@@ -11,18 +11,21 @@ const MAX_PAUSE_MS = 4;
  * @throws SessionError ERR_SESSION_CONFLICT when others came first too often.
  */
 export async function retryUntilDone(attempt: () => Promise<boolean>): Promise<void> {
-  for (let count = 1; count <= MAX_ATTEMPTS; count++) {
-    if (await attempt()) return;
-    await waitRandomly(count);
-  }
-  throw new SessionError(
-    "ERR_SESSION_CONFLICT",
-    `Other requests changed the session first, ${MAX_ATTEMPTS} times in a row; nothing of this one was stored`,
-  );
+  for (let count = 1; !(await attempt()); count++) await pauseAfter(count);
 }
 
-/** No pause at first, then a random one, so that competing requests do not stay in step. */
-async function waitRandomly(count: number): Promise<void> {
+/**
+ * The pause after so many attempts: none at first, then a random one, so that competing requests do not stay in step.
+ *
+ * @throws SessionError ERR_SESSION_CONFLICT after too many.
+ */
+export async function pauseAfter(count: number): Promise<void> {
+  if (count >= MAX_ATTEMPTS) {
+    throw new SessionError(
+      "ERR_SESSION_CONFLICT",
+      `Other requests changed the session first, ${MAX_ATTEMPTS} times in a row; nothing of this one was stored`,
+    );
+  }
   if (count < 3) return;
   await new Promise((resolve) => setTimeout(resolve, Math.random() * MAX_PAUSE_MS));
 }

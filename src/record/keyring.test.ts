@@ -198,10 +198,34 @@ describe("Keyring.encrypt and Keyring.decrypt", () => {
     for (const encrypted of ciphertexts.slice(0, 20)) expect(encrypted).not.toContain("store");
   });
 
-  it("refuse another id: a row can't be swapped", () => {
+  it("refuse another id, of the same group of keys or of another: a row can't be swapped", () => {
     const encrypted = keyring.encrypt("id-1", plain);
-    for (const other of ["id-2", "", "id-1 ", "ID-1", "id-1\0"]) {
+    for (const other of ["id-2", "", "i", "id", "id-1 ", "ID-1", "id-1\0", "ie-1", "éd-1", "\u0169d-1"]) {
       expect(failureOf(() => keyring.decrypt(other, encrypted))).toEqual(decodeError);
+    }
+  });
+
+  it("decrypt under ids of any characters and lengths", () => {
+    for (const id of ["", "A", "AA", "--", "__", "Az09", "ł€", "\u{1f36a}"]) {
+      expect(plain.equals(keyring.decrypt(id, keyring.encrypt(id, plain)).plain)).toBe(true);
+    }
+  });
+
+  it("decrypt a record of the first format, with current and previous keys, under its id only", () => {
+    const first = Buffer.from("AUGMUgzSr0XPLfj24hST-oQ9EgaUUTd2GRm0nv_t4CRpzIdqIZkFb0Miw0Q-YwEFLjk", "base64url");
+    const known = Buffer.from("kept by the store");
+    expect(keyring.decrypt("id", first)).toEqual({ plain: known, byPreviousKey: false });
+    expect(createKeyring([B, A], "session").decrypt("id", first)).toEqual({ plain: known, byPreviousKey: true });
+    expect(failureOf(() => keyring.decrypt("ie", first))).toEqual(decodeError);
+  });
+
+  it("refuse a record whose format was exchanged for another", () => {
+    const encrypted = Buffer.from(keyring.encrypt("id", plain));
+    for (let format = 0; format < 256; format++) {
+      if (format === encrypted[0]) continue;
+      const changed = Buffer.from(encrypted);
+      changed[0] = format;
+      expect(failureOf(() => keyring.decrypt("id", changed))).toEqual(decodeError);
     }
   });
 
@@ -234,8 +258,10 @@ describe("Keyring.encrypt and Keyring.decrypt", () => {
   it("refuse random bytes", () => {
     for (let length = 0; length < 300; length++) {
       const junk = randomBytes(length);
-      if (length > 0) junk[0] = 1;
-      expect(failureOf(() => keyring.decrypt("id", junk))).toEqual(decodeError);
+      for (const format of [1, 2]) {
+        if (length > 0) junk[0] = format;
+        expect(failureOf(() => keyring.decrypt("id", junk))).toEqual(decodeError);
+      }
     }
   });
 

@@ -33,7 +33,10 @@ export interface Keyring {
 }
 
 const SIGNATURE_LENGTH = 32;
-const ENCRYPTED_FORMAT = 1;
+/** Records of a group of ids have one key. */
+const GROUP_FORMAT = 2;
+/** Earlier versions wrote it, with a key for each record. It is still decrypted. */
+const SINGLE_FORMAT = 1;
 const KEY_ID_BYTES = 4;
 const NONCE_BYTES = 12;
 const TAG_BYTES = 16;
@@ -92,10 +95,16 @@ function isRegular(bytes: Buffer): boolean {
 }
 
 interface DerivedKey {
-  readonly id: Buffer;
+  /** Names the key in the records that it encrypted. */
+  readonly id: number;
   readonly signing: KeyObject;
-  readonly encryption: KeyObject;
   readonly rotating: KeyObject;
+  /** Of its HMACs the keys of the groups are made. */
+  readonly groups: KeyObject;
+  /** The keys of the groups that were used so far. */
+  readonly groupKeys: KeyObject[];
+  /** Of its HMACs the keys of single records are made. */
+  readonly singles: KeyObject;
 }
 
 /**
@@ -112,7 +121,7 @@ export function createKeyring(secretKey: SecretKey | undefined, cookieName: stri
   const keys = secrets.map((secret, i) =>
     deriveKey(checkKey(secret, many ? `secretKey[${i}]` : "secretKey"), cookieName),
   );
-  if (new Set(keys.map((key) => key.id.toString("hex"))).size < keys.length) {
+  if (new Set(keys.map((key) => key.id)).size < keys.length) {
     throw new TypeError("secretKey lists the same key twice; leave the current one out of the previous ones");
   }
   const current = keys[0]!;
@@ -129,30 +138,39 @@ export function createKeyring(secretKey: SecretKey | undefined, cookieName: stri
     successors: (id, secret) => keys.map((key) => computeSuccessor(key, id, secret)),
 
     encrypt(id, plain) {
-      // The nonce depends on the record too: two records under one key and one nonce could be decrypted without the
-      // key.
-      const nonce = freshBytes(NONCE_BYTES, plain);
-      const cipher = createCipheriv("aes-256-gcm", recordKey(current, id), nonce, { authTagLength: TAG_BYTES });
-      cipher.setAAD(associatedData(id));
-      const body = cipher.update(plain);
+      const associated = associatedData(GROUP_FORMAT, id);
+      // The nonce depends on the id and the record too: two records under one key and one nonce could be decrypted, and
+      // others forged, without the key.
+      const nonce = freshBytes(NONCE_BYTES, associated, plain);
+      const cipher = createCipheriv("aes-256-gcm", groupKey(current, id), nonce, { authTagLength: TAG_BYTES });
+      cipher.setAAD(associated);
+      const encrypted = Buffer.allocUnsafe(PREFIX_BYTES + plain.length + TAG_BYTES);
+      encrypted[0] = GROUP_FORMAT;
+      encrypted.writeUInt32BE(current.id, 1);
+      encrypted.set(nonce, 1 + KEY_ID_BYTES);
+      encrypted.set(cipher.update(plain), PREFIX_BYTES);
       cipher.final();
-      return Buffer.concat([Buffer.of(ENCRYPTED_FORMAT), current.id, nonce, body, cipher.getAuthTag()]);
+      encrypted.set(cipher.getAuthTag(), PREFIX_BYTES + plain.length);
+      return encrypted;
     },
 
     decrypt(id, encrypted) {
       const bytes = Buffer.from(encrypted.buffer, encrypted.byteOffset, encrypted.byteLength);
-      if (bytes.length < PREFIX_BYTES + TAG_BYTES || bytes[0] !== ENCRYPTED_FORMAT) {
+      const format = bytes[0];
+      const isKnown = format === GROUP_FORMAT || format === SINGLE_FORMAT;
+      if (!isKnown || bytes.length < PREFIX_BYTES + TAG_BYTES) {
         throw createDecodeError("it is not an encrypted record of a format that this version knows");
       }
-      const keyId = bytes.subarray(1, 1 + KEY_ID_BYTES);
-      const key = keys.find((candidate) => candidate.id.equals(keyId));
+      const keyId = bytes.readUInt32BE(1);
+      const key = keys.find((candidate) => candidate.id === keyId);
       if (!key)
         throw createDecodeError(
           "it was encrypted with a key that secretKey does not list; add that key as a previous one",
         );
+      const secret = format === GROUP_FORMAT ? groupKey(key, id) : singleKey(key, id);
       const nonce = bytes.subarray(1 + KEY_ID_BYTES, PREFIX_BYTES);
-      const decipher = createDecipheriv("aes-256-gcm", recordKey(key, id), nonce, { authTagLength: TAG_BYTES });
-      decipher.setAAD(associatedData(id));
+      const decipher = createDecipheriv("aes-256-gcm", secret, nonce, { authTagLength: TAG_BYTES });
+      decipher.setAAD(associatedData(format, id));
       decipher.setAuthTag(bytes.subarray(bytes.length - TAG_BYTES));
       const plain = decipher.update(bytes.subarray(PREFIX_BYTES, bytes.length - TAG_BYTES));
       try {
@@ -169,10 +187,12 @@ function deriveKey(secret: Buffer, cookieName: string): DerivedKey {
   const key = (purpose: string, length: number) =>
     Buffer.from(hkdfSync("sha256", secret, "sojourn/1", `${purpose}\0${cookieName}`, length));
   return {
-    id: key("key id", KEY_ID_BYTES),
+    id: key("key id", KEY_ID_BYTES).readUInt32BE(),
     signing: createSecretKey(key("token signature", 32)),
-    encryption: createSecretKey(key("record seal", 32)),
     rotating: createSecretKey(key("secret rotation", 32)),
+    groups: createSecretKey(key("record groups", 32)),
+    groupKeys: [],
+    singles: createSecretKey(key("record seal", 32)),
   };
 }
 
@@ -185,13 +205,23 @@ function computeSuccessor(key: DerivedKey, id: string, secret: string): string {
 }
 
 /**
- * Derives a key for each session. So the records of two sessions can't be swapped, and the number of random nonces
- * under one key stays far below the 2^32 that NIST SP 800-38D allows.
+ * The key of the records of a group of ids, by the low bits of an id's first two characters. Random ids make 4096 groups,
+ * and no id makes more than 16 384: so the keys can be kept. NIST SP 800-38D allows 2^32 random nonces under one key.
+ * The records of two sessions of a group can't be swapped, because the associated data names the id.
  */
-function recordKey(key: DerivedKey, id: string): Buffer {
-  return createHmac("sha256", key.encryption).update(id).digest();
+function groupKey(key: DerivedKey, id: string): KeyObject {
+  const group = ((id.charCodeAt(0) & 0x7f) << 7) | (id.charCodeAt(1) & 0x7f);
+  return (key.groupKeys[group] ??= hmacKey(key.groups, `group ${group}`));
 }
 
-function associatedData(id: string): Buffer {
-  return Buffer.from(`sojourn record ${ENCRYPTED_FORMAT}\0${id}`);
+function singleKey(key: DerivedKey, id: string): KeyObject {
+  return hmacKey(key.singles, id);
+}
+
+function hmacKey(key: KeyObject, text: string): KeyObject {
+  return createSecretKey(createHmac("sha256", key).update(text).digest());
+}
+
+function associatedData(format: number, id: string): Buffer {
+  return Buffer.from(`sojourn record ${format}\0${id}`);
 }

@@ -3,6 +3,7 @@ import { decryptSession, type LoadedRecord } from "./record.ts";
 import type { SessionStore } from "../store.ts";
 import { readLatest } from "../capabilities.ts";
 import type { Deadline } from "../deadline.ts";
+import { wait, type Coroutine } from "../coroutine.ts";
 
 interface RecordSource {
   readonly store: SessionStore;
@@ -14,8 +15,8 @@ interface RecordSource {
  *
  * @throws {SessionError} `ERR_SESSION_STORE`, or `ERR_SESSION_DECODE` if the record can't be decrypted.
  */
-export async function load(context: RecordSource, id: string, deadline: Deadline): Promise<LoadedRecord | undefined> {
-  const stored = await deadline.run("read", () => context.store.read(id));
+export function* load(context: RecordSource, id: string, deadline: Deadline): Coroutine<LoadedRecord | undefined> {
+  const stored = yield* wait(deadline.ask(context.store, "read", id));
   return stored && ignoreEnded(decryptSession(context, id, stored));
 }
 

@@ -175,13 +175,14 @@ export function encryptSession(
 }
 
 /**
- * Creates the record that replaces a session that was ended, or moved by signing in. It has no secret, no user and no
- * data. A late request recognises by it that its token was invalidated.
+ * Creates the record that replaces a session that was ended, or moved by signing in. It has no secret and no data. A late
+ * request recognises by it that its token was invalidated. One that is to be deleted keeps its user: `revokeAll` must find
+ * it, because a failing deletion restores the session.
  */
 export function createEndedRecord({ createdAt, epoch, userId }: SessionRecord, movedTo?: string): SessionRecord {
   const secretHash = Buffer.alloc(HASH_LENGTH);
-  const nobody = { signedInAt: undefined, userId: undefined, flashes: [], data: "{}" };
-  return { ...nobody, secretHash, epoch: nextEpoch(epoch), createdAt, ended: { movedTo, userId } };
+  const empty = { signedInAt: undefined, userId: movedTo === undefined ? userId : undefined, flashes: [], data: "{}" };
+  return { ...empty, secretHash, epoch: nextEpoch(epoch), createdAt, ended: { movedTo, userId } };
 }
 
 /**

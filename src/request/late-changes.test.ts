@@ -2,6 +2,8 @@ import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { gated, site, START, type SiteOptions } from "../../test/support/stores.ts";
 import type { Session } from "../session.ts";
 import { memoryStore } from "../stores/memory.ts";
+import { finishResponse } from "./respond.ts";
+import { requestSessionOf } from "./session-handle.ts";
 
 // Changes that nobody stores: each is reported, by an event and by a warning.
 
@@ -102,6 +104,16 @@ describe("data that were looked up before", () => {
 });
 
 describe("a change after the response", () => {
+  it("that can't be kept makes finishResponse reject, and throws nothing at once", async () => {
+    const browser = site({ limits: { bytes: 100 } }).browser();
+    await browser.visit((session) => (session.data["a"] = 1));
+    const { session, end } = await browser.begin();
+    expect(session.data["a"]).toBe(1);
+    await end();
+    session.data["big"] = "x".repeat(200);
+    await expect(finishResponse(requestSessionOf(session))).rejects.toMatchObject({ code: "ERR_SESSION_TOO_LARGE" });
+  });
+
   it("that can't be kept at all is reported, and ends no process", async () => {
     const { session, end, events } = await visiting("/function");
     expect(session.userId).toBe("alice");
@@ -159,5 +171,45 @@ describe("a change in a connection of its own", () => {
     await saving;
     expect(await dropped(events)).toEqual([]);
     expect(await browser.data()).toMatchObject({ saved: 1 });
+  });
+});
+
+describe("a change during a response that lasts for minutes", () => {
+  /** A response whose body is sent until `close` is called, if it is called at all. */
+  async function streaming(path: string) {
+    const visit = await visiting(path);
+    expect(visit.session.data["seen"]).toBe(0);
+    let close!: () => void;
+    const body = new ReadableStream({ start: (controller) => void (close = () => controller.close()) });
+    return { ...visit, close, response: await visit.end(new Response(body)) };
+  }
+
+  it("is stored before its last byte, and not given up meanwhile", async () => {
+    const { browser, session, events, close, response } = await streaming("/minutes");
+    session.data["late"] = 1;
+    await vi.advanceTimersByTimeAsync(180_000);
+    close();
+    await response.text();
+    expect(await browser.data()).toMatchObject({ late: 1 });
+    expect(events.map(({ name }) => name)).not.toContain("dropped");
+  });
+
+  it("is warned of after a minute, because nobody may ever read the response to its end", async () => {
+    const { session } = await streaming("/unread");
+    session.data["late"] = 1;
+    await vi.advanceTimersByTimeAsync(59_000);
+    expect(warned).not.toHaveBeenCalled();
+    await vi.advanceTimersByTimeAsync(180_000);
+    expect(warned.mock.calls.map(([message]) => message)).toEqual([
+      expect.stringMatching(/^GET \/unread: the session was changed while its response was sent/),
+    ]);
+  });
+
+  it("is not warned of, if it was saved", async () => {
+    const { session } = await streaming("/unread-saved");
+    session.data["late"] = 1;
+    await session.save();
+    await vi.advanceTimersByTimeAsync(180_000);
+    expect(warned).not.toHaveBeenCalled();
   });
 });

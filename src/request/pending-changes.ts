@@ -1,4 +1,5 @@
 import type { Limits } from "../changes/codec.ts";
+import type { FormerObjects } from "../changes/former-objects.ts";
 import { EMPTY, Journal, type Content } from "../changes/journal.ts";
 
 /** A requested sign-in. */
@@ -6,7 +7,7 @@ export interface SignIn {
   readonly userId: string;
   /** The id that the session will have. A failed attempt gives it another one. */
   id: string;
-  /** The keys of the former data that stay. Default: all. */
+  /** The keys of the former data that the same user keeps. Default: all. */
   readonly keep?: readonly string[] | undefined;
   readonly note?: string | undefined;
   /** In milliseconds, where they differ from the options. */
@@ -33,18 +34,29 @@ export class PendingChanges {
   readonly #stored: () => Content;
   readonly #limits: Limits;
   readonly #onUse: (isWrite: boolean, isForgotten: boolean) => void;
+  readonly #keptBy: (signIn: SignIn) => readonly string[] | undefined;
   #requested = NOTHING;
   /** The calls that a failed `save()` was to carry out. Its caller has dealt with that failure. */
   #setAside: Requested | undefined;
   #journal: Journal | undefined;
+  #former: FormerObjects | undefined;
+  /** The key whose update is being made. */
+  #updatedKey: string | undefined;
 
   /**
    * @param stored - gives the stored content that changes are compared with.
    * @param onUse - is called when a handler changes data, or takes an object from them that it could change, also through
    * data that it has kept. `isForgotten`: these data were given up meanwhile, and nobody stores them.
+   * @param keptBy - gives the keys of the former data that a sign-in keeps. `undefined`: all.
    */
-  constructor(stored: () => Content, limits: Limits, onUse: (isWrite: boolean, isForgotten: boolean) => void) {
+  constructor(
+    stored: () => Content,
+    limits: Limits,
+    onUse: (isWrite: boolean, isForgotten: boolean) => void,
+    keptBy: (signIn: SignIn) => readonly string[] | undefined,
+  ) {
     this.#onUse = onUse;
+    this.#keptBy = keptBy;
     this.#stored = stored;
     this.#limits = limits;
   }
@@ -59,9 +71,8 @@ export class PendingChanges {
   }
 
   #newJournal(): Journal {
-    const journal: Journal = new Journal(this.#base, this.#limits, (isWrite) =>
-      this.#onUse(isWrite, this.#journal !== journal),
-    );
+    const onUse = (isWrite: boolean) => this.#onUse(isWrite, this.#journal !== journal);
+    const journal: Journal = new Journal(this.#base, this.#limits, onUse, this.#former);
     this.#journal = journal;
     return journal;
   }
@@ -85,13 +96,57 @@ export class PendingChanges {
   }
 
   request(call: Requested): void {
-    this.#requested = { ...this.#requested, ...call };
+    const before = this.#requested;
+    this.#requested = { ...before, ...call };
+    if (!call.signIn) return;
+    try {
+      this.#hide();
+    } catch (error) {
+      this.#requested = before;
+      throw error;
+    }
+  }
+
+  /** Hides from the handler the data of before that the requested sign-in does not keep. */
+  #hide(): void {
+    const { signIn } = this.#requested;
+    if (signIn || this.#journal) this.journal.restrict(signIn && this.#keptBy(signIn));
+  }
+
+  /** Decides anew which data the requested sign-in hides: the session, or the request to sign in, is another one. */
+  restrict(): void {
+    try {
+      this.#hide();
+    } catch {
+      // An update throws where there is nothing before. The commit of the sign-in makes it again, and fails with that.
+    }
   }
 
   /** Signs out. Earlier changes of this request go with the session. */
   signOut(): void {
     this.forget();
+    // The handler may take along to a session of nobody's whatever it wants.
+    this.#former = undefined;
     this.#requested = { signOut: {} };
+  }
+
+  /** Runs the function of an update. */
+  runUpdate<T>(key: string, apply: () => T): T {
+    const outer = this.#updatedKey;
+    this.#updatedKey = key;
+    try {
+      return apply();
+    } finally {
+      this.#updatedKey = outer;
+    }
+  }
+
+  /** @throws TypeError while an update is being made. Its function may be called again by a commit. */
+  refuseInUpdate(call: "signIn" | "signOut"): void {
+    if (this.#updatedKey === undefined) return;
+    throw new TypeError(
+      `update("${this.#updatedKey}", …): its function called ${call}(). It may be called more than once: let it only give the new value`,
+    );
   }
 
   /** Removes the calls that were carried out. Later ones stay. */
@@ -101,10 +156,12 @@ export class PendingChanges {
 
   forget(): void {
     this.#requested = NOTHING;
-    this.#setAside = this.#journal = undefined;
+    this.#setAside = undefined;
+    this.forgetData();
   }
 
   forgetData(): void {
+    this.#former = this.#journal?.former ?? this.#former;
     this.#journal = undefined;
   }
 
@@ -112,6 +169,7 @@ export class PendingChanges {
   setAside(failed: Requested): void {
     this.#setAside = { ...this.#setAside, ...failed };
     this.markDone(failed);
+    this.restrict();
     this.journal.setAside();
   }
 
@@ -121,6 +179,7 @@ export class PendingChanges {
     this.#requested = { ...this.#setAside, ...this.#requested };
     this.#setAside = undefined;
     this.journal.takeBack();
+    this.restrict();
   }
 
   /** Whether the last call of `save()` failed and nothing has changed since. */
@@ -133,7 +192,6 @@ export class PendingChanges {
     if (!this.#setAside) return;
     this.#setAside = undefined;
     this.journal.dropSetAside(this.#base);
-    const keep = this.#requested.signIn?.keep;
-    if (keep) this.journal.restrict(keep);
+    this.restrict();
   }
 }

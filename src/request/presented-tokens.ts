@@ -4,8 +4,10 @@ import { match, type Match } from "../lifecycle/rotation.ts";
 import { load, loadLatest } from "../record/load.ts";
 import type { Client, LoadedRecord, SessionRecord } from "../record/record.ts";
 import { hashSecret, TOKEN_LENGTH, verifyToken, type Token } from "../record/token.ts";
-import type { Deadline } from "../deadline.ts";
+import type { SessionState } from "./state.ts";
+import { Deadline } from "../deadline.ts";
 import type { Context } from "../context.ts";
+import { wait, type Coroutine } from "../coroutine.ts";
 
 /** Maximum number of valid tokens that are read from one request. */
 const MAX_TOKENS = 4;
@@ -17,7 +19,7 @@ export interface Presented {
 }
 
 /** A stored session, and the status of one of the request's tokens for it. */
-export interface OpenedSession extends Presented {
+interface OpenedSession extends Presented {
   readonly secretHash: Uint8Array;
   readonly loaded: LoadedRecord;
   readonly tokenStatus: TokenStatus;
@@ -46,9 +48,46 @@ export function matchOf({ now, rotation }: Context, { epoch }: Token, hash: Uint
   return match(record, epoch, (other) => timingSafeEqual(hash, other), now(), rotation);
 }
 
+/** The successor of a token: the one that the record names, or the one to be named next. @param secret - the token's. */
+export function successorOf({ keyring }: Context, token: Token, secret: Match, record: SessionRecord): Token {
+  const named = secret === "previous" ? record.secretHash : record.rotation?.next;
+  const possible = keyring.successors(token.id, token.secret);
+  const next = named && possible.find((one) => timingSafeEqual(hashSecret(one), named));
+  return { id: token.id, secret: next ?? possible[0]!, epoch: token.epoch };
+}
+
 /** Whether a token with this secret is valid, while its session is live. */
 export function isAccepted(secret: Match): boolean {
   return BEST_FIRST.indexOf(secret) <= BEST_FIRST.indexOf("previous");
+}
+
+/**
+ * Reads the sessions that the request's tokens name.
+ *
+ * @returns the state of the one that is live, and whether there is any.
+ */
+export function* openPresented(
+  context: Context,
+  presented: readonly Presented[],
+  client: () => Client | undefined,
+): Coroutine<{ state: SessionState; isPersonal: boolean }> {
+  const deadline = new Deadline(context.storeTimeout);
+  const live: OpenedSession[] = [];
+  let status: Exclude<TokenStatus, "live"> = "anonymous";
+  for (const id of new Set(presented.map(({ token }) => token.id))) {
+    const own = presented.filter(({ token }) => token.id === id);
+    const opened = yield* openSession(context, id, own, deadline, client);
+    if (opened?.tokenStatus === "live") live.push(opened);
+    else if (opened && status === "anonymous") status = opened.tokenStatus;
+  }
+  const isPersonal = live.length > 0;
+  if (live.length === 1) return { state: liveState(live[0]!), isPersonal };
+  // Two live sessions in one request: somebody planted one. Neither is believed.
+  return { state: { kind: "none", tokenStatus: isPersonal ? "anonymous" : status }, isPersonal };
+}
+
+function liveState({ token, secretHash, tokenByPreviousKey, loaded }: OpenedSession): SessionState {
+  return { kind: "live", token, secretHash, isTokenByPreviousKey: tokenByPreviousKey, loaded };
 }
 
 /**
@@ -56,25 +95,25 @@ export function isAccepted(secret: Match): boolean {
  *
  * @param client - describes the sender of the request, for the event of a replay.
  */
-export async function openSession(
+function* openSession(
   context: Context,
   id: string,
   presented: readonly Presented[],
   deadline: Deadline,
   client: () => Client | undefined,
-): Promise<OpenedSession | undefined> {
-  let loaded = await load(context, id, deadline);
+): Coroutine<OpenedSession | undefined> {
+  let loaded = yield* load(context, id, deadline);
   let opened = loaded && bestOf(context, presented, loaded);
   if (loaded && opened?.tokenStatus !== "live" && context.store.readLatest) {
     // A near cache may be older than this token.
-    loaded = await loadLatest(context, id, deadline);
+    loaded = yield* wait(loadLatest(context, id, deadline));
     opened = loaded && bestOf(context, presented, loaded);
   }
   if (!loaded || !opened) return undefined;
   const { userId, client: signedInFrom } = loaded.record;
   if (opened.tokenStatus === "expired") context.emitter.emit("expired", { id, userId });
   // Two clients hold tokens of this session, and nobody can tell which one is the thief.
-  if (opened.tokenStatus === "replayed" && (await deadline.run("delete", () => context.store.delete(id)))) {
+  if (opened.tokenStatus === "replayed" && (yield* wait(deadline.run("delete", () => context.store.delete(id))))) {
     context.emitter.emit("replayed", { id, userId, client: signedInFrom, presentedBy: client() });
   }
   return opened;

@@ -1,91 +1,62 @@
-import { timingSafeEqual } from "node:crypto";
 import { EMPTY } from "../changes/journal.ts";
 import type { Context } from "../context.ts";
-import { SessionError } from "../errors.ts";
 import { tokenStatus, type TokenStatus } from "../lifecycle/decisions.ts";
+import { keptBy } from "../lifecycle/plan.ts";
 import type { Match } from "../lifecycle/rotation.ts";
 import { extendedEnd } from "../lifecycle/timeouts.ts";
 import { loadLatest } from "../record/load.ts";
 import type { Client, LoadedRecord, SessionRecord } from "../record/record.ts";
 import { hashSecret, type Token } from "../record/token.ts";
 import { createRandomPart } from "../random.ts";
-import type { WatchedSignal } from "../signals.ts";
 import { Deadline } from "../deadline.ts";
-import { warnOnce } from "../warnings.ts";
+import { rejecting, run, type Answer, type Coroutine } from "../coroutine.ts";
 import { clientRequest } from "./client.ts";
+import { warnOfForeignCookie, warnOfUntrustedProxy } from "./cookie-warnings.ts";
+import { LateChanges } from "./late-changes.ts";
 import { OutgoingCookie } from "./outgoing-cookie.ts";
 import { PendingChanges, type Requested, type SignIn } from "./pending-changes.ts";
-import {
-  matchOf,
-  openSession,
-  hasTokenLike,
-  isAccepted,
-  presentedIn,
-  type OpenedSession,
-  type Presented,
-} from "./presented-tokens.ts";
-import {
-  claimsHttps,
-  cookieHeader,
-  canHaveBody,
-  hasResponseEnded,
-  isSecure,
-  isWebSocketRequest,
-  onResponseEnd,
-  routeOf,
-  reportsNormalEnd,
-  type AnyRequest,
-  type CloseSource,
-} from "./request.ts";
-import { canSetCookie, isAttached, isWritten, type LiveState, type ResponseState, type SessionState } from "./state.ts";
+import { isAccepted, matchOf, openPresented, presentedIn, successorOf, type Presented } from "./presented-tokens.ts";
+import { cookieHeader, canHaveBody, isSecure, isWebSocketRequest, routeOf, type AnyRequest } from "./request.ts";
+import { ResponseProgress } from "./response-progress.ts";
+import { SessionSignal } from "./session-signal.ts";
+import type { LiveState, SessionState } from "./state.ts";
 
 /** Requests that signed in and never ended are forgotten beyond this many. */
 const MAX_MOVES = 1000;
 
-/** Time after an access to an answered request's session, within which `save()` has to be called. */
-const LATE_CHECK_MS = 1000;
-
-/** Checks of one request, after which a response that has not told its end is left alone: its own end stores the changes. */
-const MAX_LATE_CHECKS = 60;
+const DONE = Promise.resolve();
 
 /** One request's session, from the cookie that came to the cookie that goes. All transitions of its states are here. */
 export class RequestSession {
   readonly context: Context;
   readonly changes: PendingChanges;
   readonly cookie: OutgoingCookie;
+  readonly progress: ResponseProgress;
   readonly #request: AnyRequest;
   #state: SessionState;
-  #response: ResponseState = "open";
   #loading: Promise<void> | undefined;
   #committing: Promise<void> | undefined;
-  #watching: WatchedSignal | undefined;
+  #signal: SessionSignal | undefined;
   /** The first id that the cookie named, for events about a session that is not live. */
   #presentedId: string | undefined;
   /** The id that a new session will have. */
   #newId: string | undefined;
-  #isAccessed = false;
-  #isPersonal = false;
-  #isClaimed = false;
-  /** Somebody waits for the end of a connection of its own. */
-  #expectsClose = false;
-  #isClosed = false;
-  #lateCheck: NodeJS.Timeout | undefined;
-  #lateChecks = 0;
+  #lateChanges: LateChanges | undefined;
 
   /** The request does not extend its session: polling, for example. */
   passive = false;
-  /** Its `close` event says that the response is done. An adapter sets it. */
-  response: CloseSource | undefined;
   /** Gives the client's address, where a server of fetch handlers tells it. An adapter sets it. */
   besideAddress: (() => string | undefined) | undefined;
 
   constructor(context: Context, request: AnyRequest) {
     this.context = context;
     this.#request = request;
+    this.progress = new ResponseProgress(request);
     this.changes = new PendingChanges(
       () => this.loaded?.record ?? EMPTY,
       context.limits,
       (isWrite, isForgotten) => this.#useData(isWrite, isForgotten),
+      (signIn) => keptBy(this, signIn),
     );
     this.cookie = new OutgoingCookie(context);
     const header = cookieHeader(request);
@@ -164,39 +135,29 @@ export class RequestSession {
     return extendedEnd(now, { createdAt: now, ...signIn, signedInAt: signIn && now }, this.context.timeouts);
   }
 
-  /** Reads the session. Several layers of an application may call it: the store is asked once. */
-  async load(): Promise<void> {
+  /**
+   * Reads the session. Several layers of an application may call it: the store is asked once. `undefined` where there is
+   * nothing to wait for.
+   *
+   * @throws only by the promise.
+   */
+  load(): Promise<void> | undefined {
     const state = this.#state;
-    if (state.kind === "unreadable") throw state.error;
-    if (state.kind === "unread") await (this.#loading ??= this.#load(state.presented));
+    if (state.kind === "unreadable") return Promise.reject(state.error);
+    if (state.kind !== "unread") return undefined;
+    return (this.#loading ??= rejecting(() => run(this.#load(state.presented))) as Promise<void> | undefined);
   }
 
-  async #load(presented: readonly Presented[]): Promise<void> {
+  *#load(presented: readonly Presented[]): Coroutine<void> {
     this.#presentedId = presented[0]!.token.id;
     try {
-      this.#state = await this.#read(presented);
+      const { state, isPersonal } = yield* openPresented(this.context, presented, () => this.client);
+      this.#state = state;
+      this.progress.isPersonal = isPersonal;
     } catch (error) {
       this.#state = { kind: "unreadable", error };
       throw error;
     }
-  }
-
-  async #read(presented: readonly Presented[]): Promise<SessionState> {
-    const deadline = new Deadline(this.context.storeTimeout);
-    const ids = new Set(presented.map(({ token }) => token.id));
-    const live: OpenedSession[] = [];
-    let status: Exclude<TokenStatus, "live"> = "anonymous";
-    for (const id of ids) {
-      const own = presented.filter(({ token }) => token.id === id);
-      const opened = await openSession(this.context, id, own, deadline, () => this.client);
-      if (opened?.tokenStatus === "live") live.push(opened);
-      else if (opened && status === "anonymous") status = opened.tokenStatus;
-    }
-    this.#isPersonal = live.length > 0;
-    const [one, another] = live;
-    if (one && !another) return liveState(one);
-    // Two live sessions in one request: somebody planted one. Neither is believed.
-    return { kind: "none", tokenStatus: another ? "anonymous" : status };
   }
 
   /** Reads the session anew. Changes that were not stored are forgotten. */
@@ -219,7 +180,7 @@ export class RequestSession {
 
   /** The session was stored like this. */
   continueFrom(token: Token, loaded: LoadedRecord): void {
-    if (token.id !== this.token?.id) this.#watching?.moveTo(token.id);
+    if (token.id !== this.token?.id) this.#signal?.moveTo(token.id);
     const before = token === this.token ? this.#live : undefined;
     this.#state = { kind: "live", isTokenByPreviousKey: false, ...before, token, loaded };
     // An id is never used twice: after a sign-out another session may begin.
@@ -309,41 +270,13 @@ export class RequestSession {
 
   /** The successor of the token: the one that the record names, or the one to be named next. */
   successor(record: SessionRecord): Token {
-    const { id, secret, epoch } = this.token!;
-    const { secretHash, rotation } = record;
-    const named = this.matchIn(record) === "previous" ? secretHash : rotation?.next;
-    const possible = this.context.keyring.successors(id, secret);
-    const next = named && possible.find((one) => timingSafeEqual(hashSecret(one), named));
-    return { id, secret: next ?? possible[0]!, epoch };
+    return successorOf(this.context, this.token!, this.matchIn(record), record);
   }
 
   issueCookie(token = this.token!): void {
-    if (!this.isSecure) this.#warnOfUntrustedProxy();
-    if (this.#presentedId === undefined) this.#warnOfForeignCookie();
+    if (!this.isSecure) warnOfUntrustedProxy(this.#request);
+    if (this.#presentedId === undefined) warnOfForeignCookie(this.context, this.#request, this.isSecure);
     this.cookie.issue(token, this.loaded!.record, this.isSecure);
-  }
-
-  #warnOfUntrustedProxy(): void {
-    if (!claimsHttps(this.#request)) return;
-    warnOnce(
-      "SOJOURN_UNTRUSTED_PROXY",
-      "",
-      "A request by HTTP says in X-Forwarded-Proto or Forwarded that its client used HTTPS. That is not believed, and the " +
-        "cookie goes out without Secure: set trustProxy to true if a proxy of yours sets that header, and the framework's own option, if it has one",
-    );
-  }
-
-  #warnOfForeignCookie(): void {
-    const header = cookieHeader(this.#request);
-    if (!header || !hasTokenLike(this.context, header, this.isSecure)) return;
-    const { baseName } = this.context.cookie;
-    warnOnce(
-      "SOJOURN_FOREIGN_COOKIE",
-      baseName,
-      `A cookie named ${baseName} arrived that none of the secret keys has signed, and it is replaced now. If another application ` +
-        "on this host uses the same name, the two sign each other's users out: give each its own cookie.name. After a change of the " +
-        "secret key, keep the old one in the list",
-    );
   }
 
   /**
@@ -363,62 +296,24 @@ export class RequestSession {
     }
   }
 
-  // The response's state
-
-  get canSetCookie(): boolean {
-    return canSetCookie(this.#response);
-  }
-
-  get isWritten(): boolean {
-    return isWritten(this.#response);
-  }
-
-  get isAttached(): boolean {
-    return isAttached(this.#response);
-  }
-
-  get hasFailed(): boolean {
-    return this.#response === "failed";
-  }
-
-  /** From here on the response's commit decides the cookie. */
-  beginResponse(): void {
-    this.#response = "committing";
-  }
+  // The response
 
   failResponse(): void {
-    this.#response = "failed";
+    this.progress.fail();
     // The client is told of these. Later changes are told apart.
     this.changes.setAside(this.changes.requested);
   }
 
   /** The headers are written. */
   writeResponse(): void {
-    this.#response = this.isAttached ? "attachedAndWritten" : "written";
-    if (this.changes.hasGivenObjects && this.context.lateChecks()) this.#expectLateChange();
-  }
-
-  /** A copy of the response is written once more: its headers have not left. */
-  reopenResponse(): void {
-    if (this.isWritten && !this.isAttached) this.#response = "open";
+    this.progress.write();
+    if (this.changes.hasGivenObjects && this.context.lateChecks()) this.lateChanges.expect();
   }
 
   /** The last byte of a fetch response is out. */
   endResponse(): void {
-    if (this.#response === "written") this.#response = "ended";
+    this.progress.end();
     this.releaseSignal();
-  }
-
-  get #hasEnded(): boolean {
-    const { response } = this;
-    if (this.#isClosed || this.#response === "ended" || response?.writableEnded === true) return true;
-    return (response !== undefined || this.isAttached) && hasResponseEnded(this.#request, response);
-  }
-
-  /** There is no response, or none whose headers could set a cookie. If there is one, it is personal. */
-  attach(): void {
-    if (!this.isAttached) this.#response = this.isWritten ? "attachedAndWritten" : "attached";
-    this.#isAccessed = true;
   }
 
   /** The request asks for a WebSocket. */
@@ -426,125 +321,26 @@ export class RequestSession {
     return isWebSocketRequest(this.#request);
   }
 
-  /** Makes the first adapter responsible for the response. `false` for one that is mounted within it. */
-  claim(): boolean {
-    if (this.#isClaimed) return false;
-    this.#isClaimed = true;
-    return true;
-  }
-
-  /** The request came with a live session: the response may be made for its user alone. */
-  get isPersonal(): boolean {
-    return this.#isPersonal;
-  }
-
-  /** The handler has used the session: the response may depend on the cookie. */
-  get isAccessed(): boolean {
-    return this.#isAccessed;
-  }
-
-  /** The response depends on the cookie, whether the handler uses the session or not. */
-  markAccessed(): void {
-    this.#isAccessed = true;
-  }
-
-  /**
-   * The handler uses the session: the response may depend on the cookie, and its headers have to say so to caches.
-   *
-   * @throws SessionError ERR_SESSION_HEADERS_SENT at a first access after the headers were sent.
-   */
+  /** The handler uses the session. @throws SessionError ERR_SESSION_HEADERS_SENT when it is too late for that. */
   access(): void {
-    if (this.#isAccessed) {
-      if (!this.canSetCookie) this.#expectLateChange();
-      return;
-    }
-    // The headers may have left without our knowledge, as those of a hijacked reply.
-    const isTooLate = this.isWritten || (this.canSetCookie && this.response?.headersSent === true);
-    if (isTooLate && !this.#hasEnded) {
-      throw new SessionError(
-        "ERR_SESSION_HEADERS_SENT",
-        "The session was used for the first time after the response's headers were sent, so that caches were not told of " +
-          "it: use it before the first byte, or give the adapter { personal: true }, or a function of the request, for such routes",
-      );
-    }
-    this.#isAccessed = true;
-    if (isTooLate) this.#expectLateChange();
+    if (this.progress.access()) this.lateChanges.expect();
   }
 
   /** The handler uses data that it may have kept since before the response, or since before a sign-out. */
   #useData(isWrite: boolean, isForgotten: boolean): void {
-    if (!isForgotten) {
-      if (!this.canSetCookie) this.#expectLateChange();
-    } else if (isWrite) {
-      if (!this.#hasEnded && !this.isWritten) {
-        throw new TypeError(
-          "These data were given up, by signOut(), reload() or a sign-out elsewhere, and a change of them would be lost: " +
-            "read session.data anew",
-        );
-      }
-      this.#reportDropped(this.#lateness);
-    }
+    if (isForgotten) {
+      if (isWrite) this.lateChanges.refuseForgotten();
+    } else if (!this.progress.canSetCookie) this.lateChanges.expect();
   }
 
-  /** Nothing stores a change that comes after the response by itself: a moment later it is stored by `save()`, or lost. */
-  #expectLateChange(): void {
-    if (this.isAttached && !this.#hasEnded) return this.#expectClose();
-    if (this.#lateCheck) return;
-    this.#lateCheck = setTimeout(() => {
-      this.#lateCheck = undefined;
-      const isOpen = !this.#hasEnded || this.#committing !== undefined;
-      this.#lateChecks += 1;
-      // A commit under way may store it, or have begun before it. Some responses never tell that they have ended.
-      if (isOpen) {
-        if (this.#lateChecks < MAX_LATE_CHECKS) this.#expectLateChange();
-      } else if (this.hasLateChanges) this.dropLateChanges(this.#lateness);
-    }, LATE_CHECK_MS);
-    this.#lateCheck.unref?.();
-  }
-
-  /** In a connection of its own a change may wait for `save()` for as long as the connection is open. */
-  #expectClose(): void {
-    if (this.#expectsClose) return;
-    this.#expectsClose = true;
-    onResponseEnd(this.#request, this.response, () => {
-      this.#isClosed = true;
-      this.#expectLateChange();
-    });
-  }
-
-  get #lateness(): string {
-    return this.isAttached ? "in a connection that closed before session.save()" : "after its response had ended";
-  }
-
-  /** There are changes, of which none can be stored with the response any more. */
-  get hasLateChanges(): boolean {
-    try {
-      return this.changes.hasDataChanges;
-    } catch {
-      // A value that can't be kept is one that was not there.
-      return true;
-    }
-  }
-
-  /** Reports changes that nobody stores any more. @param when - the end of "The session was changed …". */
-  dropLateChanges(when: string): void {
-    this.changes.forget();
-    this.#reportDropped(when);
-  }
-
-  #reportDropped(when: string): void {
-    this.context.emitter.emit("dropped", { id: this.id, userId: this.loaded?.record.userId, reason: "late" });
-    const route = routeOf(this.#request);
-    warnOnce(
-      "SOJOURN_LATE_CHANGE",
-      route,
-      `${route}: the session was changed ${when}, and the change is lost. Change it before the response, or, where the session is stored already, call await session.save() after the change`,
-    );
+  /** The changes that come after the response. */
+  get lateChanges(): LateChanges {
+    return (this.#lateChanges ??= new LateChanges(this));
   }
 
   /** A visitor's request that never used its session: there is nothing to decide. */
   get isUntouched(): boolean {
-    return !this.#isAccessed && this.token === undefined;
+    return !this.progress.isAccessed && this.token === undefined;
   }
 
   // Commits
@@ -553,16 +349,23 @@ export class RequestSession {
     return this.#committing;
   }
 
-  /** Runs a commit. Others of this request wait for it. */
-  runCommit(commit: () => Promise<void>): Promise<void> {
-    const run = commit().finally(() => {
-      this.#committing = undefined;
-    });
-    this.#committing = run;
-    return run;
+  /** Runs a commit. Others of this request wait for it. `undefined` where it was done at once. */
+  runCommit(commit: () => Answer<unknown>): Promise<void> | undefined {
+    // A listener of the commit's events may begin another one before this one has returned.
+    this.#committing = DONE;
+    const answer = commit();
+    this.#committing = undefined;
+    if (!(answer instanceof Promise)) return undefined;
+    const end = () => void (this.#committing = undefined);
+    return (this.#committing = answer.finally(end).then(() => undefined));
   }
 
   // The request
+
+  /** The route, for a message. */
+  get route(): string {
+    return routeOf(this.#request);
+  }
 
   get isSecure(): boolean {
     return isSecure(this.#request, this.context.trustProxy);
@@ -581,21 +384,8 @@ export class RequestSession {
 
   /** A signal that aborts when the session ends. It is released when the request's connection is done. */
   get signal(): AbortSignal {
-    return this.#watching?.signal ?? this.#watch();
-  }
-
-  #watch(): AbortSignal {
-    if (this.isSignedOut) return AbortSignal.abort();
-    // Without a session nothing ends, and after the end nobody listens.
-    if (!this.token || hasResponseEnded(this.#request, this.response)) return new AbortController().signal;
-    if (this.#response === "written" && !reportsNormalEnd(this.#request, this.response)) {
-      throw new TypeError(
-        "session.signal was asked for after the response was returned, and nothing tells when that ends: ask for it before",
-      );
-    }
-    this.#watching = this.context.live.watch(this.token.id, () => this.token?.epoch);
-    onResponseEnd(this.#request, this.response, this.#watching.release);
-    return this.#watching.signal;
+    this.#signal ??= new SessionSignal(this);
+    return this.#signal.get();
   }
 
   /** Whether the response to this request has a body that somebody reads. */
@@ -605,10 +395,6 @@ export class RequestSession {
 
   /** Nobody listens to the signal any more. */
   releaseSignal(): void {
-    this.#watching?.release();
+    this.#signal?.release();
   }
-}
-
-function liveState({ token, secretHash, tokenByPreviousKey, loaded }: OpenedSession): LiveState {
-  return { kind: "live", token, secretHash, isTokenByPreviousKey: tokenByPreviousKey, loaded };
 }

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { IncomingHttpHeaders } from "node:http";
-import { cookieHeader, innermost, isSecure, linkReplacement, type AnyRequest } from "./request.ts";
+import { cookieHeader, innermost, isSecure, linkReplacement, routeOf, type AnyRequest } from "./request.ts";
 
 const HTTP = "http://shop.example/";
 const fetched = (url: string, headers: Record<string, string> = {}) => new Request(url, { headers });
@@ -162,5 +162,12 @@ describe("innermost", () => {
 
   it.each([undefined, null, 1, "GET /", {}, { raw: {} }, { req: 1 }])("says that %j is no request", (request) => {
     expect(() => innermost(request as unknown as AnyRequest)).toThrow(/This is not a request/);
+  });
+});
+
+describe("The name of a route", () => {
+  it.each(["//", "/\\", "//[", "http://[", "*", "?", "/a?token=1"])("can be given for a request of %s", (url) => {
+    expect(routeOf({ url, headers: new Headers() })).toMatch(/^GET /);
+    expect(routeOf({ url, headers: new Headers() })).not.toContain("token");
   });
 });

@@ -3,21 +3,22 @@ import { forbidCaching, forbidSharing, markPrivate, varyByCookie, type ResponseH
 import { cookieParts } from "./cookie.ts";
 import { canSetHeaders, checkUnread, copyWithHeaders, recordHeaders, streamBodyOf } from "./fetch-response.ts";
 import type { RequestSession } from "./request-session.ts";
+import { wait, type Coroutine } from "../coroutine.ts";
 
 /**
- * Stores the session's changes and writes the cookie and the rules for caches to the response's headers. `undefined`, at
- * once, where nothing has to be stored; the headers are written then.
+ * Stores the session's changes and writes the cookie and the rules for caches to the response's headers. `undefined` where
+ * nothing has to be waited for; the headers are written then.
  *
  * @throws only by the promise: the errors of a commit.
  */
 export function concludeResponse(requestSession: RequestSession, headers: ResponseHeaders): Promise<void> | undefined {
-  const { changes, context } = requestSession;
-  if (!requestSession.canSetCookie) {
+  const { changes } = requestSession;
+  if (!requestSession.progress.canSetCookie) {
     // An event stream, for example, has headers all the same.
-    if (requestSession.isAttached && !requestSession.isWritten) writeHeaders(requestSession, headers);
+    if (requestSession.progress.isAttached && !requestSession.progress.isWritten) writeHeaders(requestSession, headers);
     return undefined;
   }
-  if (requestSession.hasFailed || requestSession.loadError !== undefined || changes.isSetAside) {
+  if (requestSession.progress.hasFailed || requestSession.loadError !== undefined || changes.isSetAside) {
     writeFailureHeaders(requestSession, headers);
     // The end of the body is not the moment to try again what save() has failed to store.
     changes.dropSetAside();
@@ -25,12 +26,11 @@ export function concludeResponse(requestSession: RequestSession, headers: Respon
   }
   changes.dropSetAside();
   const storing = requestSession.isLoaded && !requestSession.isUntouched ? store(requestSession) : undefined;
-  requestSession.beginResponse();
+  requestSession.progress.begin();
   if (!storing) {
     writeHeaders(requestSession, headers);
     return undefined;
   }
-  context.collector.runIfDue();
   return storing
     .then(() => writeHeaders(requestSession, headers))
     .catch((error: unknown) => {
@@ -51,12 +51,12 @@ function store(requestSession: RequestSession): Promise<void> | undefined {
 function writeHeaders(requestSession: RequestSession, headers: ResponseHeaders): void {
   requestSession.writeResponse();
   const cookie = requestSession.cookie.take();
-  if (!requestSession.isAccessed && cookie === undefined) return;
+  if (!requestSession.progress.isAccessed && cookie === undefined) return;
   varyByCookie(headers);
   if (cookie !== undefined) {
     writeCookie(headers, cookie);
     forbidSharing(headers);
-  } else if (requestSession.isPersonal || !requestSession.isLoaded) {
+  } else if (requestSession.progress.isPersonal || !requestSession.isLoaded) {
     // A session that is not read yet may turn out to be somebody's after the headers have left.
     markPrivate(headers);
   }
@@ -67,10 +67,9 @@ function writeHeaders(requestSession: RequestSession, headers: ResponseHeaders):
  * goes with it, or the client would be signed out.
  */
 export function writeFailureHeaders(requestSession: RequestSession, headers: ResponseHeaders): void {
-  const { hasFailed, changes } = requestSession;
-  if (hasFailed && !changes.isSetAside)
-    requestSession.dropLateChanges("by an error handler, after it could not be stored");
-  requestSession.markAccessed();
+  if (requestSession.progress.hasFailed && !requestSession.changes.isSetAside)
+    requestSession.lateChanges.drop("by an error handler, after it could not be stored");
+  requestSession.progress.markAccessed();
   requestSession.writeResponse();
   forbidCaching(headers);
   requestSession.cookie.repeat();
@@ -86,48 +85,51 @@ function writeCookie(headers: ResponseHeaders, cookie: string): void {
 
 /** The response has ended, and its headers never came by: nothing stores the changes, and no cookie went with it. */
 export function reportBypassed(requestSession: RequestSession, how: string): void {
-  if (!requestSession.canSetCookie) return;
-  const { isUntouched, hasLateChanges, changes, cookie } = requestSession;
+  if (!requestSession.progress.canSetCookie) return;
+  const { isUntouched, lateChanges, changes, cookie } = requestSession;
   requestSession.writeResponse();
-  if (isUntouched || !(hasLateChanges || changes.isAnythingRequested || cookie.pending !== undefined)) return;
-  requestSession.dropLateChanges(how);
+  if (isUntouched || !(lateChanges.areThere || changes.isAnythingRequested || cookie.pending !== undefined)) return;
+  requestSession.lateChanges.drop(how);
 }
 
 /** The responses that a session's cookie is in. */
 const carriers = new WeakMap<Response, RequestSession>();
 
 /** Commits the session and gives a copy of the response with its headers. Committing once more is as good as once. */
-export async function commitToResponse(requestSession: RequestSession, response: Response): Promise<Response> {
+export function* commitToResponse(requestSession: RequestSession, response: Response): Coroutine<Response> {
   if (!canSetHeaders(response)) {
-    requestSession.attach();
-    await commit(requestSession, "save");
+    requestSession.progress.attach();
+    yield* wait(commit(requestSession, "save"));
     return response;
   }
   checkUnread(response);
   const { cookie } = requestSession;
   const isOurs = carriers.get(response) === requestSession;
   const inIt = isOurs ? cookie.written : undefined;
-  if (requestSession.isWritten && !requestSession.isAttached) {
-    requestSession.reopenResponse();
+  if (requestSession.progress.isWritten && !requestSession.progress.isAttached) {
+    requestSession.progress.reopen();
     if (inIt === undefined) cookie.repeat();
   }
   const headers = recordHeaders(response);
-  await concludeResponse(requestSession, headers);
+  const concluding = concludeResponse(requestSession, headers);
+  yield* wait(concluding);
   // A WebSocket outlives the response that begins it: one of workerd, or an empty one of Hono's upgradeWebSocket.
-  const isTakenOver = response.status === 101 || (requestSession.isAttached && requestSession.isUpgrade);
-  if (isTakenOver) requestSession.attach();
+  const isTakenOver = response.status === 101 || (requestSession.progress.isAttached && requestSession.isUpgrade);
+  if (isTakenOver) requestSession.progress.attach();
   // A body that was given before finishes the session already.
   let finish = isTakenOver || isOurs ? undefined : bodyEnd(requestSession);
   if (finish && !streamBodyOf(response)) {
     // Nothing runs while such a body is sent: changes that came during the commit are stored now.
-    await finish();
+    if (concluding) yield* wait(finish());
+    else requestSession.endResponse();
     finish = undefined;
   }
   const answer = copyWithHeaders(response, headers.writes, {
     finish,
     replaces: inIt === cookie.written ? undefined : inIt,
   });
-  carriers.set(answer, requestSession);
+  // A visitor's response is handed back as it is: nothing of the session is in it.
+  if (answer !== response) carriers.set(answer, requestSession);
   return answer;
 }
 
@@ -137,7 +139,7 @@ function bodyEnd(requestSession: RequestSession): (() => Promise<void> | void) |
     requestSession.endResponse();
     return undefined;
   }
-  if (!requestSession.isAccessed) return undefined;
+  if (!requestSession.progress.isAccessed) return undefined;
   return () =>
     finishResponse(requestSession)?.finally(() => requestSession.endResponse()) ?? requestSession.endResponse();
 }
@@ -150,6 +152,6 @@ function bodyEnd(requestSession: RequestSession): (() => Promise<void> | void) |
  * response must not look complete then.
  */
 export function finishResponse(requestSession: RequestSession): Promise<void> | undefined {
-  if (requestSession.canSetCookie || !requestSession.hasLateChanges) return undefined;
+  if (requestSession.progress.canSetCookie || !requestSession.lateChanges.areThere) return undefined;
   return commit(requestSession, "save");
 }

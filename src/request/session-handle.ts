@@ -3,7 +3,6 @@ import type { Dictionary } from "../changes/codec.ts";
 import { milliseconds, type Duration } from "../duration.ts";
 import { SessionError } from "../errors.ts";
 import { commit } from "../lifecycle/commit.ts";
-import { isAnotherUser } from "../lifecycle/plan.ts";
 import type { Flash } from "../record/record.ts";
 import type { SaveOptions, Session, SignInOptions } from "../session.ts";
 import { MAX_LIFETIME } from "./cookie.ts";
@@ -58,8 +57,9 @@ class SessionHandle implements Session<Dictionary> {
   }
 
   update(key: string, apply: (value: unknown) => unknown): unknown {
-    return this.#accessed.changes.journal.update(key, (value) => {
-      const changed = apply(value);
+    const { changes } = this.#accessed;
+    return changes.journal.update(key, (value) => {
+      const changed = changes.runUpdate(key, () => apply(value));
       if (changed instanceof Promise) throw new TypeError(`update("${key}", …) needs a synchronous function`);
       if (changed === undefined && value !== undefined) {
         throw new TypeError(
@@ -140,15 +140,13 @@ class SessionHandle implements Session<Dictionary> {
       throw new TypeError("signIn(userId) takes the user's id, a string of 1 to 512 bytes");
     }
     const requestSession = this.#withCookie("sign in");
-    const asked = resolveSignIn(options);
-    // The next user may see nothing of the former one.
-    const keep = isAnotherUser(requestSession, userId) ? [] : asked.keep;
-    if (keep) requestSession.changes.journal.restrict(keep);
-    requestSession.signIn({ userId, ...asked, keep });
+    requestSession.changes.refuseInUpdate("signIn");
+    requestSession.signIn({ userId, ...resolveSignIn(options) });
   }
 
   signOut(): void {
     const { token, changes } = this.#accessed;
+    changes.refuseInUpdate("signOut");
     if (token || changes.requested.signIn) this.#withCookie("sign out");
     this.#requestSession.signOut();
   }
@@ -159,7 +157,7 @@ class SessionHandle implements Session<Dictionary> {
 
   #withCookie(what: string): RequestSession {
     const requestSession = this.#accessed;
-    if (!requestSession.canSetCookie) {
+    if (!requestSession.progress.canSetCookie) {
       throw new SessionError(
         "ERR_SESSION_HEADERS_SENT",
         `Too late to ${what}: the response's headers, and the cookie with them, were sent`,
@@ -180,7 +178,7 @@ class SessionHandle implements Session<Dictionary> {
       throw new TypeError('session.save: onConflict is "merge" or "fail"');
     }
     const requestSession = this.#accessed;
-    await commit(requestSession, "save", requestSession.canSetCookie, onConflict);
+    await commit(requestSession, "save", requestSession.progress.canSetCookie, onConflict);
   }
 
   reload(...callback: unknown[]): Promise<this> {

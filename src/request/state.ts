@@ -4,7 +4,7 @@ import type { Token } from "../record/token.ts";
 import type { Presented } from "./presented-tokens.ts";
 
 /**
- * The states of one request. RequestSession holds one of each kind and makes all transitions.
+ * The states of one request. RequestSession makes all transitions of the first, ResponseProgress of the second.
  *
  *     unread ──→ live ──→ signedOut ──→ live (created)
  *       │  └───→ none ──→ live (created)

@@ -1,7 +1,9 @@
 import { describe, expect, it } from "vitest";
-import type { StoredSession } from "../store.ts";
+import { OPERATIONS, syncOf } from "../capabilities.ts";
+import type { SessionStore, StoredSession } from "../store.ts";
 import { storeContract } from "../testing/index.ts";
 import { type Expiring, expiryHeap } from "./shared/expiry-heap.ts";
+import { cached } from "./cached.ts";
 import { memoryStore, type MemoryStoreOptions } from "./memory.ts";
 
 const session = (expiresAt: number, given: Partial<StoredSession> = {}): StoredSession => ({
@@ -27,7 +29,30 @@ describe("memoryStore and the store contract", () => {
   });
 });
 
+/** A store whose promised operations are the ones that answer at once. */
+function promising(store: SessionStore): SessionStore {
+  const promised = OPERATIONS.map((name) => {
+    const sync = syncOf(store, name) as (...args: unknown[]) => unknown;
+    return [name, async (...args: unknown[]) => sync.apply(store, args)] as const;
+  });
+  return { ...store, ...Object.fromEntries(promised) };
+}
+
+describe("memoryStore's answers at once and the store contract", () => {
+  it.each(storeContract((given) => promising(memoryStore(given)), { capabilities: ALL }))("$name", async ({ run }) => {
+    await expect(run()).resolves.toBeUndefined();
+  });
+});
+
 describe("memoryStore", () => {
+  it("answers at once only by its own operations, and by none that replaces one", () => {
+    const store = memoryStore();
+    for (const name of OPERATIONS) expect(syncOf(store, name)).toBeTypeOf("function");
+    const wrapped = { ...store, read: async (id: string) => store.read(id) };
+    expect(syncOf(wrapped, "read")).toBe(undefined);
+    expect(syncOf(cached(store), "read")).toBe(undefined);
+  });
+
   it("declares that payloads never leave the process", () => {
     expect(memoryStore().inProcess).toBe(true);
   });
@@ -124,6 +149,25 @@ describe("memoryStore", () => {
       await expect(store.create("x", session(9000, { version }))).rejects.toThrow(TypeError);
     }
     await expect(store.deleteExpired(0)).rejects.toThrow(TypeError);
+  });
+
+  it("lets the event loop run between two calls of deleteExpired", async () => {
+    let now = 1000;
+    const store = memoryStore({ clock: () => now });
+    for (let n = 0; n < 100; n += 1) {
+      await store.create(`session-${n}`, { payload: new Uint8Array(), version: 1, expiresAt: 2000 });
+    }
+    now = 3000;
+    let turns = 0;
+    const count = () => {
+      turns += 1;
+      counting = setImmediate(count);
+    };
+    let counting = setImmediate(count);
+    for (let deleted = 0; deleted < 100; deleted += 10) expect(await store.deleteExpired(10)).toBe(10);
+    clearImmediate(counting);
+    expect(turns).toBeGreaterThanOrEqual(9);
+    expect(await store.deleteExpired(10)).toBe(0);
   });
 });
 

@@ -8,6 +8,7 @@ import { instanceCases } from "./contract-instances.ts";
 import { lifecycleCases } from "./contract-lifecycle.ts";
 import { meetingCases } from "./contract-meetings.ts";
 import { raceCases } from "./contract-races.ts";
+import { syncCases } from "./contract-sync.ts";
 import { valueCases } from "./contract-values.ts";
 
 /**
@@ -121,6 +122,7 @@ export function storeContract(makeStore: MakeStore, options: StoreContractOption
     ...instanceCases,
     ...raceCases,
     ...meetingCases,
+    ...syncCases,
     ...capabilityCases(capabilities ?? CAPABILITIES, clock === "injected"),
   ];
   return rules.map(([name, check]) => ({

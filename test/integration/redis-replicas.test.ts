@@ -3,8 +3,10 @@ import { Redis as IoRedis } from "ioredis";
 import { Redis as Valkey } from "iovalkey";
 import { createClient } from "redis";
 import { describe, expect, it } from "vitest";
+import { createSessions, type Sessions } from "../../src/sessions.ts";
 import { redisStore, type RedisStoreClient } from "../../src/stores/redis/store.ts";
 import { REDIS_SERVER, type RedisServer, startRedis } from "../support/redis.ts";
+import { Browser, KEYS } from "../support/stores.ts";
 import { startProxy, until } from "../support/throwaway.ts";
 
 type Connected = { client: RedisStoreClient; end(): unknown };
@@ -151,6 +153,42 @@ describe.skipIf(!REDIS_SERVER)("redisStore that waits for replicas", () => {
       expect(await patientStore.delete("one")).toBe(false);
       expect(await servers.first.command("EXISTS", "sojourn:one")).toContain(":0");
       expect(await servers.primary.command("DBSIZE")).toContain(":0");
+    } finally {
+      await end();
+      await servers.end();
+    }
+  });
+
+  it.concurrent.each([
+    ["revokeAll", (sessions: Sessions, _id: string) => sessions.revokeAll("ada")],
+    ["revoke", (sessions: Sessions, id: string) => sessions.revoke(id)],
+  ])("%s rejects again as long as no replica has the end that an earlier call has stored", async (_name, revoke) => {
+    const servers = await startReplicated();
+    const { client, end } = await clients["ioredis"]!(servers.proxy.port);
+    const sessionsWith = (timeout: "100ms" | "60s") =>
+      createSessions({
+        secretKey: KEYS[0],
+        store: redisStore(client, { replicas: { wait: 1, timeout } }),
+        storeTimeout: "60s",
+      });
+    const [sessions, patientSessions] = [sessionsWith("100ms"), sessionsWith("60s")];
+    try {
+      const browser = new Browser(patientSessions);
+      await browser.visit((visited) => visited.signIn("ada"));
+      const { id } = (await browser.begin()).session;
+      servers.link.pauseTraffic();
+      await expect(revoke(sessions, id)).rejects.toMatchObject({ code: "ERR_SESSION_STORE" });
+      await expect(revoke(sessions, id)).rejects.toMatchObject({ code: "ERR_SESSION_STORE" });
+      servers.link.resumeTraffic();
+      await revoke(patientSessions, id);
+      await servers.failOver();
+      await until("the new primary serves", () =>
+        browser.userId().then(
+          () => true,
+          () => false,
+        ),
+      );
+      expect(await browser.userId()).toBeUndefined();
     } finally {
       await end();
       await servers.end();

@@ -5,7 +5,8 @@ import { describe, expect, it } from "vitest";
 const ROOT = join(import.meta.dirname, "../..");
 
 /** What every layer may use. It knows nothing of what is built on it. */
-const BASE = /^src\/(?:capabilities|checks|concurrency|deadline|duration|errors|keyed-queue|random|store)\.ts$/;
+const BASE =
+  /^src\/(?:capabilities|checks|concurrency|coroutine|deadline|duration|errors|keyed-queue|random|store)\.ts$/;
 
 /** What a layer may import besides itself; of `types` nothing but types. */
 interface Allowed {

@@ -1,5 +1,5 @@
-import type { Session, SessionError } from "sojourn";
-import type { RequestModel } from "./model.ts";
+import type { Session, SessionError, Sessions } from "sojourn";
+import { NEVER, type RequestModel, type RevokedUser } from "./model.ts";
 import type { Observer } from "./observer.ts";
 import { KEEPS, WRITES } from "./operations.ts";
 import { USERS, type Step } from "./scenario.ts";
@@ -11,6 +11,7 @@ type Data = Record<string, unknown>;
 export async function runStep(
   observer: Observer,
   timeline: Timeline,
+  sessions: Sessions<Data>,
   request: RequestModel,
   session: Session<Data>,
   { name, choice }: Step,
@@ -52,7 +53,7 @@ export async function runStep(
       const keep = KEEPS[(choice >> 1) % KEEPS.length];
       const isRemembered = choice > 8;
       observer.ends(request, "sign-in");
-      observer.model.signsIn(userId, timeline.now);
+      request.signInCall = observer.model.signsIn(userId, timeline.now);
       session.signIn(userId, {
         keep,
         ...(isRemembered ? { remember: { idleTimeout: "45s", absoluteTimeout: "100s" } } : {}),
@@ -66,14 +67,41 @@ export async function runStep(
       session.signOut();
       observer.forgets(request);
       return;
+    case "revoke others":
+      return revokeOthers(observer, timeline, sessions, request, session);
     case "rotate":
       observer.ends(request, "rotate");
       session.rotate();
       request.isRotating = true;
+      request.actor.rotation = {};
       return;
     default:
       throw new Error(`The simulation has no step "${name}"`);
   }
+}
+
+/** As after a change of the password: only the session of this request stays. */
+async function revokeOthers(
+  observer: Observer,
+  timeline: Timeline,
+  sessions: Sessions<Data>,
+  request: RequestModel,
+  session: Session<Data>,
+): Promise<void> {
+  const { userId, id } = session;
+  if (userId === undefined || request.isConnection) return;
+  const except = [id, ...(request.session && !request.hasSignedOut ? [request.session.id] : [])];
+  const revoked: RevokedUser = { userId, except, from: timeline.now, until: NEVER, ackedAt: undefined };
+  observer.model.revokedUsers.push(revoked);
+  const faults = request.actor.faults.length;
+  try {
+    await sessions.revokeAll(userId, { except: id });
+    revoked.ackedAt = timeline.now;
+    revoked.hadFaults = request.actor.faults.length > faults + 1;
+  } catch (error) {
+    observer.note(`request ${request.number} can't revoke the others: ${codeOf(error)}`);
+  }
+  revoked.until = timeline.now;
 }
 
 async function save(

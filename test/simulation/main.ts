@@ -1,16 +1,16 @@
 import { parseArgs } from "node:util";
-import { explore, type Failure } from "./run.ts";
+import { explore, logOf, type Failure } from "./run.ts";
 import { describeScenario } from "./scenario.ts";
-import { simulate } from "./world.ts";
 
 /** Schedules of one seed. */
-const BATCH = 500;
+const BATCH = 250;
 
 const HELP = `npm run simulate -- [--minutes 30 | --schedules 100000] [--seed 1] [--path …]
 
   --minutes    as many schedules as there is time for
+  --cpu        the same, in seconds of processor time: it counts nothing while others use the processor
   --schedules  so many (default 2000)
-  --seed       of the first 500; the next seed is one higher (default: the time)
+  --seed       of the first 250; the next seed is one higher (default: the time)
   --path       replays one schedule of the seed, as a failure prints it
   --terse      prints the failure alone, and does not make it smaller: the fastest way to know that there is one
 `;
@@ -21,6 +21,7 @@ const { values } = parseArgs({
     path: { type: "string" },
     schedules: { type: "string" },
     minutes: { type: "string" },
+    cpu: { type: "string" },
     terse: { type: "boolean" },
     help: { type: "boolean" },
   },
@@ -32,12 +33,15 @@ if (values.help) {
 
 const began = Date.now();
 const end = values.minutes === undefined ? Number.POSITIVE_INFINITY : began + Number(values.minutes) * 60_000;
-const most = Number(values.schedules ?? (values.minutes === undefined ? 2000 : Number.POSITIVE_INFINITY));
+const isTimed = values.minutes !== undefined || values.cpu !== undefined;
+const most = Number(values.schedules ?? (isTimed ? Number.POSITIVE_INFINITY : 2000));
+const mostCpu = Number(values.cpu ?? Number.POSITIVE_INFINITY);
 const firstSeed = Number(values.seed ?? began % 1_000_000_000);
 
+let toldAt = began;
 let schedules = 0;
 let storeCalls = 0;
-for (let seed = firstSeed; schedules < most && Date.now() < end; seed++) {
+for (let seed = firstSeed; schedules < most && Date.now() < end && cpu() < mostCpu; seed++) {
   const size = Math.min(BATCH, most - schedules);
   // oxlint-disable-next-line no-await-in-loop
   const found = await explore({ seed, schedules: size, path: values.path, shrinks: values.terse !== true });
@@ -49,18 +53,27 @@ for (let seed = firstSeed; schedules < most && Date.now() < end; seed++) {
   }
   schedules += values.path === undefined ? size : 1;
   if (values.path !== undefined) break;
+  if (Date.now() - toldAt >= 60_000) {
+    toldAt = Date.now();
+    console.log(`${schedules} schedules with ${storeCalls} store calls until now, the next seed is ${seed + 1}`);
+  }
 }
 console.log(
-  `${schedules} schedules with ${storeCalls} store calls in ${seconds()} s, seeds from ${firstSeed}: no promise was broken`,
+  `${schedules} schedules with ${storeCalls} store calls in ${seconds()} s, ${cpu().toFixed(1)} s of the processor, seeds from ${firstSeed}: no promise was broken`,
 );
 
 async function report({ scenario, error, seed, path, at, shrinks }: Failure): Promise<void> {
-  const where = `schedule ${schedules + at}, after ${seconds()} s`;
-  if (values.terse) return console.log(`${error}\n${where}, seed ${seed}`);
-  const { log } = await simulate(scenario);
+  const where = `schedule ${schedules + at}, after ${seconds()} s, ${cpu().toFixed(1)} s of the processor`;
+  if (values.terse) return console.log(`${error.split("\n", 1)[0]}\n${where}: --seed ${seed} --path ${path}`);
+  const log = await logOf(scenario);
   console.log(`${describeScenario(scenario)}\n\n${log.join("\n")}\n\n${error}`);
   console.log(`Found in ${where}; made smaller in ${shrinks} steps.`);
   console.log(`To repeat it: npm run simulate -- --seed ${seed} --path ${path}`);
+}
+
+function cpu(): number {
+  const { user, system } = process.cpuUsage();
+  return (user + system) / 1e6;
 }
 
 function seconds(): string {

@@ -15,8 +15,17 @@ export interface Ending {
   readonly epoch: number | undefined;
   /** From when on it has certainly had its effect. */
   ackedAt: number | undefined;
-  /** It met a fault on its way, and may have missed what happened at that moment. */
+  /** It met several faults on its way, and may have missed what happened at that moment. */
   hadFaults?: boolean;
+  /** It has failed and was taken back by then: requests that come later find the session as if nothing had happened. */
+  takenBackAt?: number | undefined;
+}
+
+/** One call of `signIn()`. */
+export interface SignInModel {
+  readonly at: number;
+  /** From when on its session is stored for certain, and no attempt of it is under way. */
+  doneAt: number | undefined;
 }
 
 /** One write, and what is known of it. */
@@ -38,7 +47,9 @@ export interface RequestModel {
   readonly actor: Actor;
   readonly isPassive: boolean;
   readonly isConnection: boolean;
-  readonly token: TokenModel | undefined;
+  /** The tokens that its cookies carry, and the one that has opened a session. */
+  readonly presented: readonly TokenModel[];
+  token: TokenModel | undefined;
   openedAt: number;
   /** The session that its handler was given. */
   session: SessionModel | undefined;
@@ -55,10 +66,16 @@ export interface RequestModel {
   hasSignedOut: boolean;
   /** What a call of `save()` has failed to do: another call tries it again, and the response leaves it out. */
   setAside:
-    | (Pick<RequestModel, "signIn" | "hasSignedOut" | "isRotating" | "marks"> & { readonly isMove: boolean })
+    | (Pick<RequestModel, "signIn" | "hasSignedOut" | "isRotating" | "marks"> & {
+        readonly isMove: boolean;
+        readonly endings: readonly Ending[];
+      })
     | undefined;
   /** `rotate()` was called, and not stored yet. */
   isRotating: boolean;
+  signInCall: SignInModel | undefined;
+  /** It has stored a new token, which its response has to hand out. */
+  owesCookie: boolean;
   /** A save failed, and the handler went on: nothing is known of what was asked for before. */
   hasFailed: boolean;
 }
@@ -87,6 +104,7 @@ export interface SessionModel {
   readonly idle: number;
   readonly absolute: number;
   readonly request: RequestModel;
+  readonly signInCall: SignInModel | undefined;
   readonly ackedAt: number;
   readonly endings: Ending[];
   readonly tokens: TokenModel[];
@@ -97,12 +115,13 @@ export interface SessionModel {
 
 export interface RevokedUser {
   readonly userId: string;
-  readonly except: string | undefined;
+  /** The ids that it spares. A session that is being signed in to has two. */
+  readonly except: readonly string[];
   readonly from: number;
   /** When it was over, however it went. */
   until: number;
   ackedAt: number | undefined;
-  hadFaults?: boolean;
+  hadFaults?: boolean | undefined;
 }
 
 export interface ModelSettings {
@@ -122,27 +141,30 @@ export class Model {
   readonly tokens = new Map<string, TokenModel>();
   readonly marks: Mark[] = [];
   readonly revokedUsers: RevokedUser[] = [];
-  /** When sign-ins began, by user. */
-  readonly signIns = new Map<string, number[]>();
+  /** All calls of `signIn()`, by user. */
+  readonly signIns = new Map<string, SignInModel[]>();
   readonly #settings: ModelSettings;
 
   constructor(settings: ModelSettings) {
     this.#settings = settings;
   }
 
-  signsIn(userId: string, at: number): void {
-    this.signIns.set(userId, [...(this.signIns.get(userId) ?? []), at]);
+  signsIn(userId: string, at: number): SignInModel {
+    const call = { at, doneAt: undefined };
+    this.signIns.set(userId, [...(this.signIns.get(userId) ?? []), call]);
+    return call;
   }
 
   /**
    * Why a token may open nothing any more by now; `undefined` where it has to open its session.
    *
    * @param own - endings that are no excuse for the one who asks.
+   * @param began - when the one who asks has come. What was taken back before is no excuse.
    */
-  excuse(token: TokenModel, now: number, own: readonly Ending[] = []): string | undefined {
+  excuse(token: TokenModel, now: number, own: readonly Ending[] = [], began = 0): string | undefined {
     const { session, epoch } = token;
     // A sign-out and a rotate() of the same moment may come in either order.
-    const isMeant = (one: Ending) => covers(one, epoch) || one.kind === "sign-out";
+    const isMeant = (one: Ending) => (covers(one, epoch) || one.kind === "sign-out") && isInForce(one, began);
     const ending = session.endings.find((one) => one.from <= now && isMeant(one) && !own.includes(one));
     if (ending) return ending.kind;
     if (this.#mayBeRevoked(session, now)) return "revoked";
@@ -191,7 +213,7 @@ export class Model {
   #mayBeRevoked(session: SessionModel, now: number): boolean {
     const { userId, former, id, request } = session;
     const byUser = this.revokedUsers.some(
-      (one) => one.userId === userId && one.except !== id && one.from <= now && request.openedAt <= one.until,
+      (one) => one.userId === userId && !one.except.includes(id) && one.from <= now && request.openedAt <= one.until,
     );
     if (byUser) return true;
     if (!former || former.userId === undefined || former.userId !== userId) return false;
@@ -202,14 +224,12 @@ export class Model {
 
   #mustBeRevoked(session: SessionModel, now: number): boolean {
     const { userId, former, id, ackedAt, request } = session;
-    // A sign-out of that moment deletes what the revocation would have followed: see docs/reliability.md.
-    const isSignedOut = former?.endings.some(({ kind }) => kind === "sign-out") === true;
-    const isHeir = session.isHeir && !session.isUncertain && !isSignedOut;
+    const isHeir = session.isHeir && !session.isUncertain;
     const byUser = this.revokedUsers.some(
       (one) =>
         one.userId === userId &&
-        one.except !== id &&
-        one.except !== former?.id &&
+        !one.except.includes(id) &&
+        !one.except.includes(former?.id ?? "") &&
         one.ackedAt !== undefined &&
         one.ackedAt < now &&
         (ackedAt < one.from ||
@@ -232,10 +252,12 @@ export class Model {
     );
   }
 
-  #mayBeEvicted({ userId }: SessionModel, now: number): boolean {
+  /** Of a user's sign-ins the latest stay. */
+  #mayBeEvicted({ userId, signInCall: own }: SessionModel, now: number): boolean {
     const { limit } = this.#settings;
-    if (limit === undefined || userId === undefined) return false;
-    return (this.signIns.get(userId) ?? []).filter((at) => at <= now).length > limit;
+    if (limit === undefined || userId === undefined || !own) return false;
+    const isLater = (one: SignInModel) => one.at <= now && (one.doneAt === undefined || one.doneAt >= own.at);
+    return this.signIns.get(userId)!.filter((one) => one !== own && isLater(one)).length >= limit;
   }
 
   /** What a session must hold of a mark, and what it may. */
@@ -267,6 +289,11 @@ export class Model {
     }
     return false;
   }
+}
+
+/** Whether an ending may have had its effect on whoever came at this time. */
+export function isInForce({ takenBackAt }: Ending, began: number): boolean {
+  return takenBackAt === undefined || began <= takenBackAt;
 }
 
 function covers(ending: Ending, epoch: number): boolean {

@@ -1,5 +1,6 @@
 import type { Session } from "sojourn";
 import {
+  isInForce,
   lasting,
   Model,
   NEVER,
@@ -42,11 +43,11 @@ export class Observer {
   /** Under way: a replay that is told may be theirs. */
   readonly #opening = new Set<RequestModel>();
   /** Requests that have called `signIn()`, by number. */
-  readonly #signedIn = new Set<number>();
+  readonly signedIn = new Set<number>();
   /** Whether anything was answered with an error, or by nobody. */
   #hasFailures = false;
   /** Those that have called `signOut()`. */
-  readonly #signingOut = new Set<RequestModel>();
+  readonly signingOut = new Set<RequestModel>();
   #effectsSeen = 0;
 
   constructor(scenario: Scenario, timeline: Timeline, store: SharedStore) {
@@ -80,10 +81,11 @@ export class Observer {
   opened(request: RequestModel, session: Session<Data>, isProbe = false): void {
     this.#learnEffects();
     this.#opening.delete(request);
-    const { token } = request;
     const [began, now] = [request.openedAt, this.#now];
     if (now - began > LONGEST_OPEN)
       this.breach("bounded wait", `request ${request.number} was opened after ${now - began} ms`);
+    if (request.presented.length > 1) this.#chooseToken(request, session);
+    const { token } = request;
     if (!token) {
       if (!session.isNew || session.userId !== undefined)
         this.breach("forged token", "a request without a token of ours has a session");
@@ -91,7 +93,7 @@ export class Observer {
     }
     const isLive = !session.isNew;
     const verdict = this.model.verdict(token, began);
-    const name = `session ${this.#short(token.session.id)} by token ${token.epoch}.${token.place}`;
+    const name = `session ${this.short(token.session.id)} by token ${token.epoch}.${token.place}`;
     if (isLive) {
       if (session.id !== token.session.id) return this.breach("foreign session", `${name} opens ${session.id}`);
       if (verdict) return this.breach("invalid token", `${name} is open, which ended before: ${verdict}`);
@@ -106,14 +108,41 @@ export class Observer {
       return;
     }
     this.note(`request ${request.number} does not get ${name}`);
-    const excuse = this.#excuse(token, now);
-    if (!excuse) this.breach("signed out without a cause", `${name} is gone`);
-    if (isProbe) return;
-    if (this.model.mayBeRotatedOut(token, now)) {
-      // The other one of the two is a thief, or this one is.
-      const ending: Ending = { kind: "replay", from: began, epoch: undefined, ackedAt: undefined };
-      if (excuse === "rotated out" && this.model.isRotatedOut(token, began)) ending.ackedAt = now;
-      token.session.endings.push(ending);
+    if (!this.excuse(token, now, [], began)) this.breach("signed out without a cause", `${name} is gone`);
+    if (!isProbe) this.#mayBeReplay(request, token);
+  }
+
+  /** With two tokens that open different sessions the request is a visitor's. */
+  #chooseToken(request: RequestModel, session: Session<Data>): void {
+    const [began, now] = [request.openedAt, this.#now];
+    const opens = request.presented.find((one) => one.session.id === session.id);
+    const others = request.presented.filter((one) => one !== opens);
+    if (!session.isNew && others.some((one) => one.session !== opens?.session && !this.excuse(one, now, [], began)))
+      this.breach("two tokens", `request ${request.number} has one of two live sessions`);
+    const isOnlyOne = (one: TokenModel) =>
+      !this.excuse(one, now, [], began) &&
+      request.presented.every((other) => other === one || this.model.verdict(other, began) !== undefined);
+    if (session.isNew && request.presented.some(isOnlyOne))
+      this.breach("signed out without a cause", `request ${request.number} has an invalid token beside a valid one`);
+    request.token = opens;
+    for (const one of others) this.#mayBeReplay(request, one);
+  }
+
+  /** A token that was rotated out came back: the other one of the two is a thief, or this one is. */
+  #mayBeReplay({ openedAt }: RequestModel, token: TokenModel): void {
+    const now = this.#now;
+    if (!this.model.mayBeRotatedOut(token, now)) return;
+    const ending: Ending = { kind: "replay", from: openedAt, epoch: undefined, ackedAt: undefined };
+    const excuse = this.excuse(token, now, [], openedAt);
+    if (excuse === "rotated out" && this.model.isRotatedOut(token, openedAt)) ending.ackedAt = now;
+    token.session.endings.push(ending);
+  }
+
+  /** Whoever has asked may have come with a token that was rotated out. */
+  #mayHaveReplayed({ presented, openedAt }: RequestModel): void {
+    for (const token of presented) {
+      if (this.model.mayBeRotatedOut(token, this.#now))
+        token.session.endings.push({ kind: "replay", from: openedAt, epoch: undefined, ackedAt: undefined });
     }
   }
 
@@ -121,9 +150,7 @@ export class Observer {
     this.#learnEffects();
     this.#opening.delete(request);
     this.#checkOutage(request, request.openedAt, code);
-    const { token } = request;
-    if (token && this.model.mayBeRotatedOut(token, this.#now))
-      token.session.endings.push({ kind: "replay", from: request.openedAt, epoch: undefined, ackedAt: undefined });
+    this.#mayHaveReplayed(request);
   }
 
   /** The library says that a rotated token came back. */
@@ -131,17 +158,18 @@ export class Observer {
     const session = this.model.sessions.get(id);
     if (!session) return;
     if (this.#isReplaying(session)) return;
-    this.breach("false alarm", `a replay in session ${this.#short(id)} was reported that was none`);
+    this.breach("false alarm", `a replay in session ${this.short(id)} was reported that was none`);
   }
 
   /** As the model knows it, and by requests that have come and are not opened yet. */
-  #excuse(token: TokenModel, now: number, own?: readonly Ending[]): string | undefined {
-    return this.model.excuse(token, now, own) ?? (this.#isReplaying(token.session) ? "replay" : undefined);
+  excuse(token: TokenModel, now: number, own?: readonly Ending[], began?: number): string | undefined {
+    return this.model.excuse(token, now, own, began) ?? (this.#isReplaying(token.session) ? "replay" : undefined);
   }
 
   #isReplaying(session: SessionModel): boolean {
     for (const request of this.#opening) {
-      if (request.token?.session === session && this.model.mayBeRotatedOut(request.token, this.#now)) return true;
+      const isReplay = (one: TokenModel) => one.session === session && this.model.mayBeRotatedOut(one, this.#now);
+      if (request.presented.some(isReplay)) return true;
     }
     return false;
   }
@@ -151,8 +179,8 @@ export class Observer {
     this.note(`the signal of connection ${number} aborts`);
     if (!token) return;
     const { session, epoch } = token;
-    if (this.#excuse(lasting(session, epoch), this.#now)) return;
-    this.breach("signal without a cause", `session ${this.#short(session.id)} lives`);
+    if (this.excuse(lasting(session, epoch), this.#now)) return;
+    this.breach("signal without a cause", `session ${this.short(session.id)} lives`);
   }
 
   #checkData(request: RequestModel, session: Session<Data>): void {
@@ -169,7 +197,7 @@ export class Observer {
   #compare(mark: Mark, count: number, request: RequestModel, key: string, isReplaceable = false): void {
     const session = request.session!;
     const expected = this.model.expectation(mark, session, { began: request.openedAt, ended: this.#now }, key);
-    const where = `${mark.write} by request ${mark.request.number} (${mark.state}) in session ${this.#short(session.id)}`;
+    const where = `${mark.write} by request ${mark.request.number} (${mark.state}) in session ${this.short(session.id)}`;
     if (expected === "must" && count === 0 && !isReplaceable) this.breach("lost update", `${where} is not there`);
     if (expected === "never" && count > 0) this.breach("update that may not be there", where);
     // Whoever saves again after a failure that told nothing may have it stored twice.
@@ -222,7 +250,7 @@ export class Observer {
 
   /** The handler has asked for something that ends its session, or its token. */
   ends(request: RequestModel, kind: Ending["kind"]): void {
-    if (kind === "sign-in") this.#signedIn.add(request.number);
+    if (kind === "sign-in") this.signedIn.add(request.number);
     const { session } = request;
     if (!session || request.hasSignedOut) return;
     const endsAll = kind === "sign-out";
@@ -238,8 +266,9 @@ export class Observer {
     request.signIn = undefined;
     request.actor.isSigningIn = false;
     request.isRotating = false;
+    request.actor.rotation = undefined;
     request.hasSignedOut = true;
-    this.#signingOut.add(request);
+    this.signingOut.add(request);
   }
 
   /** A handler saves, and tries again what the last call has failed to do. */
@@ -247,11 +276,16 @@ export class Observer {
     const { setAside } = request;
     if (!setAside) return;
     request.signIn ??= setAside.signIn;
+    for (const ending of setAside.endings) {
+      ending.takenBackAt = undefined;
+      request.pending.push(ending);
+    }
     // What the first attempt may have left counts for the limit until it is deleted.
-    if (setAside.signIn) this.model.signsIn(setAside.signIn.userId, this.#now);
+    if (setAside.signIn) request.signInCall = this.model.signsIn(setAside.signIn.userId, this.#now);
     request.actor.isSigningIn = request.signIn !== undefined;
     request.hasSignedOut ||= setAside.hasSignedOut;
     request.isRotating ||= setAside.isRotating;
+    request.actor.rotation = request.isRotating ? {} : undefined;
     for (const mark of setAside.marks) mark.state = "pending";
     request.setAside = undefined;
   }
@@ -271,7 +305,8 @@ export class Observer {
     const any = lasting(token.session, token.epoch);
     if (session.isNew) {
       request.session = undefined;
-      if (!this.#excuse(any, this.#now)) this.breach("signed out without a cause", `connection ${request.number}`);
+      if (!this.excuse(any, this.#now, [], began))
+        this.breach("signed out without a cause", `connection ${request.number}`);
       return;
     }
     const verdict = this.model.verdict(any, began);
@@ -314,12 +349,15 @@ export class Observer {
     for (const ending of request.pending) if (!isNew || ending.kind === "sign-out") ending.ackedAt = now;
     request.pending = [];
     const known = isNew ? undefined : this.model.sessions.get(id);
+    request.owesCookie = known !== undefined && (request.owesCookie || known.request === request || request.isRotating);
+    if (request.signIn && request.signInCall) request.signInCall.doneAt = now;
     if (known && known === request.session && !request.isPassive && now - began < STORE_TIMEOUT - 5)
       this.#sees(request, began);
     if (isNew) request.session = undefined;
     else request.storedId = id;
     if (!isNew && request.isRotating && known === request.session) request.epoch++;
     request.isRotating = false;
+    request.actor.rotation = undefined;
     request.signIn = undefined;
     request.actor.isSigningIn = false;
   }
@@ -333,7 +371,10 @@ export class Observer {
     if (code === "ERR_SESSION_SUPERSEDED") {
       const { session } = request;
       const isExcused = session?.endings.some(
-        (one) => (one.kind === "sign-in" || one.kind === "rotate") && !request.pending.includes(one),
+        (one) =>
+          (one.kind === "sign-in" || one.kind === "rotate") &&
+          !request.pending.includes(one) &&
+          isInForce(one, request.openedAt),
       );
       if (!isExcused) this.breach("refused without a cause", `request ${request.number} was superseded by nobody`);
     } else if (code !== "ERR_SESSION_STORE") {
@@ -346,12 +387,38 @@ export class Observer {
     request.hasFailed = true;
     const { signIn, hasSignedOut, isRotating, setAside } = request;
     const isMove = request.session !== undefined && !hasSignedOut;
-    request.setAside = { signIn, hasSignedOut, isRotating, isMove, marks: [...(setAside?.marks ?? []), ...marks] };
+    this.#takesBack(request, began);
+    request.setAside = {
+      signIn,
+      hasSignedOut,
+      isRotating,
+      isMove,
+      marks: [...(setAside?.marks ?? []), ...marks],
+      endings: [...(setAside?.endings ?? []), ...request.pending],
+    };
     request.signIn = undefined;
     request.actor.isSigningIn = false;
     request.hasSignedOut = request.isRotating = false;
+    request.actor.rotation = undefined;
     request.pending = [];
     request.removed = [];
+  }
+
+  /**
+   * After a single error of the store, and with time left, the library takes back what it has done: the session goes on as
+   * if nothing had happened. Nothing is promised where others wanted to end it at the same moment.
+   */
+  #takesBack({ pending, session, actor, openedAt }: RequestModel, began: number): void {
+    const [fault, another] = actor.faults;
+    const isInTime = this.#now - began < STORE_TIMEOUT - 1;
+    if (!session || another || !fault?.startsWith("fails") || !isInTime) return;
+    const from = Math.min(...pending.map((one) => one.from));
+    if (session.endings.some((one) => !pending.includes(one) && isInForce(one, from))) return;
+    const isDeleted = this.#store.effects.some(
+      (one) => one.id === session.id && one.operation === "delete" && one.at >= openedAt,
+    );
+    if (isDeleted) return;
+    for (const ending of pending) ending.takenBackAt = this.#now;
   }
 
   /** The process died, or nobody waits any more. */
@@ -360,42 +427,7 @@ export class Observer {
     this.#learnEffects();
     this.#opening.delete(request);
     for (const mark of request.marks) if (mark.state === "pending") mark.state = "unknown";
-    const { token } = request;
-    if (token && this.model.mayBeRotatedOut(token, this.#now))
-      token.session.endings.push({ kind: "replay", from: request.openedAt, epoch: undefined, ackedAt: undefined });
-  }
-
-  /** The response of a request sets the cookie. */
-  issued(request: RequestModel, value: string, committedAt: number): void {
-    if (this.#isSuperseded(request))
-      this.breach("late cookie", `request ${request.number} may undo what invalidated its token`);
-    const found = this.model.tokens.get(value);
-    if (found) {
-      const verdict = this.model.verdict(found, committedAt);
-      if (verdict) this.breach("invalid cookie", `request ${request.number} was handed a token that is ${verdict}`);
-      return;
-    }
-    const session = this.model.sessions.get(request.storedId ?? "");
-    if (!session) return this.breach("unknown cookie", `request ${request.number} was handed a token of no session`);
-    const { epoch } = request;
-    const place = session.tokens.filter((one) => one.epoch === epoch).length;
-    const token: TokenModel = { value, session, epoch, place, presentedAt: NEVER, confirmedAt: NEVER };
-    if (place > 0 && !this.#scenario.rotates) this.breach("unknown cookie", "a token was replaced without rotation");
-    session.tokens.push(token);
-    this.model.tokens.set(value, token);
-    this.note(`request ${request.number} is handed token ${epoch}.${place} of session ${this.#short(session.id)}`);
-  }
-
-  /** A sign-in or rotate() has certainly invalidated its token before it came, the store still knows that, and it did not sign in. */
-  #isSuperseded({ token, openedAt, number }: RequestModel): boolean {
-    if (!token || this.#signedIn.has(number)) return false;
-    const { session, epoch } = token;
-    const moves = session.endings.filter(({ kind }) => kind === "sign-in" || kind === "rotate");
-    const isDone = moves.some(
-      ({ ackedAt, epoch: last = epoch }) => ackedAt !== undefined && ackedAt < openedAt && last >= epoch,
-    );
-    const isKept = !this.#store.effects.some((one) => one.id === session.id && one.operation === "delete");
-    return isDone && isKept && this.#excuse(lasting(session, epoch), this.#now, moves) === undefined;
+    this.#mayHaveReplayed(request);
   }
 
   /** Where a user is signed in, when nothing is under way any more. */
@@ -408,16 +440,12 @@ export class Observer {
       const unknown = session.endings.filter(({ kind, ackedAt }) => kind === "rotate" && ackedAt === undefined).length;
       const isListed = ids.includes(session.id);
       if (isListed && this.model.verdict(lasting(session, last + unknown), this.#now))
-        this.breach("list", `${this.#short(session.id)} has ended`);
-      if (!isListed && !this.#excuse(lasting(session, last), this.#now))
-        this.breach("list", `${this.#short(session.id)} is missing`);
+        this.breach("list", `${this.short(session.id)} has ended`);
+      if (!isListed && !this.excuse(lasting(session, last), this.#now))
+        this.breach("list", `${this.short(session.id)} is missing`);
     }
     if (limit !== undefined && !this.#hasFailures && ids.length > limit)
       this.breach("limit", `${userId} has ${ids.length} sessions, ${limit} at most`);
-  }
-
-  cleared(request: RequestModel): void {
-    if (!this.#signingOut.has(request)) this.breach("cookie cleared", `request ${request.number} did not sign out`);
   }
 
   /**
@@ -437,20 +465,20 @@ export class Observer {
     mark.state = "dropped";
     const { token, hasFailed } = request;
     if (hasFailed || request.hasSignedOut) return;
-    if (token && !this.#isEndedByOthers(request))
+    if (token && !this.isEndedByOthers(request))
       this.breach("dropped without a cause", `what request ${request.number} wrote`);
   }
 
   #signInWasDropped(request: RequestModel): void {
     const { session, number, signIn } = request;
-    if (!this.#isEndedByOthers(request) || session?.userId !== signIn?.userId)
+    if (!this.isEndedByOthers(request) || session?.userId !== signIn?.userId)
       this.breach("dropped without a cause", `the sign-in of request ${number}`);
   }
 
-  #isEndedByOthers({ token, session, pending, epoch }: RequestModel): boolean {
-    if (session?.endings.some((one) => !pending.includes(one))) return true;
+  isEndedByOthers({ token, session, pending, epoch, openedAt }: RequestModel): boolean {
+    if (session?.endings.some((one) => !pending.includes(one) && isInForce(one, openedAt))) return true;
     const held = token && (!session || token.session === session) ? token : session && lasting(session, epoch);
-    return held !== undefined && this.#excuse(held, this.#now, pending) !== undefined;
+    return held !== undefined && this.excuse(held, this.#now, pending, openedAt) !== undefined;
   }
 
   /** A session was stored under this id. */
@@ -459,8 +487,7 @@ export class Observer {
     const { session, signIn, hasSignedOut } = request;
     const former = hasSignedOut ? undefined : session;
     const created = this.#store.effects.filter((one) => one.id === id && one.operation === "create");
-    if (created.length === 0)
-      return this.breach("response before its save", `session ${this.#short(id)} is not stored`);
+    if (created.length === 0) return this.breach("response before its save", `session ${this.short(id)} is not stored`);
     const isUncertain = this.#store.effects.some(
       (one) => one.id === former?.id && one.operation === "delete" && one.isSigningIn,
     );
@@ -473,6 +500,7 @@ export class Observer {
       keep: signIn?.keep,
       ...timeoutsOf(signIn?.isRemembered ?? false),
       request,
+      signInCall: signIn && request.signInCall,
       ackedAt: this.#now,
       endings: [],
       tokens: [],
@@ -484,8 +512,8 @@ export class Observer {
     };
     this.model.sessions.set(id, known);
     this.note(
-      `request ${request.number} has stored session ${this.#short(id)} of ${known.userId}` +
-        (former ? `, which was ${this.#short(former.id)}${known.isHeir ? ", with its data" : ""}` : ""),
+      `request ${request.number} has stored session ${this.short(id)} of ${known.userId}` +
+        (former ? `, which was ${this.short(former.id)}${known.isHeir ? ", with its data" : ""}` : ""),
     );
     // From now on this request goes on with that session.
     request.session = known;
@@ -498,12 +526,18 @@ export class Observer {
   #hasMoved(id: string, actor: Actor): boolean {
     let mover: Actor | undefined;
     let newcomer: Actor | undefined;
+    let rotation: Effect | undefined;
     for (const effect of this.#store.effects) {
       if (effect.id !== id) continue;
       if (effect.operation === "create" && effect.isSigningIn) newcomer = effect.actor;
       // The sign-in that the session began with.
       if (effect.actor === newcomer) continue;
-      if (effect.operation !== "update" || !effect.isSigningIn) continue;
+      if (effect.operation !== "update") continue;
+      // A second write of the same rotate() takes back the first.
+      if (effect.rotation) rotation = rotation?.rotation === effect.rotation ? undefined : effect;
+      if (!effect.isSigningIn) continue;
+      // A sign-in that meets another request's rotate() only keeps that from being taken back.
+      if (rotation && rotation.actor !== effect.actor && rotation.at >= effect.actor!.beganAt) continue;
       // A second write of the same sign-in takes back the first.
       mover = mover === undefined ? effect.actor : mover === effect.actor ? undefined : mover;
     }
@@ -512,8 +546,8 @@ export class Observer {
 
   /** A sign of life is certain where nothing went wrong. What has ended by then is not touched any more. */
   #sees({ actor, session, token }: RequestModel, at: number): void {
-    if (!session || actor.hasFaults) return;
-    if (token?.session === session && this.#excuse(lasting(session, token.epoch), this.#now)) return;
+    if (!session || actor.faults.length > 0) return;
+    if (token?.session === session && this.excuse(lasting(session, token.epoch), this.#now)) return;
     session.seen.certain = Math.max(session.seen.certain, at);
   }
 
@@ -535,6 +569,7 @@ export class Observer {
   /** Signs of life that are possible: whatever was written by a request that is none is not one. */
   #learnEffects(): void {
     const { effects } = this.#store;
+    for (const id of this.#store.brokenTouches) this.breach("touch", `session ${this.short(id)} is shortened by one`);
     for (; this.#effectsSeen < effects.length; this.#effectsSeen++) this.#learn(effects[this.#effectsSeen]!);
   }
 
@@ -546,16 +581,16 @@ export class Observer {
     if (this.passiveActors.has(actor) && session.request.actor !== actor) return;
     session.seen.possible = Math.max(session.seen.possible, calledAt);
     if (expiresAt > clock + session.idle + this.#scenario.skew)
-      this.breach("timeout too late", `session ${this.#short(id)} is extended by ${expiresAt - clock} ms`);
+      this.breach("timeout too late", `session ${this.short(id)} is extended by ${expiresAt - clock} ms`);
   }
 
   #checkOutage(request: RequestModel, began: number, code: string | undefined): void {
     if (code !== "ERR_SESSION_STORE") return this.breach("unexpected error", `request ${request.number}: ${code}`);
-    if (request.actor.hasFaults || this.#now - began >= STORE_TIMEOUT - 1) return;
+    if (request.actor.faults.length > 0 || this.#now - began >= STORE_TIMEOUT - 1) return;
     this.breach("failed without a cause", `request ${request.number} failed although the store was well`);
   }
 
-  #short(id: string): string {
+  short(id: string): string {
     return id.slice(0, 4);
   }
 }

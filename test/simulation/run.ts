@@ -1,4 +1,5 @@
 import { asyncProperty, check } from "fast-check";
+import { replaceEnvironment } from "./environment.ts";
 import { scenarios, type Scenario } from "./scenario.ts";
 import { simulate } from "./world.ts";
 
@@ -21,6 +22,12 @@ export interface Failure {
   readonly shrinks: number;
 }
 
+/** The log of one schedule. */
+export async function logOf(scenario: Scenario): Promise<readonly string[]> {
+  const environment = replaceEnvironment();
+  return (await simulate(scenario, environment).finally(() => environment.restore())).log;
+}
+
 /** Carries out schedules until one of them breaks a promise; then makes that one smaller. */
 export async function explore({
   seed,
@@ -29,17 +36,18 @@ export async function explore({
   shrinks = true,
 }: Run): Promise<{ failure: Failure | undefined; storeCalls: number }> {
   let storeCalls = 0;
+  const environment = replaceEnvironment();
   const property = asyncProperty(scenarios, async (scenario) => {
-    const outcome = await simulate(scenario);
+    const outcome = await simulate(scenario, environment);
     storeCalls += outcome.storeCalls;
     if (outcome.breach) throw outcome.breach;
   });
   const { failed, counterexample, counterexamplePath, errorInstance, numRuns, numShrinks } = await check(property, {
     seed,
-    numRuns: schedules,
+    numRuns: path === undefined ? schedules : 1,
     endOnFailure: path !== undefined || !shrinks,
     ...(path === undefined ? {} : { path }),
-  });
+  }).finally(() => environment.restore());
   if (!failed) return { failure: undefined, storeCalls };
   return {
     storeCalls,

@@ -1,6 +1,6 @@
 import { array, boolean, constant, integer, nat, oneof, record, tuple, type Arbitrary } from "fast-check";
 import { WRITES } from "./operations.ts";
-import { FATES, FIRST_FAULT, LAST_FAULT } from "./shared-store.ts";
+import { DELAYS_ONLY, FATES, FIRST_FAULT, LAST_ERROR, LAST_FAULT } from "./shared-store.ts";
 
 /** Merging in place is promised only once it is there. */
 const MERGES_IN_PLACE = true;
@@ -31,6 +31,7 @@ const STEPS = [
   "sign in",
   "sign out",
   "rotate",
+  "revoke others",
 ] as const;
 
 export interface Step {
@@ -46,7 +47,7 @@ export interface RequestTurn {
   readonly gap: number;
   readonly browser: number;
   readonly process: number;
-  readonly cookie: "jar" | "old" | "forged";
+  readonly cookie: "jar" | "old" | "forged" | "planted";
   readonly isPassive: boolean;
   readonly steps: readonly Step[];
   readonly fates: readonly number[];
@@ -124,7 +125,19 @@ const anyRequest = {
   gap,
   browser,
   process,
-  cookie: among<RequestTurn["cookie"]>("jar", "jar", "jar", "jar", "jar", "jar", "jar", "jar", "old", "forged"),
+  cookie: among<RequestTurn["cookie"]>(
+    "jar",
+    "jar",
+    "jar",
+    "jar",
+    "jar",
+    "jar",
+    "jar",
+    "jar",
+    "old",
+    "forged",
+    "planted",
+  ),
   isPassive: among(false, false, false, false, true),
   steps: array(step, { minLength: 1, maxLength: 4 }),
   fates,
@@ -229,6 +242,7 @@ const rotation: Arbitrary<Scenario> = record({
 /** Sign-ins, sign-outs and revocations of one session at the same moment. */
 const crowd: Arbitrary<Scenario> = record({
   ...ORDINARY,
+  skew: among(0, 0, 0, 400, 1500),
   browsers: tuple(among("anonymous" as const, "alice" as const), constant("visitor" as const)),
   turns: array(
     oneof(
@@ -260,41 +274,111 @@ const crowd: Arbitrary<Scenario> = record({
         weight: 6,
       },
       { arbitrary: admin.map((one) => ({ ...one, gap: one.gap % 3, browser: 0 })), weight: 1 },
+      { arbitrary: connection.map((one) => ({ ...one, gap: one.gap % 3, browser: 0 })), weight: 1 },
     ),
     { minLength: 2, maxLength: 10, size: "max" },
   ),
 });
 
-/** A browser that comes back now and then, for as long as sessions last. */
+/** At most one call of the store returns an error: what the library has done until then it can take back. */
+const oneError: Arbitrary<readonly number[]> = tuple(
+  array(nat(DELAYS_ONLY - 1), { minLength: 6, maxLength: 6 }),
+  nat(6),
+  integer({ min: FIRST_FAULT, max: LAST_ERROR }),
+).map(([delays, at, error]) => [...delays.slice(0, at), error, ...delays.slice(at)]);
+
+/** Turns of one moment, after a pause. */
+const moments = (
+  pauses: Arbitrary<number>,
+  turnsOfOne: Arbitrary<readonly Turn[]>,
+  size: { minLength: number; maxLength: number },
+): Arbitrary<readonly Turn[]> =>
+  array(tuple(pauses, turnsOfOne), { ...size, size: "max" }).map((all) =>
+    all.flatMap(([before, turns]) => turns.map((one, at) => (at === 0 ? { ...one, gap: before } : one))),
+  );
+
+/** Two or three that want to end the same session at the same moment, while a call of the store fails. */
+const collision: Arbitrary<Scenario> = record({
+  ...ORDINARY,
+  isFaulty: among(true, true, true, false),
+  rotates: among(false, false, true),
+  browsers: tuple(among("alice" as const, "anonymous" as const), constant("visitor" as const)),
+  turns: moments(
+    among(0, 1, 30, 700),
+    array(
+      oneof(
+        {
+          arbitrary: record({
+            ...anyRequest,
+            gap: among(0, 0, 0, 1, 2, 5),
+            browser: constant(0),
+            cookie: constant("jar" as const),
+            isPassive: among(false, false, false, true),
+            steps: array(
+              record({
+                name: among(
+                  "sign in",
+                  "sign in",
+                  "sign in",
+                  "sign out",
+                  "rotate",
+                  "save",
+                  "set a key",
+                  "update a list",
+                  "revoke others",
+                ),
+                choice: nat(11),
+                pause: among(0, 0, 0, 1, 4),
+              }),
+              { minLength: 1, maxLength: 3 },
+            ),
+            fates: oneof(fates, oneError, oneError, badFates),
+            travel: among<number | undefined>(0, 0, 1, 40, undefined),
+          }),
+          weight: 4,
+        },
+        { arbitrary: admin.map((one) => ({ ...one, gap: one.gap % 3, browser: 0 })), weight: 1 },
+      ),
+      { minLength: 2, maxLength: 3 },
+    ),
+    { minLength: 1, maxLength: 3 },
+  ),
+});
+
+/** A browser that comes back now and then, for as long as sessions last, sometimes with two tabs at once. */
 const longLife: Arbitrary<Scenario> = record({
   ...ORDINARY,
   isFaulty: among(false, false, false, true),
   browsers: tuple(among("anonymous" as const, "alice" as const), constant("visitor" as const)),
-  turns: array(
-    oneof(
-      {
-        arbitrary: record({
-          ...anyRequest,
-          gap: among(0, 0, 0, 1, 30, 1900, 2100, 9000, 15_000, 15_000, 17_500, 17_500, 19_900, 20_100),
-          isPassive: among(false, false, true),
-          browser: constant(0),
-          cookie: constant("jar" as const),
-          steps: array(
-            record({
-              name: among("read", "read", "read", "read", "read", "set a key", "update a list", "sign in"),
-              choice: nat(11),
-              pause,
-            }),
-            { minLength: 1, maxLength: 2 },
-          ),
-          travel: among<number | undefined>(0, 0, 0, 0, 5, undefined),
-        }),
-        weight: 12,
-      },
-      { arbitrary: connection, weight: 1 },
-      { arbitrary: trouble, weight: 1 },
+  turns: moments(
+    among(0, 1, 30, 1900, 2100, 9000, 15_000, 15_000, 17_500, 17_500, 19_900, 20_100),
+    array(
+      oneof(
+        {
+          arbitrary: record({
+            ...anyRequest,
+            gap: among(0, 0, 0, 1, 5),
+            isPassive: among(false, false, true),
+            browser: constant(0),
+            cookie: constant("jar" as const),
+            steps: array(
+              record({
+                name: among("read", "read", "read", "read", "set a key", "set a key", "update a list", "sign in"),
+                choice: nat(11),
+                pause,
+              }),
+              { minLength: 1, maxLength: 2 },
+            ),
+            travel: among<number | undefined>(0, 0, 0, 0, 5, undefined),
+          }),
+          weight: 12,
+        },
+        { arbitrary: connection, weight: 1 },
+        { arbitrary: trouble, weight: 1 },
+      ),
+      { minLength: 1, maxLength: 2 },
     ),
-    { minLength: 4, maxLength: 16, size: "max" },
+    { minLength: 3, maxLength: 10 },
   ),
 });
 
@@ -303,7 +387,8 @@ export const scenarios: Arbitrary<Scenario> = oneof(
   { arbitrary: general, weight: 3 },
   { arbitrary: rotation, weight: 2 },
   { arbitrary: crowd, weight: 2 },
-  { arbitrary: longLife, weight: 1 },
+  { arbitrary: collision, weight: 3 },
+  { arbitrary: longLife, weight: 2 },
 );
 
 /** A schedule's conditions, in words. What happens in it tells the log. */

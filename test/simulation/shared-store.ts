@@ -22,8 +22,12 @@ const OUTCOMES = [
 /** How many fates a store call may have: whole numbers below. */
 export const FATES = DELAYS.length * DELAYS.length * OUTCOMES.length;
 
-/** The fates that are faults. */
+/** The fates that are delays alone. */
+export const DELAYS_ONLY = DELAYS.length * DELAYS.length;
+
+/** The fates that are faults; first those that are an error. */
 export const FIRST_FAULT = DELAYS.length * DELAYS.length * WELL;
+export const LAST_ERROR = FIRST_FAULT + DELAYS.length * DELAYS.length * 2 - 1;
 export const LAST_FAULT = FIRST_FAULT + DELAYS.length * DELAYS.length * 5 - 1;
 
 interface Fate {
@@ -53,6 +57,8 @@ export interface Effect {
   readonly clock: number;
   /** Whether its actor was signing in. */
   readonly isSigningIn: boolean;
+  /** The call of `rotate()` that its actor was storing. */
+  readonly rotation: object | undefined;
 }
 
 /** One process's way to the store. */
@@ -77,6 +83,8 @@ export interface StoreSettings {
 /** The library's own store, on a machine that several processes share. Every call of it is a point of the schedule. */
 export class SharedStore {
   readonly effects: Effect[] = [];
+  /** Sessions that a touch has shortened. */
+  readonly brokenTouches: string[] = [];
   /** How far its clock is ahead of true time. */
   offset = 0;
   calls = 0;
@@ -116,10 +124,11 @@ export class SharedStore {
     const change = (operation: Effect["operation"], id: string, effect: () => Promise<boolean>, expiresAt?: number) => {
       const [calledAt, clock, actor] = [this.#timeline.now, connection.clock(), currentActor()];
       const isSigningIn = actor?.isSigningIn === true;
+      const rotation = isSigningIn ? undefined : actor?.rotation;
       return call(operation, async () => {
         const at = this.#timeline.now;
         const isDone = await effect();
-        if (isDone) this.effects.push({ calledAt, at, operation, id, actor, expiresAt, clock, isSigningIn });
+        if (isDone) this.effects.push({ calledAt, at, operation, id, actor, expiresAt, clock, isSigningIn, rotation });
         return isDone;
       });
     };
@@ -139,7 +148,7 @@ export class SharedStore {
         const stored = copy(given);
         return change("update", id, () => this.#memory.update(id, stored, expected), stored.expiresAt);
       },
-      touch: (id, expiresAt) => change("touch", id, () => this.#memory.touch(id, expiresAt), expiresAt),
+      touch: (id, expiresAt) => change("touch", id, () => this.#touch(id, expiresAt), expiresAt),
       delete: (id) => change("delete", id, () => this.#memory.delete(id)),
       idsOfUser: (userId) => call("idsOfUser", () => this.#memory.idsOfUser(userId)),
       deleteExpired: (limit) => call("deleteExpired", () => this.#memory.deleteExpired(limit)),
@@ -153,6 +162,14 @@ export class SharedStore {
         return () => void connection.listeners.delete(listener);
       },
     };
+  }
+
+  async #touch(id: string, expiresAt: number): Promise<boolean> {
+    const before = await this.#memory.read(id);
+    const isTouched = await this.#memory.touch(id, expiresAt);
+    const after = await this.#memory.read(id);
+    if (before && after && after.expiresAt < before.expiresAt) this.brokenTouches.push(id);
+    return isTouched;
   }
 
   /** Cuts off the notifications of a process, which it notices later. */
@@ -185,7 +202,7 @@ export class SharedStore {
     const { there, back, outcome } = fateOf(actor?.fates[actor.calls] ?? 0, this.#settings.isFaulty);
     if (actor) {
       actor.calls++;
-      if (outcome !== "ok") actor.hasFaults = true;
+      if (outcome !== "ok") actor.faults.push(outcome);
     }
     const survives = connection.survivors[this.calls % Math.max(1, connection.survivors.length)] ?? false;
     return new Promise<T>((resolve, reject) => {

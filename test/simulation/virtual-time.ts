@@ -1,8 +1,5 @@
 import { AsyncLocalStorage } from "node:async_hooks";
-import crypto from "node:crypto";
-import { syncBuiltinESMExports } from "node:module";
 import { setImmediate as nextTurn } from "node:timers/promises";
-import { seededRandom } from "../support/random.ts";
 
 /** The virtual clock begins here, in epoch milliseconds. */
 export const START = 1_000_000_000_000;
@@ -12,10 +9,14 @@ export interface Actor {
   /** What becomes of its store calls, one after the other. When they are used up, each succeeds at once. */
   readonly fates: readonly number[];
   calls: number;
-  /** Whether a call of it had a fault. */
-  hasFaults: boolean;
+  /** The faults that calls of it have met. */
+  readonly faults: string[];
   /** Whether it is to sign in with its next commit. */
   isSigningIn: boolean;
+  /** The call of `rotate()` that its next commit is to store. */
+  rotation: object | undefined;
+  /** When it came. */
+  readonly beganAt: number;
 }
 
 const actors = new AsyncLocalStorage<Actor>();
@@ -106,67 +107,4 @@ export class Timeline {
 
 function isBefore(a: Entry, b: Entry): boolean {
   return a.at < b.at || (a.at === b.at && a.order < b.order);
-}
-
-/**
- * Puts this timeline in the place of every source of time and randomness that the library has: timers, `performance`,
- * `Date`, `hrtime`, `Math.random` and `node:crypto`. The returned function takes it away again.
- */
-export function install(timeline: Timeline): () => void {
-  const real = {
-    setTimeout: globalThis.setTimeout,
-    clearTimeout: globalThis.clearTimeout,
-    now: Date.now,
-    random: Math.random,
-    hrtime: process.hrtime.bigint,
-    fill: crypto.randomFillSync,
-  };
-  const random = seededRandom(1);
-  const bytes = seededRandom(2);
-
-  globalThis.setTimeout = ((run: (...args: unknown[]) => void, delay = 0, ...args: unknown[]) => {
-    const actor = currentActor();
-    const cancel = timeline.after(delay, () => (actor ? as(actor, () => run(...args)) : run(...args)));
-    return new Timer(cancel);
-  }) as unknown as typeof setTimeout;
-  globalThis.clearTimeout = (timer?: unknown) => {
-    if (timer instanceof Timer) timer.cancel();
-  };
-  Object.defineProperty(performance, "now", { value: () => timeline.now, configurable: true });
-  Date.now = () => Math.floor(START + timeline.now);
-  Math.random = random;
-  process.hrtime.bigint = () => BigInt(Math.floor(timeline.now * 1e6));
-  crypto.randomFillSync = ((buffer: Uint8Array, from = 0, size = buffer.length - from) => {
-    for (let at = from; at < from + size; at++) buffer[at] = bytes() * 256;
-    return buffer;
-  }) as typeof crypto.randomFillSync;
-  syncBuiltinESMExports();
-
-  return () => {
-    globalThis.setTimeout = real.setTimeout;
-    globalThis.clearTimeout = real.clearTimeout;
-    Reflect.deleteProperty(performance, "now");
-    Date.now = real.now;
-    Math.random = real.random;
-    process.hrtime.bigint = real.hrtime;
-    crypto.randomFillSync = real.fill;
-    syncBuiltinESMExports();
-  };
-}
-
-/** What `setTimeout` gives under virtual time. */
-class Timer {
-  readonly cancel: () => void;
-
-  constructor(cancel: () => void) {
-    this.cancel = cancel;
-  }
-
-  unref(): this {
-    return this;
-  }
-
-  ref(): this {
-    return this;
-  }
 }

@@ -1,12 +1,16 @@
 import { createSessions, type Session, type SessionError, type Sessions } from "sojourn";
 import { withSession } from "sojourn/fetch";
+import { CookieChecks } from "./cookie-checks.ts";
+import type { Environment } from "./environment.ts";
 import { runStep } from "./handler.ts";
-import { lasting, NEVER, type RequestModel } from "./model.ts";
+import { NEVER, type RequestModel } from "./model.ts";
 import { Observer } from "./observer.ts";
 import * as scenarioOf from "./scenario.ts";
-import type { AdminTurn, ConnectionTurn, RequestTurn, Scenario, Step, TroubleTurn, Turn } from "./scenario.ts";
+import type { AdminTurn, ConnectionTurn, RequestTurn, Scenario, TroubleTurn, Turn } from "./scenario.ts";
+import { createRequest, type SimulatedRequest } from "./requests.ts";
 import { SharedStore, type Connection } from "./shared-store.ts";
-import { as, install, START, Timeline, type Actor } from "./virtual-time.ts";
+import { checkSignals, type Held } from "./signal-checks.ts";
+import { as, START, Timeline, type Actor } from "./virtual-time.ts";
 
 type Data = Record<string, unknown>;
 
@@ -24,20 +28,6 @@ interface Process {
   readonly underway: Set<() => void>;
 }
 
-interface SimulatedRequest {
-  readonly url: string;
-  readonly headers: { get(name: string): string | null };
-  readonly model: RequestModel;
-  readonly steps: readonly Step[];
-}
-
-interface Held {
-  readonly model: RequestModel;
-  readonly session: Session<Data>;
-  readonly signal: AbortSignal;
-  isClosed: boolean;
-}
-
 /** What is left of a schedule that was carried out. */
 export interface Outcome {
   readonly breach: Error | undefined;
@@ -47,9 +37,9 @@ export interface Outcome {
 }
 
 /** Carries out a schedule, and checks on the way and at the end what the library promises. */
-export async function simulate(scenario: Scenario): Promise<Outcome> {
+export async function simulate(scenario: Scenario, environment: Environment): Promise<Outcome> {
   const timeline = new Timeline();
-  const uninstall = install(timeline);
+  environment.begin(timeline);
   const world = new World(scenario, timeline);
   const unhandled = (error: unknown) => world.observer.breach("unhandled rejection", String(error));
   process.on("unhandledRejection", unhandled);
@@ -58,7 +48,6 @@ export async function simulate(scenario: Scenario): Promise<Outcome> {
   } catch (error) {
     world.observer.breach("error in the simulation", error instanceof Error ? (error.stack ?? "") : String(error));
   } finally {
-    uninstall();
     process.off("unhandledRejection", unhandled);
   }
   const { breaches, log } = world.observer;
@@ -68,6 +57,7 @@ export async function simulate(scenario: Scenario): Promise<Outcome> {
 class World {
   readonly observer: Observer;
   readonly store: SharedStore;
+  readonly #cookies: CookieChecks;
   readonly #scenario: Scenario;
   readonly #timeline: Timeline;
   readonly #processes: Process[] = [];
@@ -83,6 +73,7 @@ class World {
     this.#timeline = timeline;
     this.store = new SharedStore(timeline, scenario);
     this.observer = new Observer(scenario, timeline, this.store);
+    this.#cookies = new CookieChecks(this.observer, scenario, timeline, this.store);
     for (let n = 0; n < scenario.processes; n++) this.#processes.push(this.#start(0));
     for (const _ of scenario.browsers) this.#past.push([]);
   }
@@ -104,7 +95,7 @@ class World {
     await this.#timeline.run(at + Math.max(0, ...steps) + SETTLED, together);
     if (this.#pending > 0) this.observer.breach("bounded wait", `${this.#pending} requests have no end`);
     await this.#probe();
-    await this.#checkSignals();
+    await checkSignals(this.#held, this.#scenario, this.#timeline, this.observer);
   }
 
   #start(offset: number): Process {
@@ -130,7 +121,7 @@ class World {
         this.observer.opened(model, session);
         for (const step of steps) {
           if (step.pause > 0) await this.#timeline.wait(step.pause);
-          await runStep(this.observer, this.#timeline, model, session, step);
+          await runStep(this.observer, this.#timeline, started.sessions, model, session, step);
         }
         handled.set(model, { session, at: this.#timeline.now });
         return new Response(null);
@@ -196,51 +187,32 @@ class World {
 
   #request(
     turn: Pick<RequestTurn, "fates" | "steps" | "isPassive">,
-    cookie: string | undefined,
+    cookies: readonly string[],
     isConnection: boolean,
   ): SimulatedRequest {
-    const token = cookie === undefined ? undefined : this.observer.model.tokens.get(cookie);
-    const actor: Actor = { fates: turn.fates, calls: 0, hasFaults: false, isSigningIn: false };
-    if (turn.isPassive) this.observer.passiveActors.add(actor);
-    const model: RequestModel = {
-      number: this.#requests++,
-      actor,
-      isPassive: turn.isPassive,
-      isConnection,
-      token,
-      openedAt: this.#timeline.now,
-      session: undefined,
-      epoch: 0,
-      storedId: undefined,
-      pending: [],
-      marks: [],
-      removed: [],
-      signIn: undefined,
-      hasSignedOut: false,
-      setAside: undefined,
-      isRotating: false,
-      hasFailed: false,
-    };
-    const headers = { get: (name: string) => (name === "cookie" && cookie !== undefined ? `session=${cookie}` : null) };
-    return { url: "http://shop.example/", headers, model, steps: turn.steps };
+    const [observer, now] = [this.observer, this.#timeline.now];
+    return createRequest(turn, cookies, isConnection, { observer, number: this.#requests++, now });
   }
 
   // Clients
 
-  #cookie({ browser, cookie }: RequestTurn): string | undefined {
+  #cookiesOf({ browser, cookie }: RequestTurn): readonly string[] {
     const jar = this.#jars[browser];
     const past = this.#past[browser]!;
-    if (cookie === "old") return past[0] ?? jar;
-    if (cookie === "jar" || jar === undefined) return jar;
+    // Somebody else's cookie was planted beside the browser's own.
+    if (cookie === "planted") return this.#jars.filter((one) => one !== undefined);
+    if (cookie === "old" && past[0] !== undefined) return [past[0]];
+    if (jar === undefined) return [];
+    if (cookie !== "forged") return [jar];
     // Another id, another secret, another epoch, another signature.
     const at = [5, 30, 46, 60, 80][past.length % 5]!;
-    return jar.slice(0, at) + (jar[at] === "A" ? "B" : "A") + jar.slice(at + 1);
+    return [jar.slice(0, at) + (jar[at] === "A" ? "B" : "A") + jar.slice(at + 1)];
   }
 
   #send(turn: RequestTurn): void {
     const { observer } = this;
     const server = this.#process(turn.process);
-    const request = this.#request(turn, this.#cookie(turn), false);
+    const request = this.#request(turn, this.#cookiesOf(turn), false);
     const { model } = request;
     const isDead = this.#under(server, model);
     observer.note(
@@ -289,11 +261,14 @@ class World {
       `request ${model.number} is answered with ${response.status}${travel === undefined ? ", which is lost" : ""}`,
     );
     const [line] = response.headers.getSetCookie();
-    if (line === undefined) return;
+    if (line === undefined) {
+      if (done && response.status === 200) this.#cookies.keptCookie(model, done.session, done.at);
+      return;
+    }
     const value = /^session=([^;]*)/.exec(line)?.[1] ?? "";
     const isCleared = value === "";
-    if (isCleared) observer.cleared(model);
-    else observer.issued(model, value, done?.at ?? this.#timeline.now);
+    if (isCleared) this.#cookies.cleared(model);
+    else this.#cookies.issued(model, value, done?.at ?? this.#timeline.now);
     if (travel === undefined) return;
     this.#timeline.after(travel, () => {
       this.#jars[browser] = isCleared ? undefined : value;
@@ -304,7 +279,8 @@ class World {
   #connect(turn: ConnectionTurn): void {
     const { observer } = this;
     const server = this.#process(turn.process);
-    const request = this.#request({ ...turn, isPassive: false }, this.#jars[turn.browser], true);
+    const jar = this.#jars[turn.browser];
+    const request = this.#request({ ...turn, isPassive: false }, jar === undefined ? [] : [jar], true);
     const { model } = request;
     const isDead = this.#under(server, model);
     observer.note(
@@ -329,7 +305,7 @@ class World {
       for (const step of turn.steps) {
         await this.#timeline.wait(step.pause);
         if (server.connection.isDead) return;
-        await runStep(observer, this.#timeline, model, session, step);
+        await runStep(observer, this.#timeline, server.sessions, model, session, step);
       }
       for (const mark of model.marks) if (mark.state === "pending") mark.state = "dropped";
       if (server.connection.isDead) held.isClosed = true;
@@ -351,7 +327,14 @@ class World {
     const jar = this.#jars[turn.browser];
     const session = jar === undefined ? undefined : observer.model.tokens.get(jar)?.session;
     if (!session) return;
-    const actor: Actor = { fates: turn.fates, calls: 0, hasFaults: false, isSigningIn: false };
+    const actor: Actor = {
+      fates: turn.fates,
+      calls: 0,
+      faults: [],
+      isSigningIn: false,
+      rotation: undefined,
+      beganAt: this.#timeline.now,
+    };
     const from = this.#timeline.now;
     const { userId } = session;
     observer.note(`${turn.kind} of session ${session.id.slice(0, 4)} (${userId})`);
@@ -373,17 +356,23 @@ class World {
       session.endings.push(ending);
       settle(
         as(actor, () => server.sessions.revoke(session.id)),
-        () => Object.assign(ending, { ackedAt: this.#timeline.now, hadFaults: actor.hasFaults }),
+        () => Object.assign(ending, { ackedAt: this.#timeline.now, hadFaults: actor.faults.length > 1 }),
         () => undefined,
       );
       return;
     }
     const except = turn.kind === "revoke all but" ? session.id : undefined;
-    const revoked = { userId, except, from, until: NEVER, ackedAt: undefined as number | undefined };
+    const revoked = {
+      userId,
+      except: except === undefined ? [] : [except],
+      from,
+      until: NEVER,
+      ackedAt: undefined as number | undefined,
+    };
     observer.model.revokedUsers.push(revoked);
     settle(
       as(actor, () => server.sessions.revokeAll(userId, { except })),
-      () => Object.assign(revoked, { ackedAt: this.#timeline.now, hadFaults: actor.hasFaults }),
+      () => Object.assign(revoked, { ackedAt: this.#timeline.now, hadFaults: actor.faults.length > 1 }),
       () => (revoked.until = this.#timeline.now),
     );
   }
@@ -428,7 +417,7 @@ class World {
     for (const token of observer.model.tokens.values()) {
       // oxlint-disable-next-line no-await-in-loop
       await copy.become(this.store);
-      const request = this.#request({ fates: [], steps: [], isPassive: true }, token.value, false);
+      const request = this.#request({ fates: [], steps: [], isPassive: true }, [token.value], false);
       request.model.openedAt = this.#timeline.now;
       const opened = as(request.model.actor, () => sessions.open(request, { passive: true }));
       await this.#timeline.run(this.#timeline.now, false);
@@ -440,7 +429,7 @@ class World {
     }
     await copy.become(this.store);
     for (const userId of scenarioOf.USERS) {
-      const listing = as(this.#request({ fates: [], steps: [], isPassive: true }, undefined, false).model.actor, () =>
+      const listing = as(this.#request({ fates: [], steps: [], isPassive: true }, [], false).model.actor, () =>
         sessions.list(userId),
       );
       // oxlint-disable-next-line no-await-in-loop
@@ -451,20 +440,6 @@ class World {
         userId,
         infos.map(({ id }) => id),
       );
-    }
-  }
-
-  /** Connections are told of the end of their sessions, in the end by a look each half a minute. */
-  async #checkSignals(): Promise<void> {
-    const open = this.#held.filter(({ isClosed, model, signal }) => !isClosed && !signal.aborted && model.session);
-    const dead = open.filter(
-      ({ model }) =>
-        model.token && this.observer.model.verdict(lasting(model.token.session, model.token.epoch), this.#timeline.now),
-    );
-    if (dead.length === 0) return;
-    await this.#timeline.run(this.#timeline.now + 36_000, false);
-    for (const { model, signal } of dead) {
-      if (!signal.aborted) this.observer.breach("signal too late", `connection ${model.number} was not told`);
     }
   }
 }

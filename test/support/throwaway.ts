@@ -283,6 +283,8 @@ export interface Proxy {
   /** Keeps connections open and delivers nothing, until `resumeTraffic`. */
   pauseTraffic(): void;
   resumeTraffic(): void;
+  /** Delivers what clients send, and no reply to it, until `cut`. */
+  loseReplies(): void;
   connections(): number;
   stop(): Promise<void>;
 }
@@ -292,8 +294,9 @@ export async function startProxy(target: { readonly port: number; readonly host?
   let isRefusing = false;
   let paused: (() => void)[] | undefined;
   let latency = 0;
+  let isLosingReplies = false;
 
-  function forward(from: Socket, to: Socket): void {
+  function forward(from: Socket, to: Socket, isReply: boolean): void {
     // Forwards one chunk after the other, so that the bytes keep their order when the delay changes.
     let last = Promise.resolve();
     const inOrder = (act: () => void) => {
@@ -304,13 +307,14 @@ export async function startProxy(target: { readonly port: number; readonly host?
         act();
       });
     };
-    from.on("data", (chunk) => inOrder(() => void (to.destroyed || to.write(chunk))));
+    from.on("data", (chunk) => inOrder(() => void (to.destroyed || (isReply && isLosingReplies) || to.write(chunk))));
     from.on("end", () => inOrder(() => void to.end()));
   }
 
   function reset(): void {
     for (const pair of pairs) for (const socket of pair) socket.resetAndDestroy();
     pairs.clear();
+    isLosingReplies = false;
   }
 
   function resumeTraffic(): void {
@@ -334,7 +338,7 @@ export async function startProxy(target: { readonly port: number; readonly host?
       [upstream, client],
     ] as const) {
       one.setNoDelay(true);
-      forward(one, other);
+      forward(one, other, one === upstream);
       one.once("close", () => {
         pairs.delete(pair);
         // Bytes that are still being forwarded arrive first.
@@ -362,6 +366,9 @@ export async function startProxy(target: { readonly port: number; readonly host?
       paused ??= [];
     },
     resumeTraffic,
+    loseReplies() {
+      isLosingReplies = true;
+    },
     connections: () => pairs.size,
     async stop() {
       resumeTraffic();

@@ -1,3 +1,4 @@
+import { setImmediate as nextTurn } from "node:timers/promises";
 import { contentName, SHARDS, shardAt, parseContentName, parsePointerName, type Pointer } from "./names.ts";
 import { createPause, type Files, isOlderThan, LEFTOVER_AGE_MS } from "./files.ts";
 
@@ -32,6 +33,9 @@ export function createCleanup({
   const leftoversDeletedAt = new Map<string, number>();
 
   return async (limit) => {
+    // Calls follow each other, so each call begins with a pause.
+    await nextTurn();
+    assertOpen();
     const pause = createPause();
     let deleted = 0;
 
@@ -94,7 +98,8 @@ export function createCleanup({
       await pause();
       assertOpen();
       // A listing can miss a pointer that is renamed at the same time, so the pointer is looked up again.
-      if (files.find(content.key)?.nonce !== content.nonce) files.remove("contents", name);
+      const pointer = files.find(content.key);
+      if (pointer === undefined || contentName(pointer.key, pointer.nonce) !== name) files.remove("contents", name);
     }
   }
 }

@@ -36,6 +36,12 @@ const CLOCK_TICK_MS = 20;
 // Most contents fit into this buffer. A larger file is read into a buffer of its own.
 const SCRATCH_SIZE = 64 * 1024;
 
+/** A file that nobody needs any more. Its size is read if it is not known. */
+export interface OldFile {
+  readonly name: string;
+  readonly size?: number | undefined;
+}
+
 /** The file operations of the store. Each is synchronous, makes one or a few system calls, and is atomic by itself. */
 export type Files = ReturnType<typeof filesIn>;
 
@@ -75,23 +81,27 @@ export function filesIn(directory: string) {
     list,
 
     /**
-     * Writes a file with a new name, completely or not at all. It overwrites the reusable file, if one is given.
-     *
-     * File systems are slow if each write makes one file and removes another: ext4 does not reuse an inode for a minute,
-     * and searches longer and longer for a free one. The reusable file is renamed first, so only one writer gets it.
+     * Writes a file completely or not at all. It overwrites the old file, if one is given. If the old file has another name,
+     * it is renamed first, so that only one writer gets it.
      */
-    write(tree: Tree, name: string, bytes: Uint8Array, reusable?: string): void {
+    write(tree: Tree, name: string, bytes: Uint8Array, old?: OldFile): void {
       const file = path(tree, name);
       let fd: number | undefined;
-      if (reusable !== undefined)
-        fd = undefinedIfMissing(() => (renameSync(path(tree, reusable), file), openSync(file, "r+")));
+      if (old !== undefined) {
+        // Another program may have deleted the old file.
+        fd = undefinedIfMissing(() => {
+          if (old.name !== name) withShard(tree, name, () => renameSync(path(tree, old.name), file));
+          return openSync(file, "r+");
+        });
+      }
+      const isOld = fd !== undefined;
       try {
         fd ??= withShard(tree, name, () => openSync(file, "wx", 0o600));
         try {
           for (let written = 0; written < bytes.byteLength;) {
             written += writeSync(fd, bytes, written, bytes.byteLength - written, written);
           }
-          if (reusable !== undefined && fstatSync(fd).size > bytes.byteLength) ftruncateSync(fd, bytes.byteLength);
+          if (isOld && (old?.size ?? fstatSync(fd).size) > bytes.byteLength) ftruncateSync(fd, bytes.byteLength);
         } finally {
           closeSync(fd);
         }

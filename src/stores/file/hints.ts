@@ -1,12 +1,13 @@
 import { Buffer } from "node:buffer";
 import type { SessionFile } from "./session-file.ts";
 import type { Pointer } from "./names.ts";
+import type { ContentFile } from "./spares.ts";
 
 interface Hint {
   pointer: Pointer | undefined;
   content: SessionFile | undefined;
-  /** The nonce of a content file that is no longer used. */
-  reusable: string | undefined;
+  /** The file to which this process has written last. */
+  file: ContentFile | undefined;
 }
 
 // With records of a few hundred bytes, this many hints take about 15 MB.
@@ -25,7 +26,7 @@ export function fileHints() {
     const existing = hints.get(key);
     if (existing !== undefined) return existing;
     if (hints.size >= MAX_HINTS) for (const oldest of hints.keys()) if (hints.delete(oldest)) break;
-    const hint: Hint = { pointer: undefined, content: undefined, reusable: undefined };
+    const hint: Hint = { pointer: undefined, content: undefined, file: undefined };
     hints.set(key, hint);
     return hint;
   }
@@ -54,28 +55,13 @@ export function fileHints() {
       getOrCreate(key).content = small ? { nonce, id, userId, payload: Buffer.from(payload) } : undefined;
     },
 
-    /** Returns the nonce of a content file that is no longer used, and forgets it: only one caller gets it. */
-    takeReusable(key: string): string | undefined {
-      const hint = hints.get(key);
-      const reusable = hint?.reusable;
-      if (hint !== undefined) hint.reusable = undefined;
-      return reusable;
+    file: (key: string): ContentFile | undefined => hints.get(key)?.file,
+
+    setFile(file: ContentFile): void {
+      getOrCreate(file.key).file = file;
     },
 
-    /** Returns `false` if there is a reusable file already, or if the session is unknown. */
-    offerReusable(key: string, nonce: string): boolean {
-      const hint = hints.get(key);
-      if (hint === undefined || hint.reusable !== undefined) return false;
-      hint.reusable = nonce;
-      return true;
-    },
-
-    /** Forgets a session that has ended. Returns the nonce of its reusable file. */
-    delete(key: string): string | undefined {
-      const reusable = hints.get(key)?.reusable;
-      hints.delete(key);
-      return reusable;
-    },
+    delete: (key: string): void => void hints.delete(key),
 
     clear: (): void => hints.clear(),
   };

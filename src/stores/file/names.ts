@@ -6,6 +6,7 @@ import { hash, randomBytes } from "node:crypto";
  *
  *   pointers/3f2/3f2…c1.7.k2x9-1.1767225600000.88ab…    empty; its name is the state of one session
  *   contents/3f2/3f2…c1.k2x9-1                          the session's bytes
+ *   pointers/3f2/3f2…c1.8.k2x9-1-5.…                   the next state, if the bytes were overwritten in the same file
  *   contents/3f2/3f2…c1.new                             a reservation: a process is creating the session
  *   users/88a/88ab….3f2…c1                             empty; an entry of the user index
  */
@@ -19,14 +20,15 @@ export interface Pointer {
   /** The hash of the session's id. */
   readonly key: string;
   readonly version: number;
-  /** Identifies the content. Every write has a new nonce, so that no name is ever used twice. */
+  /** Identifies the content. Every write has a new nonce, so that no name is ever used twice. Begins with the file's id. */
   readonly nonce: string;
   readonly expiresAt: number;
   /** The hash of the user id, or "" if the session has no user. */
   readonly userHash: string;
 }
 
-const POINTER = /^([0-9a-f]{32})\.([1-9]\d{0,15})\.([0-9a-z]+-[0-9a-z]+)\.(0|[1-9]\d{0,15})(?:\.([0-9a-f]{24}))?$/;
+const POINTER =
+  /^([0-9a-f]{32})\.([1-9]\d{0,15})\.([0-9a-z]+-[0-9a-z]+(?:-[0-9a-z]+)?)\.(0|[1-9]\d{0,15})(?:\.([0-9a-f]{24}))?$/;
 const CONTENT = /^([0-9a-f]{32})\.([0-9a-z]+-[0-9a-z]+|new)$/;
 
 const KEY_LENGTH = 32;
@@ -45,11 +47,15 @@ export const SHARDS = 4096;
 export const shardOf = (name: string): string => name.slice(0, 3);
 export const shardAt = (index: number): string => index.toString(16).padStart(3, "0");
 
-/** Returns a function that makes nonces: a random part for each opened store, and a counter. Two stores never make the same nonce. */
-export function createNonceSource(): () => string {
+/**
+ * Returns a function that makes nonces: a random part for each opened store, and a counter. Two stores never make the same
+ * nonce. The first nonce of a content file is the file's id. When the file is overwritten, the new nonce is the id and a
+ * counter.
+ */
+export function createNonceSource(): (fileId?: string) => string {
   const opened = BigInt(`0x${randomBytes(8).toString("hex")}`).toString(36);
   let made = 0;
-  return () => `${opened}-${(made++).toString(36)}`;
+  return (fileId = opened) => `${fileId}-${(made++).toString(36)}`;
 }
 
 export function createPointer(
@@ -75,12 +81,18 @@ export function parsePointerName(name: string): Pointer | undefined {
   return Number.isSafeInteger(state.version) && Number.isSafeInteger(state.expiresAt) ? state : undefined;
 }
 
-export const contentName = (key: string, nonce: string): string => `${key}.${nonce}`;
+/** The id of the file that has the content with this nonce. */
+export function fileIdOf(nonce: string): string {
+  const end = nonce.indexOf("-", nonce.indexOf("-") + 1);
+  return end === -1 ? nonce : nonce.slice(0, end);
+}
+
+export const contentName = (key: string, nonce: string): string => `${key}.${fileIdOf(nonce)}`;
 export const reservationName = (key: string): string => `${key}.new`;
 export const userEntryName = (userHash: string, key: string): string => `${userHash}.${key}`;
 
 /** Parses the name of a content or a reservation. */
-export function parseContentName(name: string): { key: string; nonce: string } | undefined {
-  const [, key, nonce] = CONTENT.exec(name) ?? [];
-  return key === undefined || nonce === undefined ? undefined : { key, nonce };
+export function parseContentName(name: string): { key: string; fileId: string } | undefined {
+  const [, key, fileId] = CONTENT.exec(name) ?? [];
+  return key === undefined || fileId === undefined ? undefined : { key, fileId };
 }

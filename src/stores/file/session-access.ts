@@ -1,16 +1,23 @@
 import type { StoredSession } from "../../store.ts";
 import type { Files } from "./files.ts";
 import { fileHints } from "./hints.ts";
-import { contentName, hashId, type Pointer } from "./names.ts";
+import { contentName, createNonceSource, fileIdOf, hashId, type Pointer } from "./names.ts";
 import { quarantine } from "./quarantine.ts";
 import type { Quarantined } from "./store.ts";
 import { decodeSessionFile, encodeSessionFile, type SessionFile } from "./session-file.ts";
+import { canOverwriteInPlace, createSpares, type ContentFile } from "./spares.ts";
 import { fileUserIndex, type IndexEntry } from "./user-index.ts";
 import { quietly } from "../shared/quietly.ts";
 
 interface SessionAccessOptions {
   readonly clock: () => number;
   readonly onQuarantine: (quarantined: Quarantined) => void;
+}
+
+/** A content that has no pointer yet. */
+export interface WrittenContent {
+  readonly nonce: string;
+  readonly file: ContentFile;
 }
 
 /**
@@ -22,6 +29,8 @@ export function createSessionAccess(files: Files, { clock, onQuarantine }: Sessi
   // A hint is used only after the file system has confirmed it: a rename succeeds, or the pointer exists. The result that
   // there is no session always comes from a listing.
   const hints = fileHints();
+  const spares = createSpares();
+  const createNonce = createNonceSource();
 
   const isLive = (pointer: Pointer): boolean => pointer.expiresAt > clock();
 
@@ -40,14 +49,24 @@ export function createSessionAccess(files: Files, { clock, onQuarantine }: Sessi
     return found !== undefined && isLive(found) ? found : undefined;
   }
 
-  function removeContent(key: string, nonce: string | undefined): void {
-    if (nonce !== undefined) quietly(() => files.remove("contents", contentName(key, nonce)));
+  function removeContent(key: string, nonce: string): void {
+    quietly(() => files.remove("contents", contentName(key, nonce)));
+  }
+
+  function removeSpare(spare: ContentFile | undefined): void {
+    if (spare !== undefined) removeContent(spare.key, spare.fileId);
+  }
+
+  /** Keeps a content file that has no pointer, so that it can be written again. */
+  function keepForReuse(file: ContentFile): void {
+    removeSpare(spares.keep(file));
   }
 
   /** Removes the files that belonged to a removed pointer. Does not throw, because the session has ended already. */
   function removeFilesOf(pointer: Pointer): void {
     removeContent(pointer.key, pointer.nonce);
-    removeContent(pointer.key, hints.delete(pointer.key));
+    hints.delete(pointer.key);
+    removeSpare(spares.forget(pointer.key));
     quietly(() => userIndex.remove(pointer));
   }
 
@@ -91,21 +110,30 @@ export function createSessionAccess(files: Files, { clock, onQuarantine }: Sessi
     restoreUserEntries,
     cleanUpAfter,
 
-    /** Writes the content file of a pointer. Overwrites the reusable file, if its nonce is given. */
-    writeContent(next: Pointer, id: string, { userId, payload }: StoredSession, reusable?: string): void {
-      const bytes = encodeSessionFile({ id, nonce: next.nonce, userId, payload });
-      const overwritten = reusable === undefined ? undefined : contentName(next.key, reusable);
-      files.write("contents", contentName(next.key, next.nonce), bytes, overwritten);
+    /** Writes a session's content into a spare file, or into a new one. */
+    writeContent(key: string, id: string, { userId, payload }: StoredSession): WrittenContent {
+      const spare = spares.take(key);
+      const isInPlace = spare !== undefined && canOverwriteInPlace(spare, key);
+      const nonce = createNonce(isInPlace ? spare.fileId : undefined);
+      const bytes = encodeSessionFile({ id, nonce, userId, payload });
+      const old = spare && { name: contentName(spare.key, spare.fileId), size: spare.written?.size };
+      files.write("contents", contentName(key, nonce), bytes, old);
+      return { nonce, file: { key, fileId: fileIdOf(nonce), written: { size: bytes.byteLength, at: Date.now() } } };
     },
 
-    /** Keeps a content file that is no longer used, so that the session's next update can overwrite it. */
-    keepForReuse(key: string, nonce: string): void {
-      if (!hints.offerReusable(key, nonce)) removeContent(key, nonce);
+    keepForReuse,
+
+    /** Keeps the file of a pointer that this process has replaced. */
+    keepReplaced({ key, nonce }: Pointer): void {
+      const fileId = fileIdOf(nonce);
+      const file = hints.file(key);
+      keepForReuse(file?.fileId === fileId ? file : { key, fileId });
     },
 
     /** Remembers the state that this process has just written. */
-    remember(pointer: Pointer, id: string, { userId, payload }: StoredSession): void {
+    remember(pointer: Pointer, file: ContentFile, id: string, { userId, payload }: StoredSession): void {
       hints.setPointer(pointer);
+      hints.setFile(file);
       hints.setContent(pointer.key, { id, nonce: pointer.nonce, userId, payload });
     },
 

@@ -340,6 +340,39 @@ describe("fileStore", () => {
     expect(nodes.size).toBe(2);
   });
 
+  it("gives an old content file a new name before it writes it, because another process may delete a leftover", async () => {
+    const { store } = storeWithQuarantine();
+    await store.create("a", session());
+    const first = locate(store, "a");
+    const node = statSync(first).ino;
+    await store.update("a", session({ version: 2 }), 1);
+    advanceClock();
+    await store.update("a", session({ version: 3 }), 2);
+    expect(locate(store, "a")).not.toBe(first);
+    expect(statSync(locate(store, "a")).ino).toBe(node);
+    expect(existsSync(first)).toBe(false);
+  });
+
+  it("keeps one unused file of a session in each process that updates it, whatever process wrote it", async () => {
+    const { store } = storeWithQuarantine();
+    const other = fileStore(store.directory);
+    const ids = Array.from({ length: 100 }, (_, index) => `session-${index}`);
+    for (const id of ids) await store.create(id, session());
+    for (let version = 2; version <= 5; version += 1) {
+      for (const [index, id] of ids.entries()) {
+        const text = `${id} in version ${version}${"!".repeat(index)}`;
+        const writer = (index + version) % 3 === 0 ? other : store;
+        expect(await writer.update(id, session({ version, payload: Buffer.from(text) }), version - 1)).toBe(true);
+        for (const reader of [store, other]) {
+          expect(Buffer.from((await reader.read(id))?.payload ?? []).toString()).toBe(text);
+        }
+      }
+    }
+    expect(filesBelow(join(store.directory, "contents")).length).toBeLessThanOrEqual(300);
+    for (const id of ids) await other.delete(id);
+    expect(filesBelow(join(store.directory, "pointers"))).toEqual([]);
+  });
+
   it("works without the previous file, which another program may have deleted", async () => {
     const { store } = storeWithQuarantine();
     await store.create("a", session());

@@ -4,15 +4,15 @@ import type { SessionStore, StoreListener } from "../../store.ts";
 import { createCleanup } from "./cleanup.ts";
 import { openDirectory } from "./directory.ts";
 import { warnOfQuarantine } from "./quarantine.ts";
-import { createSessionAccess } from "./session-access.ts";
+import { createSessionAccess, type WrittenContent } from "./session-access.ts";
 import { fileSubscription } from "./subscription.ts";
 import {
   contentName,
-  createNonceSource,
   createPointer,
   hashId,
   hashUserId,
   keyOfPointerName,
+  type Pointer,
   reservationName,
   SHARDS,
   shardAt,
@@ -96,9 +96,8 @@ export function fileStore(options: FileStoreOptions | string = {}): FileStore {
   const files = filesIn(directory);
   const access = createSessionAccess(files, { clock, onQuarantine });
   const { hints, userIndex, isLive, findPointer, findLive, readSession, writeContent, cleanUpAfter } = access;
-  const { keepForReuse, remember, addUserEntry, removeUserEntry } = access;
+  const { keepForReuse, keepReplaced, remember, addUserEntry, removeUserEntry } = access;
   const subscription = fileSubscription(directory);
-  const createNonce = createNonceSource();
   const collect = createCleanup({ files, clock, assertOpen, ...access });
   let closed = false;
 
@@ -148,28 +147,27 @@ export function fileStore(options: FileStoreOptions | string = {}): FileStore {
       const stored = copyOf(original);
       const key = hashId(id);
       if (!(await reserve(key))) return false;
-      const next = createPointer(key, stored.version, createNonce(), stored.expiresAt, hashUserId(stored.userId));
-      let isWritten = false;
+      let next: Pointer | undefined;
       let done = false;
       try {
         for (let old = findPointer(key); old !== undefined; old = findPointer(key)) {
           if (isLive(old)) return false;
           if (files.remove("pointers", old.name)) cleanUpAfter(old);
         }
-        writeContent(next, id, stored);
-        isWritten = true;
+        const { nonce, file } = writeContent(key, id, stored);
+        next = createPointer(key, stored.version, nonce, stored.expiresAt, hashUserId(stored.userId));
         userIndex.add(next.userHash, key);
         done = files.rename("contents", reservationName(key), "pointers", next.name);
         if (!done) throw new Error("creating the session took so long that its reservation was cleared away");
+        addUserEntry(next);
+        remember(next, file, id, stored);
+        return true;
       } finally {
         if (!done) {
           quietly(() => files.remove("contents", reservationName(key)));
-          if (isWritten) cleanUpAfter(next);
+          if (next !== undefined) cleanUpAfter(next);
         }
       }
-      addUserEntry(next);
-      remember(next, id, stored);
-      return true;
     },
 
     // The rename of the pointer both compares and changes: the name contains the version, and no name is used twice. So the
@@ -178,9 +176,8 @@ export function fileStore(options: FileStoreOptions | string = {}): FileStore {
       assertOpen();
       checkStored(stored);
       const key = hashId(id);
-      const { extendOnly, expiresAt } = stored;
-      let next = createPointer(key, stored.version, createNonce(), expiresAt, hashUserId(stored.userId));
-      let isWritten = false;
+      const userHash = hashUserId(stored.userId);
+      let content: WrittenContent | undefined;
       let isInIndex = false;
       let done = false;
       try {
@@ -192,16 +189,11 @@ export function fileStore(options: FileStoreOptions | string = {}): FileStore {
             old = findLive(key);
           }
           if (old === undefined || old.version !== expectedVersion) return false;
-          if (extendOnly) {
-            const { version, nonce, userHash } = next;
-            next = createPointer(key, version, nonce, Math.max(expiresAt, old.expiresAt), userHash);
-          }
-          if (!isWritten) {
-            writeContent(next, id, stored, hints.takeReusable(key));
-            isWritten = true;
-          }
-          if (next.userHash !== old.userHash) {
-            userIndex.add(next.userHash, key);
+          content ??= writeContent(key, id, stored);
+          const expiresAt = stored.extendOnly ? Math.max(stored.expiresAt, old.expiresAt) : stored.expiresAt;
+          const next = createPointer(key, stored.version, content.nonce, expiresAt, userHash);
+          if (userHash !== old.userHash) {
+            userIndex.add(userHash, key);
             isInIndex = true;
           }
           // Writing takes time, so the expiry is checked again as late as possible.
@@ -211,15 +203,15 @@ export function fileStore(options: FileStoreOptions | string = {}): FileStore {
             hints.clearPointer(key);
             continue;
           }
-          remember(next, id, stored);
-          keepForReuse(key, old.nonce);
-          if (old.userHash !== next.userHash) removeUserEntry(old);
+          keepReplaced(old);
+          remember(next, content.file, id, stored);
+          if (old.userHash !== userHash) removeUserEntry(old);
         }
       } finally {
-        if (!done && isWritten) keepForReuse(key, next.nonce);
-        if (!done && isInIndex) removeUserEntry(next);
+        if (!done && content !== undefined) keepForReuse(content.file);
+        if (!done && isInIndex) removeUserEntry({ userHash, key });
       }
-      if (isInIndex || stored.version % 16 === 0) addUserEntry(next);
+      if (isInIndex || stored.version % 16 === 0) addUserEntry({ userHash, key });
       return true;
     },
 

@@ -3,12 +3,12 @@ import { reserveListener, useForQueries } from "./pools.ts";
 
 /** A query as pg takes it. */
 interface PgQuery {
-  readonly name?: string;
+  readonly name: string | undefined;
   readonly text: string;
   readonly values: (string | null)[];
   readonly rowMode: "array";
   readonly types: { getTypeParser(): (text: string) => string };
-  readonly query_timeout?: number;
+  readonly query_timeout: number | undefined;
 }
 
 interface PgNotification {
@@ -55,15 +55,19 @@ export function pgDriver(client: PgPool | PgClient, purpose: PostgresPurpose): P
   if (purpose === "queries" && isPool(client)) useForQueries(client);
   ignoreErrorEvents(client);
   const hasOwnTimeout = isPool(client) && client.options.query_timeout !== undefined;
-  const timeout = hasOwnTimeout ? {} : { query_timeout: QUERY_TIMEOUT_MS };
+  const constant = {
+    rowMode: "array",
+    types: TEXT_PARSERS,
+    query_timeout: hasOwnTimeout ? undefined : QUERY_TIMEOUT_MS,
+  } as const;
 
   return {
     // pg sends a statement only after the reply to the last. So the server's error tells of a pooler that breaks prepared
     // statements before anything is done.
     canPrepare: async () => true,
     async query({ name, text }, parameters, prepare) {
-      const query: PgQuery = { text, values: [...parameters], rowMode: "array", types: TEXT_PARSERS, ...timeout };
-      const { rows } = await client.query(prepare ? { ...query, name } : query);
+      const query = { name: prepare ? name : undefined, text, values: [...parameters], ...constant };
+      const { rows } = await client.query(query);
       return rows as PostgresRow[];
     },
     async runScript(text) {

@@ -1,15 +1,10 @@
 /// <reference types="node" preserve="true" />
-import { Buffer } from "node:buffer";
-import {
-  clusterListenerOpener,
-  type IoRedisDuplicate,
-  ioRedisListenerOpener,
-  type NodeRedisDuplicate,
-  nodeRedisListenerOpener,
-  type OpenListener,
-} from "./listener-connections.ts";
-import { findClusterPrimaries, type Primaries, singlePrimary } from "./primaries.ts";
-import { slotOf } from "./slot.ts";
+import type { Buffer } from "node:buffer";
+import { ioRedisClusterDriver, ioRedisDriver } from "./io-redis.ts";
+import type { IoRedisDuplicate, NodeRedisDuplicate, OpenListener } from "./listener-connections.ts";
+import { nodeRedisClusterDriver, nodeRedisDriver, nodeRedisSentinelDriver } from "./node-redis.ts";
+import type { PacketStream } from "./packets.ts";
+import type { Primaries } from "./primaries.ts";
 import { hasMethods } from "../shared/methods.ts";
 import { tooOld } from "../shared/oldest-clients.ts";
 
@@ -40,6 +35,8 @@ export interface NodeRedisSentinel {
 /** A `Redis` of ioredis or iovalkey, with Sentinels or without. */
 export interface IoRedisClient {
   readonly options: object;
+  /** The connection's socket. */
+  readonly stream?: PacketStream | undefined;
   /** Each command has such a method. `callBuffer` is not used: with automatic pipelining it loses its first argument. */
   getBuffer(key: string): Promise<unknown>;
   duplicate(overrides?: object): IoRedisDuplicate;
@@ -79,8 +76,8 @@ export interface RedisDriver {
   readonly isCluster: boolean;
 }
 
-const BLOB_STRING = 36;
-const BUFFERS = { typeMapping: { [BLOB_STRING]: Buffer } };
+/** Commands that may wait for a reply at a time. A socket that stalls would keep any number in memory. */
+const MAX_PENDING_COMMANDS = 10_000;
 
 /**
  * Recognises a client by its methods.
@@ -88,6 +85,11 @@ const BUFFERS = { typeMapping: { [BLOB_STRING]: Buffer } };
  * @throws {TypeError} for anything else, and for a client with settings that would break sessions.
  */
 export function redisDriver(client: RedisStoreClient): RedisDriver {
+  const driver = driverFor(client);
+  return { ...driver, send: limitPending(driver.send) };
+}
+
+function driverFor(client: RedisStoreClient): RedisDriver {
   if (typeof client !== "object" || client === null) throw new TypeError(NOT_A_CLIENT);
   checkAge(client as object);
   checkSettings(client as object);
@@ -98,6 +100,21 @@ export function redisDriver(client: RedisStoreClient): RedisDriver {
   if (hasMethods(client, "sendCommand", "duplicate", "subscribe")) return nodeRedisDriver(client as NodeRedisClient);
   throw new TypeError(NOT_A_CLIENT);
 }
+
+/** Refuses commands while too many have no reply, and so bounds the memory of an outage. */
+function limitPending(send: RedisDriver["send"]): RedisDriver["send"] {
+  let pending = 0;
+  const onSettled = (): void => void (pending -= 1);
+  return (key, command) => {
+    if (pending >= MAX_PENDING_COMMANDS) return Promise.reject(new Error(TOO_MANY_PENDING));
+    const reply = send(key, command);
+    pending += 1;
+    reply.then(onSettled, onSettled);
+    return reply;
+  };
+}
+
+const TOO_MANY_PENDING = `${MAX_PENDING_COMMANDS} commands wait for replies of the Redis server: it does not answer, or not fast enough`;
 
 const NOT_A_CLIENT =
   "redisStore takes a client of redis (createClient, createCluster, createSentinel), ioredis or iovalkey " +
@@ -142,123 +159,4 @@ function checkSettings(client: Partial<Record<string, unknown>>): void {
         "A replica may still show a session that has ended",
     );
   }
-}
-
-function nodeRedisDriver(client: NodeRedisClient): RedisDriver {
-  const send: SendCommand = (command) => client.sendCommand(command, BUFFERS);
-  return {
-    send: (_key, command) => send(command),
-    connectionFor: async () => ({ identity: client, send }),
-    findPrimaries: () => singlePrimary(send),
-    openListener: nodeRedisListenerOpener(async () => duplicateWithoutReconnect(client)),
-    isCluster: false,
-  };
-}
-
-function nodeRedisSentinelDriver(client: NodeRedisSentinel): RedisDriver {
-  const send: SendCommand = (command) => client.sendCommand(false, [...command], BUFFERS);
-  return {
-    send: (_key, command) => send(command),
-    connectionFor: async () => ({ identity: client, send }),
-    findPrimaries: () => singlePrimary(send),
-    openListener: nodeRedisListenerOpener(async () => client.duplicate()),
-    isCluster: false,
-  };
-}
-
-function nodeRedisClusterDriver(cluster: NodeRedisCluster): RedisDriver {
-  const sendTo =
-    (node: NodeRedisClient): SendCommand =>
-    (command) =>
-      node.sendCommand(command, BUFFERS);
-  const nodeOf = (key: string) => cluster.nodeClient(cluster.slots[slotOf(key)]!.master as never);
-  // Reads go to primaries too, so they are not marked as read-only: replicas may be behind.
-  const send: RedisDriver["send"] = (key, command) => cluster.sendCommand(key, false, [...command], BUFFERS);
-  return {
-    send,
-    async connectionFor(key) {
-      const node = await nodeOf(key);
-      return { identity: node, send: sendTo(node) };
-    },
-    findPrimaries: (keyPrefix) =>
-      findClusterPrimaries(
-        {
-          primaryOf: (slot) => cluster.slots[slot]?.master,
-          sendTo: async (slot) => sendTo(await cluster.nodeClient(cluster.slots[slot]!.master as never)),
-          refreshSlotOf: (key) => send(key, ["GET", key]),
-        },
-        keyPrefix,
-      ),
-    openListener: clusterListenerOpener({
-      nodeOf: async (channel) => nodeOf(channel),
-      openerFor: (node) => nodeRedisListenerOpener(async () => duplicateWithoutReconnect(node)),
-      sendTo,
-      refreshSlotOf: (channel) => send(channel, ["GET", channel]),
-    }),
-    isCluster: true,
-  };
-}
-
-function duplicateWithoutReconnect(client: NodeRedisClient): NodeRedisDuplicate {
-  const { socket } = (client.options ?? {}) as { socket?: object };
-  return client.duplicate({ socket: { ...socket, reconnectStrategy: false } });
-}
-
-function ioRedisDriver(client: IoRedisClient): RedisDriver {
-  const send = sendToIoRedis(client);
-  return {
-    send: (_key, command) => send(command),
-    connectionFor: async () => ({ identity: client, send }),
-    findPrimaries: () => singlePrimary(send),
-    openListener: ioRedisListenerOpener(() => client),
-    isCluster: false,
-  };
-}
-
-function ioRedisClusterDriver(cluster: IoRedisCluster): RedisDriver {
-  const send = sendToIoRedis(cluster);
-  // The client lists only the nodes that it has a connection to.
-  function nodeAt(slot: number): IoRedisClient | undefined {
-    const [address] = cluster.slots[slot] ?? [];
-    return cluster.nodes("master").find(({ options }) => {
-      const { host, port } = options as { host?: string; port?: number };
-      return `${host}:${port}` === address;
-    });
-  }
-  async function nodeOf(key: string): Promise<IoRedisClient> {
-    const node = nodeAt(slotOf(key));
-    if (!node) throw new Error("the node that has the key is not known at the moment");
-    return node;
-  }
-  return {
-    send: (_key, command) => send(command),
-    async connectionFor(key) {
-      const node = await nodeOf(key);
-      return { identity: node, send: sendToIoRedis(node) };
-    },
-    findPrimaries: (keyPrefix) =>
-      findClusterPrimaries(
-        {
-          primaryOf: (slot) => cluster.slots[slot]?.[0],
-          async sendTo(slot) {
-            const node = nodeAt(slot);
-            return node && sendToIoRedis(node);
-          },
-          refreshSlotOf: (key) => send(["GET", key]),
-        },
-        keyPrefix,
-      ),
-    openListener: clusterListenerOpener<IoRedisClient>({
-      nodeOf,
-      openerFor: (node) => ioRedisListenerOpener(() => node),
-      sendTo: sendToIoRedis,
-      refreshSlotOf: (channel) => send(["GET", channel]),
-    }),
-    isCluster: true,
-  };
-}
-
-function sendToIoRedis(client: object): SendCommand {
-  const methods = client as Record<string, (...args: RedisArguments) => Promise<unknown>>;
-  return ([name, ...args]) => methods[`${String(name).toLowerCase()}Buffer`]!(...args);
 }

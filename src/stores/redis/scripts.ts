@@ -3,12 +3,10 @@ import { createHash } from "node:crypto";
 import type { RedisArguments, RedisDriver } from "./client.ts";
 import {
   ENCODING_BITS,
-  FIRST_FLAGS_WITH_USER,
-  FLAGS_OFFSET,
   INSTANT_BYTES,
+  REVISION_OFFSET,
   USER_LENGTH_BYTES,
   VERSION_BITS,
-  VERSION_OFFSET,
   WRITE_COUNT_OFFSET,
 } from "./value.ts";
 
@@ -31,9 +29,9 @@ export const NOT_INDEXED = -1;
 
 // Each script uses one key. A key that has expired does not exist for it: the server's clock decides.
 //
-// value.ts describes the bytes of a value. The numbers below are its offsets; Lua counts from 1.
-const FLAGS = FLAGS_OFFSET + 1;
-const VERSION = VERSION_OFFSET + 1;
+// value.ts describes the bytes of a value. The numbers below are its offsets; Lua counts from 1. A text costs a script less
+// than a number where it is an argument of a command.
+const FLAGS = REVISION_OFFSET + 1;
 const INSTANT = INSTANT_BYTES;
 const USER_LENGTH = USER_LENGTH_BYTES;
 const VERSIONS = 2 ** VERSION_BITS;
@@ -42,17 +40,16 @@ const ENCODINGS = 2 ** ENCODING_BITS;
 /** The part of a value that is read in order to find its user. Longer user ids need a second read. */
 const VALUE_HEAD_BYTES = 256;
 
-/** Lua for the position of `indexedUntil`, or of the payload if there is no user. It follows the version. */
-const afterVersion = (flags: string): string => `${VERSION + 1} + ${flags} % ${VERSIONS}`;
-
+// A head is a value up to the end of its revision; that of a stored session also contains `indexedUntil`, if it has a user.
+//
 // `is_repeated`: a client may send a command again after it lost its connection. The value is then there already; only
 // the times that a touch moves may differ. One byte is written again, so that WAIT counts it as a write of this connection.
 // `reply_missing`: the key does not exist. On a replica, which may be behind, the DEL makes that an error and not a "no".
 const HELPERS = `
-local function after_version(head)
-  local flags = string.byte(head, ${FLAGS})
-  return ${afterVersion("flags")}
+local function version_in(bytes, flags_at)
+  return string.sub(bytes, flags_at + 1, flags_at + 1 + string.byte(bytes, flags_at) % ${VERSIONS})
 end
+local function after_version(head) return ${FLAGS + 2} + string.byte(head, ${FLAGS}) % ${VERSIONS} end
 local function user_encoding(head) return math.floor(string.byte(head, ${FLAGS}) / ${VERSIONS}) % ${ENCODINGS} end
 local function has_user(head) return user_encoding(head) > 0 end
 local function read_number(bytes, from, length)
@@ -62,27 +59,25 @@ local function read_number(bytes, from, length)
 end
 local function read_instant(bytes, from) return read_number(bytes, from, ${INSTANT}) end
 local function read_head(key)
-  local head = redis.call('GETRANGE', key, 0, ${VALUE_HEAD_BYTES - 1})
+  local head = redis.call('GETRANGE', key, '0', '${VALUE_HEAD_BYTES - 1}')
   if head == '' or not has_user(head) then return head end
-  local from = after_version(head) + ${INSTANT}
-  local last = from + ${USER_LENGTH - 1} + read_number(head, from, ${USER_LENGTH})
-  if last > #head then return redis.call('GETRANGE', key, 0, last - 1) end
+  local from = after_version(head)
+  local last = from + ${USER_LENGTH + INSTANT - 1} + read_number(head, from, ${USER_LENGTH})
+  if last > #head then return redis.call('GETRANGE', key, '0', last - 1) end
   return string.sub(head, 1, last)
 end
-local function user_section(head) return string.sub(head, after_version(head) + ${INSTANT}) end
+local function user_section(stored_head) return string.sub(stored_head, after_version(stored_head), -${INSTANT + 1}) end
+local function indexed_until(stored_head) return read_instant(stored_head, #stored_head - ${INSTANT - 1}) end
 local function reply_missing(key)
   redis.call('DEL', key)
   return ${REFUSED}
 end
-local function is_repeated(key, value)
+local function is_repeated(key, head, payload)
   local stored = redis.call('GET', key)
-  if not stored or #stored ~= #value or #stored < ${VERSION} then return false end
-  local from = after_version(value)
-  if after_version(stored) ~= from then return false end
-  if string.sub(stored, ${FLAGS}, from - 1) ~= string.sub(value, ${FLAGS}, from - 1) then return false end
-  if has_user(value) then from = from + ${INSTANT} end
-  if string.sub(stored, from) ~= string.sub(value, from) then return false end
-  redis.call('SETRANGE', key, ${WRITE_COUNT_OFFSET}, string.sub(value, ${WRITE_COUNT_OFFSET + 1}, ${WRITE_COUNT_OFFSET + 1}))
+  if not stored or #stored ~= #head + (payload and ${INSTANT} + #payload or 0) then return false end
+  if string.sub(stored, ${INSTANT + 1}, #head) ~= string.sub(head, ${INSTANT + 1}) then return false end
+  if payload and string.sub(stored, #head + ${INSTANT + 1}) ~= payload then return false end
+  redis.call('SETRANGE', key, '${WRITE_COUNT_OFFSET}', string.sub(head, ${WRITE_COUNT_OFFSET + 1}, ${WRITE_COUNT_OFFSET + 1}))
   return true
 end
 `;
@@ -114,96 +109,72 @@ local function with_unpublished(reply)
 end
 `;
 
-/** Lua that reads an instant into one local variable for each byte, and the expression that puts them together. */
-function instantInLocals(name: string, bytes: string, from: string): { read: string; value: string } {
-  const locals = Array.from({ length: INSTANT }, (_, index) => `${name}${index}`);
-  return {
-    read: `local ${locals.join(", ")} = string.byte(${bytes}, ${from}, ${from} + ${INSTANT - 1})`,
-    value: locals.reduce((high, low) => `(${high}) * 256 + ${low}`),
-  };
-}
+const UNTIL_BYTES = Array.from({ length: INSTANT }, (_, index) => `u${index}`);
 
-const NEW_END = instantInLocals("e", "ARGV[1]", "1");
-const INDEXED_UNTIL = instantInLocals("u", "head", "from");
-
-// The fast path of nearly every update: the same user or none, indexed for long enough, and no notification. It comes
-// before the helpers, because the server creates those functions at every run. An update takes half the time this way.
+// The fast path of nearly every update: the version that is expected, the same user or none, indexed for long enough, and
+// nothing else to do. It comes before the helpers, because the server creates those functions at every run.
 const FAST_UPDATE = `
-local flags = string.byte(ARGV[1], ${FLAGS})
-if not ARGV[6] and #ARGV[5] == 1 and (flags < ${FIRST_FLAGS_WITH_USER} or ARGV[5] == '0') then
-  local head = redis.call('GETRANGE', KEYS[1], 0, ${VALUE_HEAD_BYTES - 1})
-  local before = string.byte(head, ${FLAGS})
-  if before and before - before % ${VERSIONS} == flags - flags % ${VERSIONS} then
-    local from = ${afterVersion("before")}
-    if string.sub(head, ${VERSION}, from - 1) == ARGV[3] then
-      if flags < ${FIRST_FLAGS_WITH_USER} then
-        redis.call('SET', KEYS[1], ARGV[1], 'PXAT', ARGV[2])
-        return ${DONE}
-      end
-      local to = ${afterVersion("flags")}
-      local last = ${INSTANT - 1} + tonumber(ARGV[4])
-      if from + last <= #head
-        and string.sub(head, from + ${INSTANT}, from + last) == string.sub(ARGV[1], to + ${INSTANT}, to + last) then
-        ${NEW_END.read}
-        ${INDEXED_UNTIL.read}
-        if ${NEW_END.value} <= ${INDEXED_UNTIL.value} then
-          local value = string.sub(ARGV[1], 1, to - 1) .. string.sub(head, from, from + ${INSTANT - 1})
-            .. string.sub(ARGV[1], to + ${INSTANT})
-          redis.call('SET', KEYS[1], value, 'PXAT', ARGV[2])
-          return ${DONE}
-        end
-      end
+if not ARGV[6] then
+  local found = redis.call('GETRANGE', KEYS[1], '${REVISION_OFFSET}', ARGV[4])
+  local length = #ARGV[2]
+  if string.sub(found, 1, length) == ARGV[2] then
+    if not ARGV[5] then
+      redis.call('SET', KEYS[1], ARGV[1], 'PXAT', ARGV[3])
+      return ${DONE}
+    end
+    local ${UNTIL_BYTES.join(", ")} = string.byte(found, length + 1, length + ${INSTANT})
+    if ${UNTIL_BYTES.reduce((high, low) => `(${high}) * 256 + ${low}`)} > tonumber(ARGV[3]) then
+      redis.call('SET', KEYS[1], ARGV[1] .. string.sub(found, length + 1) .. ARGV[5], 'PXAT', ARGV[3])
+      return ${DONE}
     end
   end
 end
 `;
 
-/** ARGV: the value, the expiry for PXAT. */
-export const CREATE = defineScript(`${HELPERS}
-if redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PXAT', ARGV[2]) then return ${DONE} end
-if is_repeated(KEYS[1], ARGV[1]) then return ${DONE} end
+/** ARGV: 1 the head; 2 the expiry for PXAT; and if the session has a user: 3 `indexedUntil`, 4 the payload. */
+export const CREATE = defineScript(`
+local value = ARGV[1]
+if ARGV[4] then value = value .. ARGV[3] .. ARGV[4] end
+if redis.call('SET', KEYS[1], value, 'NX', 'PXAT', ARGV[2]) then return ${DONE} end
+${HELPERS}
+if is_repeated(KEYS[1], ARGV[1], ARGV[4]) then return ${DONE} end
 return ${REFUSED}
 `);
 
 /**
- * ARGV: 1 the value; 2 the expiry for PXAT; 3 the expected version; 4 the bytes of the user section in the value; 5 '1' if
- * the index contains the session until `indexedUntil` of the value, else '0', followed by '+' if the session must not
- * expire earlier than before; then the plain channel, a message and the shard's channel, or nothing.
+ * ARGV: 1 the head; 2 the revision that is expected, with the user of the head; 3 the expiry for PXAT; 4 the last byte of
+ * that revision in a value, or of `indexedUntil` after it; 5 the payload, if the session has a user; and for more than a
+ * plain update: 6 `indexedUntil`, if the session has been added to the index, else nothing; 7 '+' if the session must not
+ * expire earlier than before, else nothing; then the plain channel, a message and the shard's channel, or nothing.
  *
  * Replies with the head of the value before if the user was another.
  */
 export const UPDATE = defineScript(`${FAST_UPDATE}${HELPERS}${NOTIFY}
-local head = read_head(KEYS[1])
-if head == '' then return reply_missing(KEYS[1]) end
-local value = ARGV[1]
-local from = after_version(head)
-if string.sub(head, ${VERSION}, from - 1) ~= ARGV[3] then
-  if is_repeated(KEYS[1], value) then return ${DONE} end
+local stored = read_head(KEYS[1])
+if stored == '' then return reply_missing(KEYS[1]) end
+local head, pxat = ARGV[1], ARGV[3]
+local payload = has_user(head) and ARGV[5] or nil
+if version_in(stored, ${FLAGS}) ~= version_in(ARGV[2], 1) then
+  if is_repeated(KEYS[1], head, payload) then return ${DONE} end
   return ${REFUSED}
 end
-local to = after_version(value)
-local pxat = ARGV[2]
-if #ARGV[5] > 1 and read_instant(head, 1) > read_instant(value, 1) then
-  value = string.sub(head, 1, ${INSTANT}) .. string.sub(value, ${INSTANT + 1})
+if ARGV[7] == '+' and read_instant(stored, 1) > read_instant(head, 1) then
+  head = string.sub(stored, 1, ${INSTANT}) .. string.sub(head, ${INSTANT + 1})
   pxat = string.format('%.0f', math.max(1, read_instant(head, 1) - 1))
 end
-local same_user = false
-if has_user(head) and has_user(value) then
-  local last = ${INSTANT - 1} + tonumber(ARGV[4])
-  same_user = user_section(head) == string.sub(value, to + ${INSTANT}, to + last)
-    and user_encoding(head) == user_encoding(value)
+local value, same_user = head, false
+if payload then
+  same_user = user_encoding(stored) == user_encoding(head)
+    and user_section(stored) == string.sub(head, after_version(head))
+  local indexed = ARGV[6] or ''
+  if indexed == '' and same_user then indexed = string.sub(stored, -${INSTANT}) end
+  if indexed == '' or read_instant(head, 1) > read_instant(indexed, 1) then return ${NOT_INDEXED} end
+  value = head .. indexed .. payload
 end
-if has_user(value) and string.sub(ARGV[5], 1, 1) == '0' then
-  if not same_user or read_instant(value, 1) > read_instant(head, from) then return ${NOT_INDEXED} end
-  value = string.sub(value, 1, to - 1) .. string.sub(head, from, from + ${INSTANT - 1})
-    .. string.sub(value, to + ${INSTANT})
-elseif has_user(value) and read_instant(value, 1) > read_instant(value, to) then
-  return ${NOT_INDEXED}
-end
-local refusal = ARGV[6] and publish(ARGV[6], ARGV[7], ARGV[8])
+local refusal = ARGV[8] and publish(ARGV[8], ARGV[9], ARGV[10])
 if refusal then return refusal end
 redis.call('SET', KEYS[1], value, 'PXAT', pxat)
-if has_user(head) and not same_user then return with_unpublished(head) end
+if has_user(stored) and not same_user then return with_unpublished(stored) end
 return with_unpublished(${DONE})
 `);
 
@@ -218,11 +189,11 @@ local head = read_head(KEYS[1])
 if head == '' then return reply_missing(KEYS[1]) end
 local expires_at = read_instant(ARGV[1], 1)
 if expires_at <= read_instant(head, 1) then return ${DONE} end
-if has_user(head) and expires_at > read_instant(head, after_version(head)) then
+if has_user(head) and expires_at > indexed_until(head) then
   if not ARGV[3] or user_section(head) ~= ARGV[4] or user_encoding(head) ~= tonumber(ARGV[5]) then return head end
-  redis.call('SETRANGE', KEYS[1], after_version(head) - 1, ARGV[3])
+  redis.call('SETRANGE', KEYS[1], #head - ${INSTANT}, ARGV[3])
 end
-redis.call('SETRANGE', KEYS[1], 0, ARGV[1])
+redis.call('SETRANGE', KEYS[1], '0', ARGV[1])
 redis.call('PEXPIREAT', KEYS[1], ARGV[2])
 return ${DONE}
 `);
@@ -241,9 +212,13 @@ if has_user(head) then return with_unpublished(head) end
 return with_unpublished(${DONE})
 `);
 
-/** Writes a key and deletes it. WAIT then also covers the deletions of other connections before this write. */
+/**
+ * Writes a session's key and leaves it as it is. WAIT then also covers what other connections have written to it, or deleted,
+ * before.
+ */
 export const WRITE_MARKER = defineScript(`
-if redis.call('SET', KEYS[1], '', 'NX', 'PX', 60000) then redis.call('DEL', KEYS[1]) end
+if redis.call('SET', KEYS[1], '', 'NX', 'PX', 60000) then redis.call('DEL', KEYS[1])
+else redis.call('SETRANGE', KEYS[1], 0, redis.call('GETRANGE', KEYS[1], 0, 0)) end
 return ${DONE}
 `);
 
@@ -287,19 +262,17 @@ return ${DONE}
 const MAX_NUMBER_DIGITS = 2;
 
 /** Runs a script on one key. If the server does not know the script, it has done nothing, and is sent its text. */
-export async function runScript(
+export function runScript(
   driver: Pick<RedisDriver, "send">,
   { sha, text }: RedisScript,
   key: string,
   args: RedisArguments,
 ): Promise<unknown> {
-  try {
-    return parseReply(await driver.send(key, ["EVALSHA", sha, "1", key, ...args]));
-  } catch (error) {
+  return driver.send(key, ["EVALSHA", sha, "1", key, ...args]).then(parseReply, async (error: unknown) => {
     // ioredis wraps the error during a cluster's failover.
     if (!(error instanceof Error) || !/\bNOSCRIPT\b/.test(error.message)) throw error;
     return parseReply(await driver.send(key, ["EVAL", text, "1", key, ...args]));
-  }
+  });
 }
 
 /** The inner reply of a script that could not publish its message; `undefined` if the message is published. */

@@ -10,10 +10,12 @@ import {
   decodeIndexedUser,
   decodeStored,
   encodeInstant,
-  encodeStored,
+  encodeRevision,
+  encodeSession,
   encodeUser,
-  encodeVersion,
+  INSTANT_BYTES,
   MAX_INSTANT,
+  REVISION_OFFSET,
 } from "./value.ts";
 import {
   CREATE,
@@ -30,7 +32,7 @@ import {
 import { replicaConfirmation } from "./replicas.ts";
 import { evictionCheck } from "./eviction.ts";
 import { checkOptions, checkPositiveInteger } from "../../checks.ts";
-import { checkStored, checkTime, copyOf } from "../shared/stored.ts";
+import { checkStored, checkTime } from "../shared/stored.ts";
 
 export type {
   IoRedisClient,
@@ -100,7 +102,7 @@ export function redisStore(client: RedisStoreClient, options: RedisStoreOptions 
   if (typeof announceChanges !== "boolean") throw new TypeError("redisStore: announceChanges must be true or false");
   const driver = redisDriver(client);
   const keys = redisKeys(prefix);
-  const index = userIndex({ driver, keys, runWrite });
+  const index = userIndex({ driver, keys, runWrite, confirmEarlierWrites });
   const subscription = redisSubscription(driver, keys);
   const checkEvictionOnce = evictionCheck(driver, keys);
   const confirm = replicas && replicaConfirmation(driver, parseReplicaCount(replicas), parseReplicaTimeout(replicas));
@@ -111,22 +113,31 @@ export function redisStore(client: RedisStoreClient, options: RedisStoreOptions 
   }
 
   /** Runs a script that writes, with a notification if there is a message, and waits for the replicas. */
-  async function runWrite(script: RedisScript, key: string, args: RedisArguments, message?: string): Promise<unknown> {
+  function runWrite(script: RedisScript, key: string, args: RedisArguments, message?: string): Promise<unknown> {
     const send = () =>
       message === undefined
         ? runScript(driver, script, key, args)
         : runAndNotify(driver, keys, { script, key, args, message });
-    if (!confirm) return send();
-    const reply = await confirm(key, send, (received) => received !== REFUSED && received !== NOT_INDEXED);
+    return confirm ? runConfirmed(confirm, { script, key, send }) : send();
+  }
+
+  async function runConfirmed(
+    confirmWrite: NonNullable<typeof confirm>,
+    { script, key, send }: { script: RedisScript; key: string; send: () => Promise<unknown> },
+  ): Promise<unknown> {
+    const reply = await confirmWrite(key, send, (received) => received !== REFUSED && received !== NOT_INDEXED);
     // An earlier command whose reply was lost may have deleted the session. The replicas must have that deletion too.
-    if (script === DELETE && reply === REFUSED) {
-      await confirm(
-        key,
-        () => runScript(driver, WRITE_MARKER, key, []),
-        () => true,
-      );
-    }
+    if (script === DELETE && reply === REFUSED) await confirmEarlierWrites(key);
     return reply;
+  }
+
+  /** Waits until the replicas have what any connection has written to a session's key. */
+  async function confirmEarlierWrites(key: string): Promise<void> {
+    await confirm?.(
+      key,
+      () => runScript(driver, WRITE_MARKER, key, []),
+      () => true,
+    );
   }
 
   /** Removes a session from the index of the user that it had before the script, if the reply is a head. */
@@ -145,31 +156,36 @@ export function redisStore(client: RedisStoreClient, options: RedisStoreOptions 
       return value === null ? undefined : decodeStored(value);
     },
 
-    async create(id, given) {
+    async create(id, stored) {
       assertOpen();
-      checkSession(given);
+      checkSession(stored);
       checkEvictionOnce();
-      const stored = copyOf(given);
       const { userId, expiresAt } = stored;
-      const indexedUntil = userId === undefined ? 0 : await index.add(userId, id, expiresAt);
-      const args = [encodeStored(stored, indexedUntil), toPxat(expiresAt)];
+      const { head, payload } = encodeSession(stored, userId === undefined ? undefined : encodeUser(userId));
+      const args = [head, toPxat(expiresAt)];
+      if (payload) args.push(encodeInstant(await index.add(userId!, id, expiresAt)), payload);
       return (await runWrite(CREATE, keys.sessionKey(id), args)) === DONE;
     },
 
-    async update(id, given, expectedVersion) {
+    async update(id, stored, expectedVersion) {
       assertOpen();
-      checkSession(given);
-      const stored = copyOf(given);
-      const { userId, expiresAt, extendOnly } = stored;
-      const userLength = userId === undefined ? 0 : encodeUser(userId).section.length;
+      checkSession(stored);
+      if (!Number.isSafeInteger(expectedVersion) || expectedVersion < 1) return false;
+      const { userId, expiresAt, extendOnly = false } = stored;
+      const user = userId === undefined ? undefined : encodeUser(userId);
+      const { head, payload } = encodeSession(stored, user);
+      const expected = encodeRevision(expectedVersion, user);
+      const lastByte = REVISION_OFFSET + expected.length - 1 + (user ? INSTANT_BYTES : 0);
+      const args = [head, expected, toPxat(expiresAt), `${lastByte}`];
+      if (payload) args.push(payload);
       const message = announceChanges ? CHANGED + keys.encodeId(id) : undefined;
-      const tryUpdate = (indexedUntil: number) => {
-        const value = encodeStored(stored, indexedUntil);
-        const flags = (indexedUntil === 0 ? "0" : "1") + (extendOnly ? "+" : "");
-        const args = [value, toPxat(expiresAt), encodeVersion(expectedVersion), `${userLength}`, flags];
-        return runWrite(UPDATE, keys.sessionKey(id), args, message);
+      const tryUpdate = (indexedUntil?: number) => {
+        const key = keys.sessionKey(id);
+        if (indexedUntil === undefined && !extendOnly && message === undefined) return runWrite(UPDATE, key, args);
+        const until = indexedUntil === undefined ? "" : encodeInstant(indexedUntil);
+        return runWrite(UPDATE, key, [...args, ...(payload ? [] : [""]), until, extendOnly ? "+" : ""], message);
       };
-      let reply = await tryUpdate(0);
+      let reply = await tryUpdate();
       if (reply === NOT_INDEXED && extendOnly) {
         // The session may keep a later expiry than the given one, and touches may move it between the read and the update.
         for (let attempts = 0; reply === NOT_INDEXED; attempts += 1) {

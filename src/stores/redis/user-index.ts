@@ -23,8 +23,9 @@ export function userIndex(options: {
   driver: Pick<RedisDriver, "send">;
   keys: RedisKeys;
   runWrite: (script: RedisScript, key: string, args: RedisArguments) => Promise<unknown>;
+  confirmEarlierWrites: (key: string) => Promise<void>;
 }) {
-  const { driver, keys, runWrite } = options;
+  const { driver, keys, runWrite, confirmEarlierWrites } = options;
 
   /** Runs in the background: an entry that stays is found when its time is over. */
   function removeEntries(userId: string, entries: readonly IndexEntry[]): void {
@@ -87,9 +88,15 @@ export function userIndex(options: {
       for (let from = 0; from < encodedIds.length; from += PAGE_SIZE) {
         const page = encodedIds.slice(from, from + PAGE_SIZE);
         const heads = await Promise.all(page.map((encodedId) => readHead(encodedId, headLength)));
+        // The command that has ended a session may have failed for want of replicas. A failover would bring that session
+        // back, so a list without it must not be the answer yet.
+        const endings: Promise<void>[] = [];
         for (const [index, encodedId] of page.entries()) {
-          if (hasUser(heads[index] as Buffer, user)) ids.push(keys.decodeId(encodedId));
+          const id = keys.decodeId(encodedId);
+          if (hasUser(heads[index] as Buffer, user)) ids.push(id);
+          else endings.push(confirmEarlierWrites(keys.sessionKey(id)));
         }
+        await Promise.all(endings);
       }
       if (ids.length < encodedIds.length) removeOldEntries(userId).catch(() => {});
       return ids;

@@ -1,10 +1,19 @@
 import { Buffer } from "node:buffer";
 import { describe, expect, it } from "vitest";
-import { decodeIndexedUser, decodeStored, encodeStored, encodeVersion, MAX_INSTANT } from "./value.ts";
+import { encodeStored } from "../../../test/support/redis-value.ts";
+import {
+  decodeIndexedUser,
+  decodeStored,
+  encodeRevision,
+  encodeSession,
+  encodeUser,
+  MAX_INSTANT,
+  REVISION_OFFSET,
+} from "./value.ts";
 
 const payload = Uint8Array.from({ length: 300 }, (_, index) => index);
 
-describe("encodeStored", () => {
+describe("encodeSession", () => {
   it.each([1, 255, 256, 65_536, 2 ** 40, Number.MAX_SAFE_INTEGER])("keeps version %d", (version) => {
     for (const userId of [undefined, "", "ada", "\u{1F981}", "\ud83e", "x".repeat(1000)]) {
       const value = encodeStored({ payload, version, expiresAt: MAX_INSTANT, userId }, 123_456_789);
@@ -24,6 +33,15 @@ describe("encodeStored", () => {
     const stored = { payload, version: 1, expiresAt: 5 };
     expect(encodeStored(stored, 0).equals(encodeStored(stored, 0))).toBe(false);
   });
+
+  it("takes a copy of the payload", () => {
+    for (const user of [undefined, encodeUser("ada")]) {
+      const given = Uint8Array.from(payload);
+      const encoded = encodeSession({ payload: given, version: 1, expiresAt: 1 }, user);
+      given.fill(0);
+      expect((encoded.payload ?? encoded.head.subarray(9)).equals(payload)).toBe(true);
+    }
+  });
 });
 
 describe("decodeStored", () => {
@@ -34,8 +52,18 @@ describe("decodeStored", () => {
   });
 });
 
-describe("encodeVersion", () => {
-  it("gives no bytes for an impossible version", () => {
-    for (const version of [0, -1, 1.5, Number.NaN, 2 ** 60]) expect(encodeVersion(version)).toHaveLength(0);
+describe("encodeRevision", () => {
+  it("gives the bytes that a session of this version and this user has in its value, and no other has", () => {
+    const revisions = new Set<string>();
+    for (const version of [1, 2, 256, 65_536, Number.MAX_SAFE_INTEGER]) {
+      for (const userId of [undefined, "", "ada", "ad", "\ud83e"]) {
+        const user = userId === undefined ? undefined : encodeUser(userId);
+        const revision = encodeRevision(version, user);
+        const { head } = encodeSession({ payload, version, expiresAt: 1 }, user);
+        expect(head.subarray(REVISION_OFFSET, REVISION_OFFSET + revision.length)).toEqual(revision);
+        revisions.add(revision.toString("latin1"));
+      }
+    }
+    expect(revisions.size).toBe(25);
   });
 });

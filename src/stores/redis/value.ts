@@ -7,23 +7,26 @@ import type { StoredSession } from "../../store.ts";
 //
 //   offset  bytes
 //   0       6     expiresAt
-//   6       1     flags: format (3 bits), encoding of the user id (2 bits), bytes of the version less 1 (3 bits)
-//   7       1     write count: tells this process's writes of the same content apart
-//   8       1–7   version
+//   6       1     write count: tells this process's writes of the same content apart
+//   7             the revision:
+//           1       flags: format (3 bits), encoding of the user id (2 bits), bytes of the version less 1 (3 bits)
+//           1–7     version
+//                   and if the session has a user: 4 bytes for the length of the user id, then the user id
 //   and if the session has a user:
 //           6     indexedUntil: until when the user's index is sure to contain the session
-//           4     bytes of the user id, then the user id
 //
-// All numbers are big-endian. The scripts read and patch values in place: scripts.ts takes every offset from here.
+// All numbers are big-endian. The scripts read and patch values in place: scripts.ts takes every offset from here. An
+// update compares the revision with the one that it expects, as one text.
 
 const VALUE_FORMAT = 1;
 
 /** Bytes of an instant, in epoch milliseconds. */
 export const INSTANT_BYTES = 6;
 const EXPIRES_AT_OFFSET = 0;
-export const FLAGS_OFFSET = EXPIRES_AT_OFFSET + INSTANT_BYTES;
-export const WRITE_COUNT_OFFSET = FLAGS_OFFSET + 1;
-export const VERSION_OFFSET = WRITE_COUNT_OFFSET + 1;
+export const WRITE_COUNT_OFFSET = EXPIRES_AT_OFFSET + INSTANT_BYTES;
+export const REVISION_OFFSET = WRITE_COUNT_OFFSET + 1;
+const FLAGS_OFFSET = REVISION_OFFSET;
+const VERSION_OFFSET = FLAGS_OFFSET + 1;
 /** Bytes of the length that precedes a user id. */
 export const USER_LENGTH_BYTES = 4;
 
@@ -39,9 +42,6 @@ const NO_USER = 0;
 const UTF8_ENCODING = 1;
 const UTF16_ENCODING = 2;
 
-/** Flags of a session with a user are at least this, without a user they are less. */
-export const FIRST_FLAGS_WITH_USER = (VALUE_FORMAT << FORMAT_SHIFT) | (UTF8_ENCODING << VERSION_BITS);
-
 /** The latest instant that fits: in the year 10889. */
 export const MAX_INSTANT = 2 ** (8 * INSTANT_BYTES) - 1;
 
@@ -52,33 +52,53 @@ export interface IndexedUser {
 }
 
 /** A user id as a value contains it: its encoding, and its length with its bytes. */
-interface EncodedUser {
+export interface EncodedUser {
   readonly encoding: number;
   readonly section: Buffer;
 }
 
 let writeCount = randomInt(256);
 
-/** Encodes a session as the value of its key. `indexedUntil` is left out if the session has no user. */
-export function encodeStored(stored: StoredSession, indexedUntil: number): Buffer {
-  const { payload, version, expiresAt } = stored;
-  const user = stored.userId === undefined ? undefined : encodeUser(stored.userId);
-  const versionLength = countBytes(version);
-  const userLength = user === undefined ? 0 : INSTANT_BYTES + user.section.length;
-  const value = Buffer.allocUnsafe(VERSION_OFFSET + versionLength + userLength + payload.byteLength);
-  value.writeUIntBE(expiresAt, EXPIRES_AT_OFFSET, INSTANT_BYTES);
-  value[FLAGS_OFFSET] =
-    (VALUE_FORMAT << FORMAT_SHIFT) | ((user?.encoding ?? NO_USER) << VERSION_BITS) | (versionLength - 1);
+/**
+ * A session as the value of its key, in the parts that scripts put together. The parts of a session without a user are one:
+ * its value.
+ */
+export interface EncodedSession {
+  /** The value up to the end of the revision, and without a user also the payload. */
+  readonly head: Buffer;
+  /** If the session has a user: what follows `indexedUntil`, which only the index knows. */
+  readonly payload: Buffer | undefined;
+}
+
+/** Encodes a session, with a copy of its payload. */
+export function encodeSession({ payload, version, expiresAt }: StoredSession, user?: EncodedUser): EncodedSession {
+  const headLength = REVISION_OFFSET + revisionLength(version, user);
+  const head = Buffer.allocUnsafe(user === undefined ? headLength + payload.byteLength : headLength);
+  head.writeUIntBE(expiresAt, EXPIRES_AT_OFFSET, INSTANT_BYTES);
   writeCount = (writeCount + 1) & 0xff;
-  value[WRITE_COUNT_OFFSET] = writeCount;
-  writeNumber(value, version, VERSION_OFFSET, versionLength);
-  let offset = VERSION_OFFSET + versionLength;
-  if (user !== undefined) {
-    offset = value.writeUIntBE(indexedUntil, offset, INSTANT_BYTES);
-    offset += user.section.copy(value, offset);
-  }
-  value.set(payload, offset);
-  return value;
+  head[WRITE_COUNT_OFFSET] = writeCount;
+  writeRevision(head, REVISION_OFFSET, version, user);
+  if (user !== undefined) return { head, payload: Buffer.from(payload) };
+  head.set(payload, headLength);
+  return { head, payload: undefined };
+}
+
+/** Encodes the revision of a session that has this version and this user. */
+export function encodeRevision(version: number, user: EncodedUser | undefined): Buffer {
+  const bytes = Buffer.allocUnsafe(revisionLength(version, user));
+  writeRevision(bytes, 0, version, user);
+  return bytes;
+}
+
+function revisionLength(version: number, user: EncodedUser | undefined): number {
+  return 1 + countBytes(version) + (user?.section.length ?? 0);
+}
+
+function writeRevision(bytes: Buffer, offset: number, version: number, user: EncodedUser | undefined): void {
+  const versionLength = countBytes(version);
+  bytes[offset] = (VALUE_FORMAT << FORMAT_SHIFT) | ((user?.encoding ?? NO_USER) << VERSION_BITS) | (versionLength - 1);
+  writeNumber(bytes, version, offset + 1, versionLength);
+  user?.section.copy(bytes, offset + 1 + versionLength);
 }
 
 /** Decodes the value of a session's key. @throws {Error} if this format of value is unknown. */
@@ -105,16 +125,16 @@ function decodeHead(head: Buffer): { indexedUser: IndexedUser | undefined; end: 
   if (!Number.isSafeInteger(readNumber(head, VERSION_OFFSET, versionLengthOf(head)))) throw createFormatError();
   const encoding = userEncodingIn(head);
   if (encoding === NO_USER) return { indexedUser: undefined, end: userOffset };
-  const lengthOffset = userOffset + INSTANT_BYTES;
-  const textOffset = lengthOffset + USER_LENGTH_BYTES;
+  const textOffset = userOffset + USER_LENGTH_BYTES;
   if (encoding > UTF16_ENCODING || head.length < textOffset) throw createFormatError();
-  const end = textOffset + head.readUIntBE(lengthOffset, USER_LENGTH_BYTES);
+  const textEnd = textOffset + head.readUIntBE(userOffset, USER_LENGTH_BYTES);
+  const end = textEnd + INSTANT_BYTES;
   if (head.length < end) throw createFormatError();
-  const userId = head.toString(encoding === UTF8_ENCODING ? "utf8" : "utf16le", textOffset, end);
+  const userId = head.toString(encoding === UTF8_ENCODING ? "utf8" : "utf16le", textOffset, textEnd);
   // Bytes that are no UTF-8 become this character, which would make another user of them.
   const isDoubtful = encoding === UTF16_ENCODING || userId.includes("\ufffd");
   if (isDoubtful && !hasUser(head, encodeUser(userId))) throw createFormatError();
-  return { indexedUser: { userId, indexedUntil: head.readUIntBE(userOffset, INSTANT_BYTES) }, end };
+  return { indexedUser: { userId, indexedUntil: head.readUIntBE(textEnd, INSTANT_BYTES) }, end };
 }
 
 function createFormatError(): Error {
@@ -132,7 +152,7 @@ function userEncodingIn(head: Buffer): number {
 /** How many bytes of a value are enough to compare its user with this one. */
 export function headLengthFor(userId: string): number {
   const longestVersion = countBytes(Number.MAX_SAFE_INTEGER);
-  return VERSION_OFFSET + longestVersion + INSTANT_BYTES + encodeUser(userId).section.length;
+  return VERSION_OFFSET + longestVersion + encodeUser(userId).section.length;
 }
 
 /**
@@ -156,17 +176,8 @@ export function encodeUser(userId: string): EncodedUser {
 /** Whether the session whose value begins with `head` has this user. */
 export function hasUser(head: Buffer, { encoding, section }: EncodedUser): boolean {
   if (userEncodingIn(head) !== encoding) return false;
-  const offset = VERSION_OFFSET + versionLengthOf(head) + INSTANT_BYTES;
+  const offset = VERSION_OFFSET + versionLengthOf(head);
   return head.subarray(offset, offset + section.length).equals(section);
-}
-
-/** Encodes a version as a value contains it: versions are the same if their bytes are. No bytes for an impossible one. */
-export function encodeVersion(version: number): Buffer {
-  if (!Number.isSafeInteger(version) || version < 1) return Buffer.alloc(0);
-  const length = countBytes(version);
-  const bytes = Buffer.allocUnsafe(length);
-  writeNumber(bytes, version, 0, length);
-  return bytes;
 }
 
 /** Encodes an instant as a value contains it. */

@@ -6,6 +6,7 @@ import { inTransaction, isFull, type SqliteDatabase, decodeText, encodeText } fr
 import { sqliteSubscription } from "./subscription.ts";
 import { NO_RESERVE, reserveBeside } from "./reserve.ts";
 import { prepareDatabase } from "./schema.ts";
+import { createGroupCommit } from "./group-commit.ts";
 import { createTransactionQueue } from "./transaction-queue.ts";
 import { quietly } from "../shared/quietly.ts";
 import { checkClock, checkOptions, checkPositiveInteger } from "../../checks.ts";
@@ -67,7 +68,7 @@ const LONG_BATCH_MS = 3;
 /**
  * Keeps sessions in an SQLite database. Several processes of one machine can share it.
  *
- * Each operation is one statement, which takes effect completely or not at all. The store switches the database to WAL mode
+ * Each operation takes effect completely or not at all, and is answered after its commit. The store switches the database to WAL mode
  * and makes its tables. The application sets how long a commit waits for the disk (`PRAGMA synchronous`).
  *
  * @param db - an open `Database` of better-sqlite3 or bun:sqlite, or an open `DatabaseSync` of node:sqlite. Closing the
@@ -101,27 +102,20 @@ export function sqliteStore(db: SqliteDatabase, options: SqliteStoreOptions = {}
   const writes = createTransactionQueue(db, timeoutMs);
   const subscription = sqliteSubscription(statements, () => inTransaction(db));
   const reserve = file === "" ? NO_RESERVE : reserveBeside(file);
+  const groups = createGroupCommit(db, { queue: writes, runWithoutWaiting, ensureSpace: reserve.ensure });
   let closed = false;
 
   function assertOpen(): void {
     if (closed) throw createClosedError();
   }
 
-  /** Runs a statement that writes. Returns the number of changed rows. */
+  /** Runs a statement that may use more disk space. Returns the number of changed rows. */
   function write(run: () => { changes: number | bigint }): Promise<number> {
-    return writes.run(() => Number(runWithoutWaiting(run).changes));
+    return groups.write({ run: () => Number(run().changes), needsSpace: true });
   }
 
-  /** Runs a statement that may use more disk space. */
-  function writeWithReserve(run: () => { changes: number | bigint }): Promise<number> {
-    return write(() => {
-      reserve.ensure();
-      return run();
-    });
-  }
-
-  /** Ends a session, even on a full disk. */
-  function end(id: string | Uint8Array): { changes: number | bigint } {
+  /** Ends a session, even on a full disk. Must not run in a transaction. */
+  function endOnFullDisk(id: string | Uint8Array): { changes: number | bigint } {
     try {
       return statements.end.run(id, clock());
     } catch (error) {
@@ -169,11 +163,11 @@ export function sqliteStore(db: SqliteDatabase, options: SqliteStoreOptions = {}
         assertOpen();
         const rows = Math.min(size, limit - deleted);
         let elapsed = 0;
-        const changes = await write(() => {
+        const changes = await writes.run(() => {
           const began = performance.now();
-          const result = deleteBatch(rows);
+          const result = runWithoutWaiting(() => deleteBatch(rows));
           elapsed = performance.now() - began;
-          return result;
+          return Number(result.changes);
         });
         deleted += changes;
         if (changes < rows) break;
@@ -202,7 +196,7 @@ export function sqliteStore(db: SqliteDatabase, options: SqliteStoreOptions = {}
       assertOpen();
       checkStored(stored);
       const values = columns(stored);
-      return (await writeWithReserve(() => statements.create.run(encodeText(id), ...values, clock()))) > 0;
+      return (await write(() => statements.create.run(encodeText(id), ...values, clock()))) > 0;
     },
 
     async update(id, stored, expectedVersion) {
@@ -210,20 +204,23 @@ export function sqliteStore(db: SqliteDatabase, options: SqliteStoreOptions = {}
       checkStored(stored);
       const [version, expiresAt, ...others] = columns(stored);
       const values = [version, expiresAt, Number(stored.extendOnly === true), ...others] as const;
-      return (
-        (await writeWithReserve(() => statements.update.run(...values, encodeText(id), expectedVersion, clock()))) > 0
-      );
+      return (await write(() => statements.update.run(...values, encodeText(id), expectedVersion, clock()))) > 0;
     },
 
     async touch(id, expiresAt) {
       assertOpen();
       checkTime(expiresAt);
-      return (await writeWithReserve(() => statements.touch.run(expiresAt, encodeText(id), clock()))) > 0;
+      return (await write(() => statements.touch.run(expiresAt, encodeText(id), clock()))) > 0;
     },
 
     async delete(id) {
       assertOpen();
-      return (await write(() => end(encodeText(id)))) > 0;
+      const encodedId = encodeText(id);
+      const ended = await groups.write({
+        run: () => Number(statements.end.run(encodedId, clock()).changes),
+        runAlone: () => Number(endOnFullDisk(encodedId).changes),
+      });
+      return ended > 0;
     },
 
     subscribe(listener) {
@@ -258,6 +255,7 @@ export function sqliteStore(db: SqliteDatabase, options: SqliteStoreOptions = {}
     async close() {
       closed = true;
       subscription.close();
+      groups.flush();
       for (const queue of [reads, writes]) queue.close(createClosedError());
     },
   };

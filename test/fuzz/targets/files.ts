@@ -12,9 +12,16 @@ const KEYS = ["alice", "bob"].map(names.hashId);
 const USER_HASHES = [names.hashUserId(undefined), names.hashUserId("ada"), names.hashUserId("bob")];
 const version = fc.oneof(fc.constantFrom(1, 9, 10, Number.MAX_SAFE_INTEGER), fc.integer({ min: 1, max: 2 ** 53 - 1 }));
 const instant = fc.oneof(fc.constantFrom(0, 1, 8.64e15), fc.integer({ min: 0, max: 8.64e15 }));
+const anyNonce = fc.constantFrom("k2x9-1", "k2x9-1-5");
 const createPointer = fc
-  .record({ key: fc.constantFrom(...KEYS), version, expiresAt: instant, userHash: fc.constantFrom(...USER_HASHES) })
-  .map((state) => names.createPointer(state.key, state.version, "k2x9-1", state.expiresAt, state.userHash));
+  .record({
+    nonce: anyNonce,
+    key: fc.constantFrom(...KEYS),
+    version,
+    expiresAt: instant,
+    userHash: fc.constantFrom(...USER_HASHES),
+  })
+  .map((state) => names.createPointer(state.key, state.version, state.nonce, state.expiresAt, state.userHash));
 const text = fc.oneof(anyText(20), fc.constantFrom("..", "/", "\0", ...INHERITED));
 const NAMED = ["pointers", "contents"].flatMap(() => KEYS);
 
@@ -46,7 +53,7 @@ export const fileTargets = [
         assert.deepEqual(names.createPointer(key, number, nonce, expiresAt, userHash), state);
       }
       const content = names.parseContentName(name);
-      if (content) assert.equal(names.contentName(content.key, content.nonce), name);
+      if (content) assert.equal(names.contentName(content.key, content.fileId), name);
       if (state || content) assert.match(name, /^[0-9a-z.-]+$/);
     },
   }),
@@ -60,7 +67,7 @@ export const fileTargets = [
       assert.equal(names.hashId(one) === names.hashId(other), one === other);
       assert.equal(names.hashUserId(one) === names.hashUserId(other), one === other);
       const nonce = makeNonce();
-      assert.deepEqual(names.parseContentName(names.contentName(state.key, nonce)), { key: state.key, nonce });
+      assert.deepEqual(names.parseContentName(names.contentName(state.key, nonce)), { key: state.key, fileId: nonce });
       assert.equal(names.parsePointerName(names.contentName(state.key, nonce)), undefined);
     },
   }),

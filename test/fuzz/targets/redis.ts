@@ -2,11 +2,12 @@ import assert from "node:assert/strict";
 import * as fc from "fast-check";
 import { redisKeys } from "../../../src/stores/redis/keys.ts";
 import * as value from "../../../src/stores/redis/value.ts";
+import { encodeStored } from "../../support/redis-value.ts";
 import { growth } from "../growth.ts";
 import { anyBytes, anyText, bytesOf, INHERITED, mutated, textOf } from "../mutations.ts";
 import { target, thrownBy } from "../target.ts";
 
-const WRITE = 7;
+const WRITE = 6;
 const version = fc.oneof(
   fc.constantFrom(1, 255, 256, 2 ** 16, 2 ** 32, 2 ** 48, Number.MAX_SAFE_INTEGER),
   fc.integer({ min: 1, max: Number.MAX_SAFE_INTEGER }),
@@ -19,9 +20,7 @@ const stored = fc.record({ version, expiresAt: instant, indexedUntil: instant, u
 
 const SAMPLES = [undefined, "", "ada", "\u{1F981}", "\ud83e", "x".repeat(300)].flatMap((user) =>
   [1, 256, 2 ** 40].map((number) =>
-    textOf(
-      value.encodeStored({ payload: Buffer.from("payload"), version: number, expiresAt: 5, userId: user }, 1_234_567),
-    ),
+    textOf(encodeStored({ payload: Buffer.from("payload"), version: number, expiresAt: 5, userId: user }, 1_234_567)),
   ),
 );
 const keys = redisKeys("app*[x]");
@@ -32,7 +31,7 @@ export const redisTargets = [
     inputs: fc.tuple(stored, userId),
     check([{ payload, indexedUntil, ...rest }, other]) {
       const session = { ...rest, payload: bytesOf(payload) };
-      const bytes = value.encodeStored(session, indexedUntil);
+      const bytes = encodeStored(session, indexedUntil);
       assert.deepEqual(value.decodeStored(bytes), session);
       assert.deepEqual(
         value.decodeIndexedUser(bytes),
@@ -44,7 +43,11 @@ export const redisTargets = [
         const head = bytes.subarray(0, value.headLengthFor(user));
         assert.equal(value.hasUser(head, wanted), user === rest.userId);
       }
-      assert.deepEqual(value.encodeVersion(rest.version), bytes.subarray(8, 9 + (bytes[6]! & 7)));
+      const revision = value.encodeRevision(
+        rest.version,
+        rest.userId === undefined ? undefined : value.encodeUser(rest.userId),
+      );
+      assert.deepEqual(revision, bytes.subarray(7, 7 + revision.length));
     },
   }),
   target({
@@ -62,7 +65,7 @@ export const redisTargets = [
         return;
       }
       // Whatever is believed is what this version would have written.
-      const again = value.encodeStored(found, value.decodeIndexedUser(bytes)?.indexedUntil ?? 0);
+      const again = encodeStored(found, value.decodeIndexedUser(bytes)?.indexedUntil ?? 0);
       again[WRITE] = bytes[WRITE]!;
       assert.deepEqual(textOf(again), text);
     },
@@ -81,6 +84,6 @@ export const redisTargets = [
   growth("redis value", ["a", "\u0000", "\u00ff", "\u0028"], (text) => {
     const bytes = bytesOf(text);
     thrownBy(() => value.decodeStored(bytes));
-    return value.encodeStored({ payload: bytes, version: 1, expiresAt: 0, userId: text }, 0);
+    return encodeStored({ payload: bytes, version: 1, expiresAt: 0, userId: text }, 0);
   }),
 ];

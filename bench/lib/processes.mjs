@@ -1,0 +1,59 @@
+// Starts contenders, and asks them for something.
+import { fork, spawnSync } from "node:child_process";
+import { once } from "node:events";
+import { join } from "node:path";
+
+const CORES = { server: 0, load: 1 };
+
+/** Starts a script in a process of its own. `core` binds it to one, where `taskset` exists. */
+export async function startProcess(script, args, { node = process.execPath, execArgv = [], core, name = script } = {}) {
+  const child = fork(join(import.meta.dirname, script), args, {
+    execPath: node,
+    execArgv: ["--no-warnings", ...execArgv],
+    env: { ...process.env, NODE_ENV: "production" },
+  });
+  let ended = false;
+  let fail;
+  child.on("exit", (code, signal) => {
+    ended = true;
+    fail?.(new Error(`${name} ended with ${code ?? signal}`));
+  });
+  const answer = () =>
+    new Promise((resolve, reject) => {
+      if (ended) reject(new Error(`${name} has ended`));
+      fail = reject;
+      child.once("message", (message) => {
+        fail = undefined;
+        if (message.error) reject(new Error(`${name}: ${message.error}`));
+        else resolve(message.answer);
+      });
+    });
+  await answer();
+  if (core !== undefined) bind(child.pid, CORES[core]);
+  return {
+    name,
+    pid: child.pid,
+    ask(order, rest) {
+      const answered = answer();
+      child.send({ order, ...rest });
+      return answered;
+    },
+    async stop() {
+      if (ended) return;
+      const gone = once(child, "exit");
+      child.disconnect();
+      await gone;
+    },
+  };
+}
+
+export const startContender = ({ name }, place, options) =>
+  startProcess("worker.mjs", [name, JSON.stringify(place ?? {})], { ...options, name });
+
+let canBind;
+
+/** Binds all threads of a process to a core, where that can be done. */
+export function bind(pid, core) {
+  canBind ??= spawnSync("taskset", ["--version"]).status === 0;
+  if (canBind) spawnSync("taskset", ["-a", "-p", "-c", String(core), String(pid)]);
+}

@@ -1,0 +1,191 @@
+import { inspect } from "node:util";
+import { describe, expect, it } from "vitest";
+import { site, type Underway } from "../../test/support/stores.ts";
+import type { Session } from "../session.ts";
+
+type Account = { iban?: string; address?: object };
+type Data = Record<string, unknown> & { account?: Account; w?: unknown[]; copy?: { nested?: object } };
+
+const alices = () => ({ account: { iban: "secret", address: { street: "secret" } }, list: [], n: 1 });
+
+/** A request of alice's session, which contains what `alices` gives. */
+async function aliceRequest() {
+  const { browser: newBrowser, ...others } = site<Data>({ storeTimeout: "1m" });
+  const browser = newBrowser();
+  await browser.visit((session) => {
+    Object.assign(session.data, alices());
+    session.flash("info", { iban: "secret" });
+    session.signIn("alice");
+  });
+  return { ...others, browser, other: browser.copy(), request: await browser.begin() };
+}
+
+type Alice = Awaited<ReturnType<typeof aliceRequest>>;
+
+/** Ways to an object of alice's that no key of the request's data holds any more, or another one. */
+const WAYS: Record<string, (alice: Alice) => Promise<object> | object> = {
+  "removed by pop() and save()": async ({ request: { session } }) => {
+    const kept = session.pop("account") as object;
+    await session.save();
+    return kept;
+  },
+  "removed from its container before two calls of save()": async ({ request: { session } }) => {
+    const kept = session.data.account!.address!;
+    delete session.data.account!.address;
+    await session.save();
+    session.data["n"] = 2;
+    await session.save();
+    return kept;
+  },
+  "read before reload()": async ({ request: { session } }) => {
+    const kept = session.data.account!;
+    await session.reload();
+    return kept;
+  },
+  "read before two calls of reload()": async ({ request: { session } }) => {
+    const kept = session.data.account!.address!;
+    await session.reload();
+    expect(session.data["n"]).toBe(1);
+    await session.reload();
+    return kept;
+  },
+  "removed by a save() before reload()": async ({ request: { session } }) => {
+    const kept = session.pop("account") as object;
+    await session.save();
+    await session.reload();
+    return kept;
+  },
+  "read after reload() from data that were kept": async ({ request: { session } }) => {
+    const { data } = session;
+    expect(data["n"]).toBe(1);
+    await session.reload();
+    return data.account!;
+  },
+  "merged into the request's data by a save(), and removed by another": async ({ other, request: { session } }) => {
+    await other.visit(({ data }) => void (data["theirs"] = { iban: "secret" }));
+    session.data["n"] = 2;
+    await session.save();
+    const kept = session.pop("theirs") as object;
+    await session.save();
+    return kept;
+  },
+  "removed by another request, and by a save() that merged": async ({ other, request: { session } }) => {
+    const kept = session.data.account!;
+    await other.visit(({ data }) => void delete data.account);
+    session.data["n"] = 2;
+    await session.save();
+    return kept;
+  },
+  "separated from another place by a save() that merged": async ({ other, request: { session } }) => {
+    session.data.copy = session.data.account as object;
+    await other.visit(({ data }) => void (data["n"] = 5));
+    await session.save();
+    const kept = session.data.copy;
+    expect(kept).not.toBe(session.data.account!);
+    return kept;
+  },
+  "separated, and removed before another save()": async ({ other, request: { session } }) => {
+    session.data.copy = { nested: session.data.account! };
+    await other.visit(({ data }) => void (data["n"] = 5));
+    await session.save();
+    const kept = session.data.copy.nested!;
+    delete session.data.copy;
+    await session.save();
+    return kept;
+  },
+  "stored by the request itself": async ({ request: { session } }) => {
+    const kept = { iban: "secret" };
+    session.data["mine"] = kept;
+    await session.save();
+    delete session.data["mine"];
+    await session.save();
+    return kept;
+  },
+  "shown by takeFlashes()": ({ request: { session } }) => session.takeFlashes()[0]!.message as object,
+};
+
+/** Ways to give such an object to the next user. */
+const USES: Record<string, (session: Session<Data>, kept: object) => void> = {
+  "is assigned": ({ data }, kept) => void Object.assign(data, { w: kept }),
+  "is assigned at depth": ({ data }, kept) =>
+    void Object.assign(data, { w: { own: 1, list: [new Map([["k", kept]])] } }),
+  "is put into an array that was created": ({ data }, kept) => void (data.w ??= []).push(kept),
+  "is given by an update": (session, kept) => void session.update("w", () => [{ kept }]),
+  "is put into an updated value": (session, kept) => {
+    session.update("w", (list: unknown[] = []) => list);
+    session.data.w!.push(kept);
+  },
+  "is flashed": (session, kept) => session.flash("info", { kept }),
+};
+
+const uses = Object.keys(WAYS).flatMap((way) => Object.keys(USES).map((use) => [way, use] as const));
+
+/** Everything in a value, Maps too. */
+const textOf = (value: unknown) => inspect(value, { depth: 20 });
+
+const flashesOf = ({ session }: Underway<Data>) => session.takeFlashes();
+
+describe("An object of the former user", () => {
+  it.each(uses)("%s does not reach the next user when it %s", async (way, use) => {
+    const alice = await aliceRequest();
+    const { session, end } = alice.request;
+    const kept = await WAYS[way]!(alice);
+    expect(textOf(kept)).toContain("secret");
+    USES[use]!(session, kept);
+    session.data["own"] = { by: "this request" };
+    session.signIn("bob");
+    expect(textOf(session.data)).not.toContain("secret");
+    await end();
+    const bob = await alice.browser.begin();
+    expect(bob.session.userId).toBe("bob");
+    expect(textOf([bob.session.data, flashesOf(bob)])).not.toContain("secret");
+    expect(bob.session.data["own"]).toEqual({ by: "this request" });
+  });
+
+  it("that is flashed again alone is not shown to the next user, and other flashes are", async () => {
+    const { browser, request } = await aliceRequest();
+    request.session.flash("info", request.session.data.account!);
+    request.session.flash("info", { text: "Hello" });
+    request.session.signIn("bob");
+    await request.end();
+    expect(flashesOf(await browser.begin())).toEqual([{ category: "info", message: { text: "Hello" } }]);
+  });
+});
+
+describe("An object of this request's own", () => {
+  it("reaches the next user where it was assigned before a reload() and is assigned again", async () => {
+    const { browser, request } = await aliceRequest();
+    const own = { note: "mine" };
+    Object.assign(request.session.data, { w: own });
+    await request.session.reload();
+    Object.assign(request.session.data, { w: own });
+    request.session.signIn("bob");
+    await request.end();
+    expect(await browser.data()).toEqual({ w: { note: "mine" } });
+  });
+
+  it("reaches the next user where a save() that failed was to store it", async () => {
+    const { browser, request } = await aliceRequest();
+    const own = { note: "mine" };
+    Object.assign(request.session.data, { w: own, wrong: () => 1 });
+    await expect(request.session.save()).rejects.toThrow(TypeError);
+    request.session.data["v"] = own;
+    request.session.signIn("bob");
+    await request.end();
+    expect(await browser.data()).toEqual({ v: { note: "mine" } });
+  });
+
+  it("stays under a key that may stay, though it was stored before", async () => {
+    const shop = site<Data>();
+    const browser = shop.browser();
+    const { session, end } = await browser.begin();
+    const draft = { text: "mine" };
+    session.data["draft"] = draft;
+    session.data["again"] = draft;
+    await session.save();
+    session.data["note"] = { of: session.data["draft"] };
+    session.signIn("alice", { keep: ["draft", "note"] });
+    await end();
+    expect(await browser.data()).toEqual({ draft: { text: "mine" }, note: { of: { text: "mine" } } });
+  });
+});

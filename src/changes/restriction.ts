@@ -1,0 +1,145 @@
+import type { Dictionary } from "./codec.ts";
+import { copyOf, objectsIn, textOf } from "./containers.ts";
+import type { SeenObjects } from "./replay.ts";
+import { followedBy, momentOf, NO_VALUE, replaySteps, WHOLE } from "./steps.ts";
+import type { Changes, KeyChanges, Moment, ReadonlyChanges, Step } from "./steps.ts";
+import { without, type ObjectSet } from "./strip.ts";
+import type { Tracker } from "./tracker.ts";
+
+/** The part of the data that a handler may see, once it has asked for a sign-in. */
+interface Visible {
+  /** The keys that may stay. */
+  readonly keep: readonly string[];
+  /** Objects of the other keys: they may not stay in anything that was assigned. */
+  readonly hidden: ObjectSet;
+}
+
+/**
+ * Hides data of before a sign-in from the handler: all but the keys that may stay, and those that this request has assigned
+ * or updated. `lift` brings them back.
+ */
+export class Restriction {
+  /** The request's own keys. There is nothing in the new session that they could be merged with. */
+  readonly own: ReadonlyChanges;
+  readonly #keep: readonly string[];
+  readonly #tracker: Tracker;
+  /** The values and the changes of before. */
+  readonly #values: ReadonlyMap<string, unknown>;
+  readonly #changes: ReadonlyChanges;
+  /** Own values in the place of others: what the updates of a key give where there was nothing before, or none. */
+  readonly #anew = new Map<string, Moment>();
+  readonly #undo: (() => void)[] = [];
+
+  /**
+   * @param changesOf - gives all changes that the request has made to a key.
+   * @throws the error of an update that needs a former value. The data are unchanged then.
+   */
+  constructor(tracker: Tracker, changesOf: (key: string) => KeyChanges | undefined, { keep, hidden }: Visible) {
+    const { raw, changes } = tracker;
+    this.#keep = keep;
+    this.#tracker = tracker;
+    this.#values = new Map(Object.entries(raw));
+    this.#changes = changes;
+    const ownChanges = [...new Set([...Object.keys(raw), ...changes.keys()])].flatMap((key) => {
+      const own = keep.includes(key) ? undefined : changesOf(key);
+      return own === undefined ? [] : ([[key, own]] as const);
+    });
+    const own = new Map(ownChanges);
+    const values = new Map<string, Dictionary>();
+    for (const [key, steps] of own)
+      if (steps !== WHOLE && steps[0]?.kind === "update")
+        values.set(key, anew(steps, steps[0].before, raw, key, hidden));
+
+    for (const key of Object.keys(raw)) {
+      if (values.has(key)) continue;
+      if (own.has(key) || keep.includes(key)) this.#strip(key, hidden);
+      else delete raw[key];
+    }
+    for (const [key, value] of values) {
+      if (Object.hasOwn(value, key)) raw[key] = value[key];
+      else delete raw[key];
+      this.#anew.set(key, momentOf(raw, key));
+    }
+    this.own = new Map([...own.keys()].map((key) => [key, WHOLE]));
+    const keptChanges = [...changes].filter(([key]) => keep.includes(key));
+    tracker.restart(knowing(tracker.seen, own.keys()), new Map(keptChanges));
+  }
+
+  #strip(key: string, hidden: ObjectSet): void {
+    const { raw } = this.#tracker;
+    if (raw[key] === undefined || without(raw[key], hidden, this.#undo) !== undefined) return;
+    delete raw[key];
+    this.#anew.set(key, NO_VALUE);
+  }
+
+  /** Brings back the hidden data, and applies to them the changes that the handler has made since then. */
+  lift(): void {
+    const { raw, changes: since, seen } = this.#tracker;
+    const before: Changes = new Map([...this.#changes].filter(([key]) => !this.#keep.includes(key)));
+    for (const key of new Set([...this.#values.keys(), ...Object.keys(raw), ...since.keys()])) {
+      const steps = since.get(key) ?? [];
+      const isReplaced = this.#anew.has(key) || !(this.own.has(key) || this.#keep.includes(key));
+      if (steps === WHOLE || !isReplaced) {
+        addChanges(before, key, steps);
+        continue;
+      }
+      const data: Dictionary = Object.create(null);
+      if (this.#values.has(key)) data[key] = this.#values.get(key);
+      const from = this.#anew.get(key) ?? NO_VALUE;
+      addChanges(before, key, replaySteps(steps, from, momentOf(raw, key), data, key, { dropped() {} }));
+      if (Object.hasOwn(data, key)) raw[key] = data[key];
+      else delete raw[key];
+    }
+    for (const undo of this.#undo.toReversed()) undo();
+    this.#order(raw);
+    this.#tracker.restart(seen, before);
+  }
+
+  /** The order of the keys is a part of the text. */
+  #order(raw: Dictionary): void {
+    for (const key of new Set([...this.#values.keys(), ...Object.keys(raw)])) {
+      if (!Object.hasOwn(raw, key)) continue;
+      const value = raw[key];
+      delete raw[key];
+      raw[key] = value;
+    }
+  }
+}
+
+/** An own value was not read before, though it has no changes now. */
+function knowing({ all, byKey }: SeenObjects, keys: Iterable<string>): SeenObjects {
+  const known = new Map(byKey);
+  for (const key of keys) if (!known.has(key)) known.set(key, []);
+  return all ? { all } : { byKey: known };
+}
+
+function addChanges(changes: Changes, key: string, later: KeyChanges): void {
+  if (later.length > 0) changes.set(key, followedBy(changes.get(key), later)!);
+}
+
+/** Makes the updates of a key again, where there is nothing before. @returns a dictionary with the key, or an empty one. */
+function anew(steps: readonly Step[], before: Moment, raw: Dictionary, key: string, hidden: ObjectSet): Dictionary {
+  const data = Object.create(null) as Dictionary;
+  const own = new Set(before.objects);
+  // Objects of other keys must not come along as copies, which a merge would make of them.
+  const others = { has: (object: object) => !own.has(object) && hidden.has(object) };
+  const ownSteps = steps.map((step): Step => {
+    if (step.kind === "create") return step;
+    return { ...step, apply: step.apply.map((apply) => (value) => shownOf(apply(value), hidden).shown) };
+  });
+  replaySteps(ownSteps, NO_VALUE, shownMoment(raw, key, others), data, key, { dropped() {} });
+  return data;
+}
+
+function shownMoment(raw: Dictionary, key: string, hidden: ObjectSet): Moment {
+  if (!Object.hasOwn(raw, key)) return NO_VALUE;
+  const { shown, originals } = shownOf(raw[key], hidden);
+  return { text: textOf(shown), objects: objectsIn(shown).map((object) => originals.get(object)!) };
+}
+
+/** A copy of a value without the hidden objects: the value itself stays as it is. */
+function shownOf(value: unknown, hidden: ObjectSet): { shown: unknown; originals: ReadonlyMap<object, object> } {
+  const originals = new Map<object, object>();
+  const copy = copyOf(value, (object, original) => void originals.set(object, original));
+  return { shown: without(copy, { has: (object) => hidden.has(originals.get(object)!) }), originals };
+}

@@ -1,0 +1,108 @@
+import { warnOnce } from "../warnings.ts";
+import type { RequestSession } from "./request-session.ts";
+
+/** Time after an access to an answered request's session, within which `save()` has to be called. */
+const CHECK_MS = 1000;
+
+/** Checks of one request, after which a response that has not ended is left alone: its own end stores the changes. */
+const MAX_CHECKS = 60;
+
+/**
+ * Reports changes that come after the response. Nothing stores them by itself: a moment later they are stored by `save()`, or
+ * lost.
+ */
+export class LateChanges {
+  readonly #requestSession: RequestSession;
+  #isExpected = false;
+  #checks = 0;
+  #awaitsClose = false;
+
+  constructor(requestSession: RequestSession) {
+    this.#requestSession = requestSession;
+  }
+
+  /** The handler has taken something from which a change may come. */
+  expect(): void {
+    const { progress } = this.#requestSession;
+    // In a connection of its own a change may wait for `save()` for as long as the connection is open.
+    if (progress.isAttached && !progress.hasEnded) this.#awaitClose();
+    else if (!this.#isExpected) this.#checkSoon();
+  }
+
+  #awaitClose(): void {
+    if (this.#awaitsClose) return;
+    this.#awaitsClose = true;
+    this.#requestSession.progress.onClose(() => this.expect());
+  }
+
+  #checkSoon(): void {
+    this.#isExpected = true;
+    const timer: NodeJS.Timeout = setTimeout(() => {
+      this.#isExpected = false;
+      this.#check();
+    }, CHECK_MS);
+    timer.unref?.();
+  }
+
+  #check(): void {
+    const { progress, committing } = this.#requestSession;
+    this.#checks += 1;
+    if (progress.hasEnded && committing === undefined) {
+      if (this.areThere) this.drop(this.#lateness);
+      return;
+    }
+    // A commit under way may store the change, or have begun before it.
+    if (this.#checks < MAX_CHECKS) this.expect();
+    // The end of some responses is never known here, because the server has given up their body.
+    else if (this.#checks === MAX_CHECKS && this.areThere) this.#warnOfUnsaved();
+  }
+
+  get #lateness(): string {
+    const { isAttached } = this.#requestSession.progress;
+    return isAttached ? "in a connection that closed before session.save()" : "after its response had ended";
+  }
+
+  get areThere(): boolean {
+    try {
+      return this.#requestSession.changes.hasDataChanges;
+    } catch {
+      // A value that can't be kept is one that was not there.
+      return true;
+    }
+  }
+
+  /** Reports changes that nobody stores any more. @param when - the end of "The session was changed …". */
+  drop(when: string): void {
+    this.#requestSession.changes.forget();
+    this.#report(when);
+  }
+
+  /** The handler changes data that it has kept since before a sign-out or reload(). @throws TypeError before the response. */
+  refuseForgotten(): void {
+    const { progress } = this.#requestSession;
+    if (progress.hasEnded || progress.isWritten) return this.#report(this.#lateness);
+    throw new TypeError(
+      "These data were given up, by signOut(), reload() or a sign-out elsewhere, and a change of them would be lost: " +
+        "read session.data anew",
+    );
+  }
+
+  #report(when: string): void {
+    const { context, id, loaded, route } = this.#requestSession;
+    context.emitter.emit("dropped", { id, userId: loaded?.record.userId, reason: "late" });
+    warnOnce(
+      "SOJOURN_LATE_CHANGE",
+      route,
+      `${route}: the session was changed ${when}, and the change is lost. Change it before the response, or, where the session is stored already, call await session.save() after the change`,
+    );
+  }
+
+  #warnOfUnsaved(): void {
+    const { route } = this.#requestSession;
+    warnOnce(
+      "SOJOURN_UNSAVED_CHANGE",
+      route,
+      `${route}: the session was changed while its response was sent, and the response has not ended after a minute. The change is stored at its end, and lost if there is none: call await session.save() after the change`,
+    );
+  }
+}

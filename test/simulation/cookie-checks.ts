@@ -1,0 +1,82 @@
+import type { Session } from "sojourn";
+import { lasting, NEVER, type RequestModel, type TokenModel } from "./model.ts";
+import type { Observer } from "./observer.ts";
+import { EVERY, STORE_TIMEOUT, type Scenario } from "./scenario.ts";
+import type { SharedStore } from "./shared-store.ts";
+import type { Timeline } from "./virtual-time.ts";
+
+/** Compares the cookies of responses with what was promised. */
+export class CookieChecks {
+  readonly #observer: Observer;
+  readonly #scenario: Scenario;
+  readonly #timeline: Timeline;
+  readonly #store: SharedStore;
+
+  constructor(observer: Observer, scenario: Scenario, timeline: Timeline, store: SharedStore) {
+    this.#observer = observer;
+    this.#scenario = scenario;
+    this.#timeline = timeline;
+    this.#store = store;
+  }
+
+  /** The response of a request sets the cookie. */
+  issued(request: RequestModel, value: string, committedAt: number): void {
+    if (this.#isSuperseded(request))
+      this.#observer.breach("late cookie", `request ${request.number} may undo what invalidated its token`);
+    const found = this.#observer.model.tokens.get(value);
+    if (found) {
+      const verdict = this.#observer.model.verdict(found, committedAt);
+      if (verdict)
+        this.#observer.breach("invalid cookie", `request ${request.number} was handed a token that is ${verdict}`);
+      return;
+    }
+    const session = this.#observer.model.sessions.get(request.storedId ?? "");
+    if (!session)
+      return this.#observer.breach("unknown cookie", `request ${request.number} was handed a token of no session`);
+    const { epoch } = request;
+    const place = session.tokens.filter((one) => one.epoch === epoch).length;
+    const token: TokenModel = { value, session, epoch, place, presentedAt: NEVER, confirmedAt: NEVER };
+    const verdict = this.#observer.model.verdict(token, committedAt);
+    // A response that fails carries the cookie of an earlier save(), without another look at the store.
+    if (verdict && !request.hasFailed)
+      this.#observer.breach("invalid cookie", `request ${request.number} was handed a new token that is ${verdict}`);
+    if (place > 0 && !this.#scenario.rotates)
+      this.#observer.breach("unknown cookie", "a token was replaced without rotation");
+    session.tokens.push(token);
+    this.#observer.model.tokens.set(value, token);
+    this.#observer.note(
+      `request ${request.number} is handed token ${epoch}.${place} of session ${this.#observer.short(session.id)}`,
+    );
+  }
+
+  /** A sign-in or rotate() has certainly invalidated its token before it came, the store still knows that, and it did not sign in. */
+  #isSuperseded({ token, openedAt, number }: RequestModel): boolean {
+    if (!token || this.#observer.signedIn.has(number)) return false;
+    const { session, epoch } = token;
+    const moves = session.endings.filter(({ kind }) => kind === "sign-in" || kind === "rotate");
+    const isDone = moves.some(
+      ({ ackedAt, epoch: last = epoch }) => ackedAt !== undefined && ackedAt < openedAt && last >= epoch,
+    );
+    const isKept = !this.#store.effects.some((one) => one.id === session.id && one.operation === "delete");
+    return isDone && isKept && this.#observer.excuse(lasting(session, epoch), this.#timeline.now, moves) === undefined;
+  }
+
+  /** A response has set no cookie. */
+  keptCookie(request: RequestModel, session: Session<Record<string, unknown>>, committedAt: number): void {
+    const { token, number, actor, presented } = request;
+    if (request.owesCookie && !session.isNew && !this.#observer.isEndedByOthers(request))
+      this.#observer.breach("no cookie", `request ${number} has a new token, and its client does not get it`);
+    if (presented.length === 0 && request.marks.length === 0 && !this.#observer.signedIn.has(number) && actor.calls > 0)
+      this.#observer.breach("a visitor costs nothing", `request ${number} has called the store ${actor.calls} times`);
+    if (!this.#scenario.rotates || !token || request.session !== token.session || actor.faults.length > 0) return;
+    const isInTime = this.#timeline.now - committedAt < STORE_TIMEOUT - 5;
+    const isDue = token.confirmedAt < request.openedAt - EVERY - this.#scenario.skew;
+    if (isDue && isInTime && !request.hasFailed && !this.#observer.isEndedByOthers(request))
+      this.#observer.breach("rotation too late", `request ${number} has a token that is older than a rotation`);
+  }
+
+  cleared(request: RequestModel): void {
+    if (!this.#observer.signingOut.has(request))
+      this.#observer.breach("cookie cleared", `request ${request.number} did not sign out`);
+  }
+}

@@ -1,0 +1,203 @@
+/**
+ * Mistakes of commits, sign-ins, revocation, limits and signals.
+ *
+ * In `file`, the text `from` becomes `to`.
+ */
+export const LIFECYCLE = [
+  {
+    name: "a retry that does not replay the journal",
+    file: "src/lifecycle/commit.ts",
+    from: "content = this.#changes ? this.replayOn(base.record) : base.record;",
+    to: "",
+  },
+  {
+    name: "rotation by the record that the request has read",
+    file: "src/lifecycle/commit.ts",
+    from: 'const step = token ? "none" : stepIn(requestSession, base, this.#withResponse);',
+    to: 'const step = token ? "none" : stepIn(requestSession, began, this.#withResponse);',
+  },
+  {
+    name: "a sign-in that leaves the old session",
+    file: "src/lifecycle/new-session.ts",
+    from: "await session.store(() => endFormerSession(commit, session));",
+    to: "await session.store(async () => true);",
+  },
+  {
+    name: "rotate() that keeps the epoch",
+    file: "src/lifecycle/commit.ts",
+    from: "epoch: nextEpoch(began.record.epoch) }",
+    to: "epoch: began.record.epoch }",
+  },
+  {
+    name: "a sign-in that forgets what others have changed meanwhile",
+    file: "src/lifecycle/new-session.ts",
+    from: "      if (!isAnotherUser(requestSession, userId)) await session.takeOver(commit.replayOn(newest.record));\n",
+    to: "",
+  },
+  {
+    name: "a sign-out that deletes without compare-and-set",
+    file: "src/lifecycle/end.ts",
+    from: "    if (!(await mark())) return false;\n  } catch {",
+    to: "    await mark();\n  } catch {",
+  },
+  {
+    name: "a revocation that does not follow a sign-in",
+    file: "src/users.ts",
+    from: "      if (ended.userId === undefined) return false;\n      id = ended.movedTo;",
+    to: "      return false;\n      id = ended.movedTo!;",
+  },
+  {
+    name: "a sign-out that only clears the cookie",
+    file: "src/lifecycle/commit.ts",
+    from: "if (await endIfUnchanged(context, id, base, this.deadline)) {",
+    to: "if (base !== undefined) {",
+  },
+  {
+    name: "an update of an ended session that creates it anew",
+    file: "src/lifecycle/commit.ts",
+    from: '        case "drop":\n          this.drop("ended");\n          return true;',
+    to: '        case "drop":\n          return context.store.create(id, encryptSession(context, id, next)).then(() => true);',
+  },
+  {
+    name: "a superseded request that is merged",
+    file: "src/lifecycle/decisions.ts",
+    from: 'if (!newest.ended && !newest.superseded) return "again";',
+    to: 'if (!newest.ended) return "again";',
+  },
+  {
+    name: "a passive update that shortens the expiry",
+    file: "src/lifecycle/commit.ts",
+    from: "return await this.replaceRecord(id, base, next, requestSession.passive);",
+    to: "return await this.replaceRecord(id, base, next, false);",
+  },
+  {
+    name: "a store's failure that is not told",
+    file: "src/lifecycle/commit.ts",
+    from: "        if (isSave) changes.setAside(attempt.requested);\n        throw error;",
+    to: "        if (isSave) changes.setAside(attempt.requested);\n        if (isSave) throw error;",
+  },
+  {
+    name: "a signal that only hears, and does not look",
+    file: "src/signals.ts",
+    from: "    scheduleCheck(id, watch, 0);\n",
+    to: "",
+  },
+  {
+    name: "a conflict that is tried again without reading",
+    file: "src/lifecycle/commit.ts",
+    from: "      const newest = await this.newest(id);\n      const superseded",
+    to: "      const newest = await Promise.resolve(base);\n      const superseded",
+  },
+  {
+    name: "a lost reply that is taken for a conflict",
+    file: "src/lifecycle/commit.ts",
+    from: '    return this.deadline.run("update", () => store.update(id, stored, base.version));',
+    to: '    return this.deadline.run("update", () => store.update(id, stored, base.version)).catch(() => false);',
+  },
+  {
+    name: "a conflict that is taken for success",
+    file: "src/lifecycle/commit.ts",
+    from: '    return this.deadline.run("update", () => store.update(id, stored, base.version));',
+    to: '    return this.deadline.run("update", () => store.update(id, stored, base.version)).then(() => true);',
+  },
+  {
+    name: "a sign-in that keeps the token",
+    file: "src/lifecycle/new-session.ts",
+    from: "this.token = { id: requestSession.id, secret: createRandomPart(), epoch: 1 };",
+    to: "this.token = { id: requestSession.id, secret: requestSession.token?.secret ?? createRandomPart(), epoch: 1 };",
+    also: {
+      file: "src/request/request-session.ts",
+      from: "return signIn?.id ?? (signOut ? this.#idOfNew : this.storedId);",
+      to: "return signOut ? this.#idOfNew : this.storedId;",
+    },
+  },
+  {
+    name: "a sign-out that leaves the record",
+    file: "src/lifecycle/end.ts",
+    from: "  try {\n    await remove(deadline);\n  } catch (error) {\n    // The client",
+    to: "  try {\n    if (base.version < 0) await remove(deadline);\n  } catch (error) {\n    // The client",
+  },
+  {
+    name: "a sign-out that gives up after a conflict",
+    file: "src/lifecycle/commit.ts",
+    from: "        if (newest) return false;\n",
+    to: "        if (newest) return true;\n",
+  },
+  {
+    name: "a sign-out that does not stop the sign-in that it meets",
+    file: "src/lifecycle/commit.ts",
+    from: "          if (!(await preventPutBack(context, id, newest, this.deadline))) return false;\n",
+    to: "",
+  },
+  {
+    name: "revokeAll() that misses a session that others write to",
+    file: "src/users.ts",
+    from: "      if (isEnded || !loaded) return isEnded;",
+    to: "      return isEnded;",
+  },
+  {
+    name: "revokeAll() that ends the excepted session as well",
+    file: "src/users.ts",
+    from: "const spared = [except, storedIdOf(context, except)];",
+    to: "const spared: unknown[] = [storedIdOf(context, undefined), except && undefined];",
+  },
+  {
+    name: "revokeAll() that spares the last session",
+    file: "src/users.ts",
+    from: "    ids.filter((id) => !spared.includes(id)),",
+    to: "    ids.filter((id, at) => !spared.includes(id) && (at === 0 || at < ids.length - 1)),",
+  },
+  {
+    name: "a limit that evicts the newest",
+    file: "src/users.ts",
+    from: "for (const { id } of latestFirst.slice(limit.sessions))",
+    to: "for (const { id } of latestFirst.slice(0, Math.max(0, latestFirst.length - limit.sessions)))",
+  },
+  {
+    name: "a limit that is one too many",
+    file: "src/users.ts",
+    from: "for (const { id } of latestFirst.slice(limit.sessions))",
+    to: "for (const { id } of latestFirst.slice(limit.sessions + 1))",
+  },
+  {
+    name: "a limit that forgets the former session that lives on",
+    file: "src/users.ts",
+    from: "    if (await signingIn.finish()) return;",
+    to: "    await signingIn.finish();\n    if (latest >= 0) return;",
+  },
+  {
+    name: "a signal that looks each minute",
+    file: "src/signals.ts",
+    from: "const CHECK_MS = 30_000;",
+    to: "const CHECK_MS = 60_000;",
+  },
+  {
+    name: "a signal that is never checked without notifications",
+    file: "src/signals.ts",
+    from: "    else if (!isSubscribed) scheduleRound(POLL_MS);",
+    to: "",
+    also: {
+      file: "src/signals.ts",
+      from: "if (!isSubscribed && !round && !isChecking) scheduleRound(POLL_MS);",
+      to: "void POLL_MS;",
+    },
+  },
+  {
+    name: "a signal that hears of no end",
+    file: "src/signals.ts",
+    from: '{ ended: (ended) => end(ended, "revoked"), listening: setSubscribed }',
+    to: "{ ended: () => {}, listening: setSubscribed }",
+  },
+  {
+    name: "a signal that a failed check ends",
+    file: "src/signals.ts",
+    from: '      emitter.emit("error", { id, error });\n      if (watches',
+    to: '      emitter.emit("error", { id, error });\n      end(id, "revoked");\n      if (watches',
+  },
+  {
+    name: "a signal that survives a sign-in elsewhere",
+    file: "src/signals.ts",
+    from: "if (epoch() === loaded.record.epoch) continue;",
+    to: "if (epoch() === loaded.record.epoch || loaded.record.ended) continue;",
+  },
+];

@@ -1,0 +1,103 @@
+/**
+ * Mistakes of requests, responses and cookies.
+ *
+ * In `file`, the text `from` becomes `to`.
+ */
+export const REQUESTS = [
+  {
+    name: "a response that does not wait for its save",
+    file: "src/request/respond.ts",
+    from: "return storing\n    .then(() => writeHeaders(requestSession, headers))",
+    to: "writeHeaders(requestSession, headers);\n  storing.catch(() => {});\n  return Promise.resolve()",
+  },
+  {
+    name: "a sign-in that keeps the former user's data",
+    file: "src/request/session-handle.ts",
+    from: "isAnotherUser(requestSession, userId) ? [] : asked.keep",
+    to: "asked.keep",
+  },
+  {
+    name: "a deadline that bounds nothing",
+    file: "src/deadline.ts",
+    from: "const left = this.#end - performance.now();",
+    to: "const left = 60_000;",
+  },
+  {
+    name: "an outage that makes anonymous",
+    file: "src/record/load.ts",
+    from: '  const stored = await deadline.run("read", () => context.store.read(id));',
+    to: '  const stored = await deadline.run("read", () => context.store.read(id)).catch(() => undefined);',
+  },
+  {
+    name: "two live tokens in one header, of which the first is believed",
+    file: "src/request/request-session.ts",
+    from: "if (one && !another) return liveState(one);",
+    to: "if (one) return liveState(one);\n    void another;",
+  },
+  {
+    name: "a cookie of save() that is not checked again",
+    file: "src/request/respond.ts",
+    from: "(cookie.pending === waiting ? requestSession.recheckCookie() : undefined)",
+    to: "undefined",
+  },
+  {
+    name: "a sign-in that sets no cookie",
+    file: "src/lifecycle/new-session.ts",
+    from: "    requestSession.issueCookie();\n  }\n\n  /** @param after",
+    to: "  }\n\n  /** @param after",
+  },
+  {
+    name: "rotate() that sets no cookie",
+    file: "src/lifecycle/commit.ts",
+    from: "if (token) requestSession.issueCookie();\n        else this.#issueCookie(step);",
+    to: "if (!token) this.#issueCookie(step);",
+  },
+  {
+    name: "a sign-out whose cookie undoes the sign-in that came first",
+    file: "src/lifecycle/commit.ts",
+    from: "          requestSession.detach();\n          return true;\n        }\n        base",
+    to: "          requestSession.detach();\n          requestSession.cookie.clear(requestSession.isSecure);\n          return true;\n        }\n        base",
+  },
+  {
+    name: "a superseded token whose cookie is cleared",
+    file: "src/request/request-session.ts",
+    from: "    // Two live sessions in one request: somebody planted one. Neither is believed.",
+    to: '    if (status === "superseded") this.cookie.clear(this.isSecure);',
+  },
+  {
+    name: "an ended session whose cookie is cleared by a late request",
+    file: "src/request/request-session.ts",
+    from: "    this.changes.forgetData();\n    this.cookie.withdraw();",
+    to: "    this.changes.forgetData();\n    this.cookie.clear(this.isSecure);",
+  },
+  {
+    name: "save() that does not wait",
+    file: "src/request/session-handle.ts",
+    from: 'await commit(requestSession, "save", requestSession.canSetCookie, onConflict);',
+    to: 'void commit(requestSession, "save", requestSession.canSetCookie, onConflict)?.catch(() => {});',
+  },
+  {
+    name: "a sign-out that keeps what the request has written before",
+    file: "src/request/pending-changes.ts",
+    from: "    this.forget();\n    this.#requested = { signOut: {} };",
+    to: "    this.#setAside = undefined;\n    this.#requested = { signOut: {} };",
+  },
+  {
+    name: "a visitor who reads, and gets a session",
+    file: "src/lifecycle/decisions.ts",
+    from: '      return changes.signedIn || changes.changed ? "create" : "nothing";\n    case "superseded"',
+    to: '      return "create";\n    case "superseded"',
+  },
+  {
+    name: "reload() that does not look whether the token was invalidated",
+    file: "src/request/request-session.ts",
+    from: "const isSame = loaded?.record.epoch === token.epoch;",
+    to: "const isSame = loaded !== undefined;",
+  },
+  {
+    name: "a deadline of its own for each call of the store",
+    file: "src/deadline.ts",
+    from: "const left = this.#end - performance.now();",
+    to: "const left = this.#limit;",
+  },
+];

@@ -1,0 +1,64 @@
+import type { RequestModel, TokenModel } from "./model.ts";
+import type { Observer } from "./observer.ts";
+import type { RequestTurn, Step } from "./scenario.ts";
+import type { Actor } from "./virtual-time.ts";
+
+/** A request as the library sees it, with what the simulation knows of it. */
+export interface SimulatedRequest {
+  readonly url: string;
+  readonly headers: { get(name: string): string | null };
+  readonly model: RequestModel;
+  readonly steps: readonly Step[];
+}
+
+/** @param cookies - the values that its Cookie header carries. */
+export function createRequest(
+  turn: Pick<RequestTurn, "fates" | "steps" | "isPassive">,
+  cookies: readonly string[],
+  isConnection: boolean,
+  { observer, number, now }: { readonly observer: Observer; readonly number: number; readonly now: number },
+): SimulatedRequest {
+  const { tokens } = observer.model;
+  const all = cookies.flatMap((one) => tokens.get(one) ?? []);
+  // Of two tokens of one session the later counts.
+  const isLatest = (one: TokenModel) => !all.some((other) => other.session === one.session && isLater(other, one));
+  const presented = all.filter(isLatest);
+  const actor: Actor = {
+    fates: turn.fates,
+    calls: 0,
+    faults: [],
+    isSigningIn: false,
+    rotation: undefined,
+    beganAt: now,
+  };
+  if (turn.isPassive) observer.passiveActors.add(actor);
+  const model: RequestModel = {
+    number,
+    actor,
+    isPassive: turn.isPassive,
+    isConnection,
+    presented,
+    token: presented[0],
+    openedAt: now,
+    session: undefined,
+    epoch: 0,
+    storedId: undefined,
+    pending: [],
+    marks: [],
+    removed: [],
+    signIn: undefined,
+    hasSignedOut: false,
+    setAside: undefined,
+    isRotating: false,
+    signInCall: undefined,
+    owesCookie: false,
+    hasFailed: false,
+  };
+  const header = cookies.length > 0 ? cookies.map((one) => `session=${one}`).join("; ") : null;
+  const headers = { get: (name: string) => (name === "cookie" ? header : null) };
+  return { url: "http://shop.example/", headers, model, steps: turn.steps };
+}
+
+function isLater(a: TokenModel, b: TokenModel): boolean {
+  return a.epoch > b.epoch || (a.epoch === b.epoch && a.place > b.place);
+}
