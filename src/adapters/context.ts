@@ -1,15 +1,19 @@
 import { AsyncLocalStorage } from "node:async_hooks";
-import type { EventEmitter } from "node:events";
 import { inspect } from "node:util";
 import { CURRENT } from "../request/session-handle.ts";
 import type { DeclaredData, Session } from "../session.ts";
+
+/** An emitter of Node.js, by the call that is used: programs for other runtimes have no types of Node.js. */
+interface Emitter {
+  emit(event: never, ...args: never[]): boolean;
+}
 
 /** Knows the session of the current request, for the option `context` of an adapter. */
 export interface SessionContext {
   /** Calls a function, in which `session` is the given one, and in everything that it starts: for a socket or a job. */
   run<Data extends object, Result>(session: Session<Data>, callback: () => Result): Result;
   /** For adapters: the listeners of these objects are called within the request that they belong to. */
-  bindEvents<Data extends object>(session: Session<Data>, ...emitters: EventEmitter[]): void;
+  bindEvents<Data extends object>(session: Session<Data>, ...emitters: Emitter[]): void;
   /** For adapters: the program behind a response's body is run within the request that it belongs to. */
   bindStream<Data extends object>(session: Session<Data>, stream: ReadableStream | undefined): void;
 }
@@ -34,11 +38,11 @@ export function createContext<Data extends object = DeclaredData>(): {
     run: (session, callback) => storage.run(session, callback),
 
     bindEvents(session, ...emitters) {
-      for (const emitter of emitters as (EventEmitter & { [bound]?: object })[]) {
+      for (const emitter of emitters as (Emitter & { [bound]?: object })[]) {
         if (emitter[bound] === undefined) {
           const { emit } = emitter;
           // Node.js calls listeners where the connection's data come in, which is outside of the request.
-          emitter.emit = function emitWithin(this: EventEmitter, ...args: Parameters<EventEmitter["emit"]>) {
+          emitter.emit = function emitWithin(this: unknown, ...args: Parameters<Emitter["emit"]>) {
             const own = emitter[bound]!;
             // Most events are emitted within the request, and asking is cheaper than entering it again.
             return storage.getStore() === own ? emit.apply(this, args) : storage.run(own, () => emit.apply(this, args));
