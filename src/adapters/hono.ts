@@ -2,6 +2,7 @@ import type { Context, MiddlewareHandler } from "hono";
 import type { ResponseHeaders } from "../request/cache-headers.ts";
 import { SessionError } from "../errors.ts";
 import { expectFramework } from "../request/frameworks.ts";
+import { streamBodyOf } from "../request/fetch-response.ts";
 import { linkReplacement } from "../request/request.ts";
 import type { DeclaredData, Session } from "../session.ts";
 import type { Sessions } from "../sessions.ts";
@@ -49,6 +50,7 @@ export function sessionMiddleware<Data extends object>(
     options,
     ADAPTER_OPTIONS,
   );
+  const { context } = options;
   return async (c, next) => {
     if (typeof c.set !== "function" || !c.req?.raw) expectFramework("hono", "sessionMiddleware", c);
     const session = beginSession(c.req.raw);
@@ -65,7 +67,8 @@ export function sessionMiddleware<Data extends object>(
       if (isOutermost) endSession(session);
       throw error;
     }
-    await next();
+    await (context ? context.run(session, next) : next());
+    if (c.finalized) context?.bindStream(session, streamBodyOf(c.res));
     if (!isOutermost) return;
     let response: Response;
     try {

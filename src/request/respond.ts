@@ -1,7 +1,7 @@
 import { commit } from "../lifecycle/commit.ts";
 import { forbidCaching, forbidSharing, markPrivate, varyByCookie, type ResponseHeaders } from "./cache-headers.ts";
 import { cookieParts } from "./cookie.ts";
-import { canSetHeaders, checkUnread, copyWithHeaders, hasStreamBody, recordHeaders } from "./fetch-response.ts";
+import { canSetHeaders, checkUnread, copyWithHeaders, recordHeaders, streamBodyOf } from "./fetch-response.ts";
 import type { RequestSession } from "./request-session.ts";
 import { wait, type Coroutine } from "../coroutine.ts";
 
@@ -142,7 +142,7 @@ export function* commitToResponse(requestSession: RequestSession, response: Resp
   if (isTakenOver) requestSession.progress.attach();
   // A body that was given before finishes the session already.
   let finish = isTakenOver || isOurs ? undefined : bodyEnd(requestSession);
-  if (finish && !hasStreamBody(response)) {
+  if (finish && !streamBodyOf(response)) {
     // Nothing runs while such a body is sent: changes that came during the commit are stored now.
     if (concluding) yield* wait(finish());
     else requestSession.endResponse();
