@@ -26,14 +26,14 @@ export interface CleanupOptions {
 }
 
 /** A moment by two clocks: the system's clock, which can be set, and a monotonic one, which can't. */
-interface Moment {
+interface CleanupTime {
   readonly now: number;
   readonly elapsed: number;
 }
 
 interface Round {
   /** When the current batch was requested. */
-  askedAt: Moment;
+  askedAt: CleanupTime;
   ended: Promise<void>;
 }
 
@@ -42,15 +42,16 @@ export function createCleanup(options: CleanupOptions): Cleanup {
   // `storeTimeout` would be too short: a batch may take longer in a store with a million files, and nobody waits for
   // it.
   const longestBatch = Math.max(INTERVAL_MS, storeTimeout);
-  let last: Moment | undefined;
+  let last: CleanupTime | undefined;
   let failures = 0;
   let round: Round | undefined;
   let stopped = false;
 
-  const readClocks = (): Moment => ({ now: now(), elapsed: elapsed() });
+  const readClocks = (): CleanupTime => ({ now: now(), elapsed: elapsed() });
 
   // If the clock was set forward, one round comes early. If it was set back, no round is delayed.
-  const isPast = (since: Moment, ms: number): boolean => now() - since.now >= ms || elapsed() - since.elapsed >= ms;
+  const isPast = (since: CleanupTime, ms: number): boolean =>
+    now() - since.now >= ms || elapsed() - since.elapsed >= ms;
 
   function isDue(): boolean {
     const interval = Math.min(LONGEST_INTERVAL_MS, INTERVAL_MS * 2 ** Math.max(0, failures - 1));
@@ -73,7 +74,7 @@ export function createCleanup(options: CleanupOptions): Cleanup {
     if (round === mine) end(readClocks());
   }
 
-  function end(at: Moment): void {
+  function end(at: CleanupTime): void {
     last = at;
     round = undefined;
   }

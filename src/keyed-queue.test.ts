@@ -26,6 +26,20 @@ describe("createKeyedQueue", () => {
     expect(log).toEqual(["a begins", "a ends", "b begins", "b ends", "c begins", "c ends"]);
   });
 
+  it("gives a task the result of the one that it has waited for, and nothing after one that failed", async () => {
+    const commits = createKeyedQueue();
+    const seen: (number | undefined)[] = [];
+    const add = async (before: number | undefined): Promise<number> => {
+      seen.push(before);
+      return seen.length;
+    };
+    const fail = async (): Promise<number> => Promise.reject(new Error("planned"));
+    const runs = [add, add, fail, add].map(async (one) => commits.run<number>("key", one));
+    await Promise.allSettled(runs);
+    await commits.run<number>("key", add);
+    expect(seen).toEqual([undefined, 1, undefined, undefined]);
+  });
+
   it("runs tasks of different keys side by side", async () => {
     const commits = createKeyedQueue();
     const log: string[] = [];

@@ -2,8 +2,13 @@ import { rejecting, type Answer } from "./coroutine.ts";
 
 /** Runs tasks with the same key one after another, and tasks with different keys at the same time. */
 export interface KeyedQueue {
-  /** If a task throws before it returns a promise, the result is a rejected promise. */
-  run<T>(key: string, task: () => Answer<T>): Answer<T>;
+  /**
+   * If a task throws before it returns a promise, the result is a rejected promise.
+   *
+   * @param task - takes the result of the task that it has waited for. `undefined` if there was none, or if it failed. All tasks
+   *   of one key have results of the same type.
+   */
+  run<T>(key: string, task: (before: T | undefined) => Answer<T>): Answer<T>;
 }
 
 /**
@@ -11,6 +16,7 @@ export interface KeyedQueue {
  * conflict only with commits of other processes.
  */
 export function createKeyedQueue(): KeyedQueue {
+  /** Promises of the result of each key's last task, or of nothing if it fails. */
   const tails = new Map<string, Promise<unknown>>();
   /** The keys whose tasks have not returned yet. Such a task may call a listener that starts another one. */
   const starting = new Set<string>();
@@ -27,12 +33,17 @@ export function createKeyedQueue(): KeyedQueue {
   const queue: KeyedQueue = {
     run(key, task) {
       if (starting.has(key)) return Promise.resolve().then(() => queue.run(key, task));
-      const previous = tails.get(key);
-      const result = previous ? previous.then(() => start(key, task)) : start(key, task);
+      const previous = tails.get(key) as Promise<Parameters<typeof task>[0]> | undefined;
+      const result = previous
+        ? previous.then((before) => start(key, () => task(before)))
+        : start(key, () => task(undefined));
       // A task that is done has kept nobody waiting.
       if (!(result instanceof Promise)) return result;
       const removeTail = () => void (tails.get(key) === tail && tails.delete(key));
-      const tail = result.then(removeTail, removeTail);
+      const tail = result.then((value) => {
+        removeTail();
+        return value;
+      }, removeTail);
       tails.set(key, tail);
       return result;
     },

@@ -388,18 +388,18 @@ describe("createApp", () => {
     ["ERR_SESSION_CONFLICT", 409, "changed elsewhere"],
     ["ERR_SESSION_DECODE", 500, "Something went wrong"],
   ] as const)("answers %s with its status, %i", async (code, status, text) => {
-    const { app, sessions } = setUp();
-    sessions.commit = () => Promise.reject(new SessionError(code, "as planned"));
-    const response = await app.request("/");
+    const { app } = setUp();
+    app.get("/fails", () => Promise.reject(new SessionError(code, "as planned")));
+    const response = await app.request("/fails");
     expect(response.status).toBe(status);
     expect(response.headers.get("cache-control")).toBe("no-store");
     expect(await response.text()).toContain(text);
   });
 
   it("shows none of a mistake in the program", async () => {
-    const { app, sessions } = setUp();
-    sessions.commit = () => Promise.reject(new TypeError("the inside of the program"));
-    const response = await app.request("/");
+    const { app } = setUp();
+    app.get("/fails", () => Promise.reject(new TypeError("the inside of the program")));
+    const response = await app.request("/fails");
     expect(response.status).toBe(500);
     expect(await response.text()).not.toContain("the inside of the program");
     expect(console.error).toHaveBeenCalledTimes(1);

@@ -183,7 +183,7 @@ describe("requireUser", () => {
     const { sessions } = site();
     for (const url of ["//evil.example", "/\\evil.example", "http://evil.example/", "/.//evil.example", "*", "/a b"]) {
       const request = { method: "GET", url, headers: PAGE, socket: {}, httpVersion: "1.1" };
-      expect(await decide(request, begin(sessions, request)), url).toBe("/login");
+      expect([url, await decide(request, begin(sessions, request))]).toEqual([url, "/login"]);
     }
   });
 

@@ -5,7 +5,7 @@ import { without, type ObjectSet } from "./strip.ts";
 /** Flashes that nobody has come to see are forgotten, the oldest first, beyond this many. */
 export const MAX_FLASHES = 100;
 
-/** What was added to and taken from `base` to make `mine`, done to `newest`. */
+/** Adds to `newest` the flashes that `mine` has added to `base`, and removes those that it has taken. */
 export function mergeFlashes(
   base: readonly StoredFlash[],
   mine: readonly StoredFlash[],

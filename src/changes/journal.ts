@@ -24,7 +24,7 @@ interface SetAside {
   readonly from: SeenObjects;
 }
 
-/** What a sign-in hides. */
+/** The data and flashes that a sign-in hides. */
 interface Restricted {
   readonly restriction: Restriction;
   /** The keys of before that may stay. */
@@ -37,7 +37,7 @@ interface Restricted {
 }
 
 /**
- * What one request changes in a session's data, in a form that can be applied again to a newer record.
+ * The changes of one request in a session's data, in a form that can be applied again to a newer record.
  *
  * That there are changes is found by comparing texts. Which they are is only asked after a conflict: a tracker knows what
  * was assigned, deleted and updated, and comparing the moments in between tells what was changed in place.
@@ -46,15 +46,15 @@ export class Journal {
   #base: Content;
   #tracker: Tracker | undefined;
   #flashes: readonly StoredFlash[];
-  /** What `isChanged` has found: encoding is most of what a commit costs, and a commit asks first and stores then. */
+  /** The content that `isChanged` has encoded: a commit asks first and stores then, and encoding is most of its cost. */
   #found: Content | undefined;
   /** The objects that it was made of. */
   #objects: readonly object[] = [];
-  /** What is being stored just now. */
+  /** The snapshot that is being stored. */
   #pending: Snapshot | undefined;
-  /** How the data stood when storing them failed, and whoever had asked for it was told. */
+  /** The data at the moment when a call of `save()` failed to store them. */
   #setAsideState: SetAside | undefined;
-  /** What is hidden since a sign-in was asked for. */
+  /** Set while a requested sign-in hides data. */
   #restricted: Restricted | undefined;
   readonly #limits: Limits;
   readonly #onUse: OnUse | undefined;
@@ -134,13 +134,13 @@ export class Journal {
     return isSame(content, this.#base) ? this.#base : content;
   }
 
-  /** Whether there is anything new that is not being stored already. */
+  /** Whether there are changes that are not being stored already. */
   isChanged(): boolean {
     this.#found = this.content();
     return !isSame(this.#found, this.#pending?.content ?? this.#base);
   }
 
-  /** Begins to store what `isChanged` has found just now. What comes after it is told apart. */
+  /** Takes the changes that `isChanged` has found just now, to store them. Later changes are told apart. */
   snapshot(): Snapshot {
     this.takeBack();
     const content = this.#found ?? this.content();
@@ -155,8 +155,8 @@ export class Journal {
   }
 
   /**
-   * Goes on from what was stored of a snapshot: it is put into the very objects that the handler holds. What the handler
-   * has changed since then stays changed.
+   * Puts the stored content of a snapshot into the very objects that the handler holds. Changes that the handler has made
+   * since the snapshot stay.
    *
    * @returns the paths of changes since then that are dropped, because others had removed what they were made in.
    */
@@ -208,11 +208,11 @@ export class Journal {
   }
 
   /**
-   * Hides what was there before this request, but for the keys of `keep`: somebody signs in who may not see it. What is
-   * stored then is up to whoever stores it; this is what the handler sees until then, others' changes included. The last
-   * call counts: it brings back what an earlier one has hidden. `undefined` hides nothing.
+   * Hides the data that were there before this request, but for the keys of `keep`, because somebody signs in who may not
+   * see them. It decides what the handler sees, not what is stored. The last call counts: it brings back what an earlier
+   * one has hidden. `undefined` hides nothing.
    *
-   * @throws whatever an update throws where there is nothing before. Nothing is hidden then.
+   * @throws the error of an update that needs a former value. Nothing is hidden then.
    */
   restrict(keep: readonly string[] | undefined): void {
     // One that is being stored is decided by then.
@@ -272,7 +272,7 @@ export class Journal {
     return this.#former;
   }
 
-  /** Sets aside what could not be stored: `dropSetAside` takes it away, `takeBack` takes it back into account. */
+  /** Sets aside the changes that could not be stored. `dropSetAside` removes them, `takeBack` makes them count again. */
   setAside(): void {
     this.takeBack();
     const tracker = this.#tracked;

@@ -192,7 +192,11 @@ const nameOf = (item: unknown) => (typeof item === "object" ? ((item as Row).id 
 const same = (a: unknown, b: unknown) => JSON.stringify(a) === JSON.stringify(b);
 
 /** The row of the table on arrays. */
-function settle(start: unknown[] | undefined, end: unknown[] | undefined, newest: unknown[] | undefined): void {
+function applyArrayChanges(
+  start: unknown[] | undefined,
+  end: unknown[] | undefined,
+  newest: unknown[] | undefined,
+): void {
   if (!start || !end || !newest) return;
   const [before, now, there] = [start, end, newest].map((items) => items.map(nameOf)) as [
     unknown[],
@@ -230,12 +234,12 @@ function applied(began: World, calls: ReadonlyMap<Key, readonly Call[]>, ended: 
     let start = began;
     for (const call of its) {
       if (call.kind === "value") {
-        settle(arrayOf(start, key), arrayOf(call.before, key), arrayOf(world, key));
+        applyArrayChanges(arrayOf(start, key), arrayOf(call.before, key), arrayOf(world, key));
         call.make(world);
         start = call.after;
       } else if (call.kind === "inside") call.make(world);
     }
-    settle(arrayOf(start, key), arrayOf(ended, key), arrayOf(world, key));
+    applyArrayChanges(arrayOf(start, key), arrayOf(ended, key), arrayOf(world, key));
   }
   return world;
 }

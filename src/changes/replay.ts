@@ -4,7 +4,7 @@ import { mergeFlashes } from "./flashes.ts";
 import type { StoredFlash } from "../record/record.ts";
 import { NO_VALUE, replaySteps, WHOLE, type KeyChanges, type Moment } from "./steps.ts";
 
-/** What is kept under the user's eyes: the encoded data and the flashes. */
+/** The content of a session that its handler sees: the encoded data and the flashes. */
 export interface Content {
   readonly data: string;
   readonly flashes: readonly StoredFlash[];
@@ -34,7 +34,7 @@ export function objectsByKey({ all, byKey }: SeenObjects, data: Dictionary): Map
   return found;
 }
 
-/** What a request had changed at one moment: enough to apply it to another content than the one it began with. */
+/** The changes of a request at one moment, in a form that can be applied to another content than its first one. */
 export interface Snapshot {
   readonly base: Content;
   readonly content: Content;
@@ -48,7 +48,7 @@ export interface Snapshot {
 
 export const EMPTY: Content = { data: "{}", flashes: [] };
 
-/** What a snapshot changed, applied to another content than the one it began with. */
+/** Applies the changes of a snapshot to another content than the one that the request began with. */
 export function replay({ base, content, changes, from, end }: Snapshot, newest: Content, limits: Limits): Content {
   const before = decode(base.data);
   const mine = decode(content.data);

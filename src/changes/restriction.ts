@@ -32,7 +32,7 @@ export class Restriction {
 
   /**
    * @param changesOf - gives all changes that the request has made to a key.
-   * @throws whatever an update throws where there is nothing before. The data are unchanged then.
+   * @throws the error of an update that needs a former value. The data are unchanged then.
    */
   constructor(tracker: Tracker, changesOf: (key: string) => KeyChanges | undefined, { keep, hidden }: Visible) {
     const { raw, changes } = tracker;
@@ -72,7 +72,7 @@ export class Restriction {
     this.#anew.set(key, NO_VALUE);
   }
 
-  /** Brings back what was hidden. What the handler has changed since then is done to that. */
+  /** Brings back the hidden data, and applies to them the changes that the handler has made since then. */
   lift(): void {
     const { raw, changes: since, seen } = this.#tracker;
     const before: Changes = new Map([...this.#changes].filter(([key]) => !this.#keep.includes(key)));

@@ -46,7 +46,7 @@ export function joined(earlier: ReadonlyChanges, later: ReadonlyChanges): Change
   return all;
 }
 
-/** What is told while changes are replayed. */
+/** Callbacks while changes are replayed. */
 export interface Replaying {
   /** The change of a place is dropped. */
   dropped(path: readonly (string | number)[]): void;

@@ -910,6 +910,22 @@ describe("A sign-out that is saved before the response", () => {
   });
 });
 
+describe("Commits of one session that wait for each other", () => {
+  it("store one after the other without reading the session again", async () => {
+    const { browser, store } = await signedIn();
+    const requests = await Promise.all(Array.from({ length: 20 }, () => browser.begin()));
+    const before = { ...store.calls };
+    await Promise.all(
+      requests.map(async ({ session, end }) => {
+        session.update("n", increment);
+        await end();
+      }),
+    );
+    expect(store.calls).toMatchObject({ read: before.read, update: before.update + 20 });
+    expect(await browser.data()).toEqual({ n: 20 });
+  });
+});
+
 describe("A store that answers at once", () => {
   it("stores before the response goes on, without a promise, and loses no update of parallel requests", async () => {
     const store = memoryStore();

@@ -9,7 +9,7 @@ import { retry, type Plan } from "./decisions.ts";
 import { loadLatest } from "../record/load.ts";
 import { encryptSession, type LoadedRecord, type SessionRecord } from "../record/record.ts";
 import { pauseAfter, retryUntilDone } from "./retries.ts";
-import { afterStep, type Rotation, type Step } from "./rotation.ts";
+import { afterStep, type Rotation, type RotationStep } from "./rotation.ts";
 import { hashSecret, nextEpoch, tokenFields, type Token } from "../record/token.ts";
 import { createRandomPart } from "../random.ts";
 import type { Context } from "../context.ts";
@@ -55,8 +55,10 @@ export function commit(
     if (isSave) changes.setAside(changes.requested);
     return Promise.reject(error);
   }
+  const id = requestSession.storedId;
   const storing = requestSession.runCommit(() =>
-    context.commits.run(requestSession.storedId, () => run(attempt.executeOrUndo(next))),
+    // The commits of one session in this process wait for each other. Each passes on what it has stored.
+    context.commits.run<LoadedRecord | undefined>(id, (before) => run(attempt.executeOrUndo(id, next, before))),
   );
   if (!isSave) context.collector.runIfDue();
   return storing;
@@ -97,18 +99,24 @@ export class Commit {
     this.#journal.restore(this.snapshot);
   }
 
-  *executeOrUndo(next: Plan): Coroutine<void> {
+  /**
+   * @param before - the record that the commit before this one has left in the store.
+   * @returns the record that this one leaves there, as far as it is known.
+   */
+  *executeOrUndo(id: string, next: Plan, before: LoadedRecord | undefined): Coroutine<LoadedRecord | undefined> {
+    const { requestSession } = this;
     try {
-      yield* this.#execute(next);
+      yield* this.#execute(next, before);
+      return requestSession.storedId === id ? requestSession.loaded : undefined;
     } catch (error) {
       this.#undo();
       // The caller of save() deals with the failure: the response does not try the same again.
-      if (!this.#withResponse) this.requestSession.changes.setAside(this.requested);
+      if (!this.#withResponse) requestSession.changes.setAside(this.requested);
       throw error;
     }
   }
 
-  *#execute(next: Plan): Coroutine<void> {
+  *#execute(next: Plan, before: LoadedRecord | undefined): Coroutine<void> {
     switch (next) {
       case "nothing":
         return;
@@ -119,7 +127,7 @@ export class Commit {
       case "move":
         return yield* wait(moveSession(this));
       case "update":
-        return yield* this.#changes ? this.#update() : this.#renew();
+        return yield* this.#changes ? this.#update(before) : this.#renew(before);
       case "delete":
         yield* wait(this.#delete());
         return yield* this.#startAnew();
@@ -148,16 +156,16 @@ export class Commit {
   }
 
   /** A failed renewal does not fail the response either. */
-  *#renew(): Coroutine<void> {
+  *#renew(before: LoadedRecord | undefined): Coroutine<void> {
     try {
-      yield* this.#update();
+      yield* this.#update(before);
     } catch (error) {
       this.#undo();
       this.context.emitter.emit("error", { id: this.requestSession.id, error });
     }
   }
 
-  *#update(): Coroutine<void> {
+  *#update(before: LoadedRecord | undefined): Coroutine<void> {
     const { requestSession, context } = this;
     const began = requestSession.loaded!;
     const { id } = requestSession.token!;
@@ -166,8 +174,13 @@ export class Commit {
       : undefined;
 
     let base = began;
-    let { content } = this.snapshot;
-    for (let count = 1; ; count++) {
+    let content: Content | undefined = this.snapshot.content;
+    // The store would refuse an update of a record that is known to be replaced.
+    if (before && before.version > began.version) {
+      base = before;
+      content = this.#contentOver(before, began);
+    }
+    for (let count = 1; content; count++) {
       const step = token ? "none" : stepIn(requestSession, base, this.#withResponse);
       const next = this.#next(base, {
         ...base.record,
@@ -183,23 +196,35 @@ export class Commit {
         return;
       }
       const newest = yield* wait(this.newest(id));
-      const superseded = newest !== undefined && newest.record.epoch !== began.record.epoch;
-      switch (retry({ ended: newest === undefined, superseded }, this.#changes)) {
-        case "drop":
-          return this.drop("ended");
-        case "detach":
-          return requestSession.detach();
-        case "refuse":
-          throw new SessionError(
-            "ERR_SESSION_SUPERSEDED",
-            "The session was signed in to, or its token replaced, while this request was under way; its changes were refused",
-          );
-        case "again":
-          base = newest!;
-          // A renewed token is no reason to store an assignment that gave what was there before.
-          content = this.#changes ? this.replayOn(base.record) : base.record;
-      }
+      content = this.#contentOver(newest, began);
+      if (!content) return;
+      base = newest!;
       yield* wait(pauseAfter(count));
+    }
+  }
+
+  /**
+   * The content to store over a newer record. `undefined` if nothing is to be stored.
+   *
+   * @throws SessionError ERR_SESSION_SUPERSEDED, ERR_SESSION_CONFLICT, ERR_SESSION_TOO_LARGE
+   */
+  #contentOver(newest: LoadedRecord | undefined, began: LoadedRecord): Content | undefined {
+    const superseded = newest !== undefined && newest.record.epoch !== began.record.epoch;
+    switch (retry({ ended: newest === undefined, superseded }, this.#changes)) {
+      case "drop":
+        this.drop("ended");
+        return undefined;
+      case "detach":
+        this.requestSession.detach();
+        return undefined;
+      case "refuse":
+        throw new SessionError(
+          "ERR_SESSION_SUPERSEDED",
+          "The session was signed in to, or its token replaced, while this request was under way; its changes were refused",
+        );
+      case "again":
+        // A renewed token is no reason to store an assignment that gave what was there before.
+        return this.#changes ? this.replayOn(newest!.record) : newest!.record;
     }
   }
 
@@ -301,7 +326,7 @@ export class Commit {
   }
 
   /** The fields of the record after a step in its rotation. */
-  #rotatedFields(record: SessionRecord, step: Step): Partial<SessionRecord> | undefined {
+  #rotatedFields(record: SessionRecord, step: RotationStep): Partial<SessionRecord> | undefined {
     if (step === "none") return undefined;
     const { requestSession } = this;
     const seen = hashSecret(requestSession.token!.secret);
@@ -312,7 +337,7 @@ export class Commit {
   }
 
   /** Called after the compare-and-set: a cookie must not undo a sign-in that came first. */
-  #issueCookie(step: Step): void {
+  #issueCookie(step: RotationStep): void {
     const { requestSession } = this;
     if (!this.#withResponse) return;
     if (step === "name" || step === "reissue")

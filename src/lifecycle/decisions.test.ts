@@ -1,14 +1,14 @@
 import { describe, expect, it } from "vitest";
-import { plan, retry, tokenStatus, type Changes, type Plan, type TokenStatus } from "./decisions.ts";
+import { plan, retry, tokenStatus, type RequestChanges, type Plan, type TokenStatus } from "./decisions.ts";
 
 const flags = ["signedOut", "signedIn", "rotated", "changed", "outdated", "rotates", "touchDue"] as const;
 
 /** All that a request can have done, in every combination. */
-const everything: Changes[] = Array.from(
+const everything: RequestChanges[] = Array.from(
   { length: 2 ** flags.length },
-  (_, bits) => Object.fromEntries(flags.map((flag, i) => [flag, (bits & (1 << i)) !== 0])) as unknown as Changes,
+  (_, bits) => Object.fromEntries(flags.map((flag, i) => [flag, (bits & (1 << i)) !== 0])) as unknown as RequestChanges,
 );
-const nothing: Changes = everything[0]!;
+const nothing: RequestChanges = everything[0]!;
 
 describe("standing", () => {
   const timeouts = { idle: 100, absolute: 1000, touchInterval: 10 };
@@ -33,7 +33,7 @@ describe("standing", () => {
 
 describe("plan", () => {
   /** The table of the documentation, said once more in other words. */
-  function expected(token: TokenStatus, changes: Changes): Plan {
+  function expected(token: TokenStatus, changes: RequestChanges): Plan {
     const { signedOut, signedIn, rotated, changed, outdated, rotates, touchDue } = changes;
     if (token !== "live") {
       if (signedIn) return "create";

@@ -32,7 +32,7 @@ export function tokenStatus(
 }
 
 /** The changes that a request has made. */
-export interface Changes {
+export interface RequestChanges {
   readonly signedOut: boolean;
   readonly signedIn: boolean;
   /** `rotate()` was called. */
@@ -60,7 +60,7 @@ export type Plan = "nothing" | "touch" | "create" | "move" | "update" | "delete"
  * A superseded request may not set the cookie: that would undo the token that superseded it. Signing in is the exception,
  * because a client whose new token was lost on the way gets another one by it.
  */
-export function plan(token: TokenStatus, changes: Changes): Plan {
+export function plan(token: TokenStatus, changes: RequestChanges): Plan {
   switch (token) {
     case "anonymous":
     case "expired":

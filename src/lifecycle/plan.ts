@@ -1,6 +1,6 @@
 import { touchIsDue } from "./timeouts.ts";
 import { plan, type Plan } from "./decisions.ts";
-import { stepOf, type Step } from "./rotation.ts";
+import { stepOf, type RotationStep } from "./rotation.ts";
 import type { LoadedRecord } from "../record/record.ts";
 import type { Requested, SignIn } from "../request/pending-changes.ts";
 import type { RequestSession } from "../request/request-session.ts";
@@ -29,7 +29,7 @@ export function planOf(requestSession: RequestSession, withResponse: boolean): P
 }
 
 /** The request's step in the rotation of a record's secret. */
-export function stepIn(requestSession: RequestSession, { record }: LoadedRecord, withResponse: boolean): Step {
+export function stepIn(requestSession: RequestSession, { record }: LoadedRecord, withResponse: boolean): RotationStep {
   const { context } = requestSession;
   if (!context.rotation && !record.rotation) return "none";
   return stepOf(

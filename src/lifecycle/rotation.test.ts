@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { KEYS, site } from "../../test/support/stores.ts";
-import { afterStep, match, stepOf, type Step } from "./rotation.ts";
+import { afterStep, match, stepOf, type RotationStep } from "./rotation.ts";
 
 const MINUTE = 60_000;
 const policy = { every: 15 * MINUTE, grace: MINUTE };
@@ -40,7 +40,7 @@ describe("stepOf", () => {
   const due = 15 * MINUTE;
   const next = { since: 1, next: bytes("next") };
 
-  it.each<[string, Parameters<typeof stepOf>, Step]>([
+  it.each<[string, Parameters<typeof stepOf>, RotationStep]>([
     ["names a successor once the secret is old enough", ["current", undefined, issued, due, policy, true], "name"],
     ["waits until then", ["current", undefined, issued, due - 1, policy, true], "none"],
     ["counts from the last rotation", ["current", { since: 1 }, issued, due, policy, true], "none"],

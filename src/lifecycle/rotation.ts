@@ -56,7 +56,7 @@ export function match(
 }
 
 /** A request's rotation step. */
-export type Step =
+export type RotationStep =
   | "none"
   /** The successor was used: it becomes the current secret. */
   | "confirm"
@@ -79,7 +79,7 @@ export function stepOf(
   now: number,
   policy: RotationPolicy | undefined,
   canSetCookie: boolean,
-): Step {
+): RotationStep {
   if (secret === "next") return "confirm";
   if (!canSetCookie) return "none";
   if (secret === "previous") return "reissue";
@@ -94,7 +94,7 @@ export function stepOf(
  * @param current - the hash of the secret that was current. @param successor - gives the hash of the next one.
  */
 export function afterStep(
-  step: Step,
+  step: RotationStep,
   rotation: Rotation | undefined,
   issuedAt: number,
   now: number,

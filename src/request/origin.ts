@@ -33,7 +33,7 @@ export function isOwnOrigin(request: AnyRequest, origin: string, trustProxy: boo
 }
 
 /** The host that the client asked for. Of several proxies, the first is the one nearest to the client. */
-export function ownHost(request: AnyRequest, trustProxy: boolean): string | undefined {
+function ownHost(request: AnyRequest, trustProxy: boolean): string | undefined {
   const forwarded = trustProxy ? requestHeader(request, "x-forwarded-host")?.split(",", 1)[0]?.trim() : undefined;
   return forwarded || hostOf(request);
 }

@@ -351,16 +351,14 @@ export class RequestSession {
   }
 
   /** Runs a commit. Others of this request wait for it. `undefined` where it was done at once. */
-  runCommit(commit: () => Answer<void>): Promise<void> | undefined {
+  runCommit(commit: () => Answer<unknown>): Promise<void> | undefined {
     // A listener of the commit's events may begin another one before this one has returned.
     this.#committing = DONE;
     const answer = commit();
     this.#committing = undefined;
     if (!(answer instanceof Promise)) return undefined;
-    this.#committing = answer.finally(() => {
-      this.#committing = undefined;
-    });
-    return this.#committing;
+    const end = () => void (this.#committing = undefined);
+    return (this.#committing = answer.finally(end).then(() => undefined));
   }
 
   // The request

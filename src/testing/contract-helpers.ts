@@ -7,7 +7,7 @@ import type { SessionStore, StoredSession } from "../store.ts";
 export const uniqueId = (): string => randomUUID().replaceAll("-", "");
 
 export const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
-export const textOf = (stored: StoredSession | undefined): string => new TextDecoder().decode(stored?.payload);
+export const payloadText = (stored: StoredSession | undefined): string => new TextDecoder().decode(stored?.payload);
 
 /** Creates a session to store. By default it has version 1, a lifetime of one hour and no user. */
 export function sessionFor(

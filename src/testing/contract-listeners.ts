@@ -7,7 +7,7 @@ import type { Rule } from "./store-contract.ts";
 /** The rules of several listeners: one that subscribes, leaves or throws does not affect the others. */
 export const listenerCases: readonly Rule[] = [
   [
-    "tells every listener, and goes on for the others when one has left",
+    "notifies every listener, and goes on for the others when one has left",
     async (bench) => {
       const { store, second } = bench;
       const ids = [uniqueId(), uniqueId(), uniqueId()] as const;
@@ -44,7 +44,7 @@ export const listenerCases: readonly Rule[] = [
     },
   ],
   [
-    "tells the others, where a listener ends its own listening as it hears",
+    "notifies the others, where a listener ends its own subscription while it is notified",
     async (bench) => {
       const { store } = bench;
       const [first, next] = [uniqueId(), uniqueId()];
@@ -67,7 +67,7 @@ export const listenerCases: readonly Rule[] = [
     },
   ],
   [
-    "goes on, and tells the others, where a listener throws",
+    "goes on, and notifies the others, where a listener throws",
     async (bench) => {
       const { store } = bench;
       const [first, second] = [uniqueId(), uniqueId()];
@@ -123,7 +123,7 @@ export const listenerCases: readonly Rule[] = [
       endOther();
       await store.delete(third);
       await delay(20);
-      assert.deepEqual(ended.slice(3), [], "nothing must be told after both subscriptions have ended");
+      assert.deepEqual(ended.slice(3), [], "there must be no notification after both subscriptions have ended");
     },
   ],
 ];

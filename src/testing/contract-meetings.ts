@@ -30,7 +30,7 @@ export const meetingCases: readonly Rule[] = [
           one: () => one.update(id, next, 1),
           other: () => other.touch(id, touched),
           async check(updated, extended) {
-            assert.deepEqual([updated, extended], [true, true], "an update and a touch must both be told true");
+            assert.deepEqual([updated, extended], [true, true], "an update and a touch must both give true");
             const found = await latest(one, id);
             // In either order: the update sets the expiry, or the touch extends it.
             const expiresAt = found?.expiresAt === touched ? touched : next.expiresAt;
@@ -49,7 +49,7 @@ export const meetingCases: readonly Rule[] = [
           one: () => one.update(id, { ...next, extendOnly: true }, 1),
           other: () => other.touch(id, touched),
           async check(updated, extended) {
-            assert.deepEqual([updated, extended], [true, true], "an update and a touch must both be told true");
+            assert.deepEqual([updated, extended], [true, true], "an update and a touch must both give true");
             const wanted = { ...next, expiresAt: touched };
             sameSession(await latest(one, id), wanted, "both must be there, and the later expiry");
           },
@@ -64,7 +64,7 @@ export const meetingCases: readonly Rule[] = [
           one: () => one.touch(id, stored.expiresAt + 60_000),
           other: () => other.touch(id, stored.expiresAt + 120_000),
           async check(sooner, later) {
-            assert.deepEqual([sooner, later], [true, true], "every touch of a live session must be told true");
+            assert.deepEqual([sooner, later], [true, true], "every touch of a live session must give true");
             const found = await latest(one, id);
             assert.equal(found?.expiresAt, stored.expiresAt + 120_000, "the later expiry asked for must stand");
           },
@@ -81,9 +81,9 @@ export const meetingCases: readonly Rule[] = [
           one: () => one.update(id, next[0]!, 1),
           other: () => other.update(id, next[1]!, 1),
           async check(...outcomes) {
-            assert.equal(outcomes.filter(Boolean).length, 1, "of two updates of one version, one must be told true");
+            assert.equal(outcomes.filter(Boolean).length, 1, "of two updates of one version, one must give true");
             const winner = outcomes.indexOf(true);
-            sameSession(await latest(one, id), next[winner]!, "the one told true must stand");
+            sameSession(await latest(one, id), next[winner]!, "the one that gave true must stand");
             if (one.idsOfUser === undefined) return;
             assert.deepEqual(await idsOf(one, users[winner]!), [id], "the session must be its new user's");
             assert.deepEqual(await idsOf(one, users[1 - winner]!), [], "a refused update must not give it a user");
@@ -102,9 +102,9 @@ export const meetingCases: readonly Rule[] = [
           one: () => one.create(id, made[0]!),
           other: () => other.create(id, made[1]!),
           async check(...outcomes) {
-            assert.equal(outcomes.filter(Boolean).length, 1, "of two creates of one id, one must be told true");
+            assert.equal(outcomes.filter(Boolean).length, 1, "of two creates of one id, one must give true");
             const winner = outcomes.indexOf(true);
-            sameSession(await latest(one, id), made[winner]!, "the one told true must stand");
+            sameSession(await latest(one, id), made[winner]!, "the one that gave true must stand");
             if (one.idsOfUser === undefined) return;
             assert.deepEqual(await idsOf(one, users[winner]!), [id], "the session must be its user's");
             assert.deepEqual(await idsOf(one, users[1 - winner]!), [], "a refused create must not give it a user");
@@ -119,7 +119,7 @@ export const meetingCases: readonly Rule[] = [
         one: () => one.delete(id),
         other: () => other.delete(id),
         async check(...outcomes) {
-          assert.equal(outcomes.filter(Boolean).length, 1, "of deletes of one session, one must be told true");
+          assert.equal(outcomes.filter(Boolean).length, 1, "of deletes of one session, one must give true");
         },
       })),
   ],

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import type { SessionStore } from "../store.ts";
-import { bytes, countTrue, latest, sameSession, sessionFor, textOf, times, uniqueId } from "./contract-helpers.ts";
+import { bytes, countTrue, latest, sameSession, sessionFor, payloadText, times, uniqueId } from "./contract-helpers.ts";
 import type { Bench, Rule } from "./store-contract.ts";
 
 const MANY = 100;
@@ -14,8 +14,8 @@ export const raceCases: readonly Rule[] = [
       await bench.store.create(id, sessionFor(bench, { text: "" }));
       await Promise.all(times(MANY, (worker) => append(instance(bench, worker), id, `${worker},`)));
       const found = await latest(bench.store, id);
-      const applied = textOf(found).split(",").slice(0, -1).map(Number);
-      assert.equal(applied.length, MANY, "every update that was told true must be applied, and once only");
+      const applied = payloadText(found).split(",").slice(0, -1).map(Number);
+      assert.equal(applied.length, MANY, "every update that gave true must be applied, and once only");
       assert.equal(new Set(applied).size, MANY, "an update was applied twice, and another overwritten");
       assert.equal(found?.version, MANY + 1, "the version must have gone up once for each update");
     },
@@ -28,9 +28,9 @@ export const raceCases: readonly Rule[] = [
       const outcomes = await Promise.all(
         times(MANY, (n) => instance(bench, n).update(id, sessionFor(bench, { text: `${n}`, version: 2 }), 1)),
       );
-      assert.equal(countTrue(outcomes), 1, "of updates that expect the same version, one must be told true");
-      const kept = textOf(await latest(bench.store, id));
-      assert.equal(kept, `${outcomes.indexOf(true)}`, "the one told true must stand");
+      assert.equal(countTrue(outcomes), 1, "of updates that expect the same version, one must give true");
+      const kept = payloadText(await latest(bench.store, id));
+      assert.equal(kept, `${outcomes.indexOf(true)}`, "the one that gave true must stand");
     },
   ],
   [
@@ -40,9 +40,9 @@ export const raceCases: readonly Rule[] = [
       const outcomes = await Promise.all(
         times(MANY, (n) => instance(bench, n).create(id, sessionFor(bench, { text: `${n}` }))),
       );
-      assert.equal(countTrue(outcomes), 1, "of creates of one id, one must be told true");
-      const kept = textOf(await latest(bench.store, id));
-      assert.equal(kept, `${outcomes.indexOf(true)}`, "the one told true must stand");
+      assert.equal(countTrue(outcomes), 1, "of creates of one id, one must give true");
+      const kept = payloadText(await latest(bench.store, id));
+      assert.equal(kept, `${outcomes.indexOf(true)}`, "the one that gave true must stand");
     },
   ],
   [
@@ -53,7 +53,7 @@ export const raceCases: readonly Rule[] = [
       await bench.store.create(id, stored);
       const order = times(MANY, (n) => (n * 37) % MANY);
       const outcomes = await Promise.all(order.map((n) => instance(bench, n).touch(id, stored.expiresAt + n)));
-      assert.equal(countTrue(outcomes), MANY, "every touch of a live session must be told true");
+      assert.equal(countTrue(outcomes), MANY, "every touch of a live session must give true");
       const wanted = { ...stored, expiresAt: stored.expiresAt + MANY - 1 };
       sameSession(await latest(bench.store, id), wanted, "the latest expiry asked for must stand");
     },
@@ -64,7 +64,7 @@ export const raceCases: readonly Rule[] = [
       const id = uniqueId();
       await bench.store.create(id, sessionFor(bench));
       const outcomes = await Promise.all(times(20, (n) => instance(bench, n).delete(id)));
-      assert.equal(countTrue(outcomes), 1, "of deletes of one session, one must be told true");
+      assert.equal(countTrue(outcomes), 1, "of deletes of one session, one must give true");
     },
   ],
   [
@@ -80,10 +80,10 @@ export const raceCases: readonly Rule[] = [
             : instance(bench, n >> 1).touch(id, stored.expiresAt + 1000 * n),
         ),
       );
-      const applied = textOf(await latest(bench.store, id))
+      const applied = payloadText(await latest(bench.store, id))
         .split(",")
         .slice(0, -1);
-      assert.equal(new Set(applied).size, 20, "every update that was told true must survive the touches");
+      assert.equal(new Set(applied).size, 20, "every update that gave true must survive the touches");
     },
   ],
 ];
@@ -96,7 +96,7 @@ async function append(store: SessionStore, id: string, text: string): Promise<vo
     const found = await latest(store, id);
     assert.ok(found !== undefined, "a session must not vanish while it is updated");
     const next = {
-      payload: bytes(textOf(found) + text),
+      payload: bytes(payloadText(found) + text),
       version: found.version + 1,
       expiresAt: found.expiresAt,
     };

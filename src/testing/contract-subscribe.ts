@@ -7,7 +7,7 @@ import type { Rule } from "./store-contract.ts";
 /** The rules of notifications: their content and their time. */
 export const subscribeCases: readonly Rule[] = [
   [
-    "tells of each live session that delete has ended, and of nothing else, until the listening ends",
+    "notifies of each live session that delete has ended, and of nothing else, until the subscription ends",
     async (bench) => {
       const { store } = bench;
       const [kept, ended, expired, missing] = [uniqueId(), uniqueId(), uniqueId(), uniqueId()];
@@ -29,7 +29,7 @@ export const subscribeCases: readonly Rule[] = [
       await store.delete(kept);
       await untilNotified(bench, 1, other);
       assert.deepEqual(other.ended, [kept], "who still listens must hear");
-      assert.deepEqual(ear.ended, [ended], "nothing must be told after the listening has ended");
+      assert.deepEqual(ear.ended, [ended], "there must be no notification after the subscription has ended");
       ear.end();
       other.end();
     },
@@ -51,7 +51,7 @@ export const subscribeCases: readonly Rule[] = [
     },
   ],
   [
-    "tells every instance, once, of what any of them has ended",
+    "notifies every instance, once, of what any of them has ended",
     async (bench) => {
       const { store, second } = bench;
       const ids = times(4, () => uniqueId());
@@ -68,7 +68,7 @@ export const subscribeCases: readonly Rule[] = [
     },
   ],
   [
-    "tells of each of many sessions that are deleted at once",
+    "notifies of each of many sessions that are deleted at once",
     async (bench) => {
       const { store, second } = bench;
       const ids = times(50, () => uniqueId());
@@ -78,12 +78,16 @@ export const subscribeCases: readonly Rule[] = [
       await untilNotified(bench, ids.length, ...ears);
       for (const { ended, end } of ears) {
         end();
-        assert.deepEqual(ended.toSorted(), ids.toSorted(), "each deletion must be told, once, however many there are");
+        assert.deepEqual(
+          ended.toSorted(),
+          ids.toSorted(),
+          "each deletion must be notified, once, however many there are",
+        );
       }
     },
   ],
   [
-    "has ended a session by the time that it tells so",
+    "has ended a session by the time that it notifies",
     async (bench) => {
       const { store, second } = bench;
       const reads: Promise<unknown>[] = [];
@@ -111,12 +115,20 @@ export const subscribeCases: readonly Rule[] = [
       for (const { end } of ears) end();
       assert.equal(reads.length, 2 * ids.length, "every instance must hear of what any of them has ended");
       const found = (await Promise.all(reads)).filter((session) => session !== undefined);
-      assert.equal(found.length, 0, "a session must be unreadable, for who hears of its end, from then on");
-      assert.deepEqual((await Promise.all(lists)).flat(), [], "idsOfUser must leave out what is told to have ended");
+      assert.equal(
+        found.length,
+        0,
+        "a session must be unreadable, for a listener that is notified of its end, from then on",
+      );
+      assert.deepEqual(
+        (await Promise.all(lists)).flat(),
+        [],
+        "idsOfUser must leave out sessions whose end was notified",
+      );
     },
   ],
   [
-    "hears of whatever happens from the moment on that it says so",
+    "is notified of whatever happens from the moment on that it says so",
     async (bench) => {
       const { store, second } = bench;
       for (const [listens, deletes] of [
@@ -136,14 +148,14 @@ export const subscribeCases: readonly Rule[] = [
         });
         await settled(() => received.length > 0);
         end();
-        assert.ok(deleted !== undefined, "subscribe must tell listening(true) once it hears");
+        assert.ok(deleted !== undefined, "subscribe must call listening(true) once it is notified of everything");
         assert.equal(await deleted, true, "the delete that ended a live session must say true");
         assert.deepEqual(received, [id], "a delete during listening(true) must be notified");
       }
     },
   ],
   [
-    "tells of hostile ids as they are",
+    "notifies of hostile ids as they are",
     async (bench) => {
       const ear = await listen(bench.second);
       const own = uniqueId();
@@ -158,7 +170,7 @@ export const subscribeCases: readonly Rule[] = [
     },
   ],
   [
-    "tells of updates too, where it says that it announces changes",
+    "notifies of updates too, where it says that it announces changes",
     async (bench) => {
       const { store, second } = bench;
       if (!store.announcesChanges) return;
@@ -181,7 +193,7 @@ export const subscribeCases: readonly Rule[] = [
     },
   ],
   [
-    "shows an update by the time that it tells so, where it says that it announces changes",
+    "shows an update by the time that it notifies, where it says that it announces changes",
     async (bench) => {
       const { store, second } = bench;
       if (!store.announcesChanges) return;
@@ -200,7 +212,7 @@ export const subscribeCases: readonly Rule[] = [
       for (const { end } of ears) end();
       assert.equal(reads.length, 2, "every instance must hear of what any of them has updated");
       for (const found of await Promise.all(reads)) {
-        sameSession(found, next, "who hears of an update must be able to read it from then on");
+        sameSession(found, next, "a listener that is notified of an update must be able to read it from then on");
       }
     },
   ],

@@ -146,9 +146,9 @@ const mistakes: Record<string, [rule: RegExp, MakeStore]> = {
     broken((store) => ({ deleteExpired: async () => store.deleteExpired?.(1000) ?? 0 })),
   ],
   "answers once closed": [/rejects every operation once closed/, broken(() => ({ close: async () => undefined }))],
-  "never says that it hears": [/tells of each live session/, broken(() => ({ subscribe: () => () => undefined }))],
-  "tells of nothing": [
-    /tells of each live session/,
+  "never says that it listens": [/notifies of each live session/, broken(() => ({ subscribe: () => () => undefined }))],
+  "notifies of nothing": [
+    /notifies of each live session/,
     broken(() => ({
       subscribe: (listener) => {
         listener.listening?.(true);
@@ -183,7 +183,7 @@ const mistakes: Record<string, [rule: RegExp, MakeStore]> = {
     }),
   ],
   "falls over a listener that throws": [
-    /goes on, and tells the others/,
+    /goes on, and notifies the others/,
     telling(async (store, id, tell) => {
       const ended = await store.delete(id);
       if (ended) tell(id);
@@ -191,13 +191,13 @@ const mistakes: Record<string, [rule: RegExp, MakeStore]> = {
     }),
   ],
   "says that it announces changes, and does not": [
-    /tells of updates too/,
+    /notifies of updates too/,
     broken((store) => ({
       subscribe: ({ ended, listening }) => store.subscribe!({ ended: ended!, listening: listening! }),
     })),
   ],
-  "tells of what was not there": [
-    /tells of each live session/,
+  "notifies of what was not there": [
+    /notifies of each live session/,
     telling(async (store, id, tell) => {
       tell(id);
       return store.delete(id);

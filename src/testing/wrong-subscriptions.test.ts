@@ -4,15 +4,16 @@ import { copyOf } from "../../test/support/async-store.ts";
 import { itFindsAStoreThat } from "../../test/support/wrong-stores.ts";
 import type { SessionStore, StoreListener } from "../store.ts";
 
-const EACH_AT_ONCE = "tells of each of many sessions that are deleted at once";
-const GONE_WHEN_TOLD = "has ended a session by the time that it tells so";
-const SHOWN_WHEN_TOLD = "shows an update by the time that it tells so, where it says that it announces changes";
-const EVERY_INSTANCE = "tells every instance, once, of what any of them has ended";
-const FROM_THAT_MOMENT = "hears of whatever happens from the moment on that it says so";
+const EACH_AT_ONCE = "notifies of each of many sessions that are deleted at once";
+const GONE_WHEN_NOTIFIED = "has ended a session by the time that it notifies";
+const SHOWN_WHEN_NOTIFIED = "shows an update by the time that it notifies, where it says that it announces changes";
+const EVERY_INSTANCE = "notifies every instance, once, of what any of them has ended";
+const FROM_THAT_MOMENT = "is notified of whatever happens from the moment on that it says so";
 const ENDED_TWICE = "goes on for the others when somebody's listening is ended twice";
-const LEAVES_AS_IT_HEARS = "tells the others, where a listener ends its own listening as it hears";
+const LEAVES_WHEN_NOTIFIED = "notifies the others, where a listener ends its own subscription while it is notified";
 const NOT_OF_EXPIRED = "does not tell of a session that expires, is forgotten, or is followed by another under its id";
-const UNTIL_THE_END = "tells of each live session that delete has ended, and of nothing else, until the listening ends";
+const UNTIL_THE_END =
+  "notifies of each live session that delete has ended, and of nothing else, until the subscription ends";
 
 /** The listeners of one instance, and a function that notifies them. */
 function listeners() {
@@ -26,7 +27,7 @@ function listeners() {
   return { subscribe, tell: (id: string) => all.forEach((listener) => listener.ended?.(id)) };
 }
 
-describe("storeContract, of what tells", () => {
+describe("storeContract, of subscriptions", () => {
   itFindsAStoreThat("announces concurrent deletes as one", [EACH_AT_ONCE], (engine) => () => {
     let waiting: string | undefined;
     return {
@@ -46,16 +47,20 @@ describe("storeContract, of what tells", () => {
     };
   });
 
-  itFindsAStoreThat("tells that a session has ended before it is gone", [GONE_WHEN_TOLD], (engine) => (store) => ({
-    async delete(id) {
-      const found = await store.read(id);
-      if (found !== undefined) engine.publish({ kind: "ended", id });
-      await store.read(id);
-      return engine.step((rows) => rows.delete(id));
-    },
-  }));
+  itFindsAStoreThat(
+    "notifies that a session has ended before it is gone",
+    [GONE_WHEN_NOTIFIED],
+    (engine) => (store) => ({
+      async delete(id) {
+        const found = await store.read(id);
+        if (found !== undefined) engine.publish({ kind: "ended", id });
+        await store.read(id);
+        return engine.step((rows) => rows.delete(id));
+      },
+    }),
+  );
 
-  itFindsAStoreThat("tells of an update before it can be read", [SHOWN_WHEN_TOLD], (engine) => (store) => ({
+  itFindsAStoreThat("notifies of an update before it can be read", [SHOWN_WHEN_NOTIFIED], (engine) => (store) => ({
     async update(id, stored, expected) {
       const row = copyOf(stored);
       if ((await store.read(id))?.version !== expected) return false;
@@ -65,7 +70,7 @@ describe("storeContract, of what tells", () => {
     },
   }));
 
-  itFindsAStoreThat("tells of its own instance's deletes alone", [EVERY_INSTANCE], () => (store) => {
+  itFindsAStoreThat("notifies of its own instance's deletes alone", [EVERY_INSTANCE], () => (store) => {
     const { subscribe, tell } = listeners();
     return {
       subscribe,
@@ -77,7 +82,7 @@ describe("storeContract, of what tells", () => {
     };
   });
 
-  itFindsAStoreThat("tells of other instances' deletes alone", [EVERY_INSTANCE, UNTIL_THE_END], () => (store) => {
+  itFindsAStoreThat("notifies of other instances' deletes alone", [EVERY_INSTANCE, UNTIL_THE_END], () => (store) => {
     const own = new Set<string>();
     return {
       subscribe: (listener) =>
@@ -90,7 +95,7 @@ describe("storeContract, of what tells", () => {
   });
 
   itFindsAStoreThat(
-    "tells twice of its own deletes: at once, and over the channel",
+    "notifies twice of its own deletes: at once, and over the channel",
     [EVERY_INSTANCE],
     () => (store) => {
       const { subscribe, tell } = listeners();
@@ -108,7 +113,7 @@ describe("storeContract, of what tells", () => {
     },
   );
 
-  itFindsAStoreThat("says that it hears before its subscription is there", [FROM_THAT_MOMENT], () => (store) => ({
+  itFindsAStoreThat("says that it listens before its subscription is there", [FROM_THAT_MOMENT], () => (store) => ({
     subscribe({ listening, ...rest }) {
       listening?.(true);
       let end: (() => void) | undefined;
@@ -125,8 +130,8 @@ describe("storeContract, of what tells", () => {
   }));
 
   itFindsAStoreThat(
-    "says to its first listener alone that it hears",
-    ["tells every listener, and goes on for the others when one has left"],
+    "says to its first listener alone that it listens",
+    ["notifies every listener, and goes on for the others when one has left"],
     () => (store) => {
       let isFirst = true;
       return {
@@ -160,7 +165,7 @@ describe("storeContract, of what tells", () => {
     };
   });
 
-  itFindsAStoreThat("skips the listener after one that leaves", [LEAVES_AS_IT_HEARS], () => (store) => {
+  itFindsAStoreThat("skips the listener after one that leaves", [LEAVES_WHEN_NOTIFIED], () => (store) => {
     const all: StoreListener[] = [];
     let end: (() => void) | undefined;
     return {
@@ -175,7 +180,7 @@ describe("storeContract, of what tells", () => {
     };
   });
 
-  itFindsAStoreThat("tells of expired sessions that it forgets", [NOT_OF_EXPIRED], (engine) => () => ({
+  itFindsAStoreThat("notifies of expired sessions that it forgets", [NOT_OF_EXPIRED], (engine) => () => ({
     deleteExpired: (limit) =>
       engine.step((rows) => {
         const gone = [...rows].filter(([, { expiresAt }]) => expiresAt <= engine.clock()).slice(0, limit);
@@ -188,7 +193,7 @@ describe("storeContract, of what tells", () => {
   }));
 
   itFindsAStoreThat(
-    "tells of expired sessions that others take the place of",
+    "notifies of expired sessions that others take the place of",
     [NOT_OF_EXPIRED],
     (engine) => (store) => ({
       async create(id, stored) {
@@ -200,12 +205,12 @@ describe("storeContract, of what tells", () => {
     }),
   );
 
-  itFindsAStoreThat("tells ids as UTF-8", ["tells of hostile ids as they are"], () => (store) => ({
+  itFindsAStoreThat("notifies of ids as UTF-8", ["notifies of hostile ids as they are"], () => (store) => ({
     subscribe: (listener) =>
       store.subscribe({ ...listener, ended: (id) => listener.ended?.(Buffer.from(id).toString()) }),
   }));
 
-  itFindsAStoreThat("goes on telling after the listening has ended", [UNTIL_THE_END], () => (store) => ({
+  itFindsAStoreThat("goes on telling after the subscription has ended", [UNTIL_THE_END], () => (store) => ({
     subscribe(listener) {
       store.subscribe(listener);
       return () => undefined;

@@ -174,7 +174,7 @@ describe.skipIf(!REDIS_SERVER)("redisStore that waits for replicas", () => {
     const [sessions, patientSessions] = [sessionsWith("100ms"), sessionsWith("60s")];
     try {
       const browser = new Browser(patientSessions);
-      await browser.visit((session) => session.signIn("ada"));
+      await browser.visit((visited) => visited.signIn("ada"));
       const { id } = (await browser.begin()).session;
       servers.link.pauseTraffic();
       await expect(revoke(sessions, id)).rejects.toMatchObject({ code: "ERR_SESSION_STORE" });

@@ -3,7 +3,7 @@ import type { TransactionQueue } from "./transaction-queue.ts";
 import { quietly } from "../shared/quietly.ts";
 
 /** A write. Both functions return the number of changed rows. */
-export interface Write {
+interface Write {
   /** Runs the statement. Other writes may be part of the same transaction, so it must not recover from an error. */
   run(): number;
   /** The same in a transaction of its own, where it may recover from an error. Default: `run`. */
