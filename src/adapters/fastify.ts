@@ -152,7 +152,7 @@ function decorate<Data extends object>(
     }
     const session = beginSession(request);
     if (isStream(body)) finishBeforeEnd(session, reply.raw);
-    const stored = concludeSession(session, headersOf(reply));
+    const stored = concludeSession(session, new ReplyHeaders(reply));
     if (!stored) return next(null, body);
     stored.then(
       () => next(null, body),
@@ -176,7 +176,7 @@ function isWithoutLogger(app: FastifyInstance): boolean {
 }
 
 function isResponse(payload: unknown): payload is Response {
-  return Object.prototype.toString.call(payload) === "[object Response]";
+  return typeof payload === "object" && Object.prototype.toString.call(payload) === "[object Response]";
 }
 
 /** Unpacks a Response before Fastify does: after all hooks, it would overwrite our Cache-Control and Vary. */
@@ -187,18 +187,32 @@ function unpackResponse(reply: FastifyReply, response: Response): unknown {
   return response.body;
 }
 
-function headersOf(reply: FastifyReply): ResponseHeaders {
-  return {
-    get: (name) => reply.getHeader(name)?.toString(),
-    keys: () => Object.keys(reply.getHeaders()),
-    set: (name, value) => void reply.header(name, value),
-    append: (name, value) => {
-      // Older versions append to the array that they find, which the application may share between responses.
-      const others = reply.getHeader(name);
-      reply.removeHeader(name);
-      void reply.header(name, others === undefined ? value : [others, value].flat().map(String));
-    },
-  };
+/** A class, because every response creates one. */
+class ReplyHeaders implements ResponseHeaders {
+  readonly #reply: FastifyReply;
+
+  constructor(reply: FastifyReply) {
+    this.#reply = reply;
+  }
+
+  get(name: string): string | undefined {
+    return this.#reply.getHeader(name)?.toString();
+  }
+
+  keys(): string[] {
+    return Object.keys(this.#reply.getHeaders());
+  }
+
+  set(name: string, value: string): void {
+    void this.#reply.header(name, value);
+  }
+
+  append(name: string, value: string): void {
+    // Older versions append to the array that they find, which the application may share between responses.
+    const others = this.#reply.getHeader(name);
+    this.#reply.removeHeader(name);
+    void this.#reply.header(name, others === undefined ? value : [others, value].flat().map(String));
+  }
 }
 
 type PreHandler = (request: FastifyRequest, reply: FastifyReply) => Promise<unknown>;

@@ -101,20 +101,31 @@ function logWhenAnswered(error: unknown): void {
 
 /** Gives the same session to a request that replaces the first one, as `bodyLimit` and other middleware do. */
 function followReplacements(c: Context): void {
-  const { req } = c;
-  const first = req.raw;
+  const req = c.req as Context["req"] & Followed;
   if (Object.getOwnPropertyDescriptor(req, "raw")?.set) return;
-  let current = first;
-  Object.defineProperty(req, "raw", {
-    configurable: true,
-    enumerable: true,
-    get: () => current,
-    set(replacement: Request) {
-      linkReplacement(replacement, first);
-      current = replacement;
-    },
-  });
+  req[CURRENT] = req.raw;
+  Object.defineProperty(req, "raw", FOLLOWING);
 }
+
+/** Where a request of Hono has the one that it stands for, of which it makes the first one known to the others. */
+const CURRENT = Symbol("sojourn.current");
+
+interface Followed {
+  [CURRENT]: Request;
+}
+
+/** One accessor for all: with functions of its own, V8 would make a hidden class of each request. */
+const FOLLOWING: PropertyDescriptor & ThisType<Followed> = {
+  configurable: true,
+  enumerable: true,
+  get() {
+    return this[CURRENT];
+  },
+  set(replacement: Request) {
+    linkReplacement(replacement, this[CURRENT]);
+    this[CURRENT] = replacement;
+  },
+};
 
 /**
  * Removes the response for the error response, which keeps the headers of earlier middleware (CORS, the request's id).

@@ -184,9 +184,9 @@ export class Commit {
       const step = token ? "none" : stepIn(requestSession, base, this.#withResponse);
       const next = this.#next(base, {
         ...base.record,
-        ...(token ? { ...tokenFields(token), rotation: this.freshRotation() } : this.#rotatedFields(base.record, step)),
         data: content.data,
         flashes: content.flashes,
+        ...(token ? { ...tokenFields(token), rotation: this.freshRotation() } : this.#rotatedFields(base.record, step)),
       });
       if (next.expiresAt > context.now() && (yield* this.#replacedToken(id, base, next, token !== undefined))) {
         this.applyCommit(token ?? requestSession.token!, next, content);
@@ -246,7 +246,8 @@ export class Commit {
   /** Compare-and-set of a record. @param extendOnly - keeps a later expiry. */
   replaceRecord(id: string, base: LoadedRecord, next: LoadedRecord, extendOnly = false): Answer<boolean> {
     const { store } = this.context;
-    const stored = { ...encryptSession(this.context, id, next), extendOnly };
+    const { payload, version, expiresAt, userId } = encryptSession(this.context, id, next);
+    const stored = { payload, version, expiresAt, userId, extendOnly };
     return this.deadline.ask(store, "update", id, stored, base.version);
   }
 
@@ -326,8 +327,8 @@ export class Commit {
   }
 
   /** The fields of the record after a step in its rotation. */
-  #rotatedFields(record: SessionRecord, step: RotationStep): Partial<SessionRecord> {
-    if (step === "none") return {};
+  #rotatedFields(record: SessionRecord, step: RotationStep): Partial<SessionRecord> | undefined {
+    if (step === "none") return undefined;
     const { requestSession } = this;
     const seen = hashSecret(requestSession.token!.secret);
     const successor = () => new Uint8Array(hashSecret(requestSession.successor(record).secret));

@@ -182,7 +182,8 @@ export class RequestSession {
   continueFrom(token: Token, loaded: LoadedRecord): void {
     if (token.id !== this.token?.id) this.#signal?.moveTo(token.id);
     const before = token === this.token ? this.#live : undefined;
-    this.#state = { kind: "live", isTokenByPreviousKey: false, ...before, token, loaded };
+    const isTokenByPreviousKey = before?.isTokenByPreviousKey === true;
+    this.#state = { kind: "live", token, secretHash: before?.secretHash, isTokenByPreviousKey, loaded };
     // An id is never used twice: after a sign-out another session may begin.
     this.#newId = undefined;
   }

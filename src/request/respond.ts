@@ -116,8 +116,12 @@ export function reportBypassed(requestSession: RequestSession, how: string): voi
   requestSession.lateChanges.drop(how);
 }
 
-/** The responses that a session's cookie is in. */
-const carriers = new WeakMap<Response, RequestSession>();
+/** Where a response has the session whose headers are in it: a WeakMap costs more, at every garbage collection. */
+const CARRIED = Symbol("sojourn.carried");
+
+interface Carrier {
+  [CARRIED]?: RequestSession;
+}
 
 /** Commits the session and gives a copy of the response with its headers. Committing once more is as good as once. */
 export function* commitToResponse(requestSession: RequestSession, response: Response): Coroutine<Response> {
@@ -128,7 +132,7 @@ export function* commitToResponse(requestSession: RequestSession, response: Resp
   }
   checkUnread(response);
   const { cookie } = requestSession;
-  const isOurs = carriers.get(response) === requestSession;
+  const isOurs = (response as Carrier)[CARRIED] === requestSession;
   const inIt = isOurs ? cookie.written : undefined;
   if (requestSession.progress.isWritten && !requestSession.progress.isAttached) {
     requestSession.progress.reopen();
@@ -153,7 +157,7 @@ export function* commitToResponse(requestSession: RequestSession, response: Resp
     replaces: inIt === cookie.written ? undefined : inIt,
   });
   // A visitor's response is handed back as it is: nothing of the session is in it.
-  if (answer !== response) carriers.set(answer, requestSession);
+  if (answer !== response) (answer as Carrier)[CARRIED] = requestSession;
   return answer;
 }
 
