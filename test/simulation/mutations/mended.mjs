@@ -120,7 +120,6 @@ export const MENDED = [
   {
     name: "put back: the kept keys of a sign-in are what the handler has seen",
     file: "src/lifecycle/new-session.ts",
-<<<<<<< HEAD
     from: "commit.keep ? commit.replayOn({ ...began }) : snapshot.content",
     to: "commit.keep && changesHands ? commit.replayOn({ ...began }) : snapshot.content",
     also: {
@@ -128,16 +127,6 @@ export const MENDED = [
       from: "      this.#restrict(keep, [...this.#base.flashes, ...others]);",
       to: "      void others;",
     },
-  },
-  {
-    name: "put back: a sign-in that fails twice restores what was revoked in between",
-    file: "src/lifecycle/new-session.ts",
-    from: 'if (outcome === "uncertain" || (outcome',
-    to: "if ((outcome",
-=======
-    from: "commit.keep ? commit.replayOn({ ...began })",
-    to: "commit.keep && changesHands ? commit.replayOn({ ...began })",
->>>>>>> sim3
   },
   {
     name: "put back: revokeAll() does not find a session whose sign-out fails later",
