@@ -141,12 +141,16 @@ export function createSessions<Data extends object = DeclaredData>(options: Sess
   }
 
   function begin(request: AnyRequest): Session<Data> {
+    const own = (request as { [kept]?: Session<Data> })[kept];
+    if (own) return own;
     const keeper = innermost(request) as { [kept]?: Session<Data> };
     const found = keeper[kept] ?? keptElsewhere.get(keeper);
     if (found) return found;
     const session = sessionOf<Data>(new RequestSession(context, request));
     if (Object.isExtensible(keeper)) keeper[kept] = session;
     else keptElsewhere.set(keeper, session);
+    // A framework's own object has it too, because an adapter asks several times.
+    if (request !== keeper && Object.isExtensible(request)) (request as { [kept]?: Session<Data> })[kept] = session;
     return session;
   }
 

@@ -91,19 +91,27 @@ function describeSession(context: Context, id: string, { record, expiresAt }: Lo
 
 /** Ends one session, if it is this user's. `true` if it was live and this call ended it. */
 function revoke(context: Context, id: string, userId: string | undefined): Promise<boolean> {
-  return end(context, id, (its) => userId === undefined || its === userId);
+  return end(context, id, { isMeant: (its) => userId === undefined || its === userId });
+}
+
+interface EndOptions {
+  /** Decides by the session's user. */
+  isMeant(userId: string | undefined): boolean;
+  readonly deadline?: Deadline;
+  /** Ids of sessions that stay. */
+  readonly spared?: readonly (string | undefined)[];
 }
 
 /**
- * Ends the session under an id if `isMeant` accepts its user. If its user has signed in again meanwhile, it ends the
- * session under the new id.
+ * Ends the session under an id if it is meant. If its user has signed in again meanwhile, it ends the session under the new
+ * id. If that sign-in has failed, it ends the one that was put back.
  */
 async function end(
   context: Context,
   id: string,
-  isMeant: (userId: string | undefined) => boolean,
-  deadline = new Deadline(context.storeTimeout),
+  { isMeant, deadline = new Deadline(context.storeTimeout), spared = [] }: EndOptions,
 ): Promise<boolean> {
+  const passed = new Set(spared);
   for (;;) {
     const stored = await deadline.run("read", () => readLatest(context.store, id));
     // An earlier call may have ended it, and failed: a store that waits for replicas waits for that end now.
@@ -114,6 +122,7 @@ async function end(
       if (!isMeant(ended.userId)) return false;
       if (ended.movedTo === undefined) {
         // A sign-out that fails later must not restore a session that is being revoked.
+        if (!(await preventPutBack(context, id, loaded!, deadline))) continue;
         await deadline.run("delete", () => context.store.delete(id));
         return false;
       }
@@ -121,6 +130,9 @@ async function end(
       if (!(await preventPutBack(context, id, loaded!, deadline))) continue;
       // A sign-in to a visitor's session goes on.
       if (ended.userId === undefined) return false;
+      // A sign-in that is failing leaves two records that name each other.
+      passed.add(id);
+      if (passed.has(ended.movedTo)) return false;
       id = ended.movedTo;
       // Another user's sign-in has ended the session that is meant.
       isMeant = (its) => its === ended.userId;
@@ -149,7 +161,7 @@ async function revokeAll(context: Context, userId: string, except?: string): Pro
   try {
     return await revokeEach([...left], async (id) => {
       // Somebody who can write to the store may have put another user's session under this user: that one stays.
-      const isEnded = await end(context, id, (its) => its === userId);
+      const isEnded = await end(context, id, { isMeant: (its) => its === userId, spared });
       left.delete(id);
       return isEnded;
     });
@@ -249,7 +261,8 @@ async function evict(
   latestFirst: readonly LiveSession[],
   deadline: Deadline,
 ): Promise<void> {
-  for (const { id } of latestFirst.slice(limit.sessions)) await end(context, id, (its) => its === userId, deadline);
+  for (const { id } of latestFirst.slice(limit.sessions))
+    await end(context, id, { isMeant: (its) => its === userId, deadline });
 }
 
 /**

@@ -1,6 +1,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { Socket } from "node:net";
 import { SessionError, type Session, type Sessions } from "sojourn";
+import { csrfProtection } from "sojourn/csrf";
 import { withSession } from "sojourn/node";
 import { WebSocketServer, type WebSocket } from "ws";
 
@@ -15,7 +16,9 @@ export interface Data {
  * sessions of the user.
  */
 export function createLiveServer(sessions: Sessions<Data>): Server {
-  const server = createServer(withSession(sessions, (req, res, session) => answer(sessions, req, res, session)));
+  const server = createServer(
+    withSession(sessions, (req, res, session) => answer(sessions, req, res, session), { csrf: csrfProtection() }),
+  );
   const sockets = new WebSocketServer({ noServer: true });
 
   server.on("upgrade", (req: IncomingMessage, socket: Socket, head: Buffer) => {

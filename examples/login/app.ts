@@ -1,7 +1,8 @@
-import { type Context, Hono, type MiddlewareHandler } from "hono";
+import { type Context, Hono } from "hono";
 import { bodyLimit } from "hono/body-limit";
 import { secureHeaders } from "hono/secure-headers";
 import { SessionError, type Sessions, type SessionStore } from "sojourn";
+import { csrfProtection } from "sojourn/csrf";
 import { sessionMiddleware } from "sojourn/hono";
 import { homePage, loginPage, noticePage, STYLE_SOURCE, type Notice } from "./page.ts";
 
@@ -44,9 +45,8 @@ export function createApp({ sessions, store }: AppOptions) {
       strictTransportSecurity: false,
     }),
   );
-  app.use(sameSite);
-
-  const pages = app.use(sessionMiddleware(sessions));
+  const csrf = csrfProtection();
+  const pages = app.use(sessionMiddleware(sessions, { csrf }));
 
   pages.get("/", async (c) => {
     const { session } = c.var;
@@ -81,6 +81,8 @@ export function createApp({ sessions, store }: AppOptions) {
   });
 
   pages.get("/logout", (c) => {
+    // No other site may log anybody out by a link, although its method is a safe one.
+    csrf.check(c, c.var.session, { everyMethod: true });
     c.var.session.pop("username");
     c.var.session.signOut();
     return c.redirect("/", 303);
@@ -91,7 +93,7 @@ export function createApp({ sessions, store }: AppOptions) {
   app.onError((error, c) => {
     if (error instanceof SessionError) {
       if (error.status >= 500) console.error(`${error.code}: ${error.message}`, error.cause ?? "");
-      return c.html(noticePage(NOTICES[error.status]), error.status, { ...error.headers });
+      return c.html(noticePage(NOTICES[error.status] ?? "fault"), error.status, { ...error.headers });
     }
     console.error(error);
     return c.html(noticePage("fault"), 500, FRESH);
@@ -100,34 +102,13 @@ export function createApp({ sessions, store }: AppOptions) {
   return app;
 }
 
-const NOTICES = {
-  401: "foreign",
+const NOTICES: Readonly<Record<number, Notice>> = {
   403: "foreign",
   409: "conflict",
   500: "fault",
   413: "tooLarge",
   503: "outage",
-} as const satisfies Record<number, Notice>;
-
-/**
- * Refuses a request that another site made the browser send: forms, and the link that logs out. A request without these
- * headers does not come from a current browser, so no other site can have caused it.
- */
-const sameSite: MiddlewareHandler = async (c, next) => {
-  const isSafe = ["GET", "HEAD", "OPTIONS"].includes(c.req.method) && c.req.path !== "/logout";
-  if (!isSafe && isForeign(c)) return c.html(noticePage("foreign"), 403, FRESH);
-  return next();
 };
-
-function isForeign(c: Context): boolean {
-  // Browsers send this header over HTTPS and to localhost.
-  const site = c.req.header("sec-fetch-site");
-  if (site !== undefined) return site !== "same-origin" && site !== "none";
-  const origin = c.req.header("origin");
-  if (origin === undefined) return false;
-  // Only the host is compared: a proxy in front may have ended the HTTPS connection.
-  return !URL.canParse(origin) || new URL(origin).host !== new URL(c.req.url).host;
-}
 
 function carriesSession(c: Context): boolean {
   return /(?:^|;\s*)(?:__Host-)?session=/.test(c.req.header("cookie") ?? "");

@@ -1,9 +1,9 @@
 import {
   commitToResponse,
+  concludeFailure,
   concludeResponse,
   finishResponse,
   reportBypassed,
-  writeFailureHeaders,
 } from "../request/respond.ts";
 import type { ResponseHeaders } from "../request/cache-headers.ts";
 import type { CloseSource } from "../request/request.ts";
@@ -12,6 +12,7 @@ import type { Session } from "../session.ts";
 import { checkOptions, type OptionNames } from "../checks.ts";
 import { run, type Answer } from "../coroutine.ts";
 import type { AnyRequest } from "../request/request.ts";
+import type { SessionContext } from "./context.ts";
 import type { CsrfProtection } from "./csrf.ts";
 
 export { sessionFactory } from "../sessions.ts";
@@ -36,6 +37,8 @@ export interface AdapterOptions<Request> {
   personal?: boolean | ((request: Request) => boolean) | undefined;
   /** `csrfProtection()` of "sojourn/csrf": refuses requests that pages of other origins send, before the handler. Default: none. */
   csrf?: CsrfProtection | undefined;
+  /** `context` of "sojourn/context": its `session` is the current request's, anywhere below the handler. Default: none. */
+  context?: SessionContext | undefined;
 }
 
 /** Applies an adapter's options to a request's session, and reads it. `undefined` where there is nothing to wait for. */
@@ -50,6 +53,7 @@ export const ADAPTER_OPTIONS: OptionNames<AdapterOptions<never>> = {
   passive: true,
   personal: true,
   csrf: true,
+  context: true,
 };
 
 /**
@@ -65,9 +69,12 @@ export function resolveAdapterOptions<Request, Options extends AdapterOptions<Re
   names: OptionNames<NoInfer<Options>>,
 ): Prepare<Request> {
   checkOptions(adapter, options, names);
-  const { lazy = false, passive, personal = false, csrf } = options;
+  const { lazy = false, passive, personal = false, csrf, context } = options;
   if (csrf !== undefined && typeof (csrf as Partial<CsrfProtection> | null)?.admit !== "function") {
     throw new TypeError(`${adapter}: csrf takes csrfProtection() of "sojourn/csrf"`);
+  }
+  if (context !== undefined && typeof (context as Partial<SessionContext> | null)?.run !== "function") {
+    throw new TypeError(`${adapter}: context takes context of "sojourn/context"`);
   }
   const isTrueFor = (option: boolean | ((request: Request) => boolean), request: Request) =>
     typeof option === "function" ? option(request) : option;
@@ -134,9 +141,16 @@ export function commitSession<Data extends object>(session: Session<Data>, respo
   return run(commitToResponse(requestSessionOf(session), response));
 }
 
-/** Writes the headers of an error's response: nobody may store it, and the cookie of an earlier commit goes with it. */
-export function failSession<Data extends object>(session: Session<Data>, headers: ResponseHeaders): void {
-  writeFailureHeaders(requestSessionOf(session), headers);
+/**
+ * Writes the headers of an error's response: nobody may store it. The cookie of an earlier commit goes with it, unless
+ * another request has ended the session meanwhile. `undefined` where nothing has to be waited for; the headers are written
+ * then. The promise never rejects.
+ */
+export function failSession<Data extends object>(
+  session: Session<Data>,
+  headers: ResponseHeaders,
+): Promise<void> | undefined {
+  return concludeFailure(requestSessionOf(session), headers);
 }
 
 /**

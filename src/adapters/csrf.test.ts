@@ -136,6 +136,27 @@ describe("csrfProtection", () => {
     expect(isAllowed({ method, ...foreign, more: { originalMethod } })).toBe(false);
   });
 
+  it("checks a GET that changes something with everyMethod", () => {
+    const { sessions } = site();
+    const ask = (headers: Record<string, string>) => {
+      const request = nodeRequest({ method: "GET", url: "/logout", headers });
+      csrfProtection().check(request, begin(sessions, request), { everyMethod: true });
+    };
+    for (const value of ["cross-site", "same-site"]) expect(() => ask(fetchSite(value))).toThrow("of another origin");
+    for (const value of ["same-origin", "none"]) expect(() => ask(fetchSite(value))).not.toThrow();
+    expect(() => ask({})).not.toThrow();
+  });
+
+  it("refuses an unknown option of a check, such as a token without its name", () => {
+    const { sessions } = site();
+    const request = nodeRequest({});
+    const session = begin(sessions, request);
+    expect(() => csrfProtection().check(request, session, { csrf: "x" } as object)).toThrow('has no option "csrf"');
+    expect(() => csrfProtection().check(request, session, "x" as unknown as object)).toThrow(
+      "csrf.check takes an object with any of",
+    );
+  });
+
   it("goes by the first request and the one that replaced it, in a context of Hono", () => {
     const { sessions } = site();
     const headers = { host: HOST, ...fetchSite("cross-site"), origin: EVIL };
@@ -291,7 +312,7 @@ describe("csrfProtection's token", () => {
     const request = new Request(`${OWN}/pay`, { method: "POST", headers: cookie ? { cookie } : {} });
     const session = await sessions.open(request);
     try {
-      protection.check(request, session, token);
+      protection.check(request, session, { token });
       return true;
     } catch (error) {
       expect(error).toMatchObject({ code: "ERR_SESSION_ORIGIN" });
@@ -307,7 +328,7 @@ describe("csrfProtection's token", () => {
     for (const headers of [{ origin: "null" }, { origin: EVIL }, { ...fetchSite("cross-site"), origin: "null" }]) {
       const request = new Request(`${OWN}/`, { method: "POST", headers: { cookie: browser.cookie, ...headers } });
       const opened = await browser.sessions.open(request);
-      expect(() => csrf.check(request, opened, token)).not.toThrow();
+      expect(() => csrf.check(request, opened, { token })).not.toThrow();
       expect(() => csrf.check(request, opened)).toThrow();
     }
   });

@@ -24,15 +24,23 @@ export interface CsrfOptions {
   withoutOrigin?: "allow" | "refuse" | undefined;
 }
 
+/** The options of {@link CsrfProtection.check}. */
+export interface CsrfCheckOptions {
+  /** The token that the form has sent. Default: the header `X-CSRF-Token`, in which a script sends it. */
+  token?: unknown;
+  /** Checks GET and HEAD too, for a link that changes something, such as one that signs out. Default `false`. */
+  everyMethod?: boolean | undefined;
+}
+
 /** Protection from cross-site request forgery, for the option `csrf` of an adapter. */
 export interface CsrfProtection {
   /**
-   * Checks a request where it is called, instead of in the adapter: with the token of a form that was parsed before.
+   * Checks a request where it is called, instead of in the adapter: with the token of a form that was parsed before, or for a
+   * route whose GET changes something.
    *
-   * @param token - the token that the form has sent. A script sends it in the header `X-CSRF-Token`.
    * @throws SessionError ERR_SESSION_ORIGIN (403).
    */
-  check<Data extends object>(request: AnyRequest, session: Session<Data>, token?: unknown): void;
+  check<Data extends object>(request: AnyRequest, session: Session<Data>, options?: CsrfCheckOptions): void;
   /**
    * A token for a form or a script of a page that the browser does not take for a page of this origin. It is different at
    * each call, and valid as long as the session has this id: a sign-in invalidates it.
@@ -68,8 +76,8 @@ export function csrfProtection(options: CsrfOptions = {}): CsrfProtection {
   const isExempt = (request: AnyRequest) => exempted.size > 0 && exempted.has(pathOf(request));
 
   /** The error for a request that has no token. */
-  function objection(request: AnyRequest, { context }: RequestSession): SessionError | undefined {
-    if (isSafe(request) || isExempt(request)) return undefined;
+  function objection(request: AnyRequest, { context }: RequestSession, everyMethod = false): SessionError | undefined {
+    if ((!everyMethod && isSafe(request)) || isExempt(request)) return undefined;
     const origin = requestHeader(request, "origin");
     if (origin !== undefined && trusted.has(origin)) return undefined;
     const site = requestHeader(request, "sec-fetch-site");
@@ -79,9 +87,11 @@ export function csrfProtection(options: CsrfOptions = {}): CsrfProtection {
   }
 
   const protection: CsrfProtection = {
-    check(request, session, token = headerToken(request)) {
+    check(request, session, given = {}) {
+      checkOptions("csrf.check", given, { token: true, everyMethod: true });
+      const { token = headerToken(request), everyMethod } = given;
       const requestSession = requestSessionOf(session);
-      const error = objection(request, requestSession);
+      const error = objection(request, requestSession, everyMethod);
       if (error === undefined) return;
       if (token === undefined) throw error;
       // Reading the id fails where a lazy route has not loaded the session.

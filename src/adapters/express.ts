@@ -40,6 +40,7 @@ export function sessionMiddleware<Data extends object, Request extends IncomingM
     options,
     ADAPTER_OPTIONS,
   );
+  const { context } = options;
   return (req, res, next) => {
     if (typeof next !== "function" || typeof res?.setHeader !== "function") {
       expectFramework("express", "sessionMiddleware", req);
@@ -53,7 +54,9 @@ export function sessionMiddleware<Data extends object, Request extends IncomingM
     const isOutermost = claimResponse(session, res);
     const proceed = () => {
       if (isOutermost) storeBeforeHeaders(session, res, next, req as { session?: unknown });
-      next();
+      if (!context) return next();
+      context.bindEvents(session, req, res);
+      context.run(session, next);
     };
     const reading = prepare(session, req);
     if (!reading) return proceed();

@@ -1,6 +1,6 @@
 import type { FastifyInstance, FastifyPluginCallback, FastifyReply, FastifyRequest } from "fastify";
 import type { ResponseHeaders } from "../request/cache-headers.ts";
-import { checkUnread } from "../request/fetch-response.ts";
+import { checkUnread, streamBodyOf } from "../request/fetch-response.ts";
 import type { Session } from "../session.ts";
 import type { Sessions } from "../sessions.ts";
 import { expectFramework } from "../request/frameworks.ts";
@@ -14,6 +14,7 @@ import {
   sessionFactory,
   type AdapterOptions,
 } from "./adapter.ts";
+import type { SessionContext } from "./context.ts";
 import { finishBeforeEnd } from "./node-response/finish.ts";
 import { createRecentSignInGuard, createUserGuard, type GuardOptions, type RecentSignInOptions } from "./guards.ts";
 import { logSessionError } from "./log.ts";
@@ -51,6 +52,7 @@ export function sessionPlugin<Data extends object>(
     options,
     ADAPTER_OPTIONS,
   );
+  const { context } = options;
   const plugin: FastifyPluginCallback = (app, _options, done) => {
     expectFramework("fastify", "sessionPlugin", app);
     // An instance has the properties of those around it.
@@ -65,15 +67,18 @@ export function sessionPlugin<Data extends object>(
       const session = beginSession(request);
       if (claimResponse(session, reply.raw)) storeWhenHijacked(session, request, reply);
       const reading = prepare(session, request);
-      if (!reading) return next();
-      reading.then(
-        () => next(),
-        (error: Error) => {
-          if (isWithoutLogger(app)) logSessionError(error);
-          next(error);
-        },
-      );
+      const proceed = () => {
+        if (!context) return next();
+        context.bindEvents(session, request.raw, reply.raw);
+        context.run(session, next);
+      };
+      if (!reading) return proceed();
+      reading.then(proceed, (error: Error) => {
+        if (isWithoutLogger(app)) logSessionError(error);
+        next(error);
+      });
     });
+    if (context) bindBodies(app, context, beginSession);
     if (isOutermost) decorate(app, beginSession);
     done();
   };
@@ -82,6 +87,19 @@ export function sessionPlugin<Data extends object>(
     [Symbol.for("skip-override")]: true,
     [Symbol.for("fastify.display-name")]: "sojourn",
     [Symbol.for("plugin-meta")]: { name: "sojourn", fastify: "5.x" },
+  });
+}
+
+/** The program behind a streamed body runs within its request. */
+function bindBodies<Data extends object>(
+  app: FastifyInstance,
+  context: SessionContext,
+  beginSession: (request: FastifyRequest) => Session<Data>,
+): void {
+  app.addHook("onSend", (request, _reply, payload, next) => {
+    const body = isResponse(payload) ? streamBodyOf(payload) : payload;
+    if (body instanceof ReadableStream) context.bindStream(beginSession(request), body);
+    next(null, payload);
   });
 }
 
@@ -134,7 +152,7 @@ function decorate<Data extends object>(
     }
     const session = beginSession(request);
     if (isStream(body)) finishBeforeEnd(session, reply.raw);
-    const stored = concludeSession(session, headersOf(reply));
+    const stored = concludeSession(session, new ReplyHeaders(reply));
     if (!stored) return next(null, body);
     stored.then(
       () => next(null, body),
@@ -158,7 +176,7 @@ function isWithoutLogger(app: FastifyInstance): boolean {
 }
 
 function isResponse(payload: unknown): payload is Response {
-  return Object.prototype.toString.call(payload) === "[object Response]";
+  return typeof payload === "object" && Object.prototype.toString.call(payload) === "[object Response]";
 }
 
 /** Unpacks a Response before Fastify does: after all hooks, it would overwrite our Cache-Control and Vary. */
@@ -169,18 +187,32 @@ function unpackResponse(reply: FastifyReply, response: Response): unknown {
   return response.body;
 }
 
-function headersOf(reply: FastifyReply): ResponseHeaders {
-  return {
-    get: (name) => reply.getHeader(name)?.toString(),
-    keys: () => Object.keys(reply.getHeaders()),
-    set: (name, value) => void reply.header(name, value),
-    append: (name, value) => {
-      // Older versions append to the array that they find, which the application may share between responses.
-      const others = reply.getHeader(name);
-      reply.removeHeader(name);
-      void reply.header(name, others === undefined ? value : [others, value].flat().map(String));
-    },
-  };
+/** A class, because every response creates one. */
+class ReplyHeaders implements ResponseHeaders {
+  readonly #reply: FastifyReply;
+
+  constructor(reply: FastifyReply) {
+    this.#reply = reply;
+  }
+
+  get(name: string): string | undefined {
+    return this.#reply.getHeader(name)?.toString();
+  }
+
+  keys(): string[] {
+    return Object.keys(this.#reply.getHeaders());
+  }
+
+  set(name: string, value: string): void {
+    void this.#reply.header(name, value);
+  }
+
+  append(name: string, value: string): void {
+    // Older versions append to the array that they find, which the application may share between responses.
+    const others = this.#reply.getHeader(name);
+    this.#reply.removeHeader(name);
+    void this.#reply.header(name, others === undefined ? value : [others, value].flat().map(String));
+  }
 }
 
 type PreHandler = (request: FastifyRequest, reply: FastifyReply) => Promise<unknown>;

@@ -1,5 +1,5 @@
 import { SessionError } from "../errors.ts";
-import { copyWithHeaders, canSetHeaders, recordHeaders } from "../request/fetch-response.ts";
+import { copyWithHeaders, canSetHeaders, recordHeaders, streamBodyOf } from "../request/fetch-response.ts";
 import type { Session } from "../session.ts";
 import type { Sessions } from "../sessions.ts";
 import {
@@ -58,7 +58,7 @@ export function withSession<Data extends object, Rest extends unknown[] = []>(
     ...ADAPTER_OPTIONS,
     onError: true,
   });
-  const { onError = respondWithError } = options;
+  const { onError = respondWithError, context } = options;
   return async (request, ...rest) => {
     const session = beginSession(request);
     const isOutermost = claimResponse(session, findResponse(rest[0]));
@@ -66,7 +66,9 @@ export function withSession<Data extends object, Rest extends unknown[] = []>(
     try {
       const reading = prepare(session, request);
       if (reading) await reading;
-      const response = await handler(request, session, ...rest);
+      const handle = () => handler(request, session, ...rest);
+      const response = await (context ? context.run(session, handle) : handle());
+      context?.bindStream(session, streamBodyOf(response));
       return isOutermost ? await commitSession(session, response) : response;
     } catch (error) {
       releaseSession(session);
@@ -74,7 +76,7 @@ export function withSession<Data extends object, Rest extends unknown[] = []>(
       const response = await onError(error, request);
       if (!isOutermost || !canSetHeaders(response)) return response;
       const headers = recordHeaders(response);
-      failSession(session, headers);
+      await failSession(session, headers);
       endSession(session);
       return copyWithHeaders(response, headers.writes);
     }

@@ -2,6 +2,7 @@ import type { Context, MiddlewareHandler } from "hono";
 import type { ResponseHeaders } from "../request/cache-headers.ts";
 import { SessionError } from "../errors.ts";
 import { expectFramework } from "../request/frameworks.ts";
+import { streamBodyOf } from "../request/fetch-response.ts";
 import { linkReplacement } from "../request/request.ts";
 import type { DeclaredData, Session } from "../session.ts";
 import type { Sessions } from "../sessions.ts";
@@ -49,6 +50,7 @@ export function sessionMiddleware<Data extends object>(
     options,
     ADAPTER_OPTIONS,
   );
+  const { context } = options;
   return async (c, next) => {
     if (typeof c.set !== "function" || !c.req?.raw) expectFramework("hono", "sessionMiddleware", c);
     const session = beginSession(c.req.raw);
@@ -61,11 +63,12 @@ export function sessionMiddleware<Data extends object>(
       if (reading) await reading;
     } catch (error) {
       logWhenAnswered(error);
-      failSession(session, headersOf(c));
+      await failSession(session, headersOf(c));
       if (isOutermost) endSession(session);
       throw error;
     }
-    await next();
+    await (context ? context.run(session, next) : next());
+    if (c.finalized) context?.bindStream(session, streamBodyOf(c.res));
     if (!isOutermost) return;
     let response: Response;
     try {
@@ -73,7 +76,7 @@ export function sessionMiddleware<Data extends object>(
     } catch (error) {
       logWhenAnswered(error);
       resetResponse(c);
-      failSession(session, headersOf(c));
+      await failSession(session, headersOf(c));
       endSession(session);
       throw error;
     }
@@ -98,20 +101,31 @@ function logWhenAnswered(error: unknown): void {
 
 /** Gives the same session to a request that replaces the first one, as `bodyLimit` and other middleware do. */
 function followReplacements(c: Context): void {
-  const { req } = c;
-  const first = req.raw;
+  const req = c.req as Context["req"] & Followed;
   if (Object.getOwnPropertyDescriptor(req, "raw")?.set) return;
-  let current = first;
-  Object.defineProperty(req, "raw", {
-    configurable: true,
-    enumerable: true,
-    get: () => current,
-    set(replacement: Request) {
-      linkReplacement(replacement, first);
-      current = replacement;
-    },
-  });
+  req[CURRENT] = req.raw;
+  Object.defineProperty(req, "raw", FOLLOWING);
 }
+
+/** Where a request of Hono has the one that it stands for, of which it makes the first one known to the others. */
+const CURRENT = Symbol("sojourn.current");
+
+interface Followed {
+  [CURRENT]: Request;
+}
+
+/** One accessor for all: with functions of its own, V8 would make a hidden class of each request. */
+const FOLLOWING: PropertyDescriptor & ThisType<Followed> = {
+  configurable: true,
+  enumerable: true,
+  get() {
+    return this[CURRENT];
+  },
+  set(replacement: Request) {
+    linkReplacement(replacement, this[CURRENT]);
+    this[CURRENT] = replacement;
+  },
+};
 
 /**
  * Removes the response for the error response, which keeps the headers of earlier middleware (CORS, the request's id).

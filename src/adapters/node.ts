@@ -56,7 +56,7 @@ export function withSession<Data extends object>(
     ...ADAPTER_OPTIONS,
     onError: true,
   });
-  const { onError = answerError } = options;
+  const { onError = answerError, context } = options;
 
   function* serve(req: IncomingMessage, res: ServerResponse): Coroutine<void> {
     const session = beginSession(req);
@@ -68,7 +68,8 @@ export function withSession<Data extends object>(
       throw error;
     }
     if (isOutermost) storeBeforeHeaders(session, res, (error) => onError(error, req, res));
-    yield* wait(handler(req, res, session));
+    context?.bindEvents(session, req, res);
+    yield* wait(context ? context.run(session, () => handler(req, res, session)) : handler(req, res, session));
   }
 
   return (req, res) => {

@@ -123,12 +123,13 @@ export class Journal {
 
   /** The content as this request leaves it; the very `base` if nothing is different. */
   content(): Content {
-    let { data } = this.#base;
-    if (this.#tracker) {
+    const last = this.#pending?.content ?? this.#base;
+    let { data } = last;
+    if (this.#tracker?.isSurelyUnchanged === false) {
       const objects: object[] = [];
       data = encode(this.#tracker.raw, this.#limits, objects);
       this.#objects = objects;
-    }
+    } else if (areSameFlashes(this.#flashes, last.flashes)) return last;
     const content = { data, flashes: this.#flashes };
     return isSame(content, this.#base) ? this.#base : content;
   }
@@ -146,9 +147,9 @@ export class Journal {
     this.#found = undefined;
     const { changes: tracked = new Map(), seen = {} } = this.#tracker ?? {};
     const changes = this.#restricted ? joined(this.#restricted.restriction.own, tracked) : tracked;
-    const end = content === this.#base && changes.size === 0 ? seen : { all: this.#objects };
+    const end = content.data === this.#base.data && changes.size === 0 ? seen : { all: this.#objects };
     this.#pending = { base: this.#base, content, changes, tracked, from: seen, end };
-    this.#tracker?.restart(end);
+    this.#tracker?.restartNow(end);
     if (this.#restricted) this.#restricted.isPending = true;
     return this.#pending;
   }

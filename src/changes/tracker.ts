@@ -1,6 +1,7 @@
 import type { SeenObjects } from "./replay.ts";
 import { encodeValue, type Dictionary, type Limits } from "./codec.ts";
 import { isEmptyContainer, isObject, objectsIn } from "./containers.ts";
+import { GivenValues } from "./given-values.ts";
 import { momentOf, NO_VALUE, WHOLE, type Changes, type KeyChanges, type Step, type Updater } from "./steps.ts";
 
 /** Called before a change through the dictionary, and when an object that could be changed is taken from it. It may throw. */
@@ -17,6 +18,10 @@ export class Tracker implements ProxyHandler<Dictionary> {
   readonly #onUse: OnUse | undefined;
   #changes: Changes | undefined;
   #seen: SeenObjects = {};
+  /** The objects that the handler was given since that moment, as they were. */
+  #given: GivenValues | undefined;
+  /** The handler may hold other objects too: only the text of the data tells of a change then. */
+  #holdsOthers = false;
 
   constructor(raw: Dictionary, onUse?: OnUse) {
     this.raw = raw;
@@ -41,10 +46,33 @@ export class Tracker implements ProxyHandler<Dictionary> {
   restart(seen: SeenObjects, changes?: Changes): void {
     this.#seen = seen;
     this.#changes = changes;
+    this.#holdsOthers = true;
+  }
+
+  /** Changes are told from now on. */
+  restartNow(seen: SeenObjects): void {
+    this.#seen = seen;
+    this.#changes = undefined;
+    // These were remembered as they were before.
+    if (this.#given) this.#holdsOthers = true;
+  }
+
+  /** Whether nothing has changed, as far as that can be told without the text. `false`: only the text tells. */
+  get isSurelyUnchanged(): boolean {
+    if (this.#changes || this.#holdsOthers || Object.getPrototypeOf(this.raw) !== null) return false;
+    return this.#given === undefined || this.#given.areSame();
   }
 
   note(key: string, changes: KeyChanges): void {
     (this.#changes ??= new Map()).set(key, changes);
+  }
+
+  /** The handler is given an object, and may change it in place at any time. */
+  #give(key: string, value: object): void {
+    this.#onUse?.(false);
+    this.#see(key, value);
+    if (this.#changes) this.#holdsOthers = true;
+    if (!this.#holdsOthers) (this.#given ??= new GivenValues()).add(key, value);
   }
 
   #see(key: string, value: unknown): void {
@@ -64,6 +92,7 @@ export class Tracker implements ProxyHandler<Dictionary> {
   update(key: string, apply: Updater, limits: Limits): unknown {
     const { raw } = this;
     this.#see(key, raw[key]);
+    this.#holdsOthers = true;
     const isWhole = this.changes.get(key) === WHOLE;
     const before = isWhole ? NO_VALUE : momentOf(raw, key);
     const value = apply(raw[key]);
@@ -80,10 +109,7 @@ export class Tracker implements ProxyHandler<Dictionary> {
 
   get(raw: Dictionary, key: string | symbol): unknown {
     const value = raw[key as string];
-    if (typeof value === "object" && value !== null) {
-      this.#onUse?.(false);
-      this.#see(key as string, value);
-    }
+    if (typeof value === "object" && value !== null) this.#give(key as string, value);
     return value;
   }
 
@@ -95,6 +121,7 @@ export class Tracker implements ProxyHandler<Dictionary> {
     if (value === before && isObject(value)) return true;
     const isNew = before === undefined && !Object.hasOwn(raw, key);
     raw[key] = value;
+    if (isObject(value)) this.#holdsOthers = true;
     this.#assigned(key, value, isNew);
     return true;
   }
@@ -103,6 +130,7 @@ export class Tracker implements ProxyHandler<Dictionary> {
     this.#onUse?.(true);
     const isNew = !Object.hasOwn(raw, key);
     if (!Reflect.defineProperty(raw, key, descriptor)) return false;
+    this.#holdsOthers = true;
     if (typeof key === "string") this.#assigned(key, descriptor.value, isNew);
     return true;
   }
@@ -117,10 +145,7 @@ export class Tracker implements ProxyHandler<Dictionary> {
 
   getOwnPropertyDescriptor(raw: Dictionary, key: string | symbol): PropertyDescriptor | undefined {
     const descriptor = Reflect.getOwnPropertyDescriptor(raw, key);
-    if (descriptor && typeof key === "string") {
-      if (typeof descriptor.value === "object") this.#onUse?.(false);
-      this.#see(key, descriptor.value);
-    }
+    if (descriptor && isObject(descriptor.value)) this.#give(key as string, descriptor.value);
     return descriptor;
   }
 

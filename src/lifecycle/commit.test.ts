@@ -561,6 +561,18 @@ describe("A late request of a session that ended or was superseded", () => {
     expect(await browser.userId()).toBe("alice");
   });
 
+  it("does not send that cookie where it signs out itself, and finds the session ended", async () => {
+    const { gate, browser } = await visited("alice");
+    const slow = await browser.begin();
+    slow.session.rotate();
+    await slow.session.save();
+    await gate.delete(slow.session.id);
+    await browser.visit((session) => session.signIn("alice"));
+    slow.session.signOut();
+    expect((await slow.end()).headers.getSetCookie()).toEqual([]);
+    expect(await browser.userId()).toBe("alice");
+  });
+
   it.each([false, true])("does not undo a sign-in by renewing an old key's cookie (sealed: %s)", async (encrypted) => {
     const before = await signedIn({ encrypted, storeTimeout: "1m" });
     const after = site<Data>({ store: before.backend, secretKey: [KEYS[1], KEYS[0]] });

@@ -1,6 +1,6 @@
 import { timingSafeEqual } from "node:crypto";
 import { createSession, moveSession } from "./new-session.ts";
-import { endIfUnchanged, preventPutBack, putBack } from "./end.ts";
+import { endIfUnchanged, finishEnd, preventPutBack, putBack } from "./end.ts";
 import { SessionError } from "../errors.ts";
 import { extendedEnd } from "./timeouts.ts";
 import { issuedAt, keptBy, needsCookie, planOf, stepIn } from "./plan.ts";
@@ -188,9 +188,9 @@ export class Commit {
       const step = token ? "none" : stepIn(requestSession, base, this.#withResponse);
       const next = this.#next(base, {
         ...base.record,
-        ...(token ? { ...tokenFields(token), rotation: this.freshRotation() } : this.#rotatedFields(base.record, step)),
         data: content.data,
         flashes: content.flashes,
+        ...(token ? { ...tokenFields(token), rotation: this.freshRotation() } : this.#rotatedFields(base.record, step)),
       });
       if (next.expiresAt > context.now() && (yield* this.#replacedToken(id, base, next, token !== undefined))) {
         this.applyCommit(token ?? requestSession.token!, next, content);
@@ -250,7 +250,8 @@ export class Commit {
   /** Compare-and-set of a record. @param extendOnly - keeps a later expiry. */
   replaceRecord(id: string, base: LoadedRecord, next: LoadedRecord, extendOnly = false): Answer<boolean> {
     const { store } = this.context;
-    const stored = { ...encryptSession(this.context, id, next), extendOnly };
+    const { payload, version, expiresAt, userId } = encryptSession(this.context, id, next);
+    const stored = { payload, version, expiresAt, userId, extendOnly };
     return this.deadline.ask(store, "update", id, stored, base.version);
   }
 
@@ -276,8 +277,9 @@ export class Commit {
         base = newest ?? base;
         if (newest) return false;
         // Another request may be ending it and fail. It is deleted here, so that it is not put back.
-        await this.deadline.run("delete", () => context.store.delete(id));
+        if (!(await finishEnd(context, id, this.deadline))) return false;
         // It had ended already: the client may have another cookie by now, which must stay.
+        requestSession.cookie.withdraw();
       }
       requestSession.signedOut(this.requested);
       return true;
@@ -329,8 +331,8 @@ export class Commit {
   }
 
   /** The fields of the record after a step in its rotation. */
-  #rotatedFields(record: SessionRecord, step: RotationStep): Partial<SessionRecord> {
-    if (step === "none") return {};
+  #rotatedFields(record: SessionRecord, step: RotationStep): Partial<SessionRecord> | undefined {
+    if (step === "none") return undefined;
     const { requestSession } = this;
     const seen = hashSecret(requestSession.token!.secret);
     const successor = () => new Uint8Array(hashSecret(requestSession.successor(record).secret));

@@ -67,6 +67,24 @@ export function preventPutBack(
   return deadline.run("update", () => store.update(id, { ...stored, extendOnly: true }, loaded.version));
 }
 
+/**
+ * Ends for good a session that another request is ending, or that has expired. `false` if that request has failed and has
+ * put it back. Compare-and-set comes first: a session that is put back may be moved by a sign-in, and a deletion would hide
+ * where to.
+ */
+export async function finishEnd(context: Context, id: string, deadline: Deadline): Promise<boolean> {
+  const { store } = context;
+  const stored = await deadline.run("read", () => readLatest(store, id));
+  if (stored) {
+    const loaded = decryptSession(context, id, stored);
+    if (isLeft(loaded.record)) {
+      if (!(await preventPutBack(context, id, loaded, deadline))) return false;
+    } else if (loaded.expiresAt > context.now()) return false;
+  }
+  await deadline.run("delete", () => store.delete(id));
+  return true;
+}
+
 /** Whether a record was ended and is still to be deleted. */
 function isLeft({ ended }: SessionRecord): boolean {
   return ended !== undefined && ended.movedTo === undefined;

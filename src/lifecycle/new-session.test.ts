@@ -1,4 +1,4 @@
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, onTestFinished, vi } from "vitest";
 import { gated, KEYS, site, START, type Site } from "../../test/support/stores.ts";
 import type { Session } from "../session.ts";
 import type { Fault } from "../testing/faulty.ts";
@@ -527,6 +527,93 @@ describe("What a handler does around a sign-in", () => {
     expect(await shop.sessions.list("ada")).toEqual([]);
   });
 
+  it("does not put back what a revocation meant that reads the new session only after it was given up", async () => {
+    const memory = memoryStore({ clock: () => START });
+    const backend = gated(memory);
+    const { shop, browser } = await adas({ store: backend, clock: () => START });
+    let isLost = true;
+    const failing = site<Data>({
+      store: {
+        ...memory,
+        update: async (...given) => {
+          const isDone = await memory.update(...given);
+          if (!isLost) return isDone;
+          isLost = false;
+          revoking = shop.sessions.revokeAll("ada");
+          await reading.arrived;
+          throw new Error("the reply was lost");
+        },
+      },
+      clock: () => START,
+    });
+    const login = await browser.copy(failing.sessions).begin();
+    login.session.signIn("ada");
+    const reading = backend.hold("read");
+    let revoking: Promise<number> | undefined;
+    await expect(login.end()).rejects.toMatchObject(failed);
+    expect(await memory.read((await memory.idsOfUser("ada"))[0]!)).toBeDefined();
+    reading.letGo();
+    await revoking;
+    expect(await browser.userId()).toBeUndefined();
+    expect(await shop.sessions.list("ada")).toEqual([]);
+  });
+
+  it("does not put back what a revocation meant that comes after the new session was given up", async () => {
+    const backend = gated(memoryStore({ clock: () => START }));
+    const { shop, browser } = await adas({ store: backend, clock: () => START });
+    const failing = site<Data>({ store: backend, clock: () => START, faults: { update: ["error-after"] } });
+    const login = await browser.copy(failing.sessions).begin();
+    login.session.signIn("ada");
+    // It reads the former session, to put it back.
+    const held = backend.hold("read");
+    const failure = login.end().catch((error: unknown) => error);
+    await held.arrived;
+    await shop.sessions.revokeAll("ada");
+    held.letGo();
+    expect(await failure).toMatchObject(failed);
+    expect(await browser.userId()).toBeUndefined();
+    expect(await shop.sessions.list("ada")).toEqual([]);
+  });
+
+  it("of another user does not put back what a revocation meant that comes in between", async () => {
+    const backend = gated(memoryStore({ clock: () => START }));
+    const { shop, browser } = await adas({ store: backend, clock: () => START });
+    const failing = site<Data>({ store: backend, clock: () => START, faults: { update: ["error-after"] } });
+    const login = await browser.copy(failing.sessions).begin();
+    login.session.signIn("bob");
+    const held = backend.hold("read");
+    const failure = login.end().catch((error: unknown) => error);
+    await held.arrived;
+    await shop.sessions.revokeAll("ada");
+    held.letGo();
+    expect(await failure).toMatchObject(failed);
+    expect(await browser.userId()).toBeUndefined();
+    expect(await shop.sessions.list("ada")).toEqual([]);
+  });
+
+  it("leaves another request's change of the former session, which it has put back, although the store is slow", async () => {
+    const time = { now: START };
+    const backend = gated(memoryStore({ clock: () => time.now }));
+    const { shop, browser } = await adas({ store: backend, clock: () => time.now });
+    let calls: ("ok" | "error-after" | "lost-reply")[] = ["error-after"];
+    vi.useFakeTimers();
+    onTestFinished(() => void vi.useRealTimers());
+    const failing = site<Data>({
+      store: backend,
+      clock: () => time.now,
+      storeTimeout: "1s",
+      faults: { update: () => calls.shift() ?? "ok", delete: ["lost-reply"] },
+    });
+    const login = browser.copy(failing.sessions).visit((session) => session.signIn("ada"));
+    const failure = login.catch((error: unknown) => error);
+    await vi.advanceTimersByTimeAsync(1000);
+    expect(await failure).toMatchObject(failed);
+    await browser.visit((session) => session.rotate());
+    await vi.advanceTimersByTimeAsync(60_000);
+    expect(await browser.userId()).toBe("ada");
+    expect(await shop.sessions.list("ada")).toHaveLength(1);
+  });
+
   it("is told of where the application's client option throws", async () => {
     const mistake = new Error("the application's mistake");
     const shop = site<Data>({
@@ -617,6 +704,48 @@ describe("Revoking a session whose user signs in again at that moment", () => {
     expect(await browser.userId()).toBeUndefined();
     second.letGo();
     await revoking;
+  });
+
+  it("wins where another revocation fails and puts the session back, just before the sign-in", async () => {
+    const { backend, there, browser, id } = await twoProcesses();
+    const failing = site<Data>({ store: backend, clock: () => START, faults: { delete: ["error"] } });
+    const login = await browser.begin();
+    login.session.signIn("ada");
+    const ending = backend.hold("update", "after");
+    const failure = failing.sessions.revoke(id).catch((error: unknown) => error);
+    await ending.arrived;
+    const deleting = backend.hold("delete");
+    const revoking = there.sessions.revoke(id);
+    await deleting.arrived;
+    ending.letGo();
+    expect(await failure).toMatchObject({ code: "ERR_SESSION_STORE" });
+    await login.end();
+    deleting.letGo();
+    await revoking;
+    expect(await browser.userId()).toBeUndefined();
+    expect(await there.sessions.list("ada")).toEqual([]);
+  });
+
+  it("finds the new session after a sign-out that met a revocation which failed and put the former one back", async () => {
+    const { backend, there, browser, id } = await twoProcesses();
+    const failing = site<Data>({ store: backend, clock: () => START, faults: { delete: ["error"] } });
+    const login = await browser.begin();
+    login.session.signIn("ada");
+    const leaving = await browser.copy(there.sessions).begin();
+    leaving.session.signOut();
+    const ending = backend.hold("update", "after");
+    const failure = failing.sessions.revoke(id).catch((error: unknown) => error);
+    await ending.arrived;
+    const deleting = backend.hold("delete");
+    const left = leaving.end();
+    await deleting.arrived;
+    ending.letGo();
+    await failure;
+    await login.end();
+    deleting.letGo();
+    await left;
+    await there.sessions.revoke(id);
+    expect(await browser.userId()).toBeUndefined();
   });
 
   it("wins over the sign-in, where it comes first: that is dropped, without a cookie", async () => {
@@ -715,6 +844,59 @@ describe("Two sign-ins at once, of which the one that came first fails", () => {
     expect(await browser.userId()).toBe("ada");
     const { session } = await thief.begin();
     expect(session.isNew).toBe(true);
+  });
+});
+
+describe("A sign-in while a revocation of its new session fails", () => {
+  it.each(["before", "after"] as const)("loses no other request's change (%s it is read again)", async (when) => {
+    const backend = gated(memoryStore({ clock: () => START }));
+    const [here, there] = [0, 1].map(() => site<Data>({ store: backend, clock: () => START })) as [
+      Site<Data>,
+      Site<Data>,
+    ];
+    const failing = site<Data>({ store: backend, clock: () => START, faults: { delete: ["error"] } });
+    const browser = here.browser();
+    await browser.visit((session) => session.signIn("ada"));
+    const login = await browser.copy(there.sessions).begin();
+    login.session.signIn("ada");
+    const storing = backend.hold("update");
+    const ending = login.end();
+    await storing.arrived;
+    await browser.visit((session) => void (session.data.n = 1));
+    const reading = backend.hold("read", "after");
+    storing.letGo();
+    await reading.arrived;
+    const deleting = backend.hold("update", "after");
+    const revoking = failing.sessions.revoke(login.session.id).catch((error: unknown) => error);
+    await deleting.arrived;
+    if (when === "before") {
+      deleting.letGo();
+      expect(await revoking).toMatchObject({ code: "ERR_SESSION_STORE" });
+    }
+    reading.letGo();
+    const answer = await ending;
+    deleting.letGo();
+    await revoking;
+    const [, cookie] = /=([^;]*)/.exec(answer.headers.getSetCookie()[0]!)!;
+    browser.jar.set("__Host-session", cookie!);
+    // Either the revocation has its effect after all, or the session has everything.
+    const { session } = await browser.begin();
+    expect([session.userId, session.data.n]).toEqual(when === "before" ? ["ada", 1] : [undefined, undefined]);
+  });
+});
+
+describe("Another user's sign-in to a session that another request has given a new token", () => {
+  it("is not told as the end of that session, which lives on", async () => {
+    const shop = site<Data>();
+    const browser = shop.browser();
+    await browser.visit((session) => session.signIn("ada"));
+    const login = await browser.copy().begin();
+    await browser.visit((session) => session.rotate());
+    const { signal } = (await browser.begin()).session;
+    login.session.signIn("bob");
+    await login.end();
+    expect([signal.aborted, await browser.userId()]).toEqual([false, "ada"]);
+    expect(shop.events.filter(({ name }) => name === "signedOut")).toEqual([]);
   });
 });
 

@@ -1,5 +1,5 @@
 import type { Commit } from "./commit.ts";
-import { discard, endIfUnchanged, preventPutBack, putBack } from "./end.ts";
+import { discard, finishEnd, preventPutBack, putBack } from "./end.ts";
 import { SessionError } from "../errors.ts";
 import { extendedEnd } from "./timeouts.ts";
 import { isAnotherUser } from "./plan.ts";
@@ -38,7 +38,7 @@ export async function moveSession(commit: Commit): Promise<void> {
     requestSession.changes.markDone(requested);
     return commit.drop("ended");
   }
-  if (changesHands) context.emitter.emit("signedOut", { id: from, userId });
+  if (changesHands && session.hasReplacedFormer) context.emitter.emit("signedOut", { id: from, userId });
   emitStart(commit, session, { created: changesHands, from });
 }
 
@@ -65,7 +65,11 @@ async function endFormerSession(commit: Commit, session: NewSession): Promise<bo
   let isEnded = true;
   await retryUntilDone(async () => {
     const { version, expiresAt } = base;
-    const moved = { ...base, version: version + 1, record: createEndedRecord(base.record, session.token.id) };
+    const record = createEndedRecord(base.record, {
+      to: session.token.id,
+      isListed: !isAnotherUser(requestSession, userId),
+    });
+    const moved = { ...base, version: version + 1, record };
     if (expiresAt > context.now() && (await replaceFormerOrPutBack(commit, session, base, moved))) return true;
     const newest = await commit.newest(id);
     const hasMoved = newest?.record.ended?.movedTo !== undefined;
@@ -82,7 +86,7 @@ async function endFormerSession(commit: Commit, session: NewSession): Promise<bo
     // Ended, or another user has signed in: only the changes of this request are taken.
     else {
       // A sign-out under way may fail as well.
-      if (newest === undefined) await commit.deadline.run("delete", () => context.store.delete(id));
+      if (newest === undefined && !(await finishEnd(context, id, commit.deadline))) return false;
       await session.takeOver(commit.replayOn(EMPTY));
     }
     isEnded = newest === undefined || newest.record.ended !== undefined;
@@ -103,12 +107,10 @@ async function replaceFormerOrPutBack(
   const next = session.token.id;
   try {
     // The expiry is the one that was read: touches since then count.
-    return await commit.replaceRecord(id, base, moved, true);
+    return (session.hasReplacedFormer = await commit.replaceRecord(id, base, moved, true));
   } catch (error) {
-    const outcome = await putBack(context, id, base, ({ ended }) => ended?.movedTo === next, deadline);
-    // A request that has ended the new session meanwhile meant the former one, too. It may not come back late, either.
-    const isEnded = () => endIfUnchanged(context, next, session.loaded, deadline).catch(() => false);
-    if (outcome === "uncertain" || (outcome === "restored" && !(await isEnded()))) await discard(context, id, deadline);
+    // In this order: whoever ends the new session means the former one, too. Before, it is not put back. After, it is found.
+    if (await session.giveBack(id)) await putBack(context, id, base, ({ ended }) => ended?.movedTo === next, deadline);
     throw error;
   }
 }
@@ -148,6 +150,9 @@ class NewSession {
 
   /** A sign-out or revocation came first. */
   isDropped = false;
+  /** The former session has ended by this sign-in. */
+  hasReplacedFormer = false;
+  #isGivenBack = false;
 
   drop(): Promise<void> {
     this.isDropped = true;
@@ -172,7 +177,7 @@ class NewSession {
         );
       }
     } catch (error) {
-      yield* wait(this.#discard());
+      if (!this.#isGivenBack) yield* wait(this.#discard());
       requestSession.renewId(commit.requested.signIn);
       throw error;
     }
@@ -205,11 +210,40 @@ class NewSession {
 
   /** Takes over newer content. It is not stored if a sign-out or revocation has ended the new session already. */
   async takeOver(content: Content): Promise<void> {
-    const { loaded } = this;
+    const { context, deadline } = this.#commit;
+    const { id } = this.token;
     const { data, flashes } = content;
-    const next = this.#loaded(loaded.version + 1, { ...loaded.record, data, flashes });
-    if (await this.#commit.replaceRecord(this.token.id, loaded, next)) this.loaded = next;
+    await retryUntilDone(async () => {
+      const { loaded } = this;
+      const next = this.#loaded(loaded.version + 1, { ...loaded.record, data, flashes });
+      if (await this.#commit.replaceRecord(id, loaded, next)) {
+        this.loaded = next;
+        return true;
+      }
+      const newest = await this.#commit.newest(id);
+      // Whoever is ending it may fail, and must not put back what has not been taken over.
+      if (newest === undefined) return finishEnd(context, id, deadline);
+      this.loaded = newest;
+      return false;
+    });
     this.#content = content;
+  }
+
+  /**
+   * Ends it, and leaves a record that names the former session: a revocation that has found this one follows it there. `false`
+   * if it was ended before, or nobody knows.
+   */
+  async giveBack(former: string): Promise<boolean> {
+    const { loaded } = this;
+    // The former session is not listed before it is put back.
+    const record = createEndedRecord(loaded.record, { to: former, isListed: false });
+    const next = { ...loaded, version: loaded.version + 1, record };
+    try {
+      this.#isGivenBack = await this.#commit.replaceRecord(this.token.id, loaded, next);
+    } catch {
+      // The store has failed twice: the former session is not put back.
+    }
+    return this.#isGivenBack;
   }
 
   /** Nobody has its token, but the user would see it in the list until it expires. */

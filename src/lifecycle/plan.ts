@@ -32,6 +32,7 @@ export function planOf(requestSession: RequestSession, withResponse: boolean): P
 /** The request's step in the rotation of a record's secret. */
 export function stepIn(requestSession: RequestSession, { record }: LoadedRecord, withResponse: boolean): RotationStep {
   const { context } = requestSession;
+  if (!context.rotation && !record.rotation) return "none";
   return stepOf(
     requestSession.matchIn(record),
     record.rotation,

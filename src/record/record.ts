@@ -91,8 +91,8 @@ function encodeRecord(record: SessionRecord): Buffer {
   at = bytes.writeUIntBE(record.signedInAt ?? 0, at, 6);
   at = bytes.writeUInt16BE(userLength, at);
   at = bytes.writeUInt32BE(optionalLength, at);
-  at += bytes.write(userId, at);
-  at += bytes.write(optionalFields, at);
+  if (userLength > 0) at += bytes.write(userId, at);
+  if (optionalLength > 0) at += bytes.write(optionalFields, at);
   bytes.write(data, at);
   return bytes;
 }
@@ -112,16 +112,17 @@ function decodeRecord(plain: Uint8Array): SessionRecord {
   const userEnd = FIXED_LENGTH + bytes.readUInt16BE(17 + HASH_LENGTH);
   const optionalEnd = userEnd + bytes.readUInt32BE(19 + HASH_LENGTH);
   if (optionalEnd > bytes.length) throw createDecodeError("it is cut off");
-  return {
+  const record = {
     secretHash: bytes.subarray(1, 1 + HASH_LENGTH),
     epoch: bytes.readUInt32BE(1 + HASH_LENGTH),
     createdAt: bytes.readUIntBE(5 + HASH_LENGTH, 6),
     signedInAt: bytes[0]! & SIGNED_IN ? bytes.readUIntBE(11 + HASH_LENGTH, 6) : undefined,
     userId: userEnd > FIXED_LENGTH ? bytes.toString("utf8", FIXED_LENGTH, userEnd) : undefined,
     flashes: [],
-    ...(optionalEnd > userEnd ? decodeOptionalFields(bytes.toString("utf8", userEnd, optionalEnd)) : undefined),
     data: bytes.toString("utf8", optionalEnd),
   };
+  if (optionalEnd === userEnd) return record;
+  return { ...record, ...decodeOptionalFields(bytes.toString("utf8", userEnd, optionalEnd)) };
 }
 
 /** Names that a record has not, the names of its own fields above all, are refused and not taken over. */
@@ -176,13 +177,16 @@ export function encryptSession(
 
 /**
  * Creates the record that replaces a session that was ended, or moved by signing in. It has no secret and no data. A late
- * request recognises by it that its token was invalidated. One that is to be deleted keeps its user: `revokeAll` must find
- * it, because a failing deletion restores the session.
+ * request recognises by it that its token was invalidated. It keeps its user, because a failing request may restore the
+ * session and `revokeAll` must find it, unless that finds the one that it has moved to.
  */
-export function createEndedRecord({ createdAt, epoch, userId }: SessionRecord, movedTo?: string): SessionRecord {
+export function createEndedRecord(
+  { createdAt, epoch, userId }: SessionRecord,
+  moved?: { readonly to: string; readonly isListed: boolean },
+): SessionRecord {
   const secretHash = Buffer.alloc(HASH_LENGTH);
-  const empty = { signedInAt: undefined, userId: movedTo === undefined ? userId : undefined, flashes: [], data: "{}" };
-  return { ...empty, secretHash, epoch: nextEpoch(epoch), createdAt, ended: { movedTo, userId } };
+  const empty = { signedInAt: undefined, userId: moved?.isListed ? undefined : userId, flashes: [], data: "{}" };
+  return { ...empty, secretHash, epoch: nextEpoch(epoch), createdAt, ended: { movedTo: moved?.to, userId } };
 }
 
 /**

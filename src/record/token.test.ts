@@ -30,6 +30,13 @@ describe("verifyToken", () => {
     expect(verifyToken(keyring, text)).toEqual({ token, byPreviousKey: false });
   });
 
+  it("returns every epoch that a token may have", () => {
+    for (const epoch of [0, 63, 64, 4095, 1_234_567, 2 ** 24 - 1]) {
+      const one = make(epoch);
+      expect(verifyToken(keyring, signToken(keyring, one))?.token).toEqual(one);
+    }
+  });
+
   it("refuses every token with one other character", () => {
     for (let at = 0; at < text.length; at++) {
       const taken = Array.from(ALPHABET).filter(

@@ -17,6 +17,8 @@ export interface Token {
 const FORMAT = "1";
 const PART_LENGTH = 22;
 const EPOCH_LENGTH = 4;
+/** Of RFC 4648, section 5. */
+const BASE64URL = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 const SECRET_END = FORMAT.length + 2 * PART_LENGTH;
 const SIGNED_LENGTH = SECRET_END + EPOCH_LENGTH;
 
@@ -44,7 +46,8 @@ export function verifyToken(keyring: Keyring, value: string): { token: Token; by
   if (key < 0) return undefined;
   const id = value.slice(1, 1 + PART_LENGTH);
   const secret = value.slice(1 + PART_LENGTH, SECRET_END);
-  const epoch = Buffer.from(value.slice(SECRET_END, SIGNED_LENGTH), "base64url").readUIntBE(0, 3);
+  let epoch = 0;
+  for (let at = SECRET_END; at < SIGNED_LENGTH; at++) epoch = epoch * 64 + BASE64URL.indexOf(value[at]!);
   return { token: { id, secret, epoch }, byPreviousKey: key > 0 };
 }
 

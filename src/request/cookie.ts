@@ -187,7 +187,9 @@ export function cookieParts(line: string): CookieParts {
  * before a name are trimmed, so that no other cookie is mistaken for the real one.
  */
 function cookieValues(header: string, name: string): string[] {
-  const values = new Set<string>();
+  // Most requests have one, which needs no set.
+  let first: string | undefined;
+  let values: Set<string> | undefined;
   let candidates = 0;
   for (let start = 0; start < header.length && candidates < MAX_CANDIDATES;) {
     let end = header.indexOf(";", start);
@@ -195,10 +197,13 @@ function cookieValues(header: string, name: string): string[] {
     while (header[start] === " " || header[start] === "\t") start++;
     if (header[start + name.length] === "=" && header.startsWith(name, start)) {
       const value = header.slice(start + name.length + 1, end);
-      if (value.length === TOKEN_LENGTH && !values.has(value)) candidates++;
-      values.add(value);
+      const isNew = value !== first && !values?.has(value);
+      if (value.length === TOKEN_LENGTH && isNew) candidates++;
+      if (first === undefined) first = value;
+      else (values ??= new Set([first])).add(value);
     }
     start = end + 1;
   }
-  return [...values];
+  if (values) return [...values];
+  return first === undefined ? [] : [first];
 }

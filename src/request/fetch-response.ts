@@ -34,10 +34,11 @@ export function checkUnread(response: Response): void {
   );
 }
 
-/** Whether a response's body is a stream, whose program may run on while it is sent. */
-export function hasStreamBody(response: Response): boolean {
+/** The body of a response, if it is a stream, whose program may run on while it is sent. */
+export function streamBodyOf(response: Response): ReadableStream | undefined {
   const kept = keptBody(response);
-  return (kept === undefined ? response.body : kept) instanceof ReadableStream;
+  const body = kept === undefined ? response.body : kept;
+  return body instanceof ReadableStream ? body : undefined;
 }
 
 /**

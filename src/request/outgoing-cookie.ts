@@ -49,8 +49,9 @@ export class TokenCookie implements OutgoingCookie {
     this.#pending = [this.#context.cookie.clear(isSecure)];
   }
 
+  /** No response may carry the cookie any more. */
   withdraw(): void {
-    this.#pending = undefined;
+    this.#pending = this.#written = undefined;
   }
 
   take(): readonly string[] | undefined {

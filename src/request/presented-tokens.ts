@@ -74,8 +74,10 @@ export function* openPresented(
   const deadline = new Deadline(context.storeTimeout);
   const live: OpenedSession[] = [];
   let status: Exclude<TokenStatus, "live"> = "anonymous";
-  for (const id of new Set(presented.map(({ token }) => token.id))) {
-    const own = presented.filter(({ token }) => token.id === id);
+  for (const [i, { token }] of presented.entries()) {
+    const { id } = token;
+    const own = presented.length === 1 ? presented : presented.filter((one) => one.token.id === id);
+    if (own[0] !== presented[i]) continue;
     const opened = yield* openSession(context, id, own, deadline, client);
     if (opened?.tokenStatus === "live") live.push(opened);
     else if (opened && status === "anonymous") status = opened.tokenStatus;

@@ -184,7 +184,8 @@ export class RequestSession {
   continueFrom(token: Token, loaded: LoadedRecord): void {
     if (token.id !== this.token?.id) this.#signal?.moveTo(token.id);
     const before = token === this.token ? this.#live : undefined;
-    this.#state = { kind: "live", isTokenByPreviousKey: false, ...before, token, loaded };
+    const isTokenByPreviousKey = before?.isTokenByPreviousKey === true;
+    this.#state = { kind: "live", token, secretHash: before?.secretHash, isTokenByPreviousKey, loaded };
     // An id is never used twice: after a sign-out another session may begin.
     this.#newId = undefined;
   }
@@ -283,15 +284,22 @@ export class RequestSession {
 
   /**
    * Withdraws a cookie that has waited for the response since `save()`, if another request has signed in or out meanwhile:
-   * this cookie would undo it.
+   * this cookie would undo it. `undefined` where no cookie waits. It never rejects.
    */
-  async recheckCookie(): Promise<void> {
-    const { context, token } = this;
-    if (this.cookie.pending === undefined || !token || this.isSignedOut) return;
+  recheckCookie(): Promise<void> | undefined {
+    const { token } = this;
+    return this.cookie.pending === undefined || !token || this.isSignedOut ? undefined : this.#recheckCookie(token);
+  }
+
+  async #recheckCookie(token: Token): Promise<void> {
+    const { context } = this;
+    const deadline = new Deadline(context.storeTimeout);
+    const read = () => loadLatest(context, token.id, deadline);
     try {
-      const loaded = await loadLatest(context, token.id, new Deadline(context.storeTimeout));
-      if (loaded && isAccepted(this.matchIn(loaded.record))) return;
-      this.detach();
+      // One error of the store must not sign out whoever has signed in meanwhile.
+      const loaded = await read().catch(read);
+      if (this.token !== token) return;
+      if (!loaded || !isAccepted(this.matchIn(loaded.record))) this.detach();
     } catch (error) {
       // The session was stored. Nothing says that it has ended.
       context.emitter.emit("error", { id: token.id, error });

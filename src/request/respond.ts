@@ -1,7 +1,7 @@
 import { commit } from "../lifecycle/commit.ts";
 import { forbidCaching, forbidSharing, markPrivate, varyByCookie, type ResponseHeaders } from "./cache-headers.ts";
 import { cookieParts } from "./cookie.ts";
-import { canSetHeaders, checkUnread, copyWithHeaders, hasStreamBody, recordHeaders } from "./fetch-response.ts";
+import { canSetHeaders, checkUnread, copyWithHeaders, recordHeaders, streamBodyOf } from "./fetch-response.ts";
 import type { RequestSession } from "./request-session.ts";
 import { wait, type Coroutine } from "../coroutine.ts";
 
@@ -19,10 +19,10 @@ export function concludeResponse(requestSession: RequestSession, headers: Respon
     return undefined;
   }
   if (requestSession.progress.hasFailed || requestSession.loadError !== undefined || changes.isSetAside) {
-    writeFailureHeaders(requestSession, headers);
+    const concluding = concludeFailure(requestSession, headers);
     // The end of the body is not the moment to try again what save() has failed to store.
     changes.dropSetAside();
-    return undefined;
+    return concluding;
   }
   changes.dropSetAside();
   const storing = requestSession.isLoaded && !requestSession.isUntouched ? store(requestSession) : undefined;
@@ -63,12 +63,36 @@ function writeHeaders(requestSession: RequestSession, headers: ResponseHeaders):
 }
 
 /**
+ * Writes the headers of an error's response, as {@link prepareFailure} and {@link writeFailureHeaders} do together.
+ * `undefined` where nothing has to be waited for.
+ */
+export function concludeFailure(requestSession: RequestSession, headers: ResponseHeaders): Promise<void> | undefined {
+  const { progress } = requestSession;
+  const preparing = prepareFailure(requestSession);
+  if (!preparing) {
+    writeFailureHeaders(requestSession, headers);
+    return undefined;
+  }
+  if (progress.canSetCookie) progress.begin();
+  return preparing.then(() => writeFailureHeaders(requestSession, headers));
+}
+
+/**
+ * Checks the cookie of an earlier commit, which an error's response takes along: another request may have ended the session.
+ * `undefined` where there is no cookie. It never rejects.
+ */
+export function prepareFailure(requestSession: RequestSession): Promise<void> | undefined {
+  const { progress, changes, lateChanges, cookie } = requestSession;
+  if (progress.hasFailed && !changes.isSetAside) lateChanges.drop("by an error handler, after it could not be stored");
+  cookie.repeat();
+  return requestSession.recheckCookie();
+}
+
+/**
  * Writes the headers of an error's response, which stores nothing: caches must not keep it. The cookie of an earlier commit
  * goes with it, or the client would be signed out.
  */
 export function writeFailureHeaders(requestSession: RequestSession, headers: ResponseHeaders): void {
-  if (requestSession.progress.hasFailed && !requestSession.changes.isSetAside)
-    requestSession.lateChanges.drop("by an error handler, after it could not be stored");
   requestSession.progress.markAccessed();
   requestSession.writeResponse();
   forbidCaching(headers);
@@ -94,8 +118,12 @@ export function reportBypassed(requestSession: RequestSession, how: string): voi
   requestSession.lateChanges.drop(how);
 }
 
-/** The responses that a session's cookie is in. */
-const carriers = new WeakMap<Response, RequestSession>();
+/** Where a response has the session whose headers are in it: a WeakMap costs more, at every garbage collection. */
+const CARRIED = Symbol("sojourn.carried");
+
+interface Carrier {
+  [CARRIED]?: RequestSession;
+}
 
 /** Commits the session and gives a copy of the response with its headers. Committing once more is as good as once. */
 export function* commitToResponse(requestSession: RequestSession, response: Response): Coroutine<Response> {
@@ -106,7 +134,7 @@ export function* commitToResponse(requestSession: RequestSession, response: Resp
   }
   checkUnread(response);
   const { cookie } = requestSession;
-  const isOurs = carriers.get(response) === requestSession;
+  const isOurs = (response as Carrier)[CARRIED] === requestSession;
   const inIt = isOurs ? cookie.written : undefined;
   if (requestSession.progress.isWritten && !requestSession.progress.isAttached) {
     requestSession.progress.reopen();
@@ -120,7 +148,7 @@ export function* commitToResponse(requestSession: RequestSession, response: Resp
   if (isTakenOver) requestSession.progress.attach();
   // A body that was given before finishes the session already.
   let finish = isTakenOver || isOurs ? undefined : bodyEnd(requestSession);
-  if (finish && !hasStreamBody(response)) {
+  if (finish && !streamBodyOf(response)) {
     // Nothing runs while such a body is sent: changes that came during the commit are stored now.
     if (concluding) yield* wait(finish());
     else requestSession.endResponse();
@@ -131,7 +159,7 @@ export function* commitToResponse(requestSession: RequestSession, response: Resp
     replaces: inIt === cookie.written ? undefined : inIt,
   });
   // A visitor's response is handed back as it is: nothing of the session is in it.
-  if (answer !== response) carriers.set(answer, requestSession);
+  if (answer !== response) (answer as Carrier)[CARRIED] = requestSession;
   return answer;
 }
 

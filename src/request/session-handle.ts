@@ -11,6 +11,8 @@ import type { RequestSession } from "./request-session.ts";
 import { protectPrototype } from "./protect-prototype.ts";
 
 const INSPECT = Symbol.for("nodejs.util.inspect.custom");
+/** Where the session of "sojourn/context" has the one that it stands for. */
+export const CURRENT = Symbol("sojourn.current");
 
 /** The session that a handler is given. Everything is kept in its request session. */
 class SessionHandle implements Session<Dictionary> {
@@ -26,6 +28,8 @@ class SessionHandle implements Session<Dictionary> {
 
   static requestSessionOf(session: unknown): RequestSession {
     if (SessionHandle.isHandle(session)) return session.#requestSession;
+    const current = (session as { [CURRENT]?: unknown } | null | undefined)?.[CURRENT];
+    if (SessionHandle.isHandle(current)) return current.#requestSession;
     throw new TypeError("This is not a session; pass what sessions.open(request) gave");
   }
 

@@ -9,6 +9,7 @@ const README = document("README.md");
 const GUIDES = [
   "life-of-a-session",
   "changed-passwords",
+  "context",
   "cookie-store",
   "csrf",
   "guards",

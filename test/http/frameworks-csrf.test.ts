@@ -106,7 +106,7 @@ describe("csrf.check with the token of a form", () => {
   it("works in Express, behind the body's parser", async () => {
     const app = express();
     app.use(onExpress(sessions), express.urlencoded(), (req, _res, next) => {
-      csrf.check(req, req.session, (req.body as { csrf?: unknown } | undefined)?.csrf);
+      csrf.check(req, req.session, { token: (req.body as { csrf?: unknown } | undefined)?.csrf });
       next();
     });
     app.post("/pay", (_req, res) => void res.send("paid"));
@@ -124,7 +124,9 @@ describe("csrf.check with the token of a form", () => {
     });
     await app.register(onFastify(sessions));
     app.addHook("preHandler", async (request) => {
-      csrf.check(request, request.session, (request.body as { csrf?: unknown } | undefined)?.csrf);
+      csrf.check(request, request.session, {
+        token: (request.body as { csrf?: unknown } | undefined)?.csrf,
+      });
     });
     app.post("/pay", () => "paid");
     await app.ready();
@@ -135,7 +137,7 @@ describe("csrf.check with the token of a form", () => {
     const { getRequestListener } = await import("@hono/node-server");
     const app = new Hono().use(onHono(sessions)).use(async (c, next) => {
       const { csrf: token } = await c.req.parseBody({ all: true });
-      csrf.check(c, c.var.session, token);
+      csrf.check(c, c.var.session, { token });
       await next();
     });
     app.post("/pay", (c) => c.text("paid"));

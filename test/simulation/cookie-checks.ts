@@ -24,22 +24,14 @@ export class CookieChecks {
     if (this.#isSuperseded(request))
       this.#observer.breach("late cookie", `request ${request.number} may undo what invalidated its token`);
     const found = this.#observer.model.tokens.get(value);
-    if (found) {
-      const verdict = this.#observer.model.verdict(found, committedAt);
-      if (verdict)
-        this.#observer.breach("invalid cookie", `request ${request.number} was handed a token that is ${verdict}`);
-      return;
-    }
+    if (found) return this.#checkValidity(request, found, committedAt);
     const session = this.#observer.model.sessions.get(request.storedId ?? "");
     if (!session)
       return this.#observer.breach("unknown cookie", `request ${request.number} was handed a token of no session`);
     const { epoch } = request;
     const place = session.tokens.filter((one) => one.epoch === epoch).length;
     const token: TokenModel = { value, session, epoch, place, presentedAt: NEVER, confirmedAt: NEVER };
-    const verdict = this.#observer.model.verdict(token, committedAt);
-    // A response that fails carries the cookie of an earlier save(), without another look at the store.
-    if (verdict && !request.hasFailed)
-      this.#observer.breach("invalid cookie", `request ${request.number} was handed a new token that is ${verdict}`);
+    this.#checkValidity(request, token, committedAt);
     if (place > 0 && !this.#scenario.rotates)
       this.#observer.breach("unknown cookie", "a token was replaced without rotation");
     session.tokens.push(token);
@@ -47,6 +39,18 @@ export class CookieChecks {
     this.#observer.note(
       `request ${request.number} is handed token ${epoch}.${place} of session ${this.#observer.short(session.id)}`,
     );
+  }
+
+  /** A cookie is checked once more after the handler is done, if the store can be asked. */
+  #checkValidity({ number, actor }: RequestModel, token: TokenModel, committedAt: number): void {
+    const verdict = this.#observer.model.verdict(token, committedAt);
+    if (!verdict) return;
+    const [first, ...others] = actor.faults.filter(
+      ({ operation, calledAt }) => operation === "read" && calledAt >= committedAt,
+    );
+    const isInTime = first !== undefined && this.#timeline.now - first.calledAt < STORE_TIMEOUT - 1;
+    if (first && (others.length > 0 || !isInTime)) return;
+    this.#observer.breach("invalid cookie", `request ${number} was handed a token that is ${verdict}`);
   }
 
   /** A sign-in or rotate() has certainly invalidated its token before it came, the store still knows that, and it did not sign in. */

@@ -19,14 +19,14 @@ export async function runStep(
   // What would need a cookie is an error there.
   if (request.isConnection && session.isNew) return;
   const write = WRITES[name];
-  if (write) return write.write(session, observer.mark(request, name, session).name);
+  if (write) return write.write(session, observer.marks.mark(request, name, session).name);
   switch (name) {
     case "read":
       return;
     case "flash":
-      return session.flash("info", observer.mark(request, "flash", session).name);
+      return session.flash("info", observer.marks.mark(request, "flash", session).name);
     case "take flashes":
-      return observer.took(
+      return observer.marks.took(
         request,
         session.takeFlashes().map(({ message }) => message as string),
       );
@@ -35,7 +35,7 @@ export async function runStep(
       const mark = key && observer.model.marks.find((one) => one.name === session.data[key]);
       if (!mark) return;
       delete session.data[key];
-      return observer.removes(request, mark);
+      return observer.marks.removes(request, mark);
     }
     case "save":
       return save(observer, timeline, request, session);
@@ -52,7 +52,7 @@ export async function runStep(
       const userId = USERS[choice % USERS.length]!;
       const keep = KEEPS[(choice >> 1) % KEEPS.length];
       const isRemembered = choice > 8;
-      observer.ends(request, "sign-in");
+      observer.commits.ends(request, "sign-in");
       request.signInCall = observer.model.signsIn(userId, timeline.now);
       session.signIn(userId, {
         keep,
@@ -63,14 +63,14 @@ export async function runStep(
       return;
     }
     case "sign out":
-      observer.ends(request, "sign-out");
+      observer.commits.ends(request, "sign-out");
       session.signOut();
-      observer.forgets(request);
+      observer.commits.forgets(request);
       return;
     case "revoke others":
       return revokeOthers(observer, timeline, sessions, request, session);
     case "rotate":
-      observer.ends(request, "rotate");
+      observer.commits.ends(request, "rotate");
       session.rotate();
       request.isRotating = true;
       request.actor.rotation = {};
@@ -111,13 +111,13 @@ async function save(
   session: Session<Data>,
 ): Promise<void> {
   const began = timeline.now;
-  observer.saves(request);
+  observer.commits.saves(request);
   try {
     await session.save();
   } catch (error) {
-    return observer.failed(request, codeOf(error), began);
+    return observer.commits.failed(request, codeOf(error), began);
   }
-  observer.stored(request, session, began);
+  observer.commits.stored(request, session, began);
 }
 
 async function reload(
@@ -126,14 +126,14 @@ async function reload(
   request: RequestModel,
   session: Session<Data>,
 ): Promise<void> {
-  observer.reloads(request);
+  observer.commits.reloads(request);
   const began = timeline.now;
   try {
     await session.reload();
   } catch (error) {
-    return observer.failed(request, codeOf(error), began);
+    return observer.commits.failed(request, codeOf(error), began);
   }
-  observer.reloaded(request, session, began);
+  observer.commits.reloaded(request, session, began);
 }
 
 function codeOf(error: unknown): string {

@@ -71,6 +71,8 @@ export interface RequestModel {
         readonly endings: readonly Ending[];
       })
     | undefined;
+  /** A call of `save()` has met more than one error, or has run out of time: it may not have taken back all. */
+  hasLeftovers: boolean;
   /** `rotate()` was called, and not stored yet. */
   isRotating: boolean;
   signInCall: SignInModel | undefined;

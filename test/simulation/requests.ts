@@ -24,6 +24,7 @@ export function createRequest(
   const isLatest = (one: TokenModel) => !all.some((other) => other.session === one.session && isLater(other, one));
   const presented = all.filter(isLatest);
   const actor: Actor = {
+    name: isConnection ? `connection ${number}` : `request ${number}`,
     fates: turn.fates,
     calls: 0,
     faults: [],
@@ -49,6 +50,7 @@ export function createRequest(
     signIn: undefined,
     hasSignedOut: false,
     setAside: undefined,
+    hasLeftovers: false,
     isRotating: false,
     signInCall: undefined,
     owesCookie: false,

@@ -1,6 +1,7 @@
 import { asyncProperty, check } from "fast-check";
 import { replaceEnvironment } from "./environment.ts";
-import { scenarios, type Scenario } from "./scenario.ts";
+import type { Scenario } from "./scenario.ts";
+import { scenarios } from "./schedules.ts";
 import { simulate } from "./world.ts";
 
 export interface Run {
@@ -22,10 +23,10 @@ export interface Failure {
   readonly shrinks: number;
 }
 
-/** The log of one schedule. */
+/** The log of one schedule, with every call of the store. */
 export async function logOf(scenario: Scenario): Promise<readonly string[]> {
   const environment = replaceEnvironment();
-  return (await simulate(scenario, environment).finally(() => environment.restore())).log;
+  return (await simulate(scenario, environment, { traces: true }).finally(() => environment.restore())).log;
 }
 
 /** Carries out schedules until one of them breaks a promise; then makes that one smaller. */

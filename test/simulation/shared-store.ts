@@ -88,6 +88,8 @@ export class SharedStore {
   /** How far its clock is ahead of true time. */
   offset = 0;
   calls = 0;
+  /** Is told of every call, where somebody wants to read them. */
+  trace: ((what: string) => void) | undefined;
   #memory: MemoryStore;
   readonly #timeline: Timeline;
   readonly #settings: StoreSettings;
@@ -119,13 +121,14 @@ export class SharedStore {
   connect(connection: Connection): SessionStore {
     this.#connections.add(connection);
     const { isSealed, notifies } = this.#settings;
-    const call = <T>(name: string, effect: () => Promise<T>): Promise<T> => this.#call(connection, name, effect);
+    const call = <T>(name: string, about: string, effect: () => Promise<T>): Promise<T> =>
+      this.#call(connection, name, about, effect);
     /** A call that changes something, where the answer is `true`. */
     const change = (operation: Effect["operation"], id: string, effect: () => Promise<boolean>, expiresAt?: number) => {
       const [calledAt, clock, actor] = [this.#timeline.now, connection.clock(), currentActor()];
       const isSigningIn = actor?.isSigningIn === true;
       const rotation = isSigningIn ? undefined : actor?.rotation;
-      return call(operation, async () => {
+      return call(operation, id, async () => {
         const at = this.#timeline.now;
         const isDone = await effect();
         if (isDone) this.effects.push({ calledAt, at, operation, id, actor, expiresAt, clock, isSigningIn, rotation });
@@ -139,7 +142,7 @@ export class SharedStore {
 
     const store: SessionStore = {
       ...(isSealed ? {} : { inProcess: true }),
-      read: (id) => call("read", () => this.#memory.read(id)),
+      read: (id) => call("read", id, () => this.#memory.read(id)),
       create: (id, given) => {
         const stored = copy(given);
         return change("create", id, () => this.#memory.create(id, stored), stored.expiresAt);
@@ -150,8 +153,8 @@ export class SharedStore {
       },
       touch: (id, expiresAt) => change("touch", id, () => this.#touch(id, expiresAt), expiresAt),
       delete: (id) => change("delete", id, () => this.#memory.delete(id)),
-      idsOfUser: (userId) => call("idsOfUser", () => this.#memory.idsOfUser(userId)),
-      deleteExpired: (limit) => call("deleteExpired", () => this.#memory.deleteExpired(limit)),
+      idsOfUser: (userId) => call("idsOfUser", userId, () => this.#memory.idsOfUser(userId)),
+      deleteExpired: (limit) => call("deleteExpired", "", () => this.#memory.deleteExpired(limit)),
     };
     if (!notifies) return store;
     return {
@@ -196,16 +199,19 @@ export class SharedStore {
     }
   }
 
-  #call<T>(connection: Connection, name: string, effect: () => Promise<T>): Promise<T> {
+  #call<T>(connection: Connection, name: string, about: string, effect: () => Promise<T>): Promise<T> {
     this.calls++;
     const actor = currentActor();
     const { there, back, outcome } = fateOf(actor?.fates[actor.calls] ?? 0, this.#settings.isFaulty);
     if (actor) {
       actor.calls++;
-      if (outcome !== "ok") actor.faults.push(outcome);
+      if (outcome !== "ok") actor.faults.push({ operation: name, outcome, calledAt: this.#timeline.now });
     }
     const survives = connection.survivors[this.calls % Math.max(1, connection.survivors.length)] ?? false;
+    const tell = (what: string) =>
+      this.trace?.(`store: ${name} ${about.slice(0, 5)} by ${actor?.name ?? "nobody"} ${what}`);
     return new Promise<T>((resolve, reject) => {
+      tell(outcome === "ok" ? "is sent" : `is sent, which ${outcome}`);
       // Nothing leaves a process that is dead.
       if (connection.isDead || outcome === "hangs") return;
       this.#timeline.after(outcome === "takes effect late" ? LATE + there : there, () => {
@@ -213,6 +219,7 @@ export class SharedStore {
         const failed = () => reject(new Error(`simulated fault: ${name} ${outcome}`));
         if (outcome === "fails before its effect") return void this.#timeline.after(back, failed);
         void effect().then((answer) => {
+          tell(`takes effect: ${shortOf(answer)}`);
           if (outcome === "loses its reply") return;
           this.#timeline.after(back, () => {
             if (connection.isDead) return;
@@ -223,4 +230,10 @@ export class SharedStore {
       });
     });
   }
+}
+
+/** What the store has answered, for the log. */
+function shortOf(answer: unknown): string {
+  const { version } = (answer ?? {}) as Partial<StoredSession>;
+  return version === undefined ? JSON.stringify(answer ?? null) : `version ${version}`;
 }

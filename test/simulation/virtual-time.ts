@@ -4,13 +4,23 @@ import { setImmediate as nextTurn } from "node:timers/promises";
 /** The virtual clock begins here, in epoch milliseconds. */
 export const START = 1_000_000_000_000;
 
+/** What went wrong with a call of the store. */
+interface Fault {
+  readonly operation: string;
+  /** `"fails before its effect"`, for example. */
+  readonly outcome: string;
+  readonly calledAt: number;
+}
+
 /** Somebody who acts: a request, a call from the server's side, or a connection. Its store calls are known as its own. */
 export interface Actor {
+  /** For the log. */
+  readonly name: string;
   /** What becomes of its store calls, one after the other. When they are used up, each succeeds at once. */
   readonly fates: readonly number[];
   calls: number;
   /** The faults that calls of it have met. */
-  readonly faults: string[];
+  readonly faults: Fault[];
   /** Whether it is to sign in with its next commit. */
   isSigningIn: boolean;
   /** The call of `rotate()` that its next commit is to store. */

@@ -1,32 +1,30 @@
-import { createSessions, type Session, type SessionError, type Sessions } from "sojourn";
-import { withSession } from "sojourn/fetch";
+import type { Session, SessionError } from "sojourn";
+import { administer } from "./administration.ts";
 import { CookieChecks } from "./cookie-checks.ts";
 import type { Environment } from "./environment.ts";
 import { runStep } from "./handler.ts";
-import { NEVER, type RequestModel } from "./model.ts";
+import type { RequestModel } from "./model.ts";
 import { Observer } from "./observer.ts";
-import * as scenarioOf from "./scenario.ts";
-import type { AdminTurn, ConnectionTurn, RequestTurn, Scenario, TroubleTurn, Turn } from "./scenario.ts";
+import { probe } from "./probe.ts";
+import { handled, startProcess, type Process } from "./processes.ts";
+import {
+  USERS,
+  type AdminTurn,
+  type ConnectionTurn,
+  type RequestTurn,
+  type Scenario,
+  type TroubleTurn,
+  type Turn,
+} from "./scenario.ts";
 import { createRequest, type SimulatedRequest } from "./requests.ts";
-import { SharedStore, type Connection } from "./shared-store.ts";
+import { SharedStore } from "./shared-store.ts";
 import { checkSignals, type Held } from "./signal-checks.ts";
-import { as, START, Timeline, type Actor } from "./virtual-time.ts";
+import { as, Timeline } from "./virtual-time.ts";
 
 type Data = Record<string, unknown>;
 
-const SECRET_KEY = "4f0c1d5e8a7b92e6c3d81f40a59be7264f0c9d5e8a7b12e6c3d81f40a59be72d";
-
 /** The longest that a request may take, with all that its handler waits for. */
 const SETTLED = 2500;
-
-interface Process {
-  connection: Connection;
-  sessions: Sessions<Data>;
-  handle: (request: SimulatedRequest) => Promise<Response>;
-  offset: number;
-  /** Those that die with it. */
-  readonly underway: Set<() => void>;
-}
 
 /** What is left of a schedule that was carried out. */
 export interface Outcome {
@@ -36,11 +34,20 @@ export interface Outcome {
   readonly storeCalls: number;
 }
 
-/** Carries out a schedule, and checks on the way and at the end what the library promises. */
-export async function simulate(scenario: Scenario, environment: Environment): Promise<Outcome> {
+/**
+ * Carries out a schedule, and checks on the way and at the end what the library promises.
+ *
+ * @param options.traces - whether the log has every call of the store.
+ */
+export async function simulate(
+  scenario: Scenario,
+  environment: Environment,
+  { traces = false }: { readonly traces?: boolean } = {},
+): Promise<Outcome> {
   const timeline = new Timeline();
   environment.begin(timeline);
   const world = new World(scenario, timeline);
+  if (traces) world.store.trace = (what) => world.observer.note(what);
   const unhandled = (error: unknown) => world.observer.breach("unhandled rejection", String(error));
   process.on("unhandledRejection", unhandled);
   try {
@@ -74,8 +81,13 @@ class World {
     this.store = new SharedStore(timeline, scenario);
     this.observer = new Observer(scenario, timeline, this.store);
     this.#cookies = new CookieChecks(this.observer, scenario, timeline, this.store);
-    for (let n = 0; n < scenario.processes; n++) this.#processes.push(this.#start(0));
+    for (let n = 0; n < scenario.processes; n++) this.#processes.push(startProcess(this.#surroundings, 0));
     for (const _ of scenario.browsers) this.#past.push([]);
+  }
+
+  get #surroundings() {
+    const { observer, store } = this;
+    return { observer, store, timeline: this.#timeline, scenario: this.#scenario };
   }
 
   async run(): Promise<void> {
@@ -94,65 +106,14 @@ class World {
     );
     await this.#timeline.run(at + Math.max(0, ...steps) + SETTLED, together);
     if (this.#pending > 0) this.observer.breach("bounded wait", `${this.#pending} requests have no end`);
-    await this.#probe();
+    await probe(this.observer, this.#timeline);
     await checkSignals(this.#held, this.#scenario, this.#timeline, this.observer);
-  }
-
-  #start(offset: number): Process {
-    const started: Process = {
-      offset,
-      underway: new Set(),
-      connection: {
-        isDead: false,
-        survivors: [],
-        isHearing: true,
-        listeners: new Set(),
-        clock: () => Math.floor(START + this.#timeline.now + started.offset),
-      },
-    } as unknown as Process;
-    started.sessions = this.#createSessions(started.connection, this.store);
-    started.sessions.on("replayed", ({ id }) => {
-      if (!started.connection.isDead) this.observer.replayed(id);
-    });
-    started.handle = withSession(
-      started.sessions,
-      async (request, session) => {
-        const { model, steps } = request as unknown as SimulatedRequest;
-        this.observer.opened(model, session);
-        for (const step of steps) {
-          if (step.pause > 0) await this.#timeline.wait(step.pause);
-          await runStep(this.observer, this.#timeline, started.sessions, model, session, step);
-        }
-        handled.set(model, { session, at: this.#timeline.now });
-        return new Response(null);
-      },
-      {
-        passive: (request) => (request as unknown as SimulatedRequest).model.isPassive,
-        onError: (error) => new Response(null, { status: error.status, headers: { "x-code": error.code } }),
-      },
-    ) as unknown as Process["handle"];
-    return started;
-  }
-
-  #createSessions(connection: Connection, store: SharedStore): Sessions<Data> {
-    const { rotates, limit } = this.#scenario;
-    return createSessions<Data>({
-      secretKey: SECRET_KEY,
-      store: store.connect(connection),
-      clock: () => connection.clock(),
-      idleTimeout: `${scenarioOf.IDLE}ms`,
-      absoluteTimeout: `${scenarioOf.ABSOLUTE}ms`,
-      touchInterval: `${scenarioOf.TOUCH_INTERVAL}ms`,
-      storeTimeout: `${scenarioOf.STORE_TIMEOUT}ms`,
-      ...(rotates ? { rotation: { every: `${scenarioOf.EVERY}ms`, grace: `${scenarioOf.GRACE}ms` } } : {}),
-      ...(limit === undefined ? {} : { maxPerUser: limit }),
-    });
   }
 
   /** A browser comes with a session, so that schedules need not begin with making one. */
   #begin(browser: number, what: "anonymous" | "alice" | "bob"): void {
     const write = { name: "update a list", choice: 0, pause: 0 };
-    const signIn = { name: "sign in", choice: scenarioOf.USERS.indexOf(what as "alice"), pause: 0 };
+    const signIn = { name: "sign in", choice: USERS.indexOf(what as "alice"), pause: 0 };
     this.#send({
       kind: "request",
       gap: 0,
@@ -255,8 +216,8 @@ class World {
     const done = handled.get(model);
     const code = response.headers.get("x-code") ?? undefined;
     if (!done) observer.failedToOpen(model, code);
-    else if (response.status === 200) observer.stored(model, done.session, done.at);
-    else observer.failed(model, code, done.at);
+    else if (response.status === 200) observer.commits.stored(model, done.session, done.at);
+    else observer.commits.failed(model, code, done.at);
     observer.note(
       `request ${model.number} is answered with ${response.status}${travel === undefined ? ", which is lost" : ""}`,
     );
@@ -322,59 +283,9 @@ class World {
   // The server's side
 
   #administer(turn: AdminTurn): void {
-    const { observer } = this;
-    const server = this.#process(turn.process);
     const jar = this.#jars[turn.browser];
-    const session = jar === undefined ? undefined : observer.model.tokens.get(jar)?.session;
-    if (!session) return;
-    const actor: Actor = {
-      fates: turn.fates,
-      calls: 0,
-      faults: [],
-      isSigningIn: false,
-      rotation: undefined,
-      beganAt: this.#timeline.now,
-    };
-    const from = this.#timeline.now;
-    const { userId } = session;
-    observer.note(`${turn.kind} of session ${session.id.slice(0, 4)} (${userId})`);
-    const settle = (act: Promise<unknown>, done: () => void, over: () => void) =>
-      void act.then(
-        () => {
-          if (server.connection.isDead) return;
-          done();
-          over();
-          observer.note(`${turn.kind} of session ${session.id.slice(0, 4)} is done`);
-        },
-        (error: unknown) => {
-          observer.note(`${turn.kind} fails: ${String(error)}`);
-          over();
-        },
-      );
-    if (turn.kind === "revoke" || userId === undefined) {
-      const ending = { kind: "revoke" as const, from, epoch: undefined, ackedAt: undefined as number | undefined };
-      session.endings.push(ending);
-      settle(
-        as(actor, () => server.sessions.revoke(session.id)),
-        () => Object.assign(ending, { ackedAt: this.#timeline.now, hadFaults: actor.faults.length > 1 }),
-        () => undefined,
-      );
-      return;
-    }
-    const except = turn.kind === "revoke all but" ? session.id : undefined;
-    const revoked = {
-      userId,
-      except: except === undefined ? [] : [except],
-      from,
-      until: NEVER,
-      ackedAt: undefined as number | undefined,
-    };
-    observer.model.revokedUsers.push(revoked);
-    settle(
-      as(actor, () => server.sessions.revokeAll(userId, { except })),
-      () => Object.assign(revoked, { ackedAt: this.#timeline.now, hadFaults: actor.faults.length > 1 }),
-      () => (revoked.until = this.#timeline.now),
-    );
+    const session = jar === undefined ? undefined : this.observer.model.tokens.get(jar)?.session;
+    if (session) administer(turn, session, this.#process(turn.process), this.#surroundings);
   }
 
   #trouble({ kind, process: at, choice }: TroubleTurn): void {
@@ -396,52 +307,7 @@ class World {
       connection.survivors = [0, 1, 2, 3].map((bit) => ((choice >> bit) & 1) === 1);
       connection.isDead = true;
       for (const over of server.underway) over();
-      this.#processes[index] = this.#start(server.offset);
-    }
-  }
-
-  // The end
-
-  /** Asks what each token opens by now, each in a copy of the store: a replay ends its session. */
-  async #probe(): Promise<void> {
-    const { observer } = this;
-    const copy = new SharedStore(this.#timeline, { ...this.#scenario, isFaulty: false, notifies: false });
-    const connection: Connection = {
-      isDead: false,
-      survivors: [],
-      isHearing: true,
-      listeners: new Set(),
-      clock: () => Math.floor(START + this.#timeline.now),
-    };
-    const sessions = this.#createSessions(connection, copy);
-    for (const token of observer.model.tokens.values()) {
-      // oxlint-disable-next-line no-await-in-loop
-      await copy.become(this.store);
-      const request = this.#request({ fates: [], steps: [], isPassive: true }, [token.value], false);
-      request.model.openedAt = this.#timeline.now;
-      const opened = as(request.model.actor, () => sessions.open(request, { passive: true }));
-      await this.#timeline.run(this.#timeline.now, false);
-      const session = await opened;
-      observer.opened(request.model, session, true);
-      if (!request.model.session) continue;
-      const messages = session.takeFlashes().map(({ message }) => message as string);
-      observer.took(request.model, messages);
-    }
-    await copy.become(this.store);
-    for (const userId of scenarioOf.USERS) {
-      const listing = as(this.#request({ fates: [], steps: [], isPassive: true }, [], false).model.actor, () =>
-        sessions.list(userId),
-      );
-      // oxlint-disable-next-line no-await-in-loop
-      await this.#timeline.run(this.#timeline.now, false);
-      // oxlint-disable-next-line no-await-in-loop
-      const infos = await listing;
-      observer.listed(
-        userId,
-        infos.map(({ id }) => id),
-      );
+      this.#processes[index] = startProcess(this.#surroundings, server.offset);
     }
   }
 }
-
-const handled = new WeakMap<RequestModel, { session: Session<Data>; at: number }>();

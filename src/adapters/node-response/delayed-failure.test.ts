@@ -25,6 +25,40 @@ describe("delayResponse, if beforeHeaders rejects", () => {
     expect(ports.size).toBe(1);
   });
 
+  it("lets the error's response wait for its preparation, and discards what the program writes meanwhile", async () => {
+    const [begun, prepared] = [deferred(), deferred()];
+    const run = async (res: ServerResponse) => {
+      const hooks: ReturnType<typeof testHooks> & ResponseHooks = testHooks({ onFailure: () => void res.end("down") });
+      hooks.prepareFailure = () => (begun.resolve(), prepared.promise);
+      hooks.beforeFailure = () => void res.setHeader("x-prepared", "1");
+      delayResponse(res, hooks);
+      res.write("success");
+      hooks.break(broken);
+      await begun.promise;
+      expect([res.headersSent, hooks.failures]).toEqual([true, []]);
+      res.end("more");
+      prepared.resolve();
+    };
+    const { port } = await serve((_req, res) => void run(res));
+    const headers = expect.objectContaining({ "x-prepared": "1" });
+    expect(await ask(port)).toMatchObject({ status: 500, headers, body: Buffer.from("down") });
+  });
+
+  it("prepares the error's response where changes behind the first byte can't be stored, and no byte has left", async () => {
+    const run = (res: ServerResponse) => {
+      const hooks: ReturnType<typeof testHooks> & ResponseHooks = testHooks({ onFailure: () => void res.end("down") });
+      hooks.checkBeforeEnd = () => broken;
+      hooks.prepareFailure = async () => void (hooks.beforeFailure = () => void res.setHeader("x-prepared", "1"));
+      delayResponse(res, hooks);
+      res.write("success");
+      res.end();
+      hooks.open();
+    };
+    const { port } = await serve((_req, res) => run(res));
+    const headers = expect.objectContaining({ "x-prepared": "1" });
+    expect(await ask(port)).toMatchObject({ status: 500, headers, body: Buffer.from("down") });
+  });
+
   it("answers 500 even if the error handler sets no status", async () => {
     const { port } = await serve((_req, res) => {
       const hooks = testHooks({ onFailure: () => void res.end("down") });

@@ -35,6 +35,11 @@ export interface ResponseHooks {
    * A failure keeps the response from looking complete.
    */
   beforeEnd?(): Promise<void> | undefined;
+  /**
+   * Called if the response can't be sent, while it is still delayed. What follows waits for the promise, which must not
+   * reject.
+   */
+  prepareFailure?(): Promise<void> | undefined;
   /** Sets the headers of the error response, after `res` was reset and before `onFailure`. */
   beforeFailure?(): void;
   /**
@@ -228,7 +233,7 @@ class DelayedResponse {
       this.lock = lockHeaders(res);
       void stored.then(
         (setHeaders) => this.release(setHeaders),
-        (error: unknown) => this.fail(error),
+        (error: unknown) => this.failDelayed(error),
       );
     }
     return this.state;
@@ -252,7 +257,7 @@ class DelayedResponse {
       this.endsLate = false;
       storing.then(
         () => this.release(setHeaders),
-        (error: unknown) => this.fail(error),
+        (error: unknown) => this.failDelayed(error),
       );
       return;
     }
@@ -276,6 +281,13 @@ class DelayedResponse {
     if (!this.hasReturnedFalse || this.isSocketFull || this.isEnded || res.destroyed) return;
     if (this.drainListeners) for (const listener of this.drainListeners.splice(0)) listener.call(res);
     else res.emit("drain");
+  }
+
+  private failDelayed(reason: unknown): void {
+    const fail = () => this.fail(reason);
+    const preparing = this.hooks.prepareFailure?.();
+    if (preparing) void preparing.then(fail);
+    else fail();
   }
 
   private fail(error: unknown): void {

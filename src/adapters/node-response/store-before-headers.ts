@@ -1,5 +1,5 @@
 import type { ServerResponse } from "node:http";
-import { concludeResponse, finishResponse, writeFailureHeaders } from "../../request/respond.ts";
+import { concludeResponse, finishResponse, prepareFailure, writeFailureHeaders } from "../../request/respond.ts";
 import type { ResponseHeaders } from "../../request/cache-headers.ts";
 import type { RequestSession } from "../../request/request-session.ts";
 import { requestSessionOf } from "../../request/session-handle.ts";
@@ -55,6 +55,10 @@ class SessionHooks implements ResponseHooks, ResponseHeaders {
     if (storing) return storing.then(() => () => this.#apply());
     this.#apply();
     return undefined;
+  }
+
+  prepareFailure(): Promise<void> | undefined {
+    return prepareFailure(this.#requestSession);
   }
 
   /** Beside the headers of middleware before us, which caches would go by. */

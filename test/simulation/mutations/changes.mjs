@@ -61,8 +61,8 @@ export const CHANGES = [
   {
     name: "an update that is applied twice after a conflict",
     file: "src/lifecycle/commit.ts",
-    from: "content = this.#changes ? this.replayOn(base.record) : base.record;",
-    to: "content = this.#changes ? this.replayOn(this.replayOn(base.record)) : base.record;",
+    from: "return this.#changes ? this.replayOn(newest!.record) : newest!.record;",
+    to: "return this.#changes ? this.replayOn(this.replayOn(newest!.record)) : newest!.record;",
   },
   {
     name: "an update that is applied to the stale value",
@@ -79,8 +79,8 @@ export const CHANGES = [
   {
     name: "a retry that applies the changes to what this request has read",
     file: "src/lifecycle/commit.ts",
-    from: "content = this.#changes ? this.replayOn(base.record) : base.record;",
-    to: "content = this.#changes ? this.replayOn(began.record) : base.record;",
+    from: "return this.#changes ? this.replayOn(newest!.record) : newest!.record;",
+    to: "return this.#changes ? this.replayOn(began.record) : newest!.record;",
   },
   {
     name: "appended items that are dropped after a conflict",

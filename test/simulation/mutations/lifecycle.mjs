@@ -7,8 +7,8 @@ export const LIFECYCLE = [
   {
     name: "a retry that does not replay the journal",
     file: "src/lifecycle/commit.ts",
-    from: "content = this.#changes ? this.replayOn(base.record) : base.record;",
-    to: "",
+    from: "return this.#changes ? this.replayOn(newest!.record) : newest!.record;",
+    to: "return this.#changes ? this.snapshot.content : newest!.record;",
   },
   {
     name: "rotation by the record that the request has read",
@@ -19,8 +19,8 @@ export const LIFECYCLE = [
   {
     name: "a sign-in that leaves the old session",
     file: "src/lifecycle/new-session.ts",
-    from: "await session.store(() => endFormerSession(commit, session));",
-    to: "await session.store(async () => true);",
+    from: "await run(session.store(() => endFormerSession(commit, session)));",
+    to: "await run(session.store(async () => true));",
   },
   {
     name: "rotate() that keeps the epoch",
@@ -43,8 +43,8 @@ export const LIFECYCLE = [
   {
     name: "a revocation that does not follow a sign-in",
     file: "src/users.ts",
-    from: "      if (ended.userId === undefined) return false;\n      id = ended.movedTo;",
-    to: "      return false;\n      id = ended.movedTo!;",
+    from: "      if (ended.userId === undefined) return false;\n      // A sign-in",
+    to: "      if (ended) return false;\n      // A sign-in",
   },
   {
     name: "a sign-out that only clears the cookie",
@@ -55,8 +55,8 @@ export const LIFECYCLE = [
   {
     name: "an update of an ended session that creates it anew",
     file: "src/lifecycle/commit.ts",
-    from: '        case "drop":\n          this.drop("ended");\n          return true;',
-    to: '        case "drop":\n          return context.store.create(id, encryptSession(context, id, next)).then(() => true);',
+    from: "const newest = yield* wait(this.newest(id));",
+    to: "const create = async () => ((await context.store.create(id, encryptSession(context, id, next))) ? next : undefined);\n      const newest = (yield* wait(this.newest(id))) ?? (yield* wait(create()));",
   },
   {
     name: "a superseded request that is merged",
@@ -67,14 +67,14 @@ export const LIFECYCLE = [
   {
     name: "a passive update that shortens the expiry",
     file: "src/lifecycle/commit.ts",
-    from: "return await this.replaceRecord(id, base, next, requestSession.passive);",
-    to: "return await this.replaceRecord(id, base, next, false);",
+    from: "this.replaceRecord(id, base, next, requestSession.passive)",
+    to: "this.replaceRecord(id, base, next, false)",
   },
   {
     name: "a store's failure that is not told",
     file: "src/lifecycle/commit.ts",
-    from: "        if (isSave) changes.setAside(attempt.requested);\n        throw error;",
-    to: "        if (isSave) changes.setAside(attempt.requested);\n        if (isSave) throw error;",
+    from: "if (!this.#withResponse) requestSession.changes.setAside(this.requested);\n      throw error;",
+    to: "if (!this.#withResponse) requestSession.changes.setAside(this.requested);\n      if (!this.#withResponse) throw error;\n      return undefined;",
   },
   {
     name: "a signal that only hears, and does not look",
@@ -85,20 +85,20 @@ export const LIFECYCLE = [
   {
     name: "a conflict that is tried again without reading",
     file: "src/lifecycle/commit.ts",
-    from: "      const newest = await this.newest(id);\n      const superseded",
-    to: "      const newest = await Promise.resolve(base);\n      const superseded",
+    from: "const newest = yield* wait(this.newest(id));",
+    to: "const newest = yield* wait(Promise.resolve(base));",
   },
   {
     name: "a lost reply that is taken for a conflict",
     file: "src/lifecycle/commit.ts",
-    from: '    return this.deadline.run("update", () => store.update(id, stored, base.version));',
-    to: '    return this.deadline.run("update", () => store.update(id, stored, base.version)).catch(() => false);',
+    from: 'return this.deadline.ask(store, "update", id, stored, base.version);',
+    to: 'return Promise.resolve(this.deadline.ask(store, "update", id, stored, base.version)).catch(() => false);',
   },
   {
     name: "a conflict that is taken for success",
     file: "src/lifecycle/commit.ts",
-    from: '    return this.deadline.run("update", () => store.update(id, stored, base.version));',
-    to: '    return this.deadline.run("update", () => store.update(id, stored, base.version)).then(() => true);',
+    from: 'return this.deadline.ask(store, "update", id, stored, base.version);',
+    to: 'return Promise.resolve(this.deadline.ask(store, "update", id, stored, base.version)).then(() => true);',
   },
   {
     name: "a sign-in that keeps the token",
@@ -144,8 +144,8 @@ export const LIFECYCLE = [
   {
     name: "revokeAll() that spares the last session",
     file: "src/users.ts",
-    from: "    ids.filter((id) => !spared.includes(id)),",
-    to: "    ids.filter((id, at) => !spared.includes(id) && (at === 0 || at < ids.length - 1)),",
+    from: "new Set(ids.filter((id) => !spared.includes(id)))",
+    to: "new Set(ids.filter((id, at) => !spared.includes(id) && (at === 0 || at < ids.length - 1)))",
   },
   {
     name: "a limit that evicts the newest",
@@ -199,5 +199,11 @@ export const LIFECYCLE = [
     file: "src/signals.ts",
     from: "if (epoch() === loaded.record.epoch) continue;",
     to: "if (epoch() === loaded.record.epoch || loaded.record.ended) continue;",
+  },
+  {
+    name: "a commit that overwrites what the commit before it has stored",
+    file: "src/lifecycle/commit.ts",
+    from: "      content = this.#contentOver(before, began);\n    }",
+    to: "    }",
   },
 ];

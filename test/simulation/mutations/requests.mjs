@@ -12,27 +12,27 @@ export const REQUESTS = [
   },
   {
     name: "a sign-in that keeps the former user's data",
-    file: "src/request/session-handle.ts",
-    from: "isAnotherUser(requestSession, userId) ? [] : asked.keep",
-    to: "asked.keep",
+    file: "src/lifecycle/plan.ts",
+    from: "return isAnotherUser(requestSession, userId) ? [] : keep;",
+    to: "return keep;",
   },
   {
     name: "a deadline that bounds nothing",
     file: "src/deadline.ts",
-    from: "const left = this.#end - performance.now();",
-    to: "const left = 60_000;",
+    from: "return this.#isOver ? 0 : this.#end - performance.now();",
+    to: "return 60_000;",
   },
   {
     name: "an outage that makes anonymous",
     file: "src/record/load.ts",
-    from: '  const stored = await deadline.run("read", () => context.store.read(id));',
-    to: '  const stored = await deadline.run("read", () => context.store.read(id)).catch(() => undefined);',
+    from: 'yield* wait(deadline.ask(context.store, "read", id));',
+    to: 'yield* wait(Promise.resolve(deadline.ask(context.store, "read", id)).catch(() => undefined));',
   },
   {
     name: "two live tokens in one header, of which the first is believed",
-    file: "src/request/request-session.ts",
-    from: "if (one && !another) return liveState(one);",
-    to: "if (one) return liveState(one);\n    void another;",
+    file: "src/request/presented-tokens.ts",
+    from: "if (live.length === 1) return",
+    to: "if (live.length > 0) return",
   },
   {
     name: "a cookie of save() that is not checked again",
@@ -61,8 +61,8 @@ export const REQUESTS = [
   {
     name: "a superseded token whose cookie is cleared",
     file: "src/request/request-session.ts",
-    from: "    // Two live sessions in one request: somebody planted one. Neither is believed.",
-    to: '    if (status === "superseded") this.cookie.clear(this.isSecure);',
+    from: "      this.#state = state;\n      this.progress",
+    to: '      this.#state = state;\n      if (this.tokenStatus === "superseded") this.cookie.clear(this.isSecure);\n      this.progress',
   },
   {
     name: "an ended session whose cookie is cleared by a late request",
@@ -73,14 +73,14 @@ export const REQUESTS = [
   {
     name: "save() that does not wait",
     file: "src/request/session-handle.ts",
-    from: 'await commit(requestSession, "save", requestSession.canSetCookie, onConflict);',
-    to: 'void commit(requestSession, "save", requestSession.canSetCookie, onConflict)?.catch(() => {});',
+    from: 'await commit(requestSession, "save", requestSession.progress.canSetCookie, onConflict);',
+    to: 'void commit(requestSession, "save", requestSession.progress.canSetCookie, onConflict)?.catch(() => {});',
   },
   {
     name: "a sign-out that keeps what the request has written before",
     file: "src/request/pending-changes.ts",
-    from: "    this.forget();\n    this.#requested = { signOut: {} };",
-    to: "    this.#setAside = undefined;\n    this.#requested = { signOut: {} };",
+    from: "    this.forget();\n    // The handler may",
+    to: "    this.#setAside = undefined;\n    // The handler may",
   },
   {
     name: "a visitor who reads, and gets a session",
@@ -97,7 +97,7 @@ export const REQUESTS = [
   {
     name: "a deadline of its own for each call of the store",
     file: "src/deadline.ts",
-    from: "const left = this.#end - performance.now();",
-    to: "const left = this.#limit;",
+    from: "return this.#isOver ? 0 : this.#end - performance.now();",
+    to: "return this.#limit;",
   },
 ];

@@ -14,7 +14,7 @@ export const STORES = [
     name: "a touch that resurrects",
     file: "src/stores/memory.ts",
     from: "      checkTime(expiresAt);\n      const entry = findLive(id);\n      if (entry === undefined) return false;",
-    to: "      const found = findLive(id);\n      if (found === undefined) return false;\n      const { payload, version } = found;\n      await new Promise((resolve) => setTimeout(resolve, 3));\n      const entry = Object.assign(found, { payload, version });\n      if (!sessions.has(id)) {\n        sessions.set(entry.id, entry);\n        heap.add(entry);\n      }",
+    to: "      const entry = findLive(id);\n      if (entry === undefined) return false;\n      const resurrect = () => {\n        if (sessions.has(id)) return;\n        sessions.set(entry.id, entry);\n        heap.add(entry);\n      };\n      setTimeout(resurrect, 30);",
   },
   {
     name: "a touch that shortens",

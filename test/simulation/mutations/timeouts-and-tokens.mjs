@@ -97,9 +97,14 @@ export const TIMEOUTS_AND_TOKENS = [
   },
   {
     name: "a successor that is random",
-    file: "src/request/request-session.ts",
+    file: "src/request/presented-tokens.ts",
     from: "secret: next ?? possible[0]!",
     to: "secret: next ?? createRandomPart()",
+    also: {
+      file: "src/request/presented-tokens.ts",
+      from: 'import { Deadline } from "../deadline.ts";',
+      to: 'import { Deadline } from "../deadline.ts";\nimport { createRandomPart } from "../random.ts";',
+    },
   },
   {
     name: "a successor that is issued and not stored",
@@ -128,8 +133,8 @@ export const TIMEOUTS_AND_TOKENS = [
   {
     name: "a replay that ends nothing",
     file: "src/request/presented-tokens.ts",
-    from: '(await deadline.run("delete", () => context.store.delete(id)))',
-    to: "(await Promise.resolve(true))",
+    from: '(yield* wait(deadline.run("delete", () => context.store.delete(id))))',
+    to: "(yield* wait(Promise.resolve(true)))",
   },
   {
     name: "a replay that is taken for a visitor of the same session",
@@ -146,7 +151,7 @@ export const TIMEOUTS_AND_TOKENS = [
   {
     name: "a sign-out that another request undoes with its rotated cookie",
     file: "src/request/outgoing-cookie.ts",
-    from: "  withdraw(): void {\n    this.#pending = undefined;",
+    from: "  withdraw(): void {\n    this.#pending = this.#written = undefined;",
     to: "  withdraw(): void {",
   },
 ];

@@ -1,5 +1,8 @@
+import { EventEmitter } from "node:events";
+import { readFile } from "node:fs/promises";
 import { setTimeout as pause } from "node:timers/promises";
 import type { Session } from "sojourn";
+import { session as current } from "sojourn/context";
 import type { Stage } from "./stage.ts";
 
 /** What a route of the application is given, whichever way the request came in. */
@@ -70,6 +73,15 @@ export const routes: Readonly<Record<string, Route>> = {
     await stage.gate(query.get("gate")!).pass();
     session.data.slow = "written late";
     return { body: "slow" };
+  },
+
+  "/rotate-and-save": async ({ session, query, stage }) => {
+    session.rotate();
+    await session.save();
+    await stage.gate(query.get("gate")!).pass();
+    session.data.late = 1;
+    if (query.has("again")) await session.save();
+    return { body: "a success that must not be seen" };
   },
 
   "/slowread": async ({ session, query, stage }) => {
@@ -193,12 +205,72 @@ export const routes: Readonly<Record<string, Route>> = {
   },
   "/vary": ({ session }) => ({ headers: [["vary", "Accept-Encoding"]], body: session.userId ?? "-" }),
 
+  // Those below know nothing of the request. They are for adapters with the option `context`.
+
+  "/context/who": async () => ({ body: await everywhere(() => current.userId ?? "anonymous") }),
+
+  "/context/add": async ({ query }) => {
+    await pause(1);
+    current.data[query.get("k")!] = "1";
+    return { body: "added" };
+  },
+
+  "/context/slow": async ({ query, stage }) => {
+    const before = current.userId;
+    await stage.gate(query.get("gate")!).pass();
+    return { body: `${before} ${current.userId}` };
+  },
+
+  "/context/login": ({ query }) => {
+    current.data.username = query.get("username")!;
+    current.signIn(query.get("username")!);
+    return { redirect: "/" };
+  },
+
+  "/context/logout": () => {
+    current.signOut();
+    current.flash("info", "out");
+    return { body: String(current.userId) };
+  },
+
+  "/context/stream": ({ stage, query }) => {
+    current.data.before = current.userId;
+    return { body: streamedInContext(stage, query) };
+  },
+
   "/etag": ({ session, header }) => {
     const etag = `"${session.userId ?? "anonymous"}"`;
     const headers = [["etag", etag]] as const;
     return header("if-none-match") === etag ? { status: 304, headers } : { headers, body: etag };
   },
 };
+
+async function* streamedInContext(stage: Stage, query: URLSearchParams): AsyncGenerator<string> {
+  yield `${current.userId}\n`;
+  await stage.gate(query.get("gate")!).pass();
+  for (let n = 0; n < 20; n++) yield `${current.userId}${"\t".repeat(4000)}\n`;
+  current.data.after = current.userId;
+  yield `${current.userId}\n`;
+}
+
+/** What a function gives by every way in which a handler may come to it. */
+async function everywhere(get: () => string): Promise<string> {
+  const emitter = new EventEmitter();
+  const found = await Promise.all([
+    Promise.resolve(get()),
+    pause(1).then(get),
+    new Promise<string>((resolve) => setTimeout(() => resolve(get()), 1)),
+    new Promise<string>((resolve) => setImmediate(() => resolve(get()))),
+    new Promise<string>((resolve) => process.nextTick(() => resolve(get()))),
+    new Promise<string>((resolve) => queueMicrotask(() => resolve(get()))),
+    new Promise<string>((resolve) => {
+      emitter.on("event", () => resolve(get()));
+      setImmediate(() => emitter.emit("event"));
+    }),
+    readFile(import.meta.filename).then(get),
+  ]);
+  return [...new Set(found)].join(" ");
+}
 
 async function* unsaved(session: Session): AsyncGenerator<string> {
   yield "begun\n";

@@ -16,7 +16,7 @@ import { routes, type Asked, type Reply } from "./application.ts";
 import type { Stage } from "./stage.ts";
 
 /** The options that are the same in every adapter, and are made elsewhere. */
-type Parts = Pick<AdapterOptions<never>, "csrf">;
+type Parts = Partial<Pick<AdapterOptions<never>, "csrf" | "context">>;
 
 /** What a way in is started with. */
 export interface Serving {

@@ -1,0 +1,120 @@
+import { AsyncLocalStorage } from "node:async_hooks";
+import { inspect } from "node:util";
+import { CURRENT } from "../request/session-handle.ts";
+import type { DeclaredData, Session } from "../session.ts";
+
+/** An emitter of Node.js, by the call that is used: programs for other runtimes have no types of Node.js. */
+interface Emitter {
+  emit(event: never, ...args: never[]): boolean;
+}
+
+/** Knows the session of the current request, for the option `context` of an adapter. */
+export interface SessionContext {
+  /** Calls a function, in which `session` is the given one, and in everything that it starts: for a socket or a job. */
+  run<Data extends object, Result>(session: Session<Data>, callback: () => Result): Result;
+  /** For adapters: the listeners of these objects are called within the request that they belong to. */
+  bindEvents<Data extends object>(session: Session<Data>, ...emitters: Emitter[]): void;
+  /** For adapters: the program behind a response's body is run within the request that it belongs to. */
+  bindStream<Data extends object>(session: Session<Data>, stream: ReadableStream | undefined): void;
+}
+
+/**
+ * Makes a context of its own: for data that are not those of `SessionData`, and for a program with several `createSessions`.
+ *
+ * @example
+ * export const { context, session } = createContext<ShopData>();
+ */
+export function createContext<Data extends object = DeclaredData>(): {
+  /** For the option `context` of an adapter. */
+  context: SessionContext;
+  /** The session of the current request. */
+  session: Session<Data>;
+} {
+  const storage = new AsyncLocalStorage<object>();
+  /** Where an emitter or a stream has the session whose events it emits. */
+  const bound = Symbol("sojourn.context");
+
+  const context: SessionContext = {
+    run: (session, callback) => storage.run(session, callback),
+
+    bindEvents(session, ...emitters) {
+      for (const emitter of emitters as (Emitter & { [bound]?: object })[]) {
+        if (emitter[bound] === undefined) {
+          const { emit } = emitter;
+          // Node.js calls listeners where the connection's data come in, which is outside of the request.
+          emitter.emit = function emitWithin(this: unknown, ...args: Parameters<Emitter["emit"]>) {
+            const own = emitter[bound]!;
+            // Most events are emitted within the request, and asking is cheaper than entering it again.
+            return storage.getStore() === own ? emit.apply(this, args) : storage.run(own, () => emit.apply(this, args));
+          };
+        }
+        emitter[bound] = session;
+      }
+    },
+
+    bindStream(session, stream) {
+      if (!stream) return;
+      // A method of the instance, so that the body is handed over as it is.
+      Object.defineProperty(stream, "getReader", {
+        configurable: true,
+        value(...args: []) {
+          const reader = ReadableStream.prototype.getReader.apply(stream, args) as ReadableStreamDefaultReader;
+          const read = reader.read.bind(reader);
+          return Object.assign(reader, { read: (...given: []) => storage.run(session, () => read(...given)) });
+        },
+      });
+    },
+  };
+  return { context, session: createProxy(() => storage.getStore()) as Session<Data> };
+}
+
+const common = createContext();
+
+/** For the option `context` of an adapter: `sessionMiddleware(sessions, { context })`. */
+export const { context } = common;
+
+/**
+ * The session of the current request, anywhere below the handler.
+ *
+ * @example
+ * import { session } from "sojourn/context";
+ * export const cart = () => (session.data.cart ??= { items: [] });
+ *
+ * @throws TypeError at any use outside of a request.
+ */
+export const session: Session = common.session;
+
+/** Stands for the session of whichever request uses it. Nothing is kept in it, since all requests share it. */
+function createProxy(find: () => object | undefined): object {
+  const current = (): object => {
+    const found = find();
+    if (found) return found;
+    throw new TypeError(
+      'session of "sojourn/context" was used outside of a request: give the adapter the option { context }, as in sessionMiddleware(sessions, { context }), and use the session below its handler; elsewhere, context.run(session, callback)',
+    );
+  };
+  const target = {
+    [inspect.custom](_depth: number, options: object) {
+      const found = find();
+      return found ? inspect(found, options) : "Session (outside of a request)";
+    },
+  };
+  return new Proxy(target, {
+    get(_target, property) {
+      if (property === CURRENT) return find();
+      const found = current();
+      const value: unknown = Reflect.get(found, property);
+      // Nobody may keep anything in a function that is made for one call.
+      return typeof value === "function" ? (Object.freeze(value.bind(found)) as unknown) : value;
+    },
+    set: (_target, property, value) => Reflect.set(current(), property, value),
+    has: (_target, property) => Reflect.has(current(), property),
+    defineProperty: (_target, property, descriptor) => Reflect.defineProperty(current(), property, descriptor),
+    deleteProperty: (_target, property) => Reflect.deleteProperty(current(), property),
+    getPrototypeOf: () => Reflect.getPrototypeOf(current()),
+    setPrototypeOf: () => false,
+    preventExtensions: () => false,
+    ownKeys: () => [],
+    getOwnPropertyDescriptor: () => undefined,
+  });
+}
