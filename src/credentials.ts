@@ -12,7 +12,7 @@ export async function credentialsChanged<Data extends object>(
   context: Context,
   users: UserOperations,
   session: Session<Data>,
-): Promise<number> {
+): Promise<number | undefined> {
   if (context.clientSide) context.clientSide.requireRevocations("sessions.credentialsChanged()");
   else requireCapability(context.store, "idsOfUser", "sessions.credentialsChanged");
   const { userId } = session;

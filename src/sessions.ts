@@ -69,13 +69,13 @@ export interface Sessions<Data extends object = DeclaredData> {
   revoke(id: string, options?: { userId?: string | undefined }): Promise<boolean>;
 
   /**
-   * Ends all sessions of a user, except the one with the id `except`, and gives their number. `NaN` where clients keep the
-   * sessions (`cookieStore`): nobody knows the number.
+   * Ends all sessions of a user, except the one with the id `except`, and gives their number. `undefined` where clients keep
+   * the sessions (`cookieStore`): all have ended, and nobody knows the number.
    *
    * @throws TypeError for a user id that is no string, and where the store has no `idsOfUser`. SessionError
    * ERR_SESSION_STORE, after all others were ended: its `notEnded` has the ids of those that were not.
    */
-  revokeAll(userId: string, options?: { except?: string | undefined }): Promise<number>;
+  revokeAll(userId: string, options?: { except?: string | undefined }): Promise<number | undefined>;
 
   /**
    * Call it after a change of password, or of another proof of identity. It gives this session a new token, ends the other
@@ -89,7 +89,7 @@ export interface Sessions<Data extends object = DeclaredData> {
    * that could not be ended, or is `undefined` if none was tried. ERR_SESSION_SUPERSEDED: another request has replaced the
    * token of this session, so that all sessions of the user were ended, and this one too. The errors of `session.save()`.
    */
-  credentialsChanged(session: Session<Data>): Promise<number>;
+  credentialsChanged(session: Session<Data>): Promise<number | undefined>;
 
   /** Ends every session in the store, and gives their number. @throws TypeError where the store has no `all`. */
   revokeEverything(): Promise<number>;

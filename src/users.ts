@@ -296,7 +296,8 @@ function createLimitError(limit: UserLimit): SessionError {
 export interface UserOperations {
   list(context: Context, userId: string): Promise<SessionInfo[]>;
   revoke(context: Context, id: string, userId: string | undefined): Promise<boolean>;
-  revokeAll(context: Context, userId: string, except?: string): Promise<number>;
+  /** Gives the number of sessions that it has ended. `undefined` where nobody knows it. */
+  revokeAll(context: Context, userId: string, except?: string): Promise<number | undefined>;
   revokeEverything(context: Context): Promise<number>;
 }
 

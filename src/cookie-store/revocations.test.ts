@@ -166,7 +166,7 @@ describe("sessions of cookieStore with revocations", () => {
     await bob.visit((session) => session.signIn("bob"));
     time.now += 1000;
     const { session } = await phone.begin();
-    expect(await sessions.revokeAll("alice", { except: session.id })).toBeNaN();
+    expect(await sessions.revokeAll("alice", { except: session.id })).toBeUndefined();
     expect(await browser.userId()).toBeUndefined();
     expect(await tablet.userId()).toBeUndefined();
     expect(await phone.userId()).toBe("alice");
@@ -266,7 +266,9 @@ describe("cookieStore", () => {
   it("refuses revocations that are no store on a server", () => {
     for (const revocations of [cookieStore(), {}, null] as SessionStore[]) {
       expect(() => cookieStore({ revocations })).toThrow(TypeError);
-      expect(() => cookieStore({ revocations })).toThrow(/^cookieStore: revocations must be a store on the server/);
+      expect(() => cookieStore({ revocations })).toThrow(
+        /^cookieStore: revocations (must be|needs) a store on the server/,
+      );
     }
   });
 

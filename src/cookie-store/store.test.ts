@@ -2,7 +2,13 @@ import { describe, expect, it } from "vitest";
 import { Browser, KEYS, START } from "../../test/support/stores.ts";
 import type { SessionsOptions } from "../options.ts";
 import { createSessions } from "../sessions.ts";
+import type { SessionStore } from "../store.ts";
+import { cached } from "../stores/cached.ts";
+import { fileStore } from "../stores/file/store.ts";
 import { memoryStore } from "../stores/memory.ts";
+import { copySessions } from "../stores/migration/copy.ts";
+import { movingStore } from "../stores/migration/moving.ts";
+import { faulty } from "../testing/faulty.ts";
 import { cookieStore, type CookieStoreOptions } from "./store.ts";
 
 type Data = Record<string, unknown>;
@@ -366,6 +372,20 @@ describe("cookieStore", () => {
       const error = await (call() as Promise<unknown>).then(String, (thrown: unknown) => thrown);
       expect(String(error)).toMatch(/^TypeError: .*cookieStore\(/);
       expect(String(error)).toContain(`${name} needs`);
+    }
+  });
+
+  it.each<[string, (store: SessionStore) => unknown]>([
+    ["cached", (store) => cached(store)],
+    ["movingStore", (store) => movingStore({ from: store, to: fileStore() })],
+    ["movingStore", (store) => movingStore({ from: fileStore(), to: store })],
+    ["copySessions", (store) => copySessions(store, fileStore())],
+    ["faulty", (store) => faulty(store)],
+    ["cookieStore", (store) => cookieStore({ revocations: store })],
+  ])("is refused by %s when that is built, with or without revocations", async (name, build) => {
+    for (const store of [cookieStore(), cookieStore({ revocations: memoryStore() })]) {
+      const error: unknown = await (async () => build(store))().then(String, (thrown: unknown) => thrown);
+      expect(String(error)).toMatch(new RegExp(`^TypeError: ${name}.*cookieStore\\(\\)`));
     }
   });
 

@@ -1,9 +1,9 @@
-import { OPERATIONS } from "../capabilities.ts";
+import { OPERATIONS, refuseClientSide } from "../capabilities.ts";
 import { checkOptions, checkPositiveInteger } from "../checks.ts";
 import type { Context } from "../context.ts";
 import { Deadline } from "../deadline.ts";
 import type { SessionsOptions } from "../options.ts";
-import { isClientSide, type ClientSide, type ClientSideStore } from "../request/client-side.ts";
+import type { ClientSide, ClientSideStore } from "../request/client-side.ts";
 import { MAX_LIFETIME, type SessionCookie } from "../request/cookie.ts";
 import type { SessionStore } from "../store.ts";
 import { storedIdOf } from "../users.ts";
@@ -75,10 +75,12 @@ export function cookieStore(options: CookieStoreOptions = {}): SessionStore {
 
 function checkRevocations(store: SessionStore): void {
   const isStore = typeof store === "object" && store !== null && OPERATIONS.every((name) => name in store);
-  if (isStore && !isClientSide(store)) return;
-  throw new TypeError(
-    "cookieStore: revocations must be a store on the server, such as fileStore() or redisStore(client)",
-  );
+  if (!isStore) {
+    throw new TypeError(
+      "cookieStore: revocations must be a store on the server, such as fileStore() or redisStore(client)",
+    );
+  }
+  refuseClientSide("cookieStore: revocations", store);
 }
 
 function createClientSide(limits: Limits, revocations: Revocations | undefined): ClientSide {
@@ -129,7 +131,7 @@ function createClientSide(limits: Limits, revocations: Revocations | undefined):
       // While a sign-in is under way, the session is known by its former id.
       const spared = storedIdOf(context, except);
       await ask(context, "sessions.revokeAll()", (list) => list.revokeAll(userId, spared, context.now()));
-      return NaN;
+      return undefined;
     },
   };
 }

@@ -30,7 +30,3 @@ export interface ClientSideStore extends SessionStore {
   /** @throws TypeError for an option of the application that can't hold without a server's memory. */
   clientSide(options: SessionsOptions, cookie: SessionCookie, timeouts: Timeouts): ClientSide;
 }
-
-export function isClientSide(store: SessionStore): store is ClientSideStore {
-  return "clientSide" in store;
-}
