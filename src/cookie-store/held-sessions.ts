@@ -4,7 +4,7 @@ import { SessionError } from "../errors.ts";
 import type { SessionRecord } from "../record/record.ts";
 import type { Token } from "../record/token.ts";
 import type { OutgoingCookie } from "../request/outgoing-cookie.ts";
-import type { Presented } from "../request/presented-tokens.ts";
+import type { Presented, PresentedLater } from "../request/presented-tokens.ts";
 import type { SessionStore, SessionUpdate, StoredSession } from "../store.ts";
 import { findPieces, makePieces, openPieces, type Pieces } from "./pieces.ts";
 
@@ -44,7 +44,7 @@ const REMOVAL = {};
  * is written last goes into the response's cookies.
  */
 export class HeldSessions implements OutgoingCookie {
-  readonly presented: readonly Presented[] | undefined;
+  readonly presented: PresentedLater | undefined;
   readonly #context: Context;
   readonly #entries = new Map<string, Entry>();
   readonly #limits: Limits;
@@ -61,8 +61,9 @@ export class HeldSessions implements OutgoingCookie {
     this.#limits = limits;
     this.#isSecure = isSecure;
     if (header === undefined) return;
-    this.#pieces = findPieces(header, context.cookie.nameFor(isSecure));
-    if (this.#pieces.heads.length > 0) this.presented = this.#open(this.#pieces);
+    const pieces = findPieces(header, context.cookie.nameFor(isSecure));
+    this.#pieces = pieces;
+    if (pieces.heads.length > 0) this.presented = () => this.#open(pieces);
   }
 
   #open({ heads, others }: Pieces): Presented[] | undefined {

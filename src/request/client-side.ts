@@ -5,15 +5,18 @@ import type { SessionStore } from "../store.ts";
 import type { UserOperations } from "../users.ts";
 import type { SessionCookie } from "./cookie.ts";
 import type { OutgoingCookie } from "./outgoing-cookie.ts";
-import type { Presented } from "./presented-tokens.ts";
+import type { PresentedLater } from "./presented-tokens.ts";
 
 /** What one request has to do with a session that its client keeps. */
 interface ClientHeld {
   /** Answers from the cookies of the request. What is written to it goes into the cookie of the response. */
   readonly store: SessionStore;
   readonly cookie: OutgoingCookie;
-  /** The tokens in the request's cookies that are authentic. */
-  readonly presented: readonly Presented[] | undefined;
+  /**
+   * Decrypts the cookies and gives their authentic tokens. `undefined` for a request without such cookies. A route that does
+   * not look at its session costs no decryption.
+   */
+  readonly presented: PresentedLater | undefined;
 }
 
 /** The part of a store that keeps each session with its client. Its operations on users need a server's memory. */

@@ -15,7 +15,15 @@ import { warnOfForeignCookie, warnOfUntrustedProxy } from "./cookie-warnings.ts"
 import { LateChanges } from "./late-changes.ts";
 import { TokenCookie, type OutgoingCookie } from "./outgoing-cookie.ts";
 import { PendingChanges, type Requested, type SignIn } from "./pending-changes.ts";
-import { isAccepted, matchOf, openPresented, presentedIn, successorOf, type Presented } from "./presented-tokens.ts";
+import {
+  isAccepted,
+  matchOf,
+  openPresented,
+  presentedIn,
+  successorOf,
+  type Presented,
+  type PresentedLater,
+} from "./presented-tokens.ts";
 import { cookieHeader, canHaveBody, isSecure, isWebSocketRequest, routeOf, type AnyRequest } from "./request.ts";
 import { ResponseProgress } from "./response-progress.ts";
 import { SessionSignal } from "./session-signal.ts";
@@ -150,7 +158,12 @@ export class RequestSession {
     return (this.#loading ??= rejecting(() => run(this.#load(state.presented))) as Promise<void> | undefined);
   }
 
-  *#load(presented: readonly Presented[]): Coroutine<void> {
+  *#load(given: readonly Presented[] | PresentedLater): Coroutine<void> {
+    const presented = typeof given === "function" ? given() : given;
+    if (!presented) {
+      this.#state = { kind: "none", tokenStatus: "anonymous" };
+      return;
+    }
     this.#presentedId = presented[0]!.token.id;
     try {
       const { state, isPersonal } = yield* openPresented(this.context, presented, () => this.client);
