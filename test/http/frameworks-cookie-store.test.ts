@@ -8,8 +8,11 @@ import { createStage } from "../support/http/stage.ts";
 
 const SIX_KB = "x".repeat(6000);
 
-async function serve(way: Way, { revocations = false } = {}) {
-  const store = cookieStore(revocations ? { revocations: memoryStore() } : {});
+/** About as many bytes as those of a browser and a proxy. */
+const USUAL_HEADERS = { "user-agent": "u".repeat(200), accept: "a".repeat(150), "x-forwarded-for": "f".repeat(650) };
+
+async function serve(way: Way, { revocations = false, maxBytes = 8192 } = {}) {
+  const store = cookieStore({ maxBytes, ...(revocations && { revocations: memoryStore() }) });
   const sessions = createSessions({ secretKey: SECRET_KEY, store });
   const stage = createStage();
   const server = await way.start({ sessions, stage, lazy: false, personal: false, trustProxy: false });
@@ -30,6 +33,18 @@ describe.each(ways)("sojourn for $name with its sessions in cookies", (way) => {
     expect(refused.setCookies).toEqual([]);
     expect(refused.body).not.toContain("added");
     expect(await client.data()).toEqual({ one: SIX_KB });
+  });
+
+  it("keeps the largest session that can be configured within the 16 KB of headers that Node accepts", async () => {
+    const { client } = await serve(way, { maxBytes: 10_240 });
+    const large = "x".repeat(10_100);
+    const { setCookies } = await client.get(`/add?k=one&v=${large}`);
+    expect(setCookies).toHaveLength(4);
+    const { status, body } = await client.get("/data", { headers: USUAL_HEADERS });
+    expect(status).toBe(200);
+    expect(Object.fromEntries(JSON.parse(body) as [string, unknown][])).toEqual({ one: large });
+    await client.get("/logout", { headers: USUAL_HEADERS });
+    expect(client.cookie).toBeUndefined();
   });
 
   it("signs in with a redirect, and clears every piece at the sign-out", async () => {
