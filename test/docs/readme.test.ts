@@ -15,6 +15,7 @@ const GUIDES = [
   "guards",
   "long-lived-connections",
   "events",
+  "errors",
   "proxies",
   "several-applications",
 ].map((name) => document(`docs/${name}.md`));
