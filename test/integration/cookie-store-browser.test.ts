@@ -16,8 +16,8 @@ describe.skipIf(!CHROMIUM_PATH && !CI)("A session in the cookies of a browser", 
   });
   afterAll(() => browser.close());
 
-  it("is kept with 6 KB, replaced by a smaller one, refused with 12 KB, and cleared at the sign-out", async () => {
-    const sessions = createSessions({ secretKey: SECRET_KEY, store: cookieStore() });
+  async function open(maxBytes = 8192) {
+    const sessions = createSessions({ secretKey: SECRET_KEY, store: cookieStore({ maxBytes }) });
     const stage = createStage();
     const serving = { sessions, stage, lazy: false, personal: false, trustProxy: false };
     const way = ways.find(({ name }) => name === "node:http")!;
@@ -29,7 +29,11 @@ describe.skipIf(!CHROMIUM_PATH && !CI)("A session in the cookies of a browser", 
       const response = await page.goto(path);
       return { status: response!.status(), body: await response!.text() };
     };
+    return { visit, names, context };
+  }
 
+  it("is kept with 6 KB, replaced by a smaller one, refused with 12 KB, and cleared at the sign-out", async () => {
+    const { visit, names, context } = await open();
     await visit("/login?username=ada");
     expect(await names()).toEqual(["session"]);
     await visit(`/add?k=big&v=${SIX_KB}`);
@@ -45,6 +49,30 @@ describe.skipIf(!CHROMIUM_PATH && !CI)("A session in the cookies of a browser", 
     expect((await visit("/data")).body).toContain("small");
 
     await visit(`/add?k=big&v=${SIX_KB}`);
+    expect((await visit("/logout")).body).toBe("anonymous");
+    expect(await names()).toEqual([]);
+    await context.close();
+  });
+
+  it("is anonymous without one of its cookies, and begins anew as a whole", async () => {
+    const { visit, names, context } = await open();
+    await visit("/login?username=ada");
+    await visit(`/add?k=big&v=${SIX_KB}`);
+    await context.clearCookies({ name: "session.1" });
+    expect((await visit("/")).body).toBe("anonymous");
+    await visit("/login?username=ada");
+    expect(await names()).toEqual(["session"]);
+    expect((await visit("/")).body).toBe("signed in as ada");
+    expect((await visit("/data")).body).not.toContain(SIX_KB);
+    await context.close();
+  });
+
+  it("keeps the largest session that can be configured: the browser sends all of it, and Node accepts its headers", async () => {
+    const { visit, names, context } = await open(10_240);
+    const large = "x".repeat(10_100);
+    await visit(`/add?k=big&v=${large}`);
+    expect(await names()).toHaveLength(4);
+    expect(await visit("/data")).toMatchObject({ status: 200, body: expect.stringContaining(large) });
     expect((await visit("/logout")).body).toBe("anonymous");
     expect(await names()).toEqual([]);
     await context.close();
