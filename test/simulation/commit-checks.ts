@@ -230,9 +230,7 @@ export class CommitChecks {
     const created = this.#observer.store.effects.filter((one) => one.id === id && one.operation === "create");
     if (created.length === 0)
       return this.#observer.breach("response before its save", `session ${this.#observer.short(id)} is not stored`);
-    const isUncertain = this.#observer.store.effects.some(
-      (one) => one.id === former?.id && one.operation === "delete" && one.isSigningIn,
-    );
+    const isUncertain = former !== undefined && this.#observer.store.finishedBySignIns.has(former.id);
     const known: SessionModel = {
       id,
       userId: signIn?.userId,

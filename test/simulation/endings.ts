@@ -14,6 +14,7 @@ import {
   ORDINARY,
   pause,
   process,
+  trouble,
 } from "./turns.ts";
 
 /** Sign-ins, sign-outs and revocations of one session at the same moment. */
@@ -170,8 +171,39 @@ export const duel: Arbitrary<Scenario> = record({
   turns: tuple(withOneError(oneof({ arbitrary: ending, weight: 5 }, { arbitrary: longer, weight: 1 })), other),
 });
 
+/** A session that is extended while another request fails, and is used again shortly before it expires. */
+export const extension: Arbitrary<Scenario> = record({
+  ...AT_ONCE,
+  turns: tuple(
+    withOneError(oneof(bare("sign in"), bare("sign out"), bare("rotate"))),
+    among(2100, 15_000, 17_500),
+    oneof(bare("read"), bare("read"), bare("set a key"), bare("sign in")),
+    among(15_000, 17_500, 19_000),
+    bare("read"),
+  ).map(([failing, before, extending, after, last]) => [
+    { ...failing, gap: before },
+    extending,
+    { ...last, gap: after },
+  ]),
+});
+
 /** Three of them, with one error or none. */
 export const trio: Arbitrary<Scenario> = record({
   ...AT_ONCE,
   turns: tuple(oneof(withOneError(oneof(ending, longer)), ending), other, other),
+});
+
+/** Connections whose session is ended, or signed in to, by processes that are notified or not. */
+export const audience: Arbitrary<Scenario> = record({
+  ...ORDINARY,
+  isFaulty: among(false, false, true),
+  browsers: tuple(among("alice" as const, "anonymous" as const), constant("visitor" as const)),
+  turns: array(
+    oneof(
+      { arbitrary: connection.map((one) => ({ ...one, browser: 0 })), weight: 3 },
+      { arbitrary: ending, weight: 3 },
+      { arbitrary: trouble, weight: 1 },
+    ),
+    { minLength: 2, maxLength: 7, size: "max" },
+  ),
 });

@@ -1,5 +1,5 @@
 import { array, constant, nat, oneof, record, tuple, type Arbitrary } from "fast-check";
-import { collision, crowd, duel, trio } from "./endings.ts";
+import { audience, collision, crowd, duel, extension, trio } from "./endings.ts";
 import { EVERY, GRACE, type Scenario } from "./scenario.ts";
 import { among, anyRequest, connection, moments, ORDINARY, pause, trouble, turn } from "./turns.ts";
 
@@ -87,5 +87,7 @@ export const scenarios: Arbitrary<Scenario> = oneof(
   { arbitrary: collision, weight: 2 },
   { arbitrary: duel, weight: 4 },
   { arbitrary: trio, weight: 3 },
+  { arbitrary: audience, weight: 1 },
+  { arbitrary: extension, weight: 1 },
   { arbitrary: longLife, weight: 2 },
 );
