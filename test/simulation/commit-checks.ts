@@ -198,6 +198,8 @@ export class CommitChecks {
   #takesBack(request: RequestModel, began: number): void {
     const { pending, session, openedAt } = request;
     if (!session || request.actor.faults.length === 0 || !this.#isOneErrorAtMost(request, began)) return;
+    // An earlier call of save() has left something.
+    if (request.hasLeftovers) return;
     // One that spares this session may have ended the one that its user was signing in to.
     const { revokedUsers } = this.#observer.model;
     if (revokedUsers.some((one) => one.userId === request.signIn?.userId && one.until >= openedAt)) return;

@@ -141,6 +141,10 @@ const longer: Arbitrary<Turn> = record({
     handler(choice, ["rotate"], ["save"], ["set a key", among(0, 4, 11, 60)]),
     handler(choice, ["sign in"], ["save"], ["set a key", among(0, 4, 11, 60)]),
     handler(choice, ["set a key"], ["save"], ["sign in"]),
+    // The response has nothing to store, and asks the store once more before it carries the token.
+    handler(choice, ["rotate"], ["save"], ["read", among(4, 11, 60)]),
+    handler(choice, ["sign in"], ["save"], ["read", among(4, 11, 60)]),
+    handler(choice, ["sign in"], ["save"], ["rotate"], ["save"]),
   ),
   fates: delays,
   travel: among<number | undefined>(0, 0, 40, undefined),
@@ -168,7 +172,7 @@ const AT_ONCE = {
 /** One that changes a session's token or ends it meets one error, and another wants to do so at that moment. */
 export const duel: Arbitrary<Scenario> = record({
   ...AT_ONCE,
-  turns: tuple(withOneError(oneof({ arbitrary: ending, weight: 5 }, { arbitrary: longer, weight: 1 })), other),
+  turns: tuple(withOneError(oneof({ arbitrary: ending, weight: 5 }, { arbitrary: longer, weight: 2 })), other),
 });
 
 /** A session that is extended while another request fails, and is used again shortly before it expires. */
