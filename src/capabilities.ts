@@ -31,6 +31,19 @@ export function capabilitiesOf(store: SessionStore): Capabilities {
   return found;
 }
 
+/** Whether clients keep the sessions of a store (`cookieStore`). Then it answers within a request only. */
+export function isClientSide(store: SessionStore): boolean {
+  return "clientSide" in store;
+}
+
+/** @throws {TypeError} for a store that no other can be built on. @param maker - the name of the caller. */
+export function refuseClientSide(maker: string, store: SessionStore): void {
+  if (isClientSide(store))
+    throw new TypeError(
+      `${maker} needs a store on the server, and cookieStore() keeps sessions with their clients: give it to createSessions as its store`,
+    );
+}
+
 /**
  * Returns the method of a capability, bound to its store.
  *

@@ -1,6 +1,7 @@
 import { touchIsDue } from "./timeouts.ts";
 import { plan, type Plan } from "./decisions.ts";
 import { stepOf, type RotationStep } from "./rotation.ts";
+import type { Context } from "../context.ts";
 import type { LoadedRecord } from "../record/record.ts";
 import type { Requested, SignIn } from "../request/pending-changes.ts";
 import type { RequestSession } from "../request/request-session.ts";
@@ -58,7 +59,7 @@ export function keptBy(requestSession: RequestSession, { userId, keep }: SignIn)
 }
 
 /** Whether a plan sets the cookie, which only unsent headers can carry. */
-export function needsCookie(next: Plan, requested: Requested): boolean {
-  if (next === "update") return requested.rotate !== undefined;
+export function needsCookie(next: Plan, requested: Requested, { clientSide }: Pick<Context, "clientSide">): boolean {
+  if (next === "update") return clientSide !== undefined || requested.rotate !== undefined;
   return next === "create" || next === "move" || next === "delete";
 }

@@ -13,9 +13,17 @@ import { rejecting, run, type Answer, type Coroutine } from "../coroutine.ts";
 import { clientRequest } from "./client.ts";
 import { warnOfForeignCookie, warnOfUntrustedProxy } from "./cookie-warnings.ts";
 import { LateChanges } from "./late-changes.ts";
-import { OutgoingCookie } from "./outgoing-cookie.ts";
+import { TokenCookie, type OutgoingCookie } from "./outgoing-cookie.ts";
 import { PendingChanges, type Requested, type SignIn } from "./pending-changes.ts";
-import { isAccepted, matchOf, openPresented, presentedIn, successorOf, type Presented } from "./presented-tokens.ts";
+import {
+  isAccepted,
+  matchOf,
+  openPresented,
+  presentedIn,
+  successorOf,
+  type Presented,
+  type PresentedLater,
+} from "./presented-tokens.ts";
 import { cookieHeader, canHaveBody, isSecure, isWebSocketRequest, routeOf, type AnyRequest } from "./request.ts";
 import { ResponseProgress } from "./response-progress.ts";
 import { SessionSignal } from "./session-signal.ts";
@@ -48,9 +56,12 @@ export class RequestSession {
   /** Gives the client's address, where a server of fetch handlers tells it. An adapter sets it. */
   besideAddress: (() => string | undefined) | undefined;
 
-  constructor(context: Context, request: AnyRequest) {
-    this.context = context;
+  constructor(shared: Context, request: AnyRequest) {
     this.#request = request;
+    const header = cookieHeader(request);
+    const held = shared.clientSide?.begin(shared, header, isSecure(request, shared.trustProxy));
+    const context = held ? { ...shared, store: held.store } : shared;
+    this.context = context;
     this.progress = new ResponseProgress(request);
     this.changes = new PendingChanges(
       () => this.loaded?.record ?? EMPTY,
@@ -58,9 +69,8 @@ export class RequestSession {
       (isWrite, isForgotten) => this.#useData(isWrite, isForgotten),
       (signIn) => keptBy(this, signIn),
     );
-    this.cookie = new OutgoingCookie(context);
-    const header = cookieHeader(request);
-    const presented = header ? presentedIn(context, header, this.isSecure) : undefined;
+    this.cookie = held?.cookie ?? new TokenCookie(context);
+    const presented = held ? held.presented : header ? presentedIn(context, header, this.isSecure) : undefined;
     this.#state = presented ? { kind: "unread", presented } : { kind: "none", tokenStatus: "anonymous" };
   }
 
@@ -148,7 +158,12 @@ export class RequestSession {
     return (this.#loading ??= rejecting(() => run(this.#load(state.presented))) as Promise<void> | undefined);
   }
 
-  *#load(presented: readonly Presented[]): Coroutine<void> {
+  *#load(given: readonly Presented[] | PresentedLater): Coroutine<void> {
+    const presented = typeof given === "function" ? given() : given;
+    if (!presented) {
+      this.#state = { kind: "none", tokenStatus: "anonymous" };
+      return;
+    }
     this.#presentedId = presented[0]!.token.id;
     try {
       const { state, isPersonal } = yield* openPresented(this.context, presented, () => this.client);
@@ -392,6 +407,7 @@ export class RequestSession {
 
   /** A signal that aborts when the session ends. It is released when the request's connection is done. */
   get signal(): AbortSignal {
+    this.context.clientSide?.refuse("session.signal");
     this.#signal ??= new SessionSignal(this);
     return this.#signal.get();
   }
