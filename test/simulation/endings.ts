@@ -202,12 +202,19 @@ export const audience: Arbitrary<Scenario> = record({
   ...ORDINARY,
   isFaulty: among(false, false, true),
   browsers: tuple(among("alice" as const, "anonymous" as const), constant("visitor" as const)),
-  turns: array(
-    oneof(
-      { arbitrary: connection.map((one) => ({ ...one, browser: 0 })), weight: 3 },
-      { arbitrary: ending, weight: 3 },
-      { arbitrary: trouble, weight: 1 },
+  turns: tuple(
+    // A session that is remembered lives longer than the pause between two checks of it.
+    record({ ...rival, steps: handler(among(10, 10, 0), ["sign in"]), fates: constant([]), travel: constant(0) }),
+    array(
+      tuple(
+        among(0, 1, 30, 700, 2100),
+        oneof(
+          { arbitrary: connection.map((one) => ({ ...one, browser: 0 })), weight: 3 },
+          { arbitrary: ending, weight: 3 },
+          { arbitrary: trouble, weight: 1 },
+        ),
+      ).map(([gap, one]) => ({ ...one, gap })),
+      { minLength: 2, maxLength: 6, size: "max" },
     ),
-    { minLength: 2, maxLength: 7, size: "max" },
-  ),
+  ).map(([first, others]) => [first, ...others]),
 });
