@@ -41,6 +41,8 @@ export class RequestSession {
   readonly cookie: OutgoingCookie;
   readonly progress: ResponseProgress;
   readonly #request: AnyRequest;
+  /** The request within a framework's own object. */
+  readonly #innermost: AnyRequest;
   #state: SessionState;
   #loading: Promise<void> | undefined;
   #committing: Promise<void> | undefined;
@@ -56,8 +58,9 @@ export class RequestSession {
   /** Gives the client's address, where a server of fetch handlers tells it. An adapter sets it. */
   besideAddress: (() => string | undefined) | undefined;
 
-  constructor(shared: Context, request: AnyRequest) {
+  constructor(shared: Context, request: AnyRequest, innermost = request) {
     this.#request = request;
+    this.#innermost = innermost;
     const header = cookieHeader(request);
     const held = shared.clientSide?.begin(shared, header, isSecure(request, shared.trustProxy));
     const context = held ? { ...shared, store: held.store } : shared;
@@ -72,6 +75,13 @@ export class RequestSession {
     this.cookie = held?.cookie ?? new TokenCookie(context);
     const presented = held ? held.presented : header ? presentedIn(context, header, this.isSecure) : undefined;
     this.#state = presented ? { kind: "unread", presented } : { kind: "none", tokenStatus: "anonymous" };
+  }
+
+  /** Whether a request has this session. One that was made from its request has it too, unless its cookies are others. */
+  isOf(request: AnyRequest): boolean {
+    return (
+      request === this.#request || request === this.#innermost || cookieHeader(request) === cookieHeader(this.#request)
+    );
   }
 
   // The session's state
