@@ -83,6 +83,8 @@ export interface StoreSettings {
 /** The library's own store, on a machine that several processes share. Every call of it is a point of the schedule. */
 export class SharedStore {
   readonly effects: Effect[] = [];
+  /** Sessions that a sign-in has deleted, or has found deleted when it wanted to: another request was ending them. */
+  readonly finishedBySignIns = new Set<string>();
   /** Sessions that a touch has shortened. */
   readonly brokenTouches: string[] = [];
   /** How far its clock is ahead of true time. */
@@ -131,6 +133,7 @@ export class SharedStore {
       return call(operation, id, async () => {
         const at = this.#timeline.now;
         const isDone = await effect();
+        if (operation === "delete" && isSigningIn) this.finishedBySignIns.add(id);
         if (isDone) this.effects.push({ calledAt, at, operation, id, actor, expiresAt, clock, isSigningIn, rotation });
         return isDone;
       });

@@ -116,16 +116,21 @@ export const MENDED = [
     file: "src/lifecycle/commit.ts",
     from: "    if (!this.#withResponse) return;\n",
     to: "",
+    also: {
+      file: "src/lifecycle/plan.ts",
+      from: "    context.rotation,\n    withResponse,",
+      to: "    context.rotation,\n    true,",
+    },
   },
   {
     name: "put back: the kept keys of a sign-in are what the handler has seen",
     file: "src/lifecycle/new-session.ts",
     from: "commit.keep ? commit.replayOn({ ...began }) : snapshot.content",
-    to: "commit.keep && changesHands ? commit.replayOn({ ...began }) : snapshot.content",
+    to: "snapshot.content",
     also: {
       file: "src/changes/journal.ts",
-      from: "      this.#restrict(keep, [...this.#base.flashes, ...others]);",
-      to: "      void others;",
+      from: "    if (keep) this.#restrict(keep, this.#base.flashes);",
+      to: "    void keep;",
     },
   },
   {
