@@ -25,7 +25,8 @@ export async function endIfUnchanged(
     version: base.version + 1,
     record: createEndedRecord(base.record),
   });
-  const mark = () => deadline.run("update", () => store.update(id, ended, base.version));
+  // If it is put back, what others have extended meanwhile has to count.
+  const mark = () => deadline.run("update", () => store.update(id, { ...ended, extendOnly: true }, base.version));
   const remove = (within: Deadline) => within.run("delete", () => store.delete(id));
   try {
     if (!(await mark())) return false;

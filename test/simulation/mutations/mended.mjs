@@ -71,6 +71,12 @@ export const MENDED = [
     to: "await commit.replaceRecord(id, base, moved, false)",
   },
   {
+    name: "put back: a sign-out or a revocation that fails undoes a touch of the same moment",
+    file: "src/lifecycle/end.ts",
+    from: "{ ...ended, extendOnly: true }",
+    to: "ended",
+  },
+  {
     name: "put back: a sign-out whose deletion fails signs out although it fails",
     file: "src/lifecycle/end.ts",
     from: '    if ((await putBack(context, id, base, isLeft, within)) !== "restored") void',
@@ -110,17 +116,6 @@ export const MENDED = [
     file: "src/request/pending-changes.ts",
     from: "    this.#setAside = undefined;\n    this.journal.takeBack();",
     to: "    this.#setAside = undefined;\n    this.journal.dropSetAside(this.#base);",
-  },
-  {
-    name: "put back: a rotation step of another occasion issues a cookie",
-    file: "src/lifecycle/commit.ts",
-    from: "    if (!this.#withResponse) return;\n",
-    to: "",
-    also: {
-      file: "src/lifecycle/plan.ts",
-      from: "    context.rotation,\n    withResponse,",
-      to: "    context.rotation,\n    true,",
-    },
   },
   {
     name: "put back: the kept keys of a sign-in are what the handler has seen",
