@@ -3,19 +3,30 @@ import { SessionError } from "./errors.ts";
 import type { SessionStore } from "./store.ts";
 import type { Answer } from "./coroutine.ts";
 
+/** The part of a deadline that is kept for undoing a step that fails. */
+const UNDO_SHARE = 1 / 4;
+
 /**
- * Limits the time that one open or one commit waits for the store. The limit includes retries and the wait for other commits
- * of the same session.
+ * Limits the time that one open or one commit waits for the store. The limit includes retries, undoing, and the wait for
+ * other commits of the same session.
  */
 export class Deadline {
   readonly #limit: number;
   readonly #end: number;
   #isOver = false;
 
-  /** @param limit - in milliseconds */
-  constructor(limit: number) {
+  #reserving: Deadline | undefined;
+
+  /** @param limit - in milliseconds. @param end - by `performance.now()`. */
+  constructor(limit: number, end = performance.now() + limit) {
     this.#limit = limit;
-    this.#end = performance.now() + limit;
+    this.#end = end;
+  }
+
+  /** The same deadline, but earlier: the rest is left to undo a step that does not answer in time. */
+  get reservingUndo(): Deadline {
+    const reserved = this.#limit * UNDO_SHARE;
+    return (this.#reserving ??= new Deadline(this.#limit - reserved, this.#end - reserved));
   }
 
   /**
