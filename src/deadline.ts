@@ -3,19 +3,19 @@ import { SessionError } from "./errors.ts";
 import type { SessionStore } from "./store.ts";
 import type { Answer } from "./coroutine.ts";
 
-/** The part of a deadline that is kept for undoing a step that fails. */
+/** The part of a deadline that is added for undoing a step that has failed. */
 const UNDO_SHARE = 1 / 4;
 
 /**
- * Limits the time that one open or one commit waits for the store. The limit includes retries, undoing, and the wait for
- * other commits of the same session.
+ * Limits the time that one open or one commit waits for the store. The limit includes retries and the wait for other
+ * commits of the same session. Undoing a step that has failed may take a quarter longer.
  */
 export class Deadline {
   readonly #limit: number;
   readonly #end: number;
   #isOver = false;
 
-  #reserving: Deadline | undefined;
+  #forUndo: Deadline | undefined;
 
   /** @param limit - in milliseconds. @param end - by `performance.now()`. */
   constructor(limit: number, end = performance.now() + limit) {
@@ -23,10 +23,10 @@ export class Deadline {
     this.#end = end;
   }
 
-  /** The same deadline, but earlier: the rest is left to undo a step that does not answer in time. */
-  get reservingUndo(): Deadline {
-    const reserved = this.#limit * UNDO_SHARE;
-    return (this.#reserving ??= new Deadline(this.#limit - reserved, this.#end - reserved));
+  /** The same deadline, and a little longer: a step that did not answer in time is undone within it. */
+  get forUndo(): Deadline {
+    const more = this.#limit * UNDO_SHARE;
+    return (this.#forUndo ??= new Deadline(this.#limit + more, this.#end + more));
   }
 
   /**

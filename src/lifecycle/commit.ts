@@ -233,13 +233,12 @@ export class Commit {
   *#replacedToken(id: string, base: LoadedRecord, next: LoadedRecord, isNewToken: boolean): Coroutine<boolean> {
     const { context, requestSession } = this;
     try {
-      const deadline = isNewToken ? this.deadline.reservingUndo : this.deadline;
-      return yield* wait(this.replaceRecord(id, base, next, { extendOnly: requestSession.passive, deadline }));
+      return yield* wait(this.replaceRecord(id, base, next, { extendOnly: requestSession.passive }));
     } catch (error) {
       const { secretHash } = next.record;
       if (isNewToken)
         yield* wait(
-          putBack(context, id, base, (record) => timingSafeEqual(record.secretHash, secretHash), this.deadline),
+          putBack(context, id, base, (record) => timingSafeEqual(record.secretHash, secretHash), this.deadline.forUndo),
         );
       throw error;
     }

@@ -26,17 +26,16 @@ export async function endIfUnchanged(
   deadline: Deadline,
   announce: () => void,
 ): Promise<EndOutcome> {
-  const within = deadline.reservingUndo;
-  const marked = await markEnded(context, id, base, within).catch(async (error: unknown) => {
-    await putBack(context, id, base, isLeft, deadline);
+  const marked = await markEnded(context, id, base, deadline).catch(async (error: unknown) => {
+    await putBack(context, id, base, isLeft, deadline.forUndo);
     throw error;
   });
   if (marked === "unchanged") return "changed";
   let isEnded: boolean | undefined;
   try {
-    isEnded = await remove(context, id, within);
+    isEnded = await remove(context, id, deadline);
   } catch (error) {
-    if (!(await takeBackOrFinish(context, id, base, deadline, announce))) throw error;
+    if (!(await takeBackOrFinish(context, id, base, deadline.forUndo, announce))) throw error;
   }
   // Without the mark, another request may have ended it.
   if (marked === "no room" && isEnded === false) return "changed";

@@ -123,11 +123,11 @@ async function replaceFormerOrPutBack(
   const next = session.token.id;
   try {
     // The expiry is the one that was read: touches since then count.
-    const options = { extendOnly: true, deadline: deadline.reservingUndo };
-    return (session.hasReplacedFormer = await commit.replaceRecord(id, base, moved, options));
+    return (session.hasReplacedFormer = await commit.replaceRecord(id, base, moved, { extendOnly: true }));
   } catch (error) {
     // In this order: whoever ends the new session means the former one, too. Before, it is not put back. After, it is found.
-    if (await session.giveBack(id)) await putBack(context, id, base, ({ ended }) => ended?.movedTo === next, deadline);
+    if (await session.giveBack(id))
+      await putBack(context, id, base, ({ ended }) => ended?.movedTo === next, deadline.forUndo);
     throw error;
   }
 }
@@ -258,7 +258,9 @@ class NewSession {
     const record = createEndedRecord(loaded.record, { to: former, isListed: false });
     const next = { ...loaded, version: loaded.version + 1, record };
     try {
-      this.#isGivenBack = await this.#commit.replaceRecord(this.token.id, loaded, next);
+      this.#isGivenBack = await this.#commit.replaceRecord(this.token.id, loaded, next, {
+        deadline: this.#commit.deadline.forUndo,
+      });
     } catch {
       // The store has failed twice: the former session is not put back.
     }

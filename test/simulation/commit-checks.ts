@@ -5,8 +5,11 @@ import { STORE_TIMEOUT } from "./scenario.ts";
 
 type Data = Record<string, unknown>;
 
-/** The longest that a commit may take: see `storeTimeout`. A failed one takes back what it can. */
-const LONGEST_COMMIT = 5 * STORE_TIMEOUT;
+/**
+ * The longest that a commit may take. A failed one has a quarter of `storeTimeout` more, to take back what it can. A response
+ * with the cookie of an earlier `save()` reads that session once more.
+ */
+const LONGEST_COMMIT = 2.25 * STORE_TIMEOUT;
 
 /** Compares what handlers ask for, and what is stored of it, with what was promised. */
 export class CommitChecks {
