@@ -57,7 +57,8 @@ export type Plan = "nothing" | "touch" | "create" | "move" | "update" | "delete"
  * | superseded, replayed | confirm    | create    | drop    | nothing              |
  * | live                 | delete     | move      | update  | update, touch or not |
  *
- * A sign-out ends the live session, or confirms that others have ended it. Where there was none, it does nothing. The changes that the handler makes after it are stored in a new session.
+ * A sign-out ends the live session, or confirms that others have ended it. Where there was none, it does nothing. The changes
+ * that the handler makes after it are stored in a new session.
  *
  * A superseded request may not set the cookie: that would undo the token that superseded it. Signing in is the exception,
  * because a client whose new token was lost on the way gets another one by it.

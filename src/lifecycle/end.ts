@@ -1,3 +1,4 @@
+import { timingSafeEqual } from "node:crypto";
 import {
   createEndedRecord,
   decryptSession,
@@ -9,12 +10,13 @@ import type { Context } from "../context.ts";
 import { readLatest } from "../capabilities.ts";
 import { Deadline } from "../deadline.ts";
 
-/** What an attempt to end a session has found. `"gone"`: it has ended, by this call or another, and the store confirms it. */
+/** The result of an attempt to end a session. `"gone"`: it has ended, by this call or another, and the store confirms it. */
 export type EndOutcome = "ended" | "gone" | "changed";
 
 /**
- * Ends a session if it is unchanged. `"changed"` also where it is gone before this call does anything. Compare-and-set comes first: otherwise a
- * sign-in that moves the session in this moment would live on under its new id. The deletion that follows notifies others.
+ * Ends a session if it is unchanged. `"changed"` also where it is gone before this call does anything. Compare-and-set comes
+ * first: otherwise a sign-in that moves the session in this moment would live on under its new id. The deletion that follows
+ * notifies others.
  *
  * @param announce - is called once the session has ended. That may come after a rejection: what can't be put back ends.
  * @throws SessionError ERR_SESSION_STORE. The session is as it was, if the store could put it back.
@@ -26,8 +28,13 @@ export async function endIfUnchanged(
   deadline: Deadline,
   announce: () => void,
 ): Promise<EndOutcome> {
-  const marked = await markEnded(context, id, base, deadline).catch(async (error: unknown) => {
-    await putBack(context, id, base, isLeft, deadline.forUndo);
+  const record = createEndedRecord(base.record);
+  // Another request may be ending it at the same moment: only the own mark is taken back.
+  const isOurs = ({ secretHash }: SessionRecord) => timingSafeEqual(secretHash, record.secretHash);
+  const putItBack = () => putBack(context, id, base, isOurs, deadline.forUndo);
+  const next = { ...base, version: base.version + 1, record };
+  const marked = await markEnded(context, id, next, isOurs, deadline).catch(async (error: unknown) => {
+    await putItBack();
     throw error;
   });
   if (marked === "unchanged") return "changed";
@@ -35,7 +42,7 @@ export async function endIfUnchanged(
   try {
     isEnded = await remove(context, id, deadline);
   } catch (error) {
-    if (!(await takeBackOrFinish(context, id, base, deadline.forUndo, announce))) throw error;
+    if (!(await takeBackOrFinish(context, id, putItBack, deadline.forUndo, announce))) throw error;
   }
   // Without the mark, another request may have ended it.
   if (marked === "no room" && isEnded === false) return "changed";
@@ -47,21 +54,21 @@ export async function endIfUnchanged(
 async function markEnded(
   context: Context,
   id: string,
-  base: LoadedRecord,
+  next: LoadedRecord,
+  isOurs: (record: SessionRecord) => boolean,
   deadline: Deadline,
 ): Promise<"marked" | "unchanged" | "no room"> {
   const { store } = context;
-  const version = base.version + 1;
-  const ended = encryptSession(context, id, { ...base, version, record: createEndedRecord(base.record) });
-  const mark = () => deadline.run("update", () => store.update(id, ended, base.version));
+  const before = next.version - 1;
+  const ended = encryptSession(context, id, next);
+  const mark = () => deadline.run("update", () => store.update(id, ended, before));
   try {
     return (await mark()) ? "marked" : "unchanged";
   } catch {
     const found = await deadline.run("read", () => readLatest(store, id));
-    if (!found) return "unchanged";
-    if (isLeft(decryptSession(context, id, found).record)) return "marked";
-    // Another request may have moved the session meanwhile. A deletion would hide where to.
-    if (found.version !== base.version) return "unchanged";
+    if (found?.version === next.version && isOurs(decryptSession(context, id, found).record)) return "marked";
+    // Another request may have ended or moved the session meanwhile. A deletion would hide where to.
+    if (found?.version !== before) return "unchanged";
     return mark().then(
       (isMarked) => (isMarked ? "marked" : "unchanged"),
       () => "no room",
@@ -76,11 +83,11 @@ async function markEnded(
 async function takeBackOrFinish(
   context: Context,
   id: string,
-  base: LoadedRecord,
+  putItBack: () => ReturnType<typeof putBack>,
   deadline: Deadline,
   announce: () => void,
 ): Promise<boolean> {
-  const outcome = await putBack(context, id, base, isLeft, deadline);
+  const outcome = await putItBack();
   if (outcome === "restored") return false;
   if (outcome === "gone") {
     const isConfirmed = await remove(context, id, deadline).then(

@@ -1,6 +1,7 @@
 import { describe, expect, it, onTestFinished, vi } from "vitest";
-import { site, type Browser, type Site } from "../../test/support/stores.ts";
+import { gated, site, START, type Browser, type Site } from "../../test/support/stores.ts";
 import type { Session } from "../session.ts";
+import { memoryStore } from "../stores/memory.ts";
 import type { Fault } from "../testing/faulty.ts";
 
 interface Data {
@@ -162,6 +163,26 @@ describe("A sign-out whose end stays uncertain", () => {
     await vi.advanceTimersByTimeAsync(1000);
     expect(events).toEqual(["signedOut"]);
     expect(await browser.userId()).toBeUndefined();
+  });
+});
+
+describe("A sign-out that fails", () => {
+  it("does not take back the end that a revocation has begun at the same moment", async () => {
+    const backend = gated(memoryStore({ clock: () => START }));
+    const options = { store: backend, clock: () => START };
+    const here = site<Data>({ ...options, faults: { update: ["error"], read: ["ok", "error"] } });
+    const there = site<Data>(options);
+    const browser = there.browser();
+    await browser.visit((session) => session.signIn("ada"));
+    const { session, end } = await browser.copy(here.sessions).begin();
+    session.signOut();
+    const deleting = backend.hold("delete");
+    const revoking = there.sessions.revokeAll("ada");
+    await deleting.arrived;
+    await expect(end()).rejects.toMatchObject({ status: 503 });
+    expect(await browser.userId()).toBeUndefined();
+    deleting.letGo();
+    expect(await revoking).toBe(1);
   });
 });
 

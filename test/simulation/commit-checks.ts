@@ -41,6 +41,7 @@ export class CommitChecks {
     request.removed = [];
     request.signIn = undefined;
     request.actor.isSigningIn = false;
+    request.actor.isEnding = true;
     request.isRotating = false;
     request.actor.rotation = undefined;
     request.hasSignedOut = true;
@@ -60,6 +61,7 @@ export class CommitChecks {
     if (setAside.signIn) request.signInCall = this.#observer.model.signsIn(setAside.signIn.userId, this.#observer.now);
     request.actor.isSigningIn = request.signIn !== undefined;
     request.hasSignedOut ||= setAside.hasSignedOut;
+    request.actor.isEnding = request.hasSignedOut;
     request.isRotating ||= setAside.isRotating;
     request.actor.rotation = request.isRotating ? {} : undefined;
     for (const mark of setAside.marks) mark.state = "pending";
@@ -138,7 +140,7 @@ export class CommitChecks {
     request.isRotating = false;
     request.actor.rotation = undefined;
     request.signIn = undefined;
-    request.actor.isSigningIn = false;
+    request.actor.isSigningIn = request.actor.isEnding = false;
   }
 
   /** What is written to a session that has ended before is not acknowledged. */
@@ -187,7 +189,7 @@ export class CommitChecks {
       endings: [...(setAside?.endings ?? []), ...request.pending],
     };
     request.signIn = undefined;
-    request.actor.isSigningIn = false;
+    request.actor.isSigningIn = request.actor.isEnding = false;
     request.hasSignedOut = request.isRotating = false;
     request.actor.rotation = undefined;
     request.pending = [];
