@@ -80,6 +80,8 @@ export class Deadline {
 }
 
 function failureOf(what: string, cause: unknown): SessionError {
+  // A store whose sessions are in cookies tells itself whether one is too large, or a revocation damaged.
+  if (cause instanceof SessionError) return cause;
   const message = `The session store failed to ${what} a session${reasonOf(cause)}`;
   return new SessionError("ERR_SESSION_STORE", message, { cause });
 }

@@ -42,7 +42,7 @@ interface LiveSession {
 }
 
 /** Lists a user's sessions, the latest sign-in first. */
-export async function list(context: Context, userId: string): Promise<SessionInfo[]> {
+async function list(context: Context, userId: string): Promise<SessionInfo[]> {
   return (await liveSessionsOf(context, userId)).map(({ id, loaded }) => describeSession(context, id, loaded));
 }
 
@@ -91,7 +91,7 @@ function describeSession(context: Context, id: string, { record, expiresAt }: Lo
 }
 
 /** Ends one session, if it is this user's. `true` if it was live and this call ended it. */
-export function revoke(context: Context, id: string, userId: string | undefined): Promise<boolean> {
+function revoke(context: Context, id: string, userId: string | undefined): Promise<boolean> {
   return end(context, id, { isMeant: (its) => userId === undefined || its === userId, claimedBy: userId });
 }
 
@@ -180,7 +180,7 @@ async function confirmGone(
  *
  * @throws SessionError with the ids of the sessions that may live on.
  */
-export async function revokeAll(context: Context, userId: string, except?: string): Promise<number> {
+async function revokeAll(context: Context, userId: string, except?: string): Promise<number> {
   const idsOfUser = requireCapability(context.store, "idsOfUser", "revoking a user's sessions");
   const ids = await new Deadline(context.storeTimeout).run("list", () => idsOfUser(userId));
   const spared = [except, storedIdOf(context, except)];
@@ -218,7 +218,7 @@ async function revokeEach(
 }
 
 /** Ends every session in the store, and returns their number. */
-export async function revokeEverything(context: Context): Promise<number> {
+async function revokeEverything(context: Context): Promise<number> {
   const all = requireCapability(context.store, "all", "revoking everything");
   let ended = 0;
   // A walk may miss a session that is updated meanwhile, so it is repeated until it finds nothing.
@@ -318,3 +318,15 @@ async function outranks(
 function createLimitError(limit: UserLimit): SessionError {
   return new SessionError("ERR_SESSION_LIMIT", `This user has ${limit.sessions} sessions already; one must end first`);
 }
+
+/** The operations on sessions beside requests. */
+export interface UserOperations {
+  list(context: Context, userId: string): Promise<SessionInfo[]>;
+  revoke(context: Context, id: string, userId: string | undefined): Promise<boolean>;
+  /** Gives the number of sessions that it has ended. `undefined` where nobody knows it. */
+  revokeAll(context: Context, userId: string, except?: string): Promise<number | undefined>;
+  revokeEverything(context: Context): Promise<number>;
+}
+
+/** Those of sessions in a store. */
+export const storedUsers: UserOperations = { list, revoke, revokeAll, revokeEverything };

@@ -49,7 +49,9 @@ export function commit(
     if (isSave) changes.takeBack();
     next = planOf(requestSession, !isSave);
     if (next === "nothing") return undefined;
-    if (!canSetCookie && needsCookie(next, changes)) throw headersSent();
+    // Only a cookie could extend this session.
+    if (next === "touch" && !canSetCookie && context.clientSide) return undefined;
+    if (!canSetCookie && needsCookie(next, changes, context)) throw headersSent(context);
     attempt = new Commit(requestSession, !isSave, onConflict);
   } catch (error) {
     if (isSave) changes.setAside(changes.requested);
@@ -64,10 +66,12 @@ export function commit(
   return storing;
 }
 
-function headersSent(): SessionError {
+function headersSent({ clientSide }: Context): SessionError {
   return new SessionError(
     "ERR_SESSION_HEADERS_SENT",
-    "The response's headers were sent: a session can no longer begin, end or change its token; do it before the first byte",
+    clientSide
+      ? "The response's headers were sent: a session that is kept in cookies can no longer be stored; change it before the first byte"
+      : "The response's headers were sent: a session can no longer begin, end or change its token; do it before the first byte",
   );
 }
 

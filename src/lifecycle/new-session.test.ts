@@ -549,7 +549,7 @@ describe("What a handler does around a sign-in", () => {
     const login = await browser.copy(failing.sessions).begin();
     login.session.signIn("ada");
     const reading = backend.hold("read");
-    let revoking: Promise<number> | undefined;
+    let revoking: Promise<number | undefined> | undefined;
     await expect(login.end()).rejects.toMatchObject(failed);
     expect(await memory.read((await memory.idsOfUser("ada"))[0]!)).toBeDefined();
     reading.letGo();

@@ -52,10 +52,15 @@ export interface SessionCookie {
    * length of a token.
    */
   values(header: string | undefined, secure: boolean): string[];
-  /** Creates a Set-Cookie value. `lifetime` is in milliseconds. `keep` keeps the cookie when the browser is closed. */
-  set(value: string, lifetime: number, secure: boolean, keep?: boolean): string;
+  /** The name with the prefix that it has for such a request. */
+  nameFor(secure: boolean): string;
+  /**
+   * Creates a Set-Cookie value. `lifetime` is in milliseconds. `keep` keeps the cookie when the browser is closed. `suffix`
+   * is added to the name.
+   */
+  set(value: string, lifetime: number, secure: boolean, keep?: boolean, suffix?: string): string;
   /** Creates a Set-Cookie value that deletes the cookie. */
-  clear(secure: boolean): string;
+  clear(secure: boolean, suffix?: string): string;
 }
 
 /**
@@ -141,15 +146,17 @@ export function createCookie(options: CookieOptions, absoluteTimeout: number): S
 
     values: (header, secureRequest) => (header ? cookieValues(header, nameOf(isSecure(secureRequest))) : []),
 
-    set(value, lifetime, secureRequest, keep = false) {
+    nameFor: (secureRequest) => nameOf(isSecure(secureRequest)),
+
+    set(value, lifetime, secureRequest, keep = false, suffix = "") {
       const now = isSecure(secureRequest);
       const age = persistent || keep ? `; Max-Age=${Math.max(0, Math.ceil(lifetime / 1000))}` : "";
-      return `${nameOf(now)}=${value}${age}${now ? secureAttributes : plainAttributes}`;
+      return `${nameOf(now)}${suffix}=${value}${age}${now ? secureAttributes : plainAttributes}`;
     },
 
-    clear(secureRequest) {
+    clear(secureRequest, suffix = "") {
       const now = isSecure(secureRequest);
-      return `${nameOf(now)}=; Max-Age=0${now ? secureAttributes : plainAttributes}`;
+      return `${nameOf(now)}${suffix}=; Max-Age=0${now ? secureAttributes : plainAttributes}`;
     },
   };
 }

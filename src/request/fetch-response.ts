@@ -47,19 +47,19 @@ export function streamBodyOf(response: Response): ReadableStream | undefined {
  * neither buffered nor read. A response that could be sent again without us can be sent again.
  *
  * @param finish - a rejection breaks the body off, so that it does not look complete.
- * @param replaces - a Set-Cookie value that the copy leaves out.
+ * @param replaces - Set-Cookie values that the copy leaves out.
  */
 export function copyWithHeaders(
   response: Response,
   writes: HeaderWrites,
-  { finish, replaces }: { finish?: Finish | undefined; replaces?: string | undefined } = {},
+  { finish, replaces }: { finish?: Finish | undefined; replaces?: readonly string[] | undefined } = {},
 ): Response {
   if (writes.length === 0 && !finish) return response;
   const kept = keptBody(response);
   const body = kept === undefined ? response.body : kept;
   const isStream = body instanceof ReadableStream;
   const copy = copied(response, finish && isStream ? finished(body, finish) : body);
-  if (replaces !== undefined) withoutCookie(copy.headers, replaces);
+  if (replaces !== undefined) withoutCookies(copy.headers, replaces);
   for (const [name, value] of writes) copy.headers[name === "Set-Cookie" ? "append" : "set"](name, value);
   if (!isStream) void finish?.();
   return copy;
@@ -126,8 +126,8 @@ async function settled(finish: Finish): Promise<void> {
   }
 }
 
-function withoutCookie(headers: Headers, cookie: string): void {
-  const others = headers.getSetCookie().filter((line) => line !== cookie);
+function withoutCookies(headers: Headers, cookies: readonly string[]): void {
+  const others = headers.getSetCookie().filter((line) => !cookies.includes(line));
   headers.delete("set-cookie");
   for (const line of others) headers.append("set-cookie", line);
 }

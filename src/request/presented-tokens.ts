@@ -19,6 +19,9 @@ export interface Presented {
   readonly tokenByPreviousKey: boolean;
 }
 
+/** Finds the tokens of a request when its session is read. */
+export type PresentedLater = () => readonly Presented[] | undefined;
+
 /** A stored session, and the status of one of the request's tokens for it. */
 interface OpenedSession extends Presented {
   readonly secretHash: Uint8Array;

@@ -13,9 +13,17 @@ import { rejecting, run, type Answer, type Coroutine } from "../coroutine.ts";
 import { clientRequest } from "./client.ts";
 import { warnOfForeignCookie, warnOfUntrustedProxy } from "./cookie-warnings.ts";
 import { LateChanges } from "./late-changes.ts";
-import { OutgoingCookie } from "./outgoing-cookie.ts";
+import { TokenCookie, type OutgoingCookie } from "./outgoing-cookie.ts";
 import { PendingChanges, type Requested, type SignIn } from "./pending-changes.ts";
-import { isAccepted, matchOf, openPresented, presentedIn, successorOf, type Presented } from "./presented-tokens.ts";
+import {
+  isAccepted,
+  matchOf,
+  openPresented,
+  presentedIn,
+  successorOf,
+  type Presented,
+  type PresentedLater,
+} from "./presented-tokens.ts";
 import { cookieHeader, canHaveBody, isSecure, isWebSocketRequest, routeOf, type AnyRequest } from "./request.ts";
 import { ResponseProgress } from "./response-progress.ts";
 import { SessionSignal } from "./session-signal.ts";
@@ -34,6 +42,8 @@ export class RequestSession {
   readonly cookie: OutgoingCookie;
   readonly progress: ResponseProgress;
   readonly #request: AnyRequest;
+  /** The request within a framework's own object. */
+  readonly #innermost: AnyRequest;
   #state: SessionState;
   #loading: Promise<void> | undefined;
   #committing: Promise<void> | undefined;
@@ -49,9 +59,13 @@ export class RequestSession {
   /** Gives the client's address, where a server of fetch handlers tells it. An adapter sets it. */
   besideAddress: (() => string | undefined) | undefined;
 
-  constructor(context: Context, request: AnyRequest) {
-    this.context = context;
+  constructor(shared: Context, request: AnyRequest, innermost = request) {
     this.#request = request;
+    this.#innermost = innermost;
+    const header = cookieHeader(request);
+    const held = shared.clientSide?.begin(shared, header, isSecure(request, shared.trustProxy));
+    const context = held ? { ...shared, store: held.store } : shared;
+    this.context = context;
     this.progress = new ResponseProgress(request);
     this.changes = new PendingChanges(
       () => this.loaded?.record ?? EMPTY,
@@ -59,10 +73,16 @@ export class RequestSession {
       (isWrite, isForgotten) => this.#useData(isWrite, isForgotten),
       (signIn) => keptBy(this, signIn),
     );
-    this.cookie = new OutgoingCookie(context);
-    const header = cookieHeader(request);
-    const presented = header ? presentedIn(context, header, this.isSecure) : undefined;
+    this.cookie = held?.cookie ?? new TokenCookie(context);
+    const presented = held ? held.presented : header ? presentedIn(context, header, this.isSecure) : undefined;
     this.#state = presented ? { kind: "unread", presented } : { kind: "none", tokenStatus: "anonymous" };
+  }
+
+  /** Whether a request has this session. One that was made from its request has it too, unless its cookies are others. */
+  isOf(request: AnyRequest): boolean {
+    return (
+      request === this.#request || request === this.#innermost || cookieHeader(request) === cookieHeader(this.#request)
+    );
   }
 
   // The session's state
@@ -154,7 +174,12 @@ export class RequestSession {
     return (this.#loading ??= rejecting(() => run(this.#load(state.presented))) as Promise<void> | undefined);
   }
 
-  *#load(presented: readonly Presented[]): Coroutine<void> {
+  *#load(given: readonly Presented[] | PresentedLater): Coroutine<void> {
+    const presented = typeof given === "function" ? given() : given;
+    if (!presented) {
+      this.#state = { kind: "none", tokenStatus: "anonymous" };
+      return;
+    }
     this.#presentedId = presented[0]!.token.id;
     try {
       const { state, isPersonal } = yield* openPresented(this.context, presented, () => this.client);
@@ -401,6 +426,7 @@ export class RequestSession {
 
   /** A signal that aborts when the session ends. It is released when the request's connection is done. */
   get signal(): AbortSignal {
+    this.context.clientSide?.refuse("session.signal");
     this.#signal ??= new SessionSignal(this);
     return this.#signal.get();
   }

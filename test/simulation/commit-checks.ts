@@ -203,6 +203,8 @@ export class CommitChecks {
   #takesBack(request: RequestModel, began: number): void {
     const { pending, session, openedAt } = request;
     if (!session || request.actor.faults.length === 0 || !this.#isOneErrorAtMost(request, began)) return;
+    // An earlier call of save() has left something.
+    if (request.hasLeftovers) return;
     // One that spares this session may have ended the one that its user was signing in to.
     const { revokedUsers } = this.#observer.model;
     if (revokedUsers.some((one) => one.userId === request.signIn?.userId && one.until >= openedAt)) return;
@@ -235,9 +237,7 @@ export class CommitChecks {
     const created = this.#observer.store.effects.filter((one) => one.id === id && one.operation === "create");
     if (created.length === 0)
       return this.#observer.breach("response before its save", `session ${this.#observer.short(id)} is not stored`);
-    const isUncertain = this.#observer.store.effects.some(
-      (one) => one.id === former?.id && one.operation === "delete" && one.isSigningIn,
-    );
+    const isUncertain = former !== undefined && this.#observer.store.finishedBySignIns.has(former.id);
     const known: SessionModel = {
       id,
       userId: signIn?.userId,

@@ -85,6 +85,8 @@ export interface StoreSettings {
 /** The library's own store, on a machine that several processes share. Every call of it is a point of the schedule. */
 export class SharedStore {
   readonly effects: Effect[] = [];
+  /** Sessions that a sign-in has deleted, or has found deleted when it wanted to: another request was ending them. */
+  readonly finishedBySignIns = new Set<string>();
   /** Sessions that a touch has shortened. */
   readonly brokenTouches: string[] = [];
   /** How far its clock is ahead of true time. */
@@ -135,6 +137,7 @@ export class SharedStore {
         const at = this.#timeline.now;
         const isDone = await effect();
         const by = { actor, isSigningIn, isEnding, rotation };
+        if (operation === "delete" && isSigningIn) this.finishedBySignIns.add(id);
         if (isDone) this.effects.push({ calledAt, at, operation, id, expiresAt, clock, ...by });
         return isDone;
       });
