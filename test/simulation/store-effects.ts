@@ -29,8 +29,9 @@ export class StoreEffects {
       if (effect.rotation) rotation = rotation?.rotation === effect.rotation ? undefined : effect;
       // A second write of the same sign-out or revocation takes back the first.
       if (effect.isEnding) ender = ender === effect.actor ? undefined : effect.actor;
+      if (!effect.isSigningIn) continue;
       // A sign-in that meets such an end only keeps it from being taken back.
-      if (!effect.isSigningIn || ender) continue;
+      if (ender && mover !== effect.actor) continue;
       // A sign-in that meets another request's rotate() only keeps that from being taken back.
       if (rotation && rotation.actor !== effect.actor && rotation.at >= effect.actor!.beganAt) continue;
       // A second write of the same sign-in takes back the first.
