@@ -88,10 +88,12 @@ export class CookieChecks {
   }
 
   /** The request whose sign-in was acknowledged, and had moved the session before this one could end it. */
-  #signedInBefore({ token, actor }: RequestModel): RequestModel | undefined {
+  #signedInBefore({ token, actor, number, storedId }: RequestModel): RequestModel | undefined {
     const { model, store, effects } = this.#observer;
-    // One that has begun a session signs out of that.
-    if (!token || store.effects.some((one) => one.actor === actor && one.operation === "create")) return undefined;
+    // One that has begun a session itself, by signing in or by a change of data, signs out of that.
+    if (!token || this.#observer.signedIn.has(number)) return undefined;
+    if (storedId !== undefined && storedId !== token.session.id) return undefined;
+    if (store.effects.some((one) => one.actor === actor && one.operation === "create")) return undefined;
     const { id } = token.session;
     const writes = store.effects.filter((one) => one.id === id && one.operation !== "touch");
     const own = writes.findIndex((one) => one.actor === actor);
