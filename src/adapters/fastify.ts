@@ -151,7 +151,7 @@ function decorate<Data extends object>(
       return next(error as Error);
     }
     const session = beginSession(request);
-    if (isStream(body)) finishBeforeEnd(session, reply.raw);
+    if (isStream(body)) finishBeforeEnd(session, reply.raw, () => reply.getHeader("content-length"));
     const stored = concludeSession(session, new ReplyHeaders(reply));
     if (!stored) return next(null, body);
     stored.then(

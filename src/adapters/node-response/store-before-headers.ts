@@ -72,6 +72,11 @@ class SessionHooks implements ResponseHooks, ResponseHeaders {
     return finishResponse(this.#requestSession);
   }
 
+  /** A session that was not used before the headers can't be changed after them. */
+  expectsEnd(): boolean {
+    return this.#requestSession.progress.isAccessed;
+  }
+
   get(name: string): string | undefined {
     return this.#res.getHeader(name)?.toString();
   }
