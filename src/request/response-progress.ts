@@ -44,6 +44,17 @@ export class ResponseProgress {
     return (this.source !== undefined || this.isAttached) && hasResponseEnded(this.#request, this.source);
   }
 
+  /** The response is closed, whether it had ended or not. Of a fetch request only some servers tell. */
+  get isClosed(): boolean {
+    const { source } = this;
+    return source !== undefined && (source.destroyed === true || source.stream?.destroyed === true);
+  }
+
+  /** The program has ended the response, or its commit is under way. */
+  get hasEndedItself(): boolean {
+    return this.#state === "committing" || this.#state === "ended" || this.source?.writableEnded === true;
+  }
+
   /** The connection is done. */
   get isDisconnected(): boolean {
     return hasResponseEnded(this.#request, this.source);

@@ -1,5 +1,5 @@
 import type { ServerResponse } from "node:http";
-import { finishResponse } from "../../request/respond.ts";
+import { finishResponse } from "../../request/finish-response.ts";
 import { requestSessionOf } from "../../request/session-handle.ts";
 import type { Session } from "../../session.ts";
 import { logSessionError } from "../log.ts";

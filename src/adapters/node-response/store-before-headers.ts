@@ -1,5 +1,6 @@
 import type { ServerResponse } from "node:http";
-import { concludeResponse, finishResponse, prepareFailure, writeFailureHeaders } from "../../request/respond.ts";
+import { finishResponse } from "../../request/finish-response.ts";
+import { concludeResponse, prepareFailure, writeFailureHeaders } from "../../request/respond.ts";
 import type { ResponseHeaders } from "../../request/cache-headers.ts";
 import type { RequestSession } from "../../request/request-session.ts";
 import { requestSessionOf } from "../../request/session-handle.ts";

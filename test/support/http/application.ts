@@ -181,6 +181,14 @@ export const routes: Readonly<Record<string, Route>> = {
     })(),
   }),
 
+  "/leaving": async ({ session, query, stage }) => {
+    leave(session, query.get("before"));
+    await stage.gate("leaving").pass();
+    leave(session, query.get("after"));
+    await stage.gate("left").pass();
+    return { body: "nobody reads this" };
+  },
+
   "/late-signin": ({ session }) => ({
     status: session.isNew ? 200 : 409,
     body: (async function* () {
@@ -289,6 +297,22 @@ async function* unsaved(session: Session): AsyncGenerator<string> {
   yield "begun\n";
   session.data.after = 1;
   yield "done\n";
+}
+
+/** Changes a session before or after its client has gone. */
+function leave(session: Session, how: string | null): void {
+  if (how === "data") session.data.leaving = how;
+  if (how === "place") (session.data.cart as string[]).push("milk");
+  if (how === "flash") session.flash("info", how);
+  if (how === "sign-out") session.signOut();
+  if (how === "rotate") {
+    session.data.leaving = how;
+    session.rotate();
+  }
+  if (how === "sign-in") {
+    session.data.leaving = how;
+    session.signIn("eve");
+  }
 }
 
 /** Changes the session before its last chunk, and after it. */
