@@ -9,6 +9,9 @@ import type { RequestSession } from "./request-session.ts";
  * response must not look complete then.
  */
 export function finishResponse(requestSession: RequestSession): Promise<void> | undefined {
-  if (requestSession.progress.canSetCookie || !requestSession.lateChanges.areThere) return undefined;
+  const { progress, lateChanges, changes } = requestSession;
+  // The headers wait for their own commit still. Whoever holds them back asks again.
+  if (progress.canSetCookie || progress.isCommitting || !lateChanges.areThere) return undefined;
+  if (progress.isFailure && changes.isSetAside) return undefined;
   return commit(requestSession, "save");
 }

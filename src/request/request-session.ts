@@ -356,6 +356,7 @@ export class RequestSession {
 
   /** The handler asks for something that must not be lost where its response closes before it ends. */
   watchClose(): void {
+    this.progress.reopenUnsent();
     if (this.#closedResponse) this.#closedResponse.note();
     else if (this.progress.source) this.#closedResponse = new ClosedResponse(this);
   }

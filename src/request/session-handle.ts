@@ -161,6 +161,7 @@ class SessionHandle implements Session<Dictionary> {
 
   #withCookie(what: string): RequestSession {
     const requestSession = this.#accessed;
+    requestSession.progress.reopenUnsent();
     if (!requestSession.progress.canSetCookie) {
       throw new SessionError(
         "ERR_SESSION_HEADERS_SENT",

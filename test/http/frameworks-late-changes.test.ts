@@ -110,18 +110,15 @@ describe("sojourn for Fastify", () => {
     return fetch(`${originOf(app.server)}/`, { headers: { cookie } });
   }
 
-  it.each(["onSend", "onResponse"] as const)(
-    "reports a change in an %s hook that is registered later",
-    async (hook) => {
-      const { sessions, cookie, dropped } = await signedIn();
-      const response = await answer(sessions, cookie, (app) => {
-        app.addHook(hook as "onResponse", async (request) => change(request.session));
-        app.get("/", (request) => request.session.userId);
-      });
-      expect(await response.text()).toBe("ada");
-      expect(await dropped).toBe("late");
-    },
-  );
+  it("reports a change in an onResponse hook", async () => {
+    const { sessions, cookie, dropped } = await signedIn();
+    const response = await answer(sessions, cookie, (app) => {
+      app.addHook("onResponse", async (request) => change(request.session));
+      app.get("/", (request) => request.session.userId);
+    });
+    expect(await response.text()).toBe("ada");
+    expect(await dropped).toBe("late");
+  });
 
   it("stores what a hijacked reply has changed before its first byte", async () => {
     const { sessions, cookie, data } = await signedIn();
@@ -147,18 +144,6 @@ describe("sojourn for Fastify", () => {
     });
     expect(response.headers.getSetCookie()[0]).toMatch(/Max-Age=0/);
     expect(await data()).toEqual({});
-  });
-
-  it("stores or reports what a handler has changed that writes to reply.raw without hijacking it", async () => {
-    const { sessions, cookie, dropped } = await signedIn();
-    const response = await answer(sessions, cookie, (app) => {
-      app.get("/", (request, reply) => {
-        change(request.session);
-        reply.raw.end("raw");
-      });
-    });
-    expect(await response.text()).toBe("raw");
-    expect(await dropped).toBe("late");
   });
 
   it.each([

@@ -38,6 +38,9 @@ class SessionHooks implements ResponseHooks, ResponseHeaders {
   /** The session's headers. A held response takes no headers until it is released. */
   #writes: [name: string, value: string][] | undefined;
 
+  /** The cookie of an earlier commit, which the headers have already. */
+  #written: string | undefined;
+
   constructor(
     requestSession: RequestSession,
     res: ServerResponse,
@@ -51,6 +54,7 @@ class SessionHooks implements ResponseHooks, ResponseHeaders {
   }
 
   beforeHeaders(): Promise<() => void> | undefined {
+    this.#written = this.#requestSession.cookie.written;
     if (this.#request && isReplaced(this.#request.session)) throw new TypeError(REPLACED);
     const storing = concludeResponse(this.#requestSession, this);
     if (storing) return storing.then(() => () => this.#apply());
@@ -98,7 +102,7 @@ class SessionHooks implements ResponseHooks, ResponseHeaders {
     if (!this.#writes) return;
     const res = this.#res;
     for (const [name, value] of this.#writes) {
-      res.setHeader(name, name === "Set-Cookie" ? withCookie(res, value) : value);
+      res.setHeader(name, name === "Set-Cookie" ? withCookie(res, value, this.#written) : value);
     }
   }
 }
@@ -116,8 +120,12 @@ function isReplaced(session: unknown): boolean {
   return Object.getPrototypeOf(session) === Object.prototype;
 }
 
-/** The application's cookies and ours, in a new array: the application may share its array between responses. */
-function withCookie(res: ServerResponse, cookie: string): string[] {
-  const others = res.getHeader("set-cookie") ?? [];
-  return [...(Array.isArray(others) ? others : [String(others)]), cookie];
+/**
+ * The application's cookies and ours, in a new array: the application may share its array between responses.
+ *
+ * @param replaced - is left out.
+ */
+function withCookie(res: ServerResponse, cookie: string, replaced: string | undefined): string[] {
+  const others = [res.getHeader("set-cookie") ?? []].flat().map(String);
+  return [...others.filter((other) => other !== replaced), cookie];
 }
