@@ -178,14 +178,14 @@ describe("POST /login", () => {
   });
 
   it("ends the session of the user who was logged in before", async () => {
-    const { browser, store } = setUp();
+    const { browser, sessions } = setUp();
     const user = browser();
     await user.post("admin");
     const before = user.cookie;
     await user.post("bob");
     expect((await user.fetch("/")).text).toContain("The login username is: bob");
     expect((await browser(before).fetch("/")).text).toContain("You are not logged in");
-    expect(await store.idsOfUser!("admin")).toEqual([]);
+    expect(await sessions.list("admin")).toEqual([]);
   });
 
   it.each([

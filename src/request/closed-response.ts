@@ -1,4 +1,5 @@
 import { commit } from "../lifecycle/commit.ts";
+import { needsCookie, planOf } from "../lifecycle/plan.ts";
 import { finishResponse } from "./finish-response.ts";
 import type { RequestSession } from "./request-session.ts";
 
@@ -67,18 +68,31 @@ export class ClosedResponse {
 }
 
 /**
- * Drops the changes that give the client a new token, since no response can bring it: as if the request had not come. The
+ * Drops the changes that give the client a new cookie, since no response can bring it: as if the request had not come. The
  * client's session stays as it is, and no token is left behind that nobody has. A sign-out stays.
  */
 export function dropUndeliverable(requestSession: RequestSession): void {
-  const { changes, tokenStatus, context } = requestSession;
-  const { signIn, rotate, signOut } = changes.requested;
-  // Without a session of its own, the request's first change begins one.
-  const begins = signOut !== undefined || tokenStatus === "anonymous" || tokenStatus === "expired";
-  if (!signIn && !rotate && !(begins && changes.hasDataChanges)) return;
+  const { changes, context } = requestSession;
+  const { signIn, signOut } = changes.requested;
+  if (!isUndeliverable(requestSession)) return;
   if (signIn) context.moves.delete(signIn.id);
   drop(requestSession);
   if (signOut) requestSession.signOut();
+}
+
+function isUndeliverable(requestSession: RequestSession): boolean {
+  const { changes, context } = requestSession;
+  const { requested } = changes;
+  try {
+    if (!changes.isAnythingRequested && !changes.hasDataChanges) return false;
+    const next = planOf(requestSession, false);
+    if (next !== "delete") return needsCookie(next, changes, context);
+    // The cookie itself is the session, where nothing on the server says that it has ended.
+    return context.clientSide?.hasRevocations === false || requested.signIn !== undefined || changes.hasDataChanges;
+  } catch {
+    // A value that can't be kept: the commit says so.
+    return false;
+  }
 }
 
 function drop(requestSession: RequestSession): void {

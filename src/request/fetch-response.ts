@@ -49,12 +49,12 @@ export function streamBodyOf(response: Response): ReadableStream | undefined {
  * neither buffered nor read. A response that could be sent again without us can be sent again.
  *
  * @param finish - a rejection breaks the body off, so that it does not look complete.
- * @param replaces - a Set-Cookie value that the copy leaves out.
+ * @param replaces - Set-Cookie values that the copy leaves out.
  */
 export function copyWithHeaders(
   response: Response,
   writes: HeaderWrites,
-  { finish, replaces }: { finish?: Finish | undefined; replaces?: string | undefined } = {},
+  { finish, replaces }: { finish?: Finish | undefined; replaces?: readonly string[] | undefined } = {},
 ): Response {
   if (writes.length === 0 && !finish) return response;
   const kept = keptBody(response);
@@ -64,7 +64,7 @@ export function copyWithHeaders(
     response,
     finish && isStream ? finished(body, finish, response.headers.get("content-length")) : body,
   );
-  if (replaces !== undefined) withoutCookie(copy.headers, replaces);
+  if (replaces !== undefined) withoutCookies(copy.headers, replaces);
   for (const [name, value] of writes) copy.headers[name === "Set-Cookie" ? "append" : "set"](name, value);
   if (!isStream) void finish?.();
   return copy;
@@ -149,8 +149,8 @@ async function settled(finish: Finish): Promise<void> {
   }
 }
 
-function withoutCookie(headers: Headers, cookie: string): void {
-  const others = headers.getSetCookie().filter((line) => line !== cookie);
+function withoutCookies(headers: Headers, cookies: readonly string[]): void {
+  const others = headers.getSetCookie().filter((line) => !cookies.includes(line));
   headers.delete("set-cookie");
   for (const line of others) headers.append("set-cookie", line);
 }

@@ -14,9 +14,17 @@ import { clientRequest } from "./client.ts";
 import { ClosedResponse } from "./closed-response.ts";
 import { warnOfForeignCookie, warnOfUntrustedProxy } from "./cookie-warnings.ts";
 import { LateChanges } from "./late-changes.ts";
-import { OutgoingCookie } from "./outgoing-cookie.ts";
+import { TokenCookie, type OutgoingCookie } from "./outgoing-cookie.ts";
 import { PendingChanges, type Requested, type SignIn } from "./pending-changes.ts";
-import { isAccepted, matchOf, openPresented, presentedIn, successorOf, type Presented } from "./presented-tokens.ts";
+import {
+  isAccepted,
+  matchOf,
+  openPresented,
+  presentedIn,
+  successorOf,
+  type Presented,
+  type PresentedLater,
+} from "./presented-tokens.ts";
 import { cookieHeader, canHaveBody, isSecure, isWebSocketRequest, routeOf, type AnyRequest } from "./request.ts";
 import { ResponseProgress } from "./response-progress.ts";
 import { SessionSignal } from "./session-signal.ts";
@@ -26,6 +34,7 @@ import type { LiveState, SessionState } from "./state.ts";
 const MAX_MOVES = 1000;
 
 const DONE = Promise.resolve();
+const NONE: readonly string[] = [];
 
 /** One request's session, from the cookie that came to the cookie that goes. All transitions of its states are here. */
 export class RequestSession {
@@ -34,6 +43,8 @@ export class RequestSession {
   readonly cookie: OutgoingCookie;
   readonly progress: ResponseProgress;
   readonly #request: AnyRequest;
+  /** The request within a framework's own object. */
+  readonly #innermost: AnyRequest;
   #state: SessionState;
   #loading: Promise<void> | undefined;
   #committing: Promise<void> | undefined;
@@ -50,9 +61,13 @@ export class RequestSession {
   /** Gives the client's address, where a server of fetch handlers tells it. An adapter sets it. */
   besideAddress: (() => string | undefined) | undefined;
 
-  constructor(context: Context, request: AnyRequest) {
-    this.context = context;
+  constructor(shared: Context, request: AnyRequest, innermost = request) {
     this.#request = request;
+    this.#innermost = innermost;
+    const header = cookieHeader(request);
+    const held = shared.clientSide?.begin(shared, header, isSecure(request, shared.trustProxy));
+    const context = held ? { ...shared, store: held.store } : shared;
+    this.context = context;
     this.progress = new ResponseProgress(request);
     this.changes = new PendingChanges(
       () => this.loaded?.record ?? EMPTY,
@@ -60,10 +75,16 @@ export class RequestSession {
       (isWrite, isForgotten) => this.#useData(isWrite, isForgotten),
       (signIn) => keptBy(this, signIn),
     );
-    this.cookie = new OutgoingCookie(context);
-    const header = cookieHeader(request);
-    const presented = header ? presentedIn(context, header, this.isSecure) : undefined;
+    this.cookie = held?.cookie ?? new TokenCookie(context);
+    const presented = held ? held.presented : header ? presentedIn(context, header, this.isSecure) : undefined;
     this.#state = presented ? { kind: "unread", presented } : { kind: "none", tokenStatus: "anonymous" };
+  }
+
+  /** Whether a request has this session. One that was made from its request has it too, unless its cookies are others. */
+  isOf(request: AnyRequest): boolean {
+    return (
+      request === this.#request || request === this.#innermost || cookieHeader(request) === cookieHeader(this.#request)
+    );
   }
 
   // The session's state
@@ -98,6 +119,11 @@ export class RequestSession {
 
   get isTokenByPreviousKey(): boolean {
     return this.#live?.isTokenByPreviousKey === true;
+  }
+
+  /** The ids of the request's tokens whose sessions others have ended. */
+  get endedIds(): readonly string[] {
+    return (this.#state.kind === "none" && this.#state.endedIds) || NONE;
   }
 
   /** The handler has signed out: from then on it has a new session, which is stored if it changes. */
@@ -150,7 +176,12 @@ export class RequestSession {
     return (this.#loading ??= rejecting(() => run(this.#load(state.presented))) as Promise<void> | undefined);
   }
 
-  *#load(presented: readonly Presented[]): Coroutine<void> {
+  *#load(given: readonly Presented[] | PresentedLater): Coroutine<void> {
+    const presented = typeof given === "function" ? given() : given;
+    if (!presented) {
+      this.#state = { kind: "none", tokenStatus: "anonymous" };
+      return;
+    }
     this.#presentedId = presented[0]!.token.id;
     try {
       const { state, isPersonal } = yield* openPresented(this.context, presented, () => this.client);
@@ -176,7 +207,7 @@ export class RequestSession {
       this.#updateLoaded(loaded);
       return;
     }
-    this.detach();
+    this.detach(loaded ? "superseded" : "ended");
     context.live.recheck(token.id);
   }
 
@@ -204,9 +235,10 @@ export class RequestSession {
     if (this.#live) this.#state = { ...this.#live, isTokenByPreviousKey: false };
   }
 
-  /** The sign-out was carried out. */
+  /** The sign-out was carried out. A request that may not set the cookie still may not. */
   signedOut({ signOut }: Requested): void {
-    this.#state = { kind: "signedOut" };
+    this.#state =
+      this.tokenStatus === "superseded" ? { kind: "none", tokenStatus: "superseded" } : { kind: "signedOut" };
     if (signOut) this.changes.markDone({ signOut });
   }
 
@@ -214,8 +246,9 @@ export class RequestSession {
    * Another request has ended the session or replaced its token. This request's changes are forgotten, and it may not set
    * the cookie, unless it signs in.
    */
-  detach(): void {
-    this.#state = { kind: "none", tokenStatus: "superseded" };
+  detach(reason: "ended" | "superseded"): void {
+    const endedIds = reason === "ended" && this.token ? [this.token.id] : undefined;
+    this.#state = { kind: "none", tokenStatus: "superseded", endedIds };
     const { signOut } = this.changes.requested;
     if (signOut) this.changes.markDone({ signOut });
     this.changes.forgetData();
@@ -238,7 +271,7 @@ export class RequestSession {
   signOut(): void {
     this.watchClose();
     // A commit under way may be storing a session that has to end.
-    if (this.token || this.#committing) this.changes.signOut();
+    if (this.token || this.#committing || this.endedIds.length > 0) this.changes.signOut();
     else this.changes.forget();
   }
 
@@ -262,7 +295,7 @@ export class RequestSession {
 
   /** Takes another id for the next attempt, since a failed commit may have stored a session under this one. */
   renewId(signIn: SignIn | undefined): void {
-    if (!this.token) this.#newId = createRandomPart();
+    if (!this.#moves) this.#newId = createRandomPart();
     if (!signIn) return;
     this.context.moves.delete(signIn.id);
     signIn.id = this.#moves ? createRandomPart() : this.#idOfNew;
@@ -307,7 +340,8 @@ export class RequestSession {
       // One error of the store must not sign out whoever has signed in meanwhile.
       const loaded = await read().catch(read);
       if (this.token !== token) return;
-      if (!loaded || !isAccepted(this.matchIn(loaded.record))) this.detach();
+      if (!loaded) this.detach("ended");
+      else if (!isAccepted(this.matchIn(loaded.record))) this.detach("superseded");
     } catch (error) {
       // The session was stored. Nothing says that it has ended.
       context.emitter.emit("error", { id: token.id, error });
@@ -412,6 +446,7 @@ export class RequestSession {
 
   /** A signal that aborts when the session ends. It is released when the request's connection is done. */
   get signal(): AbortSignal {
+    this.context.clientSide?.refuse("session.signal");
     this.#signal ??= new SessionSignal(this);
     return this.#signal.get();
   }

@@ -57,7 +57,7 @@ function writeHeaders(requestSession: RequestSession, headers: ResponseHeaders):
   if (!requestSession.progress.isAccessed && cookie === undefined) return;
   varyByCookie(headers);
   if (cookie !== undefined) {
-    writeCookie(headers, cookie);
+    writeCookies(headers, cookie);
     forbidSharing(headers);
   } else if (requestSession.progress.isPersonal || !requestSession.isLoaded) {
     // A session that is not read yet may turn out to be somebody's after the headers have left.
@@ -101,13 +101,15 @@ export function writeFailureHeaders(requestSession: RequestSession, headers: Res
   forbidCaching(headers);
   requestSession.cookie.repeat();
   const cookie = requestSession.cookie.take();
-  if (cookie !== undefined) writeCookie(headers, cookie);
+  if (cookie !== undefined) writeCookies(headers, cookie);
 }
 
-/** Writes the cookie in the form that the adapter takes. */
-function writeCookie(headers: ResponseHeaders, cookie: string): void {
-  if (headers.setCookie) headers.setCookie(cookieParts(cookie));
-  else headers.append("Set-Cookie", cookie);
+/** Writes the cookies in the form that the adapter takes. */
+function writeCookies(headers: ResponseHeaders, cookies: readonly string[]): void {
+  for (const cookie of cookies) {
+    if (headers.setCookie) headers.setCookie(cookieParts(cookie));
+    else headers.append("Set-Cookie", cookie);
+  }
 }
 
 /** The response has ended, and its headers never came by: nothing stores the changes, and no cookie went with it. */

@@ -156,6 +156,7 @@ class SessionHandle implements Session<Dictionary> {
   }
 
   rotate(): void {
+    this.#requestSession.context.clientSide?.requireRevocations("session.rotate()");
     this.#withCookie("rotate").rotate();
   }
 
@@ -183,6 +184,7 @@ class SessionHandle implements Session<Dictionary> {
       throw new TypeError('session.save: onConflict is "merge" or "fail"');
     }
     const requestSession = this.#accessed;
+    if (onConflict === "fail") requestSession.context.clientSide?.refuse('session.save({ onConflict: "fail" })');
     await commit(requestSession, "save", requestSession.progress.canSetCookie, onConflict);
   }
 

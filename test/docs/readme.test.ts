@@ -10,10 +10,12 @@ const GUIDES = [
   "life-of-a-session",
   "changed-passwords",
   "context",
+  "cookie-store",
   "csrf",
   "guards",
   "long-lived-connections",
   "events",
+  "errors",
   "proxies",
   "several-applications",
 ].map((name) => document(`docs/${name}.md`));

@@ -38,8 +38,8 @@ class SessionHooks implements ResponseHooks, ResponseHeaders {
   /** The session's headers. A held response takes no headers until it is released. */
   #writes: [name: string, value: string][] | undefined;
 
-  /** The cookie of an earlier commit, which the headers have already. */
-  #written: string | undefined;
+  /** The cookies of an earlier commit, which the headers have already. */
+  #written: readonly string[] | undefined;
 
   constructor(
     requestSession: RequestSession,
@@ -102,8 +102,16 @@ class SessionHooks implements ResponseHooks, ResponseHeaders {
     if (!this.#writes) return;
     const res = this.#res;
     for (const [name, value] of this.#writes) {
-      res.setHeader(name, name === "Set-Cookie" ? withCookie(res, value, this.#written) : value);
+      res.setHeader(name, name === "Set-Cookie" ? this.#withCookie(value) : value);
     }
+  }
+
+  /** The application's cookies and ours, in a new array: the application may share its array between responses. */
+  #withCookie(cookie: string): string[] {
+    const replaced = this.#written;
+    this.#written = undefined;
+    const others = [this.#res.getHeader("set-cookie") ?? []].flat().map(String);
+    return [...(replaced ? others.filter((other) => !replaced.includes(other)) : others), cookie];
   }
 }
 
@@ -118,14 +126,4 @@ const REPLACED =
 function isReplaced(session: unknown): boolean {
   if (typeof session !== "object" || session === null) return true;
   return Object.getPrototypeOf(session) === Object.prototype;
-}
-
-/**
- * The application's cookies and ours, in a new array: the application may share its array between responses.
- *
- * @param replaced - is left out.
- */
-function withCookie(res: ServerResponse, cookie: string, replaced: string | undefined): string[] {
-  const others = [res.getHeader("set-cookie") ?? []].flat().map(String);
-  return [...others.filter((other) => other !== replaced), cookie];
 }
