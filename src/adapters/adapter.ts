@@ -1,10 +1,5 @@
-import {
-  commitToResponse,
-  concludeFailure,
-  concludeResponse,
-  finishResponse,
-  reportBypassed,
-} from "../request/respond.ts";
+import { commitToResponse, concludeFailure, concludeResponse, reportBypassed } from "../request/respond.ts";
+import { finishResponse } from "../request/finish-response.ts";
 import type { ResponseHeaders } from "../request/cache-headers.ts";
 import type { CloseSource } from "../request/request.ts";
 import { requestSessionOf } from "../request/session-handle.ts";

@@ -1,5 +1,7 @@
 import type { ResponseHeaders } from "./cache-headers.ts";
 
+import { lastByteOf } from "./last-byte.ts";
+
 type Body = ConstructorParameters<typeof Response>[0];
 
 /** The headers to set, in order. */
@@ -58,7 +60,10 @@ export function copyWithHeaders(
   const kept = keptBody(response);
   const body = kept === undefined ? response.body : kept;
   const isStream = body instanceof ReadableStream;
-  const copy = copied(response, finish && isStream ? finished(body, finish) : body);
+  const copy = copied(
+    response,
+    finish && isStream ? finished(body, finish, response.headers.get("content-length")) : body,
+  );
   if (replaces !== undefined) withoutCookies(copy.headers, replaces);
   for (const [name, value] of writes) copy.headers[name === "Set-Cookie" ? "append" : "set"](name, value);
   if (!isStream) void finish?.();
@@ -86,15 +91,32 @@ function keptBody(response: Response): Body {
   return Array.isArray(cache) ? (cache[1] as Body) : undefined;
 }
 
-/** The same chunks at the same pace. `finish` is called before the end, and when the reader cancels. */
-function finished(body: ReadableStream<Uint8Array>, finish: Finish): ReadableStream<Uint8Array> {
+/**
+ * The same chunks at the same pace. `finish` is called before the end, and when the reader cancels. Where a length is
+ * declared, the last byte waits for it, too.
+ */
+function finished(
+  body: ReadableStream<Uint8Array>,
+  finish: Finish,
+  contentLength: string | null,
+): ReadableStream<Uint8Array> {
   const reader = body.getReader();
+  const lastByte = lastByteOf(contentLength);
+  async function read(): Promise<Awaited<ReturnType<typeof reader.read>>> {
+    for (;;) {
+      const chunk = await reader.read();
+      const { value } = chunk;
+      if (!lastByte || !(value instanceof Uint8Array) || lastByte.passes(value.byteLength)) return chunk;
+      const part = lastByte.hold(value);
+      if (part.byteLength > 0) return { done: false, value: part };
+    }
+  }
   return new ReadableStream(
     {
       async pull(controller) {
-        let chunk: Awaited<ReturnType<typeof reader.read>>;
+        let chunk: Awaited<ReturnType<typeof read>>;
         try {
-          chunk = await reader.read();
+          chunk = await read();
         } catch (error) {
           controller.error(error);
           return settled(finish);
@@ -106,6 +128,7 @@ function finished(body: ReadableStream<Uint8Array>, finish: Finish): ReadableStr
           controller.error(error);
           return;
         }
+        if (lastByte?.held) controller.enqueue(lastByte.held);
         controller.close();
       },
       async cancel(reason) {

@@ -11,6 +11,7 @@ import { createRandomPart } from "../random.ts";
 import { Deadline } from "../deadline.ts";
 import { rejecting, run, type Answer, type Coroutine } from "../coroutine.ts";
 import { clientRequest } from "./client.ts";
+import { ClosedResponse } from "./closed-response.ts";
 import { warnOfForeignCookie, warnOfUntrustedProxy } from "./cookie-warnings.ts";
 import { LateChanges } from "./late-changes.ts";
 import { TokenCookie, type OutgoingCookie } from "./outgoing-cookie.ts";
@@ -53,6 +54,7 @@ export class RequestSession {
   /** The id that a new session will have. */
   #newId: string | undefined;
   #lateChanges: LateChanges | undefined;
+  #closedResponse: ClosedResponse | undefined;
 
   /** The request does not extend its session: polling, for example. */
   passive = false;
@@ -260,15 +262,23 @@ export class RequestSession {
     // A commit under way may be storing the session under the other id already.
     const isStored = this.#moves || this.#committing !== undefined;
     const id = isStored ? createRandomPart() : this.id;
+    this.watchClose();
     this.changes.request({ signIn: { ...asked, id } });
     this.#announceMove(id);
   }
 
   /** Signs out at the next commit. Without a live session only this request's changes are forgotten. */
   signOut(): void {
+    this.watchClose();
     // A commit under way may be storing a session that has to end.
     if (this.token || this.#committing || this.endedIds.length > 0) this.changes.signOut();
     else this.changes.forget();
+  }
+
+  /** Gives the client another token at the next commit. */
+  rotate(): void {
+    this.watchClose();
+    this.changes.request({ rotate: {} });
   }
 
   /** A sign-in moves the live session to another id, unless it is signed out first. */
@@ -372,7 +382,17 @@ export class RequestSession {
   #useData(isWrite: boolean, isForgotten: boolean): void {
     if (isForgotten) {
       if (isWrite) this.lateChanges.refuseForgotten();
-    } else if (!this.progress.canSetCookie) this.lateChanges.expect();
+      return;
+    }
+    this.watchClose();
+    if (!this.progress.canSetCookie) this.lateChanges.expect();
+  }
+
+  /** The handler asks for something that must not be lost where its response closes before it ends. */
+  watchClose(): void {
+    this.progress.reopenUnsent();
+    if (this.#closedResponse) this.#closedResponse.note();
+    else if (this.progress.source) this.#closedResponse = new ClosedResponse(this);
   }
 
   /** The changes that come after the response. */

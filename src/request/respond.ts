@@ -2,6 +2,8 @@ import { commit } from "../lifecycle/commit.ts";
 import { forbidCaching, forbidSharing, markPrivate, varyByCookie, type ResponseHeaders } from "./cache-headers.ts";
 import { cookieParts } from "./cookie.ts";
 import { canSetHeaders, checkUnread, copyWithHeaders, recordHeaders, streamBodyOf } from "./fetch-response.ts";
+import { dropUndeliverable } from "./closed-response.ts";
+import { finishResponse } from "./finish-response.ts";
 import type { RequestSession } from "./request-session.ts";
 import { wait, type Coroutine } from "../coroutine.ts";
 
@@ -40,7 +42,8 @@ export function concludeResponse(requestSession: RequestSession, headers: Respon
 }
 
 function store(requestSession: RequestSession): Promise<void> | undefined {
-  const { cookie } = requestSession;
+  const { cookie, progress } = requestSession;
+  if (progress.isClosed && !requestSession.committing) dropUndeliverable(requestSession);
   const waiting = cookie.pending;
   const storing = commit(requestSession, "response");
   if (waiting === undefined) return storing;
@@ -172,16 +175,4 @@ function bodyEnd(requestSession: RequestSession): (() => Promise<void> | void) |
   if (!requestSession.progress.isAccessed) return undefined;
   return () =>
     finishResponse(requestSession)?.finally(() => requestSession.endResponse()) ?? requestSession.endResponse();
-}
-
-/**
- * Stores the changes that were made after the headers, before the last byte leaves. `undefined`, at once, where there are
- * none.
- *
- * @throws only by the promise: the errors of a commit, ERR_SESSION_HEADERS_SENT where the client would need a cookie. The
- * response must not look complete then.
- */
-export function finishResponse(requestSession: RequestSession): Promise<void> | undefined {
-  if (requestSession.progress.canSetCookie || !requestSession.lateChanges.areThere) return undefined;
-  return commit(requestSession, "save");
 }
