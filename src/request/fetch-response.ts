@@ -54,7 +54,7 @@ export function copyWithHeaders(
   writes: HeaderWrites,
   { finish, replaces }: { finish?: Finish | undefined; replaces?: readonly string[] | undefined } = {},
 ): Response {
-  if (writes.length === 0 && !finish) return response;
+  if (writes.length === 0 && !finish && replaces === undefined) return response;
   const kept = keptBody(response);
   const body = kept === undefined ? response.body : kept;
   const isStream = body instanceof ReadableStream;
