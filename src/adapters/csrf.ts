@@ -76,7 +76,13 @@ export function csrfProtection(options: CsrfOptions = {}): CsrfProtection {
   const isExempt = (request: AnyRequest) => exempted.size > 0 && exempted.has(pathOf(request));
 
   /** The error for a request that has no token. */
-  function objection(request: AnyRequest, { context }: RequestSession, everyMethod = false): SessionError | undefined {
+  function objection(
+    request: AnyRequest,
+    { context, bearer }: RequestSession,
+    everyMethod = false,
+  ): SessionError | undefined {
+    // A browser sends no such header by itself, and nobody else has the token.
+    if (bearer?.isProven) return undefined;
     if ((!everyMethod && isSafe(request)) || isExempt(request)) return undefined;
     const origin = requestHeader(request, "origin");
     if (origin !== undefined && trusted.has(origin)) return undefined;

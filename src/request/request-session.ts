@@ -10,6 +10,7 @@ import { hashSecret, type Token } from "../record/token.ts";
 import { createRandomPart } from "../random.ts";
 import { Deadline } from "../deadline.ts";
 import { rejecting, run, type Answer, type Coroutine } from "../coroutine.ts";
+import type { BearerRequest } from "./bearer.ts";
 import { clientRequest } from "./client.ts";
 import { warnOfForeignCookie, warnOfUntrustedProxy } from "./cookie-warnings.ts";
 import { LateChanges } from "./late-changes.ts";
@@ -38,7 +39,7 @@ const DONE = Promise.resolve();
 export class RequestSession {
   readonly context: Context;
   readonly changes: PendingChanges;
-  readonly cookie: OutgoingCookie;
+  cookie: OutgoingCookie;
   readonly progress: ResponseProgress;
   readonly #request: AnyRequest;
   #state: SessionState;
@@ -55,6 +56,8 @@ export class RequestSession {
   passive = false;
   /** Gives the client's address, where a server of fetch handlers tells it. An adapter sets it. */
   besideAddress: (() => string | undefined) | undefined;
+  /** The session may come in the header Authorization. */
+  bearer: BearerRequest | undefined;
 
   constructor(shared: Context, request: AnyRequest) {
     this.#request = request;
@@ -175,6 +178,26 @@ export class RequestSession {
     }
   }
 
+  /**
+   * The header Authorization counts: beside the cookie, or in place of it where `cookie` is given.
+   *
+   * @throws TypeError once the session was used: it may be another one now.
+   */
+  useBearer(bearer: BearerRequest, cookie?: OutgoingCookie, presented?: readonly Presented[] | PresentedLater): void {
+    const isReading = this.#state.kind === "unread" && this.#loading !== undefined;
+    if (this.progress.isAccessed || isReading) {
+      throw new TypeError(
+        "bearer comes too late, since the session was used: give it to the outermost adapter, as a function of the request for some routes",
+      );
+    }
+    this.bearer = bearer;
+    if (!cookie) return;
+    this.cookie = cookie;
+    this.progress.isPersonal = false;
+    this.#loading = this.#presentedId = undefined;
+    this.#state = presented ? { kind: "unread", presented } : { kind: "none", tokenStatus: "anonymous" };
+  }
+
   /** Reads the session anew. Changes that were not stored are forgotten. */
   async reload(): Promise<void> {
     await this.#committing?.catch(() => {});
@@ -290,8 +313,9 @@ export class RequestSession {
   }
 
   issueCookie(token = this.token!): void {
-    if (!this.isSecure) warnOfUntrustedProxy(this.#request);
-    if (this.#presentedId === undefined) warnOfForeignCookie(this.context, this.#request, this.isSecure);
+    const isCookie = this.cookie.write === undefined;
+    if (isCookie && !this.isSecure) warnOfUntrustedProxy(this.#request);
+    if (isCookie && this.#presentedId === undefined) warnOfForeignCookie(this.context, this.#request, this.isSecure);
     this.cookie.issue(token, this.loaded!.record, this.isSecure);
   }
 
