@@ -99,9 +99,7 @@ export function resolveAdapterOptions<Request, Options extends AdapterOptions<Re
     const read = () => (session.isLoaded || isTrueFor(lazy, request) ? undefined : requestSessionOf(session).load());
     // Refused before the store is asked.
     const admitting = csrf?.admit(request as AnyRequest, session);
-    const reading = admitting ? admitting.then(read) : read();
-    const { bearer: bearing } = requestSessionOf(session);
-    return bearing && reading ? reading.catch((error: unknown) => Promise.reject(bearing.explain(error))) : reading;
+    return admitting ? admitting.then(read) : read();
   };
 }
 

@@ -54,11 +54,9 @@ export function bearerTokens(options: BearerOptions = {}): BearerTokens {
           "This request has the session's cookie and Authorization: Bearer; send one of them",
         );
         const refused = new HeaderRequest(tokens, requestSession, { cookies: true });
-        const fail = () => {
-          throw refused.explain(error);
-        };
-        requestSession.useBearer(refused, new HeaderToken(context), fail);
-        return Promise.reject(refused.explain(error));
+        requestSession.useBearer(refused, new HeaderToken(context));
+        requestSession.refuse(refused.explain(error));
+        return Promise.reject(error);
       }
       if (cookies && (hasBoth || header === undefined)) {
         requestSession.useBearer(new HeaderRequest(tokens, requestSession, { cookies }));

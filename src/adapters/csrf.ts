@@ -99,9 +99,10 @@ export function csrfProtection(options: CsrfOptions = {}): CsrfProtection {
       const requestSession = requestSessionOf(session);
       const error = objection(request, requestSession, everyMethod);
       if (error === undefined) return;
-      if (token === undefined) throw error;
+      if (token === undefined) throw explained(requestSession, error);
       // Reading the id fails where a lazy route has not loaded the session.
-      if (session.isNew || !isTokenOf(requestSession, session.id, token)) throw invalidToken();
+      if (session.isNew || !isTokenOf(requestSession, session.id, token))
+        throw explained(requestSession, invalidToken());
     },
 
     token(session) {
@@ -116,13 +117,18 @@ export function csrfProtection(options: CsrfOptions = {}): CsrfProtection {
     },
 
     admit(request, session) {
-      const error = objection(request, requestSessionOf(session));
+      const requestSession = requestSessionOf(session);
+      const error = objection(request, requestSession);
       if (error === undefined) return undefined;
-      if (headerToken(request) === undefined) return Promise.reject(error);
+      if (headerToken(request) === undefined) return Promise.reject(explained(requestSession, error));
       return session.load().then(() => protection.check(request, session));
     },
   };
   return protection;
+}
+
+function explained({ bearer }: RequestSession, error: SessionError): SessionError {
+  return bearer?.explain(error) ?? error;
 }
 
 function foreignPage(): SessionError {

@@ -172,7 +172,8 @@ export class RequestSession {
       const { state, isPersonal } = yield* openPresented(this.context, presented, () => this.client);
       this.#state = state;
       this.progress.isPersonal = isPersonal;
-    } catch (error) {
+    } catch (caught) {
+      const error = this.bearer?.explain(caught) ?? caught;
       this.#state = { kind: "unreadable", error };
       throw error;
     }
@@ -183,7 +184,7 @@ export class RequestSession {
    *
    * @throws TypeError once the session was used: it may be another one now.
    */
-  useBearer(bearer: BearerRequest, cookie?: OutgoingCookie, presented?: readonly Presented[] | PresentedLater): void {
+  useBearer(bearer: BearerRequest, cookie?: OutgoingCookie, presented?: readonly Presented[]): void {
     const isReading = this.#state.kind === "unread" && this.#loading !== undefined;
     if (this.progress.isAccessed || isReading) {
       throw new TypeError(
@@ -196,6 +197,11 @@ export class RequestSession {
     this.progress.isPersonal = false;
     this.#loading = this.#presentedId = undefined;
     this.#state = presented ? { kind: "unread", presented } : { kind: "none", tokenStatus: "anonymous" };
+  }
+
+  /** Which session it would be is not clear: each use of it throws this error. */
+  refuse(error: unknown): void {
+    this.#state = { kind: "unreadable", error };
   }
 
   /** Reads the session anew. Changes that were not stored are forgotten. */

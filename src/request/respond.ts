@@ -36,7 +36,7 @@ export function concludeResponse(requestSession: RequestSession, headers: Respon
     .then(() => writeHeaders(requestSession, headers))
     .catch((error: unknown) => {
       requestSession.failResponse();
-      throw error;
+      throw requestSession.bearer?.explain(error) ?? error;
     });
 }
 
