@@ -231,6 +231,15 @@ describe("bearerTokens in adapters that are mounted within another", () => {
     expect(await outerThenInner({ bearer: own }, { bearer: own }, header, true)).toBe("200 ada");
   });
 
+  it("is a mistake where the inner one reads cookies, and the outer one does not", async () => {
+    const inner = { bearer: bearerTokens({ cookies: true }) };
+    await expect(outerThenInner({ bearer: own }, inner, { cookie: "COOKIE" })).rejects.toThrow(
+      "the adapter around this one reads no cookies",
+    );
+    expect(await outerThenInner(inner, { bearer: own }, { cookie: "COOKIE" })).toBe("200 anonymous");
+    expect(await outerThenInner(inner, { bearer: own }, header)).toBe("200 ada");
+  });
+
   it("is a mistake where the session was used before, as another one perhaps", async () => {
     await expect(outerThenInner({}, { bearer: own }, header, true)).rejects.toThrow("bearer comes too late");
   });

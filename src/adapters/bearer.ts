@@ -46,6 +46,11 @@ export function bearerTokens(options: BearerOptions = {}): BearerTokens {
       // An adapter that is mounted within another may have the same option.
       if (requestSession.bearer?.tokens === tokens) return undefined;
       context.clientSide?.refuse("bearerTokens()");
+      if (requestSession.isInUse) {
+        throw new TypeError(
+          "bearer comes too late, since the session was used: give it to the outermost adapter, as a function of the request for some routes",
+        );
+      }
       const header = bearerHeader(request);
       const hasBoth = header !== undefined && prefer !== "bearer" && hasCookie(requestSession, request);
       if (hasBoth && prefer === undefined) {
@@ -59,6 +64,11 @@ export function bearerTokens(options: BearerOptions = {}): BearerTokens {
         return Promise.reject(error);
       }
       if (cookies && (hasBoth || header === undefined)) {
+        if (requestSession.cookie.write) {
+          throw new TypeError(
+            "bearerTokens: the adapter around this one reads no cookies: give bearerTokens({ cookies: true }) to it, or a function of the request",
+          );
+        }
         requestSession.useBearer(new HeaderRequest(tokens, requestSession, { cookies }));
         return undefined;
       }

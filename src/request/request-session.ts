@@ -179,18 +179,13 @@ export class RequestSession {
     }
   }
 
-  /**
-   * The header Authorization counts: beside the cookie, or in place of it where `cookie` is given.
-   *
-   * @throws TypeError once the session was used: it may be another one now.
-   */
+  /** The handler has used the session, or is about to: it can't become another one. */
+  get isInUse(): boolean {
+    return this.progress.isAccessed || (this.#state.kind === "unread" && this.#loading !== undefined);
+  }
+
+  /** The header Authorization counts: beside the cookie, or in place of it where `cookie` is given. */
   useBearer(bearer: BearerRequest, cookie?: OutgoingCookie, presented?: readonly Presented[]): void {
-    const isReading = this.#state.kind === "unread" && this.#loading !== undefined;
-    if (this.progress.isAccessed || isReading) {
-      throw new TypeError(
-        "bearer comes too late, since the session was used: give it to the outermost adapter, as a function of the request for some routes",
-      );
-    }
     this.bearer = bearer;
     if (!cookie) return;
     this.cookie = cookie;
