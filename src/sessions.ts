@@ -136,18 +136,24 @@ export function createSessions<Data extends object = DeclaredData>(options: Sess
   /** For requests that somebody has frozen. */
   const keptElsewhere = new WeakMap<object, Session<Data>>();
 
+  /** A request that was made from another one, by spreading or `Object.create`, has its property too. */
+  function keptBy(keeper: AnyRequest): Session<Data> | undefined {
+    const session = (keeper as { [kept]?: Session<Data> })[kept];
+    return session && requestSessionOf(session).isOf(keeper) ? session : undefined;
+  }
+
   function find(request: AnyRequest): Session<Data> | undefined {
-    const keeper = innermost(request) as { [kept]?: Session<Data> };
-    return keeper[kept] ?? keptElsewhere.get(keeper);
+    const keeper = innermost(request);
+    return keptBy(keeper) ?? keptElsewhere.get(keeper);
   }
 
   function begin(request: AnyRequest): Session<Data> {
-    const own = (request as { [kept]?: Session<Data> })[kept];
+    const own = keptBy(request);
     if (own) return own;
-    const keeper = innermost(request) as { [kept]?: Session<Data> };
-    const found = keeper[kept] ?? keptElsewhere.get(keeper);
+    const keeper = innermost(request) as ReturnType<typeof innermost> & { [kept]?: Session<Data> };
+    const found = keptBy(keeper) ?? keptElsewhere.get(keeper);
     if (found) return found;
-    const session = sessionOf<Data>(new RequestSession(context, request));
+    const session = sessionOf<Data>(new RequestSession(context, request, keeper));
     if (Object.isExtensible(keeper)) keeper[kept] = session;
     else keptElsewhere.set(keeper, session);
     // A framework's own object has it too, because an adapter asks several times.

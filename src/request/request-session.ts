@@ -34,6 +34,7 @@ import type { LiveState, SessionState } from "./state.ts";
 const MAX_MOVES = 1000;
 
 const DONE = Promise.resolve();
+const NONE: readonly string[] = [];
 
 /** One request's session, from the cookie that came to the cookie that goes. All transitions of its states are here. */
 export class RequestSession {
@@ -42,6 +43,8 @@ export class RequestSession {
   cookie: OutgoingCookie;
   readonly progress: ResponseProgress;
   readonly #request: AnyRequest;
+  /** The request within a framework's own object. */
+  readonly #innermost: AnyRequest;
   #state: SessionState;
   #loading: Promise<void> | undefined;
   #committing: Promise<void> | undefined;
@@ -59,8 +62,9 @@ export class RequestSession {
   /** The session may come in the header Authorization. */
   bearer: BearerRequest | undefined;
 
-  constructor(shared: Context, request: AnyRequest) {
+  constructor(shared: Context, request: AnyRequest, innermost = request) {
     this.#request = request;
+    this.#innermost = innermost;
     const header = cookieHeader(request);
     const held = shared.clientSide?.begin(shared, header, isSecure(request, shared.trustProxy));
     const context = held ? { ...shared, store: held.store } : shared;
@@ -75,6 +79,13 @@ export class RequestSession {
     this.cookie = held?.cookie ?? new TokenCookie(context);
     const presented = held ? held.presented : header ? presentedIn(context, header, this.isSecure) : undefined;
     this.#state = presented ? { kind: "unread", presented } : { kind: "none", tokenStatus: "anonymous" };
+  }
+
+  /** Whether a request has this session. One that was made from its request has it too, unless its cookies are others. */
+  isOf(request: AnyRequest): boolean {
+    return (
+      request === this.#request || request === this.#innermost || cookieHeader(request) === cookieHeader(this.#request)
+    );
   }
 
   // The session's state
@@ -109,6 +120,11 @@ export class RequestSession {
 
   get isTokenByPreviousKey(): boolean {
     return this.#live?.isTokenByPreviousKey === true;
+  }
+
+  /** The ids of the request's tokens whose sessions others have ended. */
+  get endedIds(): readonly string[] {
+    return (this.#state.kind === "none" && this.#state.endedIds) || NONE;
   }
 
   /** The handler has signed out: from then on it has a new session, which is stored if it changes. */
@@ -213,7 +229,7 @@ export class RequestSession {
       this.#updateLoaded(loaded);
       return;
     }
-    this.detach();
+    this.detach(loaded ? "superseded" : "ended");
     context.live.recheck(token.id);
   }
 
@@ -241,9 +257,10 @@ export class RequestSession {
     if (this.#live) this.#state = { ...this.#live, isTokenByPreviousKey: false };
   }
 
-  /** The sign-out was carried out. */
+  /** The sign-out was carried out. A request that may not set the cookie still may not. */
   signedOut({ signOut }: Requested): void {
-    this.#state = { kind: "signedOut" };
+    this.#state =
+      this.tokenStatus === "superseded" ? { kind: "none", tokenStatus: "superseded" } : { kind: "signedOut" };
     if (signOut) this.changes.markDone({ signOut });
   }
 
@@ -251,8 +268,9 @@ export class RequestSession {
    * Another request has ended the session or replaced its token. This request's changes are forgotten, and it may not set
    * the cookie, unless it signs in.
    */
-  detach(): void {
-    this.#state = { kind: "none", tokenStatus: "superseded" };
+  detach(reason: "ended" | "superseded"): void {
+    const endedIds = reason === "ended" && this.token ? [this.token.id] : undefined;
+    this.#state = { kind: "none", tokenStatus: "superseded", endedIds };
     const { signOut } = this.changes.requested;
     if (signOut) this.changes.markDone({ signOut });
     this.changes.forgetData();
@@ -273,7 +291,7 @@ export class RequestSession {
   /** Signs out at the next commit. Without a live session only this request's changes are forgotten. */
   signOut(): void {
     // A commit under way may be storing a session that has to end.
-    if (this.token || this.#committing) this.changes.signOut();
+    if (this.token || this.#committing || this.endedIds.length > 0) this.changes.signOut();
     else this.changes.forget();
   }
 
@@ -291,7 +309,7 @@ export class RequestSession {
 
   /** Takes another id for the next attempt, since a failed commit may have stored a session under this one. */
   renewId(signIn: SignIn | undefined): void {
-    if (!this.token) this.#newId = createRandomPart();
+    if (!this.#moves) this.#newId = createRandomPart();
     if (!signIn) return;
     this.context.moves.delete(signIn.id);
     signIn.id = this.#moves ? createRandomPart() : this.#idOfNew;
@@ -337,7 +355,8 @@ export class RequestSession {
       // One error of the store must not sign out whoever has signed in meanwhile.
       const loaded = await read().catch(read);
       if (this.token !== token) return;
-      if (!loaded || !isAccepted(this.matchIn(loaded.record))) this.detach();
+      if (!loaded) this.detach("ended");
+      else if (!isAccepted(this.matchIn(loaded.record))) this.detach("superseded");
     } catch (error) {
       // The session was stored. Nothing says that it has ended.
       context.emitter.emit("error", { id: token.id, error });
