@@ -214,6 +214,10 @@ class ReplyHeaders implements ResponseHeaders {
     return this.#reply.getHeader(name)?.toString();
   }
 
+  get status(): number {
+    return this.#reply.statusCode;
+  }
+
   keys(): string[] {
     return Object.keys(this.#reply.getHeaders());
   }

@@ -1,3 +1,4 @@
+import { TOKEN_HEADER } from "./bearer.ts";
 import type { ResponseHeaders } from "./cache-headers.ts";
 
 import { lastByteOf } from "./last-byte.ts";
@@ -13,8 +14,8 @@ export function recordHeaders(
 ): ResponseHeaders & { readonly writes: [name: string, value: string][] } {
   const writes: [name: string, value: string][] = [];
   const write = (name: string, value: string) => void writes.push([name, value]);
-  const { headers } = response;
-  return { get: (name) => headers.get(name), keys: () => headers.keys(), set: write, append: write, writes };
+  const { headers, status } = response;
+  return { status, get: (name) => headers.get(name), keys: () => headers.keys(), set: write, append: write, writes };
 }
 
 /**
@@ -49,14 +50,14 @@ export function streamBodyOf(response: Response): ReadableStream | undefined {
  * neither buffered nor read. A response that could be sent again without us can be sent again.
  *
  * @param finish - a rejection breaks the body off, so that it does not look complete.
- * @param replaces - Set-Cookie values that the copy leaves out.
+ * @param replaces - Set-Cookie values, or a token, that the copy leaves out.
  */
 export function copyWithHeaders(
   response: Response,
   writes: HeaderWrites,
   { finish, replaces }: { finish?: Finish | undefined; replaces?: readonly string[] | undefined } = {},
 ): Response {
-  if (writes.length === 0 && !finish) return response;
+  if (writes.length === 0 && !finish && replaces === undefined) return response;
   const kept = keptBody(response);
   const body = kept === undefined ? response.body : kept;
   const isStream = body instanceof ReadableStream;
@@ -150,6 +151,7 @@ async function settled(finish: Finish): Promise<void> {
 }
 
 function withoutCookies(headers: Headers, cookies: readonly string[]): void {
+  if (cookies.includes(headers.get(TOKEN_HEADER) ?? "")) headers.delete(TOKEN_HEADER);
   const others = headers.getSetCookie().filter((line) => !cookies.includes(line));
   headers.delete("set-cookie");
   for (const line of others) headers.append("set-cookie", line);

@@ -10,6 +10,7 @@ import { hashSecret, type Token } from "../record/token.ts";
 import { createRandomPart } from "../random.ts";
 import { Deadline } from "../deadline.ts";
 import { rejecting, run, type Answer, type Coroutine } from "../coroutine.ts";
+import type { BearerRequest } from "./bearer.ts";
 import { clientRequest } from "./client.ts";
 import { ClosedResponse } from "./closed-response.ts";
 import { warnOfForeignCookie, warnOfUntrustedProxy } from "./cookie-warnings.ts";
@@ -40,7 +41,7 @@ const NONE: readonly string[] = [];
 export class RequestSession {
   readonly context: Context;
   readonly changes: PendingChanges;
-  readonly cookie: OutgoingCookie;
+  cookie: OutgoingCookie;
   readonly progress: ResponseProgress;
   readonly #request: AnyRequest;
   /** The request within a framework's own object. */
@@ -60,6 +61,8 @@ export class RequestSession {
   passive = false;
   /** Gives the client's address, where a server of fetch handlers tells it. An adapter sets it. */
   besideAddress: (() => string | undefined) | undefined;
+  /** The session may come in the header Authorization. */
+  bearer: BearerRequest | undefined;
 
   constructor(shared: Context, request: AnyRequest, innermost = request) {
     this.#request = request;
@@ -187,10 +190,31 @@ export class RequestSession {
       const { state, isPersonal } = yield* openPresented(this.context, presented, () => this.client);
       this.#state = state;
       this.progress.isPersonal = isPersonal;
-    } catch (error) {
+    } catch (caught) {
+      const error = this.bearer?.explain(caught) ?? caught;
       this.#state = { kind: "unreadable", error };
       throw error;
     }
+  }
+
+  /** The handler has used the session, or is about to: it can't become another one. */
+  get isInUse(): boolean {
+    return this.progress.isAccessed || (this.#state.kind === "unread" && this.#loading !== undefined);
+  }
+
+  /** The header Authorization counts: beside the cookie, or in place of it where `cookie` is given. */
+  useBearer(bearer: BearerRequest, cookie?: OutgoingCookie, presented?: readonly Presented[]): void {
+    this.bearer = bearer;
+    if (!cookie) return;
+    this.cookie = cookie;
+    this.progress.isPersonal = false;
+    this.#loading = this.#presentedId = undefined;
+    this.#state = presented ? { kind: "unread", presented } : { kind: "none", tokenStatus: "anonymous" };
+  }
+
+  /** Which session it would be is not clear: each use of it throws this error. */
+  refuse(error: unknown): void {
+    this.#state = { kind: "unreadable", error };
   }
 
   /** Reads the session anew. Changes that were not stored are forgotten. */
@@ -318,8 +342,9 @@ export class RequestSession {
   }
 
   issueCookie(token = this.token!): void {
-    if (!this.isSecure) warnOfUntrustedProxy(this.#request);
-    if (this.#presentedId === undefined) warnOfForeignCookie(this.context, this.#request, this.isSecure);
+    const isCookie = this.cookie.write === undefined;
+    if (isCookie && !this.isSecure) warnOfUntrustedProxy(this.#request);
+    if (isCookie && this.#presentedId === undefined) warnOfForeignCookie(this.context, this.#request, this.isSecure);
     this.cookie.issue(token, this.loaded!.record, this.isSecure);
   }
 

@@ -1,6 +1,7 @@
 import { commit } from "../lifecycle/commit.ts";
-import { forbidCaching, forbidSharing, markPrivate, varyByCookie, type ResponseHeaders } from "./cache-headers.ts";
+import { forbidCaching, forbidSharing, markPrivate, varyBy, type ResponseHeaders } from "./cache-headers.ts";
 import { cookieParts } from "./cookie.ts";
+import type { OutgoingCookie } from "./outgoing-cookie.ts";
 import { canSetHeaders, checkUnread, copyWithHeaders, recordHeaders, streamBodyOf } from "./fetch-response.ts";
 import { dropUndeliverable } from "./closed-response.ts";
 import { finishResponse } from "./finish-response.ts";
@@ -37,7 +38,7 @@ export function concludeResponse(requestSession: RequestSession, headers: Respon
     .then(() => writeHeaders(requestSession, headers))
     .catch((error: unknown) => {
       requestSession.failResponse();
-      throw error;
+      throw requestSession.bearer?.explain(error) ?? error;
     });
 }
 
@@ -55,9 +56,11 @@ function writeHeaders(requestSession: RequestSession, headers: ResponseHeaders):
   requestSession.writeResponse();
   const cookie = requestSession.cookie.take();
   if (!requestSession.progress.isAccessed && cookie === undefined) return;
-  varyByCookie(headers);
+  const { bearer } = requestSession;
+  varyBy(headers, bearer?.vary);
+  bearer?.challenge(headers);
   if (cookie !== undefined) {
-    writeCookies(headers, cookie);
+    writeCookies(headers, requestSession.cookie, cookie);
     forbidSharing(headers);
   } else if (requestSession.progress.isPersonal || !requestSession.isLoaded) {
     // A session that is not read yet may turn out to be somebody's after the headers have left.
@@ -98,14 +101,16 @@ export function prepareFailure(requestSession: RequestSession): Promise<void> | 
 export function writeFailureHeaders(requestSession: RequestSession, headers: ResponseHeaders): void {
   requestSession.progress.markAccessed();
   requestSession.writeResponse();
-  forbidCaching(headers);
+  forbidCaching(headers, requestSession.bearer?.vary);
+  requestSession.bearer?.challenge(headers);
   requestSession.cookie.repeat();
   const cookie = requestSession.cookie.take();
-  if (cookie !== undefined) writeCookies(headers, cookie);
+  if (cookie !== undefined) writeCookies(headers, requestSession.cookie, cookie);
 }
 
 /** Writes the cookies in the form that the adapter takes. */
-function writeCookies(headers: ResponseHeaders, cookies: readonly string[]): void {
+function writeCookies(headers: ResponseHeaders, outgoing: OutgoingCookie, cookies: readonly string[]): void {
+  if (outgoing.write) return outgoing.write(headers, cookies);
   for (const cookie of cookies) {
     if (headers.setCookie) headers.setCookie(cookieParts(cookie));
     else headers.append("Set-Cookie", cookie);

@@ -86,6 +86,10 @@ class SessionHooks implements ResponseHooks, ResponseHeaders {
     return this.#res.getHeader(name)?.toString();
   }
 
+  get status(): number {
+    return this.#res.statusCode;
+  }
+
   keys(): string[] {
     return this.#res.getHeaderNames();
   }
