@@ -1,5 +1,6 @@
 import { objectsIn } from "./containers.ts";
 import type { GivenObjects } from "./given-objects.ts";
+import { createRandomPart } from "../random.ts";
 import type { StoredFlash } from "../record/record.ts";
 import { without, type ObjectSet } from "./strip.ts";
 
@@ -25,7 +26,8 @@ export function mergeFlashes(
 export function withoutHidden(flash: StoredFlash, given: GivenObjects, hidden: ObjectSet): StoredFlash[] {
   if (!objectsIn(flash.message).some((object) => hidden.has(object))) return [flash];
   const message = without(given.copyOf(flash.message), hidden);
-  return message === undefined ? [] : [{ ...flash, message }];
+  // A key of its own: by its key a flash counts as unchanged.
+  return message === undefined ? [] : [{ ...flash, message, key: createRandomPart() }];
 }
 
 export const areSameFlashes = (a: readonly StoredFlash[], b: readonly StoredFlash[]): boolean =>

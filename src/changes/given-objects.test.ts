@@ -133,6 +133,13 @@ const WAYS: Record<string, (alice: Alice) => Promise<object> | object> = {
     await session.save();
     return kept;
   },
+  "copied by toJSON() and stored by a session of nobody's after signOut()": async ({ request: { session } }) => {
+    const kept = session.toJSON()["account"] as object;
+    session.signOut();
+    session.data["n"] = kept;
+    await session.save();
+    return kept;
+  },
   "copied by toJSON()": ({ request: { session } }) => session.toJSON()["account"] as object,
   "copied by toJSON() before its key was assigned": ({ request: { session } }) => {
     const kept = session.toJSON()["account"] as object;

@@ -70,11 +70,13 @@ export class GivenObjects {
 
   #find(object: object): { userId: UserId } | undefined {
     this.#lookUp();
+    let nobodys: { userId: UserId } | undefined;
     for (let one: object | undefined = object; one; one = this.#originals?.get(one)) {
       const found = this.#userOf?.get(one);
-      if (found) return found;
+      if (found?.userId !== undefined) return found;
+      nobodys ??= found;
     }
-    return undefined;
+    return nobodys;
   }
 
   #lookUp(): void {
@@ -83,7 +85,7 @@ export class GivenObjects {
     for (const { objects, userId } of this.#later) {
       const entry = { userId };
       if (userId !== undefined) (this.#users ??= new Set()).add(userId);
-      // What a user's object holds does not become nobody's by being stored in a session of nobody's.
+      // A user's object does not become nobody's where a session of nobody's stores it.
       for (const object of objects) if (userId !== undefined || !userOf.has(object)) userOf.set(object, entry);
     }
     this.#later = [];

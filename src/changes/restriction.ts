@@ -31,6 +31,8 @@ export class Restriction {
   /** Own values in the place of others: what the updates of a key give where there was nothing before, or none. */
   readonly #anew = new Map<string, Moment>();
   readonly #undo: (() => void)[] = [];
+  /** The keys that hidden objects were removed from. */
+  readonly #stripped = new Set<string>();
   #isLifted = false;
 
   /**
@@ -67,10 +69,12 @@ export class Restriction {
     }
     this.own = new Map([...own.keys()].map((key) => [key, WHOLE]));
     const keptChanges = [...changes].filter(([key]) => this.#mayStay(key));
-    const stripped = keptChanges.map(
-      ([key, steps]) => [key, steps === WHOLE ? WHOLE : showing(steps, visible)] as const,
+    const shown: Changes = new Map(
+      keptChanges.map(([key, steps]) => [key, steps === WHOLE ? WHOLE : showing(steps, visible)]),
     );
-    tracker.restart(knowing(tracker.seen, own.keys()), new Map(stripped));
+    // All keys stay: a merge must not bring back what was removed from one.
+    if (!visible.keep) for (const key of this.#stripped) shown.set(key, WHOLE);
+    tracker.restart(knowing(tracker.seen, own.keys()), shown);
   }
 
   #mayStay(key: string): boolean {
@@ -79,7 +83,11 @@ export class Restriction {
 
   #strip(key: string, hidden: ObjectSet): void {
     const { raw } = this.#tracker;
-    if (raw[key] === undefined || without(raw[key], hidden, this.#undo) !== undefined) return;
+    if (raw[key] === undefined) return;
+    const { length } = this.#undo;
+    const rest = without(raw[key], hidden, this.#undo);
+    if (rest === undefined || this.#undo.length > length) this.#stripped.add(key);
+    if (rest !== undefined) return;
     delete raw[key];
     this.#anew.set(key, NO_VALUE);
   }
