@@ -173,10 +173,12 @@ const CALLS = {
   update: (h, { key }) => void h.session.update(key, (value) => value ?? {}),
   updateWrapped: (h, { key }) => void h.session.update(key, (value) => ({ value: value ?? 0 })),
   updateOwn: (h, { key, how }) => void h.session.update(key, () => h.fresh(how)),
+  // A text that the handler copies is its own.
   updateSpread: (h, { key }) =>
-    void h.session.update(key, (value) =>
-      isObject(value) && kindOf(value) === "object" ? { ...value } : (value ?? {}),
-    ),
+    void h.session.update(key, (value) => {
+      if (!isObject(value) || kindOf(value) !== "object") return value ?? {};
+      return Object.fromEntries(Object.entries(value).filter(([, part]) => isObject(part)));
+    }),
   updateInPlace: (h, { key, how }) =>
     void h.session.update(key, (value = []) => {
       if (isObject(value) && kindOf(value) !== "leaf" && !Object.isFrozen(value)) put(value, how, how);

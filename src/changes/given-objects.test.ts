@@ -320,6 +320,20 @@ describe("A former user's text", () => {
     },
   );
 
+  it("does not reach the next user by an update that another sign-in has made again over it", async () => {
+    const { browser, request } = await aliceRequest();
+    const { session, end } = request;
+    session.signIn("bob");
+    session.data.account ??= {};
+    session.update("account", (account) => ({ ...account }));
+    session.signIn("alice");
+    expect(session.data.account).toMatchObject({ iban: "secret" });
+    session.signIn("bob");
+    expect(session.data).toEqual({ account: {} });
+    await end();
+    expect(await browser.data()).toEqual({ account: {} });
+  });
+
   it("does not reach the next user in a list that both requests created during a save", async () => {
     const alice = await aliceRequest();
     const { session, end } = alice.request;

@@ -105,7 +105,12 @@ export class Restriction {
         continue;
       }
       const data: Dictionary = Object.create(null);
-      if (this.#values.has(key)) data[key] = this.#values.get(key);
+      if (this.#values.has(key)) {
+        data[key] = this.#values.get(key);
+        // The steps are made again over a value that is not this request's: another sign-in may not show the result.
+        const there = momentOf(data, key);
+        addChanges(before, key, [{ kind: "others", before: there, after: there }]);
+      }
       const from = this.#anew.get(key) ?? NO_VALUE;
       const replaying = { dropped() {}, copied: this.#visible.given.addCopy };
       addChanges(before, key, replaySteps(steps, from, momentOf(raw, key), data, key, replaying));
