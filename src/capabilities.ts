@@ -68,14 +68,19 @@ export function syncOf<Name extends OperationName>(
   store: SessionStore,
   name: Name,
 ): SyncOperation<OperationArguments<Name>, OperationResult<Name>>["sync"] {
-  return (store[name] as SyncOperation<OperationArguments<Name>, OperationResult<Name>>).sync;
+  const operation = store[name] as SyncOperation<OperationArguments<Name>, OperationResult<Name>>;
+  const { sync } = operation;
+  // A spy or a Proxy in the operation's place may have its properties too.
+  return sync?.of === operation ? sync : undefined;
 }
 
 /** An operation that answers at once, and by a promise if it is called as every store's. */
 export function syncOperation<Args extends unknown[], Result>(
   sync: (...args: Args) => Result,
 ): SyncOperation<Args, Result> {
-  return Object.assign(async (...args: Args) => sync(...args), { sync });
+  const operation = async (...args: Args): Promise<Result> => sync(...args);
+  const atOnce = Object.assign((...args: Args) => sync(...args), { of: operation });
+  return Object.assign(operation, { sync: atOnce });
 }
 
 /** Reads a session from the store, not from a near cache. */
