@@ -24,7 +24,15 @@ import {
   type Presented,
   type PresentedLater,
 } from "./presented-tokens.ts";
-import { cookieHeader, canHaveBody, isSecure, isWebSocketRequest, routeOf, type AnyRequest } from "./request.ts";
+import {
+  cookieHeader,
+  canHaveBody,
+  isSecure,
+  isWebSocketRequest,
+  routeOf,
+  type AnyRequest,
+  isSameRequest,
+} from "./request.ts";
 import { ResponseProgress } from "./response-progress.ts";
 import { SessionSignal } from "./session-signal.ts";
 import type { LiveState, SessionState } from "./state.ts";
@@ -51,6 +59,8 @@ export class RequestSession {
   #newId: string | undefined;
   #lateChanges: LateChanges | undefined;
 
+  /** The request as `innermost` gives it, where a framework's own object was given. */
+  keeper: AnyRequest;
   /** The request does not extend its session: polling, for example. */
   passive = false;
   /** Gives the client's address, where a server of fetch handlers tells it. An adapter sets it. */
@@ -58,6 +68,7 @@ export class RequestSession {
 
   constructor(shared: Context, request: AnyRequest) {
     this.#request = request;
+    this.keeper = request;
     const header = cookieHeader(request);
     const held = shared.clientSide?.begin(shared, header, isSecure(request, shared.trustProxy));
     const context = held ? { ...shared, store: held.store } : shared;
@@ -384,6 +395,11 @@ export class RequestSession {
   }
 
   // The request
+
+  /** Whether an object that has this session has it for itself, and has not copied or inherited it for another request. */
+  isOf(holder: AnyRequest): boolean {
+    return holder === this.#request || isSameRequest(holder, this.keeper);
+  }
 
   /** The route, for a message. */
   get route(): string {
