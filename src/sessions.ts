@@ -133,31 +133,31 @@ export function createSessions<Data extends object = DeclaredData>(options: Sess
   const users = context.clientSide ?? storedUsers;
   /** Where a request keeps its session: a property is cheaper than an entry in a WeakMap, at every garbage collection. */
   const kept = Symbol("sojourn");
-  /** For requests that somebody has frozen. */
+  /** For requests that somebody has frozen, and for those that have another one's property by copying or inheriting it. */
   const keptElsewhere = new WeakMap<object, Session<Data>>();
 
-  /** A request that was made from another one, by spreading or `Object.create`, has its property too. */
-  function keptBy(keeper: AnyRequest): Session<Data> | undefined {
-    const session = (keeper as { [kept]?: Session<Data> })[kept];
-    return session && requestSessionOf(session).isOf(keeper) ? session : undefined;
+  function keptBy(holder: AnyRequest): Session<Data> | undefined {
+    const session = (holder as { [kept]?: Session<Data> })[kept];
+    return session && requestSessionOf(session).isOf(holder) ? session : keptElsewhere.get(holder);
   }
 
-  function find(request: AnyRequest): Session<Data> | undefined {
-    const keeper = innermost(request);
-    return keptBy(keeper) ?? keptElsewhere.get(keeper);
+  function keep(holder: AnyRequest, session: Session<Data>): void {
+    if (kept in holder || !Object.isExtensible(holder)) keptElsewhere.set(holder, session);
+    else (holder as { [kept]?: Session<Data> })[kept] = session;
   }
+
+  const find = (request: AnyRequest): Session<Data> | undefined => keptBy(innermost(request));
 
   function begin(request: AnyRequest): Session<Data> {
-    const own = keptBy(request);
-    if (own) return own;
-    const keeper = innermost(request) as ReturnType<typeof innermost> & { [kept]?: Session<Data> };
-    const found = keptBy(keeper) ?? keptElsewhere.get(keeper);
+    const own = (request as { [kept]?: Session<Data> })[kept];
+    if (own && requestSessionOf(own).isOf(request)) return own;
+    const keeper = innermost(request);
+    const found = keptBy(keeper);
     if (found) return found;
     const session = sessionOf<Data>(new RequestSession(context, request, keeper));
-    if (Object.isExtensible(keeper)) keeper[kept] = session;
-    else keptElsewhere.set(keeper, session);
+    keep(keeper, session);
     // A framework's own object has it too, because an adapter asks several times.
-    if (request !== keeper && Object.isExtensible(request)) (request as { [kept]?: Session<Data> })[kept] = session;
+    if (request !== keeper) keep(request, session);
     return session;
   }
 

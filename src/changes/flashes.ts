@@ -1,4 +1,6 @@
-import { copyOf, objectsIn } from "./containers.ts";
+import { objectsIn } from "./containers.ts";
+import type { GivenObjects } from "./given-objects.ts";
+import { createRandomPart } from "../random.ts";
 import type { StoredFlash } from "../record/record.ts";
 import { without, type ObjectSet } from "./strip.ts";
 
@@ -20,17 +22,12 @@ export function mergeFlashes(
     .slice(-MAX_FLASHES);
 }
 
-/**
- * Removes hidden objects from a flash, and the flash where nothing else is in it.
- *
- * @param objects - those that were flashed. The message is a copy of them.
- */
-export function withoutHidden(flash: StoredFlash, objects: readonly object[], hidden: ObjectSet): StoredFlash[] {
-  if (!objects.some((object) => hidden.has(object))) return [flash];
-  const copy = copyOf(flash.message);
-  const copies = new Set(objectsIn(copy).filter((_, i) => hidden.has(objects[i]!)));
-  const message = without(copy, copies);
-  return message === undefined ? [] : [{ ...flash, message }];
+/** Removes hidden objects from a flash, and the flash where nothing else is in it. */
+export function withoutHidden(flash: StoredFlash, given: GivenObjects, hidden: ObjectSet): StoredFlash[] {
+  if (!objectsIn(flash.message).some((object) => hidden.has(object))) return [flash];
+  const message = without(given.copyOf(flash.message), hidden);
+  // A key of its own: by its key a flash counts as unchanged.
+  return message === undefined ? [] : [{ ...flash, message, key: createRandomPart() }];
 }
 
 export const areSameFlashes = (a: readonly StoredFlash[], b: readonly StoredFlash[]): boolean =>

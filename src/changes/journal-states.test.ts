@@ -2,6 +2,9 @@ import { describe, expect, it } from "vitest";
 import { decode, encode, type Dictionary } from "./codec.ts";
 import { EMPTY, Journal, only, replay, type Content, type Snapshot } from "./journal.ts";
 
+/** Another user signs in, who gets nothing. */
+const BOB = { keep: [], userId: "bob" };
+
 const limits = { bytes: 10_000, depth: 32 };
 const contentOf = (data: object): Content => ({ data: encode({ ...data }, limits), flashes: [] });
 const dataOf = (content: Content) => ({ ...decode(content.data) });
@@ -281,7 +284,7 @@ describe("Another user's sign-in", () => {
     journal.update("cart", (cart) => cart ?? { items: [] });
     data.cart!.items.push("mine");
     journal.update("n", (n) => ((n as number | undefined) ?? 0) + 1);
-    journal.restrict([]);
+    journal.restrict(BOB);
     expect({ ...data }).toEqual({ cart: { items: ["mine"] }, n: 1 });
     expect(dataOf(replay(begin(journal), only(contentOf(alice), []), limits))).toEqual({
       cart: { items: ["mine"] },
@@ -293,7 +296,7 @@ describe("Another user's sign-in", () => {
     const { journal, data } = journalOn(alice);
     const { account } = data;
     journal.update("w", () => ({ account, own: 1 }));
-    journal.restrict([]);
+    journal.restrict(BOB);
     expect({ ...data }).toEqual({ w: { own: 1 } });
     expect(dataOf(replay(begin(journal), EMPTY, limits))).toEqual({ w: { own: 1 } });
   });
@@ -303,7 +306,7 @@ describe("Another user's sign-in", () => {
     (data.cart as unknown as Dictionary)["of"] = data.account;
     data.cart!.items.push("milk");
     data.w = data.cart;
-    journal.restrict(["cart"]);
+    journal.restrict({ ...BOB, keep: ["cart"] });
     expect({ ...data }).toEqual({ cart: { items: ["tea", "milk"] }, w: { items: ["tea", "milk"] } });
     expect(
       dataOf(replay(begin(journal), only(contentOf({ ...alice, cart: { items: ["tea", "jam"] } }), ["cart"]), limits)),
@@ -316,7 +319,7 @@ describe("Another user's sign-in", () => {
   it("leaves an explicit assignment that comes after it", () => {
     const { journal, data } = journalOn(alice);
     const { cart } = data;
-    journal.restrict([]);
+    journal.restrict(BOB);
     data.cart = cart!;
     expect(dataOf(replay(begin(journal), EMPTY, limits))).toEqual({ cart: { items: ["tea"] } });
   });
@@ -327,7 +330,7 @@ describe("Another user's sign-in", () => {
     data.w = { of: data.account, own: 1 };
     journal.update("n", (n) => ((n as number | undefined) ?? 0) + 1);
     const saving = begin(journal);
-    journal.restrict([]);
+    journal.restrict(BOB);
     expect({ ...data }).toEqual({ role: "user", w: { own: 1 }, n: 1 });
     journal.stored(saving, replay(saving, contentOf({ ...alice, n: 10, other: 1 }), limits));
     expect({ ...data }).toEqual({ role: "user", w: { own: 1 }, n: 1 });
@@ -343,10 +346,10 @@ describe("Another user's sign-in", () => {
     data.role = "user";
     journal.setAside();
     data.w = { of: data.account, own: 1 };
-    journal.restrict([]);
+    journal.restrict(BOB);
     expect({ ...data }).toEqual({ role: "user", w: { own: 1 } });
     journal.dropSetAside(contentOf(alice));
-    journal.restrict([]);
+    journal.restrict(BOB);
     expect({ ...data }).toEqual({ w: { own: 1 } });
     expect(dataOf(replay(begin(journal), EMPTY, limits))).toEqual({ w: { own: 1 } });
   });

@@ -14,7 +14,10 @@ function merged<T>(make: () => T, theirs: (value: T) => unknown, mine: (value: T
   };
   if (typeof result === "object" && result !== null && "gone" in result) delete data["k"];
   const dropped: string[] = [];
-  replaySteps([], from, momentOf(held, "k"), data, "k", { dropped: (path) => dropped.push(path.join(".")) });
+  replaySteps([], from, momentOf(held, "k"), data, "k", {
+    dropped: (path) => dropped.push(path.join(".")),
+    copied() {},
+  });
   return { value: data["k"] as T, dropped };
 }
 

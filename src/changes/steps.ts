@@ -14,8 +14,10 @@ export interface Moment {
 /** One step in the changes of a key. Changes in place lie between the steps: they are found by comparing moments. */
 export type Step =
   /** There was nothing, and an empty container was assigned: it is created if there is none. */
-  | { readonly kind: "create"; readonly after: Moment }
-  | { readonly kind: "update"; readonly before: Moment; readonly apply: Updater[]; readonly after: Moment };
+  | { readonly kind: "create"; readonly empty: string; readonly after: Moment }
+  | { readonly kind: "update"; readonly before: Moment; readonly apply: Updater[]; readonly after: Moment }
+  /** A save has put changes of other requests into the value: what lies between the two moments is not this request's. */
+  | { readonly kind: "others"; readonly before: Moment; readonly after: Moment };
 
 /** The key was assigned or deleted: its last value counts as a whole, or that there is none. */
 export const WHOLE = "whole";
@@ -50,8 +52,10 @@ export function joined(earlier: ReadonlyChanges, later: ReadonlyChanges): Change
 export interface Replaying {
   /** The change of a place is dropped. */
   dropped(path: readonly (string | number)[]): void;
-  /** A copy of an object that the handler holds may take its place. */
-  readonly copied?: Copied;
+  /** A copy of an object that the handler holds takes its place. */
+  readonly copied: Copied;
+  /** There was nothing before: unchanged items of an array that has changed as a whole do not come along. */
+  readonly isAnew?: boolean;
 }
 
 /**
@@ -71,13 +75,18 @@ export function replaySteps(
   const done: Step[] = [];
   for (const step of steps) {
     if (step.kind === "create") {
-      const empty = decodeValue(step.after.text!);
+      const empty = decodeValue(step.empty);
       if (Object.hasOwn(data, key)) complete(data[key], empty);
       else data[key] = empty;
-      done.push({ kind: "create", after: momentOf(data, key) });
+      done.push({ ...step, after: momentOf(data, key) });
     } else {
       mergeMoments(began, step.before, data, key, replaying);
       const before = momentOf(data, key);
+      if (step.kind === "others") {
+        done.push({ ...step, before, after: before });
+        began = step.after;
+        continue;
+      }
       for (const apply of step.apply) applyTo(data, key, apply, replaying);
       done.push({ ...step, before, after: momentOf(data, key) });
     }
@@ -111,9 +120,10 @@ function mergeMoments(from: Moment, end: Moment, data: Dictionary, key: string, 
   if (!isObject(base) || !isObject(mine)) return;
   const held = identitiesOf(mine, end);
   const identities = new Map([...identitiesOf(base, from), ...held]);
-  if (replaying.copied) for (const [copy, original] of held) replaying.copied(copy, original);
+  for (const [copy, original] of held) replaying.copied(copy, original);
   const theirs = Object.hasOwn(data, key) ? data[key] : ABSENT;
-  const merging = { identityOf: (object: object) => identities.get(object)!, dropped: replaying.dropped };
+  const identityOf = (object: object) => identities.get(object)!;
+  const merging = { identityOf, dropped: replaying.dropped, isAnew: replaying.isAnew === true };
   const merged = mergePlace(base, mine, theirs, merging, [key]);
   if (merged !== theirs) data[key] = merged;
 }

@@ -381,7 +381,7 @@ export class Commit {
     const { requestSession } = this;
     requestSession.continueFrom(token, loaded);
     const { changes } = requestSession;
-    const late = this.#journal.stored(this.snapshot, content);
+    const late = this.#journal.stored(this.snapshot, loaded.record);
     const paths = Object.freeze([...(content.dropped ?? []), ...late]);
     if (paths.length > 0) {
       const { userId } = loaded.record;

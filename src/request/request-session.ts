@@ -26,7 +26,15 @@ import {
   type Presented,
   type PresentedLater,
 } from "./presented-tokens.ts";
-import { cookieHeader, canHaveBody, isSecure, isWebSocketRequest, routeOf, type AnyRequest } from "./request.ts";
+import {
+  cookieHeader,
+  canHaveBody,
+  isSecure,
+  isWebSocketRequest,
+  routeOf,
+  type AnyRequest,
+  isSameRequest,
+} from "./request.ts";
 import { ResponseProgress } from "./response-progress.ts";
 import { SessionSignal } from "./session-signal.ts";
 import type { LiveState, SessionState } from "./state.ts";
@@ -81,13 +89,6 @@ export class RequestSession {
     this.cookie = held?.cookie ?? new TokenCookie(context);
     const presented = held ? held.presented : header ? presentedIn(context, header, this.isSecure) : undefined;
     this.#state = presented ? { kind: "unread", presented } : { kind: "none", tokenStatus: "anonymous" };
-  }
-
-  /** Whether a request has this session. One that was made from its request has it too, unless its cookies are others. */
-  isOf(request: AnyRequest): boolean {
-    return (
-      request === this.#request || request === this.#innermost || cookieHeader(request) === cookieHeader(this.#request)
-    );
   }
 
   // The session's state
@@ -448,6 +449,11 @@ export class RequestSession {
   }
 
   // The request
+
+  /** Whether an object that has this session has it for itself, and has not copied or inherited it for another request. */
+  isOf(holder: AnyRequest): boolean {
+    return holder === this.#request || isSameRequest(holder, this.#innermost);
+  }
 
   /** The route, for a message. */
   get route(): string {
