@@ -1,5 +1,6 @@
 import type { Limits } from "./changes/codec.ts";
 import type { Cleanup } from "./cleanup.ts";
+import type { Diagnose } from "./diagnostics.ts";
 import type { Emitter } from "./events.ts";
 import type { RotationPolicy } from "./lifecycle/rotation.ts";
 import type { Timeouts } from "./lifecycle/timeouts.ts";
@@ -28,6 +29,8 @@ export interface Context {
   readonly limits: Limits;
   readonly storeTimeout: number;
   readonly trustProxy: boolean;
+  /** Looks for reasons why a cookie is missing. `undefined` in production. */
+  readonly diagnose: Diagnose | undefined;
   readonly emitter: Emitter;
   readonly commits: KeyedQueue;
   readonly live: SessionSignals;

@@ -1,6 +1,7 @@
 import type { Limits } from "./changes/codec.ts";
 import { checkClock, checkOptions, checkPositiveInteger } from "./checks.ts";
 import { createCookie, type CookieOptions, type SessionCookie } from "./request/cookie.ts";
+import { resolveDiagnostics, type Diagnose } from "./diagnostics.ts";
 import { milliseconds, type Duration } from "./duration.ts";
 import { ASSURANCE_LEVELS, type Timeouts } from "./lifecycle/timeouts.ts";
 import { createKeyring, type Keyring, type SecretKey } from "./record/keyring.ts";
@@ -64,6 +65,11 @@ export interface SessionsOptions {
   /** Whether `Forwarded` and `X-Forwarded-Proto` are trusted, because a proxy of yours sets them. Default `false`. */
   trustProxy?: boolean;
   /**
+   * Whether a warning tells why a cookie is missing or refused, once for each reason. Default: unless `NODE_ENV` is
+   * `"production"`.
+   */
+  diagnostics?: boolean;
+  /**
    * Maximum time that one request waits for the store when it reads, and again when it stores, retries included.
    * Default `"2s"`.
    */
@@ -85,6 +91,7 @@ export interface Settings {
   readonly client: (request: ClientRequest) => Client | undefined;
   readonly cookie: SessionCookie;
   readonly trustProxy: boolean;
+  readonly diagnose: Diagnose | undefined;
   readonly storeTimeout: number;
   readonly limits: Limits;
   readonly now: () => number;
@@ -112,6 +119,7 @@ export function resolveOptions(options: SessionsOptions): Settings {
     client: true,
     cookie: true,
     trustProxy: true,
+    diagnostics: true,
     storeTimeout: true,
     limits: true,
     clock: true,
@@ -171,6 +179,7 @@ export function resolveOptions(options: SessionsOptions): Settings {
     client: resolveClient(client),
     cookie: sessionCookie,
     trustProxy,
+    diagnose: resolveDiagnostics(options.diagnostics),
     storeTimeout,
     limits: { bytes, depth },
     now: clock,

@@ -3,9 +3,9 @@ import { warnOnce } from "../warnings.ts";
 import { hasTokenLike } from "./presented-tokens.ts";
 import { claimsHttps, cookieHeader, type AnyRequest } from "./request.ts";
 
-/** Warns of a proxy that is not trusted, when a cookie is issued by HTTP. */
-export function warnOfUntrustedProxy(request: AnyRequest): void {
-  if (!claimsHttps(request)) return;
+/** Warns of a proxy that is not trusted, when a cookie is issued by HTTP. With `secure: true` it has Secure all the same. */
+export function warnOfUntrustedProxy({ cookie }: Context, request: AnyRequest): void {
+  if (!claimsHttps(request) || cookie.nameFor(true) === cookie.nameFor(false)) return;
   warnOnce(
     "SOJOURN_UNTRUSTED_PROXY",
     "",
@@ -14,7 +14,7 @@ export function warnOfUntrustedProxy(request: AnyRequest): void {
   );
 }
 
-/** Warns of a cookie that is replaced, though it may belong to another application. */
+/** Warns of a cookie that is not believed, and may belong to another application. */
 export function warnOfForeignCookie(context: Context, request: AnyRequest, isSecure: boolean): void {
   const header = cookieHeader(request);
   if (!header || !hasTokenLike(context, header, isSecure)) return;
@@ -22,7 +22,7 @@ export function warnOfForeignCookie(context: Context, request: AnyRequest, isSec
   warnOnce(
     "SOJOURN_FOREIGN_COOKIE",
     baseName,
-    `A cookie named ${baseName} arrived that none of the secret keys has signed, and it is replaced now. If another application ` +
+    `A cookie named ${baseName} arrived that none of the secret keys has signed, so it opens no session. If another application ` +
       "on this host uses the same name, the two sign each other's users out: give each its own cookie.name. After a change of the " +
       "secret key, keep the old one in the list",
   );

@@ -300,7 +300,7 @@ export class RequestSession {
   }
 
   issueCookie(token = this.token!): void {
-    if (!this.isSecure) warnOfUntrustedProxy(this.#request);
+    if (!this.isSecure) warnOfUntrustedProxy(this.context, this.#request);
     if (this.#presentedId === undefined) warnOfForeignCookie(this.context, this.#request, this.isSecure);
     this.cookie.issue(token, this.loaded!.record, this.isSecure);
   }
@@ -339,6 +339,7 @@ export class RequestSession {
 
   /** The headers are written. */
   writeResponse(): void {
+    this.context.diagnose?.(this, this.#request);
     this.progress.write();
     if (this.changes.hasGivenObjects && this.context.lateChecks()) this.lateChanges.expect();
   }

@@ -17,6 +17,7 @@ const GUIDES = [
   "events",
   "errors",
   "proxies",
+  "diagnostics",
   "several-applications",
 ].map((name) => document(`docs/${name}.md`));
 const blocks = blocksOf([README, ...GUIDES].join("\n"));
