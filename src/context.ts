@@ -11,6 +11,7 @@ import type { ClientSide } from "./request/client-side.ts";
 import type { ClientRequest } from "./request/client.ts";
 import type { SessionSignals } from "./signals.ts";
 import type { SessionStore } from "./store.ts";
+import type { SessionTracing } from "./tracing.ts";
 import type { UserLimit } from "./users.ts";
 import type { KeyedQueue } from "./keyed-queue.ts";
 
@@ -31,6 +32,7 @@ export interface Context {
   readonly trustProxy: boolean;
   /** Looks for reasons why a cookie is missing. `undefined` in production. */
   readonly diagnose: Diagnose | undefined;
+  readonly tracing: SessionTracing | undefined;
   readonly emitter: Emitter;
   readonly commits: KeyedQueue;
   readonly live: SessionSignals;

@@ -11,6 +11,7 @@ import type { Client } from "./record/record.ts";
 import { describeBy, type ClientDetails, type ClientRequest } from "./request/client.ts";
 import type { RotationPolicy } from "./lifecycle/rotation.ts";
 import type { ClientSide, ClientSideStore } from "./request/client-side.ts";
+import type { SessionTracing } from "./tracing.ts";
 import type { SessionStore } from "./store.ts";
 
 /** The options of `createSessions`. */
@@ -69,6 +70,8 @@ export interface SessionsOptions {
    * `"production"`.
    */
   diagnostics?: boolean;
+  /** `tracing` of "sojourn/tracing": publishes each operation by `node:diagnostics_channel`. Default: none. */
+  tracing?: SessionTracing;
   /**
    * Maximum time that one request waits for the store when it reads, and again when it stores, retries included.
    * Default `"2s"`.
@@ -92,6 +95,7 @@ export interface Settings {
   readonly cookie: SessionCookie;
   readonly trustProxy: boolean;
   readonly diagnose: Diagnose | undefined;
+  readonly tracing: SessionTracing | undefined;
   readonly storeTimeout: number;
   readonly limits: Limits;
   readonly now: () => number;
@@ -120,6 +124,7 @@ export function resolveOptions(options: SessionsOptions): Settings {
     cookie: true,
     trustProxy: true,
     diagnostics: true,
+    tracing: true,
     storeTimeout: true,
     limits: true,
     clock: true,
@@ -133,6 +138,7 @@ export function resolveOptions(options: SessionsOptions): Settings {
     // Not `Date.now` itself: fake timers replace that property later.
     clock = () => Date.now(),
     client = {},
+    tracing,
   } = options;
   checkOptions("cookie", cookie, {
     name: true,
@@ -169,9 +175,13 @@ export function resolveOptions(options: SessionsOptions): Settings {
   const storeTimeout = milliseconds(options.storeTimeout ?? "2s", "storeTimeout");
   if (storeTimeout > LONGEST_TIMER_MS) throw new TypeError("storeTimeout is longer than a timer can wait (24 days)");
 
+  if (tracing !== undefined && typeof tracing.store !== "function") {
+    throw new TypeError('tracing takes tracing of "sojourn/tracing"');
+  }
+
   return {
     keyring,
-    store,
+    store: tracing && !clientSide ? tracing.store(store) : store,
     clientSide,
     timeouts,
     rotation: resolveRotation(options, timeouts),
@@ -180,6 +190,7 @@ export function resolveOptions(options: SessionsOptions): Settings {
     cookie: sessionCookie,
     trustProxy,
     diagnose: resolveDiagnostics(options.diagnostics),
+    tracing,
     storeTimeout,
     limits: { bytes, depth },
     now: clock,

@@ -165,7 +165,15 @@ export class RequestSession {
     const state = this.#state;
     if (state.kind === "unreadable") return Promise.reject(state.error);
     if (state.kind !== "unread") return undefined;
-    return (this.#loading ??= rejecting(() => run(this.#load(state.presented))) as Promise<void> | undefined);
+    return (this.#loading ??= rejecting(() => this.#open(state.presented)) as Promise<void> | undefined);
+  }
+
+  #open(presented: readonly Presented[] | PresentedLater): Answer<void> {
+    const { tracing } = this.context;
+    const load = () => run(this.#load(presented));
+    if (!tracing) return load();
+    const id = typeof presented === "function" ? undefined : presented[0]!.token.id;
+    return tracing.run("open", { id }, load, () => ({ status: this.tokenStatus }));
   }
 
   *#load(given: readonly Presented[] | PresentedLater): Coroutine<void> {

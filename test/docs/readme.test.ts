@@ -18,6 +18,7 @@ const GUIDES = [
   "errors",
   "proxies",
   "diagnostics",
+  "tracing",
   "several-applications",
 ].map((name) => document(`docs/${name}.md`));
 const blocks = blocksOf([README, ...GUIDES].join("\n"));
