@@ -1,3 +1,4 @@
+import type { Context } from "./context.ts";
 import type { RequestSession } from "./request/request-session.ts";
 import type { AnyRequest } from "./request/request.ts";
 
@@ -19,4 +20,14 @@ export function resolveDiagnostics(isOn: boolean = process.env.NODE_ENV !== "pro
     // A diagnosis must never fail the request.
     loading.then((diagnose) => diagnose(...given)).catch(() => {});
   };
+}
+
+/** In production too: what a cookie that is issued shows. @param isReplaced - the client had one, which was not believed. */
+export function diagnoseIssued(context: Context, request: AnyRequest, isReplaced: boolean): void {
+  import("./request/cookie-warnings.ts")
+    .then(({ warnOfForeignCookie, warnOfUntrustedProxy }) => {
+      if (isReplaced) warnOfForeignCookie(context, request);
+      warnOfUntrustedProxy(context, request);
+    })
+    .catch(() => {});
 }

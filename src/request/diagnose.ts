@@ -171,7 +171,7 @@ function checkPresented(facts: Facts): void {
   if (presentedIn(context, header, isSecure)) {
     if (isUnknown(session)) warnOfUnknownSession(baseName);
   } else if (hasTokenLike(context, header, isSecure)) {
-    warnOfForeignCookie(context, request, isSecure);
+    warnOfForeignCookie(context, request);
   } else if (values.some((value) => value !== "")) {
     warnOnce(
       "SOJOURN_OTHER_COOKIE",

@@ -11,7 +11,6 @@ import { createRandomPart } from "../random.ts";
 import { Deadline } from "../deadline.ts";
 import { rejecting, run, type Answer, type Coroutine } from "../coroutine.ts";
 import { clientRequest } from "./client.ts";
-import { warnOfForeignCookie, warnOfUntrustedProxy } from "./cookie-warnings.ts";
 import { LateChanges } from "./late-changes.ts";
 import { TokenCookie, type OutgoingCookie } from "./outgoing-cookie.ts";
 import { PendingChanges, type Requested, type SignIn } from "./pending-changes.ts";
@@ -24,7 +23,16 @@ import {
   type Presented,
   type PresentedLater,
 } from "./presented-tokens.ts";
-import { cookieHeader, canHaveBody, isSecure, isWebSocketRequest, routeOf, type AnyRequest } from "./request.ts";
+import { diagnoseIssued } from "../diagnostics.ts";
+import {
+  claimsHttps,
+  cookieHeader,
+  canHaveBody,
+  isSecure,
+  isWebSocketRequest,
+  routeOf,
+  type AnyRequest,
+} from "./request.ts";
 import { ResponseProgress } from "./response-progress.ts";
 import { SessionSignal } from "./session-signal.ts";
 import type { LiveState, SessionState } from "./state.ts";
@@ -308,8 +316,10 @@ export class RequestSession {
   }
 
   issueCookie(token = this.token!): void {
-    if (!this.isSecure) warnOfUntrustedProxy(this.context, this.#request);
-    if (this.#presentedId === undefined) warnOfForeignCookie(this.context, this.#request, this.isSecure);
+    const { context } = this;
+    const header = this.#presentedId === undefined ? cookieHeader(this.#request) : undefined;
+    const isReplaced = header !== undefined && context.cookie.values(header, this.isSecure).length > 0;
+    if (isReplaced || (!this.isSecure && claimsHttps(this.#request))) diagnoseIssued(context, this.#request, isReplaced);
     this.cookie.issue(token, this.loaded!.record, this.isSecure);
   }
 

@@ -119,6 +119,15 @@ describe.each(Object.entries(FRAMEWORKS))("a diagnosis with %s", (framework, sta
     expect(await diagnosis("SOJOURN_SECURE_OVER_HTTP")).toContain("cookie.secure");
   });
 
+  it("tells in production too of a proxy that is not trusted, and of a token of another key that is replaced", async () => {
+    const { name, ask } = await application({ diagnostics: false });
+    const cookie = await ask("POST", "/login", local);
+    const { ask: askNew } = await application({ diagnostics: false, secretKey: OTHER_KEY, cookie: { name } });
+    await askNew("POST", "/login", { ...https, cookie });
+    await vi.waitFor(() => expect(codes()).toHaveLength(2), 20_000);
+    expect(codes()).toEqual(["SOJOURN_FOREIGN_COOKIE", "SOJOURN_UNTRUSTED_PROXY"]);
+  });
+
   it("tells of a proxy that ends HTTPS and says nothing", async () => {
     const { ask } = await application();
     await ask("POST", "/login", page);
