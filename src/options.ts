@@ -73,8 +73,8 @@ export interface SessionsOptions {
   /** `tracing` of "sojourn/tracing": publishes each operation by `node:diagnostics_channel`. Default: none. */
   tracing?: SessionTracing;
   /**
-   * Maximum time that one request waits for the store when it reads, and again when it stores, retries included.
-   * Default `"2s"`.
+   * Maximum time that one request waits for the store when it reads, and again when it stores, retries included. Default
+   * `"2s"`. To undo what has failed, a request may wait for another quarter of it.
    */
   storeTimeout?: Duration;
   /** Maximum size of one session's data: `bytes`, default 262144, and `depth` of nesting, default 32. */

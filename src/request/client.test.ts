@@ -119,6 +119,4 @@ describe("A cookie that is issued", () => {
     await vi.waitFor(() => expect(warned).toHaveBeenCalled(), 20_000);
     expect(warned.mock.calls.map(([message]) => String(message))).toEqual([expect.stringContaining("trustProxy")]);
   });
-    expect(warned).not.toHaveBeenCalled();
-  });
 });

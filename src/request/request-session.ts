@@ -41,6 +41,7 @@ import type { LiveState, SessionState } from "./state.ts";
 const MAX_MOVES = 1000;
 
 const DONE = Promise.resolve();
+const NONE: readonly string[] = [];
 
 /** One request's session, from the cookie that came to the cookie that goes. All transitions of its states are here. */
 export class RequestSession {
@@ -124,6 +125,11 @@ export class RequestSession {
 
   get isTokenByPreviousKey(): boolean {
     return this.#live?.isTokenByPreviousKey === true;
+  }
+
+  /** The ids of the request's tokens whose sessions others have ended. */
+  get endedIds(): readonly string[] {
+    return (this.#state.kind === "none" && this.#state.endedIds) || NONE;
   }
 
   /** The handler has signed out: from then on it has a new session, which is stored if it changes. */
@@ -215,7 +221,7 @@ export class RequestSession {
       this.#updateLoaded(loaded);
       return;
     }
-    this.detach();
+    this.detach(loaded ? "superseded" : "ended");
     context.live.recheck(token.id);
   }
 
@@ -243,9 +249,10 @@ export class RequestSession {
     if (this.#live) this.#state = { ...this.#live, isTokenByPreviousKey: false };
   }
 
-  /** The sign-out was carried out. */
+  /** The sign-out was carried out. A request that may not set the cookie still may not. */
   signedOut({ signOut }: Requested): void {
-    this.#state = { kind: "signedOut" };
+    this.#state =
+      this.tokenStatus === "superseded" ? { kind: "none", tokenStatus: "superseded" } : { kind: "signedOut" };
     if (signOut) this.changes.markDone({ signOut });
   }
 
@@ -253,8 +260,9 @@ export class RequestSession {
    * Another request has ended the session or replaced its token. This request's changes are forgotten, and it may not set
    * the cookie, unless it signs in.
    */
-  detach(): void {
-    this.#state = { kind: "none", tokenStatus: "superseded" };
+  detach(reason: "ended" | "superseded"): void {
+    const endedIds = reason === "ended" && this.token ? [this.token.id] : undefined;
+    this.#state = { kind: "none", tokenStatus: "superseded", endedIds };
     const { signOut } = this.changes.requested;
     if (signOut) this.changes.markDone({ signOut });
     this.changes.forgetData();
@@ -275,7 +283,7 @@ export class RequestSession {
   /** Signs out at the next commit. Without a live session only this request's changes are forgotten. */
   signOut(): void {
     // A commit under way may be storing a session that has to end.
-    if (this.token || this.#committing) this.changes.signOut();
+    if (this.token || this.#committing || this.endedIds.length > 0) this.changes.signOut();
     else this.changes.forget();
   }
 
@@ -293,7 +301,7 @@ export class RequestSession {
 
   /** Takes another id for the next attempt, since a failed commit may have stored a session under this one. */
   renewId(signIn: SignIn | undefined): void {
-    if (!this.token) this.#newId = createRandomPart();
+    if (!this.#moves) this.#newId = createRandomPart();
     if (!signIn) return;
     this.context.moves.delete(signIn.id);
     signIn.id = this.#moves ? createRandomPart() : this.#idOfNew;
@@ -340,7 +348,8 @@ export class RequestSession {
       // One error of the store must not sign out whoever has signed in meanwhile.
       const loaded = await read().catch(read);
       if (this.token !== token) return;
-      if (!loaded || !isAccepted(this.matchIn(loaded.record))) this.detach();
+      if (!loaded) this.detach("ended");
+      else if (!isAccepted(this.matchIn(loaded.record))) this.detach("superseded");
     } catch (error) {
       // The session was stored. Nothing says that it has ended.
       context.emitter.emit("error", { id: token.id, error });

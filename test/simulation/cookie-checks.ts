@@ -88,11 +88,13 @@ export class CookieChecks {
   }
 
   /** The request whose sign-in was acknowledged, and had moved the session before this one could end it. */
-  #signedInBefore({ token, actor, number }: RequestModel): RequestModel | undefined {
-    // One that has signed in itself signs out of the session that this began.
-    if (!token || this.#observer.signedIn.has(number)) return undefined;
-    const { id } = token.session;
+  #signedInBefore({ token, actor, number, storedId }: RequestModel): RequestModel | undefined {
     const { model, store, effects } = this.#observer;
+    // One that has begun a session itself, by signing in or by a change of data, signs out of that.
+    if (!token || this.#observer.signedIn.has(number)) return undefined;
+    if (storedId !== undefined && storedId !== token.session.id) return undefined;
+    if (store.effects.some((one) => one.actor === actor && one.operation === "create")) return undefined;
+    const { id } = token.session;
     const writes = store.effects.filter((one) => one.id === id && one.operation !== "touch");
     const own = writes.findIndex((one) => one.actor === actor);
     for (const { former, isHeir, isUncertain, request } of model.sessions.values()) {

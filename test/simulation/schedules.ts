@@ -87,7 +87,7 @@ export const scenarios: Arbitrary<Scenario> = oneof(
   { arbitrary: collision, weight: 2 },
   { arbitrary: duel, weight: 4 },
   { arbitrary: trio, weight: 3 },
-  { arbitrary: audience, weight: 1 },
+  { arbitrary: audience, weight: 2 },
   { arbitrary: extension, weight: 1 },
-  { arbitrary: longLife, weight: 2 },
+  { arbitrary: longLife, weight: 4 },
 );
