@@ -327,7 +327,8 @@ export class RequestSession {
     const { context } = this;
     const header = this.#presentedId === undefined ? cookieHeader(this.#request) : undefined;
     const isReplaced = header !== undefined && context.cookie.values(header, this.isSecure).length > 0;
-    if (isReplaced || (!this.isSecure && claimsHttps(this.#request))) diagnoseIssued(context, this.#request, isReplaced);
+    if (isReplaced || (!this.isSecure && claimsHttps(this.#request)))
+      diagnoseIssued(context, this.#request, isReplaced);
     this.cookie.issue(token, this.loaded!.record, this.isSecure);
   }
 
