@@ -463,6 +463,18 @@ describe("sessions.commit, called once more", () => {
     expect((await one.data()).n).toBe(2);
   });
 
+  it("takes the cookie out of the response where the session has ended meanwhile", async () => {
+    const { browser } = site<Data>();
+    const one = browser();
+    const { session, end } = await one.begin();
+    session.signIn("alice");
+    const answer = await end(new Response("ok", { headers: { "set-cookie": "theme=dark" } }));
+    await one.sessions.revokeAll("alice");
+    session.data.n = 2;
+    const again = await one.sessions.commit(session, answer);
+    expect(again.headers.getSetCookie()).toEqual(["theme=dark"]);
+  });
+
   it("makes an error's response of one that can't be stored, once", async () => {
     const { browser, store } = site<Data>({ faults: { create: ["error"] } });
     const one = browser();

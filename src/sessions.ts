@@ -6,6 +6,7 @@ import { createEmitter, type SessionEvents, type SessionListener } from "./event
 import { resolveOptions, type SessionsOptions } from "./options.ts";
 import { checkOrigin } from "./request/origin.ts";
 import { RequestSession } from "./request/request-session.ts";
+import { expectBearer, type BearerTokens } from "./request/bearer.ts";
 import { frameworkOf, MOUNT } from "./request/frameworks.ts";
 import { isWebSocketRequest, innermost, type AnyRequest } from "./request/request.ts";
 import { commitToResponse } from "./request/respond.ts";
@@ -30,7 +31,7 @@ export interface Sessions<Data extends object = DeclaredData> {
    *
    * @throws SessionError ERR_SESSION_STORE (503), ERR_SESSION_DECODE (500). Never for a cookie, however it is formed.
    */
-  open(request: AnyRequest, options?: { passive?: boolean }): Promise<Session<Data>>;
+  open(request: AnyRequest, options?: { passive?: boolean; bearer?: BearerTokens }): Promise<Session<Data>>;
 
   /**
    * Stores the changes of a session, and gives a copy of the response with the cookie and the rules for caches. Send nothing
@@ -58,7 +59,7 @@ export interface Sessions<Data extends object = DeclaredData> {
    *
    * @throws SessionError ERR_SESSION_ORIGIN (403), and the errors of `open`.
    */
-  attach(request: AnyRequest, options?: { origins?: readonly string[] }): Promise<Session<Data>>;
+  attach(request: AnyRequest, options?: { origins?: readonly string[]; bearer?: BearerTokens }): Promise<Session<Data>>;
 
   /**
    * Ends a session by its public id. Its next request is anonymous.
@@ -176,10 +177,11 @@ export function createSessions<Data extends object = DeclaredData>(options: Sess
     },
 
     async open(request, given = {}) {
-      checkOptions("sessions.open", given, { passive: true });
-      const { passive } = given;
+      checkOptions("sessions.open", given, { passive: true, bearer: true });
+      const { passive, bearer } = given;
       if (isWebSocketRequest(request)) throw new TypeError(UPGRADE);
       const session = begin(request);
+      if (bearer !== undefined) await expectBearer("sessions.open", bearer).begin(request, session);
       if (passive !== undefined) session.passive = passive;
       return session.load();
     },
@@ -187,10 +189,11 @@ export function createSessions<Data extends object = DeclaredData>(options: Sess
     commit: async (session, response) => run(commitToResponse(requestSessionOf(session), response)),
 
     async attach(request, given = {}) {
-      checkOptions("sessions.attach", given, { origins: true });
-      const { origins = [] } = given;
+      checkOptions("sessions.attach", given, { origins: true, bearer: true });
+      const { origins = [], bearer } = given;
       checkOrigin(request, origins, context.trustProxy);
       const session = begin(request);
+      if (bearer !== undefined) await expectBearer("sessions.attach", bearer).begin(request, session);
       requestSessionOf(session).progress.attach();
       return session.load();
     },

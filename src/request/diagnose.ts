@@ -41,6 +41,8 @@ interface Facts {
 export function createDiagnose(): Diagnose {
   const returns = createReturns();
   return (session, request) => {
+    // A client with a token in a header needs no cookie.
+    if (session.bearer) return;
     const facts = factsOf(session, request);
     checkHeader(facts);
     if (session.cookie.written?.some((line) => cookieParts(line).attributes.maxAge !== 0)) {

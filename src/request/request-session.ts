@@ -10,7 +10,9 @@ import { hashSecret, type Token } from "../record/token.ts";
 import { createRandomPart } from "../random.ts";
 import { Deadline } from "../deadline.ts";
 import { rejecting, run, type Answer, type Coroutine } from "../coroutine.ts";
+import type { BearerRequest } from "./bearer.ts";
 import { clientRequest } from "./client.ts";
+import { ClosedResponse } from "./closed-response.ts";
 import { LateChanges } from "./late-changes.ts";
 import { TokenCookie, type OutgoingCookie } from "./outgoing-cookie.ts";
 import { PendingChanges, type Requested, type SignIn } from "./pending-changes.ts";
@@ -47,7 +49,7 @@ const NONE: readonly string[] = [];
 export class RequestSession {
   readonly context: Context;
   readonly changes: PendingChanges;
-  readonly cookie: OutgoingCookie;
+  cookie: OutgoingCookie;
   readonly progress: ResponseProgress;
   readonly #request: AnyRequest;
   /** The request within a framework's own object. */
@@ -61,11 +63,14 @@ export class RequestSession {
   /** The id that a new session will have. */
   #newId: string | undefined;
   #lateChanges: LateChanges | undefined;
+  #closedResponse: ClosedResponse | undefined;
 
   /** The request does not extend its session: polling, for example. */
   passive = false;
   /** Gives the client's address, where a server of fetch handlers tells it. An adapter sets it. */
   besideAddress: (() => string | undefined) | undefined;
+  /** The session may come in the header Authorization. */
+  bearer: BearerRequest | undefined;
 
   constructor(shared: Context, request: AnyRequest, innermost = request) {
     this.#request = request;
@@ -201,10 +206,31 @@ export class RequestSession {
       const { state, isPersonal } = yield* openPresented(this.context, presented, () => this.client);
       this.#state = state;
       this.progress.isPersonal = isPersonal;
-    } catch (error) {
+    } catch (caught) {
+      const error = this.bearer?.explain(caught) ?? caught;
       this.#state = { kind: "unreadable", error };
       throw error;
     }
+  }
+
+  /** The handler has used the session, or is about to: it can't become another one. */
+  get isInUse(): boolean {
+    return this.progress.isAccessed || (this.#state.kind === "unread" && this.#loading !== undefined);
+  }
+
+  /** The header Authorization counts: beside the cookie, or in place of it where `cookie` is given. */
+  useBearer(bearer: BearerRequest, cookie?: OutgoingCookie, presented?: readonly Presented[]): void {
+    this.bearer = bearer;
+    if (!cookie) return;
+    this.cookie = cookie;
+    this.progress.isPersonal = false;
+    this.#loading = this.#presentedId = undefined;
+    this.#state = presented ? { kind: "unread", presented } : { kind: "none", tokenStatus: "anonymous" };
+  }
+
+  /** Which session it would be is not clear: each use of it throws this error. */
+  refuse(error: unknown): void {
+    this.#state = { kind: "unreadable", error };
   }
 
   /** Reads the session anew. Changes that were not stored are forgotten. */
@@ -276,15 +302,23 @@ export class RequestSession {
     // A commit under way may be storing the session under the other id already.
     const isStored = this.#moves || this.#committing !== undefined;
     const id = isStored ? createRandomPart() : this.id;
+    this.watchClose();
     this.changes.request({ signIn: { ...asked, id } });
     this.#announceMove(id);
   }
 
   /** Signs out at the next commit. Without a live session only this request's changes are forgotten. */
   signOut(): void {
+    this.watchClose();
     // A commit under way may be storing a session that has to end.
     if (this.token || this.#committing || this.endedIds.length > 0) this.changes.signOut();
     else this.changes.forget();
+  }
+
+  /** Gives the client another token at the next commit. */
+  rotate(): void {
+    this.watchClose();
+    this.changes.request({ rotate: {} });
   }
 
   /** A sign-in moves the live session to another id, unless it is signed out first. */
@@ -324,12 +358,16 @@ export class RequestSession {
   }
 
   issueCookie(token = this.token!): void {
+    if (this.cookie.write === undefined) this.#diagnoseIssued();
+    this.cookie.issue(token, this.loaded!.record, this.isSecure);
+  }
+
+  #diagnoseIssued(): void {
     const { context } = this;
     const header = this.#presentedId === undefined ? cookieHeader(this.#request) : undefined;
     const isReplaced = header !== undefined && context.cookie.values(header, this.isSecure).length > 0;
     if (isReplaced || (!this.isSecure && claimsHttps(this.#request)))
       diagnoseIssued(context, this.#request, isReplaced);
-    this.cookie.issue(token, this.loaded!.record, this.isSecure);
   }
 
   /**
@@ -392,7 +430,17 @@ export class RequestSession {
   #useData(isWrite: boolean, isForgotten: boolean): void {
     if (isForgotten) {
       if (isWrite) this.lateChanges.refuseForgotten();
-    } else if (!this.progress.canSetCookie) this.lateChanges.expect();
+      return;
+    }
+    this.watchClose();
+    if (!this.progress.canSetCookie) this.lateChanges.expect();
+  }
+
+  /** The handler asks for something that must not be lost where its response closes before it ends. */
+  watchClose(): void {
+    this.progress.reopenUnsent();
+    if (this.#closedResponse) this.#closedResponse.note();
+    else if (this.progress.source) this.#closedResponse = new ClosedResponse(this);
   }
 
   /** The changes that come after the response. */

@@ -5,6 +5,7 @@ import express from "express";
 import Fastify from "fastify";
 import { Hono } from "hono";
 import { createSessions, type Session, type Sessions, type SessionsOptions } from "sojourn";
+import { bearerTokens } from "sojourn/bearer";
 import { sessionMiddleware as expressMiddleware } from "sojourn/express";
 import { sessionPlugin } from "sojourn/fastify";
 import { sessionMiddleware as honoMiddleware } from "sojourn/hono";
@@ -287,6 +288,23 @@ describe.each(Object.entries(FRAMEWORKS))("a diagnosis with %s", (framework, sta
     expect(codes().toSorted()).toEqual(["SOJOURN_DUPLICATE_COOKIE", "SOJOURN_OTHER_COOKIE", "SOJOURN_SAME_SITE"]);
     expect(given().filter(({ message }) => message.includes("marker"))).toEqual([]);
   });
+});
+
+it("a client that may send its token in a header is not told of a missing cookie", async () => {
+  const name = "withBearer";
+  const sessions = createSessions({ secretKey: KEY, store: memoryStore(), diagnostics: true, cookie: { name } });
+  endings.push(() => sessions.close());
+  const app = new Hono();
+  app.use("/api/*", honoMiddleware(sessions, { bearer: bearerTokens() }));
+  app.use(honoMiddleware(sessions));
+  app.get("/*", (c) => c.text(answer(c.req.path, (c.var as unknown as { session: Session }).session)));
+  const headers = { "sec-fetch-site": "same-site", "sec-fetch-mode": "cors" };
+  await app.request("/api/me", { headers });
+  expect((await app.request("/api/login", { headers: { ...headers, "x-forwarded-proto": "https" } })).status).toBe(200);
+  // Diagnoses come in the order of the requests.
+  await app.request("/page", { headers: { cookie: `${name}=other` } });
+  await vi.waitFor(() => expect(warned).toHaveBeenCalled(), 20_000);
+  expect(warned.mock.calls.map(([message]) => String(message))).toEqual([expect.stringContaining("has not made")]);
 });
 
 describe("the option diagnostics", () => {
