@@ -13,7 +13,8 @@ import { commitToResponse } from "./request/respond.ts";
 import { sessionOf, requestSessionOf } from "./request/session-handle.ts";
 import type { DeclaredData, Session } from "./session.ts";
 import { createSessionSignals } from "./signals.ts";
-import { run } from "./coroutine.ts";
+import { run, type Answer } from "./coroutine.ts";
+import type { RevokeMessage } from "./tracing.ts";
 import { storedUsers, storedIdOf, type SessionInfo } from "./users.ts";
 import { createKeyedQueue } from "./keyed-queue.ts";
 
@@ -161,6 +162,13 @@ export function createSessions<Data extends object = DeclaredData>(options: Sess
     return session;
   }
 
+  const { tracing } = context;
+  /** Ends sessions, in a way that a subscriber can follow. */
+  const traced = <Ended extends boolean | number | undefined>(
+    message: RevokeMessage,
+    end: () => Answer<Ended>,
+  ): Answer<Ended> => (tracing ? tracing.run("revoke", message, end, (ended) => ({ ended })) : end());
+
   const sessions: Sessions<Data> = {
     of(request) {
       const session = find(request);
@@ -204,19 +212,21 @@ export function createSessions<Data extends object = DeclaredData>(options: Sess
       checkOptions("sessions.revoke", given, { userId: true });
       const { userId } = given;
       if ("userId" in given) checkString("sessions.revoke(id, { userId })", "the id of a user", userId);
-      return users.revoke(context, id, userId);
+      return traced({ operation: "revoke", id }, () => users.revoke(context, id, userId));
     },
 
     async revokeAll(userId, given = {}) {
       checkOptions("sessions.revokeAll", given, { except: true });
       const { except } = given;
       checkString("sessions.revokeAll(userId)", "the id of a user", userId);
-      return users.revokeAll(context, userId, except);
+      return traced({ operation: "revokeAll" }, () => users.revokeAll(context, userId, except));
     },
 
-    credentialsChanged: async (session) => credentialsChanged(context, users, session),
+    credentialsChanged: async (session) =>
+      traced({ operation: "credentialsChanged" }, () => credentialsChanged(context, users, session)),
 
-    revokeEverything: async () => users.revokeEverything(context),
+    revokeEverything: async () =>
+      traced({ operation: "revokeEverything" }, async () => users.revokeEverything(context)),
 
     on: emitter.on,
 

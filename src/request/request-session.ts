@@ -13,7 +13,6 @@ import { rejecting, run, type Answer, type Coroutine } from "../coroutine.ts";
 import type { BearerRequest } from "./bearer.ts";
 import { clientRequest } from "./client.ts";
 import { ClosedResponse } from "./closed-response.ts";
-import { warnOfForeignCookie, warnOfUntrustedProxy } from "./cookie-warnings.ts";
 import { LateChanges } from "./late-changes.ts";
 import { TokenCookie, type OutgoingCookie } from "./outgoing-cookie.ts";
 import { PendingChanges, type Requested, type SignIn } from "./pending-changes.ts";
@@ -26,7 +25,9 @@ import {
   type Presented,
   type PresentedLater,
 } from "./presented-tokens.ts";
+import { diagnoseIssued } from "../diagnostics.ts";
 import {
+  claimsHttps,
   cookieHeader,
   canHaveBody,
   isSecure,
@@ -177,7 +178,15 @@ export class RequestSession {
     const state = this.#state;
     if (state.kind === "unreadable") return Promise.reject(state.error);
     if (state.kind !== "unread") return undefined;
-    return (this.#loading ??= rejecting(() => run(this.#load(state.presented))) as Promise<void> | undefined);
+    return (this.#loading ??= rejecting(() => this.#open(state.presented)) as Promise<void> | undefined);
+  }
+
+  #open(presented: readonly Presented[] | PresentedLater): Answer<void> {
+    const { tracing } = this.context;
+    const load = () => run(this.#load(presented));
+    if (!tracing) return load();
+    const id = typeof presented === "function" ? undefined : presented[0]!.token.id;
+    return tracing.run("open", { id }, load, () => ({ status: this.tokenStatus }));
   }
 
   *#load(given: readonly Presented[] | PresentedLater): Coroutine<void> {
@@ -343,10 +352,16 @@ export class RequestSession {
   }
 
   issueCookie(token = this.token!): void {
-    const isCookie = this.cookie.write === undefined;
-    if (isCookie && !this.isSecure) warnOfUntrustedProxy(this.#request);
-    if (isCookie && this.#presentedId === undefined) warnOfForeignCookie(this.context, this.#request, this.isSecure);
+    if (this.cookie.write === undefined) this.#diagnoseIssued();
     this.cookie.issue(token, this.loaded!.record, this.isSecure);
+  }
+
+  #diagnoseIssued(): void {
+    const { context } = this;
+    const header = this.#presentedId === undefined ? cookieHeader(this.#request) : undefined;
+    const isReplaced = header !== undefined && context.cookie.values(header, this.isSecure).length > 0;
+    if (isReplaced || (!this.isSecure && claimsHttps(this.#request)))
+      diagnoseIssued(context, this.#request, isReplaced);
   }
 
   /**
@@ -384,6 +399,7 @@ export class RequestSession {
 
   /** The headers are written. */
   writeResponse(): void {
+    this.context.diagnose?.(this, this.#request);
     this.progress.write();
     if (this.changes.hasGivenObjects && this.context.lateChecks()) this.lateChanges.expect();
   }
