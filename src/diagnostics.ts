@@ -11,7 +11,7 @@ export type Diagnose = (session: RequestSession, request: AnyRequest) => void;
  *
  * @throws TypeError for any other value.
  */
-export function resolveDiagnostics(isOn: boolean = process.env.NODE_ENV !== "production"): Diagnose | undefined {
+export function resolveDiagnostics(isOn: boolean = isDevelopment()): Diagnose | undefined {
   if (typeof isOn !== "boolean") throw new TypeError("diagnostics must be true or false");
   if (!isOn) return undefined;
   let loading: Promise<Diagnose> | undefined;
@@ -20,6 +20,16 @@ export function resolveDiagnostics(isOn: boolean = process.env.NODE_ENV !== "pro
     // A diagnosis must never fail the request.
     loading.then((diagnose) => diagnose(...given)).catch(() => {});
   };
+}
+
+function isDevelopment(): boolean {
+  try {
+    // Written out, so that bundlers replace it.
+    return process.env.NODE_ENV !== "production";
+  } catch {
+    // Deno needs a permission for it, and a program must not need one for its sessions.
+    return false;
+  }
 }
 
 /** In production too: what a cookie that is issued shows. @param isReplaced - the client had one, which was not believed. */
