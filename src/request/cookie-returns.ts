@@ -9,7 +9,7 @@ const LONGEST_REQUEST = 5000;
 /** Remembers which browsers were given a cookie a short while ago, and notices which of them come back without it. */
 export interface Returns {
   issued(request: AnyRequest, session: RequestSession): void;
-  cameBack(request: AnyRequest): void;
+  cameBack(request: AnyRequest, session: RequestSession): void;
   /** Whether a request without the cookie is of a page in a browser that has to have it. */
   isMissing(request: AnyRequest, session: RequestSession): boolean;
 }
@@ -19,14 +19,19 @@ export function createReturns(): Returns {
   const given = new Map<string, number>();
   return {
     issued(request, { context }) {
-      if (!isBrowser(request)) return;
-      given.set(browserOf(request), context.now());
+      const browser = isBrowser(request) ? browserOf(request, context.trustProxy) : undefined;
+      if (browser === undefined) return;
+      given.set(browser, context.now());
       if (given.size > MOST_BROWSERS) for (const oldest of given.keys()) return void given.delete(oldest);
     },
-    cameBack: (request) => void (given.size > 0 && given.delete(browserOf(request))),
+    cameBack(request, { context }) {
+      const browser = given.size > 0 ? browserOf(request, context.trustProxy) : undefined;
+      if (browser !== undefined) given.delete(browser);
+    },
     isMissing(request, { context }) {
       if (given.size === 0 || !isOfOwnPage(request)) return false;
-      const at = given.get(browserOf(request));
+      const browser = browserOf(request, context.trustProxy);
+      const at = browser === undefined ? undefined : given.get(browser);
       if (at === undefined) return false;
       const age = context.now() - at;
       return age < WINDOW && (isNavigation(request) || age > LONGEST_REQUEST);
@@ -34,8 +39,10 @@ export function createReturns(): Returns {
   };
 }
 
-function browserOf(request: AnyRequest): string {
-  const parts = [addressOf(request, false), hostOf(request), requestHeader(request, "user-agent")];
+/** `undefined` behind a proxy that is not trusted: all its clients have one address, and many have the same browser. */
+function browserOf(request: AnyRequest, trustProxy: boolean): string | undefined {
+  if (!trustProxy && requestHeader(request, "x-forwarded-for") !== undefined) return undefined;
+  const parts = [addressOf(request, trustProxy), hostOf(request), requestHeader(request, "user-agent")];
   return parts.map((part) => part?.slice(0, 200) ?? "").join("\n");
 }
 

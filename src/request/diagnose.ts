@@ -17,6 +17,9 @@ const LONG_HEADER = 8192;
 /** Chromium and Firefox keep about this many cookies of a site, and then forget the oldest. */
 const MANY_COOKIES = 150;
 
+/** The parts of a page that show another page. */
+const FRAMES: readonly string[] = ["iframe", "frame", "embed", "object"];
+
 /** What is known of a request and its response. */
 interface Facts {
   readonly session: RequestSession;
@@ -49,7 +52,7 @@ export function createDiagnose(): Diagnose {
       checkIssued(facts);
       returns.issued(request, session);
     } else if (isPresented(facts)) {
-      returns.cameBack(request);
+      returns.cameBack(request, session);
       if (session.context.clientSide) checkPieces(session);
       else checkPresented(facts);
     } else if (session.progress.isAccessed) {
@@ -227,6 +230,8 @@ function checkClock({ session: { context, loaded } }: Facts): void {
 
 function checkMissing(facts: Facts): void {
   const { session, request, header, cookie, isSecure, mode } = facts;
+  // A preflight has no cookies, whatever the page asks for.
+  if (methodOf(request) === "OPTIONS") return;
   const { context } = session;
   const { baseName } = context.cookie;
   const { sameSite, path } = cookie.attributes;
@@ -252,9 +257,17 @@ function checkMissing(facts: Facts): void {
 
 /** Whether the browser keeps the cookie back from a request of another site, for what it is. */
 function isKeptBack({ request, mode }: Facts, sameSite: "lax" | "strict"): boolean {
-  const { method } = innermost(request) as { readonly method?: string };
-  const isNavigation = mode === "navigate" || mode === undefined;
-  return sameSite === "strict" || !isNavigation || (method !== "GET" && method !== "HEAD");
+  const method = methodOf(request);
+  if (method !== "GET" && method !== "HEAD") return true;
+  // Images and styles that another site shows. Their pages are not about anybody's session.
+  if (mode === "no-cors") return false;
+  const isFrame = FRAMES.includes(requestHeader(request, "sec-fetch-dest") ?? "");
+  const isNavigation = (mode === "navigate" || mode === undefined) && !isFrame;
+  return sameSite === "strict" || !isNavigation;
+}
+
+function methodOf(request: AnyRequest): string | undefined {
+  return (innermost(request) as { readonly method?: string }).method;
 }
 
 /** From where the request came, by Sec-Fetch-Site, or by Origin where the browser leaves that out. */

@@ -170,6 +170,19 @@ describe.each(Object.entries(FRAMEWORKS))("a diagnosis with %s", (framework, sta
     expect(await diagnosis("SOJOURN_SAME_SITE")).toContain('cookie.sameSite "lax"');
   });
 
+  it("tells of a frame in a page of another site, and not of a preflight nor of an image", async () => {
+    const { ask } = await application();
+    const foreign = { ...local, "sec-fetch-site": "cross-site", origin: "http://bank.example" };
+    await ask("OPTIONS", "/", { ...foreign, "sec-fetch-mode": "cors" });
+    await ask("GET", "/logo", { ...foreign, "sec-fetch-mode": "no-cors", "sec-fetch-dest": "image" });
+    // Diagnoses come in the order of the requests.
+    await ask("GET", "/", { ...local, cookie: `theme=${"x".repeat(9000)}` });
+    await diagnosis("SOJOURN_MANY_COOKIES");
+    warned.mockClear();
+    await ask("GET", "/", { ...foreign, "sec-fetch-mode": "navigate", "sec-fetch-dest": "iframe" });
+    expect(await diagnosis("SOJOURN_SAME_SITE")).toContain('cookie.sameSite "lax"');
+  });
+
   it("tells of a form of another site where the browser sends Origin alone", async () => {
     const { ask } = await application();
     await ask("POST", "/pay", { ...page, origin: "http://shop.example" });
@@ -260,6 +273,22 @@ describe.each(Object.entries(FRAMEWORKS))("a diagnosis with %s", (framework, sta
     }
   });
 
+  it("tells the clients of a proxy apart, or says nothing of a cookie that does not come back", async () => {
+    const own = { ...local, "sec-fetch-site": "same-origin", "sec-fetch-mode": "navigate" };
+    const [ada, eve] = ["198.51.100.1", "198.51.100.2"].map((address) => ({ ...own, "x-forwarded-for": address }));
+    const { ask } = await application();
+    await ask("POST", "/login", ada);
+    await ask("GET", "/", eve);
+    const { ask: askTrusted } = await application({ trustProxy: true });
+    await askTrusted("POST", "/login", ada);
+    await askTrusted("GET", "/", eve);
+    await ask("GET", "/", { ...local, cookie: `theme=${"x".repeat(9000)}` });
+    await diagnosis("SOJOURN_MANY_COOKIES");
+    warned.mockClear();
+    await askTrusted("GET", "/", ada);
+    expect(await diagnosis("SOJOURN_LOST_COOKIE")).not.toContain("198.51.100");
+  });
+
   it("is not given where the cookie comes back, nor for requests that were under way", async () => {
     let ahead = 0;
     const { ask } = await application({ clock: () => Date.now() + ahead });
@@ -339,6 +368,20 @@ describe("the option diagnostics", () => {
       vi.unstubAllEnvs();
     }
     expect(await tells({ diagnostics: false }, "turnedOff")).toBe(false);
+  });
+
+  it("is off where the program may not read NODE_ENV, as on Deno without a permission", async () => {
+    const { env } = process;
+    const get = (target: object, key: string): unknown => {
+      if (key === "NODE_ENV") throw new Error("NotCapable");
+      return Reflect.get(target, key);
+    };
+    process.env = new Proxy(env, { get }) as NodeJS.ProcessEnv;
+    try {
+      expect(await tells({}, "withoutPermission")).toBe(false);
+    } finally {
+      process.env = env;
+    }
   });
 
   it("is refused where it is no boolean", () => {
