@@ -112,7 +112,7 @@ export class Restriction {
         addChanges(before, key, [{ kind: "others", before: there, after: there }]);
       }
       const from = this.#anew.get(key) ?? NO_VALUE;
-      const replaying = { dropped() {}, copied: this.#visible.given.addCopy };
+      const replaying = { dropped() {}, copied: this.#visible.given.copied };
       addChanges(before, key, replaySteps(steps, from, momentOf(raw, key), data, key, replaying));
       if (Object.hasOwn(data, key)) raw[key] = data[key];
       else delete raw[key];
@@ -154,7 +154,7 @@ function isMadeAnew(steps: readonly Step[], value: unknown, hidden: ObjectSet): 
 /** Makes the steps of a key again, where there is nothing before. @returns a dictionary with the key, or an empty one. */
 function anew(steps: readonly Step[], end: Moment, key: string, visible: Visible): Dictionary {
   const data = Object.create(null) as Dictionary;
-  const replaying = { dropped() {}, copied: visible.given.addCopy, isAnew: true };
+  const replaying = { dropped() {}, copied: visible.given.copied, isAnew: true };
   replaySteps(showing(steps, visible), NO_VALUE, end, data, key, replaying);
   // A merge makes copies of what was put into the value.
   if (without(data[key], visible.hidden) === undefined) delete data[key];
