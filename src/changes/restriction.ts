@@ -31,8 +31,6 @@ export class Restriction {
   /** Own values in the place of others: what the updates of a key give where there was nothing before, or none. */
   readonly #anew = new Map<string, Moment>();
   readonly #undo: (() => void)[] = [];
-  /** The keys that hidden objects were removed from. */
-  readonly #stripped = new Set<string>();
   #isLifted = false;
 
   /**
@@ -72,8 +70,6 @@ export class Restriction {
     const shown: Changes = new Map(
       keptChanges.map(([key, steps]) => [key, steps === WHOLE ? WHOLE : showing(steps, visible)]),
     );
-    // All keys stay: a merge must not bring back what was removed from one.
-    if (!visible.keep) for (const key of this.#stripped) shown.set(key, WHOLE);
     tracker.restart(knowing(tracker.seen, own.keys()), shown);
   }
 
@@ -84,10 +80,7 @@ export class Restriction {
   #strip(key: string, hidden: ObjectSet): void {
     const { raw } = this.#tracker;
     if (raw[key] === undefined) return;
-    const { length } = this.#undo;
-    const rest = without(raw[key], hidden, this.#undo);
-    if (rest === undefined || this.#undo.length > length) this.#stripped.add(key);
-    if (rest !== undefined) return;
+    if (without(raw[key], hidden, this.#undo) !== undefined) return;
     delete raw[key];
     this.#anew.set(key, NO_VALUE);
   }
