@@ -70,7 +70,6 @@ export function syncOf<Name extends OperationName>(
 ): SyncOperation<OperationArguments<Name>, OperationResult<Name>>["sync"] {
   const operation = store[name] as SyncOperation<OperationArguments<Name>, OperationResult<Name>>;
   const { sync } = operation;
-  // A spy or a Proxy in the operation's place may have its properties too.
   return sync?.of === operation ? sync : undefined;
 }
 
@@ -79,8 +78,7 @@ export function syncOperation<Args extends unknown[], Result>(
   sync: (...args: Args) => Result,
 ): SyncOperation<Args, Result> {
   const operation = async (...args: Args): Promise<Result> => sync(...args);
-  const atOnce = Object.assign((...args: Args) => sync(...args), { of: operation });
-  return Object.assign(operation, { sync: atOnce });
+  return Object.assign(operation, { sync: Object.assign((...args: Args) => sync(...args), { of: operation }) });
 }
 
 /** Reads a session from the store, not from a near cache. */

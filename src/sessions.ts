@@ -6,13 +6,15 @@ import { createEmitter, type SessionEvents, type SessionListener } from "./event
 import { resolveOptions, type SessionsOptions } from "./options.ts";
 import { checkOrigin } from "./request/origin.ts";
 import { RequestSession } from "./request/request-session.ts";
+import { expectBearer, type BearerTokens } from "./request/bearer.ts";
 import { frameworkOf, MOUNT } from "./request/frameworks.ts";
 import { isWebSocketRequest, innermost, type AnyRequest } from "./request/request.ts";
 import { commitToResponse } from "./request/respond.ts";
 import { sessionOf, requestSessionOf } from "./request/session-handle.ts";
 import type { DeclaredData, Session } from "./session.ts";
 import { createSessionSignals } from "./signals.ts";
-import { run } from "./coroutine.ts";
+import { run, type Answer } from "./coroutine.ts";
+import type { RevokeMessage } from "./tracing.ts";
 import { storedUsers, storedIdOf, type SessionInfo } from "./users.ts";
 import { createKeyedQueue } from "./keyed-queue.ts";
 
@@ -29,7 +31,7 @@ export interface Sessions<Data extends object = DeclaredData> {
    *
    * @throws SessionError ERR_SESSION_STORE (503), ERR_SESSION_DECODE (500). Never for a cookie, however it is formed.
    */
-  open(request: AnyRequest, options?: { passive?: boolean }): Promise<Session<Data>>;
+  open(request: AnyRequest, options?: { passive?: boolean; bearer?: BearerTokens }): Promise<Session<Data>>;
 
   /**
    * Stores the changes of a session, and gives a copy of the response with the cookie and the rules for caches. Send nothing
@@ -57,7 +59,7 @@ export interface Sessions<Data extends object = DeclaredData> {
    *
    * @throws SessionError ERR_SESSION_ORIGIN (403), and the errors of `open`.
    */
-  attach(request: AnyRequest, options?: { origins?: readonly string[] }): Promise<Session<Data>>;
+  attach(request: AnyRequest, options?: { origins?: readonly string[]; bearer?: BearerTokens }): Promise<Session<Data>>;
 
   /**
    * Ends a session by its public id. Its next request is anonymous.
@@ -153,14 +155,19 @@ export function createSessions<Data extends object = DeclaredData>(options: Sess
     const keeper = innermost(request);
     const found = keptBy(keeper);
     if (found) return found;
-    const requestSession = new RequestSession(context, request);
-    requestSession.keeper = keeper;
-    const session = sessionOf<Data>(requestSession);
+    const session = sessionOf<Data>(new RequestSession(context, request, keeper));
     keep(keeper, session);
     // A framework's own object has it too, because an adapter asks several times.
     if (request !== keeper) keep(request, session);
     return session;
   }
+
+  const { tracing } = context;
+  /** Ends sessions, in a way that a subscriber can follow. */
+  const traced = <Ended extends boolean | number | undefined>(
+    message: RevokeMessage,
+    end: () => Answer<Ended>,
+  ): Answer<Ended> => (tracing ? tracing.run("revoke", message, end, (ended) => ({ ended })) : end());
 
   const sessions: Sessions<Data> = {
     of(request) {
@@ -170,10 +177,11 @@ export function createSessions<Data extends object = DeclaredData>(options: Sess
     },
 
     async open(request, given = {}) {
-      checkOptions("sessions.open", given, { passive: true });
-      const { passive } = given;
+      checkOptions("sessions.open", given, { passive: true, bearer: true });
+      const { passive, bearer } = given;
       if (isWebSocketRequest(request)) throw new TypeError(UPGRADE);
       const session = begin(request);
+      if (bearer !== undefined) await expectBearer("sessions.open", bearer).begin(request, session);
       if (passive !== undefined) session.passive = passive;
       return session.load();
     },
@@ -181,10 +189,11 @@ export function createSessions<Data extends object = DeclaredData>(options: Sess
     commit: async (session, response) => run(commitToResponse(requestSessionOf(session), response)),
 
     async attach(request, given = {}) {
-      checkOptions("sessions.attach", given, { origins: true });
-      const { origins = [] } = given;
+      checkOptions("sessions.attach", given, { origins: true, bearer: true });
+      const { origins = [], bearer } = given;
       checkOrigin(request, origins, context.trustProxy);
       const session = begin(request);
+      if (bearer !== undefined) await expectBearer("sessions.attach", bearer).begin(request, session);
       requestSessionOf(session).progress.attach();
       return session.load();
     },
@@ -203,19 +212,21 @@ export function createSessions<Data extends object = DeclaredData>(options: Sess
       checkOptions("sessions.revoke", given, { userId: true });
       const { userId } = given;
       if ("userId" in given) checkString("sessions.revoke(id, { userId })", "the id of a user", userId);
-      return users.revoke(context, id, userId);
+      return traced({ operation: "revoke", id }, () => users.revoke(context, id, userId));
     },
 
     async revokeAll(userId, given = {}) {
       checkOptions("sessions.revokeAll", given, { except: true });
       const { except } = given;
       checkString("sessions.revokeAll(userId)", "the id of a user", userId);
-      return users.revokeAll(context, userId, except);
+      return traced({ operation: "revokeAll" }, () => users.revokeAll(context, userId, except));
     },
 
-    credentialsChanged: async (session) => credentialsChanged(context, users, session),
+    credentialsChanged: async (session) =>
+      traced({ operation: "credentialsChanged" }, () => credentialsChanged(context, users, session)),
 
-    revokeEverything: async () => users.revokeEverything(context),
+    revokeEverything: async () =>
+      traced({ operation: "revokeEverything" }, async () => users.revokeEverything(context)),
 
     on: emitter.on,
 

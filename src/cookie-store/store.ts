@@ -109,6 +109,7 @@ function createClientSide(limits: Limits, revocations: Revocations | undefined):
     },
 
     refuse,
+    hasRevocations: revocations !== undefined,
     requireRevocations,
 
     list: async () => refuse("sessions.list()"),

@@ -24,6 +24,8 @@ export interface ClientSide extends UserOperations {
   begin(context: Context, header: string | undefined, isSecure: boolean): ClientHeld;
   /** @throws TypeError for a call that needs the sessions on a server. */
   refuse(call: string): never;
+  /** Whether a server keeps what was signed out or revoked. */
+  readonly hasRevocations: boolean;
   /** @throws TypeError for a call that can't hold without revocations. */
   requireRevocations(call: string): void;
 }

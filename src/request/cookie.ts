@@ -2,7 +2,10 @@ import { TOKEN_LENGTH } from "../record/token.ts";
 
 /** The attributes of the cookie that carries the token. */
 export interface CookieOptions {
-  /** The cookie's name. Default `"session"`. Over HTTPS the prefix `__Host-` is added, or `__Secure-` with `domain` or `path`. */
+  /**
+   * The cookie's name, at most 200 characters. Default `"session"`. Over HTTPS the prefix `__Host-` is added, or `__Secure-`
+   * with `domain` or `path`.
+   */
   name?: string;
   /** The domain whose hosts all get the cookie. Default none: only the host that set the cookie gets it. */
   domain?: string;
@@ -60,8 +63,12 @@ export interface SessionCookie {
   clear(secure: boolean, suffix?: string): string;
 }
 
-/** RFC 6265bis, section 5.6: browsers ignore a longer name and value, and limit the lifetime to 400 days. */
-const MAX_NAME_AND_VALUE = 4096;
+/**
+ * Browsers ignore a name and value of more than 4096 octets together. HKDF takes the name as part of its info, which Node.js
+ * limits to 1024 octets.
+ */
+const MAX_NAME = 200;
+/** RFC 6265bis, section 5.6: browsers limit the lifetime. */
 export const MAX_LIFETIME = 400 * 86_400_000;
 
 /**
@@ -82,8 +89,8 @@ export function createCookie(options: CookieOptions, absoluteTimeout: number): S
   if (!/^[A-Za-z0-9!#$%&'*+\-.^_`|~]+$/.test(name)) {
     throw new TypeError(`cookie.name: ${JSON.stringify(name)} is not a token (RFC 6265, section 4.1.1)`);
   }
-  if (name.length + "__Secure-".length + TOKEN_LENGTH > MAX_NAME_AND_VALUE) {
-    throw new TypeError(`cookie.name is too long; name and value may have ${MAX_NAME_AND_VALUE} octets together`);
+  if (name.length > MAX_NAME) {
+    throw new TypeError(`cookie.name is too long: it has ${name.length} characters, and may have ${MAX_NAME}`);
   }
   if (domain !== undefined && !/^[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?$/.test(domain)) {
     throw new TypeError(

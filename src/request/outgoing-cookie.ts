@@ -2,8 +2,9 @@ import { absoluteEnd } from "../lifecycle/timeouts.ts";
 import type { SessionRecord } from "../record/record.ts";
 import { signToken, type Token } from "../record/token.ts";
 import type { Context } from "../context.ts";
+import type { ResponseHeaders } from "./cache-headers.ts";
 
-/** The Set-Cookie values of one request's response. */
+/** The Set-Cookie values of one request's response, or the token for the header in place of a cookie. */
 export interface OutgoingCookie {
   /** Stands for the values that wait for the response's headers. Another one has taken its place if it is not the same. */
   readonly pending: unknown;
@@ -18,6 +19,8 @@ export interface OutgoingCookie {
   take(): readonly string[] | undefined;
   /** Another response takes the place of the one that has the cookie. */
   repeat(): void;
+  /** Writes what {@link take} gave, where it does not go into Set-Cookie. */
+  write?(headers: ResponseHeaders, values: readonly string[]): void;
 }
 
 /** The cookie that carries a token. */

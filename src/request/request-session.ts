@@ -10,8 +10,9 @@ import { hashSecret, type Token } from "../record/token.ts";
 import { createRandomPart } from "../random.ts";
 import { Deadline } from "../deadline.ts";
 import { rejecting, run, type Answer, type Coroutine } from "../coroutine.ts";
+import type { BearerRequest } from "./bearer.ts";
 import { clientRequest } from "./client.ts";
-import { warnOfForeignCookie, warnOfUntrustedProxy } from "./cookie-warnings.ts";
+import { ClosedResponse } from "./closed-response.ts";
 import { LateChanges } from "./late-changes.ts";
 import { TokenCookie, type OutgoingCookie } from "./outgoing-cookie.ts";
 import { PendingChanges, type Requested, type SignIn } from "./pending-changes.ts";
@@ -24,7 +25,9 @@ import {
   type Presented,
   type PresentedLater,
 } from "./presented-tokens.ts";
+import { diagnoseIssued } from "../diagnostics.ts";
 import {
+  claimsHttps,
   cookieHeader,
   canHaveBody,
   isSecure,
@@ -41,14 +44,17 @@ import type { LiveState, SessionState } from "./state.ts";
 const MAX_MOVES = 1000;
 
 const DONE = Promise.resolve();
+const NONE: readonly string[] = [];
 
 /** One request's session, from the cookie that came to the cookie that goes. All transitions of its states are here. */
 export class RequestSession {
   readonly context: Context;
   readonly changes: PendingChanges;
-  readonly cookie: OutgoingCookie;
+  cookie: OutgoingCookie;
   readonly progress: ResponseProgress;
   readonly #request: AnyRequest;
+  /** The request within a framework's own object. */
+  readonly #innermost: AnyRequest;
   #state: SessionState;
   #loading: Promise<void> | undefined;
   #committing: Promise<void> | undefined;
@@ -58,17 +64,18 @@ export class RequestSession {
   /** The id that a new session will have. */
   #newId: string | undefined;
   #lateChanges: LateChanges | undefined;
+  #closedResponse: ClosedResponse | undefined;
 
-  /** The request as `innermost` gives it, where a framework's own object was given. */
-  keeper: AnyRequest;
   /** The request does not extend its session: polling, for example. */
   passive = false;
   /** Gives the client's address, where a server of fetch handlers tells it. An adapter sets it. */
   besideAddress: (() => string | undefined) | undefined;
+  /** The session may come in the header Authorization. */
+  bearer: BearerRequest | undefined;
 
-  constructor(shared: Context, request: AnyRequest) {
+  constructor(shared: Context, request: AnyRequest, innermost = request) {
     this.#request = request;
-    this.keeper = request;
+    this.#innermost = innermost;
     const header = cookieHeader(request);
     const held = shared.clientSide?.begin(shared, header, isSecure(request, shared.trustProxy));
     const context = held ? { ...shared, store: held.store } : shared;
@@ -119,6 +126,11 @@ export class RequestSession {
     return this.#live?.isTokenByPreviousKey === true;
   }
 
+  /** The ids of the request's tokens whose sessions others have ended. */
+  get endedIds(): readonly string[] {
+    return (this.#state.kind === "none" && this.#state.endedIds) || NONE;
+  }
+
   /** The handler has signed out: from then on it has a new session, which is stored if it changes. */
   get isSignedOut(): boolean {
     return this.#state.kind === "signedOut" || this.changes.requested.signOut !== undefined;
@@ -166,7 +178,15 @@ export class RequestSession {
     const state = this.#state;
     if (state.kind === "unreadable") return Promise.reject(state.error);
     if (state.kind !== "unread") return undefined;
-    return (this.#loading ??= rejecting(() => run(this.#load(state.presented))) as Promise<void> | undefined);
+    return (this.#loading ??= rejecting(() => this.#open(state.presented)) as Promise<void> | undefined);
+  }
+
+  #open(presented: readonly Presented[] | PresentedLater): Answer<void> {
+    const { tracing } = this.context;
+    const load = () => run(this.#load(presented));
+    if (!tracing) return load();
+    const id = typeof presented === "function" ? undefined : presented[0]!.token.id;
+    return tracing.run("open", { id }, load, () => ({ status: this.tokenStatus }));
   }
 
   *#load(given: readonly Presented[] | PresentedLater): Coroutine<void> {
@@ -180,15 +200,41 @@ export class RequestSession {
       const { state, isPersonal } = yield* openPresented(this.context, presented, () => this.client);
       this.#state = state;
       this.progress.isPersonal = isPersonal;
-    } catch (error) {
+    } catch (caught) {
+      const error = this.bearer?.explain(caught) ?? caught;
       this.#state = { kind: "unreadable", error };
       throw error;
     }
   }
 
+  /** The handler has used the session, or is about to: it can't become another one. */
+  get isInUse(): boolean {
+    return this.progress.isAccessed || (this.#state.kind === "unread" && this.#loading !== undefined);
+  }
+
+  /** The header Authorization counts: beside the cookie, or in place of it where `cookie` is given. */
+  useBearer(bearer: BearerRequest, cookie?: OutgoingCookie, presented?: readonly Presented[]): void {
+    this.bearer = bearer;
+    if (!cookie) return;
+    this.cookie = cookie;
+    this.progress.isPersonal = false;
+    this.#loading = this.#presentedId = undefined;
+    this.#state = presented ? { kind: "unread", presented } : { kind: "none", tokenStatus: "anonymous" };
+  }
+
+  /** Which session it would be is not clear: each use of it throws this error. */
+  refuse(error: unknown): void {
+    this.#state = { kind: "unreadable", error };
+  }
+
   /** Reads the session anew. Changes that were not stored are forgotten. */
   async reload(): Promise<void> {
-    await this.#committing?.catch(() => {});
+    // Several may wait for each other. One in between could sign in, and what is read here would be another session.
+    while (this.#committing) await this.#committing.catch(() => {});
+    await this.runCommit(() => this.#reload());
+  }
+
+  async #reload(): Promise<void> {
     const { context, token } = this;
     this.changes.forget();
     if (!token) return;
@@ -200,7 +246,7 @@ export class RequestSession {
       this.#updateLoaded(loaded);
       return;
     }
-    this.detach();
+    this.detach(loaded ? "superseded" : "ended");
     context.live.recheck(token.id);
   }
 
@@ -228,9 +274,10 @@ export class RequestSession {
     if (this.#live) this.#state = { ...this.#live, isTokenByPreviousKey: false };
   }
 
-  /** The sign-out was carried out. */
+  /** The sign-out was carried out. A request that may not set the cookie still may not. */
   signedOut({ signOut }: Requested): void {
-    this.#state = { kind: "signedOut" };
+    this.#state =
+      this.tokenStatus === "superseded" ? { kind: "none", tokenStatus: "superseded" } : { kind: "signedOut" };
     if (signOut) this.changes.markDone({ signOut });
   }
 
@@ -238,8 +285,9 @@ export class RequestSession {
    * Another request has ended the session or replaced its token. This request's changes are forgotten, and it may not set
    * the cookie, unless it signs in.
    */
-  detach(): void {
-    this.#state = { kind: "none", tokenStatus: "superseded" };
+  detach(reason: "ended" | "superseded"): void {
+    const endedIds = reason === "ended" && this.token ? [this.token.id] : undefined;
+    this.#state = { kind: "none", tokenStatus: "superseded", endedIds };
     const { signOut } = this.changes.requested;
     if (signOut) this.changes.markDone({ signOut });
     this.changes.forgetData();
@@ -253,15 +301,23 @@ export class RequestSession {
     // A commit under way may be storing the session under the other id already.
     const isStored = this.#moves || this.#committing !== undefined;
     const id = isStored ? createRandomPart() : this.id;
+    this.watchClose();
     this.changes.request({ signIn: { ...asked, id } });
     this.#announceMove(id);
   }
 
   /** Signs out at the next commit. Without a live session only this request's changes are forgotten. */
   signOut(): void {
+    this.watchClose();
     // A commit under way may be storing a session that has to end.
-    if (this.token || this.#committing) this.changes.signOut();
+    if (this.token || this.#committing || this.endedIds.length > 0) this.changes.signOut();
     else this.changes.forget();
+  }
+
+  /** Gives the client another token at the next commit. */
+  rotate(): void {
+    this.watchClose();
+    this.changes.request({ rotate: {} });
   }
 
   /** A sign-in moves the live session to another id, unless it is signed out first. */
@@ -278,7 +334,7 @@ export class RequestSession {
 
   /** Takes another id for the next attempt, since a failed commit may have stored a session under this one. */
   renewId(signIn: SignIn | undefined): void {
-    if (!this.token) this.#newId = createRandomPart();
+    if (!this.#moves) this.#newId = createRandomPart();
     if (!signIn) return;
     this.context.moves.delete(signIn.id);
     signIn.id = this.#moves ? createRandomPart() : this.#idOfNew;
@@ -301,9 +357,16 @@ export class RequestSession {
   }
 
   issueCookie(token = this.token!): void {
-    if (!this.isSecure) warnOfUntrustedProxy(this.#request);
-    if (this.#presentedId === undefined) warnOfForeignCookie(this.context, this.#request, this.isSecure);
+    if (this.cookie.write === undefined) this.#diagnoseIssued();
     this.cookie.issue(token, this.loaded!.record, this.isSecure);
+  }
+
+  #diagnoseIssued(): void {
+    const { context } = this;
+    const header = this.#presentedId === undefined ? cookieHeader(this.#request) : undefined;
+    const isReplaced = header !== undefined && context.cookie.values(header, this.isSecure).length > 0;
+    if (isReplaced || (!this.isSecure && claimsHttps(this.#request)))
+      diagnoseIssued(context, this.#request, isReplaced);
   }
 
   /**
@@ -323,7 +386,8 @@ export class RequestSession {
       // One error of the store must not sign out whoever has signed in meanwhile.
       const loaded = await read().catch(read);
       if (this.token !== token) return;
-      if (!loaded || !isAccepted(this.matchIn(loaded.record))) this.detach();
+      if (!loaded) this.detach("ended");
+      else if (!isAccepted(this.matchIn(loaded.record))) this.detach("superseded");
     } catch (error) {
       // The session was stored. Nothing says that it has ended.
       context.emitter.emit("error", { id: token.id, error });
@@ -340,6 +404,7 @@ export class RequestSession {
 
   /** The headers are written. */
   writeResponse(): void {
+    this.context.diagnose?.(this, this.#request);
     this.progress.write();
     if (this.changes.hasGivenObjects && this.context.lateChecks()) this.lateChanges.expect();
   }
@@ -364,7 +429,17 @@ export class RequestSession {
   #useData(isWrite: boolean, isForgotten: boolean): void {
     if (isForgotten) {
       if (isWrite) this.lateChanges.refuseForgotten();
-    } else if (!this.progress.canSetCookie) this.lateChanges.expect();
+      return;
+    }
+    this.watchClose();
+    if (!this.progress.canSetCookie) this.lateChanges.expect();
+  }
+
+  /** The handler asks for something that must not be lost where its response closes before it ends. */
+  watchClose(): void {
+    this.progress.reopenUnsent();
+    if (this.#closedResponse) this.#closedResponse.note();
+    else if (this.progress.source) this.#closedResponse = new ClosedResponse(this);
   }
 
   /** The changes that come after the response. */
@@ -398,7 +473,7 @@ export class RequestSession {
 
   /** Whether an object that has this session has it for itself, and has not copied or inherited it for another request. */
   isOf(holder: AnyRequest): boolean {
-    return holder === this.#request || isSameRequest(holder, this.keeper);
+    return holder === this.#request || isSameRequest(holder, this.#innermost);
   }
 
   /** The route, for a message. */

@@ -81,11 +81,15 @@ class SessionHandle implements Session<Dictionary> {
 
   flash(category: string, message: unknown): void {
     if (typeof category !== "string") throw new TypeError("flash(category, message): the category must be a string");
-    this.#accessed.changes.journal.flash({ category, message });
+    const requestSession = this.#accessed;
+    requestSession.watchClose();
+    requestSession.changes.journal.flash({ category, message });
   }
 
   takeFlashes(category?: string): Flash[] {
-    return this.#accessed.changes.journal.takeFlashes(category);
+    const requestSession = this.#accessed;
+    requestSession.watchClose();
+    return requestSession.changes.journal.takeFlashes(category);
   }
 
   get id(): string {
@@ -153,11 +157,12 @@ class SessionHandle implements Session<Dictionary> {
 
   rotate(): void {
     this.#requestSession.context.clientSide?.requireRevocations("session.rotate()");
-    this.#withCookie("rotate").changes.request({ rotate: {} });
+    this.#withCookie("rotate").rotate();
   }
 
   #withCookie(what: string): RequestSession {
     const requestSession = this.#accessed;
+    requestSession.progress.reopenUnsent();
     if (!requestSession.progress.canSetCookie) {
       throw new SessionError(
         "ERR_SESSION_HEADERS_SENT",

@@ -19,10 +19,14 @@ import type { Presented, PresentedLater } from "./presented-tokens.ts";
 export type SessionState =
   /** The request carries tokens, and the store was not asked yet. */
   | { readonly kind: "unread"; readonly presented: readonly Presented[] | PresentedLater }
-  /** The store could not be read: nothing is known of the session, and nothing may be done to it. */
+  /** The store could not be read, or the request is refused: nothing is known of the session, and nothing may be done to it. */
   | { readonly kind: "unreadable"; readonly error: unknown }
-  /** There is no live session. */
-  | { readonly kind: "none"; readonly tokenStatus: Exclude<TokenStatus, "live"> }
+  /** There is no live session. `endedIds`: those that others have ended. */
+  | {
+      readonly kind: "none";
+      readonly tokenStatus: Exclude<TokenStatus, "live">;
+      readonly endedIds?: readonly string[] | undefined;
+    }
   | LiveState
   /** This request has signed the session out, and goes on like a visitor's. */
   | { readonly kind: "signedOut" };

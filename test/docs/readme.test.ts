@@ -7,6 +7,7 @@ import { blocksOf, document, ROOT, workshop } from "../support/http/blocks.ts";
 const run = promisify(execFile);
 const README = document("README.md");
 const GUIDES = [
+  "bearer",
   "life-of-a-session",
   "changed-passwords",
   "context",
@@ -17,6 +18,8 @@ const GUIDES = [
   "events",
   "errors",
   "proxies",
+  "diagnostics",
+  "tracing",
   "several-applications",
 ].map((name) => document(`docs/${name}.md`));
 const blocks = blocksOf([README, ...GUIDES].join("\n"));
