@@ -273,6 +273,33 @@ describe("An object of the former user", () => {
     expect(await browser.data()).toEqual({ w: ["theirs"] });
   });
 
+  it("does not reach the next user in a flash that a session of nobody's has stored", async () => {
+    const { browser, request } = await aliceRequest();
+    const { session, end } = request;
+    const kept = session.data.account!;
+    session.signOut();
+    session.flash("info", { text: "Goodbye", kept });
+    await session.save();
+    session.signIn("bob");
+    await end();
+    expect(flashesOf(await browser.begin())).toEqual([{ category: "info", message: { text: "Goodbye" } }]);
+  });
+
+  it("does not reach the next user who signs in while the session is being extended", async () => {
+    const { site: shop, browser } = await aliceRequest();
+    shop.time.now += 10 * 60_000;
+    const { session, end } = await browser.begin();
+    const kept = session.data.account!;
+    const extending = session.save();
+    Object.assign(session.data, { own: 1, w: kept });
+    session.signIn("bob");
+    await extending;
+    expect(session.data).toEqual({ own: 1 });
+    await end();
+    expect(shop.store.calls.touch).toBe(1);
+    expect(await browser.data()).toEqual({ own: 1 });
+  });
+
   it("that is flashed again alone is not shown to the next user, and other flashes are", async () => {
     const { browser, request } = await aliceRequest();
     request.session.flash("info", request.session.data.account!);

@@ -1,4 +1,4 @@
-import { copyOf, objectsIn } from "./containers.ts";
+import { copyOf, objectsIn, type Copied } from "./containers.ts";
 
 /** The user whose session an object was given from. `undefined`: nobody had signed in. */
 type UserId = string | undefined;
@@ -18,21 +18,27 @@ export class GivenObjects {
   #userOf: WeakMap<object, { userId: UserId }> | undefined;
   #originals: WeakMap<object, object> | undefined;
   #users: Set<string> | undefined;
-  #later: { readonly objects: readonly object[]; readonly userId: UserId }[] = [];
+  /** Each list is followed by its user. */
+  #later: (readonly object[] | UserId)[] | undefined;
 
   add(objects: readonly object[], userId: UserId): void {
-    this.#later.push({ objects, userId });
-    if (this.#later.length > MAX_LATER) this.#lookUp();
+    if (!this.#later) this.#later = [objects, userId];
+    else if (this.#later.push(objects, userId) > 2 * MAX_LATER) this.#lookUp();
   }
 
   /** A copy was given if its original was, also if that comes later. */
-  readonly addCopy = (copy: object, original: object): void => {
+  addCopy(copy: object, original: object): void {
     if (copy !== original) (this.#originals ??= new WeakMap()).set(copy, original);
-  };
+  }
+
+  /** The same, as a function. */
+  get copied(): Copied {
+    return (copy, original) => this.addCopy(copy, original);
+  }
 
   /** A deep copy of a handler's value. */
   copyOf(value: unknown): unknown {
-    return copyOf(value, this.addCopy);
+    return copyOf(value, this.copied);
   }
 
   isCopy(object: object): boolean {
@@ -80,14 +86,17 @@ export class GivenObjects {
   }
 
   #lookUp(): void {
-    if (this.#later.length === 0) return;
+    const later = this.#later;
+    if (!later) return;
+    this.#later = undefined;
     const userOf = (this.#userOf ??= new WeakMap());
-    for (const { objects, userId } of this.#later) {
+    for (let i = 0; i < later.length; i += 2) {
+      const objects = later[i] as readonly object[];
+      const userId = later[i + 1] as UserId;
       const entry = { userId };
       if (userId !== undefined) (this.#users ??= new Set()).add(userId);
       // A user's object does not become nobody's where a session of nobody's stores it.
       for (const object of objects) if (userId !== undefined || !userOf.has(object)) userOf.set(object, entry);
     }
-    this.#later = [];
   }
 }

@@ -59,7 +59,7 @@ export function rebase(
       const began = objectsIn(target[key]);
       const done = replaySteps(steps ?? [], from, end, target, key, {
         dropped: (path) => dropped.push(pathIn(path)),
-        copied: given.addCopy,
+        copied: given.copied,
       });
       const placed = place(raw, key, is, target);
       given.addPlaced(placed, userId);

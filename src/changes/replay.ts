@@ -69,7 +69,7 @@ export function replay(
     const steps = changes.get(key) ?? [];
     if (steps !== WHOLE) {
       const [began, ended] = [momentIn(before, key, seen), momentIn(mine, key, seenLast)];
-      const replaying = { dropped: (path: Path) => dropped.push(pathIn(path)), copied: given.addCopy };
+      const replaying = { dropped: (path: Path) => dropped.push(pathIn(path)), copied: given.copied };
       replaySteps(steps, began, ended, merged, key, replaying);
     } else if (Object.hasOwn(mine, key)) merged[key] = mine[key];
     else delete merged[key];

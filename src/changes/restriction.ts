@@ -31,8 +31,6 @@ export class Restriction {
   /** Own values in the place of others: what the updates of a key give where there was nothing before, or none. */
   readonly #anew = new Map<string, Moment>();
   readonly #undo: (() => void)[] = [];
-  /** The keys that hidden objects were removed from. */
-  readonly #stripped = new Set<string>();
   #isLifted = false;
 
   /**
@@ -72,8 +70,6 @@ export class Restriction {
     const shown: Changes = new Map(
       keptChanges.map(([key, steps]) => [key, steps === WHOLE ? WHOLE : showing(steps, visible)]),
     );
-    // All keys stay: a merge must not bring back what was removed from one.
-    if (!visible.keep) for (const key of this.#stripped) shown.set(key, WHOLE);
     tracker.restart(knowing(tracker.seen, own.keys()), shown);
   }
 
@@ -84,10 +80,7 @@ export class Restriction {
   #strip(key: string, hidden: ObjectSet): void {
     const { raw } = this.#tracker;
     if (raw[key] === undefined) return;
-    const { length } = this.#undo;
-    const rest = without(raw[key], hidden, this.#undo);
-    if (rest === undefined || this.#undo.length > length) this.#stripped.add(key);
-    if (rest !== undefined) return;
+    if (without(raw[key], hidden, this.#undo) !== undefined) return;
     delete raw[key];
     this.#anew.set(key, NO_VALUE);
   }
@@ -112,7 +105,7 @@ export class Restriction {
         addChanges(before, key, [{ kind: "others", before: there, after: there }]);
       }
       const from = this.#anew.get(key) ?? NO_VALUE;
-      const replaying = { dropped() {}, copied: this.#visible.given.addCopy };
+      const replaying = { dropped() {}, copied: this.#visible.given.copied };
       addChanges(before, key, replaySteps(steps, from, momentOf(raw, key), data, key, replaying));
       if (Object.hasOwn(data, key)) raw[key] = data[key];
       else delete raw[key];
@@ -154,7 +147,7 @@ function isMadeAnew(steps: readonly Step[], value: unknown, hidden: ObjectSet): 
 /** Makes the steps of a key again, where there is nothing before. @returns a dictionary with the key, or an empty one. */
 function anew(steps: readonly Step[], end: Moment, key: string, visible: Visible): Dictionary {
   const data = Object.create(null) as Dictionary;
-  const replaying = { dropped() {}, copied: visible.given.addCopy, isAnew: true };
+  const replaying = { dropped() {}, copied: visible.given.copied, isAnew: true };
   replaySteps(showing(steps, visible), NO_VALUE, end, data, key, replaying);
   // A merge makes copies of what was put into the value.
   if (without(data[key], visible.hidden) === undefined) delete data[key];

@@ -373,7 +373,7 @@ describe("What a handler does around a sign-in", () => {
 
   it("shows and stores nothing of another user's where a reload() comes while its save() waits for another", async () => {
     const gate = gated(memoryStore({ clock: () => START }));
-    const browser = site<Record<string, unknown>>({ store: gate, storeTimeout: "1m" }).browser();
+    const browser = site({ store: gate, storeTimeout: "1m" }).browser();
     await browser.visit((session) => {
       session.data["secret"] = "alice's";
       session.signIn("alice");
