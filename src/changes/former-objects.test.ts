@@ -152,6 +152,41 @@ describe("An object of the former user", () => {
   });
 });
 
+describe("A former user whose session has ended elsewhere", () => {
+  const noticed: Record<string, (session: Session<Data>) => Promise<unknown>> = {
+    "save()": async (session) => {
+      session.data["n"] = 2;
+      await session.save();
+    },
+    "reload()": (session) => session.reload(),
+  };
+
+  it.each(Object.keys(noticed))("leaves no object to the next user after a %s that noticed it", async (how) => {
+    const { browser, sessions, request } = await aliceRequest();
+    const { session, end } = request;
+    const account = session.data.account!;
+    await sessions.revokeAll("alice");
+    await noticed[how]!(session);
+    session.data.account = account;
+    session.data["own"] = 1;
+    session.signIn("bob");
+    expect(session.toJSON()).toEqual({ own: 1 });
+    await end();
+    expect(await browser.data()).toEqual({ own: 1 });
+  });
+
+  it("is given back an object that was kept, by signing in again", async () => {
+    const { browser, sessions, request } = await aliceRequest();
+    const account = request.session.data.account!;
+    await sessions.revokeAll("alice");
+    await request.session.reload();
+    request.session.data.account = account;
+    request.session.signIn("alice");
+    await request.end();
+    expect(await browser.data()).toEqual({ account: alices().account });
+  });
+});
+
 describe("An object of this request's own", () => {
   it("reaches the next user where it was assigned before a reload() and is assigned again", async () => {
     const { browser, request } = await aliceRequest();

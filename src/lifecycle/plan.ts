@@ -46,9 +46,9 @@ export function issuedAt(record: LoadedRecord["record"]): number {
   return record.signedInAt ?? record.createdAt;
 }
 
-/** Whether another user signs in to a user's session. */
+/** Whether another user signs in than the one whose data this request was given. */
 export function isAnotherUser(requestSession: RequestSession, userId: string): boolean {
-  const before = requestSession.visibleRecord?.userId;
+  const before = requestSession.formerUserId;
   return before !== undefined && before !== userId;
 }
 

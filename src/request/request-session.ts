@@ -42,6 +42,8 @@ export class RequestSession {
   /** The id that a new session will have. */
   #newId: string | undefined;
   #lateChanges: LateChanges | undefined;
+  /** The user of a session that others have ended: the handler may still hold its objects. */
+  #detachedUserId: string | undefined;
 
   /** The request does not extend its session: polling, for example. */
   passive = false;
@@ -106,6 +108,11 @@ export class RequestSession {
   /** The record that the handler sees. */
   get visibleRecord(): SessionRecord | undefined {
     return this.changes.requested.signOut ? undefined : this.loaded?.record;
+  }
+
+  /** The user whose data this request was given. After a sign-out the handler may take along whatever it wants. */
+  get formerUserId(): string | undefined {
+    return this.visibleRecord?.userId ?? this.#detachedUserId;
   }
 
   /** The id of the live session, or the one that a new session will have. */
@@ -213,6 +220,7 @@ export class RequestSession {
    * the cookie, unless it signs in.
    */
   detach(): void {
+    this.#detachedUserId = this.formerUserId;
     this.#state = { kind: "none", tokenStatus: "superseded" };
     const { signOut } = this.changes.requested;
     if (signOut) this.changes.markDone({ signOut });
@@ -233,6 +241,7 @@ export class RequestSession {
 
   /** Signs out at the next commit. Without a live session only this request's changes are forgotten. */
   signOut(): void {
+    this.#detachedUserId = undefined;
     // A commit under way may be storing a session that has to end.
     if (this.token || this.#committing) this.changes.signOut();
     else this.changes.forget();
