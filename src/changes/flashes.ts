@@ -1,4 +1,4 @@
-import { copyOf, objectsIn } from "./containers.ts";
+import { copyOf, objectsIn, type Copied } from "./containers.ts";
 import type { StoredFlash } from "../record/record.ts";
 import { without, type ObjectSet } from "./strip.ts";
 
@@ -20,16 +20,10 @@ export function mergeFlashes(
     .slice(-MAX_FLASHES);
 }
 
-/**
- * Removes hidden objects from a flash, and the flash where nothing else is in it.
- *
- * @param objects - those that were flashed. The message is a copy of them.
- */
-export function withoutHidden(flash: StoredFlash, objects: readonly object[], hidden: ObjectSet): StoredFlash[] {
-  if (!objects.some((object) => hidden.has(object))) return [flash];
-  const copy = copyOf(flash.message);
-  const copies = new Set(objectsIn(copy).filter((_, i) => hidden.has(objects[i]!)));
-  const message = without(copy, copies);
+/** Removes hidden objects from a flash, and the flash where nothing else is in it. */
+export function withoutHidden(flash: StoredFlash, hidden: ObjectSet, copied: Copied): StoredFlash[] {
+  if (!objectsIn(flash.message).some((object) => hidden.has(object))) return [flash];
+  const message = without(copyOf(flash.message, copied), hidden);
   return message === undefined ? [] : [{ ...flash, message }];
 }
 

@@ -1,7 +1,8 @@
 import { inspect } from "node:util";
 import { describe, expect, it } from "vitest";
-import { site, type Underway } from "../../test/support/stores.ts";
+import { gated, site, START, type Underway } from "../../test/support/stores.ts";
 import type { Session } from "../session.ts";
+import { memoryStore } from "../stores/memory.ts";
 
 type Account = { iban?: string; address?: object };
 type Data = Record<string, unknown> & { account?: Account; w?: unknown[]; copy?: { nested?: object } };
@@ -10,14 +11,15 @@ const alices = () => ({ account: { iban: "secret", address: { street: "secret" }
 
 /** A request of alice's session, which contains what `alices` gives. */
 async function aliceRequest() {
-  const { browser: newBrowser, ...others } = site<Data>({ storeTimeout: "1m" });
+  const gate = gated(memoryStore({ clock: () => START }));
+  const { browser: newBrowser, ...others } = site<Data>({ store: gate, storeTimeout: "1m" });
   const browser = newBrowser();
   await browser.visit((session) => {
     Object.assign(session.data, alices());
     session.flash("info", { iban: "secret" });
     session.signIn("alice");
   });
-  return { ...others, browser, other: browser.copy(), request: await browser.begin() };
+  return { ...others, gate, browser, other: browser.copy(), request: await browser.begin() };
 }
 
 type Alice = Awaited<ReturnType<typeof aliceRequest>>;
@@ -149,6 +151,72 @@ describe("An object of the former user", () => {
     request.session.signIn("bob");
     await request.end();
     expect(flashesOf(await browser.begin())).toEqual([{ category: "info", message: { text: "Hello" } }]);
+  });
+});
+
+/** Ways by which the library itself copies an object of alice's, or brings another one of hers, before bob signs in. */
+const COPIES: Record<string, (alice: Alice) => Promise<unknown> | void> = {
+  "put into what an update of the same key has given": ({ request: { session } }) => {
+    const { address } = session.data.account!;
+    session.update("account", () => ({}));
+    session.data.account!.address = address!;
+  },
+  "given by another request to an updated value while its save is under way": async (alice) => {
+    const { session } = alice.request;
+    session.update("account", (account) => ({ address: account! }));
+    await alice.other.visit(({ data }) => void Object.assign(data, { account: "secret" }));
+    const update = alice.gate.hold("update");
+    const saving = session.save();
+    await update.arrived;
+    session.signIn("bob");
+    update.letGo();
+    await saving;
+  },
+  "copied by a sign-in that takes the place of another": ({ request: { session } }) => {
+    session.data["w"] = session.data.account as unknown as unknown[];
+    session.signIn("bob");
+    session.update("w", (w) => w ?? []);
+    session.signIn("bob");
+  },
+  "flashed, taken again and assigned": ({ request: { session } }) => {
+    session.flash("info", session.data.account);
+    session.data["w"] = session.takeFlashes().map(({ message }) => message);
+  },
+  "flashed while a save is under way": async ({ gate, request: { session } }) => {
+    session.data["n"] = 2;
+    const update = gate.hold("update");
+    const saving = session.save();
+    await update.arrived;
+    session.flash("info", { kept: session.data.account });
+    update.letGo();
+    await saving;
+  },
+  "given to an update that was made again": async ({ other, request: { session } }) => {
+    const kept: unknown[] = [];
+    session.update("account", (account) => {
+      kept.push(account);
+      return account!;
+    });
+    await other.visit(({ data }) => void (data.account!.iban = "secret of another request"));
+    session.data["n"] = 2;
+    await session.save();
+    session.data["w"] = kept;
+  },
+};
+
+describe("A copy of a former user's object", () => {
+  it.each(Object.keys(COPIES))("does not reach the next user when it was %s", async (way) => {
+    const alice = await aliceRequest();
+    const { session, end } = alice.request;
+    await COPIES[way]!(alice);
+    session.data["own"] = { by: "this request" };
+    if (session.userId !== "bob") session.signIn("bob");
+    expect(textOf(session.data)).not.toContain("secret");
+    await end();
+    const bob = await alice.browser.begin();
+    expect(bob.session.userId).toBe("bob");
+    expect(textOf([bob.session.data, flashesOf(bob)])).not.toContain("secret");
+    expect(bob.session.data["own"]).toEqual({ by: "this request" });
   });
 });
 

@@ -1,3 +1,4 @@
+import type { Copied } from "./containers.ts";
 import type { SeenObjects } from "./replay.ts";
 
 /**
@@ -8,6 +9,8 @@ export class FormerObjects {
   #known: WeakSet<object> | undefined;
   /** The last ones, which most requests never ask for: they store once and end. */
   #latest: SeenObjects | undefined;
+  /** By copies: what they are copies of. */
+  #originals: WeakMap<object, object> | undefined;
 
   add(objects: SeenObjects): void {
     this.#addLatest();
@@ -16,13 +19,20 @@ export class FormerObjects {
 
   has(object: object): boolean {
     this.#addLatest();
-    return this.#known?.has(object) === true;
+    return this.#known !== undefined && (this.#known.has(object) || this.#known.has(this.originalOf(object)));
   }
 
-  /** The copy of a former object is one too. */
-  addCopy(copy: object, original: object): void {
-    if (this.has(original)) this.#know(copy);
+  /** What an object was copied from at first, or the object itself. */
+  originalOf(object: object): object {
+    return this.#originals?.get(object) ?? object;
   }
+
+  /** Every copy that the library makes is told here: the copy of a former object is one too, also if that is known later. */
+  readonly copied: Copied = (copy, original) => {
+    if (this.has(original)) this.#know(copy);
+    // Not the original alone: a chain of copies would keep all of them in memory.
+    (this.#originals ??= new WeakMap()).set(copy, this.originalOf(original));
+  };
 
   #addLatest(): void {
     const { all = [], byKey } = this.#latest ?? {};

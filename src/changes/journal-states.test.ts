@@ -275,26 +275,66 @@ describe("A merge", () => {
 describe("Another user's sign-in", () => {
   const alice = { account: { name: "alice", address: { street: "Long" } }, n: 1, cart: { items: ["tea"] } };
 
-  it("applies updates as if there had been nothing before, and changes in place after them", () => {
-    const { journal, data } = journalOn(alice);
+  it("applies updates as if there had been nothing before, and gives up changes in place around them", () => {
+    const { journal, data } = journalOn({ ...alice, list: ["secret", "hidden"] });
     data.cart!.items.push("secret");
     journal.update("cart", (cart) => cart ?? { items: [] });
     data.cart!.items.push("mine");
     journal.update("n", (n) => ((n as number | undefined) ?? 0) + 1);
+    journal.update("list", (list) => list ?? []);
+    data.list!.reverse();
     journal.restrict([]);
-    expect({ ...data }).toEqual({ cart: { items: ["mine"] }, n: 1 });
-    expect(dataOf(replay(begin(journal), only(contentOf(alice), []), limits))).toEqual({
-      cart: { items: ["mine"] },
-      n: 1,
-    });
+    const expected = { cart: { items: [] }, n: 1, list: [] };
+    expect({ ...data }).toEqual(expected);
+    expect(dataOf(replay(begin(journal), only(contentOf(alice), []), limits))).toEqual(expected);
+  });
+
+  it("leaves what was put into an updated value after it, also when another sign-in takes its place", () => {
+    const { journal, data } = journalOn(alice);
+    journal.update("cart", (cart) => cart ?? { items: [] });
+    journal.restrict([]);
+    const { items } = data.cart!;
+    items.push("mine");
+    journal.update("w", (w) => w ?? []);
+    (data.w as unknown[]).push("mine");
+    journal.restrict([]);
+    expect({ ...data }).toEqual({ cart: { items: ["mine"] }, w: ["mine"] });
+    expect(data.cart!.items).toBe(items);
+    journal.restrict(undefined);
+    expect({ ...data }).toEqual({ ...alice, cart: { items: ["tea", "mine"] }, w: ["mine"] });
+  });
+
+  it("during a save() that fails makes no update twice", () => {
+    const { journal, data } = journalOn(alice);
+    journal.update("n", (n) => (n as number) + 1 || 1);
+    const saving = begin(journal);
+    journal.restrict([]);
+    journal.update("n", (n) => (n as number) + 1);
+    journal.restore(saving);
+    expect({ ...data }).toEqual({ n: 2 });
+    journal.restrict(undefined);
+    expect({ ...data }).toEqual({ ...alice, n: 3 });
+    expect(storeOver(journal, { n: 10 })).toEqual({ n: 12 });
+  });
+
+  it("during a save() that merges into a key it has created takes along its own part", () => {
+    const { journal, data } = journalOn({ account: alice.account });
+    (data.cart ??= { items: [] }).items.push("mine");
+    const saving = begin(journal);
+    journal.restrict([]);
+    journal.stored(saving, replay(saving, contentOf({ account: alice.account, cart: { items: ["secret"] } }), limits));
+    expect({ ...data }).toEqual({ cart: { items: ["mine"] } });
+    data.cart.items.push("later");
+    expect(dataOf(replay(begin(journal), EMPTY, limits))).toEqual({ cart: { items: ["mine", "later"] } });
   });
 
   it("removes what an update has taken from elsewhere", () => {
     const { journal, data } = journalOn(alice);
     const { account } = data;
     journal.update("w", () => ({ account, own: 1 }));
+    journal.update("cart", () => account);
     journal.restrict([]);
-    expect({ ...data }).toEqual({ w: { own: 1 } });
+    expect({ ...data }).toStrictEqual({ w: { own: 1 } });
     expect(dataOf(replay(begin(journal), EMPTY, limits))).toEqual({ w: { own: 1 } });
   });
 

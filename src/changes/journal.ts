@@ -1,5 +1,5 @@
 import { BOUNDLESS, decode, decodeValue, encode, encodeValue, type Dictionary, type Limits } from "./codec.ts";
-import { copyOf, isObject, objectsIn, textOf } from "./containers.ts";
+import { isObject, objectsIn, tellCopies, textOf } from "./containers.ts";
 import { SessionError } from "../errors.ts";
 import { areSameFlashes, MAX_FLASHES, mergeFlashes, withoutHidden } from "./flashes.ts";
 import { FormerObjects } from "./former-objects.ts";
@@ -59,8 +59,6 @@ export class Journal {
   readonly #limits: Limits;
   readonly #onUse: OnUse | undefined;
   #former: FormerObjects | undefined;
-  /** The objects of the messages that this request has flashed: messages are copies. */
-  #flashed: Map<string, readonly object[]> | undefined;
 
   /**
    * @param onUse - is told of changes that a handler makes, also through data that it has kept since long ago.
@@ -89,7 +87,7 @@ export class Journal {
 
   /** A deep copy of the data, without a proxy: for JSON.stringify and structuredClone. */
   toJSON(): Dictionary {
-    return copyOf(this.#tracked.raw) as Dictionary;
+    return decodeValue(textOf(this.#tracked.raw)) as Dictionary;
   }
 
   update(key: string, apply: Updater): unknown {
@@ -109,15 +107,16 @@ export class Journal {
       );
     }
     this.#flashes = flashes;
-    if (objects.length > 0) (this.#flashed ??= new Map()).set(key, objects);
+    if (objects.length > 0) tellCopies(message, objects, this.#formerObjects.copied);
   }
 
   takeFlashes(category: string | undefined): Flash[] {
     const wanted = (flash: StoredFlash) => category === undefined || flash.category === category;
     const taken = this.#flashes.filter(wanted);
     if (taken.length > 0) this.#flashes = this.#flashes.filter((flash) => !wanted(flash));
+    const isOwn = (key: string) => !this.#base.flashes.some((flash) => flash.key === key);
     for (const { key, message } of taken)
-      if (isObject(message) && !this.#flashed?.has(key)) this.#formerObjects.add({ all: objectsIn(message) });
+      if (isObject(message) && !isOwn(key)) this.#formerObjects.add({ all: objectsIn(message) });
     return taken.map(({ category: of, message }) => ({ category: of, message }));
   }
 
@@ -148,7 +147,7 @@ export class Journal {
     const { changes: tracked = new Map(), seen = {} } = this.#tracker ?? {};
     const changes = this.#restricted ? joined(this.#restricted.restriction.own, tracked) : tracked;
     const end = content.data === this.#base.data && changes.size === 0 ? seen : { all: this.#objects };
-    this.#pending = { base: this.#base, content, changes, tracked, from: seen, end };
+    this.#pending = { base: this.#base, content, changes, tracked, from: seen, end, former: this.#formerObjects };
     this.#tracker?.restartNow(end);
     if (this.#restricted) this.#restricted.isPending = true;
     return this.#pending;
@@ -161,20 +160,24 @@ export class Journal {
    * @returns the paths of changes since then that are dropped, because others had removed what they were made in.
    */
   stored(snapshot: Snapshot, stored: Content): readonly string[] {
-    // A snapshot from before the sign-in belongs to the session of before, which is hidden again.
-    const keep = this.#restricted?.isPending === false ? this.#restricted.keep : undefined;
-    if (keep) this.#lift();
+    const keep = this.#keepOfLater;
+    const shown = keep && this.#lift(snapshot.content.data !== stored.data);
     this.#restricted = undefined;
     const dropped = this.#tracker ? this.#continue(this.#tracker, snapshot, stored, keep !== undefined) : [];
     this.#flashes = mergeFlashes(snapshot.content.flashes, this.#flashes, stored.flashes);
     if (keep) {
       const own = new Set(snapshot.content.flashes.map(({ key }) => key));
       const others = stored.flashes.filter(({ key }) => !own.has(key));
-      this.#restrict(keep, [...this.#base.flashes, ...others]);
-    } else this.#flashed = undefined;
+      this.#restrict(keep, [...this.#base.flashes, ...others], shown);
+    }
     this.#pending = undefined;
     this.#base = stored;
     return dropped;
+  }
+
+  /** What a sign-in keeps that came after the snapshot: that belongs to the session of before, which is hidden again. */
+  get #keepOfLater(): readonly string[] | undefined {
+    return this.#restricted?.isPending === false ? this.#restricted.keep : undefined;
   }
 
   /** @param isOwn - what this request has assigned counts for its own, though it is stored now. */
@@ -193,9 +196,12 @@ export class Journal {
 
   /** A snapshot could not be stored: what was in it is still to be stored. */
   restore({ content, tracked, from }: Snapshot): void {
+    const keep = this.#keepOfLater;
+    const shown = keep && this.#lift();
     this.#pending = undefined;
     if (this.#restricted) this.#restricted.isPending = false;
     if (this.#tracker) this.#resume(this.#tracker, tracked, from, decode(content.data));
+    if (keep) this.#restrict(keep, this.#base.flashes, shown);
   }
 
   /** Goes back to changes that are to be stored after all, and the others that came after them. */
@@ -217,38 +223,43 @@ export class Journal {
   restrict(keep: readonly string[] | undefined): void {
     // One that is being stored is decided by then.
     if (this.#restricted?.isPending) return;
-    if (this.#restricted) this.#lift();
-    if (keep) this.#restrict(keep, this.#base.flashes);
+    const shown = this.#restricted && this.#lift();
+    if (keep) this.#restrict(keep, this.#base.flashes, shown);
   }
 
-  #restrict(keep: readonly string[], formerFlashes: readonly StoredFlash[]): void {
+  #restrict(
+    keep: readonly string[],
+    formerFlashes: readonly StoredFlash[],
+    seenBefore: ReadonlyMap<string, unknown> = new Map(),
+  ): void {
+    const former = this.#formerObjects;
     const tracker = this.#tracked;
     const { changes: earlier = new Map() } = this.#setAsideState ?? this.#pending ?? {};
     const { changes } = tracker;
     const hidden = this.#hidden(tracker, keep);
     const changesOf = (key: string) => followedBy(earlier.get(key), changes.get(key));
-    const restriction = new Restriction(tracker, changesOf, { keep, hidden });
+    const restriction = new Restriction(tracker, changesOf, { keep, hidden, former, seenBefore });
     const before = this.#flashes;
     this.#flashes = mergeFlashes(formerFlashes, before, EMPTY.flashes).flatMap((flash) =>
-      withoutHidden(flash, this.#flashed?.get(flash.key) ?? [], hidden),
+      withoutHidden(flash, hidden, former.copied),
     );
     this.#restricted = { restriction, keep, before, shown: this.#flashes, isPending: false };
   }
 
-  #lift(): void {
+  #lift(isMerged = false): ReadonlyMap<string, unknown> {
     const { restriction, before, shown } = this.#restricted!;
     this.#restricted = undefined;
-    restriction.lift();
     this.#flashes = mergeFlashes(shown, this.#flashes, before);
+    return restriction.lift(isMerged);
   }
 
   /** The objects that the handler was given from what is stored, but for those that are in keys which may stay. */
   #hidden(tracker: Tracker, keep: readonly string[]): ObjectSet {
     const former = this.#formerObjects;
-    const [kept, hidden] = [new Set<object>(), new Set<object>()];
-    for (const [key, objects] of this.#objectsOfBefore(tracker))
-      for (const object of objects) (keep.includes(key) ? kept : hidden).add(object);
-    return { has: (object) => !kept.has(object) && (hidden.has(object) || former.has(object)) };
+    const before = this.#objectsOfBefore(tracker);
+    former.add({ byKey: before });
+    const kept = new Set(keep.flatMap((key) => before.get(key) ?? []));
+    return { has: (object) => former.has(object) && !kept.has(object) && !kept.has(former.originalOf(object)) };
   }
 
   /** The objects that the handler has seen of what is stored, by key. */

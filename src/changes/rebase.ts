@@ -1,5 +1,5 @@
 import { decode, type Dictionary } from "./codec.ts";
-import { objectsIn, textOf, type Copied } from "./containers.ts";
+import { objectsIn, textOf } from "./containers.ts";
 import type { FormerObjects } from "./former-objects.ts";
 import { putInto, type Placed } from "./place.ts";
 import { objectsByKey, pathIn } from "./replay.ts";
@@ -13,7 +13,7 @@ import { isText, valuesOf, type Values } from "./values.ts";
  *
  * @param startData - the data at the start, decoded, where all of them could be encoded.
  * @param read - gives the data at the moment when they were read.
- * @param former - is told of copies that take the place of the handler's objects.
+ * @param former - is told of what comes from others, and of copies that take the place of the handler's objects.
  * @returns the paths of changes that are dropped, because others had removed what they were made in.
  */
 export function rebase(
@@ -26,6 +26,7 @@ export function rebase(
 ): string[] {
   const { raw } = tracker;
   const target = decode(stored);
+  former.add({ all: objectsIn(target) });
   const changes: Changes = new Map(tracker.changes);
   const seen = objectsByKey(tracker.seen, startData);
   const dropped: string[] = [];
@@ -33,15 +34,13 @@ export function rebase(
   const keys = [...now.keys()].filter((key) => typeof now.get(key) === "string");
   if (hasShared(raw, keys)) {
     const began = new Map([...seen].map(([key, objects]) => [key, momentOf(textIn(start, key), objects)]));
-    const originals = separate(raw, keys, changes, homesIn(raw, [read(), began]));
-    for (const [copy, original] of originals) former.addCopy(copy, original);
+    const originals = separate(raw, keys, changes, homesIn(raw, [read(), began]), former.copied);
     for (const [key, moment] of began) seen.set(key, heldNow(moment, raw[key], originals));
     for (const [key, steps] of changes) {
       const held = (moment: Moment) => heldNow(moment, raw[key], originals);
       if (steps !== WHOLE) changes.set(key, heldSteps(steps, held));
     }
   }
-  const copied: Copied = (copy, original) => former.addCopy(copy, original);
 
   for (const key of new Set([...start.keys(), ...now.keys(), ...Object.keys(target)])) {
     const steps = changes.get(key);
@@ -57,7 +56,7 @@ export function rebase(
       const began = objectsIn(target[key]);
       const done = replaySteps(steps ?? [], from, end, target, key, {
         dropped: (path) => dropped.push(pathIn(path)),
-        copied,
+        former,
       });
       const placed = place(raw, key, is, target);
       const held = (objects: readonly object[]) => objects.map((object) => placed.get(object) ?? object);

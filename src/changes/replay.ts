@@ -1,6 +1,7 @@
 import { BOUNDLESS, decode, encode, pathOf, type Dictionary, type Limits } from "./codec.ts";
 import { objectsIn, textOf } from "./containers.ts";
 import { mergeFlashes } from "./flashes.ts";
+import type { FormerObjects } from "./former-objects.ts";
 import type { StoredFlash } from "../record/record.ts";
 import { NO_VALUE, replaySteps, WHOLE, type KeyChanges, type Moment } from "./steps.ts";
 
@@ -44,22 +45,29 @@ export interface Snapshot {
   /** The objects at the beginning of the changes, and at their end. */
   readonly from: SeenObjects;
   readonly end: SeenObjects;
+  readonly former: FormerObjects;
 }
 
 export const EMPTY: Content = { data: "{}", flashes: [] };
 
 /** Applies the changes of a snapshot to another content than the one that the request began with. */
-export function replay({ base, content, changes, from, end }: Snapshot, newest: Content, limits: Limits): Content {
+export function replay(snapshot: Snapshot, newest: Content, limits: Limits): Content {
+  const { base, content, changes, from, end, former } = snapshot;
   const before = decode(base.data);
   const mine = decode(content.data);
   const merged = decode(newest.data);
+  // The functions of updates are given these.
+  former.add({ all: objectsIn(merged) });
   const [seen, seenLast] = [objectsByKey(from, before), objectsByKey(end, mine)];
   const dropped: string[] = [];
   for (const key of new Set([...seen.keys(), ...changes.keys()])) {
     const steps = changes.get(key) ?? [];
     if (steps !== WHOLE) {
       const [began, ended] = [momentIn(before, key, seen), momentIn(mine, key, seenLast)];
-      replaySteps(steps, began, ended, merged, key, { dropped: (path) => dropped.push(pathIn(path)) });
+      replaySteps(steps, began, ended, merged, key, {
+        dropped: (path) => dropped.push(pathIn(path)),
+        former,
+      });
     } else if (Object.hasOwn(mine, key)) merged[key] = mine[key];
     else delete merged[key];
   }

@@ -1,5 +1,7 @@
-import type { Dictionary } from "./codec.ts";
-import { copyOf, objectsIn, textOf } from "./containers.ts";
+import { decodeValue, type Dictionary } from "./codec.ts";
+import { copyOf } from "./containers.ts";
+import type { FormerObjects } from "./former-objects.ts";
+import { ABSENT } from "./merge.ts";
 import type { SeenObjects } from "./replay.ts";
 import { followedBy, momentOf, NO_VALUE, replaySteps, WHOLE } from "./steps.ts";
 import type { Changes, KeyChanges, Moment, ReadonlyChanges, Step } from "./steps.ts";
@@ -12,6 +14,9 @@ interface Visible {
   readonly keep: readonly string[];
   /** Objects of the other keys: they may not stay in anything that was assigned. */
   readonly hidden: ObjectSet;
+  readonly former: FormerObjects;
+  /** What the handler saw until now, where an earlier restriction was lifted: it may have changed that. */
+  readonly seenBefore: ReadonlyMap<string, unknown>;
 }
 
 /**
@@ -22,10 +27,13 @@ export class Restriction {
   /** The request's own keys. There is nothing in the new session that they could be merged with. */
   readonly own: ReadonlyChanges;
   readonly #keep: readonly string[];
+  readonly #former: FormerObjects;
   readonly #tracker: Tracker;
   /** The values and the changes of before. */
   readonly #values: ReadonlyMap<string, unknown>;
   readonly #changes: ReadonlyChanges;
+  /** Keys that were created: the objects in them are the handler's. */
+  readonly #created: readonly string[];
   /** Own values in the place of others: what the updates of a key give where there was nothing before, or none. */
   readonly #anew = new Map<string, Moment>();
   readonly #undo: (() => void)[] = [];
@@ -34,9 +42,11 @@ export class Restriction {
    * @param changesOf - gives all changes that the request has made to a key.
    * @throws the error of an update that needs a former value. The data are unchanged then.
    */
-  constructor(tracker: Tracker, changesOf: (key: string) => KeyChanges | undefined, { keep, hidden }: Visible) {
+  constructor(tracker: Tracker, changesOf: (key: string) => KeyChanges | undefined, visible: Visible) {
     const { raw, changes } = tracker;
+    const { keep, hidden, former, seenBefore } = visible;
     this.#keep = keep;
+    this.#former = former;
     this.#tracker = tracker;
     this.#values = new Map(Object.entries(raw));
     this.#changes = changes;
@@ -45,10 +55,11 @@ export class Restriction {
       return own === undefined ? [] : ([[key, own]] as const);
     });
     const own = new Map(ownChanges);
-    const values = new Map<string, Dictionary>();
+    const values = new Map<string, unknown>();
     for (const [key, steps] of own)
-      if (steps !== WHOLE && steps[0]?.kind === "update")
-        values.set(key, anew(steps, steps[0].before, raw, key, hidden));
+      if (seenBefore.has(key)) values.set(key, seenBefore.get(key));
+      else if (steps !== WHOLE && steps[0]?.kind === "update") values.set(key, anew(steps, visible));
+    this.#created = [...own.keys()].filter((key) => own.get(key) !== WHOLE && !values.has(key));
 
     for (const key of Object.keys(raw)) {
       if (values.has(key)) continue;
@@ -56,8 +67,9 @@ export class Restriction {
       else delete raw[key];
     }
     for (const [key, value] of values) {
-      if (Object.hasOwn(value, key)) raw[key] = value[key];
-      else delete raw[key];
+      if (value === ABSENT) delete raw[key];
+      else raw[key] = value;
+      this.#strip(key, hidden);
       this.#anew.set(key, momentOf(raw, key));
     }
     this.own = new Map([...own.keys()].map((key) => [key, WHOLE]));
@@ -72,9 +84,18 @@ export class Restriction {
     this.#anew.set(key, NO_VALUE);
   }
 
-  /** Brings back the hidden data, and applies to them the changes that the handler has made since then. */
-  lift(): void {
+  /**
+   * Brings back the hidden data, and applies to them the changes that the handler has made since then.
+   *
+   * @param isMerged - others' changes are put into the data next, also into objects that the handler has created.
+   * @returns what the handler has seen of keys that are others now. A later restriction shows that again.
+   */
+  lift(isMerged: boolean): ReadonlyMap<string, unknown> {
     const { raw, changes: since, seen } = this.#tracker;
+    const former = this.#former;
+    const shown = new Map<string, unknown>();
+    if (isMerged)
+      for (const key of this.#created) if (Object.hasOwn(raw, key)) shown.set(key, copyOf(raw[key], former.copied));
     const before: Changes = new Map([...this.#changes].filter(([key]) => !this.#keep.includes(key)));
     for (const key of new Set([...this.#values.keys(), ...Object.keys(raw), ...since.keys()])) {
       const steps = since.get(key) ?? [];
@@ -83,16 +104,18 @@ export class Restriction {
         addChanges(before, key, steps);
         continue;
       }
+      shown.set(key, Object.hasOwn(raw, key) ? raw[key] : ABSENT);
       const data: Dictionary = Object.create(null);
       if (this.#values.has(key)) data[key] = this.#values.get(key);
       const from = this.#anew.get(key) ?? NO_VALUE;
-      addChanges(before, key, replaySteps(steps, from, momentOf(raw, key), data, key, { dropped() {} }));
+      addChanges(before, key, replaySteps(steps, from, momentOf(raw, key), data, key, { dropped() {}, former }));
       if (Object.hasOwn(data, key)) raw[key] = data[key];
       else delete raw[key];
     }
     for (const undo of this.#undo.toReversed()) undo();
     this.#order(raw);
     this.#tracker.restart(seen, before);
+    return shown;
   }
 
   /** The order of the keys is a part of the text. */
@@ -117,29 +140,15 @@ function addChanges(changes: Changes, key: string, later: KeyChanges): void {
   if (later.length > 0) changes.set(key, followedBy(changes.get(key), later)!);
 }
 
-/** Makes the updates of a key again, where there is nothing before. @returns a dictionary with the key, or an empty one. */
-function anew(steps: readonly Step[], before: Moment, raw: Dictionary, key: string, hidden: ObjectSet): Dictionary {
-  const data = Object.create(null) as Dictionary;
-  const own = new Set(before.objects);
-  // Objects of other keys must not come along as copies, which a merge would make of them.
-  const others = { has: (object: object) => !own.has(object) && hidden.has(object) };
-  const ownSteps = steps.map((step): Step => {
-    if (step.kind === "create") return step;
-    return { ...step, apply: step.apply.map((apply) => (value) => shownOf(apply(value), hidden).shown) };
-  });
-  replaySteps(ownSteps, NO_VALUE, shownMoment(raw, key, others), data, key, { dropped() {} });
-  return data;
-}
-
-function shownMoment(raw: Dictionary, key: string, hidden: ObjectSet): Moment {
-  if (!Object.hasOwn(raw, key)) return NO_VALUE;
-  const { shown, originals } = shownOf(raw[key], hidden);
-  return { text: textOf(shown), objects: objectsIn(shown).map((object) => originals.get(object)!) };
-}
-
-/** A copy of a value without the hidden objects: the value itself stays as it is. */
-function shownOf(value: unknown, hidden: ObjectSet): { shown: unknown; originals: ReadonlyMap<object, object> } {
-  const originals = new Map<object, object>();
-  const copy = copyOf(value, (object, original) => void originals.set(object, original));
-  return { shown: without(copy, { has: (object) => hidden.has(originals.get(object)!) }), originals };
+/**
+ * Makes the updates of a key again where there is nothing before. `ABSENT` where they give nothing that may stay. Changes in place between them are given up, because others'
+ * values may be in them.
+ */
+function anew(steps: readonly Step[], { hidden, former }: Visible): unknown {
+  let value: unknown;
+  for (const step of steps) {
+    if (step.kind === "create") value ??= decodeValue(step.after.text!);
+    else for (const apply of step.apply) value = without(copyOf(apply(value), former.copied), hidden);
+  }
+  return value === undefined ? ABSENT : value;
 }

@@ -82,6 +82,7 @@ export function hasShared(raw: Dictionary, keys: readonly string[]): boolean {
 /**
  * Separates the objects of the given keys. Those of an assigned key were read elsewhere.
  *
+ * @param copied - is told of each copy.
  * @returns the originals of the copies that are in the data now.
  */
 export function separate(
@@ -89,10 +90,12 @@ export function separate(
   keys: readonly string[],
   changes: ReadonlyChanges,
   homes: Homes,
+  copied: Copied,
 ): ReadonlyMap<object, object> {
   const originals = new Map<object, object>();
   const separation = new Separation(homes, (copy, original) => {
     originals.set(copy, originals.get(original) ?? original);
+    copied(copy, original);
   });
   const assigned = keys.filter((key) => changes.get(key) === WHOLE);
   for (const key of [...keys.filter((one) => !assigned.includes(one)), ...assigned]) {
@@ -105,10 +108,10 @@ export function separate(
 /** @see separate */
 export class Separation {
   readonly #homes: Homes;
-  readonly #copied: Copied | undefined;
+  readonly #copied: Copied;
   readonly #seen = new Set<object>();
 
-  constructor(homes: Homes = new Map(), copied?: Copied) {
+  constructor(homes: Homes, copied: Copied) {
     this.#homes = homes;
     this.#copied = copied;
   }

@@ -1,5 +1,6 @@
 import { decodeValue, kindOf, type Dictionary } from "./codec.ts";
-import { copyOf, isObject, isSameKind, objectsIn, setMember, textOf, type Copied } from "./containers.ts";
+import { copyOf, isObject, isSameKind, objectsIn, setMember, textOf } from "./containers.ts";
+import type { FormerObjects } from "./former-objects.ts";
 import { ABSENT, mergePlace } from "./merge.ts";
 
 /** Changes one value: called again if another request stores the session first. */
@@ -51,7 +52,7 @@ export interface Replaying {
   /** The change of a place is dropped. */
   dropped(path: readonly (string | number)[]): void;
   /** A copy of an object that the handler holds may take its place. */
-  readonly copied?: Copied;
+  readonly former: FormerObjects;
 }
 
 /**
@@ -87,11 +88,11 @@ export function replaySteps(
   return done;
 }
 
-function applyTo(data: Dictionary, key: string, apply: Updater, { copied }: Replaying): void {
+function applyTo(data: Dictionary, key: string, apply: Updater, { former }: Replaying): void {
   const value = apply(Object.hasOwn(data, key) ? data[key] : undefined);
   if (value === undefined) delete data[key];
   // The function may give an object that the handler holds.
-  else data[key] = copyOf(value, copied);
+  else data[key] = copyOf(value, former.copied);
 }
 
 /** Creates the empty containers that a value lacks. */
@@ -111,7 +112,7 @@ function mergeMoments(from: Moment, end: Moment, data: Dictionary, key: string, 
   if (!isObject(base) || !isObject(mine)) return;
   const held = identitiesOf(mine, end);
   const identities = new Map([...identitiesOf(base, from), ...held]);
-  if (replaying.copied) for (const [copy, original] of held) replaying.copied(copy, original);
+  for (const [copy, original] of held) replaying.former.copied(copy, original);
   const theirs = Object.hasOwn(data, key) ? data[key] : ABSENT;
   const merging = { identityOf: (object: object) => identities.get(object)!, dropped: replaying.dropped };
   const merged = mergePlace(base, mine, theirs, merging, [key]);
