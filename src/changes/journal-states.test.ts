@@ -304,6 +304,28 @@ describe("Another user's sign-in", () => {
     expect({ ...data }).toEqual({ ...alice, cart: { items: ["tea", "mine"] }, w: ["mine"] });
   });
 
+  it("leaves nothing in a container that it created in the place of a hidden one, where a sign-in in between has shown that", () => {
+    const { journal, data } = journalOn({ ...alice, list: ["secret"] });
+    journal.restrict([]);
+    data.list = [];
+    data.account = {} as never;
+    journal.restrict(undefined);
+    expect({ ...data }).toEqual({ ...alice, list: ["secret"] });
+    journal.restrict([]);
+    expect({ ...data }).toEqual({ account: {}, list: [] });
+  });
+
+  it("leaves nothing in a container that it created while a save() merged another one into it", () => {
+    const { journal, data } = journalOn(alice);
+    data.n = 2;
+    const saving = begin(journal);
+    data.list ??= [];
+    journal.stored(saving, replay(saving, contentOf({ ...alice, list: ["secret"] }), limits));
+    expect(data.list).toEqual(["secret"]);
+    journal.restrict([]);
+    expect({ ...data }).toEqual({ list: [] });
+  });
+
   it("during a save() that fails makes no update twice", () => {
     const { journal, data } = journalOn(alice);
     journal.update("n", (n) => (n as number) + 1 || 1);

@@ -238,7 +238,8 @@ export class Journal {
     const { changes } = tracker;
     const hidden = this.#hidden(tracker, keep);
     const changesOf = (key: string) => followedBy(earlier.get(key), changes.get(key));
-    const restriction = new Restriction(tracker, changesOf, { keep, hidden, former, seenBefore });
+    const stored = decode(this.#base.data);
+    const restriction = new Restriction(tracker, changesOf, { keep, hidden, former, stored, seenBefore });
     const before = this.#flashes;
     this.#flashes = mergeFlashes(formerFlashes, before, EMPTY.flashes).flatMap((flash) =>
       withoutHidden(flash, hidden, former.copied),

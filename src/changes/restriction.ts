@@ -15,6 +15,8 @@ interface Visible {
   /** Objects of the other keys: they may not stay in anything that was assigned. */
   readonly hidden: ObjectSet;
   readonly former: FormerObjects;
+  /** The stored data of before. */
+  readonly stored: Dictionary;
   /** What the handler saw until now, where an earlier restriction was lifted: it may have changed that. */
   readonly seenBefore: ReadonlyMap<string, unknown>;
 }
@@ -44,7 +46,7 @@ export class Restriction {
    */
   constructor(tracker: Tracker, changesOf: (key: string) => KeyChanges | undefined, visible: Visible) {
     const { raw, changes } = tracker;
-    const { keep, hidden, former, seenBefore } = visible;
+    const { keep, hidden, former, stored, seenBefore } = visible;
     this.#keep = keep;
     this.#former = former;
     this.#tracker = tracker;
@@ -58,7 +60,9 @@ export class Restriction {
     const values = new Map<string, unknown>();
     for (const [key, steps] of own)
       if (seenBefore.has(key)) values.set(key, seenBefore.get(key));
-      else if (steps !== WHOLE && steps[0]?.kind === "update") values.set(key, anew(steps, visible));
+      // A container that was created where others have one by now is merged with theirs.
+      else if (steps !== WHOLE && (steps[0]?.kind === "update" || Object.hasOwn(stored, key)))
+        values.set(key, anew(steps, visible));
     this.#created = [...own.keys()].filter((key) => own.get(key) !== WHOLE && !values.has(key));
 
     for (const key of Object.keys(raw)) {
@@ -147,7 +151,7 @@ function addChanges(changes: Changes, key: string, later: KeyChanges): void {
 function anew(steps: readonly Step[], { hidden, former }: Visible): unknown {
   let value: unknown;
   for (const step of steps) {
-    if (step.kind === "create") value ??= decodeValue(step.after.text!);
+    if (step.kind === "create") value ??= decodeValue(step.empty);
     else for (const apply of step.apply) value = without(copyOf(apply(value), former.copied), hidden);
   }
   return value === undefined ? ABSENT : value;

@@ -15,7 +15,7 @@ export interface Moment {
 /** One step in the changes of a key. Changes in place lie between the steps: they are found by comparing moments. */
 export type Step =
   /** There was nothing, and an empty container was assigned: it is created if there is none. */
-  | { readonly kind: "create"; readonly after: Moment }
+  | { readonly kind: "create"; readonly empty: string; readonly after: Moment }
   | { readonly kind: "update"; readonly before: Moment; readonly apply: Updater[]; readonly after: Moment };
 
 /** The key was assigned or deleted: its last value counts as a whole, or that there is none. */
@@ -72,10 +72,10 @@ export function replaySteps(
   const done: Step[] = [];
   for (const step of steps) {
     if (step.kind === "create") {
-      const empty = decodeValue(step.after.text!);
+      const empty = decodeValue(step.empty);
       if (Object.hasOwn(data, key)) complete(data[key], empty);
       else data[key] = empty;
-      done.push({ kind: "create", after: momentOf(data, key) });
+      done.push({ ...step, after: momentOf(data, key) });
     } else {
       mergeMoments(began, step.before, data, key, replaying);
       const before = momentOf(data, key);

@@ -151,9 +151,10 @@ export class Tracker implements ProxyHandler<Dictionary> {
 
   #assigned(key: string, value: unknown, isNew: boolean): void {
     const earlier = this.changes.get(key);
-    if (isNew && earlier !== WHOLE && isEmptyContainer(value))
-      this.note(key, [...(earlier ?? []), { kind: "create", after: momentOf(this.raw, key) }]);
-    else this.note(key, WHOLE);
+    if (isNew && earlier !== WHOLE && isEmptyContainer(value)) {
+      const after = momentOf(this.raw, key);
+      this.note(key, [...(earlier ?? []), { kind: "create", empty: after.text!, after }]);
+    } else this.note(key, WHOLE);
   }
 }
 
