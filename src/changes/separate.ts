@@ -43,7 +43,7 @@ export function heldNow({ text, objects }: Moment, live: unknown, originals: Rea
   const now = new Map<object, object>();
   const isSame = (old: object, one: object) => held.get(old) === (originals.get(one) ?? one);
   eachSame(value, live, undefined, isSame, (old, one) => now.set(old, one));
-  return objectsIn(value).map((old, i) => now.get(old) ?? objects[i]!);
+  return objectsIn(value).map((old, i) => now.get(old) ?? objects[i] ?? old);
 }
 
 const heldBy = (value: unknown, objects: readonly object[]): Map<object, object> =>
