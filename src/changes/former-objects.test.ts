@@ -2,6 +2,7 @@ import { inspect } from "node:util";
 import { describe, expect, it } from "vitest";
 import { gated, site, START, type Underway } from "../../test/support/stores.ts";
 import type { Session } from "../session.ts";
+import { FormerObjects } from "./former-objects.ts";
 import { memoryStore } from "../stores/memory.ts";
 
 type Account = { iban?: string; address?: object };
@@ -202,9 +203,36 @@ const COPIES: Record<string, (alice: Alice) => Promise<unknown> | void> = {
     await session.save();
     session.data["w"] = kept;
   },
+  "given to an update that a save under way has made again": async ({ gate, other, request: { session } }) => {
+    const kept: unknown[] = [];
+    await other.visit(({ data }) => void (data.account!.iban = "secret of another request"));
+    session.data["n"] = 2;
+    const update = gate.hold("update");
+    const saving = session.save();
+    await update.arrived;
+    session.update("account", (account) => {
+      kept.push(account);
+      return account!;
+    });
+    update.letGo();
+    await saving;
+    session.data["w"] = kept;
+  },
 };
 
 describe("A copy of a former user's object", () => {
+  it("is known by what it was copied from, also where that is a copy itself or is known only later", () => {
+    const former = new FormerObjects();
+    const [original, copy, second, later] = [{}, {}, {}, {}] as const;
+    former.copied(copy, original);
+    former.copied(later, original);
+    former.add({ all: [copy] });
+    former.copied(second, copy);
+    expect([original, copy, second, later].map((object) => former.has(object))).toEqual([false, true, true, false]);
+    former.add({ all: [original] });
+    expect(former.has(later)).toBe(true);
+  });
+
   it.each(Object.keys(COPIES))("does not reach the next user when it was %s", async (way) => {
     const alice = await aliceRequest();
     const { session, end } = alice.request;
