@@ -371,6 +371,30 @@ describe("What a handler does around a sign-in", () => {
     expect(session.takeFlashes()).toEqual([]);
   });
 
+  it("shows and stores nothing of another user's where a reload() comes while its save() waits for another", async () => {
+    const gate = gated(memoryStore({ clock: () => START }));
+    const browser = site<Record<string, unknown>>({ store: gate, storeTimeout: "1m" }).browser();
+    await browser.visit((session) => {
+      session.data["secret"] = "alice's";
+      session.signIn("alice");
+    });
+    const { session, end } = await browser.begin();
+    session.data["own"] = 1;
+    const [update, read] = [gate.hold("update"), gate.hold("read", "after")];
+    const saving = [session.save(), session.save()];
+    session.signIn("bob");
+    await update.arrived;
+    const reloading = session.reload();
+    update.letGo();
+    await Promise.all(saving);
+    read.letGo();
+    await reloading;
+    expect([session.userId, session.toJSON()]).toEqual(["bob", { own: 1 }]);
+    await end();
+    const { session: next } = await browser.begin();
+    expect([next.userId, next.toJSON()]).toEqual(["bob", { own: 1 }]);
+  });
+
   it("brings nothing of another user's along that another process stores while a save is under way", async () => {
     const backend = gated(memoryStore({ clock: () => START }));
     const { browser } = await adas({ store: backend, clock: () => START });

@@ -169,7 +169,12 @@ export class RequestSession {
 
   /** Reads the session anew. Changes that were not stored are forgotten. */
   async reload(): Promise<void> {
-    await this.#committing?.catch(() => {});
+    // Several may wait for each other. One in between could sign in, and what is read here would be another session.
+    while (this.#committing) await this.#committing.catch(() => {});
+    await this.runCommit(() => this.#reload());
+  }
+
+  async #reload(): Promise<void> {
     const { context, token } = this;
     this.changes.forget();
     if (!token) return;
