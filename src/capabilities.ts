@@ -31,6 +31,19 @@ export function capabilitiesOf(store: SessionStore): Capabilities {
   return found;
 }
 
+/** Whether clients keep the sessions of a store (`cookieStore`). Then it answers within a request only. */
+export function isClientSide(store: SessionStore): boolean {
+  return "clientSide" in store;
+}
+
+/** @throws {TypeError} for a store that no other can be built on. @param maker - the name of the caller. */
+export function refuseClientSide(maker: string, store: SessionStore): void {
+  if (isClientSide(store))
+    throw new TypeError(
+      `${maker} needs a store on the server, and cookieStore() keeps sessions with their clients: give it to createSessions as its store`,
+    );
+}
+
 /**
  * Returns the method of a capability, bound to its store.
  *
@@ -55,14 +68,17 @@ export function syncOf<Name extends OperationName>(
   store: SessionStore,
   name: Name,
 ): SyncOperation<OperationArguments<Name>, OperationResult<Name>>["sync"] {
-  return (store[name] as SyncOperation<OperationArguments<Name>, OperationResult<Name>>).sync;
+  const operation = store[name] as SyncOperation<OperationArguments<Name>, OperationResult<Name>>;
+  const { sync } = operation;
+  return sync?.of === operation ? sync : undefined;
 }
 
 /** An operation that answers at once, and by a promise if it is called as every store's. */
 export function syncOperation<Args extends unknown[], Result>(
   sync: (...args: Args) => Result,
 ): SyncOperation<Args, Result> {
-  return Object.assign(async (...args: Args) => sync(...args), { sync });
+  const operation = async (...args: Args): Promise<Result> => sync(...args);
+  return Object.assign(operation, { sync: Object.assign((...args: Args) => sync(...args), { of: operation }) });
 }
 
 /** Reads a session from the store, not from a near cache. */

@@ -43,6 +43,17 @@ describe("createCollector", () => {
     expect(other.limits).toEqual([500, 500, 500]);
   });
 
+  it("lets other work run between the batches of a store that answers at once", async () => {
+    const other = setup(Array.from({ length: 50 }, () => 500));
+    other.collector.runIfDue();
+    let turns = 0;
+    while (other.limits.length < 50) {
+      await nextTurn();
+      turns++;
+    }
+    expect(turns).toBeGreaterThanOrEqual(49);
+  });
+
   it("collects once a minute, however often runIfDue is called", async () => {
     const { time, limits, collector } = setup([]);
     for (let i = 0; i < 5; i++) collector.runIfDue();

@@ -19,6 +19,18 @@ describe("forEach", () => {
     expect(underway).toBe(0);
   });
 
+  it("lets other work run between calls that are answered at once", async () => {
+    const called: number[] = [];
+    const running = forEach(Array(2000).keys(), async (item) => void called.push(item));
+    let turns = 0;
+    while (called.length < 2000) {
+      await nextTurn();
+      turns++;
+    }
+    await running;
+    expect(turns).toBeGreaterThanOrEqual(7);
+  });
+
   it("asks for the others when one fails, and throws the first failure at the end", async () => {
     const asked: number[] = [];
     const run = forEach(Array(100).keys(), async (item) => {

@@ -1,3 +1,8 @@
+import { setImmediate as nextTurn } from "node:timers/promises";
+
+/** After so many calls other work gets a turn: a store may answer each of them at once. */
+const CALLS_PER_TURN = 256;
+
 /** Options of {@link forEach}. */
 export interface ConcurrencyOptions {
   /** The largest number of calls at the same time. Default 32. */
@@ -19,6 +24,7 @@ export async function forEach<Item>(
   { concurrency = 32, maxFailures = 32, signal }: ConcurrencyOptions = {},
 ): Promise<void> {
   const failures: unknown[] = [];
+  let untilTurn = CALLS_PER_TURN;
   const pendingCalls = new Set<Promise<void>>();
   try {
     for await (const item of items) {
@@ -29,6 +35,10 @@ export async function forEach<Item>(
       pendingCalls.add(call);
       if (pendingCalls.size >= concurrency) await Promise.race(pendingCalls);
       if (failures.length >= maxFailures) break;
+      untilTurn -= 1;
+      if (untilTurn > 0) continue;
+      await nextTurn();
+      untilTurn = CALLS_PER_TURN;
     }
   } finally {
     await Promise.all(pendingCalls);

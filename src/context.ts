@@ -6,6 +6,7 @@ import type { Timeouts } from "./lifecycle/timeouts.ts";
 import type { Keyring } from "./record/keyring.ts";
 import type { Client } from "./record/record.ts";
 import type { SessionCookie } from "./request/cookie.ts";
+import type { ClientSide } from "./request/client-side.ts";
 import type { ClientRequest } from "./request/client.ts";
 import type { SessionSignals } from "./signals.ts";
 import type { SessionStore } from "./store.ts";
@@ -15,6 +16,8 @@ import type { KeyedQueue } from "./keyed-queue.ts";
 /** The settings and services that all requests of one `createSessions` share. */
 export interface Context {
   readonly store: SessionStore;
+  /** Where the sessions are kept by their clients. */
+  readonly clientSide: ClientSide | undefined;
   readonly keyring: Keyring;
   readonly cookie: SessionCookie;
   readonly timeouts: Timeouts;

@@ -23,7 +23,7 @@ describe("sessions.credentialsChanged", () => {
     const shop = site();
     const [here, phone, other] = [await signIn(shop), await signIn(shop), await signIn(shop, "grace")];
     const thief = here.browser.copy();
-    let ended = 0;
+    let ended: number | undefined;
     await here.browser.visit(async (session) => {
       session.data["cart"] = ["tea"];
       ended = await shop.sessions.credentialsChanged(session);

@@ -2,7 +2,7 @@ import { requireCapability } from "./capabilities.ts";
 import type { Context } from "./context.ts";
 import { SessionError } from "./errors.ts";
 import type { Session } from "./session.ts";
-import { revokeAll } from "./users.ts";
+import type { UserOperations } from "./users.ts";
 
 /**
  * Gives a session a new token, and then ends its user's other sessions. The rotation comes first: if the store fails there,
@@ -10,9 +10,11 @@ import { revokeAll } from "./users.ts";
  */
 export async function credentialsChanged<Data extends object>(
   context: Context,
+  users: UserOperations,
   session: Session<Data>,
-): Promise<number> {
-  requireCapability(context.store, "idsOfUser", "sessions.credentialsChanged");
+): Promise<number | undefined> {
+  if (context.clientSide) context.clientSide.requireRevocations("sessions.credentialsChanged()");
+  else requireCapability(context.store, "idsOfUser", "sessions.credentialsChanged");
   const { userId } = session;
   if (userId === undefined) {
     throw new TypeError(
@@ -24,9 +26,10 @@ export async function credentialsChanged<Data extends object>(
     await session.save();
   } catch (error) {
     // Somebody else has the session's only valid token. It may be a thief with a copy of the old one.
-    if (error instanceof SessionError && error.code === "ERR_SESSION_SUPERSEDED") await revokeAll(context, userId);
+    if (error instanceof SessionError && error.code === "ERR_SESSION_SUPERSEDED")
+      await users.revokeAll(context, userId);
     throw error;
   }
   // Where another request has ended this session meanwhile, its id is not in use, and all others still end.
-  return revokeAll(context, userId, session.id);
+  return users.revokeAll(context, userId, session.id);
 }

@@ -88,6 +88,19 @@ describe("Deadline.ask", () => {
     await expect(new Deadline(1000).ask(store, "read", "id")).rejects.toEqual(storeError());
   });
 
+  it("calls what has taken the place of such an operation: a spy, which has its properties, and a proxy", async () => {
+    const down = new Error("down");
+    const store = storeWith(syncOperation(() => stored));
+    const spy = vi.spyOn(store, "read").mockRejectedValue(down);
+    await expect(new Deadline(1000).ask(store, "read", "id")).rejects.toEqual(storeError(down));
+    expect(spy).toHaveBeenCalledOnce();
+    const proxied = new Proxy(
+      syncOperation(() => stored),
+      { apply: () => Promise.reject(down) },
+    );
+    await expect(new Deadline(1000).ask(storeWith(proxied), "read", "id")).rejects.toEqual(storeError(down));
+  });
+
   it("turns what an operation throws at once into ERR_SESSION_STORE with its cause", async () => {
     const cause = new Error("closed");
     const store = storeWith(

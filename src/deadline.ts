@@ -3,19 +3,30 @@ import { SessionError } from "./errors.ts";
 import type { SessionStore } from "./store.ts";
 import type { Answer } from "./coroutine.ts";
 
+/** The part of a deadline that is added for undoing a step that has failed. */
+const UNDO_SHARE = 1 / 4;
+
 /**
- * Limits the time that one open or one commit waits for the store. The limit includes retries and the wait for other commits
- * of the same session.
+ * Limits the time that one open or one commit waits for the store. The limit includes retries and the wait for other
+ * commits of the same session. Undoing a step that has failed may take a quarter longer.
  */
 export class Deadline {
   readonly #limit: number;
   readonly #end: number;
   #isOver = false;
 
-  /** @param limit - in milliseconds */
-  constructor(limit: number) {
+  #forUndo: Deadline | undefined;
+
+  /** @param limit - in milliseconds. @param end - by `performance.now()`. */
+  constructor(limit: number, end = performance.now() + limit) {
     this.#limit = limit;
-    this.#end = performance.now() + limit;
+    this.#end = end;
+  }
+
+  /** The same deadline, and a little longer: a step that did not answer in time is undone within it. */
+  get forUndo(): Deadline {
+    const more = this.#limit * UNDO_SHARE;
+    return (this.#forUndo ??= new Deadline(this.#limit + more, this.#end + more));
   }
 
   /**
@@ -69,6 +80,8 @@ export class Deadline {
 }
 
 function failureOf(what: string, cause: unknown): SessionError {
+  // A store whose sessions are in cookies tells itself whether one is too large, or a revocation damaged.
+  if (cause instanceof SessionError) return cause;
   const message = `The session store failed to ${what} a session${reasonOf(cause)}`;
   return new SessionError("ERR_SESSION_STORE", message, { cause });
 }

@@ -5,12 +5,14 @@ export type SessionErrorCode =
   | "ERR_SESSION_SUPERSEDED"
   | "ERR_SESSION_LIMIT"
   | "ERR_SESSION_ORIGIN"
+  | "ERR_SESSION_TWO_TOKENS"
   | "ERR_SESSION_SIGN_IN"
   | "ERR_SESSION_TOO_LARGE"
+  | "ERR_SESSION_COOKIE_TOO_LARGE"
   | "ERR_SESSION_DECODE"
   | "ERR_SESSION_HEADERS_SENT";
 
-type Status = 401 | 403 | 409 | 413 | 500 | 503;
+type Status = 400 | 401 | 403 | 409 | 413 | 500 | 503;
 
 const STATUS: Record<SessionErrorCode, Status> = {
   ERR_SESSION_STORE: 503,
@@ -18,8 +20,10 @@ const STATUS: Record<SessionErrorCode, Status> = {
   ERR_SESSION_SUPERSEDED: 409,
   ERR_SESSION_LIMIT: 409,
   ERR_SESSION_ORIGIN: 403,
+  ERR_SESSION_TWO_TOKENS: 400,
   ERR_SESSION_SIGN_IN: 401,
   ERR_SESSION_TOO_LARGE: 413,
+  ERR_SESSION_COOKIE_TOO_LARGE: 413,
   ERR_SESSION_DECODE: 500,
   ERR_SESSION_HEADERS_SENT: 500,
 };
@@ -63,7 +67,7 @@ export class SessionError extends Error {
     this.code = code;
     this.status = this.statusCode = STATUS[code];
     // The size and the names of what a session keeps are none of the client's.
-    this.expose = this.status < 500 && code !== "ERR_SESSION_TOO_LARGE";
+    this.expose = this.status < 500 && this.status !== 413;
   }
 
   /** Creates a plain error response. It hides the message of a status from 500 on. */

@@ -29,10 +29,11 @@ export interface SessionEvents {
   expired: SessionEvent;
   /**
    * A request's changes were dropped: its session had ended, its token had been replaced meanwhile, they came after the
-   * response and were not saved, or they were made inside of something that another request had removed meanwhile.
+   * response and were not saved, they were made inside of something that another request had removed meanwhile, or the
+   * client had gone before the response and could not be given the token that they need.
    */
   dropped: SessionEvent & {
-    readonly reason: "ended" | "superseded" | "late" | "removed";
+    readonly reason: "ended" | "superseded" | "late" | "removed" | "disconnected";
     /** Where the changes were made that another request's removal has dropped: `session.data.cart.items`. */
     readonly paths?: readonly string[];
   };

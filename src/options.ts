@@ -4,11 +4,12 @@ import { createCookie, type CookieOptions, type SessionCookie } from "./request/
 import { milliseconds, type Duration } from "./duration.ts";
 import { ASSURANCE_LEVELS, type Timeouts } from "./lifecycle/timeouts.ts";
 import { createKeyring, type Keyring, type SecretKey } from "./record/keyring.ts";
-import { requireCapability, OPERATIONS } from "./capabilities.ts";
+import { isClientSide, requireCapability, OPERATIONS } from "./capabilities.ts";
 import type { UserLimit } from "./users.ts";
 import type { Client } from "./record/record.ts";
 import { describeBy, type ClientDetails, type ClientRequest } from "./request/client.ts";
 import type { RotationPolicy } from "./lifecycle/rotation.ts";
+import type { ClientSide, ClientSideStore } from "./request/client-side.ts";
 import type { SessionStore } from "./store.ts";
 
 /** The options of `createSessions`. */
@@ -63,8 +64,8 @@ export interface SessionsOptions {
   /** Whether `Forwarded` and `X-Forwarded-Proto` are trusted, because a proxy of yours sets them. Default `false`. */
   trustProxy?: boolean;
   /**
-   * Maximum time that one request waits for the store when it reads, and again when it stores, retries included.
-   * Default `"2s"`.
+   * Maximum time that one request waits for the store when it reads, and again when it stores, retries included. Default
+   * `"2s"`. To undo what has failed, a request may wait for another quarter of it.
    */
   storeTimeout?: Duration;
   /** Maximum size of one session's data: `bytes`, default 262144, and `depth` of nesting, default 32. */
@@ -77,6 +78,7 @@ export interface SessionsOptions {
 export interface Settings {
   readonly keyring: Keyring;
   readonly store: SessionStore;
+  readonly clientSide: ClientSide | undefined;
   readonly timeouts: Timeouts;
   readonly rotation: RotationPolicy | undefined;
   readonly maxPerUser: UserLimit | undefined;
@@ -152,12 +154,17 @@ export function resolveOptions(options: SessionsOptions): Settings {
   if (missing.length > 0) throw new TypeError(`store lacks ${missing.join(", ")}; see SessionStore for the contract`);
   if (typeof trustProxy !== "boolean") throw new TypeError("trustProxy must be true or false");
 
+  const clientSide = isClientSide(store)
+    ? (store as ClientSideStore).clientSide(options, sessionCookie, timeouts)
+    : undefined;
+
   const storeTimeout = milliseconds(options.storeTimeout ?? "2s", "storeTimeout");
   if (storeTimeout > LONGEST_TIMER_MS) throw new TypeError("storeTimeout is longer than a timer can wait (24 days)");
 
   return {
     keyring,
     store,
+    clientSide,
     timeouts,
     rotation: resolveRotation(options, timeouts),
     maxPerUser: resolveLimit(options),

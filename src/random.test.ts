@@ -55,15 +55,40 @@ describe("randomPart", () => {
 });
 
 describe("Keyring.encrypt", () => {
-  it("never uses a nonce for two records, although generator and time are the same in two clones", () => {
+  const nonceOf = (encrypted: Uint8Array) => Buffer.from(encrypted).toString("hex", 5, 17);
+
+  it("never uses a nonce for two records, although generator and time are the same in two clones", async () => {
+    cloned.is = true;
+    vi.spyOn(process.hrtime, "bigint").mockReturnValue(1n);
+    vi.spyOn(Date, "now").mockReturnValue(2);
+    /** The next nonce of a process that was copied right after its start. */
+    const inClone = async (text: string, id = "id") => {
+      vi.resetModules();
+      const { createKeyring: make } = await import("./record/keyring.ts");
+      return nonceOf(make(KEYS[0], "session").encrypt(id, Buffer.from(text)));
+    };
+    expect(await inClone("one")).toBe(await inClone("one"));
+    expect(await inClone("one")).not.toBe(await inClone("two"));
+    // Sessions of one group share a key.
+    expect(await inClone("one")).not.toBe(await inClone("one", "id of the same group"));
+  });
+
+  it("never repeats a nonce in one process, although the generator and the time stand still and the record is the same", () => {
     cloned.is = true;
     vi.spyOn(process.hrtime, "bigint").mockReturnValue(1n);
     vi.spyOn(Date, "now").mockReturnValue(2);
     const { encrypt } = createKeyring(KEYS[0], "session");
-    const nonceOf = (text: string, id = "id") => Buffer.from(encrypt(id, Buffer.from(text))).toString("hex", 5, 17);
-    expect(nonceOf("one")).toBe(nonceOf("one"));
-    expect(nonceOf("one")).not.toBe(nonceOf("two"));
-    // Sessions of one group share a key.
-    expect(nonceOf("one")).not.toBe(nonceOf("one", "id of the same group"));
+    expect(new Set(Array.from({ length: 1000 }, () => nonceOf(encrypt("id", Buffer.from("one"))))).size).toBe(1000);
+  });
+
+  it("uses other nonces in another process, at the same time and for the same record", async () => {
+    vi.spyOn(process.hrtime, "bigint").mockReturnValue(1n);
+    vi.spyOn(Date, "now").mockReturnValue(2);
+    const inProcess = async () => {
+      vi.resetModules();
+      const { createKeyring: make } = await import("./record/keyring.ts");
+      return nonceOf(make(KEYS[0], "session").encrypt("id", Buffer.from("one")));
+    };
+    expect(await inProcess()).not.toBe(await inProcess());
   });
 });

@@ -3,26 +3,47 @@ import { hash, randomFillSync } from "node:crypto";
 
 const RANDOM_BYTES = 32;
 const TIME_BYTES = 16;
+const COUNT_BYTES = 8;
 
 /**
  * Creates at most 32 random bytes that differ between processes, even if one process is a copy of the other.
  *
  * Two machines that are restored from one snapshot have the same state in their random generators, OpenSSL's included.
- * So the bytes also depend on the time and on `also`: they are equal only at the same nanosecond and with the same
- * content.
+ * So the bytes also depend on the time: they are equal only at the same nanosecond.
  */
-export function freshBytes(size: number, ...also: readonly Uint8Array[]): Buffer {
-  let length = RANDOM_BYTES + TIME_BYTES;
-  for (const { length: more } of also) length += more;
-  const input = Buffer.allocUnsafe(length);
+export function freshBytes(size: number): Buffer {
+  const input = Buffer.allocUnsafe(RANDOM_BYTES + TIME_BYTES);
   randomFillSync(input, 0, RANDOM_BYTES);
+  return hashed(input, size);
+}
+
+/** Drawing random bytes costs more than all the rest of a nonce, for the garbage collector above all. */
+const SEED_USES = 256;
+const seed = Buffer.alloc(RANDOM_BYTES);
+let seedUses = 0;
+
+/**
+ * Creates a nonce for a message: bytes that have to be different each time, but need not be secret. In one process their
+ * number makes them so, between processes the secret seed. In copies of a process the time and the message do: a copy
+ * repeats a nonce for the same message only. The seed hides the message, of which a nonce would be a public hash.
+ *
+ * @param about - what the message is bound to.
+ */
+export function createNonce(size: number, about: Uint8Array, message: Uint8Array): Buffer {
+  if (seedUses % SEED_USES === 0) randomFillSync(seed);
+  const start = RANDOM_BYTES + TIME_BYTES + COUNT_BYTES;
+  const input = Buffer.allocUnsafe(start + about.length + message.length);
+  input.set(seed);
+  input.writeDoubleLE((seedUses += 1), RANDOM_BYTES + TIME_BYTES);
+  input.set(about, start);
+  input.set(message, start + about.length);
+  return hashed(input, size);
+}
+
+/** Writes the time behind the random bytes, and hashes all. */
+function hashed(input: Buffer, size: number): Buffer {
   input.writeBigUInt64LE(process.hrtime.bigint(), RANDOM_BYTES);
   input.writeDoubleLE(Date.now(), RANDOM_BYTES + 8);
-  let at = RANDOM_BYTES + TIME_BYTES;
-  for (const bytes of also) {
-    input.set(bytes, at);
-    at += bytes.length;
-  }
   return Buffer.from(hash("sha256", input, "binary").slice(0, size), "latin1");
 }
 

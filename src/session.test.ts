@@ -198,13 +198,18 @@ describe("session.signOut", () => {
     expect(events.map(({ name }) => name)).toEqual(expect.arrayContaining(["signedOut", "created", "signedIn"]));
   });
 
-  it("ends the session even where the new one can't be stored, and says so", async () => {
+  it("fails and leaves the client signed in where the new session can't be stored", async () => {
     const { browser } = await begun({ faults: { create: ["ok", "error"] } });
     const before = browser.copy();
     const leaving = await browser.begin();
     leaving.session.signOut();
     leaving.session.flash("info", "x");
     await expect(leaving.end()).rejects.toMatchObject({ code: "ERR_SESSION_STORE" });
+    expect(await before.userId()).toBe("alice");
+    await browser.visit((session) => {
+      session.signOut();
+      session.flash("info", "x");
+    });
     expect(await before.userId()).toBeUndefined();
   });
 

@@ -320,7 +320,9 @@ describe("A store that fails", () => {
     const answer = await end(new Response("sorry", { status: 503 }));
     expect(answer.headers.getSetCookie()).toEqual([]);
     expect(answer.headers.get("cache-control")).toBe("no-store");
-    expect(server.events).toEqual([]);
+    // The session of a deletion that had its effect is gone, which listeners are told all the same.
+    const isGone = operation === "delete" && (loadError === "lost-reply" || loadError === "error-after");
+    expect(server.events.map((event) => event.name)).toEqual(isGone ? ["signedOut"] : []);
   });
 
   it.each(outcomes)("at touch (%s) is told as a fault, and the response goes on", async (_, loadError) => {
@@ -459,6 +461,18 @@ describe("sessions.commit, called once more", () => {
     const again = await one.sessions.commit(session, answer);
     expect(again.headers.getSetCookie()).toEqual(answer.headers.getSetCookie());
     expect((await one.data()).n).toBe(2);
+  });
+
+  it("takes the cookie out of the response where the session has ended meanwhile", async () => {
+    const { browser } = site<Data>();
+    const one = browser();
+    const { session, end } = await one.begin();
+    session.signIn("alice");
+    const answer = await end(new Response("ok", { headers: { "set-cookie": "theme=dark" } }));
+    await one.sessions.revokeAll("alice");
+    session.data.n = 2;
+    const again = await one.sessions.commit(session, answer);
+    expect(again.headers.getSetCookie()).toEqual(["theme=dark"]);
   });
 
   it("makes an error's response of one that can't be stored, once", async () => {

@@ -6,6 +6,7 @@ import { createEmitter, type SessionEvents, type SessionListener } from "./event
 import { resolveOptions, type SessionsOptions } from "./options.ts";
 import { checkOrigin } from "./request/origin.ts";
 import { RequestSession } from "./request/request-session.ts";
+import { expectBearer, type BearerTokens } from "./request/bearer.ts";
 import { frameworkOf, MOUNT } from "./request/frameworks.ts";
 import { isWebSocketRequest, innermost, type AnyRequest } from "./request/request.ts";
 import { commitToResponse } from "./request/respond.ts";
@@ -13,7 +14,7 @@ import { sessionOf, requestSessionOf } from "./request/session-handle.ts";
 import type { DeclaredData, Session } from "./session.ts";
 import { createSessionSignals } from "./signals.ts";
 import { run } from "./coroutine.ts";
-import { list, revoke, revokeAll, revokeEverything, storedIdOf, type SessionInfo } from "./users.ts";
+import { storedUsers, storedIdOf, type SessionInfo } from "./users.ts";
 import { createKeyedQueue } from "./keyed-queue.ts";
 
 /** The sessions of an application, as `createSessions` makes them. */
@@ -29,7 +30,7 @@ export interface Sessions<Data extends object = DeclaredData> {
    *
    * @throws SessionError ERR_SESSION_STORE (503), ERR_SESSION_DECODE (500). Never for a cookie, however it is formed.
    */
-  open(request: AnyRequest, options?: { passive?: boolean }): Promise<Session<Data>>;
+  open(request: AnyRequest, options?: { passive?: boolean; bearer?: BearerTokens }): Promise<Session<Data>>;
 
   /**
    * Stores the changes of a session, and gives a copy of the response with the cookie and the rules for caches. Send nothing
@@ -57,7 +58,7 @@ export interface Sessions<Data extends object = DeclaredData> {
    *
    * @throws SessionError ERR_SESSION_ORIGIN (403), and the errors of `open`.
    */
-  attach(request: AnyRequest, options?: { origins?: readonly string[] }): Promise<Session<Data>>;
+  attach(request: AnyRequest, options?: { origins?: readonly string[]; bearer?: BearerTokens }): Promise<Session<Data>>;
 
   /**
    * Ends a session by its public id. Its next request is anonymous.
@@ -69,16 +70,17 @@ export interface Sessions<Data extends object = DeclaredData> {
   revoke(id: string, options?: { userId?: string | undefined }): Promise<boolean>;
 
   /**
-   * Ends all sessions of a user, except the one with the id `except`, and gives their number.
+   * Ends all sessions of a user, except the one with the id `except`, and gives their number. `undefined` where clients keep
+   * the sessions (`cookieStore`): all have ended, and nobody knows the number.
    *
    * @throws TypeError for a user id that is no string, and where the store has no `idsOfUser`. SessionError
    * ERR_SESSION_STORE, after all others were ended: its `notEnded` has the ids of those that were not.
    */
-  revokeAll(userId: string, options?: { except?: string | undefined }): Promise<number>;
+  revokeAll(userId: string, options?: { except?: string | undefined }): Promise<number | undefined>;
 
   /**
    * Call it after a change of password, or of another proof of identity. It gives this session a new token, ends the other
-   * sessions of its user, and gives their number. Calling it again is safe.
+   * sessions of its user, and gives their number as `revokeAll` does. Calling it again is safe.
    *
    * @example
    * await users.setPassword(session.userId, password);
@@ -88,7 +90,7 @@ export interface Sessions<Data extends object = DeclaredData> {
    * that could not be ended, or is `undefined` if none was tried. ERR_SESSION_SUPERSEDED: another request has replaced the
    * token of this session, so that all sessions of the user were ended, and this one too. The errors of `session.save()`.
    */
-  credentialsChanged(session: Session<Data>): Promise<number>;
+  credentialsChanged(session: Session<Data>): Promise<number | undefined>;
 
   /** Ends every session in the store, and gives their number. @throws TypeError where the store has no `all`. */
   revokeEverything(): Promise<number>;
@@ -128,23 +130,30 @@ export function createSessions<Data extends object = DeclaredData>(options: Sess
   const collector = createCleanup(shared);
   const live = createSessionSignals(shared);
   const context: Context = { ...shared, collector, live };
+  const users = context.clientSide ?? storedUsers;
   /** Where a request keeps its session: a property is cheaper than an entry in a WeakMap, at every garbage collection. */
   const kept = Symbol("sojourn");
   /** For requests that somebody has frozen. */
   const keptElsewhere = new WeakMap<object, Session<Data>>();
 
+  /** A request that was made from another one, by spreading or `Object.create`, has its property too. */
+  function keptBy(keeper: AnyRequest): Session<Data> | undefined {
+    const session = (keeper as { [kept]?: Session<Data> })[kept];
+    return session && requestSessionOf(session).isOf(keeper) ? session : undefined;
+  }
+
   function find(request: AnyRequest): Session<Data> | undefined {
-    const keeper = innermost(request) as { [kept]?: Session<Data> };
-    return keeper[kept] ?? keptElsewhere.get(keeper);
+    const keeper = innermost(request);
+    return keptBy(keeper) ?? keptElsewhere.get(keeper);
   }
 
   function begin(request: AnyRequest): Session<Data> {
-    const own = (request as { [kept]?: Session<Data> })[kept];
+    const own = keptBy(request);
     if (own) return own;
-    const keeper = innermost(request) as { [kept]?: Session<Data> };
-    const found = keeper[kept] ?? keptElsewhere.get(keeper);
+    const keeper = innermost(request) as ReturnType<typeof innermost> & { [kept]?: Session<Data> };
+    const found = keptBy(keeper) ?? keptElsewhere.get(keeper);
     if (found) return found;
-    const session = sessionOf<Data>(new RequestSession(context, request));
+    const session = sessionOf<Data>(new RequestSession(context, request, keeper));
     if (Object.isExtensible(keeper)) keeper[kept] = session;
     else keptElsewhere.set(keeper, session);
     // A framework's own object has it too, because an adapter asks several times.
@@ -160,10 +169,11 @@ export function createSessions<Data extends object = DeclaredData>(options: Sess
     },
 
     async open(request, given = {}) {
-      checkOptions("sessions.open", given, { passive: true });
-      const { passive } = given;
+      checkOptions("sessions.open", given, { passive: true, bearer: true });
+      const { passive, bearer } = given;
       if (isWebSocketRequest(request)) throw new TypeError(UPGRADE);
       const session = begin(request);
+      if (bearer !== undefined) await expectBearer("sessions.open", bearer).begin(request, session);
       if (passive !== undefined) session.passive = passive;
       return session.load();
     },
@@ -171,10 +181,11 @@ export function createSessions<Data extends object = DeclaredData>(options: Sess
     commit: async (session, response) => run(commitToResponse(requestSessionOf(session), response)),
 
     async attach(request, given = {}) {
-      checkOptions("sessions.attach", given, { origins: true });
-      const { origins = [] } = given;
+      checkOptions("sessions.attach", given, { origins: true, bearer: true });
+      const { origins = [], bearer } = given;
       checkOrigin(request, origins, context.trustProxy);
       const session = begin(request);
+      if (bearer !== undefined) await expectBearer("sessions.attach", bearer).begin(request, session);
       requestSessionOf(session).progress.attach();
       return session.load();
     },
@@ -183,7 +194,7 @@ export function createSessions<Data extends object = DeclaredData>(options: Sess
       checkOptions("sessions.list", given, { current: true });
       const { current } = given;
       checkString("sessions.list(userId)", "the id of a user", userId);
-      const all = await list(context, userId);
+      const all = await users.list(context, userId);
       const stored = storedIdOf(context, current);
       return all.map((info) => ({ ...info, isCurrent: info.id === stored }));
     },
@@ -193,19 +204,19 @@ export function createSessions<Data extends object = DeclaredData>(options: Sess
       checkOptions("sessions.revoke", given, { userId: true });
       const { userId } = given;
       if ("userId" in given) checkString("sessions.revoke(id, { userId })", "the id of a user", userId);
-      return revoke(context, id, userId);
+      return users.revoke(context, id, userId);
     },
 
     async revokeAll(userId, given = {}) {
       checkOptions("sessions.revokeAll", given, { except: true });
       const { except } = given;
       checkString("sessions.revokeAll(userId)", "the id of a user", userId);
-      return revokeAll(context, userId, except);
+      return users.revokeAll(context, userId, except);
     },
 
-    credentialsChanged: async (session) => credentialsChanged(context, session),
+    credentialsChanged: async (session) => credentialsChanged(context, users, session),
 
-    revokeEverything: () => revokeEverything(context),
+    revokeEverything: async () => users.revokeEverything(context),
 
     on: emitter.on,
 

@@ -65,8 +65,11 @@ export interface StoreListener {
  */
 export interface SyncOperation<Arguments extends unknown[], Result> {
   (...args: Arguments): Promise<Result>;
-  /** The same call with the same effect. It returns the answer itself, and throws where the other one rejects. */
-  readonly sync?: (this: SessionStore, ...args: Arguments) => Result;
+  /**
+   * The same call with the same effect. It returns the answer itself, and throws where the other one rejects. `of` is the
+   * operation: a mock that copies the properties of what it replaces, as `vi.spyOn` does, is another function, and is called.
+   */
+  readonly sync?: ((this: SessionStore, ...args: Arguments) => Result) & { readonly of: unknown };
 }
 
 /**

@@ -114,7 +114,9 @@ describe("sessions.revoke", () => {
     const shop = site({ store: backend });
     const { id } = await signIn(shop, "ada");
     await shop.sessions.revoke(id);
-    const confirm = vi.spyOn(backend, "delete").mockRejectedValueOnce(new Error("too few replicas"));
+    const confirm = vi.spyOn(backend, "delete");
+    // The call is repeated once.
+    for (let i = 0; i < 2; i++) confirm.mockRejectedValueOnce(new Error("too few replicas"));
     await expect(shop.sessions.revoke(id)).rejects.toMatchObject({ code: "ERR_SESSION_STORE" });
     expect(confirm).toHaveBeenCalledWith(id);
     expect(await shop.sessions.revoke(id)).toBe(false);
@@ -166,10 +168,69 @@ describe("sessions.revokeAll", () => {
   });
 });
 
+describe("sessions.revoke for one user", () => {
+  it("ends no session of another user that is stored between its read and its end", async () => {
+    const backend = gated(memoryStore({ clock: () => START }));
+    const shop = site({ store: backend });
+    const { session, end } = await shop.browser().begin();
+    session.signIn("alice");
+    const reading = backend.hold("read", "after");
+    const revoking = shop.sessions.revoke(session.id, { userId: "mallory" });
+    await reading.arrived;
+    await end();
+    reading.letGo();
+    expect(await revoking).toBe(false);
+    expect(await shop.sessions.list("alice")).toHaveLength(1);
+  });
+
+  it("deletes nothing that it has not seen as that user's", async () => {
+    const backend = memoryStore({ clock: () => START });
+    const shop = site({ store: backend });
+    const deleting = vi.spyOn(backend, "delete");
+    expect(await shop.sessions.revoke("an id that nobody has", { userId: "mallory" })).toBe(false);
+    expect(deleting).not.toHaveBeenCalled();
+  });
+
+  it("asks for the user's sessions where it finds none, so that a store can wait for its replicas", async () => {
+    const backend = memoryStore({ clock: () => START });
+    const shop = site({ store: backend });
+    const { id } = await signIn(shop, "ada");
+    await shop.sessions.revoke(id, { userId: "ada" });
+    vi.spyOn(backend, "idsOfUser").mockRejectedValueOnce(new Error("too few replicas"));
+    await expect(shop.sessions.revoke(id, { userId: "ada" })).rejects.toMatchObject({ code: "ERR_SESSION_STORE" });
+    expect(await shop.sessions.revoke(id, { userId: "ada" })).toBe(false);
+  });
+
+  it("tells of a session that is stored while an unrestricted revocation looks for it, and ends", async () => {
+    const backend = gated(memoryStore({ clock: () => START }));
+    const shop = site({ store: backend });
+    const revoked: unknown[] = [];
+    shop.sessions.on("revoked", (event) => revoked.push(event));
+    const { session, end } = await shop.browser().begin();
+    session.signIn("alice");
+    const reading = backend.hold("read", "after");
+    const { id } = session;
+    const revoking = shop.sessions.revoke(id);
+    await reading.arrived;
+    await end();
+    reading.letGo();
+    expect([await revoking, revoked]).toEqual([true, [{ id, userId: undefined }]]);
+  });
+});
+
 describe("sessions.revokeAll, where the store fails for one", () => {
   it("ends what it can, and then fails", async () => {
-    let calls = 0;
-    const shop = site({ faults: { delete: () => (++calls === 1 ? "error" : "ok") } });
+    const memory = memoryStore({ clock: () => START });
+    let broken: string | undefined;
+    const store: SessionStore = {
+      ...memory,
+      async delete(id) {
+        broken ??= id;
+        if (id === broken) throw new Error("lost");
+        return memory.delete(id);
+      },
+    };
+    const shop = site({ store });
     for (let i = 0; i < 3; i++) await signIn(shop, "ada");
     await expect(shop.sessions.revokeAll("ada")).rejects.toMatchObject({ code: "ERR_SESSION_STORE" });
     // The session that could not be deleted continues, because its user was not notified of an end.

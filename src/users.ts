@@ -1,11 +1,12 @@
 import { SessionError } from "./errors.ts";
-import { endIfUnchanged, preventPutBack } from "./lifecycle/end.ts";
+import { endIfUnchanged, preventPutBack, remove } from "./lifecycle/end.ts";
 import { lastSeenAt } from "./lifecycle/timeouts.ts";
 import { decryptSession, type Client, type LoadedRecord } from "./record/record.ts";
 import type { StoredSession } from "./store.ts";
 import { requireCapability, readLatest } from "./capabilities.ts";
 import type { Context } from "./context.ts";
 import { forEach } from "./concurrency.ts";
+import type { Answer } from "./coroutine.ts";
 import { Deadline } from "./deadline.ts";
 
 /** One of a user's sessions, as `sessions.list` shows it. */
@@ -41,7 +42,7 @@ interface LiveSession {
 }
 
 /** Lists a user's sessions, the latest sign-in first. */
-export async function list(context: Context, userId: string): Promise<SessionInfo[]> {
+async function list(context: Context, userId: string): Promise<SessionInfo[]> {
   return (await liveSessionsOf(context, userId)).map(({ id, loaded }) => describeSession(context, id, loaded));
 }
 
@@ -90,13 +91,15 @@ function describeSession(context: Context, id: string, { record, expiresAt }: Lo
 }
 
 /** Ends one session, if it is this user's. `true` if it was live and this call ended it. */
-export function revoke(context: Context, id: string, userId: string | undefined): Promise<boolean> {
-  return end(context, id, { isMeant: (its) => userId === undefined || its === userId });
+function revoke(context: Context, id: string, userId: string | undefined): Promise<boolean> {
+  return end(context, id, { isMeant: (its) => userId === undefined || its === userId, claimedBy: userId });
 }
 
 interface EndOptions {
   /** Decides by the session's user. */
   isMeant(userId: string | undefined): boolean;
+  /** The user to whom the id is said to belong. Nothing is deleted before a record has shown it. */
+  readonly claimedBy?: string | undefined;
   readonly deadline?: Deadline;
   /** Ids of sessions that stay. */
   readonly spared?: readonly (string | undefined)[];
@@ -109,21 +112,21 @@ interface EndOptions {
 async function end(
   context: Context,
   id: string,
-  { isMeant, deadline = new Deadline(context.storeTimeout), spared = [] }: EndOptions,
+  { isMeant, claimedBy, deadline = new Deadline(context.storeTimeout), spared = [] }: EndOptions,
 ): Promise<boolean> {
   const passed = new Set(spared);
   for (;;) {
     const stored = await deadline.run("read", () => readLatest(context.store, id));
-    // An earlier call may have ended it, and failed: a store that waits for replicas waits for that end now.
-    if (!stored) return deadline.run("delete", () => context.store.delete(id));
+    if (!stored) return confirmGone(context, id, claimedBy, deadline);
     const loaded = decodeIfReadable(context, id, stored);
     const { userId, ended } = loaded?.record ?? { userId: stored.userId };
     if (ended) {
       if (!isMeant(ended.userId)) return false;
+      claimedBy = undefined;
       if (ended.movedTo === undefined) {
         // A sign-out that fails later must not restore a session that is being revoked.
         if (!(await preventPutBack(context, id, loaded!, deadline))) continue;
-        await deadline.run("delete", () => context.store.delete(id));
+        await remove(context, id, deadline);
         return false;
       }
       // Nor may a sign-in that fails later. The record stays, so that other revocations find the new session as well.
@@ -138,13 +141,37 @@ async function end(
       isMeant = (its) => its === ended.userId;
     } else {
       if (!isMeant(userId)) return false;
-      const isEnded = loaded
-        ? await endIfUnchanged(context, id, loaded, deadline)
-        : await deadline.run("delete", () => context.store.delete(id));
-      if (isEnded) context.emitter.emit("revoked", { id, userId });
-      if (isEnded || !loaded) return isEnded;
+      claimedBy = undefined;
+      const announce = () => context.emitter.emit("revoked", { id, userId });
+      if (!loaded) {
+        const isEnded = (await remove(context, id, deadline)) !== false;
+        if (isEnded) announce();
+        return isEnded;
+      }
+      if ((await endIfUnchanged(context, id, loaded, deadline, announce)) !== "changed") return true;
     }
   }
+}
+
+/**
+ * There is no session under the id. An earlier call may have ended it, and failed: a store that waits for replicas waits for
+ * that end now. `true` if a session that was stored meanwhile has ended.
+ */
+async function confirmGone(
+  context: Context,
+  id: string,
+  claimedBy: string | undefined,
+  deadline: Deadline,
+): Promise<boolean> {
+  const { store } = context;
+  if (claimedBy !== undefined) {
+    // Another user's session may be stored under the id in this moment. The listing waits for replicas, too.
+    if (store.idsOfUser) await deadline.run("list", () => store.idsOfUser!(claimedBy));
+    return false;
+  }
+  const isEnded = (await remove(context, id, deadline)) === true;
+  if (isEnded) context.emitter.emit("revoked", { id, userId: undefined });
+  return isEnded;
 }
 
 /**
@@ -153,7 +180,7 @@ async function end(
  *
  * @throws SessionError with the ids of the sessions that may live on.
  */
-export async function revokeAll(context: Context, userId: string, except?: string): Promise<number> {
+async function revokeAll(context: Context, userId: string, except?: string): Promise<number> {
   const idsOfUser = requireCapability(context.store, "idsOfUser", "revoking a user's sessions");
   const ids = await new Deadline(context.storeTimeout).run("list", () => idsOfUser(userId));
   const spared = [except, storedIdOf(context, except)];
@@ -191,7 +218,7 @@ async function revokeEach(
 }
 
 /** Ends every session in the store, and returns their number. */
-export async function revokeEverything(context: Context): Promise<number> {
+async function revokeEverything(context: Context): Promise<number> {
   const all = requireCapability(context.store, "all", "revoking everything");
   let ended = 0;
   // A walk may miss a session that is updated meanwhile, so it is repeated until it finds nothing.
@@ -209,7 +236,7 @@ interface SigningIn {
   /** Marks the new session as counted. `false` if somebody has ended it. */
   admit(): Promise<boolean>;
   /** Ends the former session, if there was one. `false` if that continues. */
-  finish(): Promise<boolean>;
+  finish(): Answer<boolean>;
 }
 
 /**
@@ -281,7 +308,7 @@ async function outranks(
   const ranked = [...earliestFirst.filter(isCounted), ...earliestFirst.filter((one) => !isCounted(one))];
   if (!ranked.slice(0, limit.sessions).some((one) => one.id === id)) return false;
   for (const beyond of ranked.slice(limit.sessions)) {
-    if (await endIfUnchanged(context, beyond.id, beyond.loaded, deadline)) continue;
+    if ((await endIfUnchanged(context, beyond.id, beyond.loaded, deadline, () => {})) !== "changed") continue;
     // It was counted or removed in between.
     if (await deadline.run("read", () => readLatest(context.store, beyond.id))) return false;
   }
@@ -291,3 +318,15 @@ async function outranks(
 function createLimitError(limit: UserLimit): SessionError {
   return new SessionError("ERR_SESSION_LIMIT", `This user has ${limit.sessions} sessions already; one must end first`);
 }
+
+/** The operations on sessions beside requests. */
+export interface UserOperations {
+  list(context: Context, userId: string): Promise<SessionInfo[]>;
+  revoke(context: Context, id: string, userId: string | undefined): Promise<boolean>;
+  /** Gives the number of sessions that it has ended. `undefined` where nobody knows it. */
+  revokeAll(context: Context, userId: string, except?: string): Promise<number | undefined>;
+  revokeEverything(context: Context): Promise<number>;
+}
+
+/** Those of sessions in a store. */
+export const storedUsers: UserOperations = { list, revoke, revokeAll, revokeEverything };

@@ -1,10 +1,5 @@
-import {
-  commitToResponse,
-  concludeFailure,
-  concludeResponse,
-  finishResponse,
-  reportBypassed,
-} from "../request/respond.ts";
+import { commitToResponse, concludeFailure, concludeResponse, reportBypassed } from "../request/respond.ts";
+import { finishResponse } from "../request/finish-response.ts";
 import type { ResponseHeaders } from "../request/cache-headers.ts";
 import type { CloseSource } from "../request/request.ts";
 import { requestSessionOf } from "../request/session-handle.ts";
@@ -14,6 +9,7 @@ import { run, type Answer } from "../coroutine.ts";
 import type { AnyRequest } from "../request/request.ts";
 import type { SessionContext } from "./context.ts";
 import type { CsrfProtection } from "./csrf.ts";
+import { expectBearer, type BearerTokens } from "../request/bearer.ts";
 
 export { sessionFactory } from "../sessions.ts";
 export type { CookieAttributes, CookieParts } from "../request/cookie.ts";
@@ -35,6 +31,11 @@ export interface AdapterOptions<Request> {
    * none, and such a use throws.
    */
   personal?: boolean | ((request: Request) => boolean) | undefined;
+  /**
+   * `bearerTokens()` of "sojourn/bearer", or a function that gives it for some requests: native clients send the session's
+   * token in `Authorization: Bearer`. Default: only the cookie counts.
+   */
+  bearer?: BearerTokens | ((request: Request) => BearerTokens | undefined) | undefined;
   /** `csrfProtection()` of "sojourn/csrf": refuses requests that pages of other origins send, before the handler. Default: none. */
   csrf?: CsrfProtection | undefined;
   /** `context` of "sojourn/context": its `session` is the current request's, anywhere below the handler. Default: none. */
@@ -52,6 +53,7 @@ export const ADAPTER_OPTIONS: OptionNames<AdapterOptions<never>> = {
   lazy: true,
   passive: true,
   personal: true,
+  bearer: true,
   csrf: true,
   context: true,
 };
@@ -69,17 +71,24 @@ export function resolveAdapterOptions<Request, Options extends AdapterOptions<Re
   names: OptionNames<NoInfer<Options>>,
 ): Prepare<Request> {
   checkOptions(adapter, options, names);
-  const { lazy = false, passive, personal = false, csrf, context } = options;
+  const { lazy = false, passive, personal = false, bearer, csrf, context } = options;
   if (csrf !== undefined && typeof (csrf as Partial<CsrfProtection> | null)?.admit !== "function") {
     throw new TypeError(`${adapter}: csrf takes csrfProtection() of "sojourn/csrf"`);
   }
   if (context !== undefined && typeof (context as Partial<SessionContext> | null)?.run !== "function") {
     throw new TypeError(`${adapter}: context takes context of "sojourn/context"`);
   }
+  if (bearer !== undefined && typeof bearer !== "function") expectBearer(adapter, bearer);
   const isTrueFor = (option: boolean | ((request: Request) => boolean), request: Request) =>
     typeof option === "function" ? option(request) : option;
 
   return (session, request) => {
+    if (bearer) {
+      const tokens = typeof bearer === "function" ? bearer(request) : bearer;
+      // Refused before anything else: which session it would be is not clear.
+      const refusing = tokens && expectBearer(adapter, tokens).begin(request as AnyRequest, session);
+      if (refusing) return refusing;
+    }
     if (passive) session.passive = passive(request);
     if (isTrueFor(personal, request)) requestSessionOf(session).progress.markAccessed();
     const read = () => (session.isLoaded || isTrueFor(lazy, request) ? undefined : requestSessionOf(session).load());
@@ -202,5 +211,5 @@ export function findResponse(serverArgument: unknown): CloseSource | undefined {
 
 /** Whether a header describes a response that could not be given. It must not get into the error's response. */
 export function describesResponse(header: string): boolean {
-  return /^(content-.*|etag|expires|last-modified|link|location|refresh|set-cookie)$/.test(header);
+  return /^(content-.*|etag|expires|last-modified|link|location|refresh|session-token|set-cookie)$/.test(header);
 }

@@ -76,7 +76,13 @@ export function csrfProtection(options: CsrfOptions = {}): CsrfProtection {
   const isExempt = (request: AnyRequest) => exempted.size > 0 && exempted.has(pathOf(request));
 
   /** The error for a request that has no token. */
-  function objection(request: AnyRequest, { context }: RequestSession, everyMethod = false): SessionError | undefined {
+  function objection(
+    request: AnyRequest,
+    { context, bearer }: RequestSession,
+    everyMethod = false,
+  ): SessionError | undefined {
+    // A browser sends no such header by itself, and nobody else has the token.
+    if (bearer?.isProven) return undefined;
     if ((!everyMethod && isSafe(request)) || isExempt(request)) return undefined;
     const origin = requestHeader(request, "origin");
     if (origin !== undefined && trusted.has(origin)) return undefined;
@@ -93,9 +99,10 @@ export function csrfProtection(options: CsrfOptions = {}): CsrfProtection {
       const requestSession = requestSessionOf(session);
       const error = objection(request, requestSession, everyMethod);
       if (error === undefined) return;
-      if (token === undefined) throw error;
+      if (token === undefined) throw explained(requestSession, error);
       // Reading the id fails where a lazy route has not loaded the session.
-      if (session.isNew || !isTokenOf(requestSession, session.id, token)) throw invalidToken();
+      if (session.isNew || !isTokenOf(requestSession, session.id, token))
+        throw explained(requestSession, invalidToken());
     },
 
     token(session) {
@@ -110,13 +117,18 @@ export function csrfProtection(options: CsrfOptions = {}): CsrfProtection {
     },
 
     admit(request, session) {
-      const error = objection(request, requestSessionOf(session));
+      const requestSession = requestSessionOf(session);
+      const error = objection(request, requestSession);
       if (error === undefined) return undefined;
-      if (headerToken(request) === undefined) return Promise.reject(error);
+      if (headerToken(request) === undefined) return Promise.reject(explained(requestSession, error));
       return session.load().then(() => protection.check(request, session));
     },
   };
   return protection;
+}
+
+function explained({ bearer }: RequestSession, error: SessionError): SessionError {
+  return bearer?.explain(error) ?? error;
 }
 
 function foreignPage(): SessionError {

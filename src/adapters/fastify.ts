@@ -18,6 +18,8 @@ import type { SessionContext } from "./context.ts";
 import { finishBeforeEnd } from "./node-response/finish.ts";
 import { createRecentSignInGuard, createUserGuard, type GuardOptions, type RecentSignInOptions } from "./guards.ts";
 import { logSessionError } from "./log.ts";
+import { DirectWrites } from "./node-response/direct-writes.ts";
+import { requestSessionOf } from "../request/session-handle.ts";
 import { abortOnDestroy } from "./node-response/abort.ts";
 import { respondWithError } from "./node-response/respond-with-error.ts";
 import { storeBeforeHeaders } from "./node-response/store-before-headers.ts";
@@ -65,7 +67,7 @@ export function sessionPlugin<Data extends object>(
     instance[REGISTERED] = sessions;
     app.addHook("onRequest", (request, reply, next) => {
       const session = beginSession(request);
-      if (claimResponse(session, reply.raw)) storeWhenHijacked(session, request, reply);
+      if (claimResponse(session, reply.raw)) storeWithoutHook(session, request, reply);
       const reading = prepare(session, request);
       const proceed = () => {
         if (!context) return next();
@@ -106,23 +108,36 @@ function bindBodies<Data extends object>(
 /** Where an instance keeps the `Sessions` of its requests. */
 const REGISTERED = Symbol("sojourn.registered");
 
-/** A hijacked reply has no `onSend`: its session is stored as one of node:http is. */
-function storeWhenHijacked<Data extends object>(
+/**
+ * Stores a session as one of node:http where no `onSend` hook of ours does it: of a hijacked reply, of one that the handler
+ * writes to `reply.raw`, and where a later hook of the application uses the session.
+ */
+function storeWithoutHook<Data extends object>(
   session: Session<Data>,
   request: FastifyRequest,
   reply: FastifyReply,
 ): void {
-  const { hijack } = reply;
+  const { hijack, raw } = reply;
+  const { progress } = requestSessionOf(session);
+  const store = () =>
+    storeBeforeHeaders(session, raw, (error) => {
+      if (isWithoutLogger(request.server)) logSessionError(error);
+      else request.log.error(error);
+      if (!raw.headersSent) removeDescription(raw);
+      respondWithError(error, raw);
+    });
+  progress.beforeHeaders = new DirectWrites(raw, progress, store);
   reply.hijack = () => {
-    if (!reply.raw.headersSent) {
-      storeBeforeHeaders(session, reply.raw, (error) => {
-        if (isWithoutLogger(request.server)) logSessionError(error);
-        else request.log.error(error);
-        respondWithError(error, reply.raw);
-      });
-    }
+    if (!raw.headersSent) store();
     return hijack.call(reply);
   };
+}
+
+/** Headers that were set on the response before it was held belong to what could not be given. */
+function removeDescription(raw: FastifyReply["raw"]): void {
+  for (const name of raw.getHeaderNames()) {
+    if (describesResponse(name) && name !== "set-cookie") raw.removeHeader(name);
+  }
 }
 
 function decorate<Data extends object>(
@@ -139,7 +154,7 @@ function decorate<Data extends object>(
   });
   app.addHook("onResponse", (request, reply, next) => {
     if (reply.raw.writableEnded)
-      reportBypass(beginSession(request), "by a handler that answers through reply.raw without reply.hijack()");
+      reportBypass(beginSession(request), "by a handler that answers past reply.raw's own methods");
     next();
   });
   app.addHook("onSend", (request, reply, payload, next) => {
@@ -151,7 +166,7 @@ function decorate<Data extends object>(
       return next(error as Error);
     }
     const session = beginSession(request);
-    if (isStream(body)) finishBeforeEnd(session, reply.raw);
+    if (isStream(body)) finishBeforeEnd(session, reply.raw, () => reply.getHeader("content-length"));
     const stored = concludeSession(session, new ReplyHeaders(reply));
     if (!stored) return next(null, body);
     stored.then(
@@ -197,6 +212,10 @@ class ReplyHeaders implements ResponseHeaders {
 
   get(name: string): string | undefined {
     return this.#reply.getHeader(name)?.toString();
+  }
+
+  get status(): number {
+    return this.#reply.statusCode;
   }
 
   keys(): string[] {

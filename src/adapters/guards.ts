@@ -42,8 +42,8 @@ export function createUserGuard(framework: Framework, options: GuardOptions): Gu
 export function createRecentSignInGuard(framework: Framework, options: RecentSignInOptions): Guard {
   checkOptions("requireRecentSignIn", options, { loginPage: true, within: true });
   const { within } = options;
-  milliseconds(within, "requireRecentSignIn: within");
-  return createGuard(framework, "requireRecentSignIn", options, (session) => session.signedInWithin(within));
+  const maxAge = Math.floor(milliseconds(within, "requireRecentSignIn: within") / 1000);
+  return createGuard(framework, "requireRecentSignIn", options, (session) => session.signedInWithin(within), maxAge);
 }
 
 function createGuard(
@@ -51,6 +51,7 @@ function createGuard(
   name: string,
   { loginPage }: GuardOptions,
   isMet: (session: Session<object>) => boolean,
+  maxAge?: number,
 ): Guard {
   if (loginPage !== undefined && safePath(loginPage) !== loginPage) {
     throw new TypeError(`${name}: loginPage is a path of this site, such as "/login", not ${loginPage}`);
@@ -62,7 +63,9 @@ function createGuard(
     // Otherwise a guard before all routes would redirect to itself.
     if (loginPage !== undefined && pathOf(request) === loginPath) return undefined;
     if (loginPage !== undefined && isForPage(request)) return withReturn(loginPage, request);
-    throw signInError(session.userId !== undefined);
+    const isUser = session.userId !== undefined;
+    const error = signInError(isUser);
+    throw requestSessionOf(session).bearer?.explain(error, isUser ? maxAge : undefined) ?? error;
   }
 
   return (request, given) => {

@@ -141,6 +141,7 @@ function resetResponse(c: Context): void {
 function headersOf(c: Context): ResponseHeaders {
   const { headers } = c.res;
   return {
+    status: c.res.status,
     get: (name) => headers.get(name),
     keys: () => headers.keys(),
     set: (name, value) => c.header(name, value),

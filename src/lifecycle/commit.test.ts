@@ -735,6 +735,36 @@ describe("A failure that the handler has dealt with", () => {
     },
   );
 
+  it.each([
+    ["a sign-out", ({ browser, sessions }) => browser.copy(sessions).visit((session) => session.signOut())],
+    ["a revocation", ({ sessions }) => sessions.revokeAll("alice")],
+  ] satisfies [string, (given: { browser: Browser<Data>; sessions: Sessions<Data> }) => Promise<unknown>][])(
+    "of %s does not take back what another request has extended meanwhile",
+    async (_what, end) => {
+      const time = { now: START };
+      const clock = () => time.now;
+      const options = { clock, idleTimeout: "20m", touchInterval: "1m" } as const;
+      const store = memoryStore({ clock });
+      const browser = site<Data>({ store, ...options }).browser();
+      await browser.visit((session) => session.signIn("alice"));
+      const failingStore: SessionStore = {
+        ...store,
+        update: async (...given) => {
+          await browser.visit();
+          return store.update(...given);
+        },
+        delete: async () => {
+          throw new Error("out of order");
+        },
+      };
+      const { sessions: elsewhere } = site<Data>({ store: failingStore, ...options });
+      time.now += 10 * 60_000;
+      await expect(end({ browser, sessions: elsewhere })).rejects.toMatchObject({ code: "ERR_SESSION_STORE" });
+      time.now += 15 * 60_000;
+      expect(await browser.userId()).toBe("alice");
+    },
+  );
+
   it("of changed data leaves them out, and applies a later update to what is stored", async () => {
     const { browser, failing: store } = await failing("update");
     await browser.visit(async (session) => {

@@ -1,5 +1,5 @@
 import { timingSafeEqual } from "node:crypto";
-import { createSession, moveSession } from "./new-session.ts";
+import { createAfterEnd, createSession, moveSession } from "./new-session.ts";
 import { endIfUnchanged, finishEnd, preventPutBack, putBack } from "./end.ts";
 import { SessionError } from "../errors.ts";
 import { extendedEnd } from "./timeouts.ts";
@@ -49,7 +49,9 @@ export function commit(
     if (isSave) changes.takeBack();
     next = planOf(requestSession, !isSave);
     if (next === "nothing") return undefined;
-    if (!canSetCookie && needsCookie(next, changes.requested)) throw headersSent();
+    // Only a cookie could extend this session.
+    if (next === "touch" && !canSetCookie && context.clientSide) return undefined;
+    if (!canSetCookie && needsCookie(next, changes, context)) throw headersSent(context);
     attempt = new Commit(requestSession, !isSave, onConflict);
   } catch (error) {
     if (isSave) changes.setAside(changes.requested);
@@ -64,10 +66,12 @@ export function commit(
   return storing;
 }
 
-function headersSent(): SessionError {
+function headersSent({ clientSide }: Context): SessionError {
   return new SessionError(
     "ERR_SESSION_HEADERS_SENT",
-    "The response's headers were sent: a session can no longer begin, end or change its token; do it before the first byte",
+    clientSide
+      ? "The response's headers were sent: a session that is kept in cookies can no longer be stored; change it before the first byte"
+      : "The response's headers were sent: a session can no longer begin, end or change its token; do it before the first byte",
   );
 }
 
@@ -129,8 +133,9 @@ export class Commit {
       case "update":
         return yield* this.#changes ? this.#update(before) : this.#renew(before);
       case "delete":
-        yield* wait(this.#delete());
-        return yield* this.#startAnew();
+        return yield* this.#signOut(() => this.#delete());
+      case "confirm":
+        return yield* this.#signOut(() => this.#confirm());
       case "drop":
         return this.drop("superseded");
     }
@@ -215,7 +220,7 @@ export class Commit {
         this.drop("ended");
         return undefined;
       case "detach":
-        this.requestSession.detach();
+        this.requestSession.detach(superseded ? "superseded" : "ended");
         return undefined;
       case "refuse":
         throw new SessionError(
@@ -232,42 +237,50 @@ export class Commit {
   *#replacedToken(id: string, base: LoadedRecord, next: LoadedRecord, isNewToken: boolean): Coroutine<boolean> {
     const { context, requestSession } = this;
     try {
-      return yield* wait(this.replaceRecord(id, base, next, requestSession.passive));
+      return yield* wait(this.replaceRecord(id, base, next, { extendOnly: requestSession.passive }));
     } catch (error) {
       const { secretHash } = next.record;
       if (isNewToken)
         yield* wait(
-          putBack(context, id, base, (record) => timingSafeEqual(record.secretHash, secretHash), this.deadline),
+          putBack(context, id, base, (record) => timingSafeEqual(record.secretHash, secretHash), this.deadline.forUndo),
         );
       throw error;
     }
   }
 
-  /** Compare-and-set of a record. @param extendOnly - keeps a later expiry. */
-  replaceRecord(id: string, base: LoadedRecord, next: LoadedRecord, extendOnly = false): Answer<boolean> {
+  /** Compare-and-set of a record. @param options.extendOnly - keeps a later expiry. */
+  replaceRecord(
+    id: string,
+    base: LoadedRecord,
+    next: LoadedRecord,
+    { extendOnly = false, deadline = this.deadline } = {},
+  ): Answer<boolean> {
     const { store } = this.context;
     const { payload, version, expiresAt, userId } = encryptSession(this.context, id, next);
     const stored = { payload, version, expiresAt, userId, extendOnly };
-    return this.deadline.ask(store, "update", id, stored, base.version);
+    return deadline.ask(store, "update", id, stored, base.version);
   }
 
+  /** Ends the live session. */
   async #delete(): Promise<void> {
     const { requestSession, context } = this;
     const { id } = requestSession.token!;
     const { userId } = requestSession.loaded!.record;
     let base = requestSession.loaded!;
     await retryUntilDone(async () => {
-      if (await endIfUnchanged(context, id, base, this.deadline)) {
-        requestSession.cookie.clear(requestSession.isSecure);
-        context.emitter.emit("signedOut", { id, userId });
-      } else {
+      const announce = () => context.emitter.emit("signedOut", { id, userId });
+      const outcome = await endIfUnchanged(context, id, base, this.deadline, announce);
+      if (outcome === "ended") requestSession.cookie.clear(requestSession.isSecure);
+      // Another request may have ended the rest and given the client another cookie.
+      else if (outcome === "gone") requestSession.cookie.withdraw();
+      else {
         const newest = await this.newest(id);
         // Another request has signed in meanwhile: its session and its cookie must stay.
         if (newest?.record.ended) {
           // If that sign-in fails after all, it must not put the signed-out session back. The record stays: a revocation
           // follows it to the new session.
           if (!(await preventPutBack(context, id, newest, this.deadline))) return false;
-          requestSession.detach();
+          requestSession.detach("superseded");
           return true;
         }
         base = newest ?? base;
@@ -282,11 +295,20 @@ export class Commit {
     });
   }
 
-  /** Stores the changes that the handler made after its sign-out. */
-  *#startAnew(): Coroutine<void> {
-    if (!this.requested.signIn && !this.#changes) return;
-    if (this.requestSession.tokenStatus === "superseded" && !this.requested.signIn) this.drop("superseded");
-    else yield* createSession(this, this.snapshot.content);
+  /**
+   * Confirms the end of sessions that others have ended: they may have been told of a failure, and a store that waits for
+   * replicas waits for that end now.
+   */
+  async #confirm(): Promise<void> {
+    const { requestSession, context } = this;
+    for (const id of requestSession.endedIds) await retryUntilDone(() => finishEnd(context, id, this.deadline));
+    requestSession.signedOut(this.requested);
+  }
+
+  /** Signs out, and stores the changes that the handler made after that. */
+  *#signOut(end: () => Promise<void>): Coroutine<void> {
+    if (this.requested.signIn || this.#changes) yield* createAfterEnd(this, this.snapshot.content, end);
+    else yield* wait(end());
   }
 
   drop(reason: "ended" | "superseded"): void {
@@ -296,7 +318,7 @@ export class Commit {
       userId: requestSession.loaded?.record.userId,
       reason,
     });
-    requestSession.detach();
+    requestSession.detach(reason);
   }
 
   async newest(id: string): Promise<LoadedRecord | undefined> {

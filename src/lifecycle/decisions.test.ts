@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { plan, retry, tokenStatus, type RequestChanges, type Plan, type TokenStatus } from "./decisions.ts";
 
-const flags = ["signedOut", "signedIn", "rotated", "changed", "outdated", "rotates", "touchDue"] as const;
+const flags = ["signedOut", "confirms", "signedIn", "rotated", "changed", "outdated", "rotates", "touchDue"] as const;
 
 /** All that a request can have done, in every combination. */
 const everything: RequestChanges[] = Array.from(
@@ -34,8 +34,9 @@ describe("standing", () => {
 describe("plan", () => {
   /** The table of the documentation, said once more in other words. */
   function expected(token: TokenStatus, changes: RequestChanges): Plan {
-    const { signedOut, signedIn, rotated, changed, outdated, rotates, touchDue } = changes;
+    const { signedOut, confirms, signedIn, rotated, changed, outdated, rotates, touchDue } = changes;
     if (token !== "live") {
+      if (confirms) return "confirm";
       if (signedIn) return "create";
       if (!changed) return "nothing";
       return token === "superseded" || token === "replayed" ? "drop" : "create";
@@ -49,7 +50,7 @@ describe("plan", () => {
   it.each<TokenStatus>(["anonymous", "live", "superseded", "expired", "replayed"])(
     "follows the table for a token that is %s",
     (token) => {
-      expect(everything).toHaveLength(128);
+      expect(everything).toHaveLength(256);
       for (const changes of everything)
         expect(plan(token, changes), `with ${JSON.stringify(changes)}`).toBe(expected(token, changes));
     },
@@ -61,7 +62,8 @@ describe("plan", () => {
 
   it("never touches, updates or deletes a session that the token does not open", () => {
     for (const token of ["anonymous", "superseded", "expired"] as const) {
-      for (const changes of everything) expect(["nothing", "create", "drop"]).toContain(plan(token, changes));
+      for (const changes of everything)
+        expect(["nothing", "create", "drop", "confirm"]).toContain(plan(token, changes));
     }
   });
 

@@ -34,6 +34,8 @@ export function tokenStatus(
 /** The changes that a request has made. */
 export interface RequestChanges {
   readonly signedOut: boolean;
+  /** The sign-out meets only sessions that others have ended. */
+  readonly confirms: boolean;
   readonly signedIn: boolean;
   /** `rotate()` was called. */
   readonly rotated: boolean;
@@ -46,16 +48,17 @@ export interface RequestChanges {
 }
 
 /** The store operation of a commit. */
-export type Plan = "nothing" | "touch" | "create" | "move" | "update" | "delete" | "drop";
+export type Plan = "nothing" | "touch" | "create" | "move" | "update" | "delete" | "confirm" | "drop";
 
 /**
  * | token status         | signed out | signed in | changed | nothing new          |
  * | -------------------- | ---------- | --------- | ------- | -------------------- |
- * | anonymous, expired   | –          | create    | create  | nothing              |
- * | superseded, replayed | –          | create    | drop    | nothing              |
+ * | anonymous, expired   | confirm    | create    | create  | nothing              |
+ * | superseded, replayed | confirm    | create    | drop    | nothing              |
  * | live                 | delete     | move      | update  | update, touch or not |
  *
- * A sign-out ends the live session. Changes that the handler makes after it are stored by a "create" that follows.
+ * A sign-out ends the live session, or confirms that others have ended it. Where there was none, it does nothing. The changes
+ * that the handler makes after it are stored in a new session.
  *
  * A superseded request may not set the cookie: that would undo the token that superseded it. Signing in is the exception,
  * because a client whose new token was lost on the way gets another one by it.
@@ -64,9 +67,11 @@ export function plan(token: TokenStatus, changes: RequestChanges): Plan {
   switch (token) {
     case "anonymous":
     case "expired":
+      if (changes.confirms) return "confirm";
       return changes.signedIn || changes.changed ? "create" : "nothing";
     case "superseded":
     case "replayed":
+      if (changes.confirms) return "confirm";
       if (changes.signedIn) return "create";
       return changes.changed ? "drop" : "nothing";
     case "live":

@@ -1,3 +1,4 @@
+import { timingSafeEqual } from "node:crypto";
 import {
   createEndedRecord,
   decryptSession,
@@ -9,47 +10,113 @@ import type { Context } from "../context.ts";
 import { readLatest } from "../capabilities.ts";
 import { Deadline } from "../deadline.ts";
 
+/** The result of an attempt to end a session. `"gone"`: it has ended, by this call or another, and the store confirms it. */
+export type EndOutcome = "ended" | "gone" | "changed";
+
 /**
- * Ends a session if it is unchanged. `false` where it has changed or is gone. Compare-and-set comes first: otherwise a
- * sign-in that moves the session in this moment would live on under its new id. The deletion that follows notifies others.
+ * Ends a session if it is unchanged. `"changed"` also where it is gone before this call does anything. Compare-and-set comes
+ * first: otherwise a sign-in that moves the session in this moment would live on under its new id. The deletion that follows
+ * notifies others.
+ *
+ * @param announce - is called once the session has ended. That may come after a rejection: what can't be put back ends.
+ * @throws SessionError ERR_SESSION_STORE. The session is as it was, if the store could put it back.
  */
 export async function endIfUnchanged(
   context: Context,
   id: string,
   base: LoadedRecord,
   deadline: Deadline,
-): Promise<boolean> {
-  const { store } = context;
-  const ended = encryptSession(context, id, {
-    ...base,
-    version: base.version + 1,
-    record: createEndedRecord(base.record),
+  announce: () => void,
+): Promise<EndOutcome> {
+  const record = createEndedRecord(base.record);
+  // Another request may be ending it at the same moment: only the own mark is taken back.
+  const isOurs = ({ secretHash }: SessionRecord) => timingSafeEqual(secretHash, record.secretHash);
+  const putItBack = () => putBack(context, id, base, isOurs, deadline.forUndo);
+  const next = { ...base, version: base.version + 1, record };
+  const marked = await markEnded(context, id, next, isOurs, deadline).catch(async (error: unknown) => {
+    await putItBack();
+    throw error;
   });
-  const mark = () => deadline.run("update", () => store.update(id, ended, base.version));
-  const remove = (within: Deadline) => within.run("delete", () => store.delete(id));
+  if (marked === "unchanged") return "changed";
+  let isEnded: boolean | undefined;
   try {
-    if (!(await mark())) return false;
+    isEnded = await remove(context, id, deadline);
+  } catch (error) {
+    if (!(await takeBackOrFinish(context, id, putItBack, deadline.forUndo, announce))) throw error;
+  }
+  // Without the mark, another request may have ended it.
+  if (marked === "no room" && isEnded === false) return "changed";
+  announce();
+  return isEnded ? "ended" : "gone";
+}
+
+/** Marks a record as ended. `"no room"`: the store refuses updates. A full disk may still allow a deletion. */
+async function markEnded(
+  context: Context,
+  id: string,
+  next: LoadedRecord,
+  isOurs: (record: SessionRecord) => boolean,
+  deadline: Deadline,
+): Promise<"marked" | "unchanged" | "no room"> {
+  const { store } = context;
+  const before = next.version - 1;
+  const ended = encryptSession(context, id, next);
+  // If it is put back, what others have extended meanwhile has to count.
+  const mark = () => deadline.run("update", () => store.update(id, { ...ended, extendOnly: true }, before));
+  try {
+    return (await mark()) ? "marked" : "unchanged";
   } catch {
     const found = await deadline.run("read", () => readLatest(store, id));
-    const isMarked = found !== undefined && isLeft(decryptSession(context, id, found).record);
-    // Another request may have moved the session meanwhile. A deletion would hide where to.
-    if (!found || (found.version !== base.version && !isMarked)) return false;
-    try {
-      if (!isMarked && !(await mark())) return false;
-    } catch {
-      // A full disk may have no room for an update, and still allow a deletion.
-      return remove(deadline);
-    }
+    if (found?.version === next.version && isOurs(decryptSession(context, id, found).record)) return "marked";
+    // Another request may have ended or moved the session meanwhile. A deletion would hide where to.
+    if (found?.version !== before) return "unchanged";
+    return mark().then(
+      (isMarked) => (isMarked ? "marked" : "unchanged"),
+      () => "no room",
+    );
   }
+}
+
+/**
+ * After a deletion that has failed: the client is told of it and stays signed in, unless another request has ended the
+ * rest. `true` if the session is gone after all, and the store confirms it.
+ */
+async function takeBackOrFinish(
+  context: Context,
+  id: string,
+  putItBack: () => ReturnType<typeof putBack>,
+  deadline: Deadline,
+  announce: () => void,
+): Promise<boolean> {
+  const outcome = await putItBack();
+  if (outcome === "restored") return false;
+  if (outcome === "gone") {
+    const isConfirmed = await remove(context, id, deadline).then(
+      () => true,
+      () => false,
+    );
+    if (isConfirmed) return true;
+    announce();
+  }
+  void retryInBackground(context, id, (later) => remove(context, id, later)).then((isDone) => {
+    if (isDone && outcome !== "gone") announce();
+  });
+  return false;
+}
+
+/**
+ * Deletes a session. If the store reports a failure, the call is repeated once: it may have had its effect, and a store that
+ * waits for replicas waits for that effect then.
+ *
+ * @returns whether this call has ended a live session. `undefined`: the first call may have done so.
+ */
+export async function remove(context: Context, id: string, deadline: Deadline): Promise<boolean | undefined> {
+  const attempt = () => deadline.run("delete", () => context.store.delete(id));
   try {
-    await remove(deadline);
-  } catch (error) {
-    // The client is told of the failure and stays signed in, unless another request has ended the rest.
-    const within = new Deadline(Math.min(context.storeTimeout, PUT_BACK_MS));
-    if ((await putBack(context, id, base, isLeft, within)) !== "restored") void retryInBackground(context, id, remove);
-    throw error;
+    return await attempt();
+  } catch {
+    return (await attempt()) || undefined;
   }
-  return true;
 }
 
 /**
@@ -81,7 +148,7 @@ export async function finishEnd(context: Context, id: string, deadline: Deadline
       if (!(await preventPutBack(context, id, loaded, deadline))) return false;
     } else if (loaded.expiresAt > context.now()) return false;
   }
-  await deadline.run("delete", () => store.delete(id));
+  await remove(context, id, deadline);
   return true;
 }
 
@@ -90,45 +157,44 @@ function isLeft({ ended }: SessionRecord): boolean {
   return ended !== undefined && ended.movedTo === undefined;
 }
 
-/** Maximum time that a failing request waits for its session to be put back. */
-const PUT_BACK_MS = 1000;
-
 /** Deletes a session whose token nobody has: now, or as soon as the store can. */
 export async function discard(context: Context, id: string, deadline: Deadline): Promise<void> {
-  const remove = (within: Deadline) => within.run("delete", () => context.store.delete(id));
   try {
-    await remove(deadline);
+    await remove(context, id, deadline);
   } catch {
-    void retryInBackground(context, id, remove);
+    void retryInBackground(context, id, (later) => remove(context, id, later));
   }
 }
 
 /** Pauses before the retries in the background. Together they span a short outage. */
 const PAUSES_MS = [500, 2000, 6000, 20_000];
 
+/** @returns whether it was done in the end. It never rejects. */
 async function retryInBackground(
   context: Context,
   id: string,
   act: (within: Deadline) => Promise<unknown>,
-): Promise<void> {
+): Promise<boolean> {
   let failure: unknown;
   for (const pause of PAUSES_MS) {
     await new Promise<void>((resolve) => void setTimeout(resolve, pause).unref());
     try {
       await act(new Deadline(context.storeTimeout));
-      return;
+      return true;
     } catch (error) {
       failure = error;
     }
   }
   context.emitter.emit("error", { id, error: failure });
+  return false;
 }
 
 /**
  * Puts a record back that was replaced although the store reported a failure. Otherwise a client that is told of the
  * failure would be signed out by it. Only the record that this request wrote is replaced.
  *
- * @returns `"uncertain"` where the store reports another failure, and may still restore it later.
+ * @returns `"changed"` where others have replaced it since, `"gone"` where there is no record, `"uncertain"` where the store
+ * reports another failure, and may still restore it later.
  */
 export async function putBack(
   context: Context,
@@ -136,20 +202,16 @@ export async function putBack(
   former: LoadedRecord,
   isOurs: (record: SessionRecord) => boolean,
   deadline: Deadline,
-): Promise<"restored" | "not restored" | "uncertain"> {
+): Promise<"restored" | "changed" | "gone" | "uncertain"> {
   const { store } = context;
   const replaced = former.version + 1;
   try {
     const found = await deadline.run("read", () => readLatest(store, id));
-    if (found?.version !== replaced || !isOurs(decryptSession(context, id, found).record)) return "not restored";
+    if (!found) return "gone";
+    if (found.version !== replaced || !isOurs(decryptSession(context, id, found).record)) return "changed";
+    const stored = { ...encryptSession(context, id, { ...former, version: replaced + 1 }), extendOnly: true };
+    return (await deadline.run("update", () => store.update(id, stored, replaced))) ? "restored" : "changed";
   } catch {
-    return "not restored";
+    return "uncertain";
   }
-  const stored = { ...encryptSession(context, id, { ...former, version: replaced + 1 }), extendOnly: true };
-  return deadline
-    .run("update", () => store.update(id, stored, replaced))
-    .then(
-      (isBack) => (isBack ? "restored" : "not restored"),
-      () => "uncertain",
-    );
 }

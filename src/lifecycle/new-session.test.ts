@@ -373,7 +373,7 @@ describe("What a handler does around a sign-in", () => {
 
   it("shows and stores nothing of another user's where a reload() comes while its save() waits for another", async () => {
     const gate = gated(memoryStore({ clock: () => START }));
-    const browser = site<Record<string, unknown>>({ store: gate, storeTimeout: "1m" }).browser();
+    const browser = site({ store: gate, storeTimeout: "1m" }).browser();
     await browser.visit((session) => {
       session.data["secret"] = "alice's";
       session.signIn("alice");
@@ -573,7 +573,7 @@ describe("What a handler does around a sign-in", () => {
     const login = await browser.copy(failing.sessions).begin();
     login.session.signIn("ada");
     const reading = backend.hold("read");
-    let revoking: Promise<number> | undefined;
+    let revoking: Promise<number | undefined> | undefined;
     await expect(login.end()).rejects.toMatchObject(failed);
     expect(await memory.read((await memory.idsOfUser("ada"))[0]!)).toBeDefined();
     reading.letGo();
@@ -732,7 +732,7 @@ describe("Revoking a session whose user signs in again at that moment", () => {
 
   it("wins where another revocation fails and puts the session back, just before the sign-in", async () => {
     const { backend, there, browser, id } = await twoProcesses();
-    const failing = site<Data>({ store: backend, clock: () => START, faults: { delete: ["error"] } });
+    const failing = site<Data>({ store: backend, clock: () => START, faults: { delete: ["error", "error"] } });
     const login = await browser.begin();
     login.session.signIn("ada");
     const ending = backend.hold("update", "after");
@@ -752,7 +752,7 @@ describe("Revoking a session whose user signs in again at that moment", () => {
 
   it("finds the new session after a sign-out that met a revocation which failed and put the former one back", async () => {
     const { backend, there, browser, id } = await twoProcesses();
-    const failing = site<Data>({ store: backend, clock: () => START, faults: { delete: ["error"] } });
+    const failing = site<Data>({ store: backend, clock: () => START, faults: { delete: ["error", "error"] } });
     const login = await browser.begin();
     login.session.signIn("ada");
     const leaving = await browser.copy(there.sessions).begin();
@@ -878,7 +878,7 @@ describe("A sign-in while a revocation of its new session fails", () => {
       Site<Data>,
       Site<Data>,
     ];
-    const failing = site<Data>({ store: backend, clock: () => START, faults: { delete: ["error"] } });
+    const failing = site<Data>({ store: backend, clock: () => START, faults: { delete: ["error", "error"] } });
     const browser = here.browser();
     await browser.visit((session) => session.signIn("ada"));
     const login = await browser.copy(there.sessions).begin();
@@ -959,13 +959,13 @@ describe("A sign-in while rotate() of the same session fails", () => {
 });
 
 describe("A sign-in while the session of before is being signed out of", () => {
-  it("invalidates that also where the sign-out fails, and would put it back", async () => {
+  it("invalidates that also where the sign-out meets failures, and would put it back", async () => {
     const memory = memoryStore({ clock: () => START });
     let deletions = 0;
     const store = gated({
       ...memory,
       async delete(id) {
-        if (deletions++ === 0) throw new Error("the connection is lost");
+        if (deletions++ < 2) throw new Error("the connection is lost");
         return memory.delete(id);
       },
     });
@@ -983,7 +983,8 @@ describe("A sign-in while the session of before is being signed out of", () => {
     await held.arrived;
     await entering.end();
     held.letGo();
-    await expect(failing).rejects.toMatchObject({ code: "ERR_SESSION_STORE" });
+    // The sign-in has ended the session: the sign-out is done, and leaves the cookie of the sign-in alone.
+    expect((await failing).headers.getSetCookie()).toEqual([]);
     expect(await browser.userId()).toBe("ada");
     expect((await thief.begin()).session.isNew).toBe(true);
   });

@@ -8,14 +8,30 @@ import { withinLimit } from "../users.ts";
 import { createEndedRecord, encryptSession, type LoadedRecord, type SessionRecord } from "../record/record.ts";
 import { retryUntilDone } from "./retries.ts";
 import { createRandomPart } from "../random.ts";
-import { run, wait, type Coroutine } from "../coroutine.ts";
+import { run, wait, type Answer, type Coroutine } from "../coroutine.ts";
 import { tokenFields, type Token } from "../record/token.ts";
 
 /** Stores a new session: for a visitor's first change, or for a sign-in without a session. */
 export function* createSession(commit: Commit, content: Content): Coroutine<void> {
   const session = new NewSession(commit, content, commit.context.now());
-  yield* session.store(async () => true);
+  yield* session.store(() => true);
   emitStart(commit, session, { created: true });
+}
+
+/**
+ * Stores a new session after a sign-out. The former session ends between: if either fails, it lives on, and nothing remains
+ * of the new one.
+ */
+export function* createAfterEnd(commit: Commit, content: Content, end: () => Promise<void>): Coroutine<void> {
+  const session = new NewSession(commit, content, commit.context.now());
+  yield* session.store(async () => {
+    await end();
+    // Another request has signed in to the former session: its cookie stays.
+    if (commit.requestSession.tokenStatus === "superseded" && !commit.requested.signIn) await session.drop();
+    return true;
+  });
+  if (session.isDropped) commit.drop("superseded");
+  else emitStart(commit, session, { created: true });
 }
 
 /**
@@ -107,10 +123,11 @@ async function replaceFormerOrPutBack(
   const next = session.token.id;
   try {
     // The expiry is the one that was read: touches since then count.
-    return (session.hasReplacedFormer = await commit.replaceRecord(id, base, moved, true));
+    return (session.hasReplacedFormer = await commit.replaceRecord(id, base, moved, { extendOnly: true }));
   } catch (error) {
     // In this order: whoever ends the new session means the former one, too. Before, it is not put back. After, it is found.
-    if (await session.giveBack(id)) await putBack(context, id, base, ({ ended }) => ended?.movedTo === next, deadline);
+    if (await session.giveBack(id))
+      await putBack(context, id, base, ({ ended }) => ended?.movedTo === next, deadline.forUndo);
     throw error;
   }
 }
@@ -160,13 +177,15 @@ class NewSession {
   }
 
   /** Stores it, within its user's limit, and issues the cookie. A failure leaves nothing behind. */
-  *store(finish: () => Promise<boolean>): Coroutine<void> {
+  *store(finish: () => Answer<boolean>): Coroutine<void> {
     const commit = this.#commit;
     const { requestSession, deadline } = commit;
     const { userId } = this.loaded.record;
     try {
-      if (userId === undefined) yield* this.#create();
-      else {
+      if (userId === undefined) {
+        yield* this.#create();
+        yield* wait(finish());
+      } else {
         const which = { userId, id: this.token.id, former: requestSession.token?.id };
         yield* wait(
           withinLimit(commit.context, which, deadline, {
@@ -239,7 +258,9 @@ class NewSession {
     const record = createEndedRecord(loaded.record, { to: former, isListed: false });
     const next = { ...loaded, version: loaded.version + 1, record };
     try {
-      this.#isGivenBack = await this.#commit.replaceRecord(this.token.id, loaded, next);
+      this.#isGivenBack = await this.#commit.replaceRecord(this.token.id, loaded, next, {
+        deadline: this.#commit.deadline.forUndo,
+      });
     } catch {
       // The store has failed twice: the former session is not put back.
     }

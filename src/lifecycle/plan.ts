@@ -1,8 +1,9 @@
 import { touchIsDue } from "./timeouts.ts";
 import { plan, type Plan } from "./decisions.ts";
 import { stepOf, type RotationStep } from "./rotation.ts";
+import type { Context } from "../context.ts";
 import type { LoadedRecord } from "../record/record.ts";
-import type { Requested, SignIn } from "../request/pending-changes.ts";
+import type { PendingChanges, SignIn } from "../request/pending-changes.ts";
 import type { RequestSession } from "../request/request-session.ts";
 
 /**
@@ -16,6 +17,7 @@ export function planOf(requestSession: RequestSession, withResponse: boolean): P
   const { requested } = changes;
   return plan(tokenStatus, {
     signedOut: requestSession.isSignedOut,
+    confirms: requested.signOut !== undefined && requestSession.endedIds.length > 0,
     signedIn: requested.signIn !== undefined,
     rotated: requested.rotate !== undefined,
     changed: changes.hasDataChanges,
@@ -58,7 +60,12 @@ export function keptBy(requestSession: RequestSession, { userId, keep }: SignIn)
 }
 
 /** Whether a plan sets the cookie, which only unsent headers can carry. */
-export function needsCookie(next: Plan, requested: Requested): boolean {
-  if (next === "update") return requested.rotate !== undefined;
+export function needsCookie(
+  next: Plan,
+  { requested, hasDataChanges }: PendingChanges,
+  { clientSide }: Pick<Context, "clientSide">,
+): boolean {
+  if (next === "update") return clientSide !== undefined || requested.rotate !== undefined;
+  if (next === "confirm") return requested.signIn !== undefined || hasDataChanges;
   return next === "create" || next === "move" || next === "delete";
 }

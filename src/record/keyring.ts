@@ -8,7 +8,7 @@ import {
   type KeyObject,
 } from "node:crypto";
 import { createDecodeError } from "../errors.ts";
-import { freshBytes } from "../random.ts";
+import { createNonce } from "../random.ts";
 
 /** One secret key, or a list of the current key and the previous keys that are still accepted. */
 export type SecretKey = string | Uint8Array | readonly (string | Uint8Array)[];
@@ -147,7 +147,7 @@ export function createKeyring(secretKey: SecretKey | undefined, cookieName: stri
       const associated = associatedData(GROUP_FORMAT, id);
       // The nonce depends on the id and the record too: two records under one key and one nonce could be decrypted, and
       // others forged, without the key.
-      const nonce = freshBytes(NONCE_BYTES, associated, plain);
+      const nonce = createNonce(NONCE_BYTES, associated, plain);
       const cipher = createCipheriv("aes-256-gcm", groupKey(current, id), nonce, { authTagLength: TAG_BYTES });
       cipher.setAAD(associated);
       const encrypted = Buffer.allocUnsafe(PREFIX_BYTES + plain.length + TAG_BYTES);

@@ -3,7 +3,8 @@ import { createDecodeError } from "../errors.ts";
 import type { Keyring } from "./keyring.ts";
 import type { Rotation } from "../lifecycle/rotation.ts";
 import type { SessionStore, StoredSession } from "../store.ts";
-import { nextEpoch } from "./token.ts";
+import { createRandomPart } from "../random.ts";
+import { hashSecret, nextEpoch } from "./token.ts";
 
 /** A message that is shown once. */
 export interface Flash {
@@ -176,15 +177,15 @@ export function encryptSession(
 }
 
 /**
- * Creates the record that replaces a session that was ended, or moved by signing in. It has no secret and no data. A late
- * request recognises by it that its token was invalidated. It keeps its user, because a failing request may restore the
+ * Creates the record that replaces a session that was ended, or moved by signing in. It has no data, and a hash that no
+ * secret has: whoever wrote it recognises it. A late request recognises by it that its token was invalidated. It keeps its user, because a failing request may restore the
  * session and `revokeAll` must find it, unless that finds the one that it has moved to.
  */
 export function createEndedRecord(
   { createdAt, epoch, userId }: SessionRecord,
   moved?: { readonly to: string; readonly isListed: boolean },
 ): SessionRecord {
-  const secretHash = Buffer.alloc(HASH_LENGTH);
+  const secretHash = new Uint8Array(hashSecret(createRandomPart()));
   const empty = { signedInAt: undefined, userId: moved?.isListed ? undefined : userId, flashes: [], data: "{}" };
   return { ...empty, secretHash, epoch: nextEpoch(epoch), createdAt, ended: { movedTo: moved?.to, userId } };
 }

@@ -2,7 +2,7 @@ import { hash } from "node:crypto";
 import type { Keyring } from "./keyring.ts";
 
 /**
- * The content of the client's cookie: `1<id><secret><epoch><signature>`, 81 characters.
+ * The content of the client's cookie, or of its header, where another character stands for the 1: `1<id><secret><epoch><signature>`, 81 characters.
  *
  * The id and the secret are 128 random bits each, in base64url (22 characters). The epoch has 24 bits, and counts the
  * tokens that signing in has invalidated. The signature is 192 bits of HMAC-SHA256 over everything before it. The parts
@@ -32,16 +32,21 @@ export function nextEpoch(epoch: number): number {
   return (epoch + 1) % EPOCH_LIMIT;
 }
 
-export function signToken(keyring: Keyring, { id, secret, epoch }: Token): string {
-  const text = FORMAT + id + secret + Buffer.of(epoch >> 16, epoch >> 8, epoch).toString("base64url");
+/** @param format - the first character. Tokens of one format are not accepted in place of another. */
+export function signToken(keyring: Keyring, { id, secret, epoch }: Token, format = FORMAT): string {
+  const text = format + id + secret + Buffer.of(epoch >> 16, epoch >> 8, epoch).toString("base64url");
   return text + keyring.sign(text);
 }
 
 /**
  * Parses a token, and tells whether a previous key signed it. Returns `undefined` if no key of the keyring signed it.
  */
-export function verifyToken(keyring: Keyring, value: string): { token: Token; byPreviousKey: boolean } | undefined {
-  if (value.length !== TOKEN_LENGTH || value[0] !== FORMAT) return undefined;
+export function verifyToken(
+  keyring: Keyring,
+  value: string,
+  format = FORMAT,
+): { token: Token; byPreviousKey: boolean } | undefined {
+  if (value.length !== TOKEN_LENGTH || value[0] !== format) return undefined;
   const key = keyring.verify(value.slice(0, SIGNED_LENGTH), value.slice(SIGNED_LENGTH));
   if (key < 0) return undefined;
   const id = value.slice(1, 1 + PART_LENGTH);

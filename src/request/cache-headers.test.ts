@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { forbidCaching, forbidSharing, markPrivate, varyByCookie } from "./cache-headers.ts";
+import { forbidCaching, forbidSharing, markPrivate, varyBy } from "./cache-headers.ts";
 
 const after = (act: (head: Headers) => void, given: Record<string, string>): Record<string, string> => {
   const head = new Headers(given);
@@ -7,7 +7,7 @@ const after = (act: (head: Headers) => void, given: Record<string, string>): Rec
   return Object.fromEntries(head);
 };
 
-describe("varyByCookie", () => {
+describe("varyBy", () => {
   it.each([
     [undefined, "Cookie"],
     ["", "Cookie"],
@@ -18,7 +18,7 @@ describe("varyByCookie", () => {
     ["X-Cookie, Cookie2", "X-Cookie, Cookie2, Cookie"],
     [",, Accept ,", ",, Accept ,, Cookie"],
   ])("makes of Vary %j %j", (vary, expected) => {
-    expect(after(varyByCookie, vary === undefined ? {} : { vary }).vary?.replace(/^,+ /, "")).toBe(
+    expect(after(varyBy, vary === undefined ? {} : { vary }).vary?.replace(/^,+ /, "")).toBe(
       expected.replace(/^,+ /, ""),
     );
   });

@@ -13,18 +13,21 @@ export interface ResponseHeaders {
    * sent as it is; it has no character that needs to be encoded.
    */
   setCookie?(cookie: CookieParts): void;
+  /** The status of the response, where it is known. `sojourn/bearer` writes no token with 304, and a challenge with 401. */
+  readonly status?: number | undefined;
 }
 
-/** Adds `Vary: Cookie`, because the response depends on the cookie. */
-export function varyByCookie(headers: ResponseHeaders): void {
+/** Adds to Vary the headers that the response depends on. */
+export function varyBy(headers: ResponseHeaders, names = "Cookie"): void {
   const vary = headers.get("vary");
-  if (!vary) headers.set("Vary", "Cookie");
-  else if (!hasName(vary, "*", "cookie")) headers.set("Vary", `${vary}, Cookie`);
+  if (!vary) return headers.set("Vary", names);
+  const missing = names.split(", ").filter((name) => !hasName(vary, "*", name.toLowerCase()));
+  if (missing.length > 0) headers.set("Vary", [vary, ...missing].join(", "));
 }
 
-/** Forbids every cache to store the response. */
-export function forbidCaching(headers: ResponseHeaders): void {
-  varyByCookie(headers);
+/** Forbids every cache to store the response. @param names - the headers that it depends on. */
+export function forbidCaching(headers: ResponseHeaders, names?: string): void {
+  varyBy(headers, names);
   headers.set("Cache-Control", "no-store");
   overrideTargeted(headers);
 }

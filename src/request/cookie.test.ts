@@ -128,12 +128,11 @@ describe("createCookie refuses", () => {
     expect(refusal({ name: "a!#$%&'*+-.^_`|~9" })).not.toThrow();
   });
 
-  it("a name too long for name and value to fit", () => {
-    expect(refusal({ name: "n".repeat(4096) })).toThrow("cookie.name is too long");
-    const longest = make({ name: "n".repeat(4096 - 81 - "__Secure-".length) });
+  it("a name of more than 200 characters", () => {
+    expect(refusal({ name: "n".repeat(201) })).toThrow("cookie.name is too long: it has 201 characters");
+    const longest = make({ name: "n".repeat(200) });
     const pair = longest.set("v".repeat(81), DAY, true).split(";")[0]!;
     expect(pair.length - "=".length).toBeLessThanOrEqual(4096);
-    expect(refusal({ name: "n".repeat(4096 - 81 - "__Secure-".length + 1) })).toThrow("too long");
   });
 
   it("a domain that is no host name", () => {

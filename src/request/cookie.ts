@@ -2,7 +2,10 @@ import { TOKEN_LENGTH } from "../record/token.ts";
 
 /** The attributes of the cookie that carries the token. */
 export interface CookieOptions {
-  /** The cookie's name. Default `"session"`. Over HTTPS the prefix `__Host-` is added, or `__Secure-` with `domain` or `path`. */
+  /**
+   * The cookie's name, at most 200 characters. Default `"session"`. Over HTTPS the prefix `__Host-` is added, or `__Secure-`
+   * with `domain` or `path`.
+   */
   name?: string;
   /** The domain whose hosts all get the cookie. Default none: only the host that set the cookie gets it. */
   domain?: string;
@@ -49,14 +52,23 @@ export interface SessionCookie {
    * length of a token.
    */
   values(header: string | undefined, secure: boolean): string[];
-  /** Creates a Set-Cookie value. `lifetime` is in milliseconds. `keep` keeps the cookie when the browser is closed. */
-  set(value: string, lifetime: number, secure: boolean, keep?: boolean): string;
+  /** The name with the prefix that it has for such a request. */
+  nameFor(secure: boolean): string;
+  /**
+   * Creates a Set-Cookie value. `lifetime` is in milliseconds. `keep` keeps the cookie when the browser is closed. `suffix`
+   * is added to the name.
+   */
+  set(value: string, lifetime: number, secure: boolean, keep?: boolean, suffix?: string): string;
   /** Creates a Set-Cookie value that deletes the cookie. */
-  clear(secure: boolean): string;
+  clear(secure: boolean, suffix?: string): string;
 }
 
-/** RFC 6265bis, section 5.6: browsers ignore a longer name and value, and limit the lifetime to 400 days. */
-const MAX_NAME_AND_VALUE = 4096;
+/**
+ * Browsers ignore a name and value of more than 4096 octets together. HKDF takes the name as part of its info, which Node.js
+ * limits to 1024 octets.
+ */
+const MAX_NAME = 200;
+/** RFC 6265bis, section 5.6: browsers limit the lifetime. */
 export const MAX_LIFETIME = 400 * 86_400_000;
 
 /**
@@ -77,8 +89,8 @@ export function createCookie(options: CookieOptions, absoluteTimeout: number): S
   if (!/^[A-Za-z0-9!#$%&'*+\-.^_`|~]+$/.test(name)) {
     throw new TypeError(`cookie.name: ${JSON.stringify(name)} is not a token (RFC 6265, section 4.1.1)`);
   }
-  if (name.length + "__Secure-".length + TOKEN_LENGTH > MAX_NAME_AND_VALUE) {
-    throw new TypeError(`cookie.name is too long; name and value may have ${MAX_NAME_AND_VALUE} octets together`);
+  if (name.length > MAX_NAME) {
+    throw new TypeError(`cookie.name is too long: it has ${name.length} characters, and may have ${MAX_NAME}`);
   }
   if (domain !== undefined && !/^[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?$/.test(domain)) {
     throw new TypeError(
@@ -134,15 +146,17 @@ export function createCookie(options: CookieOptions, absoluteTimeout: number): S
 
     values: (header, secureRequest) => (header ? cookieValues(header, nameOf(isSecure(secureRequest))) : []),
 
-    set(value, lifetime, secureRequest, keep = false) {
+    nameFor: (secureRequest) => nameOf(isSecure(secureRequest)),
+
+    set(value, lifetime, secureRequest, keep = false, suffix = "") {
       const now = isSecure(secureRequest);
       const age = persistent || keep ? `; Max-Age=${Math.max(0, Math.ceil(lifetime / 1000))}` : "";
-      return `${nameOf(now)}=${value}${age}${now ? secureAttributes : plainAttributes}`;
+      return `${nameOf(now)}${suffix}=${value}${age}${now ? secureAttributes : plainAttributes}`;
     },
 
-    clear(secureRequest) {
+    clear(secureRequest, suffix = "") {
       const now = isSecure(secureRequest);
-      return `${nameOf(now)}=; Max-Age=0${now ? secureAttributes : plainAttributes}`;
+      return `${nameOf(now)}${suffix}=; Max-Age=0${now ? secureAttributes : plainAttributes}`;
     },
   };
 }

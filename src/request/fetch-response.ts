@@ -1,4 +1,7 @@
+import { TOKEN_HEADER } from "./bearer.ts";
 import type { ResponseHeaders } from "./cache-headers.ts";
+
+import { lastByteOf } from "./last-byte.ts";
 
 type Body = ConstructorParameters<typeof Response>[0];
 
@@ -11,8 +14,8 @@ export function recordHeaders(
 ): ResponseHeaders & { readonly writes: [name: string, value: string][] } {
   const writes: [name: string, value: string][] = [];
   const write = (name: string, value: string) => void writes.push([name, value]);
-  const { headers } = response;
-  return { get: (name) => headers.get(name), keys: () => headers.keys(), set: write, append: write, writes };
+  const { headers, status } = response;
+  return { status, get: (name) => headers.get(name), keys: () => headers.keys(), set: write, append: write, writes };
 }
 
 /**
@@ -47,19 +50,22 @@ export function streamBodyOf(response: Response): ReadableStream | undefined {
  * neither buffered nor read. A response that could be sent again without us can be sent again.
  *
  * @param finish - a rejection breaks the body off, so that it does not look complete.
- * @param replaces - a Set-Cookie value that the copy leaves out.
+ * @param replaces - Set-Cookie values, or a token, that the copy leaves out.
  */
 export function copyWithHeaders(
   response: Response,
   writes: HeaderWrites,
-  { finish, replaces }: { finish?: Finish | undefined; replaces?: string | undefined } = {},
+  { finish, replaces }: { finish?: Finish | undefined; replaces?: readonly string[] | undefined } = {},
 ): Response {
-  if (writes.length === 0 && !finish) return response;
+  if (writes.length === 0 && !finish && replaces === undefined) return response;
   const kept = keptBody(response);
   const body = kept === undefined ? response.body : kept;
   const isStream = body instanceof ReadableStream;
-  const copy = copied(response, finish && isStream ? finished(body, finish) : body);
-  if (replaces !== undefined) withoutCookie(copy.headers, replaces);
+  const copy = copied(
+    response,
+    finish && isStream ? finished(body, finish, response.headers.get("content-length")) : body,
+  );
+  if (replaces !== undefined) withoutCookies(copy.headers, replaces);
   for (const [name, value] of writes) copy.headers[name === "Set-Cookie" ? "append" : "set"](name, value);
   if (!isStream) void finish?.();
   return copy;
@@ -86,15 +92,32 @@ function keptBody(response: Response): Body {
   return Array.isArray(cache) ? (cache[1] as Body) : undefined;
 }
 
-/** The same chunks at the same pace. `finish` is called before the end, and when the reader cancels. */
-function finished(body: ReadableStream<Uint8Array>, finish: Finish): ReadableStream<Uint8Array> {
+/**
+ * The same chunks at the same pace. `finish` is called before the end, and when the reader cancels. Where a length is
+ * declared, the last byte waits for it, too.
+ */
+function finished(
+  body: ReadableStream<Uint8Array>,
+  finish: Finish,
+  contentLength: string | null,
+): ReadableStream<Uint8Array> {
   const reader = body.getReader();
+  const lastByte = lastByteOf(contentLength);
+  async function read(): Promise<Awaited<ReturnType<typeof reader.read>>> {
+    for (;;) {
+      const chunk = await reader.read();
+      const { value } = chunk;
+      if (!lastByte || !(value instanceof Uint8Array) || lastByte.passes(value.byteLength)) return chunk;
+      const part = lastByte.hold(value);
+      if (part.byteLength > 0) return { done: false, value: part };
+    }
+  }
   return new ReadableStream(
     {
       async pull(controller) {
-        let chunk: Awaited<ReturnType<typeof reader.read>>;
+        let chunk: Awaited<ReturnType<typeof read>>;
         try {
-          chunk = await reader.read();
+          chunk = await read();
         } catch (error) {
           controller.error(error);
           return settled(finish);
@@ -106,6 +129,7 @@ function finished(body: ReadableStream<Uint8Array>, finish: Finish): ReadableStr
           controller.error(error);
           return;
         }
+        if (lastByte?.held) controller.enqueue(lastByte.held);
         controller.close();
       },
       async cancel(reason) {
@@ -126,8 +150,9 @@ async function settled(finish: Finish): Promise<void> {
   }
 }
 
-function withoutCookie(headers: Headers, cookie: string): void {
-  const others = headers.getSetCookie().filter((line) => line !== cookie);
+function withoutCookies(headers: Headers, cookies: readonly string[]): void {
+  if (cookies.includes(headers.get(TOKEN_HEADER) ?? "")) headers.delete(TOKEN_HEADER);
+  const others = headers.getSetCookie().filter((line) => !cookies.includes(line));
   headers.delete("set-cookie");
   for (const line of others) headers.append("set-cookie", line);
 }

@@ -2,7 +2,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { gated, site, START, type SiteOptions } from "../../test/support/stores.ts";
 import type { Session } from "../session.ts";
 import { memoryStore } from "../stores/memory.ts";
-import { finishResponse } from "./respond.ts";
+import { finishResponse } from "./finish-response.ts";
 import { requestSessionOf } from "./session-handle.ts";
 
 // Changes that nobody stores: each is reported, by an event and by a warning.

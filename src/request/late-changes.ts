@@ -48,13 +48,13 @@ export class LateChanges {
     const { progress, committing } = this.#requestSession;
     this.#checks += 1;
     if (progress.hasEnded && committing === undefined) {
-      if (this.areThere) this.drop(this.#lateness);
+      if (this.#areUnreported) this.drop(this.#lateness);
       return;
     }
     // A commit under way may store the change, or have begun before it.
     if (this.#checks < MAX_CHECKS) this.expect();
     // The end of some responses is never known here, because the server has given up their body.
-    else if (this.#checks === MAX_CHECKS && this.areThere) this.#warnOfUnsaved();
+    else if (this.#checks === MAX_CHECKS && this.#areUnreported) this.#warnOfUnsaved();
   }
 
   get #lateness(): string {
@@ -69,6 +69,11 @@ export class LateChanges {
       // A value that can't be kept is one that was not there.
       return true;
     }
+  }
+
+  /** Of changes that a commit failed to store, its caller or the client was told. */
+  get #areUnreported(): boolean {
+    return this.areThere && !this.#requestSession.changes.isSetAside;
   }
 
   /** Reports changes that nobody stores any more. @param when - the end of "The session was changed …". */

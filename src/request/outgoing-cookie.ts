@@ -2,37 +2,54 @@ import { absoluteEnd } from "../lifecycle/timeouts.ts";
 import type { SessionRecord } from "../record/record.ts";
 import { signToken, type Token } from "../record/token.ts";
 import type { Context } from "../context.ts";
+import type { ResponseHeaders } from "./cache-headers.ts";
 
-/** The Set-Cookie value of one request's response. */
-export class OutgoingCookie {
+/** The Set-Cookie values of one request's response, or the token for the header in place of a cookie. */
+export interface OutgoingCookie {
+  /** Stands for the values that wait for the response's headers. Another one has taken its place if it is not the same. */
+  readonly pending: unknown;
+  /** The values that were written to the headers last. */
+  readonly written: readonly string[] | undefined;
+  /** Prepares the cookie of a session. */
+  issue(token: Token, record: SessionRecord, isSecure: boolean): void;
+  /** Prepares the removal of the client's cookie. */
+  clear(isSecure: boolean): void;
+  withdraw(): void;
+  /** Gives the pending values to the headers that are written now. */
+  take(): readonly string[] | undefined;
+  /** Another response takes the place of the one that has the cookie. */
+  repeat(): void;
+  /** Writes what {@link take} gave, where it does not go into Set-Cookie. */
+  write?(headers: ResponseHeaders, values: readonly string[]): void;
+}
+
+/** The cookie that carries a token. */
+export class TokenCookie implements OutgoingCookie {
   readonly #context: Context;
-  #pending: string | undefined;
-  #written: string | undefined;
+  #pending: readonly string[] | undefined;
+  #written: readonly string[] | undefined;
 
   constructor(context: Context) {
     this.#context = context;
   }
 
-  /** The value that waits for the response's headers. */
-  get pending(): string | undefined {
+  get pending(): unknown {
     return this.#pending;
   }
 
-  /** The value that was written to the headers last. */
-  get written(): string | undefined {
+  get written(): readonly string[] | undefined {
     return this.#written;
   }
 
-  /** Prepares a cookie with a token, signed by the current key. */
+  /** The current key signs the token. */
   issue(token: Token, record: SessionRecord, isSecure: boolean): void {
     const { cookie, keyring, timeouts, now } = this.#context;
     const lifetime = absoluteEnd(record, timeouts) - now();
-    this.#pending = cookie.set(signToken(keyring, token), lifetime, isSecure, record.absolute !== undefined);
+    this.#pending = [cookie.set(signToken(keyring, token), lifetime, isSecure, record.absolute !== undefined)];
   }
 
-  /** Prepares the removal of the client's cookie. */
   clear(isSecure: boolean): void {
-    this.#pending = this.#context.cookie.clear(isSecure);
+    this.#pending = [this.#context.cookie.clear(isSecure)];
   }
 
   /** No response may carry the cookie any more. */
@@ -40,8 +57,7 @@ export class OutgoingCookie {
     this.#pending = this.#written = undefined;
   }
 
-  /** Gives the pending value to the headers that are written now. */
-  take(): string | undefined {
+  take(): readonly string[] | undefined {
     const cookie = this.#pending;
     if (cookie === undefined) return undefined;
     this.#pending = undefined;
@@ -49,7 +65,6 @@ export class OutgoingCookie {
     return cookie;
   }
 
-  /** Another response takes the place of the one that has the cookie. */
   repeat(): void {
     this.#pending ??= this.#written;
   }

@@ -1,5 +1,6 @@
 import { timingSafeEqual } from "node:crypto";
 import { tokenStatus, type TokenStatus } from "../lifecycle/decisions.ts";
+import { remove } from "../lifecycle/end.ts";
 import { match, type Match } from "../lifecycle/rotation.ts";
 import { load, loadLatest } from "../record/load.ts";
 import type { Client, LoadedRecord, SessionRecord } from "../record/record.ts";
@@ -17,6 +18,9 @@ export interface Presented {
   readonly token: Token;
   readonly tokenByPreviousKey: boolean;
 }
+
+/** Finds the tokens of a request when its session is read. */
+export type PresentedLater = () => readonly Presented[] | undefined;
 
 /** A stored session, and the status of one of the request's tokens for it. */
 interface OpenedSession extends Presented {
@@ -73,19 +77,21 @@ export function* openPresented(
 ): Coroutine<{ state: SessionState; isPersonal: boolean }> {
   const deadline = new Deadline(context.storeTimeout);
   const live: OpenedSession[] = [];
+  const endedIds: string[] = [];
   let status: Exclude<TokenStatus, "live"> = "anonymous";
   for (const [i, { token }] of presented.entries()) {
     const { id } = token;
     const own = presented.length === 1 ? presented : presented.filter((one) => one.token.id === id);
     if (own[0] !== presented[i]) continue;
     const opened = yield* openSession(context, id, own, deadline, client);
-    if (opened?.tokenStatus === "live") live.push(opened);
-    else if (opened && status === "anonymous") status = opened.tokenStatus;
+    if (!opened) endedIds.push(id);
+    else if (opened.tokenStatus === "live") live.push(opened);
+    else if (status === "anonymous") status = opened.tokenStatus;
   }
   const isPersonal = live.length > 0;
   if (live.length === 1) return { state: liveState(live[0]!), isPersonal };
   // Two live sessions in one request: somebody planted one. Neither is believed.
-  return { state: { kind: "none", tokenStatus: isPersonal ? "anonymous" : status }, isPersonal };
+  return { state: { kind: "none", tokenStatus: isPersonal ? "anonymous" : status, endedIds }, isPersonal };
 }
 
 function liveState({ token, secretHash, tokenByPreviousKey, loaded }: OpenedSession): SessionState {
@@ -115,7 +121,7 @@ function* openSession(
   const { userId, client: signedInFrom } = loaded.record;
   if (opened.tokenStatus === "expired") context.emitter.emit("expired", { id, userId });
   // Two clients hold tokens of this session, and nobody can tell which one is the thief.
-  if (opened.tokenStatus === "replayed" && (yield* wait(deadline.run("delete", () => context.store.delete(id))))) {
+  if (opened.tokenStatus === "replayed" && (yield* wait(remove(context, id, deadline))) !== false) {
     context.emitter.emit("replayed", { id, userId, client: signedInFrom, presentedBy: client() });
   }
   return opened;

@@ -10,12 +10,22 @@ import { hashSecret, type Token } from "../record/token.ts";
 import { createRandomPart } from "../random.ts";
 import { Deadline } from "../deadline.ts";
 import { rejecting, run, type Answer, type Coroutine } from "../coroutine.ts";
+import type { BearerRequest } from "./bearer.ts";
 import { clientRequest } from "./client.ts";
+import { ClosedResponse } from "./closed-response.ts";
 import { warnOfForeignCookie, warnOfUntrustedProxy } from "./cookie-warnings.ts";
 import { LateChanges } from "./late-changes.ts";
-import { OutgoingCookie } from "./outgoing-cookie.ts";
+import { TokenCookie, type OutgoingCookie } from "./outgoing-cookie.ts";
 import { PendingChanges, type Requested, type SignIn } from "./pending-changes.ts";
-import { isAccepted, matchOf, openPresented, presentedIn, successorOf, type Presented } from "./presented-tokens.ts";
+import {
+  isAccepted,
+  matchOf,
+  openPresented,
+  presentedIn,
+  successorOf,
+  type Presented,
+  type PresentedLater,
+} from "./presented-tokens.ts";
 import { cookieHeader, canHaveBody, isSecure, isWebSocketRequest, routeOf, type AnyRequest } from "./request.ts";
 import { ResponseProgress } from "./response-progress.ts";
 import { SessionSignal } from "./session-signal.ts";
@@ -25,14 +35,17 @@ import type { LiveState, SessionState } from "./state.ts";
 const MAX_MOVES = 1000;
 
 const DONE = Promise.resolve();
+const NONE: readonly string[] = [];
 
 /** One request's session, from the cookie that came to the cookie that goes. All transitions of its states are here. */
 export class RequestSession {
   readonly context: Context;
   readonly changes: PendingChanges;
-  readonly cookie: OutgoingCookie;
+  cookie: OutgoingCookie;
   readonly progress: ResponseProgress;
   readonly #request: AnyRequest;
+  /** The request within a framework's own object. */
+  readonly #innermost: AnyRequest;
   #state: SessionState;
   #loading: Promise<void> | undefined;
   #committing: Promise<void> | undefined;
@@ -42,6 +55,7 @@ export class RequestSession {
   /** The id that a new session will have. */
   #newId: string | undefined;
   #lateChanges: LateChanges | undefined;
+  #closedResponse: ClosedResponse | undefined;
   /** The user of a session that others have ended: the handler may still hold its objects. */
   #detachedUserId: string | undefined;
 
@@ -49,10 +63,16 @@ export class RequestSession {
   passive = false;
   /** Gives the client's address, where a server of fetch handlers tells it. An adapter sets it. */
   besideAddress: (() => string | undefined) | undefined;
+  /** The session may come in the header Authorization. */
+  bearer: BearerRequest | undefined;
 
-  constructor(context: Context, request: AnyRequest) {
-    this.context = context;
+  constructor(shared: Context, request: AnyRequest, innermost = request) {
     this.#request = request;
+    this.#innermost = innermost;
+    const header = cookieHeader(request);
+    const held = shared.clientSide?.begin(shared, header, isSecure(request, shared.trustProxy));
+    const context = held ? { ...shared, store: held.store } : shared;
+    this.context = context;
     this.progress = new ResponseProgress(request);
     this.changes = new PendingChanges(
       () => this.loaded?.record ?? EMPTY,
@@ -60,10 +80,16 @@ export class RequestSession {
       (isWrite, isForgotten) => this.#useData(isWrite, isForgotten),
       (signIn) => keptBy(this, signIn),
     );
-    this.cookie = new OutgoingCookie(context);
-    const header = cookieHeader(request);
-    const presented = header ? presentedIn(context, header, this.isSecure) : undefined;
+    this.cookie = held?.cookie ?? new TokenCookie(context);
+    const presented = held ? held.presented : header ? presentedIn(context, header, this.isSecure) : undefined;
     this.#state = presented ? { kind: "unread", presented } : { kind: "none", tokenStatus: "anonymous" };
+  }
+
+  /** Whether a request has this session. One that was made from its request has it too, unless its cookies are others. */
+  isOf(request: AnyRequest): boolean {
+    return (
+      request === this.#request || request === this.#innermost || cookieHeader(request) === cookieHeader(this.#request)
+    );
   }
 
   // The session's state
@@ -98,6 +124,11 @@ export class RequestSession {
 
   get isTokenByPreviousKey(): boolean {
     return this.#live?.isTokenByPreviousKey === true;
+  }
+
+  /** The ids of the request's tokens whose sessions others have ended. */
+  get endedIds(): readonly string[] {
+    return (this.#state.kind === "none" && this.#state.endedIds) || NONE;
   }
 
   /** The handler has signed out: from then on it has a new session, which is stored if it changes. */
@@ -155,16 +186,42 @@ export class RequestSession {
     return (this.#loading ??= rejecting(() => run(this.#load(state.presented))) as Promise<void> | undefined);
   }
 
-  *#load(presented: readonly Presented[]): Coroutine<void> {
+  *#load(given: readonly Presented[] | PresentedLater): Coroutine<void> {
+    const presented = typeof given === "function" ? given() : given;
+    if (!presented) {
+      this.#state = { kind: "none", tokenStatus: "anonymous" };
+      return;
+    }
     this.#presentedId = presented[0]!.token.id;
     try {
       const { state, isPersonal } = yield* openPresented(this.context, presented, () => this.client);
       this.#state = state;
       this.progress.isPersonal = isPersonal;
-    } catch (error) {
+    } catch (caught) {
+      const error = this.bearer?.explain(caught) ?? caught;
       this.#state = { kind: "unreadable", error };
       throw error;
     }
+  }
+
+  /** The handler has used the session, or is about to: it can't become another one. */
+  get isInUse(): boolean {
+    return this.progress.isAccessed || (this.#state.kind === "unread" && this.#loading !== undefined);
+  }
+
+  /** The header Authorization counts: beside the cookie, or in place of it where `cookie` is given. */
+  useBearer(bearer: BearerRequest, cookie?: OutgoingCookie, presented?: readonly Presented[]): void {
+    this.bearer = bearer;
+    if (!cookie) return;
+    this.cookie = cookie;
+    this.progress.isPersonal = false;
+    this.#loading = this.#presentedId = undefined;
+    this.#state = presented ? { kind: "unread", presented } : { kind: "none", tokenStatus: "anonymous" };
+  }
+
+  /** Which session it would be is not clear: each use of it throws this error. */
+  refuse(error: unknown): void {
+    this.#state = { kind: "unreadable", error };
   }
 
   /** Reads the session anew. Changes that were not stored are forgotten. */
@@ -186,7 +243,7 @@ export class RequestSession {
       this.#updateLoaded(loaded);
       return;
     }
-    this.detach();
+    this.detach(loaded ? "superseded" : "ended");
     context.live.recheck(token.id);
   }
 
@@ -214,9 +271,10 @@ export class RequestSession {
     if (this.#live) this.#state = { ...this.#live, isTokenByPreviousKey: false };
   }
 
-  /** The sign-out was carried out. */
+  /** The sign-out was carried out. A request that may not set the cookie still may not. */
   signedOut({ signOut }: Requested): void {
-    this.#state = { kind: "signedOut" };
+    this.#state =
+      this.tokenStatus === "superseded" ? { kind: "none", tokenStatus: "superseded" } : { kind: "signedOut" };
     if (signOut) this.changes.markDone({ signOut });
   }
 
@@ -224,9 +282,10 @@ export class RequestSession {
    * Another request has ended the session or replaced its token. This request's changes are forgotten, and it may not set
    * the cookie, unless it signs in.
    */
-  detach(): void {
+  detach(reason: "ended" | "superseded"): void {
     this.#detachedUserId = this.formerUserId;
-    this.#state = { kind: "none", tokenStatus: "superseded" };
+    const endedIds = reason === "ended" && this.token ? [this.token.id] : undefined;
+    this.#state = { kind: "none", tokenStatus: "superseded", endedIds };
     const { signOut } = this.changes.requested;
     if (signOut) this.changes.markDone({ signOut });
     this.changes.forgetData();
@@ -240,16 +299,24 @@ export class RequestSession {
     // A commit under way may be storing the session under the other id already.
     const isStored = this.#moves || this.#committing !== undefined;
     const id = isStored ? createRandomPart() : this.id;
+    this.watchClose();
     this.changes.request({ signIn: { ...asked, id } });
     this.#announceMove(id);
   }
 
   /** Signs out at the next commit. Without a live session only this request's changes are forgotten. */
   signOut(): void {
+    this.watchClose();
     this.#detachedUserId = undefined;
     // A commit under way may be storing a session that has to end.
-    if (this.token || this.#committing) this.changes.signOut();
+    if (this.token || this.#committing || this.endedIds.length > 0) this.changes.signOut();
     else this.changes.forget();
+  }
+
+  /** Gives the client another token at the next commit. */
+  rotate(): void {
+    this.watchClose();
+    this.changes.request({ rotate: {} });
   }
 
   /** A sign-in moves the live session to another id, unless it is signed out first. */
@@ -266,7 +333,7 @@ export class RequestSession {
 
   /** Takes another id for the next attempt, since a failed commit may have stored a session under this one. */
   renewId(signIn: SignIn | undefined): void {
-    if (!this.token) this.#newId = createRandomPart();
+    if (!this.#moves) this.#newId = createRandomPart();
     if (!signIn) return;
     this.context.moves.delete(signIn.id);
     signIn.id = this.#moves ? createRandomPart() : this.#idOfNew;
@@ -289,8 +356,9 @@ export class RequestSession {
   }
 
   issueCookie(token = this.token!): void {
-    if (!this.isSecure) warnOfUntrustedProxy(this.#request);
-    if (this.#presentedId === undefined) warnOfForeignCookie(this.context, this.#request, this.isSecure);
+    const isCookie = this.cookie.write === undefined;
+    if (isCookie && !this.isSecure) warnOfUntrustedProxy(this.#request);
+    if (isCookie && this.#presentedId === undefined) warnOfForeignCookie(this.context, this.#request, this.isSecure);
     this.cookie.issue(token, this.loaded!.record, this.isSecure);
   }
 
@@ -311,7 +379,8 @@ export class RequestSession {
       // One error of the store must not sign out whoever has signed in meanwhile.
       const loaded = await read().catch(read);
       if (this.token !== token) return;
-      if (!loaded || !isAccepted(this.matchIn(loaded.record))) this.detach();
+      if (!loaded) this.detach("ended");
+      else if (!isAccepted(this.matchIn(loaded.record))) this.detach("superseded");
     } catch (error) {
       // The session was stored. Nothing says that it has ended.
       context.emitter.emit("error", { id: token.id, error });
@@ -352,7 +421,17 @@ export class RequestSession {
   #useData(isWrite: boolean, isForgotten: boolean): void {
     if (isForgotten) {
       if (isWrite) this.lateChanges.refuseForgotten();
-    } else if (!this.progress.canSetCookie) this.lateChanges.expect();
+      return;
+    }
+    this.watchClose();
+    if (!this.progress.canSetCookie) this.lateChanges.expect();
+  }
+
+  /** The handler asks for something that must not be lost where its response closes before it ends. */
+  watchClose(): void {
+    this.progress.reopenUnsent();
+    if (this.#closedResponse) this.#closedResponse.note();
+    else if (this.progress.source) this.#closedResponse = new ClosedResponse(this);
   }
 
   /** The changes that come after the response. */
@@ -406,6 +485,7 @@ export class RequestSession {
 
   /** A signal that aborts when the session ends. It is released when the request's connection is done. */
   get signal(): AbortSignal {
+    this.context.clientSide?.refuse("session.signal");
     this.#signal ??= new SessionSignal(this);
     return this.#signal.get();
   }

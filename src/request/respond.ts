@@ -1,7 +1,10 @@
 import { commit } from "../lifecycle/commit.ts";
-import { forbidCaching, forbidSharing, markPrivate, varyByCookie, type ResponseHeaders } from "./cache-headers.ts";
+import { forbidCaching, forbidSharing, markPrivate, varyBy, type ResponseHeaders } from "./cache-headers.ts";
 import { cookieParts } from "./cookie.ts";
+import type { OutgoingCookie } from "./outgoing-cookie.ts";
 import { canSetHeaders, checkUnread, copyWithHeaders, recordHeaders, streamBodyOf } from "./fetch-response.ts";
+import { dropUndeliverable } from "./closed-response.ts";
+import { finishResponse } from "./finish-response.ts";
 import type { RequestSession } from "./request-session.ts";
 import { wait, type Coroutine } from "../coroutine.ts";
 
@@ -35,12 +38,13 @@ export function concludeResponse(requestSession: RequestSession, headers: Respon
     .then(() => writeHeaders(requestSession, headers))
     .catch((error: unknown) => {
       requestSession.failResponse();
-      throw error;
+      throw requestSession.bearer?.explain(error) ?? error;
     });
 }
 
 function store(requestSession: RequestSession): Promise<void> | undefined {
-  const { cookie } = requestSession;
+  const { cookie, progress } = requestSession;
+  if (progress.isClosed && !requestSession.committing) dropUndeliverable(requestSession);
   const waiting = cookie.pending;
   const storing = commit(requestSession, "response");
   if (waiting === undefined) return storing;
@@ -52,9 +56,11 @@ function writeHeaders(requestSession: RequestSession, headers: ResponseHeaders):
   requestSession.writeResponse();
   const cookie = requestSession.cookie.take();
   if (!requestSession.progress.isAccessed && cookie === undefined) return;
-  varyByCookie(headers);
+  const { bearer } = requestSession;
+  varyBy(headers, bearer?.vary);
+  bearer?.challenge(headers);
   if (cookie !== undefined) {
-    writeCookie(headers, cookie);
+    writeCookies(headers, requestSession.cookie, cookie);
     forbidSharing(headers);
   } else if (requestSession.progress.isPersonal || !requestSession.isLoaded) {
     // A session that is not read yet may turn out to be somebody's after the headers have left.
@@ -95,16 +101,20 @@ export function prepareFailure(requestSession: RequestSession): Promise<void> | 
 export function writeFailureHeaders(requestSession: RequestSession, headers: ResponseHeaders): void {
   requestSession.progress.markAccessed();
   requestSession.writeResponse();
-  forbidCaching(headers);
+  forbidCaching(headers, requestSession.bearer?.vary);
+  requestSession.bearer?.challenge(headers);
   requestSession.cookie.repeat();
   const cookie = requestSession.cookie.take();
-  if (cookie !== undefined) writeCookie(headers, cookie);
+  if (cookie !== undefined) writeCookies(headers, requestSession.cookie, cookie);
 }
 
-/** Writes the cookie in the form that the adapter takes. */
-function writeCookie(headers: ResponseHeaders, cookie: string): void {
-  if (headers.setCookie) headers.setCookie(cookieParts(cookie));
-  else headers.append("Set-Cookie", cookie);
+/** Writes the cookies in the form that the adapter takes. */
+function writeCookies(headers: ResponseHeaders, outgoing: OutgoingCookie, cookies: readonly string[]): void {
+  if (outgoing.write) return outgoing.write(headers, cookies);
+  for (const cookie of cookies) {
+    if (headers.setCookie) headers.setCookie(cookieParts(cookie));
+    else headers.append("Set-Cookie", cookie);
+  }
 }
 
 /** The response has ended, and its headers never came by: nothing stores the changes, and no cookie went with it. */
@@ -170,16 +180,4 @@ function bodyEnd(requestSession: RequestSession): (() => Promise<void> | void) |
   if (!requestSession.progress.isAccessed) return undefined;
   return () =>
     finishResponse(requestSession)?.finally(() => requestSession.endResponse()) ?? requestSession.endResponse();
-}
-
-/**
- * Stores the changes that were made after the headers, before the last byte leaves. `undefined`, at once, where there are
- * none.
- *
- * @throws only by the promise: the errors of a commit, ERR_SESSION_HEADERS_SENT where the client would need a cookie. The
- * response must not look complete then.
- */
-export function finishResponse(requestSession: RequestSession): Promise<void> | undefined {
-  if (requestSession.progress.canSetCookie || !requestSession.lateChanges.areThere) return undefined;
-  return commit(requestSession, "save");
 }

@@ -9,8 +9,14 @@ export class ResponseProgress {
   #isClosed = false;
   #isClaimed = false;
   #isAccessed = false;
+  #isFailure = false;
   /** The request came with a live session: the response may be made for its user alone. */
   isPersonal = false;
+  /**
+   * Has somebody commit the session once more before the headers leave, where they have not left with the commit. An adapter
+   * sets it. It is called at the session's first use.
+   */
+  beforeHeaders: { start(): void } | undefined;
   /** Its `close` event says that the response is done. An adapter sets it. */
   source: CloseSource | undefined;
 
@@ -44,6 +50,22 @@ export class ResponseProgress {
     return (this.source !== undefined || this.isAttached) && hasResponseEnded(this.#request, this.source);
   }
 
+  /** The response is closed, whether it had ended or not. Of a fetch request only some servers tell. */
+  get isClosed(): boolean {
+    const { source } = this;
+    return source !== undefined && (source.destroyed === true || source.stream?.destroyed === true);
+  }
+
+  /** The response's own commit is under way. */
+  get isCommitting(): boolean {
+    return this.#state === "committing";
+  }
+
+  /** The program has ended the response, or its commit is under way. */
+  get hasEndedItself(): boolean {
+    return this.isCommitting || this.#state === "ended" || this.source?.writableEnded === true;
+  }
+
   /** The connection is done. */
   get isDisconnected(): boolean {
     return hasResponseEnded(this.#request, this.source);
@@ -66,7 +88,13 @@ export class ResponseProgress {
     this.#state = "committing";
   }
 
+  /** The response tells of a commit that has failed. */
+  get isFailure(): boolean {
+    return this.#isFailure;
+  }
+
   fail(): void {
+    this.#isFailure = true;
     this.#state = "failed";
   }
 
@@ -98,7 +126,14 @@ export class ResponseProgress {
 
   /** The response depends on the cookie, whether the handler uses the session or not. */
   markAccessed(): void {
+    if (this.#isAccessed) return;
     this.#isAccessed = true;
+    this.beforeHeaders?.start();
+  }
+
+  /** A hook that runs after the commit uses the session: there will be another commit, if the headers have not left. */
+  reopenUnsent(): void {
+    if (this.#state === "written" && this.beforeHeaders && this.source?.headersSent === false) this.#state = "open";
   }
 
   /**
@@ -109,6 +144,7 @@ export class ResponseProgress {
    */
   access(): boolean {
     if (this.#isAccessed) return !this.canSetCookie;
+    this.reopenUnsent();
     const isTooLate = this.#hasSentHeaders;
     if (isTooLate && !this.hasEnded) {
       throw new SessionError(
@@ -117,7 +153,7 @@ export class ResponseProgress {
           "it: use it before the first byte, or give the adapter { personal: true }, or a function of the request, for such routes",
       );
     }
-    this.#isAccessed = true;
+    this.markAccessed();
     return isTooLate;
   }
 

@@ -81,11 +81,15 @@ class SessionHandle implements Session<Dictionary> {
 
   flash(category: string, message: unknown): void {
     if (typeof category !== "string") throw new TypeError("flash(category, message): the category must be a string");
-    this.#accessed.changes.journal.flash({ category, message });
+    const requestSession = this.#accessed;
+    requestSession.watchClose();
+    requestSession.changes.journal.flash({ category, message });
   }
 
   takeFlashes(category?: string): Flash[] {
-    return this.#accessed.changes.journal.takeFlashes(category);
+    const requestSession = this.#accessed;
+    requestSession.watchClose();
+    return requestSession.changes.journal.takeFlashes(category);
   }
 
   get id(): string {
@@ -152,11 +156,13 @@ class SessionHandle implements Session<Dictionary> {
   }
 
   rotate(): void {
-    this.#withCookie("rotate").changes.request({ rotate: {} });
+    this.#requestSession.context.clientSide?.requireRevocations("session.rotate()");
+    this.#withCookie("rotate").rotate();
   }
 
   #withCookie(what: string): RequestSession {
     const requestSession = this.#accessed;
+    requestSession.progress.reopenUnsent();
     if (!requestSession.progress.canSetCookie) {
       throw new SessionError(
         "ERR_SESSION_HEADERS_SENT",
@@ -178,6 +184,7 @@ class SessionHandle implements Session<Dictionary> {
       throw new TypeError('session.save: onConflict is "merge" or "fail"');
     }
     const requestSession = this.#accessed;
+    if (onConflict === "fail") requestSession.context.clientSide?.refuse('session.save({ onConflict: "fail" })');
     await commit(requestSession, "save", requestSession.progress.canSetCookie, onConflict);
   }
 

@@ -1,7 +1,7 @@
 import type { TokenStatus } from "../lifecycle/decisions.ts";
 import type { LoadedRecord } from "../record/record.ts";
 import type { Token } from "../record/token.ts";
-import type { Presented } from "./presented-tokens.ts";
+import type { Presented, PresentedLater } from "./presented-tokens.ts";
 
 /**
  * The states of one request. RequestSession makes all transitions of the first, ResponseProgress of the second.
@@ -18,11 +18,15 @@ import type { Presented } from "./presented-tokens.ts";
 /** The session, as far as this request knows it. */
 export type SessionState =
   /** The request carries tokens, and the store was not asked yet. */
-  | { readonly kind: "unread"; readonly presented: readonly Presented[] }
-  /** The store could not be read: nothing is known of the session, and nothing may be done to it. */
+  | { readonly kind: "unread"; readonly presented: readonly Presented[] | PresentedLater }
+  /** The store could not be read, or the request is refused: nothing is known of the session, and nothing may be done to it. */
   | { readonly kind: "unreadable"; readonly error: unknown }
-  /** There is no live session. */
-  | { readonly kind: "none"; readonly tokenStatus: Exclude<TokenStatus, "live"> }
+  /** There is no live session. `endedIds`: those that others have ended. */
+  | {
+      readonly kind: "none";
+      readonly tokenStatus: Exclude<TokenStatus, "live">;
+      readonly endedIds?: readonly string[] | undefined;
+    }
   | LiveState
   /** This request has signed the session out, and goes on like a visitor's. */
   | { readonly kind: "signedOut" };

@@ -1,7 +1,7 @@
 import { Buffer } from "node:buffer";
 import { milliseconds, type Duration } from "../duration.ts";
 import type { SessionStore, StoredSession, StoreListener } from "../store.ts";
-import { capabilitiesOf, readLatest } from "../capabilities.ts";
+import { capabilitiesOf, readLatest, refuseClientSide } from "../capabilities.ts";
 import { checkClock, checkOptions, checkPositiveInteger } from "../checks.ts";
 
 /** Options of {@link cached}. */
@@ -76,6 +76,7 @@ export function cached(store: SessionStore, options: CachedOptions = {}): Cached
   const { maxBytes = 32 * 2 ** 20, clock = () => Date.now(), elapsed = () => performance.now() } = options;
   const maxAge = milliseconds(options.maxAge ?? "5s", "cached: maxAge");
   checkPositiveInteger("cached: maxBytes", maxBytes, MAX_BYTES);
+  refuseClientSide("cached", store);
   if (store.subscribe === undefined || store.announcesChanges !== true) {
     throw new TypeError(
       "cached needs a store that announces its changes: give redisStore, postgresStore or sqliteStore the option announceChanges: true, " +

@@ -32,7 +32,7 @@ describe("memoryStore and the store contract", () => {
 /** A store whose promised operations are the ones that answer at once. */
 function promising(store: SessionStore): SessionStore {
   const promised = OPERATIONS.map((name) => {
-    const sync = syncOf(store, name) as (...args: unknown[]) => unknown;
+    const sync = syncOf(store, name) as unknown as (...args: unknown[]) => unknown;
     return [name, async (...args: unknown[]) => sync.apply(store, args)] as const;
   });
   return { ...store, ...Object.fromEntries(promised) };

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { afterEach, describe, expect, it, onTestFinished, vi } from "vitest";
 import { wasmSqlite } from "../../test/support/sqlite-wasm.ts";
 import { KEYS, site } from "../../test/support/stores.ts";
+import { cookieStore } from "../cookie-store/store.ts";
 import type { CookieOptions } from "../request/cookie.ts";
 import { createSessions } from "../sessions.ts";
 import type { SessionStore } from "../store.ts";
@@ -30,6 +31,17 @@ describe("cookieFor", () => {
       expect(session.userId).toBe("ada");
       expect(session.data).toEqual({ cart: ["tea"] });
     }
+  });
+
+  it("gives every cookie of a session that cookieStore keeps in several", async () => {
+    const sessions = createSessions<Data>({ secretKey: KEYS[0], store: cookieStore() });
+    const cart = ["x".repeat(6000)];
+    const header = await cookieFor(sessions, "ada", { data: { cart } });
+    for (const url of ["http://shop.example/", "https://shop.example/"]) {
+      const session = await sessions.open(new Request(url, { headers: { cookie: header } }));
+      expect(session.data).toEqual({ cart });
+    }
+    expect((await sessionFor(sessions, header)).userId).toBe("ada");
   });
 
   it("gives each client a session of its own", async () => {

@@ -37,10 +37,10 @@ export async function cookieFor<Data extends object>(
   Object.assign(session.data, data);
   if (userId !== null) session.signIn(userId, signIn);
   const response = await sessions.commit(session, new Response());
-  const [pair] = response.headers.getSetCookie()[0]!.split(";", 1);
+  const pairs = response.headers.getSetCookie().map((line) => line.split(";", 1)[0]!);
   // Over HTTP the cookie has no prefix. A server reads only the name that fits the request.
-  const plain = pair!.replace(/^__(?:Host|Secure)-/, "");
-  return plain === pair ? pair : `${plain}; ${pair}`;
+  const plain = pairs.map((pair) => pair.replace(/^__(?:Host|Secure)-/, ""));
+  return [...new Set([...plain, ...pairs])].join("; ");
 }
 
 /**

@@ -1,6 +1,6 @@
 import type { SessionStore, SessionUpdate } from "../store.ts";
 import { namesOf } from "../checks.ts";
-import { capabilitiesOf } from "../capabilities.ts";
+import { capabilitiesOf, refuseClientSide } from "../capabilities.ts";
 
 /** An operation of a store that {@link faulty} can interfere with. */
 export type StoreOperation = "read" | "create" | "update" | "touch" | "delete" | "idsOfUser" | "all" | "deleteExpired";
@@ -85,6 +85,7 @@ export function faulty(store: SessionStore, plan: FaultPlan = {}): FaultyStore {
     return planned?.[calls[operation] - 1] ?? "ok";
   }
 
+  refuseClientSide("faulty", store);
   const wrapped: FaultyStore = {
     calls,
     ...capabilitiesOf(store),

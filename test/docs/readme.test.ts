@@ -7,9 +7,11 @@ import { blocksOf, document, ROOT, workshop } from "../support/http/blocks.ts";
 const run = promisify(execFile);
 const README = document("README.md");
 const GUIDES = [
+  "bearer",
   "life-of-a-session",
   "changed-passwords",
   "context",
+  "cookie-store",
   "csrf",
   "guards",
   "long-lived-connections",

@@ -1,4 +1,4 @@
-import { request } from "node:http";
+import { request, type IncomingHttpHeaders } from "node:http";
 import { getRequestListener } from "@hono/node-server";
 import express from "express";
 import { Hono } from "hono";
@@ -8,6 +8,7 @@ import { createSessions, type Sessions } from "sojourn";
 import { sessionMiddleware as onExpress } from "sojourn/express";
 import { sessionMiddleware as onHono } from "sojourn/hono";
 import { memoryStore } from "sojourn/memory";
+import { cookieFor } from "sojourn/testing";
 import { beforeEach, describe, expect, it } from "vitest";
 import { ask, Client } from "../support/http/client.ts";
 import { originFor, SECRET_KEY } from "../support/http/servers.ts";
@@ -110,5 +111,53 @@ describe("sessions.of", () => {
     const session = await sessions.open(frozen);
     expect(sessions.of(frozen)).toBe(session);
     expect(await sessions.open(Object.freeze(new Request("http://localhost/")))).not.toBe(session);
+  });
+});
+
+describe("a request that is made from another one", () => {
+  const cookieOf = async (user: string) => cookieFor(sessions, user);
+  /** The ways in which programs make a request from another one. */
+  const derivedFrom = (req: object, headers: IncomingHttpHeaders): object[] => {
+    const assigned = Object.assign(Object.create(Object.getPrototypeOf(req) as object) as object, req);
+    return [
+      Object.create(req, { headers: { value: headers } }) as object,
+      { ...req, headers },
+      Object.defineProperty(assigned, "headers", { value: headers }),
+    ];
+  };
+  /** The users of requests that Express' handler makes of its own, with these headers. */
+  async function usersOf(change: (headers: IncomingHttpHeaders) => IncomingHttpHeaders): Promise<unknown> {
+    const app = express().use(onExpress(sessions));
+    app.get("/", (req, res, next) => {
+      const opened = derivedFrom(req, change(req.headers)).map((one) => sessions.open(one as never));
+      Promise.all(opened).then(
+        (all) => res.json(all.map((session) => [session.userId, session === (sessions.of(req) as unknown)])),
+        next,
+      );
+    });
+    const { body } = await ask(await originFor(app), { cookie: await cookieOf("alice") });
+    return JSON.parse(body);
+  }
+
+  it("has the session of its own cookie, where that is another one", async () => {
+    const cookie = await cookieOf("bob");
+    expect(await usersOf((headers) => ({ ...headers, cookie }))).toEqual([
+      ["bob", false],
+      ["bob", false],
+      ["bob", false],
+    ]);
+    expect(await usersOf((headers) => ({ ...headers, cookie: undefined }))).toEqual([
+      [null, false],
+      [null, false],
+      [null, false],
+    ]);
+  });
+
+  it("has the same session, where its cookie is the same, so that a change through it is stored", async () => {
+    expect(await usersOf((headers) => headers)).toEqual([
+      ["alice", true],
+      ["alice", true],
+      ["alice", true],
+    ]);
   });
 });

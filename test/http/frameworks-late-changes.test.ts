@@ -16,7 +16,7 @@ import { sessionMiddleware as onHono } from "sojourn/hono";
 import { memoryStore } from "sojourn/memory";
 import { withSession } from "sojourn/node";
 import { withSession as onFetch } from "sojourn/fetch";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { originFor, originOf, SECRET_KEY } from "../support/http/servers.ts";
 
 type Dictionary = Record<string, unknown>;
@@ -76,8 +76,8 @@ describe("sojourn for Express and a change after res.send", () => {
 });
 
 describe("sojourn for node:http and HTTP/2", () => {
-  it("reports a change after the client of a stream has gone away", async () => {
-    const { sessions, cookie, dropped } = await signedIn();
+  it("stores a change after the client of a stream has gone away", async () => {
+    const { sessions, cookie, data } = await signedIn();
     const server = createHttp2Server();
     const handler = withSession<Dictionary>(sessions, (_req, res, session) => {
       expect(session.userId).toBe("ada");
@@ -91,7 +91,7 @@ describe("sojourn for node:http and HTTP/2", () => {
     const stream = client.request({ cookie });
     await once(stream, "data");
     stream.close(8);
-    expect(await dropped).toBe("late");
+    await vi.waitFor(async () => expect(await data()).toMatchObject({ late: 1 }), { timeout: 30_000 });
     client.destroy();
     server.close();
   });
@@ -110,18 +110,15 @@ describe("sojourn for Fastify", () => {
     return fetch(`${originOf(app.server)}/`, { headers: { cookie } });
   }
 
-  it.each(["onSend", "onResponse"] as const)(
-    "reports a change in an %s hook that is registered later",
-    async (hook) => {
-      const { sessions, cookie, dropped } = await signedIn();
-      const response = await answer(sessions, cookie, (app) => {
-        app.addHook(hook as "onResponse", async (request) => change(request.session));
-        app.get("/", (request) => request.session.userId);
-      });
-      expect(await response.text()).toBe("ada");
-      expect(await dropped).toBe("late");
-    },
-  );
+  it("reports a change in an onResponse hook", async () => {
+    const { sessions, cookie, dropped } = await signedIn();
+    const response = await answer(sessions, cookie, (app) => {
+      app.addHook("onResponse", async (request) => change(request.session));
+      app.get("/", (request) => request.session.userId);
+    });
+    expect(await response.text()).toBe("ada");
+    expect(await dropped).toBe("late");
+  });
 
   it("stores what a hijacked reply has changed before its first byte", async () => {
     const { sessions, cookie, data } = await signedIn();
@@ -147,18 +144,6 @@ describe("sojourn for Fastify", () => {
     });
     expect(response.headers.getSetCookie()[0]).toMatch(/Max-Age=0/);
     expect(await data()).toEqual({});
-  });
-
-  it("stores or reports what a handler has changed that writes to reply.raw without hijacking it", async () => {
-    const { sessions, cookie, dropped } = await signedIn();
-    const response = await answer(sessions, cookie, (app) => {
-      app.get("/", (request, reply) => {
-        change(request.session);
-        reply.raw.end("raw");
-      });
-    });
-    expect(await response.text()).toBe("raw");
-    expect(await dropped).toBe("late");
   });
 
   it.each([

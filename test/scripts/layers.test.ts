@@ -25,6 +25,8 @@ const LAYERS: Readonly<Record<string, Allowed>> = {
   "stores/migration": { values: ["base", "stores/shared"] },
   "stores/open": { values: ["base", "stores/shared", "an engine"] },
   "an engine": { values: ["base", "stores/shared"] },
+  // It works on the cookies of a request, as no other store does.
+  "cookie-store": { values: ["base", "record", "core"] },
   adapters: { values: ["base", "core"] },
   testing: { values: ["base", "core"] },
   cli: { values: ["base", "core"] },

@@ -17,6 +17,7 @@ export function administer(
     calls: 0,
     faults: [],
     isSigningIn: false,
+    isEnding: true,
     rotation: undefined,
     beganAt: timeline.now,
   };

@@ -5,8 +5,11 @@ import { STORE_TIMEOUT } from "./scenario.ts";
 
 type Data = Record<string, unknown>;
 
-/** The longest that a commit may take: see `storeTimeout`. A failed one takes back what it can. */
-const LONGEST_COMMIT = 5 * STORE_TIMEOUT;
+/**
+ * The longest that a commit may take. A failed one has a quarter of `storeTimeout` more, to take back what it can. A response
+ * with the cookie of an earlier `save()` reads that session once more.
+ */
+const LONGEST_COMMIT = 2.25 * STORE_TIMEOUT;
 
 /** Compares what handlers ask for, and what is stored of it, with what was promised. */
 export class CommitChecks {
@@ -38,6 +41,7 @@ export class CommitChecks {
     request.removed = [];
     request.signIn = undefined;
     request.actor.isSigningIn = false;
+    request.actor.isEnding = true;
     request.isRotating = false;
     request.actor.rotation = undefined;
     request.hasSignedOut = true;
@@ -57,6 +61,7 @@ export class CommitChecks {
     if (setAside.signIn) request.signInCall = this.#observer.model.signsIn(setAside.signIn.userId, this.#observer.now);
     request.actor.isSigningIn = request.signIn !== undefined;
     request.hasSignedOut ||= setAside.hasSignedOut;
+    request.actor.isEnding = request.hasSignedOut;
     request.isRotating ||= setAside.isRotating;
     request.actor.rotation = request.isRotating ? {} : undefined;
     for (const mark of setAside.marks) mark.state = "pending";
@@ -135,7 +140,7 @@ export class CommitChecks {
     request.isRotating = false;
     request.actor.rotation = undefined;
     request.signIn = undefined;
-    request.actor.isSigningIn = false;
+    request.actor.isSigningIn = request.actor.isEnding = false;
   }
 
   /** What is written to a session that has ended before is not acknowledged. */
@@ -184,7 +189,7 @@ export class CommitChecks {
       endings: [...(setAside?.endings ?? []), ...request.pending],
     };
     request.signIn = undefined;
-    request.actor.isSigningIn = false;
+    request.actor.isSigningIn = request.actor.isEnding = false;
     request.hasSignedOut = request.isRotating = false;
     request.actor.rotation = undefined;
     request.pending = [];
@@ -198,6 +203,8 @@ export class CommitChecks {
   #takesBack(request: RequestModel, began: number): void {
     const { pending, session, openedAt } = request;
     if (!session || request.actor.faults.length === 0 || !this.#isOneErrorAtMost(request, began)) return;
+    // An earlier call of save() has left something.
+    if (request.hasLeftovers) return;
     // One that spares this session may have ended the one that its user was signing in to.
     const { revokedUsers } = this.#observer.model;
     if (revokedUsers.some((one) => one.userId === request.signIn?.userId && one.until >= openedAt)) return;
@@ -230,9 +237,7 @@ export class CommitChecks {
     const created = this.#observer.store.effects.filter((one) => one.id === id && one.operation === "create");
     if (created.length === 0)
       return this.#observer.breach("response before its save", `session ${this.#observer.short(id)} is not stored`);
-    const isUncertain = this.#observer.store.effects.some(
-      (one) => one.id === former?.id && one.operation === "delete" && one.isSigningIn,
-    );
+    const isUncertain = former !== undefined && this.#observer.store.finishedBySignIns.has(former.id);
     const known: SessionModel = {
       id,
       userId: signIn?.userId,

@@ -82,5 +82,26 @@ export class CookieChecks {
   cleared(request: RequestModel): void {
     if (!this.#observer.signingOut.has(request))
       this.#observer.breach("cookie cleared", `request ${request.number} did not sign out`);
+    const successor = this.#signedInBefore(request);
+    if (successor)
+      this.#observer.breach("cookie cleared", `request ${request.number} may undo the sign-in of ${successor.number}`);
+  }
+
+  /** The request whose sign-in was acknowledged, and had moved the session before this one could end it. */
+  #signedInBefore({ token, actor, number, storedId }: RequestModel): RequestModel | undefined {
+    const { model, store, effects } = this.#observer;
+    // One that has begun a session itself, by signing in or by a change of data, signs out of that.
+    if (!token || this.#observer.signedIn.has(number)) return undefined;
+    if (storedId !== undefined && storedId !== token.session.id) return undefined;
+    if (store.effects.some((one) => one.actor === actor && one.operation === "create")) return undefined;
+    const { id } = token.session;
+    const writes = store.effects.filter((one) => one.id === id && one.operation !== "touch");
+    const own = writes.findIndex((one) => one.actor === actor);
+    for (const { former, isHeir, isUncertain, request } of model.sessions.values()) {
+      if (former !== token.session || !isHeir || isUncertain || !effects.hasMoved(id, request.actor)) continue;
+      const move = writes.findLastIndex((one) => one.actor === request.actor && one.operation === "update");
+      if (move >= 0 && (own < 0 || move < own)) return request;
+    }
+    return undefined;
   }
 }

@@ -10,14 +10,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { exitWith, prepare, ROOT } from "../../scripts/setup.mjs";
-import { CHANGES } from "./mutations/changes.mjs";
-import { LIFECYCLE } from "./mutations/lifecycle.mjs";
-import { MENDED } from "./mutations/mended.mjs";
-import { REQUESTS } from "./mutations/requests.mjs";
-import { STORES } from "./mutations/stores.mjs";
-import { TIMEOUTS_AND_TOKENS } from "./mutations/timeouts-and-tokens.mjs";
+import { MUTATIONS, patchesOf, staleMutations } from "./mutations/all.mjs";
 
-const MUTATIONS = [...STORES, ...LIFECYCLE, ...TIMEOUTS_AND_TOKENS, ...REQUESTS, ...CHANGES, ...MENDED];
 const SIMULATION = ["--no-warnings", "--import", "tsx", "test/simulation/main.ts", "--terse"];
 const SEED = "1";
 
@@ -36,7 +30,8 @@ try {
 } catch (error) {
   exitWith(error);
 }
-checkTexts();
+const stale = staleMutations(ROOT);
+if (stale.length > 0) exitWith(new Error(stale.join("\n")));
 
 const left = [...chosen];
 const times = [];
@@ -93,17 +88,6 @@ async function find(mutation, folder) {
   if (again.status !== 1) return { cells: ["NOT REPEATED", "–", replay] };
   if (clean.status !== 0) return { cells: ["FAILS WITHOUT THE MISTAKE", "–", replay] };
   return { cells: [at, `${seconds} s`, promise.slice(0, 110)], seconds: Number(seconds) };
-}
-
-function patchesOf(mutation) {
-  return [mutation, mutation.also].filter((patch) => patch !== undefined);
-}
-
-function checkTexts() {
-  for (const mutation of MUTATIONS)
-    for (const { file, from } of patchesOf(mutation))
-      if (readFileSync(join(ROOT, file), "utf8").split(from).length !== 2)
-        throw new Error(`${mutation.name}: ${file} does not have this text once:\n${from}`);
 }
 
 function run(cwd, words) {

@@ -29,6 +29,7 @@ export function createRequest(
     calls: 0,
     faults: [],
     isSigningIn: false,
+    isEnding: false,
     rotation: undefined,
     beganAt: now,
   };

@@ -57,6 +57,8 @@ export interface Effect {
   readonly clock: number;
   /** Whether its actor was signing in. */
   readonly isSigningIn: boolean;
+  /** Whether its actor was ending the session. */
+  readonly isEnding: boolean;
   /** The call of `rotate()` that its actor was storing. */
   readonly rotation: object | undefined;
 }
@@ -83,6 +85,8 @@ export interface StoreSettings {
 /** The library's own store, on a machine that several processes share. Every call of it is a point of the schedule. */
 export class SharedStore {
   readonly effects: Effect[] = [];
+  /** Sessions that a sign-in has deleted, or has found deleted when it wanted to: another request was ending them. */
+  readonly finishedBySignIns = new Set<string>();
   /** Sessions that a touch has shortened. */
   readonly brokenTouches: string[] = [];
   /** How far its clock is ahead of true time. */
@@ -127,11 +131,14 @@ export class SharedStore {
     const change = (operation: Effect["operation"], id: string, effect: () => Promise<boolean>, expiresAt?: number) => {
       const [calledAt, clock, actor] = [this.#timeline.now, connection.clock(), currentActor()];
       const isSigningIn = actor?.isSigningIn === true;
+      const isEnding = actor?.isEnding === true;
       const rotation = isSigningIn ? undefined : actor?.rotation;
       return call(operation, id, async () => {
         const at = this.#timeline.now;
         const isDone = await effect();
-        if (isDone) this.effects.push({ calledAt, at, operation, id, actor, expiresAt, clock, isSigningIn, rotation });
+        const by = { actor, isSigningIn, isEnding, rotation };
+        if (operation === "delete" && isSigningIn) this.finishedBySignIns.add(id);
+        if (isDone) this.effects.push({ calledAt, at, operation, id, expiresAt, clock, ...by });
         return isDone;
       });
     };

@@ -18,6 +18,7 @@ export class StoreEffects {
     let mover: Actor | undefined;
     let newcomer: Actor | undefined;
     let rotation: Effect | undefined;
+    let ender: Actor | undefined;
     for (const effect of this.#observer.store.effects) {
       if (effect.id !== id) continue;
       if (effect.operation === "create" && effect.isSigningIn) newcomer = effect.actor;
@@ -26,7 +27,11 @@ export class StoreEffects {
       if (effect.operation !== "update") continue;
       // A second write of the same rotate() takes back the first.
       if (effect.rotation) rotation = rotation?.rotation === effect.rotation ? undefined : effect;
+      // A second write of the same sign-out or revocation takes back the first.
+      if (effect.isEnding) ender = ender === effect.actor ? undefined : effect.actor;
       if (!effect.isSigningIn) continue;
+      // A sign-in that meets such an end only keeps it from being taken back.
+      if (ender && mover !== effect.actor) continue;
       // A sign-in that meets another request's rotate() only keeps that from being taken back.
       if (rotation && rotation.actor !== effect.actor && rotation.at >= effect.actor!.beganAt) continue;
       // A second write of the same sign-in takes back the first.

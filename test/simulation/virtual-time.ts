@@ -23,6 +23,8 @@ export interface Actor {
   readonly faults: Fault[];
   /** Whether it is to sign in with its next commit. */
   isSigningIn: boolean;
+  /** Whether it is to end the session, by a sign-out or a revocation. */
+  isEnding: boolean;
   /** The call of `rotate()` that its next commit is to store. */
   rotation: object | undefined;
   /** When it came. */

@@ -15,6 +15,7 @@ import {
   type NodeResponse,
 } from "./delayed-headers.ts";
 import { abortResponse, http2StreamOf } from "./abort.ts";
+import { heldBodyOf, type HeldBody } from "./held-body.ts";
 
 /** The functions that {@link delayResponse} calls for one response. */
 export interface ResponseHooks {
@@ -31,10 +32,12 @@ export interface ResponseHooks {
    */
   beforeHeaders(res: ServerResponse): Promise<(() => void) | void> | undefined;
   /**
-   * Called when the response ends by another call than the one that sent its headers. The last byte waits for the promise.
-   * A failure keeps the response from looking complete.
+   * Called when the response ends by another call than the one that sent its headers. The last byte waits for the promise,
+   * also where the headers declare a length. A failure keeps the response from looking complete.
    */
   beforeEnd?(): Promise<void> | undefined;
+  /** Asked when the headers are sent: whether `beforeEnd` could have something to do. Default: yes. */
+  expectsEnd?(): boolean;
   /**
    * Called if the response can't be sent, while it is still delayed. What follows waits for the promise, which must not
    * reject.
@@ -82,6 +85,10 @@ class DelayedResponse {
   /** As they were when the headers were decided: what is set later belongs to no response. */
   private decided: Partial<Pick<NodeResponse, "sendDate" | "statusMessage">> = {};
   private isEnding = false;
+  /** The call that sends the headers is `end`: nothing follows them. */
+  private isWhole = false;
+  /** The body, if its last byte has to wait for the end. */
+  private body: HeldBody | undefined;
   /** While the response was held, a later call than the one for its headers has ended it. */
   private endsLate = false;
   private lock: HeaderLock | undefined;
@@ -144,40 +151,49 @@ class DelayedResponse {
   }
 
   private write(args: unknown[]): unknown {
-    const { res, originals } = this;
     const state = this.state === "open" ? this.callWriteHead() : this.state;
     if (this.isEnding) return false;
-    if (state === "released") return originals.write.apply(res, args);
+    if (state === "released") return this.pass(args);
     // Failed: a compressor mounted after us still writes its buffered bytes. They are discarded.
     if (state === "failed") return true;
-    this.delayedCalls.push(() => (this.isSocketFull = originals.write.apply(res, args) === false));
+    this.delayedCalls.push(() => (this.isSocketFull = this.pass(args) === false));
     this.hasReturnedFalse = true;
     return false;
+  }
+
+  private pass(args: unknown[]): unknown {
+    const { res, originals, body } = this;
+    return body ? body.write(originals.write, args) : originals.write.apply(res, args);
+  }
+
+  private passEnd(args: unknown[]): unknown {
+    const { res, originals, body } = this;
+    return originals.end.apply(res, body?.endArguments(args) ?? args);
   }
 
   private end(args: unknown[]): unknown {
     const { res, originals } = this;
     const wasOpen = this.state === "open";
-    const state = wasOpen ? this.callWriteHead() : this.state;
+    const state = wasOpen ? this.callWriteHead(true) : this.state;
     if (this.isEnding) return res;
     this.isEnded = true;
     if (state === "released") return wasOpen ? originals.end.apply(res, args) : this.finish(args);
     if (state === "waiting") {
       this.lock?.end();
       this.endsLate = !wasOpen;
-      this.delayedCalls.push(() => originals.end.apply(res, args));
+      this.delayedCalls.push(() => this.passEnd(args));
     }
     return res;
   }
 
   /** Ends a response whose headers were sent before. */
   private finish(args: unknown[]): unknown {
-    const { res, originals } = this;
+    const { res } = this;
     const storing = res.writableEnded ? undefined : this.storeLateChanges();
-    if (!storing) return originals.end.apply(res, args);
+    if (!storing) return this.passEnd(args);
     this.isEnding = true;
     storing.then(
-      () => void originals.end.apply(res, args),
+      () => void this.passEnd(args),
       (error: unknown) => this.fail(error),
     );
     return res;
@@ -199,8 +215,9 @@ class DelayedResponse {
   }
 
   /** Calls writeHead if the program did not, so that middleware that replaced it after us runs first. */
-  private callWriteHead(): DelayedResponse["state"] {
+  private callWriteHead(isWhole = false): DelayedResponse["state"] {
     const { res, replacements } = this;
+    this.isWhole = isWhole;
     if (res.writeHead !== replacements.writeHead) {
       this.isCallingWriteHead = true;
       try {
@@ -241,13 +258,15 @@ class DelayedResponse {
 
   /** Restores the methods by assigning them: deleting a property makes V8 treat the whole object as a dictionary. */
   private restoreMethods(): void {
-    const { res, originals, replacements } = this;
+    const { res, originals, replacements, hooks } = this;
     this.allowStreamWrites?.();
+    const finishes = !this.isWhole && hooks.beforeEnd !== undefined && hooks.expectsEnd?.() !== false;
+    if (finishes) this.body = heldBodyOf(this.response, res.getHeader("content-length"));
     // Middleware that replaced writeHead after us was called already.
     res.writeHead = originals.writeHead;
-    if (res.write === replacements.write) res.write = originals.write;
+    if (res.write === replacements.write && !this.body) res.write = originals.write;
     if (res.flushHeaders === replacements.flushHeaders) res.flushHeaders = originals.flushHeaders;
-    if (res.end === replacements.end && !this.hooks.beforeEnd) res.end = originals.end;
+    if (res.end === replacements.end && !finishes) res.end = originals.end;
   }
 
   private release(setHeaders: (() => void) | void): void {

@@ -1,27 +1,43 @@
 import type { ServerResponse } from "node:http";
-import { finishResponse } from "../../request/respond.ts";
+import { finishResponse } from "../../request/finish-response.ts";
 import { requestSessionOf } from "../../request/session-handle.ts";
 import type { Session } from "../../session.ts";
 import { logSessionError } from "../log.ts";
 import { abortResponse } from "./abort.ts";
+import { heldBodyOf, type HeldBody } from "./held-body.ts";
 
-/** Stores late changes of a session before the last byte of a streamed response, or cuts the response off. */
-export function finishBeforeEnd<Data extends object>(session: Session<Data>, res: ServerResponse): void {
+/**
+ * Stores late changes of a session before the last byte of a streamed response, or cuts the response off.
+ *
+ * @param contentLength - gives the declared length, when the body begins.
+ */
+export function finishBeforeEnd<Data extends object>(
+  session: Session<Data>,
+  res: ServerResponse,
+  contentLength: () => unknown,
+): void {
+  const requestSession = requestSessionOf(session);
+  const write = res.write as (...args: unknown[]) => boolean;
   const end = res.end as (...args: unknown[]) => ServerResponse;
+  let body: HeldBody | undefined;
+  let hasBegun = false;
   let isEnding = false;
+  res.write = ((...args: unknown[]) => {
+    if (!hasBegun && requestSession.progress.isAccessed) body = heldBodyOf(res, contentLength());
+    hasBegun = true;
+    return body ? body.write(write, args) : write.apply(res, args);
+  }) as ServerResponse["write"];
   res.end = ((...args: unknown[]) => {
     if (isEnding) return res;
     isEnding = true;
-    const storing = res.headersSent ? finishResponse(requestSessionOf(session)) : undefined;
-    if (!storing) return end.apply(res, args);
-    storing.then(
-      () => void end.apply(res, args),
-      (error: unknown) => {
-        // Fastify has taken the response for sent, and reports nothing more.
-        logSessionError(error);
-        abortResponse(res);
-      },
-    );
+    const passEnd = () => end.apply(res, body?.endArguments(args) ?? args);
+    const storing = res.headersSent ? finishResponse(requestSession) : undefined;
+    if (!storing) return passEnd();
+    storing.then(passEnd, (error: unknown) => {
+      // Fastify has taken the response for sent, and reports nothing more.
+      logSessionError(error);
+      abortResponse(res);
+    });
     return res;
   }) as ServerResponse["end"];
 }

@@ -1,5 +1,6 @@
 import type { ServerResponse } from "node:http";
-import { concludeResponse, finishResponse, prepareFailure, writeFailureHeaders } from "../../request/respond.ts";
+import { finishResponse } from "../../request/finish-response.ts";
+import { concludeResponse, prepareFailure, writeFailureHeaders } from "../../request/respond.ts";
 import type { ResponseHeaders } from "../../request/cache-headers.ts";
 import type { RequestSession } from "../../request/request-session.ts";
 import { requestSessionOf } from "../../request/session-handle.ts";
@@ -37,6 +38,9 @@ class SessionHooks implements ResponseHooks, ResponseHeaders {
   /** The session's headers. A held response takes no headers until it is released. */
   #writes: [name: string, value: string][] | undefined;
 
+  /** The cookies of an earlier commit, which the headers have already. */
+  #written: readonly string[] | undefined;
+
   constructor(
     requestSession: RequestSession,
     res: ServerResponse,
@@ -50,6 +54,7 @@ class SessionHooks implements ResponseHooks, ResponseHeaders {
   }
 
   beforeHeaders(): Promise<() => void> | undefined {
+    this.#written = this.#requestSession.cookie.written;
     if (this.#request && isReplaced(this.#request.session)) throw new TypeError(REPLACED);
     const storing = concludeResponse(this.#requestSession, this);
     if (storing) return storing.then(() => () => this.#apply());
@@ -72,8 +77,17 @@ class SessionHooks implements ResponseHooks, ResponseHeaders {
     return finishResponse(this.#requestSession);
   }
 
+  /** A session that was not used before the headers can't be changed after them. */
+  expectsEnd(): boolean {
+    return this.#requestSession.progress.isAccessed;
+  }
+
   get(name: string): string | undefined {
     return this.#res.getHeader(name)?.toString();
+  }
+
+  get status(): number {
+    return this.#res.statusCode;
   }
 
   keys(): string[] {
@@ -92,8 +106,16 @@ class SessionHooks implements ResponseHooks, ResponseHeaders {
     if (!this.#writes) return;
     const res = this.#res;
     for (const [name, value] of this.#writes) {
-      res.setHeader(name, name === "Set-Cookie" ? withCookie(res, value) : value);
+      res.setHeader(name, name === "Set-Cookie" ? this.#withCookie(value) : value);
     }
+  }
+
+  /** The application's cookies and ours, in a new array: the application may share its array between responses. */
+  #withCookie(cookie: string): string[] {
+    const replaced = this.#written;
+    this.#written = undefined;
+    const others = [this.#res.getHeader("set-cookie") ?? []].flat().map(String);
+    return [...(replaced ? others.filter((other) => !replaced.includes(other)) : others), cookie];
   }
 }
 
@@ -108,10 +130,4 @@ const REPLACED =
 function isReplaced(session: unknown): boolean {
   if (typeof session !== "object" || session === null) return true;
   return Object.getPrototypeOf(session) === Object.prototype;
-}
-
-/** The application's cookies and ours, in a new array: the application may share its array between responses. */
-function withCookie(res: ServerResponse, cookie: string): string[] {
-  const others = res.getHeader("set-cookie") ?? [];
-  return [...(Array.isArray(others) ? others : [String(others)]), cookie];
 }

@@ -1,5 +1,6 @@
 import { Buffer } from "node:buffer";
 import { randomInt } from "node:crypto";
+import { refuseClientSide } from "../../capabilities.ts";
 import type { SessionStore, StoredSession } from "../../store.ts";
 
 /*
@@ -74,6 +75,7 @@ export function checkStores(maker: string, from: SessionStore, to: SessionStore)
     if (typeof store?.update !== "function") {
       throw new TypeError(`${maker}: ${name} must be a store, such as fileStore() or redisStore(client)`);
     }
+    refuseClientSide(maker, store);
   }
   if (from === to) throw new TypeError(`${maker}: from and to are the same store; there is nothing to move`);
   if (Boolean(from.inProcess) !== Boolean(to.inProcess)) {

@@ -143,11 +143,11 @@ export const headerTargets = [
       if (given.cdn) head.set("vendor-cdn-cache-control", "public, max-age=9");
       const before = splitAtCommas(head.get("vary"));
 
-      cacheHeaders.varyByCookie(head);
+      cacheHeaders.varyBy(head);
       const after = splitAtCommas(head.get("vary"));
       assert.ok(after.includes("cookie") || after.includes("*"), String(head.get("vary")));
       for (const each of before) assert.ok(after.includes(each), `${each} was lost`);
-      cacheHeaders.varyByCookie(head);
+      cacheHeaders.varyBy(head);
       assert.deepEqual(splitAtCommas(head.get("vary")), after, "said twice");
 
       const marked = new Headers(head);
@@ -175,10 +175,10 @@ export const headerTargets = [
         append: (name, value) => void lines.set(name.toLowerCase(), value),
         keys: () => lines.keys(),
       };
-      cacheHeaders.varyByCookie(head);
+      cacheHeaders.varyBy(head);
       const after = splitAtCommas(lines.get("vary")!);
       assert.ok(after.includes("cookie") || after.includes("*"), lines.get("vary"));
-      cacheHeaders.varyByCookie(head);
+      cacheHeaders.varyBy(head);
       assert.deepEqual(splitAtCommas(lines.get("vary")!), after, "said twice");
       cacheHeaders.forbidSharing(head);
       const directives = splitAtCommas(lines.get("cache-control")!);
@@ -234,7 +234,7 @@ export const headerTargets = [
   growth("Vary", ["a", '"', "\\", ",", "cookie", " ", "*"], (text) => {
     const head = new Headers({ vary: text, "cache-control": text });
     cacheHeaders.forbidSharing(head);
-    cacheHeaders.varyByCookie(head);
+    cacheHeaders.varyBy(head);
   }),
   growth("Origin", ["a", "/", ":", "@", ".", "[", "%", "https://"], (text) =>
     checkOrigin(nodeRequest({ origin: `https://${text}`, host: text }), [], false),

@@ -37,8 +37,8 @@ export const LIFECYCLE = [
   {
     name: "a sign-out that deletes without compare-and-set",
     file: "src/lifecycle/end.ts",
-    from: "    if (!(await mark())) return false;\n  } catch {",
-    to: "    await mark();\n  } catch {",
+    from: 'return (await mark()) ? "marked" : "unchanged";',
+    to: 'return (await mark()) ? "marked" : "marked";',
   },
   {
     name: "a revocation that does not follow a sign-in",
@@ -49,8 +49,8 @@ export const LIFECYCLE = [
   {
     name: "a sign-out that only clears the cookie",
     file: "src/lifecycle/commit.ts",
-    from: "if (await endIfUnchanged(context, id, base, this.deadline)) {",
-    to: "if (base !== undefined) {",
+    from: "const outcome = await endIfUnchanged(context, id, base, this.deadline, announce);",
+    to: 'const outcome = base === undefined ? await endIfUnchanged(context, id, base, this.deadline, announce) : ("ended" as string);',
   },
   {
     name: "an update of an ended session that creates it anew",
@@ -67,7 +67,7 @@ export const LIFECYCLE = [
   {
     name: "a passive update that shortens the expiry",
     file: "src/lifecycle/commit.ts",
-    from: "this.replaceRecord(id, base, next, requestSession.passive)",
+    from: "this.replaceRecord(id, base, next, { extendOnly: requestSession.passive })",
     to: "this.replaceRecord(id, base, next, false)",
   },
   {
@@ -91,13 +91,13 @@ export const LIFECYCLE = [
   {
     name: "a lost reply that is taken for a conflict",
     file: "src/lifecycle/commit.ts",
-    from: 'return this.deadline.ask(store, "update", id, stored, base.version);',
+    from: 'return deadline.ask(store, "update", id, stored, base.version);',
     to: 'return Promise.resolve(this.deadline.ask(store, "update", id, stored, base.version)).catch(() => false);',
   },
   {
     name: "a conflict that is taken for success",
     file: "src/lifecycle/commit.ts",
-    from: 'return this.deadline.ask(store, "update", id, stored, base.version);',
+    from: 'return deadline.ask(store, "update", id, stored, base.version);',
     to: 'return Promise.resolve(this.deadline.ask(store, "update", id, stored, base.version)).then(() => true);',
   },
   {
@@ -114,8 +114,8 @@ export const LIFECYCLE = [
   {
     name: "a sign-out that leaves the record",
     file: "src/lifecycle/end.ts",
-    from: "  try {\n    await remove(deadline);\n  } catch (error) {\n    // The client",
-    to: "  try {\n    if (base.version < 0) await remove(deadline);\n  } catch (error) {\n    // The client",
+    from: "isEnded = await remove(context, id, deadline);",
+    to: "isEnded = base.version < 0 ? await remove(context, id, deadline) : true;",
   },
   {
     name: "a sign-out that gives up after a conflict",
@@ -132,8 +132,8 @@ export const LIFECYCLE = [
   {
     name: "revokeAll() that misses a session that others write to",
     file: "src/users.ts",
-    from: "      if (isEnded || !loaded) return isEnded;",
-    to: "      return isEnded;",
+    from: 'if ((await endIfUnchanged(context, id, loaded, deadline, announce)) !== "changed") return true;',
+    to: 'return (await endIfUnchanged(context, id, loaded, deadline, announce)) !== "changed";',
   },
   {
     name: "revokeAll() that ends the excepted session as well",

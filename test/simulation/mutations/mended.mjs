@@ -7,8 +7,8 @@ export const MENDED = [
   {
     name: "no putting back after a failed sign-in",
     file: "src/lifecycle/end.ts",
-    from: '    .run("update", () => store.update(id, stored, replaced))\n',
-    to: '    .run("update", () => Promise.resolve(stored.version < 0))\n',
+    from: 'deadline.run("update", () => store.update(id, stored, replaced))',
+    to: 'deadline.run("update", () => Promise.resolve(stored.version < 0))',
   },
   {
     name: "put back: a sign-in that failed puts back what another has invalidated",
@@ -55,7 +55,7 @@ export const MENDED = [
   {
     name: "put back: a visitor's failed sign-in is tried again under the same id",
     file: "src/request/request-session.ts",
-    from: "    if (!this.token) this.#newId = createRandomPart();\n",
+    from: "    if (!this.#moves) this.#newId = createRandomPart();\n",
     to: "",
   },
   {
@@ -67,20 +67,26 @@ export const MENDED = [
   {
     name: "put back: a sign-in undoes a touch of the same moment",
     file: "src/lifecycle/new-session.ts",
-    from: "await commit.replaceRecord(id, base, moved, true)",
-    to: "await commit.replaceRecord(id, base, moved, false)",
+    from: "await commit.replaceRecord(id, base, moved, { extendOnly: true })",
+    to: "await commit.replaceRecord(id, base, moved, { extendOnly: false })",
+  },
+  {
+    name: "put back: a sign-out or a revocation that fails undoes a touch of the same moment",
+    file: "src/lifecycle/end.ts",
+    from: "{ ...ended, extendOnly: true }",
+    to: "ended",
   },
   {
     name: "put back: a sign-out whose deletion fails signs out although it fails",
     file: "src/lifecycle/end.ts",
-    from: '    if ((await putBack(context, id, base, isLeft, within)) !== "restored") void',
-    to: "    if (within !== undefined) void",
+    from: "const outcome = await putItBack();",
+    to: 'const outcome = (putItBack.length > 5 ? await putItBack() : "uncertain") as Awaited<ReturnType<typeof putItBack>>;',
   },
   {
     name: "put back: what is put back replaces another request's record",
     file: "src/lifecycle/end.ts",
-    from: 'if (found?.version !== replaced || !isOurs(decryptSession(context, id, found).record)) return "not restored";',
-    to: 'if (!found || isOurs.length > 5) return "not restored";',
+    from: 'if (found.version !== replaced || !isOurs(decryptSession(context, id, found).record)) return "changed";',
+    to: 'if (isOurs.length > 5) return "changed";',
     also: {
       file: "src/lifecycle/end.ts",
       from: "store.update(id, stored, replaced)",
@@ -112,20 +118,14 @@ export const MENDED = [
     to: "    this.#setAside = undefined;\n    this.journal.dropSetAside(this.#base);",
   },
   {
-    name: "put back: a rotation step of another occasion issues a cookie",
-    file: "src/lifecycle/commit.ts",
-    from: "    if (!this.#withResponse) return;\n",
-    to: "",
-  },
-  {
     name: "put back: the kept keys of a sign-in are what the handler has seen",
     file: "src/lifecycle/new-session.ts",
     from: "commit.keep ? commit.replayOn({ ...began }) : snapshot.content",
-    to: "commit.keep && changesHands ? commit.replayOn({ ...began }) : snapshot.content",
+    to: "snapshot.content",
     also: {
       file: "src/changes/journal.ts",
-      from: "      this.#restrict(keep, [...this.#base.flashes, ...others]);",
-      to: "      void others;",
+      from: "    if (keep) this.#restrict(keep, this.#base.flashes);",
+      to: "    void keep;",
     },
   },
   {
@@ -137,8 +137,8 @@ export const MENDED = [
   {
     name: "put back: a revocation that meets an error deletes what it would have followed",
     file: "src/lifecycle/end.ts",
-    from: "    const isMarked = found !== undefined",
-    to: "    if (isLeft.length === 1) return remove(deadline);\n    const isMarked = found !== undefined",
+    from: '    if (found?.version !== before) return "unchanged";\n',
+    to: '    if (found?.version !== before) return "marked";\n',
   },
   {
     name: "put back: a sign-out that meets a sign-in deletes what a revocation would have followed",
@@ -167,7 +167,7 @@ export const MENDED = [
   {
     name: "put back: a sign-in that fails restores the former session although its new one was ended",
     file: "src/lifecycle/new-session.ts",
-    from: "if (await session.giveBack(id)) await putBack",
+    from: "if (await session.giveBack(id))\n      await putBack",
     to: "await session.giveBack(id);\n    await putBack",
   },
   {

@@ -133,8 +133,8 @@ export const TIMEOUTS_AND_TOKENS = [
   {
     name: "a replay that ends nothing",
     file: "src/request/presented-tokens.ts",
-    from: '(yield* wait(deadline.run("delete", () => context.store.delete(id))))',
-    to: "(yield* wait(Promise.resolve(true)))",
+    from: "(yield* wait(remove(context, id, deadline)))",
+    to: "(yield* wait(Promise.resolve(remove !== undefined)))",
   },
   {
     name: "a replay that is taken for a visitor of the same session",

@@ -3,7 +3,7 @@ import { readFile } from "node:fs/promises";
 import { setTimeout as pause } from "node:timers/promises";
 import type { Session } from "sojourn";
 import { session as current } from "sojourn/context";
-import type { Stage } from "./stage.ts";
+import type { Gate, Stage } from "./stage.ts";
 
 /** What a route of the application is given, whichever way the request came in. */
 export interface Asked {
@@ -168,6 +168,27 @@ export const routes: Readonly<Record<string, Route>> = {
     return { body: unsaved(session) };
   },
 
+  "/declared": ({ session, stage }) => {
+    session.data.before = 1;
+    return { headers: [["content-length", "11"]], body: declared(session, stage.gate("declared")) };
+  },
+
+  "/declared-unused": () => ({
+    headers: [["content-length", "11"]],
+    body: (async function* () {
+      yield "begun\n";
+      yield "done\n";
+    })(),
+  }),
+
+  "/leaving": async ({ session, query, stage }) => {
+    leave(session, query.get("before"));
+    await stage.gate("leaving").pass();
+    leave(session, query.get("after"));
+    await stage.gate("left").pass();
+    return { body: "nobody reads this" };
+  },
+
   "/late-signin": ({ session }) => ({
     status: session.isNew ? 200 : 409,
     body: (async function* () {
@@ -276,6 +297,31 @@ async function* unsaved(session: Session): AsyncGenerator<string> {
   yield "begun\n";
   session.data.after = 1;
   yield "done\n";
+}
+
+/** Changes a session before or after its client has gone. */
+function leave(session: Session, how: string | null): void {
+  if (how === "data") session.data.leaving = how;
+  if (how === "place") (session.data.cart as string[]).push("milk");
+  if (how === "flash") session.flash("info", how);
+  if (how === "sign-out") session.signOut();
+  if (how === "rotate") {
+    session.data.leaving = how;
+    session.rotate();
+  }
+  if (how === "sign-in") {
+    session.data.leaving = how;
+    session.signIn("eve");
+  }
+}
+
+/** Changes the session before its last chunk, and after it. */
+async function* declared(session: Session, gate: Gate): AsyncGenerator<string> {
+  yield "begun\n";
+  await gate.pass();
+  session.data.after = 1;
+  yield "done\n";
+  session.data.last = 1;
 }
 
 async function* streamed(session: Session): AsyncGenerator<string> {

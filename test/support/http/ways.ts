@@ -7,6 +7,7 @@ import Fastify from "fastify";
 import { Hono } from "hono";
 import { SessionError, type Sessions } from "sojourn";
 import type { AdapterOptions } from "sojourn/adapter";
+import type { BearerTokens } from "sojourn/bearer";
 import { sessionMiddleware as onExpress } from "sojourn/express";
 import { sessionPlugin as onFastify } from "sojourn/fastify";
 import { withSession as onFetch } from "sojourn/fetch";
@@ -16,7 +17,7 @@ import { routes, type Asked, type Reply } from "./application.ts";
 import type { Stage } from "./stage.ts";
 
 /** The options that are the same in every adapter, and are made elsewhere. */
-type Parts = Partial<Pick<AdapterOptions<never>, "csrf" | "context">>;
+type Parts = Partial<Pick<AdapterOptions<never>, "csrf" | "context"> & { bearer: BearerTokens }>;
 
 /** What a way in is started with. */
 export interface Serving {

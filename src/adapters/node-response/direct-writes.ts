@@ -1,0 +1,69 @@
+import type { ServerResponse } from "node:http";
+import type { ResponseProgress } from "../../request/response-progress.ts";
+
+type Methods = Record<"writeHead" | "write" | "end" | "flushHeaders", (...args: unknown[]) => unknown>;
+
+/** Where a response has what watches it. */
+const WATCHED = Symbol("sojourn.directWrites");
+type Watched = Methods & { [WATCHED]: DirectWrites };
+
+/**
+ * Finds out that the headers of a response are about to leave while its session is not committed: a program writes to it past
+ * its framework, or has changed the session since the framework's last hook that we know of.
+ */
+export class DirectWrites {
+  readonly #res: Watched;
+  readonly #progress: ResponseProgress;
+  readonly #hold: () => void;
+  /** The response's own methods. Later those that hold it back. */
+  #methods: Methods | undefined;
+  #isHeld = false;
+
+  /** @param hold - replaces the methods of the response by those that commit the session first. */
+  constructor(res: ServerResponse, progress: ResponseProgress, hold: () => void) {
+    this.#res = res as unknown as Watched;
+    this.#progress = progress;
+    this.#hold = hold;
+  }
+
+  /** Called at the first use of the session: before it, nothing of the session is in the response. */
+  start(): void {
+    const res = this.#res;
+    if (this.#methods) return;
+    this.#methods = { writeHead: res.writeHead, write: res.write, end: res.end, flushHeaders: res.flushHeaders };
+    res[WATCHED] = this;
+    Object.assign(res, WATCHING);
+  }
+
+  method(name: keyof Methods): Methods[keyof Methods] {
+    if (this.#progress.canSetCookie && !this.#isHeld) this.#holdBelow();
+    return this.#methods![name];
+  }
+
+  /** What others have put over our methods goes on calling them, and must not be called by them once more. */
+  #holdBelow(): void {
+    const res = this.#res;
+    this.#isHeld = true;
+    const { writeHead, write, end, flushHeaders } = res;
+    Object.assign(res, this.#methods);
+    this.#hold();
+    this.#methods = { writeHead: res.writeHead, write: res.write, end: res.end, flushHeaders: res.flushHeaders };
+    Object.assign(res, { writeHead, write, end, flushHeaders });
+  }
+}
+
+/** One set for all responses: closures for each would cost more. */
+const WATCHING: Methods & ThisType<Watched> = {
+  writeHead(...args) {
+    return this[WATCHED].method("writeHead").apply(this, args);
+  },
+  write(...args) {
+    return this[WATCHED].method("write").apply(this, args);
+  },
+  end(...args) {
+    return this[WATCHED].method("end").apply(this, args);
+  },
+  flushHeaders(...args) {
+    return this[WATCHED].method("flushHeaders").apply(this, args);
+  },
+};

@@ -1,0 +1,59 @@
+import type { ServerResponse } from "node:http";
+import { lastByteOf, type LastByte } from "../../request/last-byte.ts";
+
+type Callback = (error?: Error) => void;
+type Write = (...args: never[]) => unknown;
+
+/** Writes a body of a declared length to a response of node:http, but for its last byte, which waits for the end. */
+export class HeldBody {
+  readonly #res: ServerResponse;
+  readonly #lastByte: LastByte;
+
+  constructor(res: ServerResponse, lastByte: LastByte) {
+    this.#res = res;
+    this.#lastByte = lastByte;
+  }
+
+  /** @param write - the response's own method. It is given what may leave. Gives what it returns. */
+  write(write: Write, args: unknown[]): unknown {
+    const pass = (...passed: unknown[]): unknown => write.apply(this.#res, passed as never[]);
+    const [chunk, second] = args;
+    // Node refuses anything else.
+    if (typeof chunk !== "string" && !(chunk instanceof Uint8Array)) return pass(...args);
+    const encoding = typeof second === "string" ? (second as BufferEncoding) : undefined;
+    const size = typeof chunk === "string" ? Buffer.byteLength(chunk, encoding) : chunk.byteLength;
+    if (this.#lastByte.passes(size)) return pass(...args);
+    const bytes = typeof chunk === "string" ? Buffer.from(chunk, encoding) : chunk;
+    const { left, held } = this.#lastByte;
+    // Node refuses it then, if it was asked to.
+    if (size > left && this.#res.strictContentLength) return pass(held ? Buffer.concat([held, bytes]) : bytes);
+    const part = this.#lastByte.hold(bytes);
+    const callback = callbackIn(args);
+    if (part.length > 0) return pass(part, callback);
+    // Nobody may wait for the held byte before calling end.
+    if (callback) process.nextTick(callback);
+    return true;
+  }
+
+  /** The arguments with which `end` sends the last byte, too. */
+  endArguments(args: unknown[]): unknown[] {
+    const { held } = this.#lastByte;
+    return held ? [held, callbackIn(args)] : args;
+  }
+}
+
+function callbackIn(args: unknown[]): Callback | undefined {
+  return args.find((arg): arg is Callback => typeof arg === "function");
+}
+
+/**
+ * Prepares to hold back the last byte of a response. `undefined` where the end alone completes it.
+ *
+ * @param contentLength - as the response declares it.
+ */
+export function heldBodyOf(res: ServerResponse, contentLength: unknown): HeldBody | undefined {
+  if (contentLength === undefined || res.req.method === "HEAD" || res.statusCode === 204 || res.statusCode === 304)
+    return undefined;
+  const lastByte = lastByteOf(contentLength);
+  return lastByte && new HeldBody(res, lastByte);
+}

@@ -1,0 +1,120 @@
+import { Buffer } from "node:buffer";
+import type { Keyring } from "../record/keyring.ts";
+
+/**
+ * A session in cookies. Its encrypted bytes are written as base64url and cut into pieces: the cookie `session` has the first
+ * one, `session.1` the next, and so on.
+ *
+ *     first piece   2 <number of pieces> <id> <part>
+ *     other pieces  <tag> <part>
+ *
+ * The tag is a part of the nonce of these bytes, so pieces of two versions are told apart before they are decrypted. The
+ * encryption authenticates the id, the number of pieces and every byte: pieces of two sessions or two versions, pieces in
+ * another order, and a record from a store decrypt to nothing.
+ */
+const FORMAT = "2";
+const ID_LENGTH = 22;
+const HEAD_LENGTH = FORMAT.length + 1 + ID_LENGTH;
+const TAG_LENGTH = 8;
+/** The characters of the first part that are bits of the nonce alone. */
+const TAG_START = 7;
+/** The bytes that encryption adds: format, key id, nonce and authentication tag. */
+const ENCRYPTION_BYTES = 33;
+export const MAX_PIECES = 9;
+
+/** A subdomain can set cookies that come before the real ones, so several first pieces are tried. */
+const MAX_HEADS = 4;
+/** Values of one further piece that are compared with the tag. */
+const MAX_VALUES = 16;
+
+/** The pieces that a request carries. */
+export interface Pieces {
+  /** Different values that look like a first piece. */
+  readonly heads: readonly string[];
+  /** The different values of the further pieces, by their number. */
+  readonly others: ReadonlyMap<number, readonly string[]>;
+}
+
+/** A session that was decrypted. */
+export interface Opened {
+  readonly id: string;
+  readonly plain: Buffer;
+  readonly byPreviousKey: boolean;
+}
+
+/** Finds the cookies that are named exactly `name`, or `name` with the number of a piece. Nothing is decoded or unquoted. */
+export function findPieces(header: string, name: string): Pieces {
+  const heads: string[] = [];
+  const others = new Map<number, string[]>();
+  for (let start = 0; start < header.length;) {
+    let end = header.indexOf(";", start);
+    if (end < 0) end = header.length;
+    while (header[start] === " " || header[start] === "\t") start++;
+    if (header.startsWith(name, start)) {
+      const after = start + name.length;
+      if (header[after] === "=") addHead(heads, header.slice(after + 1, end));
+      else if (header[after] === "." && header[after + 2] === "=")
+        addOther(others, header.charCodeAt(after + 1) - 48, header.slice(after + 3, end));
+    }
+    start = end + 1;
+  }
+  return { heads, others };
+}
+
+function addHead(heads: string[], value: string): void {
+  if (heads.length >= MAX_HEADS || value.length <= HEAD_LENGTH || value[0] !== FORMAT) return;
+  if (!heads.includes(value)) heads.push(value);
+}
+
+function addOther(others: Map<number, string[]>, index: number, value: string): void {
+  if (!(index >= 1 && index < MAX_PIECES)) return;
+  const values = others.get(index);
+  if (!values) others.set(index, [value]);
+  else if (values.length < MAX_VALUES && !values.includes(value)) values.push(value);
+}
+
+/** Decrypts the session that begins with a first piece. `undefined` for anything that is not authentic. */
+export function openPieces(keyring: Keyring, head: string, others: Pieces["others"]): Opened | undefined {
+  const count = head.charCodeAt(1) - 48;
+  if (!(count >= 1 && count <= MAX_PIECES)) return undefined;
+  const id = head.slice(2, HEAD_LENGTH);
+  let text = head.slice(HEAD_LENGTH);
+  const tag = text.slice(TAG_START, TAG_START + TAG_LENGTH);
+  for (let index = 1; index < count; index++) {
+    const fitting = others.get(index)?.filter((value) => value.startsWith(tag));
+    if (fitting?.length !== 1) return undefined;
+    text += fitting[0]!.slice(TAG_LENGTH);
+  }
+  const bytes = Buffer.from(text, "base64url");
+  // Another spelling of the same bytes is another cookie.
+  if (bytes.toString("base64url") !== text) return undefined;
+  try {
+    const { plain, byPreviousKey } = keyring.decrypt(bindingOf(id, count), bytes);
+    return { id, plain: Buffer.from(plain.buffer, plain.byteOffset, plain.byteLength), byPreviousKey };
+  } catch {
+    return undefined;
+  }
+}
+
+/**
+ * Encrypts a session.
+ *
+ * @param room - the characters of one piece's value.
+ */
+export function makePieces(keyring: Keyring, id: string, plain: Uint8Array, room: number): string[] {
+  const length = Math.ceil(((plain.length + ENCRYPTION_BYTES) * 4) / 3);
+  const beyondFirst = Math.max(0, length - (room - HEAD_LENGTH));
+  const count = 1 + Math.ceil(beyondFirst / (room - TAG_LENGTH));
+  const encrypted = keyring.encrypt(bindingOf(id, count), plain);
+  const text = Buffer.from(encrypted.buffer, encrypted.byteOffset, encrypted.byteLength).toString("base64url");
+  const pieces = [FORMAT + count + id + text.slice(0, room - HEAD_LENGTH)];
+  const tag = text.slice(TAG_START, TAG_START + TAG_LENGTH);
+  for (let at = room - HEAD_LENGTH; at < text.length; at += room - TAG_LENGTH)
+    pieces.push(tag + text.slice(at, at + room - TAG_LENGTH));
+  return pieces;
+}
+
+/** What the encryption is bound to. It begins with the id, by which the keyring chooses the key. */
+function bindingOf(id: string, count: number): string {
+  return `${id} in ${count} cookies`;
+}

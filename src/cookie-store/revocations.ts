@@ -1,0 +1,153 @@
+import { Buffer } from "node:buffer";
+import { hash } from "node:crypto";
+import { readLatest } from "../capabilities.ts";
+import { createDecodeError } from "../errors.ts";
+import { pauseAfter } from "../lifecycle/retries.ts";
+import type { SessionStore, StoredSession } from "../store.ts";
+
+/** A session that a client presents, as far as a revocation can name it. */
+export interface Candidate {
+  readonly id: string;
+  readonly userId: string | undefined;
+  readonly epoch: number;
+  /** Epoch milliseconds, like all times here. */
+  readonly startedAt: number;
+}
+
+/** A session that has ended, or whose tokens of earlier epochs have. */
+export interface Revoked {
+  readonly id: string;
+  /** Tokens of an earlier epoch are invalid. `undefined`: all are. */
+  readonly epoch?: number | undefined;
+  readonly startedAt: number;
+  /** After this time the session has ended by itself. */
+  readonly endsAt: number;
+}
+
+/** The revocations of one user, or of one session that nobody has signed in to. */
+interface RevocationList {
+  /** The user's sessions that began at this time, or earlier, have ended. */
+  readonly before?: number | undefined;
+  /** The one session that `before` does not mean. */
+  readonly spared?: string | undefined;
+  readonly sessions: readonly Revoked[];
+}
+
+/** Beyond this number the oldest entries are replaced by a time: all sessions of the user up to it end. */
+const MAX_SESSIONS = 1000;
+const EMPTY: RevocationList = { sessions: [] };
+
+/** The revocations of an application: a small record for each user, and for each anonymous session that was ended. */
+export class Revocations {
+  readonly #store: SessionStore;
+  readonly #cookieName: string;
+  readonly #longest: number;
+
+  /** @param longest - the longest life of a session in milliseconds: the revocation of an unknown session lasts as long. */
+  constructor(store: SessionStore, cookieName: string, longest: number) {
+    this.#store = store;
+    this.#cookieName = cookieName;
+    this.#longest = longest;
+  }
+
+  async isRevoked(candidate: Candidate): Promise<boolean> {
+    const stored = await this.#store.read(this.#keyOf(candidate));
+    return stored !== undefined && names(decodeList(stored), candidate);
+  }
+
+  /** The time after which a session of the user has to begin so that no earlier revocation means it. */
+  async revokedBefore(userId: string): Promise<number> {
+    const stored = await readLatest(this.#store, this.#keyOfUser(userId));
+    return stored ? (decodeList(stored).before ?? 0) : 0;
+  }
+
+  /** Ends one session, or its tokens of earlier epochs. `false` if that had happened already. */
+  revoke(candidate: Candidate, revoked: Revoked, now: number): Promise<boolean> {
+    return this.#change(this.#keyOf(candidate), now, (list) => {
+      if (names(list, candidate)) return undefined;
+      const others = list.sessions.filter(({ id }) => id !== revoked.id);
+      return folded({ ...list, sessions: [...others, revoked] });
+    });
+  }
+
+  /** Ends a session of which only its id is known. */
+  revokeId(userId: string, id: string, now: number): Promise<boolean> {
+    // Only an entry of its own says that it has ended: nobody knows when it began.
+    const candidate = { id, userId, epoch: Infinity, startedAt: Infinity };
+    return this.revoke(candidate, { id, startedAt: now, endsAt: now + this.#longest }, now);
+  }
+
+  /** Ends all sessions of a user that have begun, except one. */
+  async revokeAll(userId: string, spared: string | undefined, now: number): Promise<void> {
+    await this.#change(this.#keyOfUser(userId), now, ({ before = 0, sessions }) => ({
+      // A session that began after the former time began one later at least, whatever the clock said.
+      before: Math.max(before + 1, now),
+      spared,
+      // The others have ended with all.
+      sessions: sessions.filter(({ id }) => id === spared),
+    }));
+  }
+
+  async #change(
+    key: string,
+    now: number,
+    change: (list: RevocationList) => RevocationList | undefined,
+  ): Promise<boolean> {
+    for (let count = 1; ; count++) {
+      const stored = await readLatest(this.#store, key);
+      const { sessions, ...list } = stored ? decodeList(stored) : EMPTY;
+      const next = change({ ...list, sessions: sessions.filter(({ endsAt }) => endsAt > now) });
+      if (!next) return false;
+      const ends = next.sessions.map(({ endsAt }) => endsAt);
+      if (next.before !== undefined) ends.push(next.before + this.#longest);
+      const version = (stored?.version ?? 0) + 1;
+      const record = { payload: Buffer.from(JSON.stringify(next)), version, expiresAt: Math.max(...ends) };
+      const isStored = stored
+        ? await this.#store.update(key, record, stored.version)
+        : await this.#store.create(key, record);
+      if (isStored) return true;
+      await pauseAfter(count);
+    }
+  }
+
+  #keyOf({ id, userId }: Candidate): string {
+    return userId === undefined ? this.#key("session", id) : this.#keyOfUser(userId);
+  }
+
+  #keyOfUser(userId: string): string {
+    return this.#key("user", userId);
+  }
+
+  /** An id like those of sessions, which every store can keep. */
+  #key(kind: string, name: string): string {
+    return hash("sha256", `sojourn revocations\0${this.#cookieName}\0${kind}\0${name}`, "base64url").slice(0, 22);
+  }
+}
+
+/** Whether a list names a session. */
+function names({ before, spared, sessions }: RevocationList, { id, epoch, startedAt }: Candidate): boolean {
+  if (before !== undefined && startedAt <= before && id !== spared) return true;
+  const found = sessions.find((one) => one.id === id);
+  return found !== undefined && (found.epoch === undefined || epoch < found.epoch);
+}
+
+/** Keeps a list small, whatever a user does. */
+function folded(list: RevocationList): RevocationList {
+  if (list.sessions.length <= MAX_SESSIONS) return list;
+  const oldestFirst = list.sessions.toSorted((a, b) => a.startedAt - b.startedAt);
+  const beyond = oldestFirst.splice(0, oldestFirst.length - MAX_SESSIONS);
+  const before = Math.max(list.before ?? 0, beyond.at(-1)!.startedAt);
+  return { ...list, before, sessions: oldestFirst };
+}
+
+/** @throws {SessionError} `ERR_SESSION_DECODE`: a list that can't be read may name this session. */
+function decodeList({ payload }: StoredSession): RevocationList {
+  let list: Partial<RevocationList> | null;
+  try {
+    list = JSON.parse(Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength).toString()) as typeof list;
+  } catch (cause) {
+    throw createDecodeError("it is no list of revocations", cause);
+  }
+  if (!Array.isArray(list?.sessions)) throw createDecodeError("it is no list of revocations");
+  return { ...list, sessions: list.sessions };
+}

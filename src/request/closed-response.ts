@@ -1,0 +1,102 @@
+import { commit } from "../lifecycle/commit.ts";
+import { needsCookie, planOf } from "../lifecycle/plan.ts";
+import { finishResponse } from "./finish-response.ts";
+import type { RequestSession } from "./request-session.ts";
+
+/** Time after which changes in place of objects that a handler keeps are looked for, which nothing else tells of. */
+const CHECK_MS = 1000;
+
+/**
+ * Stores the changes of a request whose response closes before its end, because the client has gone or the handler has
+ * destroyed it. Nothing else would: many handlers end no response then.
+ */
+export class ClosedResponse {
+  readonly #requestSession: RequestSession;
+  #isClosed = false;
+  #isDue = false;
+
+  constructor(requestSession: RequestSession) {
+    this.#requestSession = requestSession;
+    const { progress } = requestSession;
+    if (progress.isDisconnected) {
+      // No event follows. The caller is about to change something.
+      this.#isClosed = true;
+      this.note();
+    } else progress.onDone(() => this.#close());
+  }
+
+  /** The handler asks for something more. */
+  note(): void {
+    if (this.#isClosed) this.#storeIn(0);
+  }
+
+  #close(): void {
+    this.#isClosed = true;
+    const { changes, progress } = this.#requestSession;
+    if (progress.hasEndedItself) return;
+    void this.#store();
+    if (progress.canSetCookie && changes.hasGivenObjects) this.#storeIn(CHECK_MS);
+  }
+
+  /** The handler may be about to end the response, which stores the changes as well. */
+  #storeIn(delay: number): void {
+    if (this.#isDue) return;
+    this.#isDue = true;
+    const timer: NodeJS.Timeout = setTimeout(() => {
+      this.#isDue = false;
+      void this.#store();
+    }, delay);
+    if (delay > 0) timer.unref?.();
+  }
+
+  async #store(): Promise<void> {
+    const requestSession = this.#requestSession;
+    const { progress, changes, context } = requestSession;
+    while (requestSession.committing) await requestSession.committing.catch(() => {});
+    // Otherwise the response's own end has stored them, or a connection of its own is left to save().
+    if (progress.hasEndedItself || progress.isAttached || !requestSession.isLoaded || changes.isSetAside) return;
+    try {
+      if (!progress.canSetCookie) return await finishResponse(requestSession);
+      changes.dropSetAside();
+      dropUndeliverable(requestSession);
+      if (changes.isAnythingRequested || changes.hasDataChanges) await commit(requestSession, "save");
+    } catch (error) {
+      context.emitter.emit("error", { id: requestSession.presentedId, error });
+      drop(requestSession);
+    }
+  }
+}
+
+/**
+ * Drops the changes that give the client a new cookie, since no response can bring it: as if the request had not come. The
+ * client's session stays as it is, and no token is left behind that nobody has. A sign-out stays.
+ */
+export function dropUndeliverable(requestSession: RequestSession): void {
+  const { changes, context } = requestSession;
+  const { signIn, signOut } = changes.requested;
+  if (!isUndeliverable(requestSession)) return;
+  if (signIn) context.moves.delete(signIn.id);
+  drop(requestSession);
+  if (signOut) requestSession.signOut();
+}
+
+function isUndeliverable(requestSession: RequestSession): boolean {
+  const { changes, context } = requestSession;
+  const { requested } = changes;
+  try {
+    if (!changes.isAnythingRequested && !changes.hasDataChanges) return false;
+    const next = planOf(requestSession, false);
+    if (next !== "delete") return needsCookie(next, changes, context);
+    // The cookie itself is the session, where nothing on the server says that it has ended.
+    return context.clientSide?.hasRevocations === false || requested.signIn !== undefined || changes.hasDataChanges;
+  } catch {
+    // A value that can't be kept: the commit says so.
+    return false;
+  }
+}
+
+function drop(requestSession: RequestSession): void {
+  const { changes, context, presentedId, loaded } = requestSession;
+  changes.forget();
+  context.emitter.emit("dropped", { id: presentedId, userId: loaded?.record.userId, reason: "disconnected" });
+}
