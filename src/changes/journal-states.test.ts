@@ -326,6 +326,34 @@ describe("Another user's sign-in", () => {
     expect({ ...data }).toEqual({ list: [] });
   });
 
+  it("shows nothing more where an update that came after an earlier one fails on what that has hidden", () => {
+    const { journal, data } = journalOn(alice);
+    journal.restrict([]);
+    journal.update("n", (n) => {
+      if (n !== undefined) throw new TypeError("there is one");
+      return 2;
+    });
+    journal.restrict([]);
+    expect({ ...data }).toEqual({ n: 2 });
+    journal.restrict(undefined);
+    expect({ ...data }).toEqual({ ...alice, n: 2 });
+  });
+
+  it("shows nothing more where a value can't be kept, also while a save() merges", () => {
+    const { journal, data } = journalOn(alice);
+    const list = (data.list ??= []);
+    const saving = begin(journal);
+    journal.restrict([]);
+    journal.update("w", () => ({}));
+    const wrong = () => 1;
+    Object.assign(data.w as Dictionary, { wrong });
+    list.push(wrong as never);
+    journal.stored(saving, replay(saving, contentOf({ ...alice, list: ["secret"] }), limits));
+    journal.restrict([]);
+    expect(JSON.stringify({ ...data })).toBe('{"w":{}}');
+    expect(data.w).toEqual({ wrong });
+  });
+
   it("during a save() that fails makes no update twice", () => {
     const { journal, data } = journalOn(alice);
     journal.update("n", (n) => (n as number) + 1 || 1);

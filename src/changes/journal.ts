@@ -224,7 +224,7 @@ export class Journal {
     // One that is being stored is decided by then.
     if (this.#restricted?.isPending) return;
     const shown = this.#restricted && this.#lift();
-    if (keep) this.#restrict(keep, this.#base.flashes, shown);
+    if (keep !== undefined) this.#restrict(keep, this.#base.flashes, shown);
   }
 
   #restrict(

@@ -1,5 +1,5 @@
 import { decodeValue, type Dictionary } from "./codec.ts";
-import { copyOf } from "./containers.ts";
+import { copyOf, textOf } from "./containers.ts";
 import type { FormerObjects } from "./former-objects.ts";
 import { ABSENT } from "./merge.ts";
 import type { SeenObjects } from "./replay.ts";
@@ -99,7 +99,9 @@ export class Restriction {
     const former = this.#former;
     const shown = new Map<string, unknown>();
     if (isMerged)
-      for (const key of this.#created) if (Object.hasOwn(raw, key)) shown.set(key, copyOf(raw[key], former.copied));
+      for (const key of this.#created)
+        // A value that can't be kept is not merged either.
+        if (Object.hasOwn(raw, key) && canBeKept(raw[key])) shown.set(key, copyOf(raw[key], former.copied));
     const before: Changes = new Map([...this.#changes].filter(([key]) => !this.#keep.includes(key)));
     for (const key of new Set([...this.#values.keys(), ...Object.keys(raw), ...since.keys()])) {
       const steps = since.get(key) ?? [];
@@ -108,11 +110,19 @@ export class Restriction {
         addChanges(before, key, steps);
         continue;
       }
-      shown.set(key, Object.hasOwn(raw, key) ? raw[key] : ABSENT);
       const data: Dictionary = Object.create(null);
       if (this.#values.has(key)) data[key] = this.#values.get(key);
       const from = this.#anew.get(key) ?? NO_VALUE;
-      addChanges(before, key, replaySteps(steps, from, momentOf(raw, key), data, key, { dropped() {}, former }));
+      let done: KeyChanges;
+      try {
+        done = replaySteps(steps, from, momentOf(raw, key), data, key, { dropped() {}, former });
+      } catch {
+        // An update fails on what was hidden, or the value can't be kept. Thrown here, it would leave half of that visible.
+        addChanges(before, key, WHOLE);
+        continue;
+      }
+      addChanges(before, key, done);
+      shown.set(key, Object.hasOwn(raw, key) ? raw[key] : ABSENT);
       if (Object.hasOwn(data, key)) raw[key] = data[key];
       else delete raw[key];
     }
@@ -130,6 +140,15 @@ export class Restriction {
       delete raw[key];
       raw[key] = value;
     }
+  }
+}
+
+function canBeKept(value: unknown): boolean {
+  try {
+    textOf(value);
+    return true;
+  } catch {
+    return false;
   }
 }
 

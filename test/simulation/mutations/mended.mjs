@@ -124,7 +124,7 @@ export const MENDED = [
     to: "snapshot.content",
     also: {
       file: "src/changes/journal.ts",
-      from: "    if (keep) this.#restrict(keep, this.#base.flashes);",
+      from: "    if (keep !== undefined) this.#restrict(keep, this.#base.flashes, shown);",
       to: "    void keep;",
     },
   },
