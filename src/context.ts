@@ -1,5 +1,6 @@
 import type { Limits } from "./changes/codec.ts";
 import type { Cleanup } from "./cleanup.ts";
+import type { Diagnose } from "./diagnostics.ts";
 import type { Emitter } from "./events.ts";
 import type { RotationPolicy } from "./lifecycle/rotation.ts";
 import type { Timeouts } from "./lifecycle/timeouts.ts";
@@ -10,6 +11,7 @@ import type { ClientSide } from "./request/client-side.ts";
 import type { ClientRequest } from "./request/client.ts";
 import type { SessionSignals } from "./signals.ts";
 import type { SessionStore } from "./store.ts";
+import type { SessionTracing } from "./tracing.ts";
 import type { UserLimit } from "./users.ts";
 import type { KeyedQueue } from "./keyed-queue.ts";
 
@@ -28,6 +30,9 @@ export interface Context {
   readonly limits: Limits;
   readonly storeTimeout: number;
   readonly trustProxy: boolean;
+  /** Looks for reasons why a cookie is missing. `undefined` in production. */
+  readonly diagnose: Diagnose | undefined;
+  readonly tracing: SessionTracing | undefined;
   readonly emitter: Emitter;
   readonly commits: KeyedQueue;
   readonly live: SessionSignals;

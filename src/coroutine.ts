@@ -12,7 +12,7 @@ export function* wait<T>(answer: Answer<T>): Coroutine<T> {
 }
 
 /** Some libraries have a class of promises of their own. */
-function isPromise<T>(answer: Answer<T>): answer is Promise<T> {
+export function isPromise<T>(answer: Answer<T>): answer is Promise<T> {
   return typeof (answer as { then?: unknown } | null | undefined)?.then === "function";
 }
 

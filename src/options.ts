@@ -1,6 +1,7 @@
 import type { Limits } from "./changes/codec.ts";
 import { checkClock, checkOptions, checkPositiveInteger } from "./checks.ts";
 import { createCookie, type CookieOptions, type SessionCookie } from "./request/cookie.ts";
+import { resolveDiagnostics, type Diagnose } from "./diagnostics.ts";
 import { milliseconds, type Duration } from "./duration.ts";
 import { ASSURANCE_LEVELS, type Timeouts } from "./lifecycle/timeouts.ts";
 import { createKeyring, type Keyring, type SecretKey } from "./record/keyring.ts";
@@ -10,6 +11,7 @@ import type { Client } from "./record/record.ts";
 import { describeBy, type ClientDetails, type ClientRequest } from "./request/client.ts";
 import type { RotationPolicy } from "./lifecycle/rotation.ts";
 import type { ClientSide, ClientSideStore } from "./request/client-side.ts";
+import type { SessionTracing } from "./tracing.ts";
 import type { SessionStore } from "./store.ts";
 
 /** The options of `createSessions`. */
@@ -64,6 +66,13 @@ export interface SessionsOptions {
   /** Whether `Forwarded` and `X-Forwarded-Proto` are trusted, because a proxy of yours sets them. Default `false`. */
   trustProxy?: boolean;
   /**
+   * Whether a warning tells why a cookie is missing or refused, once for each reason. Default: unless `NODE_ENV` is
+   * `"production"`.
+   */
+  diagnostics?: boolean;
+  /** `tracing` of "sojourn/tracing": publishes each operation by `node:diagnostics_channel`. Default: none. */
+  tracing?: SessionTracing;
+  /**
    * Maximum time that one request waits for the store when it reads, and again when it stores, retries included. Default
    * `"2s"`. To undo what has failed, a request may wait for another quarter of it.
    */
@@ -85,6 +94,8 @@ export interface Settings {
   readonly client: (request: ClientRequest) => Client | undefined;
   readonly cookie: SessionCookie;
   readonly trustProxy: boolean;
+  readonly diagnose: Diagnose | undefined;
+  readonly tracing: SessionTracing | undefined;
   readonly storeTimeout: number;
   readonly limits: Limits;
   readonly now: () => number;
@@ -112,6 +123,8 @@ export function resolveOptions(options: SessionsOptions): Settings {
     client: true,
     cookie: true,
     trustProxy: true,
+    diagnostics: true,
+    tracing: true,
     storeTimeout: true,
     limits: true,
     clock: true,
@@ -125,6 +138,7 @@ export function resolveOptions(options: SessionsOptions): Settings {
     // Not `Date.now` itself: fake timers replace that property later.
     clock = () => Date.now(),
     client = {},
+    tracing,
   } = options;
   checkOptions("cookie", cookie, {
     name: true,
@@ -161,9 +175,13 @@ export function resolveOptions(options: SessionsOptions): Settings {
   const storeTimeout = milliseconds(options.storeTimeout ?? "2s", "storeTimeout");
   if (storeTimeout > LONGEST_TIMER_MS) throw new TypeError("storeTimeout is longer than a timer can wait (24 days)");
 
+  if (tracing !== undefined && typeof tracing.store !== "function") {
+    throw new TypeError('tracing takes tracing of "sojourn/tracing"');
+  }
+
   return {
     keyring,
-    store,
+    store: tracing && !clientSide ? tracing.store(store) : store,
     clientSide,
     timeouts,
     rotation: resolveRotation(options, timeouts),
@@ -171,6 +189,8 @@ export function resolveOptions(options: SessionsOptions): Settings {
     client: resolveClient(client),
     cookie: sessionCookie,
     trustProxy,
+    diagnose: resolveDiagnostics(options.diagnostics),
+    tracing,
     storeTimeout,
     limits: { bytes, depth },
     now: clock,

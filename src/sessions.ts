@@ -13,7 +13,8 @@ import { commitToResponse } from "./request/respond.ts";
 import { sessionOf, requestSessionOf } from "./request/session-handle.ts";
 import type { DeclaredData, Session } from "./session.ts";
 import { createSessionSignals } from "./signals.ts";
-import { run } from "./coroutine.ts";
+import { run, type Answer } from "./coroutine.ts";
+import type { RevokeMessage } from "./tracing.ts";
 import { storedUsers, storedIdOf, type SessionInfo } from "./users.ts";
 import { createKeyedQueue } from "./keyed-queue.ts";
 
@@ -133,33 +134,40 @@ export function createSessions<Data extends object = DeclaredData>(options: Sess
   const users = context.clientSide ?? storedUsers;
   /** Where a request keeps its session: a property is cheaper than an entry in a WeakMap, at every garbage collection. */
   const kept = Symbol("sojourn");
-  /** For requests that somebody has frozen. */
+  /** For requests that somebody has frozen, and for those that have another one's property by copying or inheriting it. */
   const keptElsewhere = new WeakMap<object, Session<Data>>();
 
-  /** A request that was made from another one, by spreading or `Object.create`, has its property too. */
-  function keptBy(keeper: AnyRequest): Session<Data> | undefined {
-    const session = (keeper as { [kept]?: Session<Data> })[kept];
-    return session && requestSessionOf(session).isOf(keeper) ? session : undefined;
+  function keptBy(holder: AnyRequest): Session<Data> | undefined {
+    const session = (holder as { [kept]?: Session<Data> })[kept];
+    return session && requestSessionOf(session).isOf(holder) ? session : keptElsewhere.get(holder);
   }
 
-  function find(request: AnyRequest): Session<Data> | undefined {
-    const keeper = innermost(request);
-    return keptBy(keeper) ?? keptElsewhere.get(keeper);
+  function keep(holder: AnyRequest, session: Session<Data>): void {
+    if (kept in holder || !Object.isExtensible(holder)) keptElsewhere.set(holder, session);
+    else (holder as { [kept]?: Session<Data> })[kept] = session;
   }
+
+  const find = (request: AnyRequest): Session<Data> | undefined => keptBy(innermost(request));
 
   function begin(request: AnyRequest): Session<Data> {
-    const own = keptBy(request);
-    if (own) return own;
-    const keeper = innermost(request) as ReturnType<typeof innermost> & { [kept]?: Session<Data> };
-    const found = keptBy(keeper) ?? keptElsewhere.get(keeper);
+    const own = (request as { [kept]?: Session<Data> })[kept];
+    if (own && requestSessionOf(own).isOf(request)) return own;
+    const keeper = innermost(request);
+    const found = keptBy(keeper);
     if (found) return found;
     const session = sessionOf<Data>(new RequestSession(context, request, keeper));
-    if (Object.isExtensible(keeper)) keeper[kept] = session;
-    else keptElsewhere.set(keeper, session);
+    keep(keeper, session);
     // A framework's own object has it too, because an adapter asks several times.
-    if (request !== keeper && Object.isExtensible(request)) (request as { [kept]?: Session<Data> })[kept] = session;
+    if (request !== keeper) keep(request, session);
     return session;
   }
+
+  const { tracing } = context;
+  /** Ends sessions, in a way that a subscriber can follow. */
+  const traced = <Ended extends boolean | number | undefined>(
+    message: RevokeMessage,
+    end: () => Answer<Ended>,
+  ): Answer<Ended> => (tracing ? tracing.run("revoke", message, end, (ended) => ({ ended })) : end());
 
   const sessions: Sessions<Data> = {
     of(request) {
@@ -204,19 +212,21 @@ export function createSessions<Data extends object = DeclaredData>(options: Sess
       checkOptions("sessions.revoke", given, { userId: true });
       const { userId } = given;
       if ("userId" in given) checkString("sessions.revoke(id, { userId })", "the id of a user", userId);
-      return users.revoke(context, id, userId);
+      return traced({ operation: "revoke", id }, () => users.revoke(context, id, userId));
     },
 
     async revokeAll(userId, given = {}) {
       checkOptions("sessions.revokeAll", given, { except: true });
       const { except } = given;
       checkString("sessions.revokeAll(userId)", "the id of a user", userId);
-      return users.revokeAll(context, userId, except);
+      return traced({ operation: "revokeAll" }, () => users.revokeAll(context, userId, except));
     },
 
-    credentialsChanged: async (session) => credentialsChanged(context, users, session),
+    credentialsChanged: async (session) =>
+      traced({ operation: "credentialsChanged" }, () => credentialsChanged(context, users, session)),
 
-    revokeEverything: async () => users.revokeEverything(context),
+    revokeEverything: async () =>
+      traced({ operation: "revokeEverything" }, async () => users.revokeEverything(context)),
 
     on: emitter.on,
 

@@ -60,8 +60,8 @@ export interface StoreListener {
  * An operation of a store in this process's memory, which can answer at once. Then a request waits for no promise, and no
  * timer is set.
  *
- * The capability belongs to the function, so that a store which wraps another, or replaces one of its operations, does not
- * have it by accident.
+ * The capability belongs to the function that `sync.of` names, and counts only where that very function is the store's
+ * operation. So a store that wraps another, a spy or a Proxy that replaces an operation, is called itself.
  */
 export interface SyncOperation<Arguments extends unknown[], Result> {
   (...args: Arguments): Promise<Result>;

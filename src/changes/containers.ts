@@ -81,13 +81,11 @@ export const textOf = (value: unknown): string => encodeValue(value, "session.da
 /** Called for each object of a value that is copied. */
 export type Copied = (copy: object, original: object) => void;
 
-export function copyOf(value: unknown, copied: Copied): unknown {
+export function copyOf(value: unknown, copied?: Copied): unknown {
   const copy = decodeValue(textOf(value));
-  if (isObject(copy)) tellCopies(copy, objectsIn(value), copied);
+  if (copied) {
+    const originals = objectsIn(value);
+    for (const [i, object] of objectsIn(copy).entries()) copied(object, originals[i]!);
+  }
   return copy;
-}
-
-/** @param originals - in the order of the text. */
-export function tellCopies(copy: unknown, originals: readonly object[], copied: Copied): void {
-  for (const [i, object] of objectsIn(copy).entries()) copied(object, originals[i]!);
 }

@@ -1,4 +1,6 @@
-import { copyOf, objectsIn, type Copied } from "./containers.ts";
+import { objectsIn } from "./containers.ts";
+import type { GivenObjects } from "./given-objects.ts";
+import { createRandomPart } from "../random.ts";
 import type { StoredFlash } from "../record/record.ts";
 import { without, type ObjectSet } from "./strip.ts";
 
@@ -21,10 +23,11 @@ export function mergeFlashes(
 }
 
 /** Removes hidden objects from a flash, and the flash where nothing else is in it. */
-export function withoutHidden(flash: StoredFlash, hidden: ObjectSet, copied: Copied): StoredFlash[] {
+export function withoutHidden(flash: StoredFlash, given: GivenObjects, hidden: ObjectSet): StoredFlash[] {
   if (!objectsIn(flash.message).some((object) => hidden.has(object))) return [flash];
-  const message = without(copyOf(flash.message, copied), hidden);
-  return message === undefined ? [] : [{ ...flash, message }];
+  const message = without(given.copyOf(flash.message), hidden);
+  // A key of its own: by its key a flash counts as unchanged.
+  return message === undefined ? [] : [{ ...flash, message, key: createRandomPart() }];
 }
 
 export const areSameFlashes = (a: readonly StoredFlash[], b: readonly StoredFlash[]): boolean =>

@@ -3,6 +3,9 @@ import { seededRandom } from "../../test/support/random.ts";
 import { decode, encode, type Dictionary } from "./codec.ts";
 import { EMPTY, Journal, replay, type Content } from "./journal.ts";
 
+/** Another user signs in, who gets nothing. */
+const BOB = { keep: [], userId: "bob" };
+
 const limits = { bytes: 10_000, depth: 32 };
 const contentOf = (data: Dictionary): Content => ({ data: encode(data, limits), flashes: [] });
 const journalOn = (base: Content) => new Journal(base, limits);
@@ -515,7 +518,7 @@ describe("Journal.restrict", () => {
     const journal = journalOn(contentOf({ theirs: 1, cart: ["tea"], n: 5 }));
     journal.data["mine"] = 2;
     journal.update("n", add(1));
-    journal.restrict([]);
+    journal.restrict(BOB);
     expect(journal.data).toEqual({ mine: 2, n: 1 });
     expect(dataOf(journal.content())).toEqual({ mine: 2, n: 1 });
   });
@@ -525,13 +528,13 @@ describe("Journal.restrict", () => {
     before.flash({ category: "info", message: "theirs" });
     const journal = journalOn(before.content());
     journal.flash({ category: "info", message: "mine" });
-    journal.restrict([]);
+    journal.restrict(BOB);
     expect(journal.takeFlashes(undefined)).toEqual([{ category: "info", message: "mine" }]);
   });
 
   it("leaves nothing to be stored of a journal that nothing was written to", () => {
     const journal = journalOn(contentOf({ theirs: 1 }));
-    journal.restrict([]);
+    journal.restrict(BOB);
     expect(journal.data).toEqual({});
     expect(replayed(journal, EMPTY)).toEqual(EMPTY);
   });
@@ -540,7 +543,7 @@ describe("Journal.restrict", () => {
     const journal = journalOn(contentOf({ theirs: 1, cart: ["tea"] }));
     journal.data["mine"] = 2;
     const snapshot = journal.snapshot();
-    journal.restrict(["cart"]);
+    journal.restrict({ ...BOB, keep: ["cart"] });
     journal.stored(snapshot, contentOf({ theirs: 1, cart: ["tea", "milk"], mine: 2, secret: 3 }));
     expect(journal.data).toEqual({ mine: 2, cart: ["tea", "milk"] });
   });
@@ -548,7 +551,7 @@ describe("Journal.restrict", () => {
   it("leaves nothing of before inside of an object that this request changed in passing", () => {
     const journal = journalOn(contentOf({ profile: { address: "1 Other Street", seen: 1 } }));
     (journal.data["profile"] as { seen: number }).seen = 2;
-    journal.restrict([]);
+    journal.restrict(BOB);
     expect(JSON.stringify(journal.data)).not.toContain("Other Street");
   });
 });

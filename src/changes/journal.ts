@@ -1,8 +1,8 @@
 import { BOUNDLESS, decode, decodeValue, encode, encodeValue, type Dictionary, type Limits } from "./codec.ts";
-import { isObject, objectsIn, tellCopies, textOf } from "./containers.ts";
+import { isObject, objectsIn, textOf } from "./containers.ts";
 import { SessionError } from "../errors.ts";
 import { areSameFlashes, MAX_FLASHES, mergeFlashes, withoutHidden } from "./flashes.ts";
-import { FormerObjects } from "./former-objects.ts";
+import { GivenObjects } from "./given-objects.ts";
 import { createRandomPart } from "../random.ts";
 import { rebase } from "./rebase.ts";
 import type { Flash, StoredFlash } from "../record/record.ts";
@@ -10,7 +10,16 @@ import { EMPTY, objectsByKey, type Content, type SeenObjects, type Snapshot } fr
 import { Restriction } from "./restriction.ts";
 import type { Moments } from "./separate.ts";
 import type { ObjectSet } from "./strip.ts";
-import { followedBy, joined, type Changes, type Moment, type ReadonlyChanges, type Updater } from "./steps.ts";
+import {
+  followedBy,
+  joined,
+  NO_VALUE,
+  WHOLE,
+  type Changes,
+  type Moment,
+  type ReadonlyChanges,
+  type Updater,
+} from "./steps.ts";
 import { Tracker, type OnUse } from "./tracker.ts";
 import { areSameValues, valuesOf, type Values } from "./values.ts";
 
@@ -24,11 +33,17 @@ interface SetAside {
   readonly from: SeenObjects;
 }
 
+/** A requested sign-in. */
+interface SigningIn {
+  /** The keys of before that may stay. `undefined`: all. */
+  readonly keep: readonly string[] | undefined;
+  readonly userId: string;
+}
+
 /** The data and flashes that a sign-in hides. */
 interface Restricted {
   readonly restriction: Restriction;
-  /** The keys of before that may stay. */
-  readonly keep: readonly string[];
+  readonly asked: SigningIn;
   /** The flashes of before, and those that may stay. */
   readonly before: readonly StoredFlash[];
   readonly shown: readonly StoredFlash[];
@@ -58,15 +73,15 @@ export class Journal {
   #restricted: Restricted | undefined;
   readonly #limits: Limits;
   readonly #onUse: OnUse | undefined;
-  #former: FormerObjects | undefined;
+  readonly #given: GivenObjects;
 
   /**
    * @param onUse - is told of changes that a handler makes, also through data that it has kept since long ago.
-   * @param former - the objects of earlier journals of the request.
+   * @param given - the objects that the request was given, also by its other journals.
    */
-  constructor(base: Content, limits: Limits, onUse?: OnUse, former?: FormerObjects) {
+  constructor(base: Content, limits: Limits, onUse?: OnUse, given = new GivenObjects()) {
     this.#onUse = onUse;
-    this.#former = former;
+    this.#given = given;
     this.#base = base;
     this.#flashes = base.flashes;
     this.#limits = limits;
@@ -77,8 +92,11 @@ export class Journal {
   }
 
   get #tracked(): Tracker {
-    return (this.#tracker ??= new Tracker(decode(this.#base.data), this.#onUse));
+    return (this.#tracker ??= new Tracker(decode(this.#base.data), this.#onUse, this.#addGiven));
   }
+
+  /** Their user is the one whose data they are at that moment, whoever signs in later. */
+  readonly #addGiven = (objects: readonly object[]): void => this.#given.add(objects, this.#base.userId);
 
   /** Whether the handler holds objects that it could change in place. */
   get hasGivenObjects(): boolean {
@@ -87,7 +105,9 @@ export class Journal {
 
   /** A deep copy of the data, without a proxy: for JSON.stringify and structuredClone. */
   toJSON(): Dictionary {
-    return decodeValue(textOf(this.#tracked.raw)) as Dictionary;
+    const tracker = this.#tracked;
+    tracker.seeAll();
+    return this.#given.copyOf(tracker.raw) as Dictionary;
   }
 
   update(key: string, apply: Updater): unknown {
@@ -98,6 +118,7 @@ export class Journal {
     // Encoded and decoded: a snapshot, refused here and now where it can't be kept.
     const objects: object[] = [];
     const message = decodeValue(encodeValue(flash.message, "the flash message", this.#limits, objects));
+    for (const [i, copy] of objectsIn(message).entries()) this.#given.addCopy(copy, objects[i]!);
     const key = createRandomPart();
     const flashes = [...this.#flashes, { ...flash, message, key }].slice(-MAX_FLASHES);
     if (Buffer.byteLength(encodeValue(flashes, "flashes", BOUNDLESS)) > this.#limits.bytes) {
@@ -107,16 +128,14 @@ export class Journal {
       );
     }
     this.#flashes = flashes;
-    if (objects.length > 0) tellCopies(message, objects, this.#formerObjects.copied);
   }
 
   takeFlashes(category: string | undefined): Flash[] {
     const wanted = (flash: StoredFlash) => category === undefined || flash.category === category;
     const taken = this.#flashes.filter(wanted);
     if (taken.length > 0) this.#flashes = this.#flashes.filter((flash) => !wanted(flash));
-    const isOwn = (key: string) => !this.#base.flashes.some((flash) => flash.key === key);
-    for (const { key, message } of taken)
-      if (isObject(message) && !isOwn(key)) this.#formerObjects.add({ all: objectsIn(message) });
+    const stored = new Set(this.#base.flashes.map(({ key }) => key));
+    for (const { key, message } of taken) if (isObject(message) && stored.has(key)) this.#addGiven(objectsIn(message));
     return taken.map(({ category: of, message }) => ({ category: of, message }));
   }
 
@@ -147,7 +166,7 @@ export class Journal {
     const { changes: tracked = new Map(), seen = {} } = this.#tracker ?? {};
     const changes = this.#restricted ? joined(this.#restricted.restriction.own, tracked) : tracked;
     const end = content.data === this.#base.data && changes.size === 0 ? seen : { all: this.#objects };
-    this.#pending = { base: this.#base, content, changes, tracked, from: seen, end, former: this.#formerObjects };
+    this.#pending = { base: this.#base, content, changes, tracked, from: seen, end, given: this.#given };
     this.#tracker?.restartNow(end);
     if (this.#restricted) this.#restricted.isPending = true;
     return this.#pending;
@@ -160,48 +179,46 @@ export class Journal {
    * @returns the paths of changes since then that are dropped, because others had removed what they were made in.
    */
   stored(snapshot: Snapshot, stored: Content): readonly string[] {
-    const keep = this.#keepOfLater;
-    const shown = keep && this.#lift(snapshot.content.data !== stored.data);
+    // A snapshot from before the sign-in belongs to the session of before, which is hidden again.
+    const asked = this.#restricted?.isPending === false ? this.#restricted.asked : undefined;
+    if (asked) this.#lift();
     this.#restricted = undefined;
-    const dropped = this.#tracker ? this.#continue(this.#tracker, snapshot, stored, keep !== undefined) : [];
+    this.#base = stored;
+    const dropped = this.#tracker ? this.#continue(this.#tracker, snapshot, stored, asked !== undefined) : [];
     this.#flashes = mergeFlashes(snapshot.content.flashes, this.#flashes, stored.flashes);
-    if (keep) {
+    if (asked) {
       const own = new Set(snapshot.content.flashes.map(({ key }) => key));
       const others = stored.flashes.filter(({ key }) => !own.has(key));
-      this.#restrict(keep, [...this.#base.flashes, ...others], shown);
+      const { seen } = this.#tracked;
+      const isMerged = snapshot.content.data !== stored.data;
+      const changes = isMerged ? withOthers(snapshot, stored, seen) : snapshot.changes;
+      this.#restrict(asked, [...snapshot.base.flashes, ...others], changes, isMerged ? seen : undefined);
     }
     this.#pending = undefined;
-    this.#base = stored;
     return dropped;
   }
 
-  /** What a sign-in keeps that came after the snapshot: that belongs to the session of before, which is hidden again. */
-  get #keepOfLater(): readonly string[] | undefined {
-    return this.#restricted?.isPending === false ? this.#restricted.keep : undefined;
-  }
-
   /** @param isOwn - what this request has assigned counts for its own, though it is stored now. */
-  #continue(tracker: Tracker, { base, content, from }: Snapshot, stored: Content, isOwn: boolean): readonly string[] {
-    const former = this.#formerObjects;
-    former.add(from);
+  #continue(tracker: Tracker, snapshot: Snapshot, stored: Content, isOwn: boolean): readonly string[] {
+    const { base, content, from, end } = snapshot;
+    if (!isOwn && end.all) {
+      this.#addGiven(end.all);
+      tracker.allGiven();
+    }
     if (content.data === stored.data) return [];
-    if (!isOwn) former.add(tracker.seen);
     const data = decode(content.data);
-    return rebase(tracker, valuesOf(data), data, stored.data, () => momentsOf(base, from), former);
-  }
-
-  get #formerObjects(): FormerObjects {
-    return (this.#former ??= new FormerObjects());
+    return rebase(tracker, valuesOf(data), data, stored, () => momentsOf(base, from), this.#given);
   }
 
   /** A snapshot could not be stored: what was in it is still to be stored. */
   restore({ content, tracked, from }: Snapshot): void {
-    const keep = this.#keepOfLater;
-    const shown = keep && this.#lift();
     this.#pending = undefined;
+    // A snapshot from before the sign-in has changes of what that hides.
+    const asked = this.#restricted?.isPending === false ? this.#restricted.asked : undefined;
+    if (asked) this.#lift();
     if (this.#restricted) this.#restricted.isPending = false;
     if (this.#tracker) this.#resume(this.#tracker, tracked, from, decode(content.data));
-    if (keep) this.#restrict(keep, this.#base.flashes, shown);
+    if (asked) this.restrict(asked);
   }
 
   /** Goes back to changes that are to be stored after all, and the others that came after them. */
@@ -220,68 +237,66 @@ export class Journal {
    *
    * @throws the error of an update that needs a former value. Nothing is hidden then.
    */
-  restrict(keep: readonly string[] | undefined): void {
+  restrict(asked: SigningIn | undefined): void {
     // One that is being stored is decided by then.
     if (this.#restricted?.isPending) return;
-    const shown = this.#restricted && this.#lift();
-    if (keep !== undefined) this.#restrict(keep, this.#base.flashes, shown);
+    if (this.#restricted) this.#lift();
+    if (!asked || (asked.keep === undefined && !this.#given.hasAnyOfAnother(asked.userId))) return;
+    const earlier = this.#setAsideState ?? this.#pending;
+    this.#restrict(asked, this.#base.flashes, earlier?.changes);
   }
 
+  /**
+   * @param earlier - changes that are being stored, or could not be stored.
+   * @param merged - the objects of the data after others' changes were put into them.
+   */
   #restrict(
-    keep: readonly string[],
+    asked: SigningIn,
     formerFlashes: readonly StoredFlash[],
-    seenBefore: ReadonlyMap<string, unknown> = new Map(),
+    earlier: ReadonlyChanges | undefined,
+    merged?: SeenObjects,
   ): void {
-    const former = this.#formerObjects;
     const tracker = this.#tracked;
-    const { changes: earlier = new Map() } = this.#setAsideState ?? this.#pending ?? {};
+    // A later sign-in may show again what this one hides.
+    tracker.seeAll();
+    const given = this.#given;
     const { changes } = tracker;
-    const hidden = this.#hidden(tracker, keep);
-    const changesOf = (key: string) => followedBy(earlier.get(key), changes.get(key));
-    const stored = decode(this.#base.data);
-    const restriction = new Restriction(tracker, changesOf, { keep, hidden, former, stored, seenBefore });
+    const { keep, userId } = asked;
+    const kept = keep && this.#objectsIn(keep, tracker, merged);
+    const hidden: ObjectSet = kept
+      ? { has: (object) => !kept.has(object) && given.has(object) }
+      : { has: (object) => given.isOfAnother(object, userId) };
+    const changesOf = (key: string) => followedBy(earlier?.get(key), changes.get(key));
+    const restriction = new Restriction(tracker, changesOf, { keep, hidden, given });
     const before = this.#flashes;
-    this.#flashes = mergeFlashes(formerFlashes, before, EMPTY.flashes).flatMap((flash) =>
-      withoutHidden(flash, hidden, former.copied),
+    this.#flashes = mergeFlashes(keep ? formerFlashes : [], before, EMPTY.flashes).flatMap((flash) =>
+      withoutHidden(flash, given, hidden),
     );
-    this.#restricted = { restriction, keep, before, shown: this.#flashes, isPending: false };
+    this.#restricted = { restriction, asked, before, shown: this.#flashes, isPending: false };
   }
 
-  #lift(isMerged = false): ReadonlyMap<string, unknown> {
+  #lift(): void {
     const { restriction, before, shown } = this.#restricted!;
     this.#restricted = undefined;
+    restriction.lift();
     this.#flashes = mergeFlashes(shown, this.#flashes, before);
-    return restriction.lift(isMerged);
   }
 
-  /** The objects that the handler was given from what is stored, but for those that are in keys which may stay. */
-  #hidden(tracker: Tracker, keep: readonly string[]): ObjectSet {
-    const former = this.#formerObjects;
+  /** The objects that the handler was given in some keys. */
+  #objectsIn(keys: readonly string[], tracker: Tracker, merged: SeenObjects | undefined): ReadonlySet<object> {
     const before = this.#objectsOfBefore(tracker);
-    former.add({ byKey: before });
-    const kept = new Set(keep.flatMap((key) => before.get(key) ?? []));
-    return { has: (object) => former.has(object) && !kept.has(object) && !kept.has(former.originalOf(object)) };
+    return new Set(keys.flatMap((key) => [...(before.get(key) ?? []), ...(merged?.byKey?.get(key) ?? [])]));
   }
 
   /** The objects that the handler has seen of what is stored, by key. */
   #objectsOfBefore(tracker: Tracker): Map<string, readonly object[]> {
     const { changes, from } = this.#setAsideState ?? this.#pending ?? { changes: tracker.changes, from: tracker.seen };
-    const found = new Map(objectsByKey(from, decode(this.#base.data)));
+    const { data } = this.#pending?.base ?? this.#base;
+    const found = new Map(objectsByKey(from, decode(data)));
     // Looked at since then only.
-    const later = objectsByKey(tracker.seen, decode(this.#pending?.content.data ?? this.#base.data));
+    const later = objectsByKey(tracker.seen, decode(this.#pending?.content.data ?? data));
     for (const [key, objects] of later) if (!found.has(key) && !changes.has(key)) found.set(key, objects);
     return found;
-  }
-
-  /** The objects that the handler may have kept, for the journal that takes the place of this one. */
-  get former(): FormerObjects | undefined {
-    const tracker = this.#tracker;
-    if (tracker) {
-      // The handler may still read the data that it has kept.
-      tracker.seeAll();
-      this.#formerObjects.add({ byKey: this.#objectsOfBefore(tracker) });
-    }
-    return this.#former;
   }
 
   /** Sets aside the changes that could not be stored. `dropSetAside` removes them, `takeBack` makes them count again. */
@@ -315,9 +330,8 @@ export class Journal {
     const { values, flashes, from } = this.#setAsideState;
     this.restrict(undefined);
     const tracker = this.#tracked;
-    this.#formerObjects.add({ byKey: this.#objectsOfBefore(tracker) });
     this.#found = this.#setAsideState = undefined;
-    rebase(tracker, values, {}, stored.data, () => momentsOf(this.#base, from), this.#formerObjects);
+    rebase(tracker, values, {}, stored, () => momentsOf(this.#base, from), this.#given);
     this.#flashes = mergeFlashes(flashes, this.#flashes, stored.flashes);
     this.#base = stored;
   }
@@ -330,6 +344,18 @@ function momentsOf({ data }: Content, seen: SeenObjects): Moments {
   for (const [key, objects] of objectsByKey(seen, values))
     if (Object.hasOwn(values, key)) moments.set(key, { text: textOf(values[key]), objects });
   return moments;
+}
+
+/** The changes of a snapshot. What a save has merged into its values is not this request's. */
+function withOthers({ changes, content, end }: Snapshot, stored: Content, seen: SeenObjects): ReadonlyChanges {
+  const own = momentsOf(content, end);
+  const now = momentsOf(stored, seen);
+  const all: Changes = new Map();
+  for (const [key, steps] of changes) {
+    const others = { kind: "others", before: own.get(key) ?? NO_VALUE, after: now.get(key) ?? NO_VALUE } as const;
+    all.set(key, steps === WHOLE ? WHOLE : [...steps, others]);
+  }
+  return all;
 }
 
 const isSame = (a: Content, b: Content): boolean => a.data === b.data && areSameFlashes(a.flashes, b.flashes);

@@ -1,6 +1,5 @@
 import { describe, expect, it } from "vitest";
 import type { Dictionary } from "./codec.ts";
-import { FormerObjects } from "./former-objects.ts";
 import { momentOf, replaySteps } from "./steps.ts";
 
 /** Two requests begin with the same value: what `mine` does in place is done to what `theirs` has left of it. */
@@ -17,7 +16,7 @@ function merged<T>(make: () => T, theirs: (value: T) => unknown, mine: (value: T
   const dropped: string[] = [];
   replaySteps([], from, momentOf(held, "k"), data, "k", {
     dropped: (path) => dropped.push(path.join(".")),
-    former: new FormerObjects(),
+    copied() {},
   });
   return { value: data["k"] as T, dropped };
 }

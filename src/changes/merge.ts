@@ -14,6 +14,8 @@ export interface Merging {
   identityOf(object: object): object;
   /** The change of a place is dropped: others have removed the container that was changed, or put another kind there. */
   dropped(path: readonly (string | number)[]): void;
+  /** @see Replaying */
+  readonly isAnew: boolean;
 }
 
 type Path = readonly (string | number)[];
@@ -111,6 +113,12 @@ function mergeArray(base: unknown[], mine: unknown[], theirs: unknown[], merging
     if (edit && !isMoved) {
       remove(theirs, edit.removed);
       append(theirs, mine.slice(edit.kept));
+    } else if (merging.isAnew) {
+      const unchanged = new Set(before);
+      append(
+        theirs,
+        mine.filter((_, i) => !unchanged.has(now[i]!)),
+      );
     } else {
       theirs.length = 0;
       append(theirs, mine);

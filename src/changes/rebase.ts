@@ -1,8 +1,8 @@
 import { decode, type Dictionary } from "./codec.ts";
 import { objectsIn, textOf } from "./containers.ts";
-import type { FormerObjects } from "./former-objects.ts";
+import type { GivenObjects } from "./given-objects.ts";
 import { putInto, type Placed } from "./place.ts";
-import { objectsByKey, pathIn } from "./replay.ts";
+import { objectsByKey, pathIn, type Content } from "./replay.ts";
 import { hasShared, heldNow, homesIn, separate, type Moments } from "./separate.ts";
 import { NO_VALUE, replaySteps, WHOLE, type Changes, type Moment, type Step } from "./steps.ts";
 import type { Tracker } from "./tracker.ts";
@@ -13,20 +13,22 @@ import { isText, valuesOf, type Values } from "./values.ts";
  *
  * @param startData - the data at the start, decoded, where all of them could be encoded.
  * @param read - gives the data at the moment when they were read.
- * @param former - is told of what comes from others, and of copies that take the place of the handler's objects.
+ * @param given - is told of everything that comes from what was stored.
  * @returns the paths of changes that are dropped, because others had removed what they were made in.
  */
 export function rebase(
   tracker: Tracker,
   start: Values,
   startData: Dictionary,
-  stored: string,
+  { data: stored, userId }: Content,
   read: () => Moments,
-  former: FormerObjects,
+  given: GivenObjects,
 ): string[] {
   const { raw } = tracker;
+  // Those that the handler has not looked at yet take part.
+  tracker.seeAll();
   const target = decode(stored);
-  former.add({ all: objectsIn(target) });
+  given.addValue(target, userId);
   const changes: Changes = new Map(tracker.changes);
   const seen = objectsByKey(tracker.seen, startData);
   const dropped: string[] = [];
@@ -34,7 +36,8 @@ export function rebase(
   const keys = [...now.keys()].filter((key) => typeof now.get(key) === "string");
   if (hasShared(raw, keys)) {
     const began = new Map([...seen].map(([key, objects]) => [key, momentOf(textIn(start, key), objects)]));
-    const originals = separate(raw, keys, changes, homesIn(raw, [read(), began]), former.copied);
+    const originals = separate(raw, keys, changes, homesIn(raw, [read(), began]));
+    for (const [copy, original] of originals) given.addCopy(copy, original);
     for (const [key, moment] of began) seen.set(key, heldNow(moment, raw[key], originals));
     for (const [key, steps] of changes) {
       const held = (moment: Moment) => heldNow(moment, raw[key], originals);
@@ -48,7 +51,7 @@ export function rebase(
     const to = Object.hasOwn(target, key) ? textOf(target[key]) : undefined;
     if (steps === WHOLE || was === to) continue;
     if (was === is && !steps) {
-      place(raw, key, is, target);
+      given.addPlaced(place(raw, key, is, target), userId);
       seen.set(key, objectsIn(raw[key]));
     } else if (isText(was) && isText(is)) {
       const from = momentOf(was, seen.get(key) ?? []);
@@ -56,9 +59,10 @@ export function rebase(
       const began = objectsIn(target[key]);
       const done = replaySteps(steps ?? [], from, end, target, key, {
         dropped: (path) => dropped.push(pathIn(path)),
-        former,
+        copied: given.copied,
       });
       const placed = place(raw, key, is, target);
+      given.addPlaced(placed, userId);
       const held = (objects: readonly object[]) => objects.map((object) => placed.get(object) ?? object);
       seen.set(key, held(began));
       if (steps)

@@ -1,7 +1,7 @@
 import { BOUNDLESS, decode, encode, pathOf, type Dictionary, type Limits } from "./codec.ts";
 import { objectsIn, textOf } from "./containers.ts";
 import { mergeFlashes } from "./flashes.ts";
-import type { FormerObjects } from "./former-objects.ts";
+import type { GivenObjects } from "./given-objects.ts";
 import type { StoredFlash } from "../record/record.ts";
 import { NO_VALUE, replaySteps, WHOLE, type KeyChanges, type Moment } from "./steps.ts";
 
@@ -11,6 +11,8 @@ export interface Content {
   readonly flashes: readonly StoredFlash[];
   /** The paths of changes that a merge has dropped: others had removed what they were made in. */
   readonly dropped?: readonly string[];
+  /** The user whose session it is. */
+  readonly userId?: string | undefined;
 }
 
 /** Objects that a handler holds, each list in the order of the text. */
@@ -45,29 +47,30 @@ export interface Snapshot {
   /** The objects at the beginning of the changes, and at their end. */
   readonly from: SeenObjects;
   readonly end: SeenObjects;
-  readonly former: FormerObjects;
+  readonly given: GivenObjects;
 }
 
 export const EMPTY: Content = { data: "{}", flashes: [] };
 
 /** Applies the changes of a snapshot to another content than the one that the request began with. */
-export function replay(snapshot: Snapshot, newest: Content, limits: Limits): Content {
-  const { base, content, changes, from, end, former } = snapshot;
+export function replay(
+  { base, content, changes, from, end, given }: Snapshot,
+  newest: Content,
+  limits: Limits,
+): Content {
   const before = decode(base.data);
   const mine = decode(content.data);
   const merged = decode(newest.data);
-  // The functions of updates are given these.
-  former.add({ all: objectsIn(merged) });
+  // The function of an update is called with them.
+  given.addValue(merged, newest.userId);
   const [seen, seenLast] = [objectsByKey(from, before), objectsByKey(end, mine)];
   const dropped: string[] = [];
   for (const key of new Set([...seen.keys(), ...changes.keys()])) {
     const steps = changes.get(key) ?? [];
     if (steps !== WHOLE) {
       const [began, ended] = [momentIn(before, key, seen), momentIn(mine, key, seenLast)];
-      replaySteps(steps, began, ended, merged, key, {
-        dropped: (path) => dropped.push(pathIn(path)),
-        former,
-      });
+      const replaying = { dropped: (path: Path) => dropped.push(pathIn(path)), copied: given.copied };
+      replaySteps(steps, began, ended, merged, key, replaying);
     } else if (Object.hasOwn(mine, key)) merged[key] = mine[key];
     else delete merged[key];
   }
@@ -81,7 +84,7 @@ export function only(content: Content, keep: readonly string[]): Content {
   if (keep.length === 0) return EMPTY;
   const data = decode(content.data);
   for (const key of Object.keys(data)) if (!keep.includes(key)) delete data[key];
-  return { data: encode(data, BOUNDLESS), flashes: [] };
+  return { data: encode(data, BOUNDLESS), flashes: [], userId: content.userId };
 }
 
 function momentIn(data: Dictionary, key: string, seen: ReadonlyMap<string, readonly object[]>): Moment {
@@ -89,4 +92,6 @@ function momentIn(data: Dictionary, key: string, seen: ReadonlyMap<string, reado
   return { text: textOf(data[key]), objects: seen.get(key) ?? [] };
 }
 
-export const pathIn = (path: readonly (string | number)[]): string => pathOf("session.data", path);
+type Path = readonly (string | number)[];
+
+export const pathIn = (path: Path): string => pathOf("session.data", path);

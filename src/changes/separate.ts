@@ -43,7 +43,7 @@ export function heldNow({ text, objects }: Moment, live: unknown, originals: Rea
   const now = new Map<object, object>();
   const isSame = (old: object, one: object) => held.get(old) === (originals.get(one) ?? one);
   eachSame(value, live, undefined, isSame, (old, one) => now.set(old, one));
-  return objectsIn(value).map((old, i) => now.get(old) ?? objects[i] ?? old);
+  return objectsIn(value).map((old, i) => now.get(old) ?? objects[i]!);
 }
 
 const heldBy = (value: unknown, objects: readonly object[]): Map<object, object> =>
@@ -82,7 +82,6 @@ export function hasShared(raw: Dictionary, keys: readonly string[]): boolean {
 /**
  * Separates the objects of the given keys. Those of an assigned key were read elsewhere.
  *
- * @param copied - is told of each copy.
  * @returns the originals of the copies that are in the data now.
  */
 export function separate(
@@ -90,12 +89,10 @@ export function separate(
   keys: readonly string[],
   changes: ReadonlyChanges,
   homes: Homes,
-  copied: Copied,
 ): ReadonlyMap<object, object> {
   const originals = new Map<object, object>();
   const separation = new Separation(homes, (copy, original) => {
     originals.set(copy, originals.get(original) ?? original);
-    copied(copy, original);
   });
   const assigned = keys.filter((key) => changes.get(key) === WHOLE);
   for (const key of [...keys.filter((one) => !assigned.includes(one)), ...assigned]) {
@@ -108,10 +105,10 @@ export function separate(
 /** @see separate */
 export class Separation {
   readonly #homes: Homes;
-  readonly #copied: Copied;
+  readonly #copied: Copied | undefined;
   readonly #seen = new Set<object>();
 
-  constructor(homes: Homes, copied: Copied) {
+  constructor(homes: Homes = new Map(), copied?: Copied) {
     this.#homes = homes;
     this.#copied = copied;
   }

@@ -1,6 +1,5 @@
 import { decodeValue, kindOf, type Dictionary } from "./codec.ts";
-import { copyOf, isObject, isSameKind, objectsIn, setMember, textOf } from "./containers.ts";
-import type { FormerObjects } from "./former-objects.ts";
+import { copyOf, isObject, isSameKind, objectsIn, setMember, textOf, type Copied } from "./containers.ts";
 import { ABSENT, mergePlace } from "./merge.ts";
 
 /** Changes one value: called again if another request stores the session first. */
@@ -16,7 +15,9 @@ export interface Moment {
 export type Step =
   /** There was nothing, and an empty container was assigned: it is created if there is none. */
   | { readonly kind: "create"; readonly empty: string; readonly after: Moment }
-  | { readonly kind: "update"; readonly before: Moment; readonly apply: Updater[]; readonly after: Moment };
+  | { readonly kind: "update"; readonly before: Moment; readonly apply: Updater[]; readonly after: Moment }
+  /** A save has put changes of other requests into the value: what lies between the two moments is not this request's. */
+  | { readonly kind: "others"; readonly before: Moment; readonly after: Moment };
 
 /** The key was assigned or deleted: its last value counts as a whole, or that there is none. */
 export const WHOLE = "whole";
@@ -51,8 +52,10 @@ export function joined(earlier: ReadonlyChanges, later: ReadonlyChanges): Change
 export interface Replaying {
   /** The change of a place is dropped. */
   dropped(path: readonly (string | number)[]): void;
-  /** A copy of an object that the handler holds may take its place. */
-  readonly former: FormerObjects;
+  /** A copy of an object that the handler holds takes its place. */
+  readonly copied: Copied;
+  /** There was nothing before: unchanged items of an array that has changed as a whole do not come along. */
+  readonly isAnew?: boolean;
 }
 
 /**
@@ -79,6 +82,11 @@ export function replaySteps(
     } else {
       mergeMoments(began, step.before, data, key, replaying);
       const before = momentOf(data, key);
+      if (step.kind === "others") {
+        done.push({ ...step, before, after: before });
+        began = step.after;
+        continue;
+      }
       for (const apply of step.apply) applyTo(data, key, apply, replaying);
       done.push({ ...step, before, after: momentOf(data, key) });
     }
@@ -88,11 +96,11 @@ export function replaySteps(
   return done;
 }
 
-function applyTo(data: Dictionary, key: string, apply: Updater, { former }: Replaying): void {
+function applyTo(data: Dictionary, key: string, apply: Updater, { copied }: Replaying): void {
   const value = apply(Object.hasOwn(data, key) ? data[key] : undefined);
   if (value === undefined) delete data[key];
   // The function may give an object that the handler holds.
-  else data[key] = copyOf(value, former.copied);
+  else data[key] = copyOf(value, copied);
 }
 
 /** Creates the empty containers that a value lacks. */
@@ -112,9 +120,10 @@ function mergeMoments(from: Moment, end: Moment, data: Dictionary, key: string, 
   if (!isObject(base) || !isObject(mine)) return;
   const held = identitiesOf(mine, end);
   const identities = new Map([...identitiesOf(base, from), ...held]);
-  for (const [copy, original] of held) replaying.former.copied(copy, original);
+  for (const [copy, original] of held) replaying.copied(copy, original);
   const theirs = Object.hasOwn(data, key) ? data[key] : ABSENT;
-  const merging = { identityOf: (object: object) => identities.get(object)!, dropped: replaying.dropped };
+  const identityOf = (object: object) => identities.get(object)!;
+  const merging = { identityOf, dropped: replaying.dropped, isAnew: replaying.isAnew === true };
   const merged = mergePlace(base, mine, theirs, merging, [key]);
   if (merged !== theirs) data[key] = merged;
 }

@@ -7,6 +7,9 @@ import { momentOf, NO_VALUE, WHOLE, type Changes, type KeyChanges, type Step, ty
 /** Called before a change through the dictionary, and when an object that could be changed is taken from it. It may throw. */
 export type OnUse = (isWrite: boolean) => void;
 
+/** Called with all objects of a stored value that is given to a handler for the first time. */
+export type OnGive = (objects: readonly object[]) => void;
+
 /**
  * The dictionary that a handler holds, and what was done to it since one moment: which keys were assigned, deleted or
  * updated, and which objects the handler has seen. A proxy that is no deeper than the dictionary itself: Maps and Dates
@@ -16,6 +19,9 @@ export class Tracker implements ProxyHandler<Dictionary> {
   readonly raw: Dictionary;
   readonly proxy: Dictionary;
   readonly #onUse: OnUse | undefined;
+  #onGive: OnGive | undefined;
+  /** The keys that the handler has looked at or changed, since the first restart. */
+  #touched: ReadonlyMap<string, unknown>[] | undefined;
   #changes: Changes | undefined;
   #seen: SeenObjects = {};
   /** The objects that the handler was given since that moment, as they were. */
@@ -23,9 +29,10 @@ export class Tracker implements ProxyHandler<Dictionary> {
   /** The handler may hold other objects too: only the text of the data tells of a change then. */
   #holdsOthers = false;
 
-  constructor(raw: Dictionary, onUse?: OnUse) {
+  constructor(raw: Dictionary, onUse?: OnUse, onGive?: OnGive) {
     this.raw = raw;
     this.#onUse = onUse;
+    this.#onGive = onGive;
     this.proxy = new Proxy(raw, this);
   }
 
@@ -44,6 +51,7 @@ export class Tracker implements ProxyHandler<Dictionary> {
 
   /** Changes are told from another moment on. */
   restart(seen: SeenObjects, changes?: Changes): void {
+    this.#keepTouched();
     this.#seen = seen;
     this.#changes = changes;
     this.#holdsOthers = true;
@@ -51,6 +59,7 @@ export class Tracker implements ProxyHandler<Dictionary> {
 
   /** Changes are told from now on. */
   restartNow(seen: SeenObjects): void {
+    this.#keepTouched();
     this.#seen = seen;
     this.#changes = undefined;
     // These were remembered as they were before.
@@ -77,10 +86,34 @@ export class Tracker implements ProxyHandler<Dictionary> {
 
   #see(key: string, value: unknown): void {
     const { all, byKey } = this.#seen;
-    if (all || byKey?.has(key) || !isObject(value) || this.#changes?.has(key)) return;
-    const known = byKey ?? new Map<string, readonly object[]>();
-    known.set(key, objectsIn(value));
-    if (!byKey) this.#seen = { byKey: known };
+    if (!isObject(value) || this.#changes?.has(key)) return;
+    const isSeen = all !== undefined || byKey?.has(key) === true;
+    // After a restart objects are listed that the handler was never given.
+    const isNew = this.#touched ? !this.#touched.some((keys) => keys.has(key)) : !isSeen;
+    // The value of a key that was listed before and is not now can't be kept: it may be a cycle.
+    if (!isNew && (isSeen || this.#touched)) return;
+    const objects = objectsIn(value);
+    if (!isSeen) {
+      const known = byKey ?? new Map<string, readonly object[]>();
+      known.set(key, objects);
+      if (!byKey) this.#seen = { byKey: known };
+    }
+    this.#onGive?.(objects);
+    this.#touched?.push(new Map([[key, objects]]));
+  }
+
+  /** Every object in the data counts as given, for a reason that the handler's looking does not tell. */
+  allGiven(): void {
+    this.#onGive = undefined;
+    this.#touched = undefined;
+  }
+
+  /** The keys that were looked at or changed until now stay known over a restart. */
+  #keepTouched(): void {
+    if (!this.#onGive) return;
+    const changes = this.#changes ?? UNCHANGED;
+    if (!this.#touched) this.#touched = [this.#seen.byKey ?? UNCHANGED, changes];
+    else if (this.#changes) this.#touched.push(changes);
   }
 
   /** As if the handler had looked at every key. */
@@ -151,10 +184,13 @@ export class Tracker implements ProxyHandler<Dictionary> {
 
   #assigned(key: string, value: unknown, isNew: boolean): void {
     const earlier = this.changes.get(key);
-    if (isNew && earlier !== WHOLE && isEmptyContainer(value)) {
-      const after = momentOf(this.raw, key);
-      this.note(key, [...(earlier ?? []), { kind: "create", empty: after.text!, after }]);
-    } else this.note(key, WHOLE);
+    if (isNew && earlier !== WHOLE && isEmptyContainer(value)) this.#created(key, earlier);
+    else this.note(key, WHOLE);
+  }
+
+  #created(key: string, earlier: readonly Step[] = []): void {
+    const after = momentOf(this.raw, key);
+    this.note(key, [...earlier, { kind: "create", empty: after.text!, after }]);
   }
 }
 

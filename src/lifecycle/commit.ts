@@ -58,9 +58,12 @@ export function commit(
     return Promise.reject(error);
   }
   const id = requestSession.storedId;
-  const storing = requestSession.runCommit(() =>
+  const execute = () =>
     // The commits of one session in this process wait for each other. Each passes on what it has stored.
-    context.commits.run<LoadedRecord | undefined>(id, (before) => run(attempt.executeOrUndo(id, next, before))),
+    context.commits.run<LoadedRecord | undefined>(id, (before) => run(attempt.executeOrUndo(id, next, before)));
+  const { tracing } = context;
+  const storing = requestSession.runCommit(
+    tracing ? () => tracing.run("commit", { id, operation: next }, execute) : execute,
   );
   if (!isSave) context.collector.runIfDue();
   return storing;
@@ -381,7 +384,7 @@ export class Commit {
     const { requestSession } = this;
     requestSession.continueFrom(token, loaded);
     const { changes } = requestSession;
-    const late = this.#journal.stored(this.snapshot, content);
+    const late = this.#journal.stored(this.snapshot, loaded.record);
     const paths = Object.freeze([...(content.dropped ?? []), ...late]);
     if (paths.length > 0) {
       const { userId } = loaded.record;

@@ -48,9 +48,9 @@ export function issuedAt(record: LoadedRecord["record"]): number {
   return record.signedInAt ?? record.createdAt;
 }
 
-/** Whether another user signs in than the one whose data this request was given. */
+/** Whether another user signs in to a user's session. */
 export function isAnotherUser(requestSession: RequestSession, userId: string): boolean {
-  const before = requestSession.formerUserId;
+  const before = requestSession.visibleRecord?.userId;
   return before !== undefined && before !== userId;
 }
 

@@ -1,5 +1,5 @@
 import type { Limits } from "../changes/codec.ts";
-import type { FormerObjects } from "../changes/former-objects.ts";
+import { GivenObjects } from "../changes/given-objects.ts";
 import { EMPTY, Journal, type Content } from "../changes/journal.ts";
 
 /** A requested sign-in. */
@@ -39,7 +39,8 @@ export class PendingChanges {
   /** The calls that a failed `save()` was to carry out. Its caller has dealt with that failure. */
   #setAside: Requested | undefined;
   #journal: Journal | undefined;
-  #former: FormerObjects | undefined;
+  /** It outlives the journals, and a sign-out: the request's handler may have kept anything. */
+  #given: GivenObjects | undefined;
   /** The key whose update is being made. */
   #updatedKey: string | undefined;
 
@@ -72,7 +73,7 @@ export class PendingChanges {
 
   #newJournal(): Journal {
     const onUse = (isWrite: boolean) => this.#onUse(isWrite, this.#journal !== journal);
-    const journal: Journal = new Journal(this.#base, this.#limits, onUse, this.#former);
+    const journal: Journal = new Journal(this.#base, this.#limits, onUse, (this.#given ??= new GivenObjects()));
     this.#journal = journal;
     return journal;
   }
@@ -110,7 +111,8 @@ export class PendingChanges {
   /** Hides from the handler the data of before that the requested sign-in does not keep. */
   #hide(): void {
     const { signIn } = this.#requested;
-    if (signIn || this.#journal) this.journal.restrict(signIn && this.#keptBy(signIn));
+    const asked = signIn && { keep: this.#keptBy(signIn), userId: signIn.userId };
+    if (asked || this.#journal) this.journal.restrict(asked);
   }
 
   /** Decides anew which data the requested sign-in hides: the session, or the request to sign in, is another one. */
@@ -125,8 +127,6 @@ export class PendingChanges {
   /** Signs out. Earlier changes of this request go with the session. */
   signOut(): void {
     this.forget();
-    // The handler may take along to a session of nobody's whatever it wants.
-    this.#former = undefined;
     this.#requested = { signOut: {} };
   }
 
@@ -161,7 +161,6 @@ export class PendingChanges {
   }
 
   forgetData(): void {
-    this.#former = this.#journal?.former ?? this.#former;
     this.#journal = undefined;
   }
 

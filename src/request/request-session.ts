@@ -13,7 +13,6 @@ import { rejecting, run, type Answer, type Coroutine } from "../coroutine.ts";
 import type { BearerRequest } from "./bearer.ts";
 import { clientRequest } from "./client.ts";
 import { ClosedResponse } from "./closed-response.ts";
-import { warnOfForeignCookie, warnOfUntrustedProxy } from "./cookie-warnings.ts";
 import { LateChanges } from "./late-changes.ts";
 import { TokenCookie, type OutgoingCookie } from "./outgoing-cookie.ts";
 import { PendingChanges, type Requested, type SignIn } from "./pending-changes.ts";
@@ -26,7 +25,17 @@ import {
   type Presented,
   type PresentedLater,
 } from "./presented-tokens.ts";
-import { cookieHeader, canHaveBody, isSecure, isWebSocketRequest, routeOf, type AnyRequest } from "./request.ts";
+import { diagnoseIssued } from "../diagnostics.ts";
+import {
+  claimsHttps,
+  cookieHeader,
+  canHaveBody,
+  isSecure,
+  isWebSocketRequest,
+  routeOf,
+  type AnyRequest,
+  isSameRequest,
+} from "./request.ts";
 import { ResponseProgress } from "./response-progress.ts";
 import { SessionSignal } from "./session-signal.ts";
 import type { LiveState, SessionState } from "./state.ts";
@@ -56,8 +65,6 @@ export class RequestSession {
   #newId: string | undefined;
   #lateChanges: LateChanges | undefined;
   #closedResponse: ClosedResponse | undefined;
-  /** The user of a session that others have ended: the handler may still hold its objects. */
-  #detachedUserId: string | undefined;
 
   /** The request does not extend its session: polling, for example. */
   passive = false;
@@ -83,13 +90,6 @@ export class RequestSession {
     this.cookie = held?.cookie ?? new TokenCookie(context);
     const presented = held ? held.presented : header ? presentedIn(context, header, this.isSecure) : undefined;
     this.#state = presented ? { kind: "unread", presented } : { kind: "none", tokenStatus: "anonymous" };
-  }
-
-  /** Whether a request has this session. One that was made from its request has it too, unless its cookies are others. */
-  isOf(request: AnyRequest): boolean {
-    return (
-      request === this.#request || request === this.#innermost || cookieHeader(request) === cookieHeader(this.#request)
-    );
   }
 
   // The session's state
@@ -141,11 +141,6 @@ export class RequestSession {
     return this.changes.requested.signOut ? undefined : this.loaded?.record;
   }
 
-  /** The user whose data this request was given. After a sign-out the handler may take along whatever it wants. */
-  get formerUserId(): string | undefined {
-    return this.visibleRecord?.userId ?? this.#detachedUserId;
-  }
-
   /** The id of the live session, or the one that a new session will have. */
   get id(): string {
     const { signIn, signOut } = this.changes.requested;
@@ -183,7 +178,15 @@ export class RequestSession {
     const state = this.#state;
     if (state.kind === "unreadable") return Promise.reject(state.error);
     if (state.kind !== "unread") return undefined;
-    return (this.#loading ??= rejecting(() => run(this.#load(state.presented))) as Promise<void> | undefined);
+    return (this.#loading ??= rejecting(() => this.#open(state.presented)) as Promise<void> | undefined);
+  }
+
+  #open(presented: readonly Presented[] | PresentedLater): Answer<void> {
+    const { tracing } = this.context;
+    const load = () => run(this.#load(presented));
+    if (!tracing) return load();
+    const id = typeof presented === "function" ? undefined : presented[0]!.token.id;
+    return tracing.run("open", { id }, load, () => ({ status: this.tokenStatus }));
   }
 
   *#load(given: readonly Presented[] | PresentedLater): Coroutine<void> {
@@ -283,7 +286,6 @@ export class RequestSession {
    * the cookie, unless it signs in.
    */
   detach(reason: "ended" | "superseded"): void {
-    this.#detachedUserId = this.formerUserId;
     const endedIds = reason === "ended" && this.token ? [this.token.id] : undefined;
     this.#state = { kind: "none", tokenStatus: "superseded", endedIds };
     const { signOut } = this.changes.requested;
@@ -307,7 +309,6 @@ export class RequestSession {
   /** Signs out at the next commit. Without a live session only this request's changes are forgotten. */
   signOut(): void {
     this.watchClose();
-    this.#detachedUserId = undefined;
     // A commit under way may be storing a session that has to end.
     if (this.token || this.#committing || this.endedIds.length > 0) this.changes.signOut();
     else this.changes.forget();
@@ -356,10 +357,16 @@ export class RequestSession {
   }
 
   issueCookie(token = this.token!): void {
-    const isCookie = this.cookie.write === undefined;
-    if (isCookie && !this.isSecure) warnOfUntrustedProxy(this.#request);
-    if (isCookie && this.#presentedId === undefined) warnOfForeignCookie(this.context, this.#request, this.isSecure);
+    if (this.cookie.write === undefined) this.#diagnoseIssued();
     this.cookie.issue(token, this.loaded!.record, this.isSecure);
+  }
+
+  #diagnoseIssued(): void {
+    const { context } = this;
+    const header = this.#presentedId === undefined ? cookieHeader(this.#request) : undefined;
+    const isReplaced = header !== undefined && context.cookie.values(header, this.isSecure).length > 0;
+    if (isReplaced || (!this.isSecure && claimsHttps(this.#request)))
+      diagnoseIssued(context, this.#request, isReplaced);
   }
 
   /**
@@ -397,6 +404,7 @@ export class RequestSession {
 
   /** The headers are written. */
   writeResponse(): void {
+    this.context.diagnose?.(this, this.#request);
     this.progress.write();
     if (this.changes.hasGivenObjects && this.context.lateChecks()) this.lateChanges.expect();
   }
@@ -462,6 +470,11 @@ export class RequestSession {
   }
 
   // The request
+
+  /** Whether an object that has this session has it for itself, and has not copied or inherited it for another request. */
+  isOf(holder: AnyRequest): boolean {
+    return holder === this.#request || isSameRequest(holder, this.#innermost);
+  }
 
   /** The route, for a message. */
   get route(): string {

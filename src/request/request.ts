@@ -22,13 +22,27 @@ interface NodeRequest {
   readonly socket: object;
 }
 
-/** Where a replacement keeps the request that it replaces. */
-const original = Symbol("sojourn.original");
+/** Where a replacement keeps itself and the request that it replaces. */
+const link = Symbol("sojourn.link");
+
+interface Link {
+  readonly replacement: PlainRequest;
+  readonly first: PlainRequest;
+}
 
 /** Unwraps a framework's own object. All layers of a framework share the request that this returns. */
 export function innermost(request: AnyRequest): PlainRequest {
   const plain = isPlain(request) ? request : unwrap(request);
-  return (plain as { [original]?: PlainRequest })[original] ?? plain;
+  const found = (plain as { [link]?: Link })[link];
+  return found && isSameRequest(plain, found.replacement) ? found.first : plain;
+}
+
+/**
+ * Whether two objects stand for one request of a client. A Proxy of a request, or an object that inherits from it, has
+ * everything that was kept on it, also where it stands for a request with other headers.
+ */
+export function isSameRequest(one: AnyRequest, other: AnyRequest): boolean {
+  return one === other || (one as PlainRequest).headers === (other as PlainRequest).headers;
 }
 
 /**
@@ -52,7 +66,8 @@ function unwrap(wrapper: unknown): PlainRequest {
 /** Links a request to the one that it replaces, so that both have the same session. */
 export function linkReplacement(replacement: object, request: AnyRequest): void {
   const first = innermost(request);
-  if (replacement !== first) Object.defineProperty(replacement, original, { value: first, configurable: true });
+  const value: Link = { replacement: replacement as PlainRequest, first };
+  if (replacement !== first) Object.defineProperty(replacement, link, { value, configurable: true });
 }
 
 function isFetch(request: FetchRequest | NodeRequest): request is FetchRequest {

@@ -1,5 +1,7 @@
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
+import { KEYS } from "../../test/support/stores.ts";
 import { OPERATIONS, syncOf } from "../capabilities.ts";
+import { createSessions } from "../sessions.ts";
 import type { SessionStore, StoredSession } from "../store.ts";
 import { storeContract } from "../testing/index.ts";
 import { type Expiring, expiryHeap } from "./shared/expiry-heap.ts";
@@ -51,6 +53,32 @@ describe("memoryStore", () => {
     const wrapped = { ...store, read: async (id: string) => store.read(id) };
     expect(syncOf(wrapped, "read")).toBe(undefined);
     expect(syncOf(cached(store), "read")).toBe(undefined);
+  });
+
+  it.each(OPERATIONS)(
+    "is called where a test replaces %s by a spy or a Proxy, which may have its properties",
+    (name) => {
+      const store = memoryStore();
+      const proxied = new Proxy(store, {
+        get: (target, key: keyof SessionStore) => (key === name ? new Proxy(target[name], {}) : target[key]),
+      });
+      expect(syncOf(proxied as SessionStore, name)).toBe(undefined);
+      vi.spyOn(store, name);
+      expect(syncOf(store, name)).toBe(undefined);
+    },
+  );
+
+  it("fails a save() by an operation that a test has replaced, before and after createSessions", async () => {
+    for (const isBefore of [true, false]) {
+      const store = memoryStore();
+      const replace = () => vi.spyOn(store, "create").mockRejectedValue(new Error("down"));
+      if (isBefore) replace();
+      const sessions = createSessions<Record<string, unknown>>({ secretKey: KEYS[0], store });
+      if (!isBefore) replace();
+      const opened = await sessions.open(new Request("http://localhost/"));
+      opened.data["n"] = 1;
+      await expect(opened.save()).rejects.toMatchObject({ code: "ERR_SESSION_STORE" });
+    }
   });
 
   it("declares that payloads never leave the process", () => {

@@ -7,6 +7,15 @@ import type { Rule } from "./store-contract.ts";
 /** The rules of operations that answer at once. A store without any keeps them all. */
 export const syncCases: readonly Rule[] = [
   [
+    "names in sync.of the operation that answers at once, so that no spy in its place is passed over",
+    async ({ store }) => {
+      for (const name of OPERATIONS) {
+        const operation = store[name] as { readonly sync?: { readonly of?: unknown } };
+        if (operation.sync) assert.equal(operation.sync.of, operation, `${name}.sync.of must be ${name} itself`);
+      }
+    },
+  ],
+  [
     "gives the same answers at once as by a promise, and with the same effect",
     async (bench) => {
       const { store, second } = bench;

@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { asyncEngine, asyncStore, tick, timer, turn } from "../../test/support/async-store.ts";
 import { memoryStore } from "../stores/memory.ts";
+import { syncOf } from "../capabilities.ts";
 import type { SessionStore, StoredSession, StoreListener } from "../store.ts";
 import { type MakeStore, storeContract, type StoreContractOptions } from "./index.ts";
 
@@ -247,6 +248,17 @@ describe("storeContract", () => {
     expect(
       await failing(({ clock }) => [memoryStore({ clock }), memoryStore({ clock })], { oneInstance: true }),
     ).toEqual([rule]);
+  });
+
+  it("finds an operation that answers at once by the answers of another function", async () => {
+    const copying: MakeStore = ({ clock }) => {
+      const store = memoryStore({ clock });
+      const read = Object.assign((id: string) => store.read(id), { sync: syncOf(store, "read") });
+      return { ...store, read };
+    };
+    const [failure, ...others] = await failures(copying, {}, /names in sync\.of/);
+    expect(failure).toContain("read.sync.of must be read itself");
+    expect(others).toEqual([]);
   });
 
   it("finds two instances that share nothing, or differ in what they can do", async () => {

@@ -18,6 +18,8 @@ const GUIDES = [
   "events",
   "errors",
   "proxies",
+  "diagnostics",
+  "tracing",
   "several-applications",
 ].map((name) => document(`docs/${name}.md`));
 const blocks = blocksOf([README, ...GUIDES].join("\n"));

@@ -1,7 +1,10 @@
-import type { SessionEvents } from "sojourn";
+import { createSessions, type SessionEvents, type SessionStore } from "sojourn";
+import { cookieStore } from "sojourn/cookie";
+import { memoryStore } from "sojourn/memory";
 import { afterEach, describe, expect, it, vi } from "vitest";
-import { ask, type Client } from "../support/http/client.ts";
-import { serve, ways, type Scene, type Way } from "../support/http/servers.ts";
+import { ask, Client } from "../support/http/client.ts";
+import { originOf, SECRET_KEY, serve, ways, type Scene, type Way } from "../support/http/servers.ts";
+import { createStage } from "../support/http/stage.ts";
 
 // A client that has gone gets no response, and many handlers end none then. They may also never return.
 
@@ -9,7 +12,7 @@ const warned = vi.spyOn(process, "emitWarning").mockImplementation(() => {});
 afterEach(() => void warned.mockClear());
 
 /** A client asks for a page, and goes away before its handler answers. */
-async function leave(scene: Scene, query: string, cookie: string | undefined): Promise<void> {
+async function leave(scene: Pick<Scene, "origin" | "stage">, query: string, cookie: string | undefined): Promise<void> {
   const leaving = new AbortController();
   const asking = ask(`${scene.origin}/leaving?${query}`, { cookie, signal: leaving.signal });
   const failing = asking.then(
@@ -21,11 +24,41 @@ async function leave(scene: Scene, query: string, cookie: string | undefined): P
   expect(await failing).toBe("AbortError");
 }
 
-const next = <Name extends keyof SessionEvents>({ sessions }: Scene, name: Name): Promise<SessionEvents[Name]> =>
-  new Promise((resolve) => sessions.on(name, resolve));
+const next = <Name extends keyof SessionEvents>(
+  { sessions }: Pick<Scene, "sessions">,
+  name: Name,
+): Promise<SessionEvents[Name]> => new Promise((resolve) => sessions.on(name, resolve));
 
 const eventually = (client: Client, data: object) =>
   vi.waitFor(async () => expect(await client.data()).toMatchObject(data), { timeout: 30_000 });
+
+/** Ada is signed in, and her cookie is the session. */
+async function cookieScene(way: Way, revocations?: SessionStore) {
+  const sessions = createSessions({ secretKey: SECRET_KEY, store: cookieStore(revocations && { revocations }) });
+  const stage = createStage();
+  const server = await way.start({ sessions, stage, lazy: false, personal: false, trustProxy: false });
+  const origin = originOf(server);
+  const client = new Client(origin);
+  await client.post("/login?username=ada");
+  return { sessions, stage, origin, client };
+}
+
+describe.each(ways)("sojourn for $name, when the client goes away, and its cookie is the session,", (way: Way) => {
+  it.each(["data", "sign-out"])("reports that nothing of it can be stored: %s", async (how) => {
+    const scene = await cookieScene(way);
+    const dropped = next(scene, "dropped");
+    await leave(scene, `before=${how}`, scene.client.cookie);
+    expect(await dropped).toMatchObject({ userId: "ada", reason: "disconnected" });
+  });
+
+  it("signs the user out, if the server keeps revocations", async () => {
+    const scene = await cookieScene(way, memoryStore());
+    const signedOut = next(scene, "signedOut");
+    await leave(scene, "before=sign-out", scene.client.cookie);
+    await signedOut;
+    expect((await scene.client.get("/")).body).toBe("anonymous");
+  });
+});
 
 describe.each(ways)("sojourn for $name, when the client goes away before the response,", (way: Way) => {
   it("signs the user out, though the handler never answers", async () => {

@@ -1,6 +1,8 @@
-import { mkdtempSync } from "node:fs";
+import { execFile } from "node:child_process";
+import { mkdtempSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { storeContract } from "../../src/testing/index.ts";
 import { fetchCases } from "../fixtures/fetch-cases.mjs";
@@ -28,6 +30,22 @@ describe.each(requiring)("require on $name", ({ command }) => {
     expect(JSON.parse(stdout)).toEqual(JSON.parse((await requireEntries(process.execPath)).stdout));
     expect(stderr).toBe("");
   });
+});
+
+const deno = runtimes.find(({ name }) => name === "Deno")!;
+
+it.skipIf(!deno.command)("sessions need no permission of Deno to read the environment", async () => {
+  const entry = (path: string) => JSON.stringify(new URL(`../../dist/${path}.js`, import.meta.url).href);
+  const program = join(folder, "without-permission.mjs");
+  writeFileSync(
+    program,
+    `import { createSessions } from ${entry("index")};
+     import { memoryStore } from ${entry("stores/memory")};
+     createSessions({ secretKey: "mX3v9Kq0rTz7PwL1cYb5NdQ8hJ2sGf4uEo6iAaRkV_-", store: memoryStore() });
+     console.log("made");`,
+  );
+  const { stdout } = await promisify(execFile)(deno.command!, ["run", "--no-prompt", "--allow-read", program]);
+  expect(stdout).toBe("made\n");
 });
 
 for (const runtime of runtimes) {

@@ -32,7 +32,11 @@ export class DirectWrites {
     if (this.#methods) return;
     this.#methods = { writeHead: res.writeHead, write: res.write, end: res.end, flushHeaders: res.flushHeaders };
     res[WATCHED] = this;
-    Object.assign(res, WATCHING);
+    // Object.assign would cost nearly twice as much.
+    res.writeHead = WATCHING.writeHead;
+    res.write = WATCHING.write;
+    res.end = WATCHING.end;
+    res.flushHeaders = WATCHING.flushHeaders;
   }
 
   method(name: keyof Methods): Methods[keyof Methods] {

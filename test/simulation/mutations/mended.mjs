@@ -124,8 +124,8 @@ export const MENDED = [
     to: "snapshot.content",
     also: {
       file: "src/changes/journal.ts",
-      from: "    if (keep !== undefined) this.#restrict(keep, this.#base.flashes, shown);",
-      to: "    void keep;",
+      from: "    this.#restrict(asked, this.#base.flashes, earlier?.changes);",
+      to: "    void earlier;",
     },
   },
   {

@@ -79,8 +79,8 @@ export const REQUESTS = [
   {
     name: "a sign-out that keeps what the request has written before",
     file: "src/request/pending-changes.ts",
-    from: "    this.forget();\n    // The handler may",
-    to: "    this.#setAside = undefined;\n    // The handler may",
+    from: "    this.forget();\n    this.#requested = { signOut: {} };",
+    to: "    this.#setAside = undefined;\n    this.#requested = { signOut: {} };",
   },
   {
     name: "a visitor who reads, and gets a session",

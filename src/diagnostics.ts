@@ -1,0 +1,43 @@
+import type { Context } from "./context.ts";
+import type { RequestSession } from "./request/request-session.ts";
+import type { AnyRequest } from "./request/request.ts";
+
+/** Looks at a request whose response has its headers. */
+export type Diagnose = (session: RequestSession, request: AnyRequest) => void;
+
+/**
+ * The option `diagnostics`. `undefined` where it is off: the reasons and their texts are loaded with the first request that
+ * needs them.
+ *
+ * @throws TypeError for any other value.
+ */
+export function resolveDiagnostics(isOn: boolean = isDevelopment()): Diagnose | undefined {
+  if (typeof isOn !== "boolean") throw new TypeError("diagnostics must be true or false");
+  if (!isOn) return undefined;
+  let loading: Promise<Diagnose> | undefined;
+  return (...given) => {
+    loading ??= import("./request/diagnose.ts").then(({ createDiagnose }) => createDiagnose());
+    // A diagnosis must never fail the request.
+    loading.then((diagnose) => diagnose(...given)).catch(() => {});
+  };
+}
+
+function isDevelopment(): boolean {
+  try {
+    // Written out, so that bundlers replace it.
+    return process.env.NODE_ENV !== "production";
+  } catch {
+    // Deno needs a permission for it, and a program must not need one for its sessions.
+    return false;
+  }
+}
+
+/** In production too: what a cookie that is issued shows. @param isReplaced - the client had one, which was not believed. */
+export function diagnoseIssued(context: Context, request: AnyRequest, isReplaced: boolean): void {
+  import("./request/cookie-warnings.ts")
+    .then(({ warnOfForeignCookie, warnOfUntrustedProxy }) => {
+      if (isReplaced) warnOfForeignCookie(context, request);
+      warnOfUntrustedProxy(context, request);
+    })
+    .catch(() => {});
+}
