@@ -292,6 +292,47 @@ describe("Another user's sign-in", () => {
     });
   });
 
+  it("shows nothing more where an update that came after an earlier one fails on what that has hidden", () => {
+    const { journal, data } = journalOn(alice);
+    journal.restrict(BOB);
+    journal.update("n", (n) => {
+      if (n !== undefined) throw new TypeError("there is one");
+      return 2;
+    });
+    journal.restrict(BOB);
+    expect({ ...data }).toEqual({ n: 2 });
+    journal.restrict(undefined);
+    expect({ ...data }).toEqual({ ...alice, n: 2 });
+  });
+
+  it("shows nothing more where a value can't be kept, also while a save() merges", () => {
+    const { journal, data } = journalOn(alice);
+    const list = (data.list ??= []);
+    const saving = begin(journal);
+    journal.restrict(BOB);
+    journal.update("w", () => ({}));
+    const wrong = () => 1;
+    Object.assign(data.w as Dictionary, { wrong });
+    list.push(wrong as never);
+    journal.stored(saving, replay(saving, contentOf({ ...alice, list: ["secret"] }), limits));
+    journal.restrict(BOB);
+    expect(JSON.stringify({ ...data })).not.toMatch(/secret|alice|Long/);
+    expect(data.w).toEqual({ wrong });
+  });
+
+  it("shows nothing more where what it has removed from can't be changed any more", () => {
+    const { journal, data } = journalOn(alice);
+    const w = { of: data.account, list: [data.account], own: 1 };
+    data.w = w;
+    journal.restrict(BOB);
+    Object.freeze(w.list);
+    Object.freeze(w);
+    journal.restrict(BOB);
+    expect({ ...data }).toEqual({ w: { list: [], own: 1 } });
+    journal.restrict(undefined);
+    expect({ ...data }).toEqual({ ...alice, w: { list: [], own: 1 } });
+  });
+
   it("removes what an update has taken from elsewhere", () => {
     const { journal, data } = journalOn(alice);
     const { account } = data;

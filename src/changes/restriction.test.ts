@@ -248,6 +248,16 @@ describe("A sign-in that fails", () => {
     expect(await browser.data()).toEqual({ ...alices(), n: 6 });
   });
 
+  it("leaves hidden what an earlier one has hidden", async () => {
+    const { browser, session, end } = await aliceRequest();
+    session.signIn("alice", { keep: ["n"] });
+    session.update("n", (n) => Math.round(n!.valueOf()) + 1);
+    expect(() => session.signIn("bob")).toThrow(TypeError);
+    expect([session.userId, session.toJSON()]).toEqual(["alice", { n: 6 }]);
+    await end();
+    expect(await browser.data()).toEqual({ n: 6 });
+  });
+
   it.each(["signIn", "signOut"] as const)("is refused inside of update(): %s()", async (call) => {
     const { browser, session, end } = await aliceRequest();
     expect(() => session.update("n", (n) => (session[call]("bob"), n ?? 0))).toThrow(`its function called ${call}()`);

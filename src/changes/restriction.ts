@@ -106,7 +106,15 @@ export class Restriction {
       }
       const from = this.#anew.get(key) ?? NO_VALUE;
       const replaying = { dropped() {}, copied: this.#visible.given.copied };
-      addChanges(before, key, replaySteps(steps, from, momentOf(raw, key), data, key, replaying));
+      let done: KeyChanges;
+      try {
+        done = replaySteps(steps, from, momentOf(raw, key), data, key, replaying);
+      } catch {
+        // An update fails on what was hidden, or the value can't be kept. Thrown here, it would leave half of that visible.
+        before.set(key, WHOLE);
+        continue;
+      }
+      addChanges(before, key, done);
       if (Object.hasOwn(data, key)) raw[key] = data[key];
       else delete raw[key];
     }

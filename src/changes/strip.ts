@@ -59,7 +59,10 @@ class Strip {
     if (removed.length === 0) return false;
     if (!isWritable(array)) return true;
     for (const [i] of removed.toReversed()) array.splice(i, 1);
-    this.#undo.push(() => removed.forEach(([i, item]) => array.splice(i, 0, item)));
+    this.#undo.push(() => {
+      // The handler may have frozen it.
+      if (isWritable(array)) for (const [i, item] of removed) array.splice(i, 0, item);
+    });
     return false;
   }
 
@@ -68,7 +71,9 @@ class Strip {
     if (removed.length === 0) return false;
     if (!isWritable(object)) return true;
     for (const [name] of removed) delete object[name];
-    this.#undo.push(() => removed.forEach(([name, child]) => addMember(object, name, child)));
+    this.#undo.push(() => {
+      if (isWritable(object)) for (const [name, child] of removed) addMember(object, name, child);
+    });
     return false;
   }
 }

@@ -104,6 +104,8 @@ export class PendingChanges {
       this.#hide();
     } catch (error) {
       this.#requested = before;
+      // An earlier sign-in hides the same as before.
+      this.restrict();
       throw error;
     }
   }
