@@ -2,27 +2,14 @@ import { execFile, spawn, type ChildProcess } from "node:child_process";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { blocksOf, document, ROOT, workshop } from "../support/http/blocks.ts";
+import { blocksOfPages, document, pagesIn, ROOT, workshop } from "../support/http/blocks.ts";
 
 const run = promisify(execFile);
 const README = document("README.md");
-const GUIDES = [
-  "bearer",
-  "life-of-a-session",
-  "changed-passwords",
-  "context",
-  "cookie-store",
-  "csrf",
-  "guards",
-  "long-lived-connections",
-  "events",
-  "errors",
-  "proxies",
-  "diagnostics",
-  "tracing",
-  "several-applications",
-].map((name) => document(`docs/${name}.md`));
-const blocks = blocksOf([README, ...GUIDES].join("\n"));
+/** Pages with another test of their own, and those whose code is no program. */
+const ELSEWHERE = /^docs\/(api|decisions|stores)\/|^docs\/merging\.md$/;
+const GUIDES = pagesIn("docs").filter((page) => !ELSEWHERE.test(page));
+const blocks = blocksOfPages(["README.md", ...GUIDES]);
 
 /** What the text around a block has introduced already: above all the README's own sessions. */
 const PREAMBLES: Record<string, string> = {
@@ -66,8 +53,8 @@ describe("README and the guide", () => {
     expect(await typeErrors(blocks.map(({ how, code }) => `${PREAMBLES[how] ?? ""}\n${code}`))).toBe("");
   });
 
-  it.each(blocks.filter(({ how }) => how !== "server").map(({ how, code }, i) => ({ i: i + 1, how, code })))(
-    "shows code that runs: block $i, $how",
+  it.each(blocks.filter(({ how }) => how !== "server"))(
+    "shows code that runs: $page, block $i, $how",
     async ({ how, code }) => {
       await expect(runProgram(`${PREAMBLES[how]}\n${code}`)).resolves.toMatchObject({ stderr: "" });
     },

@@ -10,7 +10,7 @@ import type { IoRedisClient, IoRedisCluster, NodeRedisClient, NodeRedisCluster }
 import type { SqliteDatabase } from "../sqlite/store.ts";
 import { checkVersion } from "../shared/oldest-clients.ts";
 
-// Opens the store of each URL scheme of openStore. The clients have the options that docs/stores.md recommends.
+// Opens the store of each URL scheme of openStore. The clients have the options that docs/stores/ recommends.
 
 /** The parts of a URL of openStore. */
 export interface StoreUrl {

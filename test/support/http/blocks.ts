@@ -1,5 +1,5 @@
 import { execFile } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
@@ -16,6 +16,18 @@ export interface Block {
 }
 
 export const document = (path: string): string => readFileSync(join(ROOT, path), "utf8");
+
+/** The pages of a folder and of the folders in it. */
+export function pagesIn(folder: string): string[] {
+  const names = readdirSync(join(ROOT, folder), { recursive: true, encoding: "utf8" });
+  const pages = names.map((name) => `${folder}/${name.replaceAll("\\", "/")}`);
+  return pages.filter((page) => page.endsWith(".md")).toSorted();
+}
+
+/** The blocks of several pages, each with its page and its number there. */
+export function blocksOfPages(pages: readonly string[]): (Block & { readonly page: string; readonly i: number })[] {
+  return pages.flatMap((page) => blocksOf(document(page)).map((block, i) => ({ ...block, page, i: i + 1 })));
+}
 
 export function blocksOf(text: string): Block[] {
   const found = text.matchAll(/(?:<!-- run: (.*?) -->\n)?(?<!<!-- file: \S+ -->\n)```ts\n(.*?)```/gs);
