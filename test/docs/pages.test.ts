@@ -3,6 +3,8 @@ import { describe, expect, it } from "vitest";
 import { document, pagesIn } from "../support/http/blocks.ts";
 
 const MAX_WORDS = 1000;
+/** The characters before a page's first code, table or picture. */
+const MAX_PREFACE = 500;
 /** Read by nobody from the beginning to the end: the reference, the records of decisions, and tables of figures. */
 const LONG = /^docs\/(?:api|decisions)\/|^docs\/benchmarks\.md$/;
 const PAGES = pagesIn("docs").filter((page) => !LONG.test(page));
@@ -21,9 +23,17 @@ const picturesOf = (page: string) =>
   }));
 
 describe("a page of the documentation", () => {
-  it("begins with its title and has at most a thousand words", () => {
+  it("asks one question, and begins with the code, table or picture that answers it", () => {
     expect(PAGES.length).toBeGreaterThan(30);
-    expect(PAGES.filter((page) => !document(page).startsWith("# "))).toEqual([]);
+    expect(PAGES.filter((page) => !/^# .*\?\n/.test(document(page)))).toEqual([]);
+    const late = PAGES.filter((page) => {
+      const answer = document(page).search(/^(?:```|!\[|\|)/m);
+      return answer === -1 || answer > MAX_PREFACE;
+    });
+    expect(late).toEqual([]);
+  });
+
+  it("has at most a thousand words", () => {
     const long = PAGES.map((page) => ({ page, words: countWords(document(page)) })).filter(
       ({ words }) => words > MAX_WORDS,
     );

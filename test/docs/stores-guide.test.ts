@@ -1,20 +1,13 @@
 import { afterAll, describe, expect, it } from "vitest";
-import { blocksOfPages, document, pagesIn, runBlock, workshop } from "../support/http/blocks.ts";
+import { blocksOfPages, pagesIn, runBlock, workshop } from "../support/http/blocks.ts";
 
-const PAGES = pagesIn("docs/stores");
-const blocks = blocksOfPages(PAGES);
+const blocks = blocksOfPages(pagesIn("docs/stores"));
 /** Run by test/integration/stores-guide.test.ts. */
 const ELSEWHERE = ["with redis", "with postgres", "with mysql", "with node 22"];
 const place = workshop();
 afterAll(place.clear);
 
 describe("the pages on the stores", () => {
-  it("each begin with the code that answers their question", () => {
-    const begins = /^# .*\?\n\n(?:[^\n#]+\n+){0,3}<!-- run: /;
-    expect(PAGES.length).toBeGreaterThan(10);
-    expect(PAGES.filter((page) => !begins.test(document(page)))).toEqual([]);
-  });
-
   it("say of each block of code how it is run", () => {
     const known = ["with nothing", "types only", ...ELSEWHERE];
     expect(blocks.filter(({ how }) => !known.includes(how))).toEqual([]);
