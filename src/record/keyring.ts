@@ -53,7 +53,7 @@ const PLACEHOLDERS =
 /**
  * Returns the bytes of a key.
  *
- * @throws {TypeError} for a key that can be guessed, with the reason and the command that makes a good one.
+ * @throws TypeError for a key that can be guessed, with the reason and the command that makes a good one.
  */
 function checkKey(key: unknown, option: string): Buffer {
   if (key === undefined || key === null || key === "") {
@@ -115,7 +115,7 @@ interface DerivedKey {
  * includes the cookie's name, so that another application or cookie with the same secret key accepts neither tokens nor
  * records.
  *
- * @throws {TypeError} if a secret key is missing, short, guessable or a placeholder.
+ * @throws TypeError if a secret key is missing, short, guessable or a placeholder.
  */
 export function createKeyring(secretKey: SecretKey | undefined, cookieName: string): Keyring {
   const many = Array.isArray(secretKey);

@@ -46,7 +46,7 @@ const MAX_TIMER_MS = 2 ** 31 - 1;
  * The pool stays the application's: `close` does not end it.
  *
  * @param pool - a pool of mysql2 or mysql2/promise.
- * @throws {TypeError} for anything else, and for an option that it does not know or can't use.
+ * @throws TypeError for anything else, and for an option that it does not know or can't use.
  *
  * @example
  * ```ts
