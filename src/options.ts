@@ -63,7 +63,10 @@ export interface SessionsOptions {
   client?: ClientDetails | ((request: ClientRequest) => Client | undefined);
   /** The name and the attributes of the cookie. Default: those of {@link CookieOptions}. */
   cookie?: CookieOptions;
-  /** Whether `Forwarded` and `X-Forwarded-Proto` are trusted, because a proxy of yours sets them. Default `false`. */
+  /**
+   * Whether `Forwarded` (RFC 7239), `X-Forwarded-Proto` and `X-Forwarded-For` are trusted, because a proxy of yours sets
+   * them. Default `false`: only the framework's own setting counts (Express, Fastify).
+   */
   trustProxy?: boolean;
   /**
    * Whether a warning tells why a cookie is missing or refused, once for each reason. Default: unless `NODE_ENV` is

@@ -15,7 +15,12 @@ export function nodesOf(reflection, { symbols, nodes }) {
 /** A declaration without its comments, on several lines where it is long. */
 export function codeOf(node) {
   const text = print(node);
-  if (text.length <= WIDTH || text.includes("\n") || !node.parameters?.length) return text;
+  if (text.length <= WIDTH || text.includes("\n")) return text;
+  if (ts.isTypeAliasDeclaration(node) && ts.isUnionTypeNode(node.type)) {
+    const [before] = text.split(" = ");
+    return `${before} =\n${node.type.types.map((one) => `  | ${print(one)}`).join("\n")};`;
+  }
+  if (!node.parameters?.length) return text;
   const list = node.parameters.map((parameter) => print(parameter));
   const [before, after] = split(text, list);
   return before === undefined ? text : `${before}\n${list.map((one) => `  ${one},`).join("\n")}\n${after}`;
@@ -32,7 +37,8 @@ function print(node) {
     .printNode(ts.EmitHint.Unspecified, node, node.getSourceFile())
     .replace(/^export /, "")
     .replace(/^declare /, "")
-    .replaceAll(/^(?: {4})+/gm, (indent) => " ".repeat(indent.length / 2));
+    .replaceAll(/^(?: {4})+/gm, (indent) => " ".repeat(indent.length / 2))
+    .replaceAll(/\[\s+\]/g, "[]");
   return ts.isVariableDeclaration(node) ? `const ${text};` : text;
 }
 

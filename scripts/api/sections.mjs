@@ -15,9 +15,9 @@ export function link(target, text, { places, page }) {
 
 const markdown = (parts, here) => commentText(parts, (target, text) => link(target, text, here));
 
-/** A reflection's comment without its tags. */
+/** A reflection's comment without its tags. Of a function, the comment of an export alone is that of its whole file. */
 export function summaryOf(reflection, here) {
-  const comment = reflection.comment ?? reflection.signatures?.find((one) => one.hasComment())?.comment;
+  const comment = reflection.signatures?.find((one) => one.hasComment())?.comment ?? reflection.comment;
   return comment ? markdown(comment.summary, here) : "";
 }
 

@@ -12,9 +12,9 @@ export function commentText(parts, link) {
     .trim();
 }
 
-/** Up to the first full stop that ends a sentence. */
+/** Up to the first full stop, or the end of the first paragraph. */
 export function firstSentence(text) {
-  return /^.*?[.:](?=\s|$)/s.exec(text)?.[0].replace(/:$/, ".") ?? text;
+  return /^.*?(?:\.(?=\s)|:?(?=\n\n|$))/s.exec(text)[0].replace(/:$/, ".");
 }
 
 /** Text in a cell of a table. */

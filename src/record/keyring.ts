@@ -10,7 +10,10 @@ import {
 import { createDecodeError } from "../errors.ts";
 import { createNonce } from "../random.ts";
 
-/** One secret key, or a list of the current key and the previous keys that are still accepted. */
+/**
+ * One secret key, or a list of the current key and the previous keys that are still accepted. Each has at least 32 bytes; a
+ * string counts in UTF-8.
+ */
 export type SecretKey = string | Uint8Array | readonly (string | Uint8Array)[];
 
 /**

@@ -1,6 +1,6 @@
 import { TOKEN_LENGTH } from "../record/token.ts";
 
-/** The attributes of the cookie that carries the token. */
+/** The attributes of the cookie that carries the token, as RFC 6265bis defines them. */
 export interface CookieOptions {
   /**
    * The cookie's name, at most 200 characters. Default `"session"`. Over HTTPS the prefix `__Host-` is added, or `__Secure-`

@@ -52,7 +52,7 @@ describe("the guides", () => {
       Object.fromEntries(Array.from(text.matchAll(row), ([, code = "", status]) => [code, Number(status)]));
     const guide = listed(document("docs/errors.md"), /^\| `(ERR_SESSION_\w+)` \| (\d+) \|/gm);
     const comments = listed(reference.get("sojourn.md")!, /^- `(ERR_SESSION_\w+)` \((\d+)\):/gm);
-    const type = /type SessionErrorCode = (.*?);/s.exec(reference.get("sojourn.md")!)![1]!;
+    const type = /type SessionErrorCode =\s(.*?);/s.exec(reference.get("sojourn.md")!)![1]!;
     const codes = Array.from(type.matchAll(/"(\w+)"/g), ([, code]) => code as SessionErrorCode);
     const expected = Object.fromEntries(codes.map((code) => [code, new SessionError(code, "").status]));
     expect(codes.length).toBeGreaterThan(8);

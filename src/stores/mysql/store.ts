@@ -14,9 +14,9 @@ export { migrateMysql, mysqlSchema, type MysqlSchemaOptions } from "./schema.ts"
 /** Options of {@link mysqlStore}. */
 export interface MysqlStoreOptions extends MysqlSchemaOptions {
   /**
-   * The time after which an operation fails, including the wait for a free connection. A number counts milliseconds. A
-   * connection that has not answered by then is closed, so that the pool can open another. Default `"10s"`. A request
-   * fails earlier if `storeTimeout` of `createSessions` is shorter.
+   * The time after which an operation fails, including the wait for a free connection. A connection that has not answered
+   * by then is closed, so that the pool can open another. Default `"10s"`. A request fails earlier if `storeTimeout` of
+   * `createSessions` is shorter.
    */
   timeout?: Duration | undefined;
   /**
