@@ -125,7 +125,7 @@ export function createSessionSignals(context: Omit<Context, "live" | "moves" | "
     watch.timer = setTimeout(() => void checkSession(id, watch).catch(() => {}), bounded).unref();
   }
 
-  /** @throws {SessionError} `ERR_SESSION_STORE`, after it was reported by an `error` event. */
+  /** @throws SessionError `ERR_SESSION_STORE`, after it was reported by an `error` event. */
   async function checkSession(id: string, watch: Watch): Promise<void> {
     if (watches.get(id) !== watch) return;
     // The answer may be late: it says nothing of a token that is newer than the question, nor of an expiry since then.

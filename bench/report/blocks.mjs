@@ -2,7 +2,7 @@
 // They come from bench/results alone, so that a test can compare them with no package installed.
 import { altOf, PICTURES, resultOf } from "./alt-texts.mjs";
 import { commandsTable, layerTables, ownRival, saturationTable } from "./layers.mjs";
-import { conditions, figure, NONE, ratio, spread, table } from "./tables.mjs";
+import { conditions, cost, figure, NONE, ratio, spread, table } from "./tables.mjs";
 
 /** Documents with generated blocks, and the way from each to the pictures. */
 export const DOCUMENTS = { "docs/benchmarks.md": "pictures", "README.md": "docs/pictures" };
@@ -168,11 +168,11 @@ const WRITERS = {
       .filter(({ row, own }) => own && own !== row && row.cells.read && !row.library.startsWith("floor"));
     const rows = compared.map(({ row, own }) => [
       `${row.framework}: ${row.library}`,
-      figure(own.cells.read.layer.median),
-      figure(row.cells.read.layer.median),
+      cost(own.cells.read.layer),
+      cost(row.cells.read.layer),
       ratio(own.cells.read.layer, row.cells.read.layer),
-      figure(own.cells.write.layer.median),
-      figure(row.cells.write.layer.median),
+      cost(own.cells.write.layer),
+      cost(row.cells.write.layer),
       ratio(own.cells.write.layer, row.cells.write.layer),
     ]);
     const head = [

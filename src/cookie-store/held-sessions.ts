@@ -127,7 +127,7 @@ export class HeldSessions implements OutgoingCookie {
     this.#pending = entry;
   }
 
-  /** @throws {SessionError} `ERR_SESSION_COOKIE_TOO_LARGE` */
+  /** @throws SessionError `ERR_SESSION_COOKIE_TOO_LARGE` */
   checkSize({ payload: { length } }: StoredSession): void {
     const { maxBytes } = this.#limits;
     if (length <= maxBytes) return;

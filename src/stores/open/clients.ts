@@ -229,7 +229,7 @@ function connectionErrorMessage(error: unknown): string {
 /**
  * Imports the first of these packages that is installed.
  *
- * @throws {TypeError} if it is too old for the store.
+ * @throws TypeError if it is too old for the store.
  */
 async function importFirst<Name extends string>(
   scheme: string,

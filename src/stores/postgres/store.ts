@@ -80,7 +80,7 @@ const LOWEST = "\u0001";
  * soon as the server does.
  *
  * @param client - a `Pool` or one `Client` of pg, the `sql` function of postgres.js, or a `PGlite`.
- * @throws {TypeError} for anything else, and for an option that it does not know or can't use.
+ * @throws TypeError for anything else, and for an option that it does not know or can't use.
  *
  * @example
  * ```ts
