@@ -202,6 +202,25 @@ describe("The last of several sign-ins", () => {
   });
 });
 
+describe("A sign-in while another user's is being stored", () => {
+  it("hides that user's data where an update needs them, and fails with the response", async () => {
+    const gate = gated(memoryStore({ clock: () => START }));
+    const browser = site<Data>({ store: gate, storeTimeout: "1m" }).browser();
+    await browser.visit(({ data }) => void Object.assign(data, alices()));
+    const { session, end } = await browser.begin();
+    session.signIn("alice");
+    const create = gate.hold("create");
+    const saving = session.save();
+    await create.arrived;
+    session.update("n", (n) => Math.round(n!.valueOf()) + 1);
+    session.signIn("bob");
+    create.letGo();
+    await saving;
+    expect(session.toJSON()).toEqual({});
+    await expect(end()).rejects.toThrow(TypeError);
+  });
+});
+
 describe("A sign-in that fails", () => {
   it("hides nothing where an update throws without the former value", async () => {
     const { browser, session, end } = await aliceRequest();
@@ -256,6 +275,21 @@ describe("A sign-in that fails", () => {
     expect([session.userId, session.toJSON()]).toEqual(["alice", { n: 6 }]);
     await end();
     expect(await browser.data()).toEqual({ n: 6 });
+  });
+
+  it("leaves hidden what an earlier one has hidden, also if an update fails whenever it is made again from then on", async () => {
+    const { browser, session, end } = await aliceRequest();
+    let calls = 0;
+    session.update("n", (n = 0) => {
+      calls += 1;
+      if (calls > 2) throw new RangeError("once more");
+      return n + 1;
+    });
+    session.signIn("bob");
+    expect(() => session.signIn("carol")).toThrow(RangeError);
+    expect([session.userId, session.toJSON()]).toEqual(["bob", {}]);
+    await expect(end()).rejects.toThrow(RangeError);
+    expect(await browser.data()).toEqual(alices());
   });
 
   it.each(["signIn", "signOut"] as const)("is refused inside of update(): %s()", async (call) => {

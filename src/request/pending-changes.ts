@@ -101,7 +101,7 @@ export class PendingChanges {
     this.#requested = { ...before, ...call };
     if (!call.signIn) return;
     try {
-      this.#hide();
+      this.#hide("throw");
     } catch (error) {
       this.#requested = before;
       // An earlier sign-in hides the same as before.
@@ -110,20 +110,16 @@ export class PendingChanges {
     }
   }
 
-  /** Hides from the handler the data of before that the requested sign-in does not keep. */
-  #hide(): void {
+  /** Hides from the handler the data of before that the requested sign-in does not keep. @see Journal.restrict */
+  #hide(onFailure: "throw" | "hide"): void {
     const { signIn } = this.#requested;
     const asked = signIn && { keep: this.#keptBy(signIn), userId: signIn.userId };
-    if (asked || this.#journal) this.journal.restrict(asked);
+    if (asked || this.#journal) this.journal.restrict(asked, onFailure);
   }
 
   /** Decides anew which data the requested sign-in hides: the session, or the request to sign in, is another one. */
   restrict(): void {
-    try {
-      this.#hide();
-    } catch {
-      // An update throws where there is nothing before. The commit of the sign-in makes it again, and fails with that.
-    }
+    this.#hide("hide");
   }
 
   /** Signs out. Earlier changes of this request go with the session. */
