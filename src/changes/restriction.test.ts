@@ -160,6 +160,34 @@ describe("A sign-in of the session's own user after another user's", () => {
   });
 });
 
+describe("Data that a sign-in brings back", () => {
+  it("have what the handler saw of an update that fails on them, as an assignment", async () => {
+    const { browser, other, session, end } = await aliceRequest();
+    session.signIn("bob");
+    session.update("n", (n) => {
+      if (n !== undefined) throw new TypeError("there is one");
+      return 2;
+    });
+    session.signIn("alice");
+    expect(session.toJSON()).toEqual({ ...alices(), n: 2 });
+    await other.visit(({ data }) => void (data.n = 7));
+    await end();
+    expect(await browser.data()).toEqual({ ...alices(), n: 2 });
+  });
+
+  it("lack what was removed from an object that is frozen by then", async () => {
+    const { browser, session, end } = await aliceRequest();
+    const w = { of: session.data.account, list: [session.data.account], own: 1 };
+    session.data.w = w;
+    session.signIn("bob");
+    Object.freeze(w);
+    session.signIn("alice");
+    expect(session.toJSON()).toEqual({ ...alices(), w: { list: [{ name: "alice" }], own: 1 } });
+    await end();
+    expect(await browser.data()).toEqual({ ...alices(), w: { list: [{ name: "alice" }], own: 1 } });
+  });
+});
+
 describe("The last of several sign-ins", () => {
   it("decides which keys are kept", async () => {
     const browser = site<Data>().browser();
