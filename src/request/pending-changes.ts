@@ -72,7 +72,10 @@ export class PendingChanges {
   }
 
   #newJournal(): Journal {
-    const onUse = (isWrite: boolean) => this.#onUse(isWrite, this.#journal !== journal);
+    const onUse = (isWrite: boolean) => {
+      if (isWrite) this.refuseInUpdate("changed session.data");
+      this.#onUse(isWrite, this.#journal !== journal);
+    };
     const journal: Journal = new Journal(this.#base, this.#limits, onUse, (this.#given ??= new GivenObjects()));
     this.#journal = journal;
     return journal;
@@ -139,11 +142,14 @@ export class PendingChanges {
     }
   }
 
-  /** @throws TypeError while an update is being made. Its function may be called again by a commit. */
-  refuseInUpdate(call: "signIn" | "signOut"): void {
+  /**
+   * @param what - what the function did: `"called signIn()"`.
+   * @throws TypeError while an update is being made. A commit may call its function again, after it has taken the changes.
+   */
+  refuseInUpdate(what: string): void {
     if (this.#updatedKey === undefined) return;
     throw new TypeError(
-      `update("${this.#updatedKey}", …): its function called ${call}(). It may be called more than once: let it only give the new value`,
+      `update("${this.#updatedKey}", …): its function ${what}. It may be called more than once: let it only give the new value`,
     );
   }
 
