@@ -21,6 +21,9 @@ const GUIDES = [
   "diagnostics",
   "tracing",
   "several-applications",
+  "options",
+  "production",
+  "comparison",
 ].map((name) => document(`docs/${name}.md`));
 const blocks = blocksOf([README, ...GUIDES].join("\n"));
 
@@ -28,6 +31,7 @@ const blocks = blocksOf([README, ...GUIDES].join("\n"));
 const PREAMBLES: Record<string, string> = {
   "sessions.ts": "",
   "with nothing": "",
+  "types only": "",
   "with sessions": 'import { sessions } from "./sessions.js";',
   "with store": `
     import { createSessions } from "sojourn";
@@ -53,10 +57,17 @@ describe("README and the guide", () => {
     expect(README.split("\n").length).toBeLessThan(250);
   });
 
+  it("begins with a table of contents that names each of its sections once, in their order", () => {
+    const sections = Array.from(README.matchAll(/^## (.*)$/gm), ([, title]) => title);
+    const contents = Array.from(README.matchAll(/^- \[(.*)\]\(#.*\)$/gm), ([, title]) => title);
+    expect(contents).toEqual(sections);
+  });
+
   it("shows no command that nothing here runs", async () => {
-    const commands = Array.from(README.matchAll(/```sh\n(.*?)```/gs), ([, text = ""]) => text.trim());
-    // npm start: examples/login; npm install: .ci/run installs the packed package.
-    expect(commands).toEqual(["npm install sojourn", "npm start"]);
+    const lines = Array.from(README.matchAll(/```sh\n(.*?)```/gs), ([, text = ""]) => text.trim().split("\n")).flat();
+    const commands = lines.map((line) => line.replace(/ *#.*/, ""));
+    // npm start: examples/login; npm install: .ci/run installs the packed package, and runs the others.
+    expect(commands).toEqual(["npm install sojourn", "npm start", "npm test", "npm run test:all", ".ci/run"]);
     expect(README).toContain("`npx sojourn keygen`");
     const { stdout } = await run(process.execPath, [join(ROOT, "dist/cli/sojourn.js"), "keygen"]);
     expect(stdout).toMatch(/^[\w-]{43}\n$/);
@@ -66,12 +77,13 @@ describe("README and the guide", () => {
     expect(await typeErrors(blocks.map(({ how, code }) => `${PREAMBLES[how] ?? ""}\n${code}`))).toBe("");
   });
 
-  it.each(blocks.filter(({ how }) => how !== "server").map(({ how, code }, i) => ({ i: i + 1, how, code })))(
-    "shows code that runs: block $i, $how",
-    async ({ how, code }) => {
-      await expect(runProgram(`${PREAMBLES[how]}\n${code}`)).resolves.toMatchObject({ stderr: "" });
-    },
-  );
+  it.each(
+    blocks
+      .filter(({ how }) => !["server", "types only"].includes(how))
+      .map(({ how, code }, i) => ({ i: i + 1, how, code })),
+  )("shows code that runs: block $i, $how", async ({ how, code }) => {
+    await expect(runProgram(`${PREAMBLES[how]}\n${code}`)).resolves.toMatchObject({ stderr: "" });
+  });
 });
 
 describe("README's server", () => {

@@ -1,0 +1,83 @@
+import { spawn, type ChildProcess } from "node:child_process";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { blocksOf, document, filesOf, ROOT, workshop } from "../support/http/blocks.ts";
+import { ask } from "../support/http/client.ts";
+
+const page = document("docs/getting-started.md");
+const files = filesOf(page);
+const steps = blocksOf(page)
+  .filter(({ how }) => how !== "")
+  .map((block, i) => ({ ...block, i: i + 1 }));
+const place = workshop();
+afterAll(place.clear);
+
+describe("the page for beginners", () => {
+  let server: ChildProcess;
+  let base: string;
+  const cookies = new Map<string, string>();
+
+  beforeAll(async () => {
+    const listening = /app\.listen\(.*\);/;
+    for (const { name, code } of files) {
+      // The port that the system chose has to be told to us; nothing else is added.
+      const told = 'const server = $& server.once("listening", () => process.send!(server.address()));';
+      place.file(name, code.replace(listening, told));
+    }
+    server = spawn(process.execPath, ["--import", "tsx", place.file("start.ts", 'import "./server.js";')], {
+      cwd: ROOT,
+      env: place.env,
+      stdio: ["ignore", "inherit", "inherit", "ipc"],
+    });
+    const address = await new Promise<{ port: number }>((resolve, reject) => {
+      server.once("message", (message) => resolve(message as { port: number }));
+      server.once("exit", (status) => reject(new Error(`the server ended with ${status}`)));
+    });
+    base = `http://127.0.0.1:${address.port}`;
+  });
+  afterAll(() => void server.kill());
+
+  async function visit(path: string, form?: Record<string, string>) {
+    const response = await fetch(base + path, {
+      headers: { cookie: [...cookies].map((pair) => pair.join("=")).join("; ") },
+      redirect: "manual",
+      ...(form && { method: "POST", body: new URLSearchParams(form) }),
+    });
+    for (const line of response.headers.getSetCookie()) {
+      const [, name = "", value = ""] = /^([^=]+)=([^;]*)/.exec(line)!;
+      if (line.includes("Max-Age=0")) cookies.delete(name);
+      else cookies.set(name, value);
+    }
+    return { to: response.headers.get("location"), text: await response.text() };
+  }
+
+  it("shows code whose types are right", async () => {
+    const names = files.map(({ name }) => name);
+    expect(names).toEqual(["sessions.ts", "users.ts", "server.ts"]);
+    expect(
+      await place.typeErrors(
+        steps.map(({ code }) => code),
+        names,
+      ),
+    ).toBe("");
+  });
+
+  it.each(steps)("shows a change of the sessions that runs: number $i", async ({ code }) => {
+    await expect(place.run(`${code}\nawait sessions.close();`)).resolves.toMatchObject({ stderr: "" });
+  });
+
+  it("has an application that refuses a wrong password, signs in, counts visits, and signs out", async () => {
+    const guarded = await ask(`${base}/account`, { headers: { accept: "text/html" } });
+    expect(guarded.headers.location).toMatch(/^\/login/);
+    expect(await visit("/login", { name: "ada", password: "wrong" })).toMatchObject({ to: "/login" });
+    expect((await visit("/login")).text).toContain("Name or password is wrong.");
+    expect(await visit("/login", { name: "ada", password: "correct horse" })).toMatchObject({ to: "/account" });
+    expect((await visit("/")).text).toContain("Hello ada!");
+    expect((await visit("/account")).text).toContain("Visits: 1");
+    expect((await visit("/account")).text).toContain("Visits: 2");
+    const kept = new Map(cookies);
+    expect(await visit("/logout", {})).toMatchObject({ to: "/" });
+    expect(cookies.size).toBe(0);
+    for (const [name, value] of kept) cookies.set(name, value);
+    expect((await visit("/")).text).toContain("You are not logged in.");
+  });
+});
