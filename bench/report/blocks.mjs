@@ -205,11 +205,11 @@ const WRITERS = {
       .toSorted((one, other) => other.stale - one.stale);
     return [
       `- **Parallel requests.** ${requests} requests each add a key to one session. Sojourn keeps ${range(own.map(({ keys }) => keys.kept))} keys, on every store. ` +
-        `${losing.length} of the ${peers.length} peers' set-ups keep ${range(losing.map(({ keys }) => keys.kept))}.`,
+        `Of ${peers.length} set-ups of other libraries, ${losing.length} keep ${range(losing.map(({ keys }) => keys.kept))}.`,
       `- **Sign-outs.** A user signs out while another request is under way. That request brings the session back in ${range(own.map(({ resurrected }) => resurrected))} of ${signOuts} cases ` +
-        `with Sojourn, and in ${range(undoing.map(({ resurrected }) => resurrected))} with ${undoing.length} of the ${peers.length} peers' set-ups.`,
+        `with Sojourn, and in ${range(undoing.map(({ resurrected }) => resurrected))} with ${undoing.length} of the other set-ups.`,
       `- **Redirects.** A browser follows a redirect to another process as soon as it sees the headers. It is shown the old state in ` +
-        `${range(own.filter(({ stale }) => stale !== undefined).map(({ stale }) => stale))} of ${redirects} cases with Sojourn, and in up to ${stalest.stale} with ${stalest.library ?? "a peer"}.`,
+        `${range(own.filter(({ stale }) => stale !== undefined).map(({ stale }) => stale))} of ${redirects} cases with Sojourn, and in ${stalest.stale} with ${stalest.library.replace(", ", " and ")}.`,
     ].join("\n");
   },
 };

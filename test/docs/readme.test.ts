@@ -68,7 +68,7 @@ describe("README and the guide", () => {
     const commands = lines.map((line) => line.replace(/ *#.*/, ""));
     // npm start: examples/login; npm install: .ci/run installs the packed package, and runs the others.
     expect(commands).toEqual(["npm install sojourn", "npm start", "npm test", "npm run test:all", ".ci/run"]);
-    expect(README).toContain("`npx sojourn keygen`");
+    expect(README).toContain("`SECRET_KEY=$(npx sojourn keygen) npx tsx server.ts`");
     const { stdout } = await run(process.execPath, [join(ROOT, "dist/cli/sojourn.js"), "keygen"]);
     expect(stdout).toMatch(/^[\w-]{43}\n$/);
   });
