@@ -125,6 +125,19 @@ describe("the bridge from express-session", () => {
     expect(bodyOf(await get(cookies))).toEqual(ADA);
   });
 
+  it("ends the old session with the next request if the old store failed to", async () => {
+    let isDown = true;
+    const { cookiesOf, get, store } = await move(OLD_SECRETS, (old) => ({
+      get: (id, callback) => old.get(id, callback),
+      destroy: (id, callback) => (isDown ? callback(new Error("down")) : old.destroy(id, callback)),
+    }));
+    const cookies = await cookiesOf("/login");
+    expect((await get(cookies)).status).toBe(500);
+    isDown = false;
+    expect(bodyOf(await get(cookies))).toEqual(ADA);
+    expect(await countOf(store)).toBe(0);
+  });
+
   it("has types that are right", async () => {
     expect(
       await place.typeErrors(

@@ -1,6 +1,5 @@
-import { spawn, type ChildProcess } from "node:child_process";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { blocksOf, document, filesOf, ROOT, workshop } from "../support/http/blocks.ts";
+import { blocksOf, document, filesOf, serveBlock, workshop } from "../support/http/blocks.ts";
 import { ask } from "../support/http/client.ts";
 
 const page = document("docs/getting-started.md");
@@ -12,29 +11,14 @@ const place = workshop();
 afterAll(place.clear);
 
 describe("the page for beginners", () => {
-  let server: ChildProcess;
   let base: string;
+  let close = () => {};
   const cookies = new Map<string, string>();
-
   beforeAll(async () => {
-    const listening = /app\.listen\(.*\);/;
-    for (const { name, code } of files) {
-      // The port that the system chose has to be told to us; nothing else is added.
-      const told = 'const server = $& server.once("listening", () => process.send!(server.address()));';
-      place.file(name, code.replace(listening, told));
-    }
-    server = spawn(process.execPath, ["--import", "tsx", place.file("start.ts", 'import "./server.js";')], {
-      cwd: ROOT,
-      env: place.env,
-      stdio: ["ignore", "inherit", "inherit", "ipc"],
-    });
-    const address = await new Promise<{ port: number }>((resolve, reject) => {
-      server.once("message", (message) => resolve(message as { port: number }));
-      server.once("exit", (status) => reject(new Error(`the server ended with ${status}`)));
-    });
-    base = `http://127.0.0.1:${address.port}`;
+    for (const { name, code } of files) place.file(name, code);
+    ({ base, close } = await serveBlock(place, "server.ts", files.at(-1)!.code));
   });
-  afterAll(() => void server.kill());
+  afterAll(() => close());
 
   async function visit(path: string, form?: Record<string, string>) {
     const response = await fetch(base + path, {

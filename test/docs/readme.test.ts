@@ -1,8 +1,8 @@
-import { execFile, spawn, type ChildProcess } from "node:child_process";
+import { execFile } from "node:child_process";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { blocksOf, document, ROOT, workshop } from "../support/http/blocks.ts";
+import { blocksOf, document, ROOT, serveBlock, workshop } from "../support/http/blocks.ts";
 
 const run = promisify(execFile);
 const README = document("README.md");
@@ -43,7 +43,8 @@ PREAMBLES["with session"] = `${PREAMBLES["with sessions"]}
   const session = await sessions.open(new Request("http://localhost/"));
 `;
 
-const { env, file, typeErrors, run: runProgram, clear } = workshop();
+const place = workshop();
+const { env, file, typeErrors, run: runProgram, clear } = place;
 afterAll(clear);
 file("sessions.ts", blocks.find(({ how }) => how === "sessions.ts")!.code);
 
@@ -88,29 +89,12 @@ describe("README and the guide", () => {
 
 describe("README's server", () => {
   const code = blocks.find(({ how }) => how === "server")!.code;
-  let server: ChildProcess;
   let base: string;
-
+  let close = () => {};
   beforeAll(async () => {
-    // The port that the system chose has to be told to us; nothing else is added.
-    const told = code.replace(
-      /app\.listen\(.*\);/,
-      'const server = $& server.once("listening", () => process.send!(server.address()));',
-    );
-    if (told === code) throw new Error("the README's server listens in another way than this test knows");
-    server = spawn(process.execPath, ["--import", "tsx", file("server.ts", told)], {
-      cwd: ROOT,
-      env,
-      stdio: ["ignore", "inherit", "inherit", "ipc"],
-    });
-    const address = await new Promise<{ port: number }>((resolve, reject) => {
-      server.once("message", (message) => resolve(message as { port: number }));
-      server.once("exit", (status) => reject(new Error(`the server ended with ${status}`)));
-    });
-    base = `http://127.0.0.1:${address.port}`;
+    ({ base, close } = await serveBlock(place, "server.ts", code));
   });
-
-  afterAll(() => void server.kill());
+  afterAll(() => close());
 
   it("signs in and out as the text says", async () => {
     const home = async (cookie?: string) => (await fetch(base, { headers: cookie ? { cookie } : {} })).text();
