@@ -11,7 +11,6 @@ const GUIDES = ["getting-started", "coming-from-express-session", "production", 
 
 /** A page without its code. */
 const proseOf = (page: string) => page.replaceAll(/```.*?```/gs, "");
-const withoutBench = (page: string) => page.replaceAll(/<!-- bench:([\w-]+) -->.*?<!-- \/bench:\1 -->/gs, "");
 
 describe.each(GUIDES)("the guide %s", (name) => {
   const page = document(`docs/${name}.md`);
@@ -59,15 +58,8 @@ describe("the page of the options", () => {
   });
 });
 
-describe("README and the comparison", () => {
-  it.each(["README.md", "docs/comparison.md"])(
-    "state measured figures only as the bench has written them: %s",
-    (name) => {
-      expect(proseOf(withoutBench(document(name))).match(/[\d.,]+ ?(?:µs|ns|%|times|requests\/s)/g)).toBeNull();
-    },
-  );
-
-  it("say what costs more here than elsewhere, and the last run of the bench agrees", () => {
+describe("README", () => {
+  it("says what costs more here than elsewhere, and the last run of the bench agrees", () => {
     const [, layer = ""] = /<!-- bench:layer -->(.*?)\n\nNode 24/s.exec(document("docs/benchmarks.md"))!;
     const ratios = layer
       .split("\n")

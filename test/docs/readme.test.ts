@@ -24,6 +24,7 @@ const GUIDES = [
   "options",
   "production",
   "comparison",
+  "getting-started",
 ].map((name) => document(`docs/${name}.md`));
 const blocks = blocksOf([README, ...GUIDES].join("\n"));
 
