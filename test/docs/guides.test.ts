@@ -7,7 +7,14 @@ import { document, ROOT } from "../support/http/blocks.ts";
 import { SECRET_KEY } from "../support/http/servers.ts";
 
 /** Each answers one question, in less words than a tired reader puts up with. */
-const GUIDES = ["getting-started", "coming-from-express-session", "production", "comparison", "options"];
+const GUIDES = [
+  "getting-started",
+  "coming-from-express-session",
+  "production",
+  "comparison",
+  "options",
+  "how-it-works",
+];
 
 /** A page without its code. */
 const proseOf = (page: string) => page.replaceAll(/```.*?```/gs, "");

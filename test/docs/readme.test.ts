@@ -25,6 +25,7 @@ const GUIDES = [
   "production",
   "comparison",
   "getting-started",
+  "how-it-works",
 ].map((name) => document(`docs/${name}.md`));
 const blocks = blocksOf([README, ...GUIDES].join("\n"));
 
