@@ -153,7 +153,7 @@ export async function openMysql({ scheme, url, options, migrate }: StoreUrl): Pr
 // Clients
 
 interface EmitsErrors {
-  on(event: "error", listener: (error: unknown) => void): unknown;
+  on(event: "error" | "node error", listener: (error: unknown) => void): unknown;
 }
 interface HasEnd {
   end(): Promise<unknown>;
@@ -205,6 +205,8 @@ async function connect(
 ): Promise<ClosableStore> {
   let cause: unknown;
   client.on("error", (error) => (cause = error));
+  // iovalkey may try the nodes of a cluster again for ever, and report nothing else.
+  client.on("node error", (error) => (cause ??= error));
   try {
     // ioredis is connected before the server has confirmed the database. The reply to a read comes after that. In a cluster, one
     // of the nodes may be down.
