@@ -81,6 +81,17 @@ describe("GET /", () => {
     expect(text).not.toContain(user.cookie.slice(-32));
   });
 
+  it("hides the place of the record until somebody asks for it, and says why the cookie lives longer than the session", async () => {
+    const { browser } = setUp({}, { locate: () => "/a/long/path" });
+    const user = browser();
+    await user.post("admin");
+    const { text } = await user.fetch("/");
+    expect(text).toMatch(/<details>\s*<summary>Show its file<\/summary>\s*<code>\/a\/long\/path<\/code>/);
+    expect(text).toContain("One day after your last request");
+    expect(text).toContain("Your browser keeps it for 30 days. The server goes by the time above");
+    expect(text).toContain('class="button second" href="/logout"');
+  });
+
   it("leaves out the place of the record if the store has none to show", async () => {
     const { browser } = setUp();
     const user = browser();
