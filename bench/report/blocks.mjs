@@ -190,18 +190,27 @@ const WRITERS = {
     );
   },
 
-  "lost-updates"([{ outcomes, requests }]) {
-    const best = (rows) => Math.max(...rows.map(({ keys }) => keys.kept));
-    const worst = (rows) => Math.min(...rows.map(({ keys }) => keys.kept));
+  "lost-updates"([{ outcomes, requests, signOuts, redirects }]) {
     const own = outcomes.filter(({ library }) => library === "sojourn");
-    // One that hands out the object in its store itself has nothing to lose there, and nothing to keep on Redis.
     const peers = outcomes.filter(({ library }) => library !== "sojourn");
+    const range = (numbers) => {
+      const [least, most] = [Math.min(...numbers), Math.max(...numbers)];
+      return least === most ? `${least}` : `${least} to ${most}`;
+    };
+    // One that hands out the object in its store itself has nothing to lose there, and nothing to keep on Redis.
     const losing = peers.filter(({ keys }) => keys.kept < requests / 2);
-    const range = worst(own) === best(own) ? `${best(own)}` : `${worst(own)} to ${best(own)}`;
-    return (
-      `Of ${requests} parallel requests that each add a key to one session, ${range} are there afterwards with Sojourn, on every ` +
-      `store; ${best(losing)} with ${losing.length} of the ${peers.length} peers' set-ups.`
-    );
+    const undoing = peers.filter(({ resurrected }) => resurrected > 0);
+    const [stalest] = peers
+      .filter(({ stale }) => stale !== undefined)
+      .toSorted((one, other) => other.stale - one.stale);
+    return [
+      `- **Parallel requests.** ${requests} requests each add a key to one session. Sojourn keeps ${range(own.map(({ keys }) => keys.kept))} keys, on every store. ` +
+        `Of ${peers.length} set-ups of other libraries, ${losing.length} keep ${range(losing.map(({ keys }) => keys.kept))}.`,
+      `- **Sign-outs.** A user signs out while another request is under way. That request brings the session back in ${range(own.map(({ resurrected }) => resurrected))} of ${signOuts} cases ` +
+        `with Sojourn, and in ${range(undoing.map(({ resurrected }) => resurrected))} with ${undoing.length} of the other set-ups.`,
+      `- **Redirects.** A browser follows a redirect to another process as soon as it sees the headers. It is shown the old state in ` +
+        `${range(own.filter(({ stale }) => stale !== undefined).map(({ stale }) => stale))} of ${redirects} cases with Sojourn, and in ${stalest.stale} with ${stalest.library.replace(", ", " and ")}.`,
+    ].join("\n");
   },
 };
 
