@@ -151,7 +151,7 @@ describe.skipIf(POSTGRES_PATH === undefined)("postgresStore", () => {
     const client = new Client(postgres.address);
     await client.connect();
     ends.push(() => client.end());
-    const store = await newStore(client as PostgresClient);
+    const store = await newStore(client);
     await postgres.sql(`ALTER TABLE ${table} SET (autovacuum_enabled = false)`, "app");
     const turn = async (version: number) => {
       await Promise.all(["a", "b"].map((id) => store.read(id)));
