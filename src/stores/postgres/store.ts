@@ -65,7 +65,7 @@ const PREPARED_STATEMENT_ERRORS: ReadonlySet<unknown> = new Set(["26000", "42P05
 const NO_SUCH_TABLE = "42P01";
 
 const WRONG_REPLY =
-  "the connection gave the reply to another statement: with postgres.js, give the store a client of its own (see docs/stores.md)";
+  "the connection gave the reply to another statement: with postgres.js, give the store a client of its own (see docs/stores/postgres.md)";
 
 const MAX_ATTEMPTS = 16;
 const MAX_PAUSE_MS = 50;
@@ -83,7 +83,7 @@ const LOWEST = "\u0001";
  * soon as the server does.
  *
  * @param client - a `Pool` or one `Client` of pg, the `sql` function of postgres.js, or a `PGlite`.
- * @throws {TypeError} for anything else, and for an option that it does not know or can't use.
+ * @throws TypeError for anything else, and for an option that it does not know or can't use.
  *
  * @example
  * ```ts
