@@ -185,14 +185,23 @@ function showing(steps: readonly Step[], { hidden, given }: Visible): readonly S
     const shown = without(value, { has: isHiddenCopy });
     // The session's own value is the function's to give.
     const allowed = new Set(objectsIn(shown));
-    return shownOf(apply(shown), { has: (object) => !allowed.has(object) && hidden.has(object) });
+    return shownOf(apply(shown), allowed, { hidden, given });
   };
   return steps.map((step) => (step.kind === "update" ? { ...step, apply: step.apply.map(show) } : step));
 }
 
-/** A copy of a value without the hidden objects: the value itself stays as it is. */
-function shownOf(value: unknown, hidden: ObjectSet): unknown {
-  const originals = new Map<object, object>();
-  const copy = copyOf(value, (object, original) => void originals.set(object, original));
-  return without(copy, { has: (object) => hidden.has(originals.get(object)!) });
+/** A copy of a value without the hidden objects that are not allowed: the value itself stays as it is. */
+function shownOf(
+  value: unknown,
+  allowed: ReadonlySet<object>,
+  { hidden, given }: Pick<Visible, "hidden" | "given">,
+): unknown {
+  const others = new Map<object, object>();
+  const copy = copyOf(value, (object, original) => {
+    if (allowed.has(original)) return;
+    others.set(object, original);
+    // A later sign-in may hide what this one shows.
+    given.addCopy(object, original);
+  });
+  return without(copy, { has: (object) => others.has(object) && hidden.has(others.get(object)!) });
 }
