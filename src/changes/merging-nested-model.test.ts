@@ -208,8 +208,8 @@ function run(steps: readonly Step[], count: number): void {
 
   const commit = (request: Request, late: readonly Step[]) => {
     const { journal } = request;
-    const before = request.applied(dataOf(record));
-    journal.isChanged();
+    // Where only new objects of the same text were assigned, there is nothing to store.
+    const before = journal.isChanged() ? request.applied(dataOf(record)) : dataOf(record);
     const snapshot = journal.snapshot();
     const isAlone = request.content === record;
     const stored = isAlone ? snapshot.content : replay(snapshot, record, limits);

@@ -176,6 +176,18 @@ describe("Data that a sign-in brings back", () => {
     expect(await browser.data()).toEqual({ ...alices(), n: 2 });
   });
 
+  it("have a key that may stay, to which an object was assigned that may not", async () => {
+    const { browser, session, end } = await aliceRequest();
+    session.data.w = 1;
+    session.data.w = session.data.account;
+    session.signIn("alice", { keep: ["w"] });
+    expect(session.toJSON()).toEqual({});
+    session.signIn("alice");
+    expect(session.toJSON()).toEqual({ ...alices(), w: { name: "alice" } });
+    await end();
+    expect(await browser.data()).toEqual({ ...alices(), w: { name: "alice" } });
+  });
+
   it("have the order of before", async () => {
     const { session } = await aliceRequest();
     const { account } = session.data;

@@ -39,6 +39,8 @@ export class Restriction {
   /** Own values in the place of others: what the updates of a key give where there was nothing before, or none. */
   readonly #anew = new Map<string, Moment>();
   readonly #undo: (() => void)[] = [];
+  /** Keys that may stay, of whose values nothing may. */
+  readonly #gone: ReadonlySet<string>;
   #isLifted = false;
 
   /**
@@ -81,8 +83,10 @@ export class Restriction {
       else delete raw[key];
       this.#anew.set(key, momentOf(raw, key));
     }
-    this.own = new Map([...own.keys()].map((key) => [key, failed.get(key) ?? WHOLE]));
-    const keptChanges = [...changes].filter(([key]) => this.#mayStay(key));
+    // Of a key that may stay, nothing may be left: its value was assigned.
+    this.#gone = new Set([...this.#anew.keys()].filter((key) => this.#mayStay(key)));
+    this.own = new Map([...own.keys(), ...this.#gone].map((key) => [key, failed.get(key) ?? WHOLE]));
+    const keptChanges = [...changes].filter(([key]) => this.#mayStay(key) && !this.#gone.has(key));
     const shown: Changes = new Map(
       keptChanges.map(([key, steps]) => [key, steps === WHOLE ? WHOLE : showing(steps, visible)]),
     );
@@ -105,7 +109,7 @@ export class Restriction {
   lift(): void {
     this.#isLifted = true;
     const { raw, changes: since, seen } = this.#tracker;
-    const before: Changes = new Map([...this.#changes].filter(([key]) => !this.#mayStay(key)));
+    const before: Changes = new Map([...this.#changes].filter(([key]) => !this.#mayStay(key) || this.#gone.has(key)));
     for (const key of new Set([...this.#values.keys(), ...Object.keys(raw), ...since.keys()])) {
       const steps = since.get(key) ?? [];
       const isReplaced = this.#anew.has(key) || !(this.own.has(key) || this.#mayStay(key));
