@@ -1,8 +1,9 @@
 import { checkOptions } from "../checks.ts";
 import { SessionError } from "../errors.ts";
-import { bearerHeader, hasCookie, HeaderToken, presentedBy } from "../request/bearer-header.ts";
+import { bearerHeader, hasCookie, presentedBy, tokenInHeader } from "../request/bearer-header.ts";
 import type { BearerRequest, BearerTokens } from "../request/bearer.ts";
 import type { ResponseHeaders } from "../request/cache-headers.ts";
+import { OutgoingCookie } from "../request/outgoing-cookie.ts";
 import type { RequestSession } from "../request/request-session.ts";
 import { requestSessionOf } from "../request/session-handle.ts";
 
@@ -21,7 +22,8 @@ export interface BearerOptions {
 
 /**
  * Lets native clients send the session's token in `Authorization: Bearer`, and sends it to them in the response header
- * `Session-Token`. Give it to an adapter as the option `bearer`, or to `sessions.open` and `sessions.attach`.
+ * `Session-Token`. Give it to an adapter as the option `bearer`, or to `sessions.open` and `sessions.attach`. Requests and
+ * refusals are those of RFC 6750.
  *
  * @example
  * app.use("/api", sessionMiddleware(sessions, { bearer: bearerTokens() }));
@@ -59,12 +61,12 @@ export function bearerTokens(options: BearerOptions = {}): BearerTokens {
           "This request has the session's cookie and Authorization: Bearer; send one of them",
         );
         const refused = new HeaderRequest(tokens, requestSession, { cookies: true });
-        requestSession.useBearer(refused, new HeaderToken(context));
+        requestSession.useBearer(refused, new OutgoingCookie(context, tokenInHeader));
         requestSession.refuse(refused.explain(error));
         return Promise.reject(error);
       }
       if (cookies && (hasBoth || header === undefined)) {
-        if (requestSession.cookie.write) {
+        if (requestSession.cookie.writer.writeHeader) {
           throw new TypeError(
             "bearerTokens: the adapter around this one reads no cookies: give bearerTokens({ cookies: true }) to it, or a function of the request",
           );
@@ -78,7 +80,7 @@ export function bearerTokens(options: BearerOptions = {}): BearerTokens {
         isProven: presented !== undefined,
         isSent: header !== undefined,
       });
-      requestSession.useBearer(bearer, new HeaderToken(context), presented);
+      requestSession.useBearer(bearer, new OutgoingCookie(context, tokenInHeader), presented);
       return undefined;
     },
   };

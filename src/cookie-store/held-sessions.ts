@@ -3,7 +3,7 @@ import type { Context } from "../context.ts";
 import { SessionError } from "../errors.ts";
 import type { SessionRecord } from "../record/record.ts";
 import type { Token } from "../record/token.ts";
-import type { OutgoingCookie } from "../request/outgoing-cookie.ts";
+import { OutgoingCookie, type TokenWriter } from "../request/outgoing-cookie.ts";
 import type { Presented, PresentedLater } from "../request/presented-tokens.ts";
 import type { SessionStore, SessionUpdate, StoredSession } from "../store.ts";
 import { findPieces, makePieces, openPieces, type Pieces } from "./pieces.ts";
@@ -36,28 +36,24 @@ const FORMAT = 1;
 /** A bit of the format's byte. */
 const KEPT = 0x80;
 
-/** The cookie's removal, while it waits for the response. */
-const REMOVAL = {};
-
 /**
  * The sessions of one request, and the cookies of its response. It is filled from the request's cookies, and the session that
  * is written last goes into the response's cookies.
  */
-export class HeldSessions implements OutgoingCookie {
+export class HeldSessions implements TokenWriter {
+  readonly cookie: OutgoingCookie;
   readonly presented: PresentedLater | undefined;
   readonly #context: Context;
   readonly #entries = new Map<string, Entry>();
   readonly #limits: Limits;
   readonly #isSecure: boolean;
   readonly #pieces: Pieces | undefined;
-  /** The session that waits for the response. */
+  /** The session that was written last. */
   #outgoing: string | undefined;
-  /** Another object after each write. */
-  #pending: object | undefined;
-  #written: readonly string[] | undefined;
 
   constructor(context: Context, limits: Limits, header: string | undefined, isSecure: boolean) {
     this.#context = context;
+    this.cookie = new OutgoingCookie(context, this);
     this.#limits = limits;
     this.#isSecure = isSecure;
     if (header === undefined) return;
@@ -117,17 +113,17 @@ export class HeldSessions implements OutgoingCookie {
   delete(id: string): boolean {
     const wasLive = this.find(id) !== undefined;
     this.#entries.delete(id);
-    if (this.#outgoing === id) this.withdraw();
+    if (this.#outgoing === id) this.cookie.withdraw();
     return wasLive;
   }
 
   #write(id: string, entry: Entry): void {
     this.#entries.set(id, entry);
     this.#outgoing = id;
-    this.#pending = entry;
+    this.cookie.replace(() => this.#lines(id, entry));
   }
 
-  /** @throws {SessionError} `ERR_SESSION_COOKIE_TOO_LARGE` */
+  /** @throws SessionError `ERR_SESSION_COOKIE_TOO_LARGE` */
   checkSize({ payload: { length } }: StoredSession): void {
     const { maxBytes } = this.#limits;
     if (length <= maxBytes) return;
@@ -139,52 +135,30 @@ export class HeldSessions implements OutgoingCookie {
 
   // The cookie
 
-  get pending(): unknown {
-    return this.#pending;
-  }
-
-  get written(): readonly string[] | undefined {
-    return this.#written;
-  }
-
-  issue(token: Token, { absolute }: SessionRecord): void {
+  /** Writes the token into the entry, whose cookies are made when the response takes them. */
+  issue(_: Context, token: Token, { absolute }: SessionRecord): undefined {
     const entry = this.#entries.get(token.id);
     if (entry) this.#write(token.id, { ...entry, token, isKept: absolute !== undefined });
   }
 
-  clear(): void {
+  clear(): () => string[] {
     this.#outgoing = undefined;
-    this.#pending = REMOVAL;
+    return () => this.#withRemovals([this.#context.cookie.clear(this.#isSecure)]);
   }
 
-  withdraw(): void {
-    this.#outgoing = undefined;
-    this.#pending = undefined;
-  }
-
-  take(): readonly string[] | undefined {
-    if (this.#pending === undefined) return undefined;
-    // Repeated lines are made already.
-    if (this.#pending !== this.#written) this.#written = this.#lines();
-    this.#pending = undefined;
-    return this.#written;
-  }
-
-  repeat(): void {
-    this.#pending ??= this.#written;
-  }
-
-  #lines(): string[] {
+  #lines(id: string, entry: Entry): string[] {
     const { cookie, keyring, now } = this.#context;
-    const id = this.#outgoing;
-    const entry = id === undefined ? undefined : this.#entries.get(id);
-    const lines: string[] = [];
-    if (entry) {
-      this.#entries.set(id!, { ...entry, isKnown: true });
-      const lifetime = entry.stored.expiresAt - now();
-      for (const piece of makePieces(keyring, id!, encodeEntry(entry), this.#limits.room))
-        lines.push(cookie.set(piece, lifetime, this.#isSecure, entry.isKept, suffixOf(lines.length)));
-    } else lines.push(cookie.clear(this.#isSecure));
+    this.#entries.set(id, { ...entry, isKnown: true });
+    const lifetime = entry.stored.expiresAt - now();
+    const pieces = makePieces(keyring, id, encodeEntry(entry), this.#limits.room);
+    return this.#withRemovals(
+      pieces.map((piece, i) => cookie.set(piece, lifetime, this.#isSecure, entry.isKept, suffixOf(i))),
+    );
+  }
+
+  /** Removes the cookies of a longer session, too. */
+  #withRemovals(lines: string[]): string[] {
+    const { cookie } = this.#context;
     const count = lines.length;
     for (const index of this.#pieces?.others.keys() ?? [])
       if (index >= count) lines.push(cookie.clear(this.#isSecure, suffixOf(index)));

@@ -115,6 +115,18 @@ describe("The revocations of cookieStore", () => {
     expect((await saving.end()).headers.getSetCookie()).toEqual([]);
   });
 
+  it("give no cookie to an error's response that replaces one with a cookie, when the session ends meanwhile", async () => {
+    const { browser } = await signedIn();
+    const failing = await browser.begin();
+    failing.session.data["n"] = 1;
+    expect((await failing.end()).headers.getSetCookie()).toHaveLength(1);
+    failing.session.data["text"] = "x".repeat(100_000);
+    await expect(failing.end()).rejects.toMatchObject({ status: 413 });
+    await browser.visit((session) => session.signIn("alice"));
+    const response = await failing.end(new Response("sorry", { status: 413 }));
+    expect(response.headers.getSetCookie()).toEqual([]);
+  });
+
   it("tell a connection by reload() that its session has ended", async () => {
     const { browser, sessions } = await signedIn();
     const headers = { cookie: browser.cookie, origin: "https://shop.example" };

@@ -105,7 +105,7 @@ function createClientSide(limits: Limits, revocations: Revocations | undefined):
     begin(context, header, isSecure) {
       const held = new HeldSessions(context, limits, header, isSecure);
       const store = revocations ? new RevocableStore(context, held, revocations) : new HeldStore(held);
-      return { store, cookie: held, presented: held.presented };
+      return { store, cookie: held.cookie, presented: held.presented };
     },
 
     refuse,

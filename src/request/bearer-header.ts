@@ -1,8 +1,7 @@
 import type { Context } from "../context.ts";
-import { signToken, TOKEN_LENGTH, verifyToken, type Token } from "../record/token.ts";
+import { signToken, TOKEN_LENGTH, verifyToken } from "../record/token.ts";
 import { TOKEN_HEADER } from "./bearer.ts";
-import type { ResponseHeaders } from "./cache-headers.ts";
-import type { OutgoingCookie } from "./outgoing-cookie.ts";
+import type { TokenWriter } from "./outgoing-cookie.ts";
 import { presentedIn, type Presented } from "./presented-tokens.ts";
 import type { RequestSession } from "./request-session.ts";
 import { cookieHeader, innermost, requestHeader, type AnyRequest } from "./request.ts";
@@ -41,52 +40,17 @@ function isRepeated(request: AnyRequest): boolean {
   return rawHeaders !== undefined && rawHeaders.filter(isName).length > 1;
 }
 
-/** The token on its way to a native client. */
-export class HeaderToken implements OutgoingCookie {
-  readonly #context: Context;
-  #pending: readonly string[] | undefined;
-  #written: readonly string[] | undefined;
-
-  constructor(context: Context) {
-    this.#context = context;
-  }
-
-  get pending(): unknown {
-    return this.#pending;
-  }
-
-  get written(): readonly string[] | undefined {
-    return this.#written;
-  }
-
-  issue(token: Token): void {
-    this.#pending = [signToken(this.#context.keyring, token, FORMAT)];
-  }
+/** Writes the token to the header, for a native client. */
+export const tokenInHeader: TokenWriter = {
+  issue: ({ keyring }, token) => [signToken(keyring, token, FORMAT)],
 
   /** The client has asked to be signed out, and needs no word for it. */
-  clear(): void {
-    this.#pending = [];
-  }
+  clear: () => [],
 
-  withdraw(): void {
-    this.#pending = this.#written = undefined;
-  }
-
-  take(): readonly string[] | undefined {
-    const token = this.#pending;
-    if (token === undefined) return undefined;
-    this.#pending = undefined;
-    return (this.#written = token);
-  }
-
-  repeat(): void {
-    this.#pending ??= this.#written;
-  }
-
-  write(headers: ResponseHeaders, [token]: readonly string[]): void {
+  writeHeader(headers, [token]) {
     // A client's cache would copy it to the response that it keeps (RFC 9111, section 3.2). The next response has it.
     if (token === undefined || headers.status === 304) return;
     headers.set(TOKEN_HEADER, token);
     headers.set("Cache-Control", "no-store");
-  }
-}
+  },
+};

@@ -1,5 +1,5 @@
 import type { RequestSession } from "./request-session.ts";
-import { addressOf, hostOf, requestHeader, type AnyRequest } from "./request.ts";
+import { addressOf, cookieHeader, hostOf, requestHeader, type AnyRequest } from "./request.ts";
 
 const MOST_BROWSERS = 20;
 const WINDOW = 60_000;
@@ -12,11 +12,24 @@ export interface Returns {
   cameBack(request: AnyRequest, session: RequestSession): void;
   /** Whether a request without the cookie is of a page in a browser that has to have it. */
   isMissing(request: AnyRequest, session: RequestSession): boolean;
+  /**
+   * Whether a request that a script has sent without any cookie is of a browser that has to have one. A first visit is not.
+   */
+  isWithheld(request: AnyRequest, session: RequestSession): boolean;
 }
 
 /** A few browsers at a time: it looks at a program under development, and clients can't fill it. */
 export function createReturns(): Returns {
   const given = new Map<string, number>();
+
+  /** The milliseconds since the request's browser was given a cookie. `undefined` where none is expected of it. */
+  function ageOf(request: AnyRequest, { context }: RequestSession): number | undefined {
+    const browser = given.size > 0 ? browserOf(request, context.trustProxy) : undefined;
+    const at = browser === undefined ? undefined : given.get(browser);
+    const age = at === undefined ? WINDOW : context.now() - at;
+    return age < WINDOW ? age : undefined;
+  }
+
   return {
     issued(request, { context }) {
       const browser = isBrowser(request) ? browserOf(request, context.trustProxy) : undefined;
@@ -28,13 +41,13 @@ export function createReturns(): Returns {
       const browser = given.size > 0 ? browserOf(request, context.trustProxy) : undefined;
       if (browser !== undefined) given.delete(browser);
     },
-    isMissing(request, { context }) {
-      if (given.size === 0 || !isOfOwnPage(request)) return false;
-      const browser = browserOf(request, context.trustProxy);
-      const at = browser === undefined ? undefined : given.get(browser);
-      if (at === undefined) return false;
-      const age = context.now() - at;
-      return age < WINDOW && (isNavigation(request) || age > LONGEST_REQUEST);
+    isMissing(request, session) {
+      const age = isOfOwnPage(request) ? ageOf(request, session) : undefined;
+      return age !== undefined && (isNavigation(request) || age > LONGEST_REQUEST);
+    },
+    isWithheld(request, session) {
+      const age = cookieHeader(request) ? undefined : ageOf(request, session);
+      return age !== undefined && age > LONGEST_REQUEST;
     },
   };
 }

@@ -3,7 +3,7 @@ import { lastSeenAt } from "../lifecycle/timeouts.ts";
 import { warnOnce } from "../warnings.ts";
 import { warnOfForeignCookie } from "./cookie-warnings.ts";
 import { cookieParts, type CookieParts } from "./cookie.ts";
-import { createReturns } from "./cookie-returns.ts";
+import { createReturns, type Returns } from "./cookie-returns.ts";
 import { isOwnOrigin } from "./origin.ts";
 import { hasTokenLike, presentedIn } from "./presented-tokens.ts";
 import type { RequestSession } from "./request-session.ts";
@@ -56,7 +56,7 @@ export function createDiagnose(): Diagnose {
       if (session.context.clientSide) checkPieces(session);
       else checkPresented(facts);
     } else if (session.progress.isAccessed) {
-      checkMissing(facts);
+      checkMissing(facts, returns);
       if (returns.isMissing(request, session)) warnOfLostCookie(facts);
     }
     checkClock(facts);
@@ -228,7 +228,7 @@ function checkClock({ session: { context, loaded } }: Facts): void {
 
 // Cookies that did not come
 
-function checkMissing(facts: Facts): void {
+function checkMissing(facts: Facts, returns: Returns): void {
   const { session, request, header, cookie, isSecure, mode } = facts;
   // A preflight has no cookies, whatever the page asks for.
   if (methodOf(request) === "OPTIONS") return;
@@ -245,11 +245,15 @@ function checkMissing(facts: Facts): void {
       `A page of another site sent a request without the cookie ${baseName}: with cookie.sameSite "${sameSite}" browsers keep it ` +
         'back. Take the result by a redirect with GET, or set cookie.sameSite to "none" and protect the routes with csrfProtection()',
     );
-  } else if ((site === "cross-site" || site === "same-site") && (mode === "cors" || mode === undefined)) {
+  } else if (
+    (site === "cross-site" || site === "same-site") &&
+    (mode === "cors" || mode === undefined) &&
+    returns.isWithheld(request, session)
+  ) {
     warnOnce(
       "SOJOURN_NO_CREDENTIALS",
       baseName,
-      `A script of another origin sent a request without the cookie ${baseName}: call fetch with credentials: "include", at the ` +
+      `A script of another origin sent a request without the cookie ${baseName}, which its browser was given: call fetch with credentials: "include", at the ` +
         "sign-in too, and answer with Access-Control-Allow-Credentials: true and that origin",
     );
   }

@@ -4,52 +4,69 @@ import { signToken, type Token } from "../record/token.ts";
 import type { Context } from "../context.ts";
 import type { ResponseHeaders } from "./cache-headers.ts";
 
-/** The Set-Cookie values of one request's response, or the token for the header in place of a cookie. */
-export interface OutgoingCookie {
-  /** Stands for the values that wait for the response's headers. Another one has taken its place if it is not the same. */
-  readonly pending: unknown;
-  /** The values that were written to the headers last. */
-  readonly written: readonly string[] | undefined;
-  /** Prepares the cookie of a session. */
-  issue(token: Token, record: SessionRecord, isSecure: boolean): void;
-  /** Prepares the removal of the client's cookie. */
-  clear(isSecure: boolean): void;
-  withdraw(): void;
-  /** Gives the pending values to the headers that are written now. */
-  take(): readonly string[] | undefined;
-  /** Another response takes the place of the one that has the cookie. */
-  repeat(): void;
-  /** Writes what {@link take} gave, where it does not go into Set-Cookie. */
-  write?(headers: ResponseHeaders, values: readonly string[]): void;
+/** Set-Cookie values, or the token for a header in place of a cookie. */
+type Values = readonly string[];
+
+/** Values that are made when the response takes them: the session may still change. */
+type ValuesLater = () => Values;
+
+/** How a token goes to its client. */
+export interface TokenWriter {
+  /** Makes the values for the client of a session. */
+  issue(context: Context, token: Token, record: SessionRecord, isSecure: boolean): Values | ValuesLater | undefined;
+  /** Makes the values that remove the client's token. */
+  clear(context: Context, isSecure: boolean): Values | ValuesLater;
+  /** Writes the values to the headers, where they do not go into Set-Cookie. */
+  readonly writeHeader?: (headers: ResponseHeaders, values: Values) => void;
 }
 
-/** The cookie that carries a token. */
-export class TokenCookie implements OutgoingCookie {
-  readonly #context: Context;
-  #pending: readonly string[] | undefined;
-  #written: readonly string[] | undefined;
+/** Writes the token to the cookie. */
+export const tokenInCookie: TokenWriter = {
+  /** The current key signs the token. */
+  issue({ cookie, keyring, timeouts, now }, token, record, isSecure) {
+    const lifetime = absoluteEnd(record, timeouts) - now();
+    return [cookie.set(signToken(keyring, token), lifetime, isSecure, record.absolute !== undefined)];
+  },
 
-  constructor(context: Context) {
+  clear: ({ cookie }, isSecure) => [cookie.clear(isSecure)],
+};
+
+/** The cookie of one request's response, or the token for the header in place of a cookie. */
+export class OutgoingCookie {
+  readonly writer: TokenWriter;
+  readonly #context: Context;
+  #pending: Values | ValuesLater | undefined;
+  #written: Values | undefined;
+
+  constructor(context: Context, writer: TokenWriter) {
     this.#context = context;
+    this.writer = writer;
   }
 
+  /** Stands for the values that wait for the response's headers. Others have taken their place if it is not the same. */
   get pending(): unknown {
     return this.#pending;
   }
 
-  get written(): readonly string[] | undefined {
+  /** The values that were written to the headers last. */
+  get written(): Values | undefined {
     return this.#written;
   }
 
-  /** The current key signs the token. */
+  /** Prepares the cookie of a session. */
   issue(token: Token, record: SessionRecord, isSecure: boolean): void {
-    const { cookie, keyring, timeouts, now } = this.#context;
-    const lifetime = absoluteEnd(record, timeouts) - now();
-    this.#pending = [cookie.set(signToken(keyring, token), lifetime, isSecure, record.absolute !== undefined)];
+    const values = this.writer.issue(this.#context, token, record, isSecure);
+    if (values !== undefined) this.#pending = values;
   }
 
+  /** Prepares the removal of the client's cookie. */
   clear(isSecure: boolean): void {
-    this.#pending = [this.#context.cookie.clear(isSecure)];
+    this.#pending = this.writer.clear(this.#context, isSecure);
+  }
+
+  /** The store has changed a session that its client keeps. */
+  replace(values: ValuesLater): void {
+    this.#pending = values;
   }
 
   /** No response may carry the cookie any more. */
@@ -57,14 +74,16 @@ export class TokenCookie implements OutgoingCookie {
     this.#pending = this.#written = undefined;
   }
 
-  take(): readonly string[] | undefined {
-    const cookie = this.#pending;
-    if (cookie === undefined) return undefined;
+  /** Gives the pending values to the headers that are written now. */
+  take(): Values | undefined {
+    const values = this.#pending;
+    if (values === undefined) return undefined;
+    this.#written = typeof values === "function" ? values() : values;
     this.#pending = undefined;
-    this.#written = cookie;
-    return cookie;
+    return this.#written;
   }
 
+  /** Another response takes the place of the one that has the cookie. */
   repeat(): void {
     this.#pending ??= this.#written;
   }

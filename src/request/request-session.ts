@@ -14,7 +14,7 @@ import type { BearerRequest } from "./bearer.ts";
 import { clientRequest } from "./client.ts";
 import { ClosedResponse } from "./closed-response.ts";
 import { LateChanges } from "./late-changes.ts";
-import { TokenCookie, type OutgoingCookie } from "./outgoing-cookie.ts";
+import { OutgoingCookie, tokenInCookie } from "./outgoing-cookie.ts";
 import { PendingChanges, type Requested, type SignIn } from "./pending-changes.ts";
 import {
   isAccepted,
@@ -87,7 +87,7 @@ export class RequestSession {
       (isWrite, isForgotten) => this.#useData(isWrite, isForgotten),
       (signIn) => keptBy(this, signIn),
     );
-    this.cookie = held?.cookie ?? new TokenCookie(context);
+    this.cookie = held?.cookie ?? new OutgoingCookie(context, tokenInCookie);
     const presented = held ? held.presented : header ? presentedIn(context, header, this.isSecure) : undefined;
     this.#state = presented ? { kind: "unread", presented } : { kind: "none", tokenStatus: "anonymous" };
   }
@@ -357,7 +357,7 @@ export class RequestSession {
   }
 
   issueCookie(token = this.token!): void {
-    if (this.cookie.write === undefined) this.#diagnoseIssued();
+    if (this.cookie.writer.writeHeader === undefined) this.#diagnoseIssued();
     this.cookie.issue(token, this.loaded!.record, this.isSecure);
   }
 

@@ -110,7 +110,8 @@ export function writeFailureHeaders(requestSession: RequestSession, headers: Res
 
 /** Writes the cookies in the form that the adapter takes. */
 function writeCookies(headers: ResponseHeaders, outgoing: OutgoingCookie, cookies: readonly string[]): void {
-  if (outgoing.write) return outgoing.write(headers, cookies);
+  const { writeHeader } = outgoing.writer;
+  if (writeHeader) return writeHeader(headers, cookies);
   for (const cookie of cookies) {
     if (headers.setCookie) headers.setCookie(cookieParts(cookie));
     else headers.append("Set-Cookie", cookie);

@@ -6,6 +6,7 @@ import Fastify from "fastify";
 import { Hono } from "hono";
 import { createSessions, type Session, type Sessions, type SessionsOptions } from "sojourn";
 import { bearerTokens } from "sojourn/bearer";
+import { cookieStore } from "sojourn/cookie";
 import { sessionMiddleware as expressMiddleware } from "sojourn/express";
 import { sessionPlugin } from "sojourn/fastify";
 import { sessionMiddleware as honoMiddleware } from "sojourn/hono";
@@ -32,6 +33,7 @@ afterEach(async () => {
 
 function answer(path: string, session: Session): string {
   if (path.endsWith("/login")) session.signIn("ada");
+  if (path.endsWith("/logout")) session.signOut();
   return String(session.userId);
 }
 
@@ -110,6 +112,13 @@ describe.each(Object.entries(FRAMEWORKS))("a diagnosis with %s", (framework, sta
   const local = { ...page, host: "localhost:3000" };
   const https = { ...page, "x-forwarded-proto": "https" };
   const fetched = { "sec-fetch-mode": "cors", origin: "http://localhost:5173" };
+
+  /** The diagnoses are loaded now: from here on each looks at the clock while its request is answered. */
+  async function loaded(ask: Ask): Promise<void> {
+    await ask("GET", "/", { ...local, cookie: `theme=${"x".repeat(9000)}` });
+    await diagnosis("SOJOURN_MANY_COOKIES");
+    warned.mockClear();
+  }
 
   it("tells of Secure over plain HTTP, and not where the browser or a proxy says HTTPS", async () => {
     const { ask } = await application({ cookie: { secure: true } });
@@ -196,10 +205,36 @@ describe.each(Object.entries(FRAMEWORKS))("a diagnosis with %s", (framework, sta
     expect(await diagnosis("SOJOURN_SAME_SITE")).toContain('cookie.sameSite "strict"');
   });
 
-  it("tells of a script of another port that sends no credentials", async () => {
-    const { ask } = await application();
-    await ask("GET", "/", { ...local, ...fetched, "sec-fetch-site": "same-site" });
+  it("tells of a script of another port that was given the cookie, and sends no credentials", async () => {
+    let ahead = 0;
+    const { ask } = await application({ clock: () => Date.now() + ahead });
+    const script = { ...local, ...fetched, "sec-fetch-site": "same-site" };
+    await loaded(ask);
+    await ask("POST", "/login", script);
+    ahead = 10_000;
+    await ask("GET", "/", script);
     expect(await diagnosis("SOJOURN_NO_CREDENTIALS")).toContain('credentials: "include"');
+  });
+
+  it("is not given for a script of another port: at its first visits, beside its sign-in, with its cookie, and after its sign-out", async () => {
+    let ahead = 0;
+    const { ask } = await application({ clock: () => Date.now() + ahead });
+    const script = { ...local, ...fetched, "sec-fetch-site": "same-site" };
+    await loaded(ask);
+    for (let visit = 0; visit < 3; visit++) {
+      await ask("GET", "/", script);
+      ahead += 10_000;
+    }
+    const cookie = await ask("POST", "/login", script);
+    await ask("GET", "/", script);
+    ahead += 10_000;
+    await ask("GET", "/", { ...script, cookie: "theme=dark" });
+    await ask("GET", "/", { ...script, cookie });
+    await ask("POST", "/logout", { ...script, cookie });
+    await ask("GET", "/", script);
+    // Diagnoses come in the order of the requests.
+    await ask("POST", "/pay", { ...local, "sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate" });
+    expect(await diagnosis("SOJOURN_SAME_SITE")).toContain("cookie.sameSite");
   });
 
   it("tells of cookies that are too large or too many together", async () => {
@@ -243,6 +278,21 @@ describe.each(Object.entries(FRAMEWORKS))("a diagnosis with %s", (framework, sta
     await askAfterRestart("GET", "/", { ...local, cookie });
     const message = await diagnosis("SOJOURN_UNKNOWN_SESSION");
     expect(message).toContain("memoryStore");
+    expect(message).not.toContain(cookie.slice(-40));
+  });
+
+  it("tells of a session in cookies that no key opens, and not of one that opens", async () => {
+    const { name, ask } = await application({ store: cookieStore() });
+    const cookie = await ask("POST", "/login", local);
+    await loaded(ask);
+    await ask("GET", "/", { ...local, cookie });
+    const changed = { secretKey: OTHER_KEY, store: cookieStore(), cookie: { name } };
+    const { ask: askKept } = await application({ ...changed, secretKey: [OTHER_KEY, KEY] });
+    await askKept("GET", "/", { ...local, cookie });
+    const { ask: askNew } = await application(changed);
+    await askNew("GET", "/", { ...local, cookie });
+    const message = await diagnosis("SOJOURN_UNREADABLE_COOKIE");
+    expect(message).toContain("keep the old one in the list");
     expect(message).not.toContain(cookie.slice(-40));
   });
 
@@ -293,14 +343,15 @@ describe.each(Object.entries(FRAMEWORKS))("a diagnosis with %s", (framework, sta
     let ahead = 0;
     const { ask } = await application({ clock: () => Date.now() + ahead });
     const own = { ...local, "sec-fetch-site": "same-origin" };
+    await loaded(ask);
     const cookie = await ask("POST", "/login", { ...own, "sec-fetch-mode": "navigate" });
     await ask("GET", "/data", { ...own, "sec-fetch-mode": "cors" });
     await ask("GET", "/", { ...own, cookie, "sec-fetch-mode": "navigate" });
     ahead = 10_000;
     await ask("GET", "/", { ...own, "sec-fetch-mode": "navigate" });
     // Diagnoses come in the order of the requests.
-    await ask("GET", "/", { ...own, ...fetched, "sec-fetch-site": "same-site" });
-    expect(await diagnosis("SOJOURN_NO_CREDENTIALS")).not.toContain("next page");
+    await ask("POST", "/pay", { ...local, "sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate" });
+    expect(await diagnosis("SOJOURN_SAME_SITE")).toContain("cookie.sameSite");
   });
 
   it("is given once, however many requests a client sends, and shows nothing that it has sent", async () => {

@@ -161,6 +161,34 @@ describe("tracing", () => {
     ]);
   });
 
+  it.each<[string, "traceSync" | "tracePromise", () => string | Promise<string>]>([
+    ["answers at once", "traceSync", () => "done"],
+    [
+      "fails at once",
+      "traceSync",
+      () => {
+        throw new Error("failed");
+      },
+    ],
+    ["answers later", "tracePromise", async () => "done"],
+    ["fails later", "tracePromise", async () => Promise.reject(new Error("failed"))],
+  ] as const)(
+    "publishes the events of an operation that %s as %s of node:diagnostics_channel does",
+    async (...given) => {
+      const [, method, operation] = given;
+      const seen = listen();
+      const eventsOf = async (work: () => unknown) => {
+        seen.length = 0;
+        await (async () => work())().catch(() => {});
+        return seen.map(({ event }) => event);
+      };
+      const own = await eventsOf(() => tracing.run("open", {}, operation));
+      const channel = tracingChannel<unknown, object>("sojourn:open");
+      expect(own).toEqual(await eventsOf(() => channel[method](operation as never, {})));
+      expect(own).toContain(method === "traceSync" ? "end" : "asyncEnd");
+    },
+  );
+
   it("carries the store of a subscriber, such as the current span, into what is done within", async () => {
     const { AsyncLocalStorage } = await import("node:async_hooks");
     const storage = new AsyncLocalStorage<string>();

@@ -127,11 +127,21 @@ describe.skipIf(!CHROMIUM_PATH && !CI)("a diagnosis in a browser", () => {
       await vi.waitFor(() => expect(codes()).toEqual(["SOJOURN_SAME_SITE"]), 20_000);
     });
 
-    it("tells that a script of another port sends no cookie without credentials", async () => {
-      const { port, page } = await application(start);
+    it("tells that a script of another port sends no cookie without credentials, once it was given one", async () => {
+      let ahead = 0;
+      const { port, page } = await application(start, { clock: () => Date.now() + ahead });
       const frontend = await listen(createServer((_req, res) => res.setHeader("content-type", "text/html").end("<p>")));
       await page.goto(`http://localhost:${frontend}/`);
-      await page.evaluate((url) => fetch(url).catch(() => {}), `http://localhost:${port}/`);
+      const send = (path: string, method: string) =>
+        page.evaluate((given) => fetch(given.url, given).catch(() => {}), {
+          url: `http://localhost:${port}${path}`,
+          method,
+        });
+      await send("/", "GET");
+      await send("/login", "POST");
+      expect(codes()).toEqual([]);
+      ahead = 10_000;
+      await send("/", "GET");
       await vi.waitFor(() => expect(codes()).toEqual(["SOJOURN_NO_CREDENTIALS"]), 20_000);
     });
 

@@ -96,6 +96,8 @@ export function createSessionsOver(store: SessionStore, connection: Connection, 
     absoluteTimeout: `${ABSOLUTE}ms`,
     touchInterval: `${TOUCH_INTERVAL}ms`,
     storeTimeout: `${STORE_TIMEOUT}ms`,
+    // Each schedule has sessions of its own, and each of them would load the diagnoses.
+    diagnostics: false,
     ...(rotates ? { rotation: { every: `${EVERY}ms`, grace: `${GRACE}ms` } } : {}),
     ...(limit === undefined ? {} : { maxPerUser: limit }),
   });
