@@ -36,7 +36,7 @@ export function isClientSide(store: SessionStore): boolean {
   return "clientSide" in store;
 }
 
-/** @throws {TypeError} for a store that no other can be built on. @param maker - the name of the caller. */
+/** @throws TypeError for a store that no other can be built on. @param maker - the name of the caller. */
 export function refuseClientSide(maker: string, store: SessionStore): void {
   if (isClientSide(store))
     throw new TypeError(
@@ -48,7 +48,7 @@ export function refuseClientSide(maker: string, store: SessionStore): void {
  * Returns the method of a capability, bound to its store.
  *
  * @param caller - the name of the caller, for the error message.
- * @throws {TypeError} if the store does not have the method.
+ * @throws TypeError if the store does not have the method.
  */
 export function requireCapability<Name extends "idsOfUser" | "all">(
   store: SessionStore,

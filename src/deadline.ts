@@ -33,7 +33,7 @@ export class Deadline {
    * Runs an operation of the store. A result or an error that arrives after the deadline is ignored.
    *
    * @param what - the verb for the error message, such as "read".
-   * @throws {SessionError} `ERR_SESSION_STORE` if the store fails, with its error as the cause, or if the time is over.
+   * @throws SessionError `ERR_SESSION_STORE` if the store fails, with its error as the cause, or if the time is over.
    */
   run<T>(what: string, operation: () => Promise<T>): Promise<T> {
     const left = this.#left;
@@ -51,7 +51,7 @@ export class Deadline {
   /**
    * Calls an operation of the store as `run` does. One that can answer at once needs no promise and no timer.
    *
-   * @throws {SessionError} `ERR_SESSION_STORE`, only by the promise.
+   * @throws SessionError `ERR_SESSION_STORE`, only by the promise.
    */
   ask<Name extends OperationName>(
     store: SessionStore,

@@ -32,9 +32,12 @@ function isDevelopment(): boolean {
   }
 }
 
+let cookieWarnings: Promise<typeof import("./request/cookie-warnings.ts")> | undefined;
+
 /** In production too: what a cookie that is issued shows. @param isReplaced - the client had one, which was not believed. */
 export function diagnoseIssued(context: Context, request: AnyRequest, isReplaced: boolean): void {
-  import("./request/cookie-warnings.ts")
+  cookieWarnings ??= import("./request/cookie-warnings.ts");
+  cookieWarnings
     .then(({ warnOfForeignCookie, warnOfUntrustedProxy }) => {
       if (isReplaced) warnOfForeignCookie(context, request);
       warnOfUntrustedProxy(context, request);

@@ -1,4 +1,7 @@
-/** A length of time: a number with its unit, such as `"30m"`, `"12h"` or `"7d"`. */
+/**
+ * A length of time: a number with its unit, such as `"30m"`, `"12h"` or `"7d"`. The units are `ms`, `s`, `m` (minutes), `h`
+ * and `d`. A number without a unit is a `TypeError`, because libraries differ on what it counts.
+ */
 export type Duration = `${number}${"ms" | "s" | "m" | "h" | "d"}`;
 
 const UNIT_MS = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const;

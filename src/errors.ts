@@ -1,4 +1,18 @@
-/** The stable code of a {@link SessionError}. */
+/**
+ * The stable code of a {@link SessionError}, with its HTTP status:
+ *
+ * - `ERR_SESSION_STORE` (503): the store failed, or took longer than `storeTimeout`.
+ * - `ERR_SESSION_CONFLICT` (409): other requests changed the session first, again and again.
+ * - `ERR_SESSION_SUPERSEDED` (409): somebody signed in to the session while this request was changing it.
+ * - `ERR_SESSION_LIMIT` (409): one sign-in more than `maxPerUser` allows.
+ * - `ERR_SESSION_ORIGIN` (403): a page of another origin sent a form, or opened a WebSocket.
+ * - `ERR_SESSION_TWO_TOKENS` (400): the request has both the cookie and `Authorization: Bearer`.
+ * - `ERR_SESSION_SIGN_IN` (401): a guarded route, and nobody is signed in, or not recently.
+ * - `ERR_SESSION_TOO_LARGE` (413): the data are over `limits`.
+ * - `ERR_SESSION_COOKIE_TOO_LARGE` (413): the session does not fit into the cookies of `cookieStore()`.
+ * - `ERR_SESSION_DECODE` (500): the stored record was tampered with, or no key of the list has encrypted it.
+ * - `ERR_SESSION_HEADERS_SENT` (500): a change that needs a new cookie, or the first use, came after the headers.
+ */
 export type SessionErrorCode =
   | "ERR_SESSION_STORE"
   | "ERR_SESSION_CONFLICT"
@@ -48,9 +62,13 @@ const BODY: Readonly<Record<number, string>> = {
  */
 export class SessionError extends Error {
   override readonly name = "SessionError";
+  /** Tells the kinds of errors apart. It does not change between versions; the message may. */
   readonly code: SessionErrorCode;
+  /** The HTTP status of the response. */
   readonly status: Status;
+  /** The same as `status`, for frameworks that look for this name. */
   readonly statusCode: Status;
+  /** Whether the client may see the message. */
   readonly expose: boolean;
   /** The headers of the error response. Each error has its own object, because middleware may add to it. */
   readonly headers: Record<string, string> = { "cache-control": "no-store", vary: "Cookie" };

@@ -41,6 +41,7 @@ export interface SessionEvents {
   error: { readonly id?: string | undefined; readonly error: unknown };
 }
 
+/** A function that `sessions.on` calls with each event of one name. */
 export type SessionListener<Name extends keyof SessionEvents> = (event: SessionEvents[Name]) => void;
 
 export interface Emitter {

@@ -45,7 +45,7 @@ export interface SessionsOptions {
    * An assurance level of NIST SP 800-63B-4 that sets both timeouts: `"aal1"` 30 days, `"aal2"` 24 hours and 1 hour
    * idle, `"aal3"` 12 hours and 15 minutes idle. Default none.
    */
-  timeouts?: keyof typeof ASSURANCE_LEVELS;
+  timeouts?: "aal1" | "aal2" | "aal3";
   /**
    * Periodic rotation: the interval `every` after which a session gets a new token, and the time `grace` (default
    * `"30s"`) for which the old token stays valid after the first request with the new one. Default: no rotation.
@@ -63,7 +63,10 @@ export interface SessionsOptions {
   client?: ClientDetails | ((request: ClientRequest) => Client | undefined);
   /** The name and the attributes of the cookie. Default: those of {@link CookieOptions}. */
   cookie?: CookieOptions;
-  /** Whether `Forwarded` and `X-Forwarded-Proto` are trusted, because a proxy of yours sets them. Default `false`. */
+  /**
+   * Whether `Forwarded` (RFC 7239), `X-Forwarded-Proto` and `X-Forwarded-For` are trusted, because a proxy of yours sets
+   * them. Default `false`: only the framework's own setting counts (Express, Fastify).
+   */
   trustProxy?: boolean;
   /**
    * Whether a warning tells why a cookie is missing or refused, once for each reason. Default: unless `NODE_ENV` is
@@ -77,7 +80,7 @@ export interface SessionsOptions {
    * `"2s"`. To undo what has failed, a request may wait for another quarter of it.
    */
   storeTimeout?: Duration;
-  /** Maximum size of one session's data: `bytes`, default 262144, and `depth` of nesting, default 32. */
+  /** Maximum size of one session's data, and of its nesting. Default `{ bytes: 262144, depth: 32 }`. */
   limits?: Partial<Limits>;
   /** Returns the time in epoch milliseconds, for tests. Default `Date.now`. Pass the same function to the store. */
   clock?: () => number;
@@ -107,7 +110,7 @@ const LONGEST_TIMER_MS = 2 ** 31 - 1;
 /**
  * Checks the options and applies the defaults.
  *
- * @throws {TypeError} for a wrong option. The message names the option and the remedy.
+ * @throws TypeError for a wrong option. The message names the option and the remedy.
  */
 export function resolveOptions(options: SessionsOptions): Settings {
   checkOptions("createSessions", options, {

@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { begin, START, site, type SiteOptions } from "../test/support/stores.ts";
 import { requestSessionOf } from "./request/session-handle.ts";
+import type { Session } from "./session.ts";
 
 interface Data {
   name?: string;
@@ -77,6 +78,47 @@ describe("session.update", () => {
     const { session } = await begun();
     expect(() => session.update("n", () => (() => 1) as unknown as number)).toThrow(TypeError);
     expect("n" in session.data).toBe(false);
+  });
+});
+
+describe("The function of session.update", () => {
+  const calls: Record<string, (session: Session<Data>) => unknown> = {
+    "called update()": (session) => session.update("n", (n = 0) => n + 1),
+    "called flash()": (session) => session.flash("info", "Saved."),
+    "called takeFlashes()": (session) => session.takeFlashes(),
+    "called rotate()": (session) => session.rotate(),
+    "called signIn()": (session) => session.signIn("bob"),
+    "called signOut()": (session) => session.signOut(),
+    "changed session.data": (session) => (session.data.name = "Ada"),
+    "changed session.data, by pop()": (session) => session.pop("name"),
+    "changed session.data, by clear()": (session) => session.clear(),
+  };
+  it.each(Object.keys(calls))(
+    "may only give a value, because another request may have it called again: %s",
+    async (what) => {
+      const { session } = await begun();
+      const before = session.toJSON();
+      const apply = (n = 0) => (calls[what]!(session), n + 1);
+      expect(() => session.update("n", apply)).toThrow(
+        `update("n", …): its function ${what.replace(/, by .*/, "")}. It may be called more than once`,
+      );
+      expect(session.toJSON()).toEqual(before);
+    },
+  );
+
+  it.each(["save", "reload"] as const)("may not call %s()", async (call) => {
+    const { session } = await begun();
+    let called: Promise<unknown> | undefined;
+    session.update("n", (n = 0) => {
+      called = session[call]();
+      return n + 1;
+    });
+    await expect(called).rejects.toThrow(`its function called ${call}()`);
+  });
+
+  it("may read the session", async () => {
+    const { session } = await begun();
+    expect(session.update("n", (n = 0) => n + session.data.name!.length)).toBe(3);
   });
 });
 

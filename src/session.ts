@@ -54,6 +54,8 @@ export interface Session<Data extends object = DeclaredData> {
    * session.data.cart.items.push("tea");
    *
    * @throws TypeError where the route is lazy and the session was not loaded.
+   * @throws SessionError ERR_SESSION_HEADERS_SENT (500) at the first use of the session after the headers were sent, unless
+   * the route is `personal`.
    */
   readonly data: Partial<Data>;
 
@@ -145,22 +147,22 @@ export interface Session<Data extends object = DeclaredData> {
    * them. Another call tries all of them again.
    *
    * @throws TypeError for a value that can't be kept.
-   * @throws SessionError ERR_SESSION_STORE (503), ERR_SESSION_CONFLICT and ERR_SESSION_SUPERSEDED (409),
-   * ERR_SESSION_TOO_LARGE (413), ERR_SESSION_HEADERS_SENT (500)
+   * @throws SessionError ERR_SESSION_STORE (503), ERR_SESSION_CONFLICT, ERR_SESSION_SUPERSEDED and ERR_SESSION_LIMIT (409),
+   * ERR_SESSION_TOO_LARGE and ERR_SESSION_COOKIE_TOO_LARGE (413), ERR_SESSION_HEADERS_SENT and ERR_SESSION_DECODE (500).
    */
   save(options?: SaveOptions): Promise<void>;
 
   /**
    * Reads the session from the store, once. Only lazy routes need it: elsewhere the adapter has read it before the handler.
    *
-   * @throws SessionError ERR_SESSION_STORE (503), ERR_SESSION_DECODE (500)
+   * @throws SessionError ERR_SESSION_STORE (503), ERR_SESSION_DECODE (500).
    */
   load(): Promise<this>;
   /**
    * Reads the session anew, for a long connection. It shows the changes of others, forgets changes that were not saved, and
    * extends the session as a request does. A session that has ended is empty.
    *
-   * @throws SessionError ERR_SESSION_STORE (503)
+   * @throws SessionError ERR_SESSION_STORE (503), ERR_SESSION_DECODE (500).
    */
   reload(): Promise<this>;
 

@@ -29,7 +29,9 @@ export interface Sessions<Data extends object = DeclaredData> {
    * const response = new Response(`Hello ${session.data.username ?? "stranger"}`);
    * return sessions.commit(session, response);
    *
-   * @throws SessionError ERR_SESSION_STORE (503), ERR_SESSION_DECODE (500). Never for a cookie, however it is formed.
+   * @throws TypeError for anything but a request, and for one that asks for a WebSocket: that takes `attach`.
+   * @throws SessionError ERR_SESSION_STORE (503), ERR_SESSION_DECODE (500), with `bearer` also ERR_SESSION_TWO_TOKENS (400).
+   * Never for a cookie, however it is formed.
    */
   open(request: AnyRequest, options?: { passive?: boolean; bearer?: BearerTokens }): Promise<Session<Data>>;
 
@@ -48,7 +50,7 @@ export interface Sessions<Data extends object = DeclaredData> {
    * @example
    * for (const { id, signedInAt, note, isCurrent } of await sessions.list(user.id, { current: session.id })) …
    *
-   * @throws TypeError where the store has no `idsOfUser`. SessionError ERR_SESSION_STORE.
+   * @throws TypeError where the store has no `idsOfUser`. SessionError ERR_SESSION_STORE (503).
    */
   list(userId: string, options?: { current?: string | undefined }): Promise<SessionInfo[]>;
 
@@ -66,7 +68,7 @@ export interface Sessions<Data extends object = DeclaredData> {
    *
    * @param options.userId - ends it only if it is this user's: for an id that came with a request.
    * @returns whether this call ended a live session.
-   * @throws TypeError for an id or a user id that is no string. SessionError ERR_SESSION_STORE.
+   * @throws TypeError for an id or a user id that is no string. SessionError ERR_SESSION_STORE (503).
    */
   revoke(id: string, options?: { userId?: string | undefined }): Promise<boolean>;
 
@@ -75,7 +77,7 @@ export interface Sessions<Data extends object = DeclaredData> {
    * the sessions (`cookieStore`): all have ended, and nobody knows the number.
    *
    * @throws TypeError for a user id that is no string, and where the store has no `idsOfUser`. SessionError
-   * ERR_SESSION_STORE, after all others were ended: its `notEnded` has the ids of those that were not.
+   * ERR_SESSION_STORE (503), after all others were ended: its `notEnded` has the ids of those that were not.
    */
   revokeAll(userId: string, options?: { except?: string | undefined }): Promise<number | undefined>;
 
@@ -87,7 +89,7 @@ export interface Sessions<Data extends object = DeclaredData> {
    * await users.setPassword(session.userId, password);
    * await sessions.credentialsChanged(session);
    *
-   * @throws TypeError where nobody is signed in. SessionError ERR_SESSION_STORE: its `notEnded` has the ids of the sessions
+   * @throws TypeError where nobody is signed in. SessionError ERR_SESSION_STORE (503): its `notEnded` has the ids of the sessions
    * that could not be ended, or is `undefined` if none was tried. ERR_SESSION_SUPERSEDED: another request has replaced the
    * token of this session, so that all sessions of the user were ended, and this one too. The errors of `session.save()`.
    */

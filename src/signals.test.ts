@@ -251,6 +251,51 @@ describe("session.signal", () => {
     expect((await planted.reload()).userId).toBeUndefined();
   });
 
+  it("stays open after a token was replaced while a check read the session as it was before", async () => {
+    const store = gated(memoryStore());
+    const shop = site({ store, clock: Date.now });
+    const browser = shop.browser();
+    await browser.visit((session) => session.signIn("ada"));
+    const attach = () =>
+      shop.sessions.attach(new Request("https://shop.example/", { headers: { cookie: browser.cookie } }));
+    const session = await attach();
+    const check = store.hold("read", "after");
+    const { signal: before } = session;
+    await check.arrived;
+    let recheck!: ReturnType<typeof store.hold>;
+    await browser.visit((other) => {
+      other.rotate();
+      recheck = store.hold("read", "after");
+    });
+    await recheck.arrived;
+    const { signal: after } = await attach();
+    recheck.letGo();
+    await vi.waitFor(() => expect(before.aborted).toBe(true));
+    check.letGo();
+    await session.reload();
+    expect(after.aborted).toBe(false);
+  });
+
+  it("stays open if another request extends the session while a check waits for the store", async () => {
+    const backend = memoryStore({ clock: () => time.now });
+    const store = gated(backend);
+    const shop = site({ store, idleTimeout: "1h" });
+    const { time } = shop;
+    const browser = shop.browser();
+    await browser.visit((session) => session.signIn("ada"));
+    const session = await shop.sessions.attach(
+      new Request("https://shop.example/", { headers: { cookie: browser.cookie } }),
+    );
+    const { arrived, letGo } = store.hold("read", "after");
+    const { signal, id } = session;
+    await arrived;
+    await backend.touch(id, time.now + 3 * HOUR);
+    time.now += 2 * HOUR;
+    letGo();
+    await vi.waitFor(async () => expect(await shop.sessions.list("ada")).toHaveLength(1));
+    expect(signal.aborted).toBe(false);
+  });
+
   it("is released when an adapter reports the end of the response", async () => {
     const store = memoryStore();
     const { shop, upgrade } = await connected({ store, clock: Date.now });

@@ -125,18 +125,22 @@ export function createSessionSignals(context: Omit<Context, "live" | "moves" | "
     watch.timer = setTimeout(() => void checkSession(id, watch).catch(() => {}), bounded).unref();
   }
 
-  /** @throws {SessionError} `ERR_SESSION_STORE`, after it was reported by an `error` event. */
+  /** @throws SessionError `ERR_SESSION_STORE`, after it was reported by an `error` event. */
   async function checkSession(id: string, watch: Watch): Promise<void> {
     if (watches.get(id) !== watch) return;
+    // The answer may be late: it says nothing of a token that is newer than the question, nor of an expiry since then.
+    const began = now();
+    const asked = Array.from(watch.controllers, ([controller, epoch]) => ({ controller, epoch, before: epoch() }));
     try {
       const loaded = await loadLatest(context, id, new Deadline(context.storeTimeout));
       if (watches.get(id) !== watch) return;
-      if (!loaded || loaded.expiresAt <= now()) {
+      if (!loaded || loaded.expiresAt <= began) {
         end(id, "expired or revoked");
         return;
       }
-      for (const [controller, epoch] of watch.controllers) {
-        if (epoch() === loaded.record.epoch) continue;
+      for (const { controller, epoch, before } of asked) {
+        if (before === loaded.record.epoch || before !== epoch()) continue;
+        if (!watch.controllers.has(controller)) continue;
         watch.controllers.delete(controller);
         abort(controller, "signed in elsewhere");
       }

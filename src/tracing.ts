@@ -8,6 +8,7 @@ import type { SessionStore } from "./store.ts";
 interface Outcome {
   /** At `end`: whether `asyncEnd` follows. A store in this process answers at once. */
   readonly isAsync?: boolean;
+  /** The error of an operation that failed. */
   readonly error?: unknown;
 }
 
@@ -21,6 +22,7 @@ export interface OpenMessage extends Outcome {
 
 /** The changes of a request are stored. */
 export interface CommitMessage extends Outcome {
+  /** The public id. */
   readonly id: string;
   /** What has to be done: `"create"`, `"update"`, `"touch"`, `"move"` (a sign-in), `"delete"` (a sign-out), `"drop"`. */
   readonly operation: Plan;
@@ -36,6 +38,7 @@ export interface StoreMessage extends Outcome {
 
 /** Sessions are ended from the server's side. */
 export interface RevokeMessage extends Outcome {
+  /** The function of `sessions` that was called. */
   readonly operation: "revoke" | "revokeAll" | "revokeEverything" | "credentialsChanged";
   /** Of `revoke`. */
   readonly id?: string | undefined;
@@ -53,13 +56,19 @@ export interface TracingMessages {
 
 /** A message of any channel, for a subscriber to all of them. */
 export interface TracingMessage extends Outcome {
+  /** The public id, of operations on one session. */
   readonly id?: string | undefined;
+  /** The kind of operation, of channels that have several. */
   readonly operation?: string;
 }
 
 /** Publishes what `createSessions` does, for its option `tracing`. */
 export interface SessionTracing {
-  /** Runs an operation between the messages of its channel. @param outcome - what the last messages have in addition. */
+  /**
+   * Runs an operation between the messages of its channel.
+   *
+   * @param outcome - what the last messages have in addition.
+   */
   run<Name extends keyof TracingMessages, T>(
     name: Name,
     message: TracingMessages[Name],

@@ -13,12 +13,15 @@ import { Deadline } from "./deadline.ts";
 export interface SessionInfo {
   /** The public id, for `sessions.revoke`. */
   readonly id: string;
+  /** The user who signed in. */
   readonly userId: string;
-  /** Epoch milliseconds, like all times here. */
+  /** The beginning of the session, in epoch milliseconds, like all times here. */
   readonly createdAt: number;
+  /** The time of the sign-in. */
   readonly signedInAt: number;
   /** The time of the last extension. The last request may be up to `touchInterval` later. */
   readonly lastSeenAt: number;
+  /** The end of the session without further activity. */
   readonly expiresAt: number;
   /** The option `note` of `signIn`. */
   readonly note: string | undefined;
@@ -30,6 +33,7 @@ export interface SessionInfo {
 
 /** The maximum number of a user's sessions, and the effect on a further sign-in. */
 export interface UserLimit {
+  /** The maximum number of sessions. */
   readonly sessions: number;
   /** `"evict"` ends the user's oldest sign-in, `"refuse"` fails the new one with `ERR_SESSION_LIMIT`. */
   readonly whenFull: "evict" | "refuse";
@@ -245,7 +249,7 @@ interface SigningIn {
  * as many stay as the limit allows. After an error, the caller removes the session that was stored.
  *
  * @param former - the id of the session that this sign-in replaces. It does not count.
- * @throws {SessionError} `ERR_SESSION_LIMIT` if the limit refuses the sign-in.
+ * @throws SessionError `ERR_SESSION_LIMIT` if the limit refuses the sign-in.
  */
 export async function withinLimit(
   context: Context,

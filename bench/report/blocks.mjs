@@ -2,7 +2,7 @@
 // They come from bench/results alone, so that a test can compare them with no package installed.
 import { altOf, PICTURES, resultOf } from "./alt-texts.mjs";
 import { commandsTable, layerTables, ownRival, saturationTable } from "./layers.mjs";
-import { conditions, figure, NONE, ratio, spread, table } from "./tables.mjs";
+import { conditions, cost, figure, NONE, ratio, spread, table } from "./tables.mjs";
 
 /** Documents with generated blocks, and the way from each to the pictures. */
 export const DOCUMENTS = { "docs/benchmarks.md": "pictures", "README.md": "docs/pictures" };
@@ -168,11 +168,11 @@ const WRITERS = {
       .filter(({ row, own }) => own && own !== row && row.cells.read && !row.library.startsWith("floor"));
     const rows = compared.map(({ row, own }) => [
       `${row.framework}: ${row.library}`,
-      figure(own.cells.read.layer.median),
-      figure(row.cells.read.layer.median),
+      cost(own.cells.read.layer),
+      cost(row.cells.read.layer),
       ratio(own.cells.read.layer, row.cells.read.layer),
-      figure(own.cells.write.layer.median),
-      figure(row.cells.write.layer.median),
+      cost(own.cells.write.layer),
+      cost(row.cells.write.layer),
       ratio(own.cells.write.layer, row.cells.write.layer),
     ]);
     const head = [
@@ -190,18 +190,27 @@ const WRITERS = {
     );
   },
 
-  "lost-updates"([{ outcomes, requests }]) {
-    const best = (rows) => Math.max(...rows.map(({ keys }) => keys.kept));
-    const worst = (rows) => Math.min(...rows.map(({ keys }) => keys.kept));
+  "lost-updates"([{ outcomes, requests, signOuts, redirects }]) {
     const own = outcomes.filter(({ library }) => library === "sojourn");
-    // One that hands out the object in its store itself has nothing to lose there, and nothing to keep on Redis.
     const peers = outcomes.filter(({ library }) => library !== "sojourn");
+    const range = (numbers) => {
+      const [least, most] = [Math.min(...numbers), Math.max(...numbers)];
+      return least === most ? `${least}` : `${least} to ${most}`;
+    };
+    // One that hands out the object in its store itself has nothing to lose there, and nothing to keep on Redis.
     const losing = peers.filter(({ keys }) => keys.kept < requests / 2);
-    const range = worst(own) === best(own) ? `${best(own)}` : `${worst(own)} to ${best(own)}`;
-    return (
-      `Of ${requests} parallel requests that each add a key to one session, ${range} are there afterwards with Sojourn, on every ` +
-      `store; ${best(losing)} with ${losing.length} of the ${peers.length} peers' set-ups.`
-    );
+    const undoing = peers.filter(({ resurrected }) => resurrected > 0);
+    const [stalest] = peers
+      .filter(({ stale }) => stale !== undefined)
+      .toSorted((one, other) => other.stale - one.stale);
+    return [
+      `- **Parallel requests.** ${requests} requests each add a key to one session. Sojourn keeps ${range(own.map(({ keys }) => keys.kept))} keys, on every store. ` +
+        `Of ${peers.length} set-ups of other libraries, ${losing.length} keep ${range(losing.map(({ keys }) => keys.kept))}.`,
+      `- **Sign-outs.** A user signs out while another request is under way. That request brings the session back in ${range(own.map(({ resurrected }) => resurrected))} of ${signOuts} cases ` +
+        `with Sojourn, and in ${range(undoing.map(({ resurrected }) => resurrected))} with ${undoing.length} of the other set-ups.`,
+      `- **Redirects.** A browser follows a redirect to another process as soon as it sees the headers. It is shown the old state in ` +
+        `${range(own.filter(({ stale }) => stale !== undefined).map(({ stale }) => stale))} of ${redirects} cases with Sojourn, and in ${stalest.stale} with ${stalest.library.replace(", ", " and ")}.`,
+    ].join("\n");
   },
 };
 

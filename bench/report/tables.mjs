@@ -24,6 +24,11 @@ export function spread(cell) {
 /** Below this, a difference from the bare application is noise, and a ratio of it too. */
 const NOISE_US = 1;
 
+/** What a library adds to the bare application, for a reader who compares. */
+export function cost({ median }) {
+  return median < NOISE_US ? `under ${NOISE_US}` : figure(median);
+}
+
 /** How many times as much `own` costs as `other`. */
 export function ratio(own, other) {
   if (!own || !other || own.median < NOISE_US || other.median < NOISE_US) return NONE;

@@ -51,6 +51,8 @@ describe("GET /", () => {
     expect(text).toContain(">You are not logged in<");
     expect(text).toContain('href="/login"');
     expect(text).toContain("No cookie was set, and the store was not used");
+    expect(text).toContain("the example application of Sojourn");
+    expect(text).not.toMatch(/just happened|logged out/);
     expect(response.headers.get("set-cookie")).toBeNull();
     expect(store.calls.total).toBe(0);
   });
@@ -79,6 +81,17 @@ describe("GET /", () => {
     expect(text).not.toContain(user.cookie.slice(-32));
   });
 
+  it("hides the place of the record until somebody asks for it, and says why the cookie lives longer than the session", async () => {
+    const { browser } = setUp({}, { locate: () => "/a/long/path" });
+    const user = browser();
+    await user.post("admin");
+    const { text } = await user.fetch("/");
+    expect(text).toMatch(/<details>\s*<summary>Show its file<\/summary>\s*<code>\/a\/long\/path<\/code>/);
+    expect(text).toContain("One day after your last request");
+    expect(text).toContain("Your browser keeps it for 30 days. The server goes by the time above");
+    expect(text).toContain('class="button second" href="/logout"');
+  });
+
   it("leaves out the place of the record if the store has none to show", async () => {
     const { browser } = setUp();
     const user = browser();
@@ -91,9 +104,13 @@ describe("GET /", () => {
     const { browser, store } = setUp({}, { locate: () => `after ${updates.push(store.calls.update)}` });
     const user = browser();
     await user.post("admin");
-    expect((await user.fetch("/")).text).toContain("Your browser got a cookie");
+    const first = (await user.fetch("/")).text;
+    expect(first).toContain("What just happened");
+    expect(first).toContain("Your browser got a cookie");
     expect(updates).toEqual([1]);
-    expect((await user.fetch("/")).text).toContain("Your browser sent its cookie");
+    const second = (await user.fetch("/")).text;
+    expect(second).toContain("Your browser sent its cookie");
+    expect(second).not.toContain("What just happened");
     expect(updates).toEqual([1, 1]);
   });
 
@@ -285,6 +302,22 @@ describe("GET /logout", () => {
     expect((await user.fetch("/")).text).toContain("You are not logged in");
     expect((await browser(before).fetch("/")).text).toContain("You are not logged in");
     expect(await store.idsOfUser!("admin")).toEqual([]);
+  });
+
+  it("explains once what a sign-out did, and leaves no cookie behind", async () => {
+    const { app, browser } = setUp();
+    const user = browser();
+    await user.post("admin");
+    const signedOut = await app.request("/logout", { headers: { cookie: user.cookie } });
+    const kept = signedOut.headers.getSetCookie().filter((line) => !line.includes("Max-Age=0"));
+    expect(kept.map((line) => line.split("=")[0])).toEqual(["just-logged-out"]);
+    const page = await app.request("/", { headers: { cookie: kept[0]!.split(";")[0]! } });
+    const text = await page.text();
+    expect(text).toContain("You are not logged in");
+    expect(text).toContain("What just happened");
+    expect(text).toMatch(/deleted your session’s record/);
+    expect(page.headers.getSetCookie()).toEqual([expect.stringMatching(/^just-logged-out=; Max-Age=0/)]);
+    expect((await user.fetch("/")).text).not.toContain("What just happened");
   });
 
   it("asks nothing of the store for a visitor", async () => {

@@ -1,5 +1,6 @@
 import { type Context, Hono } from "hono";
 import { bodyLimit } from "hono/body-limit";
+import { deleteCookie, getCookie, setCookie } from "hono/cookie";
 import { secureHeaders } from "hono/secure-headers";
 import { SessionError, type Sessions, type SessionStore } from "sojourn";
 import { csrfProtection } from "sojourn/csrf";
@@ -21,6 +22,8 @@ const MAX_BODY = 16 * 1024;
 const MAX_NAME = 64;
 /** Forbids caching. A page belongs to one person at one moment, so the browser's Back button must not show it again. */
 const FRESH = { "Cache-Control": "no-store" };
+/** Tells the first page once that a sign-out came before it. A flash would begin a session, and the visitor would have a cookie again. */
+const LOGGED_OUT = "just-logged-out";
 
 /** Creates the login application with the routes `/`, `/login` and `/logout`. */
 export function createApp({ sessions, store }: AppOptions) {
@@ -51,7 +54,11 @@ export function createApp({ sessions, store }: AppOptions) {
   pages.get("/", async (c) => {
     const { session } = c.var;
     const { username } = session.data;
-    if (username === undefined) return c.html(homePage({ cookieCame: carriesSession(c) }), 200, FRESH);
+    const justLoggedOut = getCookie(c, LOGGED_OUT) !== undefined;
+    if (justLoggedOut) deleteCookie(c, LOGGED_OUT);
+    if (username === undefined) {
+      return c.html(homePage({ cookieCame: carriesSession(c), justLoggedOut }), 200, FRESH);
+    }
 
     const justLoggedIn = session.takeFlashes("logged in").length > 0;
     // The session is stored now, not with the response: an update moves the record, and the page shows its place.
@@ -83,8 +90,11 @@ export function createApp({ sessions, store }: AppOptions) {
   pages.get("/logout", (c) => {
     // No other site may log anybody out by a link, although its method is a safe one.
     csrf.check(c, c.var.session, { everyMethod: true });
-    c.var.session.pop("username");
+    const username = c.var.session.pop("username");
     c.var.session.signOut();
+    if (username !== undefined) {
+      setCookie(c, LOGGED_OUT, "1", { maxAge: 60, path: "/", httpOnly: true, sameSite: "Lax" });
+    }
     return c.redirect("/", 303);
   });
 

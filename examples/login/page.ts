@@ -39,7 +39,8 @@ a { color: var(--accent); text-underline-offset: .2em; }
   background: var(--accent); color: var(--on-accent); cursor: pointer;
 }
 .button:hover, button:hover { filter: brightness(1.1); }
-a:focus-visible, button:focus-visible, input:focus-visible { outline: 3px solid var(--accent); outline-offset: 3px; border-radius: .3rem; }
+.button.second { padding: .55rem 1rem; border-color: var(--edge); background: none; color: var(--text); font-weight: 400; }
+a:focus-visible, button:focus-visible, input:focus-visible, summary:focus-visible { outline: 3px solid var(--accent); outline-offset: 3px; border-radius: .3rem; }
 .button:focus-visible, button:focus-visible, input:focus-visible { border-radius: .5rem; }
 label { display: block; margin-top: 1.25rem; font-weight: 600; }
 input {
@@ -51,6 +52,7 @@ input[aria-invalid] { border-color: var(--alarm); border-width: 2px; }
 dl { margin: 1.1rem 0 0; display: grid; grid-template-columns: minmax(0, 1fr); }
 dt { margin-top: .6rem; color: var(--quiet); font-size: .9rem; }
 dd, dd p { margin: 0; }
+summary { color: var(--accent); cursor: pointer; font-size: .9rem; }
 code { font: .88em/1.5 ui-monospace, "Liberation Mono", Menlo, Consolas, monospace; }
 @media (min-width: 34rem) {
   dl { grid-template-columns: 8.5rem minmax(0, 1fr); gap: .6rem 1rem; }
@@ -90,6 +92,8 @@ export interface Visitor {
   readonly username?: undefined;
   /** Whether the browser sent the cookie of a session that does not exist any more. */
   readonly cookieCame: boolean;
+  /** Whether the request before this one was a sign-out. */
+  readonly justLoggedOut: boolean;
 }
 
 export interface SignedIn {
@@ -105,49 +109,70 @@ export interface SignedIn {
 
 export function homePage(requestSession: Visitor | SignedIn): Html {
   if (requestSession.username === undefined) {
+    const { cookieCame, justLoggedOut } = requestSession;
     return layout(
       "Not logged in",
       html`<section>
           <h1>You are not logged in</h1>
+          <p>
+            This is the example application of Sojourn, a session library for TypeScript web servers. Log in with any
+            name. The page then shows what the server and your browser keep of your session.
+          </p>
           <a class="button" href="/login">Log in</a>
         </section>
-        ${explanation(requestSession.cookieCame ? STALE : NOTHING)}`,
+        ${justLoggedOut ? ENDED : cookieCame ? STALE : NOTHING}`,
     );
   }
   return layout(
     "Logged in",
     html`<section>
         <h1>The login username is: ${requestSession.username}</h1>
-        <a class="button" href="/logout">Log out</a>
+        <a class="button second" href="/logout">Log out</a>
       </section>
-      ${explanation(requestSession.justLoggedIn ? BEGUN : RETURNED, facts(requestSession))}`,
+      ${requestSession.justLoggedIn && BEGUN}
+      ${explanation("Your session", requestSession.justLoggedIn ? undefined : RETURNED, facts(requestSession))}`,
   );
 }
 
-const NOTHING = html`<p>No cookie was set, and the store was not used: a visitor costs nothing.</p>
-  <p class="quiet">
-    If you have just logged out, this is why: your session’s record was deleted from the store, and your browser was
-    told to delete the cookie. A copy of that cookie is not accepted any more.
-  </p>`;
+const HAPPENED = "What just happened";
 
-const STALE = html`<p>
-  Your browser sent a session cookie, but it is not valid: that session has ended, or another server set the cookie. So
-  you are a visitor, and no new cookie was set.
-</p>`;
+const NOTHING = explanation(
+  "Your session: none yet",
+  html`<p>No cookie was set, and the store was not used: a visitor costs nothing.</p>`,
+);
 
-const BEGUN = html`<p>
-  Your browser got a cookie with a new token, and the store a record with your name in it. A token from before you
-  logged in is not valid any more.
-</p>`;
+const ENDED = explanation(
+  HAPPENED,
+  html`<p>
+    You logged out. The server deleted your session’s record from the store and told your browser to delete the cookie.
+    A copy of that cookie is not accepted any more.
+  </p>`,
+);
+
+const STALE = explanation(
+  "Your session: none any more",
+  html`<p>
+    Your browser sent a session cookie, but it is not valid: that session has ended, or another server set the cookie.
+    So you are a visitor, and no new cookie was set.
+  </p>`,
+);
+
+const BEGUN = explanation(
+  HAPPENED,
+  html`<p>
+    You logged in. Your browser got a cookie with a new token, and the store a record with your name in it. A token from
+    before you logged in is not valid any more.
+  </p>`,
+);
 
 const RETURNED = html`<p>
   Your browser sent its cookie. The server checked the signature, read the record from the store, and found your name
   there. No new cookie was needed.
 </p>`;
 
-function explanation(step: Html, details?: Html): Html {
-  return html`<aside aria-labelledby="happened">
-    <h2 id="happened">What just happened</h2>
+function explanation(title: string, step?: Html, details?: Html): Html {
+  return html`<aside aria-label="${title}">
+    <h2>${title}</h2>
     ${step}${details}
   </aside>`;
 }
@@ -156,18 +181,29 @@ function facts({ id, userId, createdAt, expiresAt, record }: SignedIn): Html {
   return html`<dl>
     ${fact("Session", html`<code>${id}</code>`, "Its public id. It may be logged: it gives no access.")}
     ${fact("Belongs to", html`<bdi>${userId}</bdi>`)} ${fact("Began", time(createdAt))}
-    ${fact("Ends", time(expiresAt), "After this time without a request. A request extends it, at most every few minutes.")}
+    ${fact("Ends", time(expiresAt), "One day after your last request, at most 30 days after you logged in. A request extends it, at most once every five minutes.")}
+    ${fact(
+      "The cookie",
+      "It contains the id, a secret and a signature, nothing else. No script can read it.",
+      "Your browser keeps it for 30 days. The server goes by the time above, so the session can end earlier. This is why a request that extends the session sets no new cookie.",
+    )}
     ${
       record !== undefined &&
-      fact("Its record", html`<code>${record}</code>`, "Its data is encrypted. Its id and its user are not.")
+      fact(
+        "Its record",
+        "Its data is encrypted. Its id and its user are not.",
+        html`<details>
+          <summary>Show its file</summary>
+          <code>${record}</code>
+        </details>`,
+      )
     }
-    ${fact("The cookie", "It contains the id, a secret and a signature, nothing else. No script can read it.")}
   </dl>`;
 }
 
-function fact(term: string, description: Html | string, note?: string): Html {
+function fact(term: string, description: Html | string, note?: Html | string): Html {
   return html`<dt>${term}</dt>
-    <dd>${description} ${note !== undefined && html`<p class="quiet">${note}</p>`}</dd>`;
+    <dd>${description} ${note !== undefined && html`<div class="quiet">${note}</div>`}</dd>`;
 }
 
 const FORMAT = new Intl.DateTimeFormat("en-GB", { dateStyle: "long", timeStyle: "medium", timeZone: "UTC" });

@@ -22,7 +22,8 @@ export interface BearerOptions {
 
 /**
  * Lets native clients send the session's token in `Authorization: Bearer`, and sends it to them in the response header
- * `Session-Token`. Give it to an adapter as the option `bearer`, or to `sessions.open` and `sessions.attach`.
+ * `Session-Token`. Give it to an adapter as the option `bearer`, or to `sessions.open` and `sessions.attach`. Requests and
+ * refusals are those of RFC 6750.
  *
  * @example
  * app.use("/api", sessionMiddleware(sessions, { bearer: bearerTokens() }));

@@ -54,7 +54,8 @@ export interface CsrfProtection {
 
 /**
  * Protects from cross-site request forgery: refuses unsafe methods (all but GET, HEAD and OPTIONS) that a page of another
- * origin makes the browser send. Current browsers say so in `Sec-Fetch-Site`, older ones in `Origin`.
+ * origin makes the browser send. Current browsers say so in `Sec-Fetch-Site` (W3C Fetch Metadata), older ones in `Origin`
+ * (RFC 6454).
  *
  * @example
  * app.use(sessionMiddleware(sessions, { csrf: csrfProtection() }));

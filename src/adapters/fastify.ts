@@ -67,11 +67,15 @@ export function sessionPlugin<Data extends object>(
     instance[REGISTERED] = sessions;
     app.addHook("onRequest", (request, reply, next) => {
       const session = beginSession(request);
-      if (claimResponse(session, reply.raw)) storeWithoutHook(session, request, reply);
+      const { raw } = reply;
+      if (claimResponse(session, raw)) {
+        const { progress } = requestSessionOf(session);
+        progress.beforeHeaders = new DirectWrites(raw, progress, () => storeWithoutHook(session, request, raw));
+      }
       const reading = prepare(session, request);
       const proceed = () => {
         if (!context) return next();
-        context.bindEvents(session, request.raw, reply.raw);
+        context.bindEvents(session, request.raw, raw);
         context.run(session, next);
       };
       if (!reading) return proceed();
@@ -105,6 +109,8 @@ function bindBodies<Data extends object>(
   });
 }
 
+type RawReply = FastifyReply["raw"];
+
 /** Where an instance keeps the `Sessions` of its requests. */
 const REGISTERED = Symbol("sojourn.registered");
 
@@ -112,29 +118,43 @@ const REGISTERED = Symbol("sojourn.registered");
  * Stores a session as one of node:http where no `onSend` hook of ours does it: of a hijacked reply, of one that the handler
  * writes to `reply.raw`, and where a later hook of the application uses the session.
  */
-function storeWithoutHook<Data extends object>(
-  session: Session<Data>,
-  request: FastifyRequest,
-  reply: FastifyReply,
+function storeWithoutHook<Data extends object>(session: Session<Data>, request: FastifyRequest, raw: RawReply): void {
+  storeBeforeHeaders(session, raw, (error) => {
+    if (isWithoutLogger(request.server)) logSessionError(error);
+    else request.log.error(error);
+    if (!raw.headersSent) removeDescription(raw);
+    respondWithError(error, raw);
+  });
+}
+
+/**
+ * Stores the sessions of hijacked replies. One method serves all replies: with a method on each reply, V8 keeps most of them
+ * until the next major garbage collection.
+ */
+function decorateHijack<Data extends object>(
+  app: FastifyInstance,
+  beginSession: (request: FastifyRequest) => Session<Data>,
 ): void {
-  const { hijack, raw } = reply;
-  const { progress } = requestSessionOf(session);
-  const store = () =>
-    storeBeforeHeaders(session, raw, (error) => {
-      if (isWithoutLogger(request.server)) logSessionError(error);
-      else request.log.error(error);
-      if (!raw.headersSent) removeDescription(raw);
-      respondWithError(error, raw);
-    });
-  progress.beforeHeaders = new DirectWrites(raw, progress, store);
-  reply.hijack = () => {
-    if (!raw.headersSent) store();
-    return hijack.call(reply);
-  };
+  function hijack(this: FastifyReply): FastifyReply {
+    const { request, raw } = this;
+    const session = beginSession(request);
+    // Without it, somebody has hijacked the reply before our hook.
+    const { beforeHeaders } = requestSessionOf(session).progress;
+    if (beforeHeaders && !raw.headersSent) storeWithoutHook(session, request, raw);
+    return inheritedHijack(this, hijack).call(this);
+  }
+  app.decorateReply("hijack", hijack);
+}
+
+/** The method that ours stands for. Replies of a nested instance inherit ours through more than one prototype. */
+function inheritedHijack(reply: FastifyReply, ours: FastifyReply["hijack"]): FastifyReply["hijack"] {
+  let prototype = Object.getPrototypeOf(reply) as FastifyReply;
+  while (prototype.hijack === ours) prototype = Object.getPrototypeOf(prototype) as FastifyReply;
+  return prototype.hijack;
 }
 
 /** Headers that were set on the response before it was held belong to what could not be given. */
-function removeDescription(raw: FastifyReply["raw"]): void {
+function removeDescription(raw: RawReply): void {
   for (const name of raw.getHeaderNames()) {
     if (describesResponse(name) && name !== "set-cookie") raw.removeHeader(name);
   }
@@ -152,6 +172,7 @@ function decorate<Data extends object>(
       throw new TypeError("request.session can't be replaced; data belong into request.session.data");
     },
   });
+  decorateHijack(app, beginSession);
   app.addHook("onResponse", (request, reply, next) => {
     if (reply.raw.writableEnded)
       reportBypass(beginSession(request), "by a handler that answers past reply.raw's own methods");

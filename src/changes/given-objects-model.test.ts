@@ -113,6 +113,9 @@ function put(container: object, value: unknown, how: number): void {
   else (container as Dictionary)[`z${how % 2}`] = value;
 }
 
+/** Bytes can't be frozen. */
+const freeze = (object: object): void => void (ArrayBuffer.isView(object) || Object.freeze(object));
+
 function removeFirst(container: object): void {
   if (Array.isArray(container)) container.shift();
   else if (container instanceof Map || container instanceof Set) {
@@ -184,6 +187,32 @@ const CALLS = {
       if (isObject(value) && kindOf(value) !== "leaf" && !Object.isFrozen(value)) put(value, how, how);
       return value;
     }),
+  freeze: (h, { key, which }) => {
+    const container = h.container(key, which);
+    if (container) Object.freeze(container);
+  },
+  freezeDeeply: (h, { key }) => objectsIn(h.session.data[key]).forEach((object) => freeze(object)),
+  // It may throw at once, or only when a sign-in makes it again where there is nothing.
+  updateThatNeedsValue: (h, { key }) =>
+    void h.session.update(key, (value) => {
+      if (!isObject(value)) throw new Error("There is no value");
+      return value;
+    }),
+  // What it has changed until then stays, like any change in place.
+  updateThatThrows: (h, { key, how }) =>
+    void h.session.update(key, (value) => {
+      if (isObject(value) && kindOf(value) !== "leaf" && !Object.isFrozen(value)) put(value, h.fresh(how), how);
+      if (how % 3 > 0) throw new Error("The update fails");
+      return value ?? 0;
+    }),
+  updateThatThrowsAgain: (h, { key, how }) => {
+    let calls = 0;
+    h.session.update(key, (value) => {
+      calls += 1;
+      if (calls > 1 + (how % 2)) throw new Error("The update fails when it is made again");
+      return value ?? 0;
+    });
+  },
   save: async (h) => {
     await h.session.save();
     if (h.user === undefined) h.wasStoredByNobody = true;
@@ -218,6 +247,9 @@ const CALLS = {
   signInCarol: (h) => h.signIn("carol"),
   // Alice again shows her data again: what is kept then was never the other user's.
   signInAlice: (h) => void (h.user !== undefined && h.signIn("alice")),
+  signInSame: (h, { how }) => {
+    if (h.user !== undefined) h.signIn(h.user, how % 3 === 0 ? ["object", "list", "a"] : undefined);
+  },
   revoke: (h) => h.site.sessions.revokeAll("alice"),
 } satisfies Record<string, (handler: Handler, call: Call) => unknown>;
 
@@ -256,7 +288,11 @@ async function run(calls: readonly Call[]): Promise<void> {
   }
   await Promise.all(handler.saving);
   handler.outage.isOn = false;
-  if (!isOthers()) session.signIn("bob");
+  try {
+    if (!isOthers()) handler.signIn("bob");
+  } catch {
+    // An update fails where there is nothing before: nobody else has signed in.
+  }
   try {
     await began.request.end();
   } catch {
@@ -268,16 +304,68 @@ async function run(calls: readonly Call[]): Promise<void> {
   expect(textOf(next.takeFlashes())).not.toContain(MARK);
 }
 
+/** Calls that change nothing of what a handler sees, but for what a sign-in hides. */
+const HIDING: readonly Call["name"][] = [
+  "keep",
+  "keepCopy",
+  "updateThatNeedsValue",
+  "signInBob",
+  "signInBob",
+  "signInBobKeeping",
+  "signInCarol",
+  "signInSame",
+];
+
+/** Hides data by sign-ins, and brings them back by one of the session's own user. */
+async function hideAndShow(calls: readonly Call[], hiding: readonly Call[]): Promise<void> {
+  const began = await begin();
+  const handler = new Handler(began);
+  const { session } = handler;
+  const attempt = async (all: readonly Call[]) => {
+    for (const call of all) {
+      try {
+        // oxlint-disable-next-line no-await-in-loop -- a handler does one thing after another.
+        await CALLS[call.name](handler, call);
+      } catch {
+        // A handler may go on after an error.
+      }
+    }
+  };
+  await attempt(calls);
+  await Promise.all(handler.saving);
+  if (handler.user !== "alice" || session.userId !== "alice") return;
+  session.signIn("alice");
+  const before = textOf(session.toJSON());
+  await attempt(hiding);
+  session.signIn("alice");
+  expect(textOf(session.toJSON())).toBe(before);
+  handler.outage.isOn = false;
+  await began.request.end();
+  expect(textOf((await began.browser.begin()).session.toJSON())).toBe(before);
+}
+
+const callOf = (...names: readonly Call["name"][]) =>
+  fc.record<Call>({
+    name: fc.constantFrom(...names),
+    key: fc.constantFrom(...KEYS),
+    which: fc.nat(30),
+    how: fc.nat(30),
+  });
+
+const parameters = { seed: Number(process.env["GIVEN_SEED"] ?? 12), numRuns: RUNS };
+
 describe("A handler", () => {
+  it("sees again all that other sign-ins have hidden, when the session's own user signs in after them", async () => {
+    const others: readonly string[] = ["other", "revoke", "signOut", "saveMeanwhile", "outage"];
+    const names = (Object.keys(CALLS) as Call["name"][]).filter((name) => !others.includes(name));
+    const calls = fc.array(callOf(...names), { maxLength: 8, size: "max" });
+    const hiding = fc.array(callOf(...HIDING), { minLength: 1, maxLength: 5, size: "max" });
+    await fc.assert(fc.asyncProperty(calls, hiding, hideAndShow), parameters);
+  });
+
   it("gives no other user anything of the former one's, in whatever order it keeps, stores and assigns", async () => {
-    const call = fc.record<Call>({
-      name: fc.constantFrom(...(Object.keys(CALLS) as Call["name"][])),
-      key: fc.constantFrom(...KEYS),
-      which: fc.nat(30),
-      how: fc.nat(30),
-    });
+    const call = callOf(...(Object.keys(CALLS) as Call["name"][]));
     const calls = fc.array(call, { minLength: 3, maxLength: 14, size: "max" });
-    const parameters = { seed: Number(process.env["GIVEN_SEED"] ?? 12), numRuns: RUNS };
     await fc.assert(fc.asyncProperty(calls, run), parameters);
   });
 });

@@ -192,7 +192,7 @@ export class Journal {
       const { seen } = this.#tracked;
       const isMerged = snapshot.content.data !== stored.data;
       const changes = isMerged ? withOthers(snapshot, stored, seen) : snapshot.changes;
-      this.#restrict(asked, [...snapshot.base.flashes, ...others], changes, isMerged ? seen : undefined);
+      this.#restrict(asked, "hide", [...snapshot.base.flashes, ...others], changes, isMerged ? seen : undefined);
     }
     this.#pending = undefined;
     return dropped;
@@ -235,15 +235,16 @@ export class Journal {
    * see them. It decides what the handler sees, not what is stored. The last call counts: it brings back what an earlier
    * one has hidden. `undefined` hides nothing.
    *
-   * @throws the error of an update that needs a former value. Nothing is hidden then.
+   * @param onFailure - what happens if an update needs a former value. `"hide"`: the commit makes it again, and fails with that.
+   * @throws the error of such an update, if that is asked for. Nothing is hidden then.
    */
-  restrict(asked: SigningIn | undefined): void {
+  restrict(asked: SigningIn | undefined, onFailure: "throw" | "hide" = "hide"): void {
     // One that is being stored is decided by then.
     if (this.#restricted?.isPending) return;
     if (this.#restricted) this.#lift();
     if (!asked || (asked.keep === undefined && !this.#given.hasAnyOfAnother(asked.userId))) return;
     const earlier = this.#setAsideState ?? this.#pending;
-    this.#restrict(asked, this.#base.flashes, earlier?.changes);
+    this.#restrict(asked, onFailure, this.#base.flashes, earlier?.changes);
   }
 
   /**
@@ -252,6 +253,7 @@ export class Journal {
    */
   #restrict(
     asked: SigningIn,
+    onFailure: "throw" | "hide",
     formerFlashes: readonly StoredFlash[],
     earlier: ReadonlyChanges | undefined,
     merged?: SeenObjects,
@@ -267,7 +269,7 @@ export class Journal {
       ? { has: (object) => !kept.has(object) && given.has(object) }
       : { has: (object) => given.isOfAnother(object, userId) };
     const changesOf = (key: string) => followedBy(earlier?.get(key), changes.get(key));
-    const restriction = new Restriction(tracker, changesOf, { keep, hidden, given });
+    const restriction = new Restriction(tracker, changesOf, { keep, hidden, given, onFailure });
     const before = this.#flashes;
     this.#flashes = mergeFlashes(keep ? formerFlashes : [], before, EMPTY.flashes).flatMap((flash) =>
       withoutHidden(flash, given, hidden),

@@ -160,6 +160,34 @@ describe("A sign-in of the session's own user after another user's", () => {
   });
 });
 
+describe("Data that a sign-in brings back", () => {
+  it("have what the handler saw of an update that fails on them, as an assignment", async () => {
+    const { browser, other, session, end } = await aliceRequest();
+    session.signIn("bob");
+    session.update("n", (n) => {
+      if (n !== undefined) throw new TypeError("there is one");
+      return 2;
+    });
+    session.signIn("alice");
+    expect(session.toJSON()).toEqual({ ...alices(), n: 2 });
+    await other.visit(({ data }) => void (data.n = 7));
+    await end();
+    expect(await browser.data()).toEqual({ ...alices(), n: 2 });
+  });
+
+  it("lack what was removed from an object that is frozen by then", async () => {
+    const { browser, session, end } = await aliceRequest();
+    const w = { of: session.data.account, list: [session.data.account], own: 1 };
+    session.data.w = w;
+    session.signIn("bob");
+    Object.freeze(w);
+    session.signIn("alice");
+    expect(session.toJSON()).toEqual({ ...alices(), w: { list: [{ name: "alice" }], own: 1 } });
+    await end();
+    expect(await browser.data()).toEqual({ ...alices(), w: { list: [{ name: "alice" }], own: 1 } });
+  });
+});
+
 describe("The last of several sign-ins", () => {
   it("decides which keys are kept", async () => {
     const browser = site<Data>().browser();
@@ -199,6 +227,25 @@ describe("The last of several sign-ins", () => {
     expect(session.toJSON()).toEqual({ role: "user" });
     await end();
     expect(await browser.data()).toEqual({ role: "user" });
+  });
+});
+
+describe("A sign-in while another user's is being stored", () => {
+  it("hides that user's data where an update needs them, and fails with the response", async () => {
+    const gate = gated(memoryStore({ clock: () => START }));
+    const browser = site<Data>({ store: gate, storeTimeout: "1m" }).browser();
+    await browser.visit(({ data }) => void Object.assign(data, alices()));
+    const { session, end } = await browser.begin();
+    session.signIn("alice");
+    const create = gate.hold("create");
+    const saving = session.save();
+    await create.arrived;
+    session.update("n", (n) => Math.round(n!.valueOf()) + 1);
+    session.signIn("bob");
+    create.letGo();
+    await saving;
+    expect(session.toJSON()).toEqual({});
+    await expect(end()).rejects.toThrow(TypeError);
   });
 });
 
@@ -256,6 +303,21 @@ describe("A sign-in that fails", () => {
     expect([session.userId, session.toJSON()]).toEqual(["alice", { n: 6 }]);
     await end();
     expect(await browser.data()).toEqual({ n: 6 });
+  });
+
+  it("leaves hidden what an earlier one has hidden, also if an update fails whenever it is made again from then on", async () => {
+    const { browser, session, end } = await aliceRequest();
+    let calls = 0;
+    session.update("n", (n = 0) => {
+      calls += 1;
+      if (calls > 2) throw new RangeError("once more");
+      return n + 1;
+    });
+    session.signIn("bob");
+    expect(() => session.signIn("carol")).toThrow(RangeError);
+    expect([session.userId, session.toJSON()]).toEqual(["bob", {}]);
+    await expect(end()).rejects.toThrow(RangeError);
+    expect(await browser.data()).toEqual(alices());
   });
 
   it.each(["signIn", "signOut"] as const)("is refused inside of update(): %s()", async (call) => {

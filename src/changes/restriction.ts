@@ -14,6 +14,11 @@ interface Visible {
   /** Objects that may not stay in anything. */
   readonly hidden: ObjectSet;
   readonly given: GivenObjects;
+  /**
+   * What an update does that needs a former value. `"throw"`: nothing is hidden then. `"hide"`: its key is hidden, and the
+   * commit makes the update again.
+   */
+  readonly onFailure: "throw" | "hide";
 }
 
 /**
@@ -21,7 +26,10 @@ interface Visible {
  * or updated. `lift` brings them back.
  */
 export class Restriction {
-  /** The request's own keys. There is nothing in the new session that they could be merged with. */
+  /**
+   * The request's own keys. There is nothing in the new session that they could be merged with. An update that failed is
+   * still to be made.
+   */
   readonly own: ReadonlyChanges;
   readonly #visible: Visible;
   readonly #tracker: Tracker;
@@ -35,7 +43,7 @@ export class Restriction {
 
   /**
    * @param changesOf - gives all changes that the request has made to a key.
-   * @throws the error of an update that needs a former value. The data are unchanged then.
+   * @throws the error of an update that needs a former value, if that is asked for. The data are unchanged then.
    */
   constructor(tracker: Tracker, changesOf: (key: string) => KeyChanges | undefined, asked: Visible) {
     const { raw, changes } = tracker;
@@ -51,9 +59,17 @@ export class Restriction {
     });
     const own = new Map(ownChanges);
     const values = new Map<string, Dictionary>();
-    for (const [key, steps] of own)
-      if (steps !== WHOLE && isMadeAnew(steps, raw[key], visible.hidden))
+    const failed = new Map<string, KeyChanges>();
+    for (const [key, steps] of own) {
+      if (steps === WHOLE || !isMadeAnew(steps, raw[key], visible.hidden)) continue;
+      try {
         values.set(key, anew(steps, momentOf(raw, key), key, visible));
+      } catch (error) {
+        if (asked.onFailure === "throw") throw error;
+        values.set(key, Object.create(null) as Dictionary);
+        failed.set(key, steps);
+      }
+    }
 
     for (const key of Object.keys(raw)) {
       if (values.has(key)) continue;
@@ -65,7 +81,7 @@ export class Restriction {
       else delete raw[key];
       this.#anew.set(key, momentOf(raw, key));
     }
-    this.own = new Map([...own.keys()].map((key) => [key, WHOLE]));
+    this.own = new Map([...own.keys()].map((key) => [key, failed.get(key) ?? WHOLE]));
     const keptChanges = [...changes].filter(([key]) => this.#mayStay(key));
     const shown: Changes = new Map(
       keptChanges.map(([key, steps]) => [key, steps === WHOLE ? WHOLE : showing(steps, visible)]),

@@ -123,7 +123,7 @@ export class HeldSessions implements TokenWriter {
     this.cookie.replace(() => this.#lines(id, entry));
   }
 
-  /** @throws {SessionError} `ERR_SESSION_COOKIE_TOO_LARGE` */
+  /** @throws SessionError `ERR_SESSION_COOKIE_TOO_LARGE` */
   checkSize({ payload: { length } }: StoredSession): void {
     const { maxBytes } = this.#limits;
     if (length <= maxBytes) return;

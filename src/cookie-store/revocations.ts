@@ -140,7 +140,7 @@ function folded(list: RevocationList): RevocationList {
   return { ...list, before, sessions: oldestFirst };
 }
 
-/** @throws {SessionError} `ERR_SESSION_DECODE`: a list that can't be read may name this session. */
+/** @throws SessionError `ERR_SESSION_DECODE`: a list that can't be read may name this session. */
 function decodeList({ payload }: StoredSession): RevocationList {
   let list: Partial<RevocationList> | null;
   try {

@@ -940,6 +940,47 @@ describe("A save() that failed, and a response without a body", () => {
   });
 });
 
+describe("A save() that failed, and a change while the body of the response is sent", () => {
+  /** A body that changes the session before its end. */
+  const bodyThat = (change: () => void) =>
+    new Response(
+      new ReadableStream({
+        pull(controller) {
+          change();
+          controller.close();
+        },
+      }),
+    );
+
+  it("stores that change, and not those that failed", async () => {
+    const shop = site({ faults: { update: ["error"] } });
+    const browser = shop.browser();
+    await browser.visit((session) => (session.data.name = "Ada"));
+    const { session, end } = await browser.begin();
+    session.data.name = "Bob";
+    await expect(session.save()).rejects.toMatchObject({ code: "ERR_SESSION_STORE" });
+    const response = await end(bodyThat(() => (session.data.later = true)));
+    await response.text();
+    expect(await browser.data()).toEqual({ name: "Ada", later: true });
+  });
+
+  it.each([
+    ["signIn", { update: ["error"] }],
+    ["rotate", { update: ["error"] }],
+    ["signOut", { delete: ["error", "error"] }],
+  ] as const)("does not try again what needs a cookie: %s", async (call, faults) => {
+    const shop = site({ faults });
+    const browser = shop.browser();
+    await browser.visit((session) => session.signIn("ada"));
+    const { session, end } = await browser.begin();
+    session[call]("ada");
+    await expect(session.save()).rejects.toMatchObject({ code: "ERR_SESSION_STORE" });
+    const response = await end(bodyThat(() => (session.data.later = true)));
+    await response.text();
+    expect([await browser.userId(), await browser.data()]).toEqual(["ada", { later: true }]);
+  });
+});
+
 describe("A sign-out that is saved before the response", () => {
   it("clears the cookie with the response", async () => {
     const { browser } = await signedIn();

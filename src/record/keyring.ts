@@ -10,7 +10,10 @@ import {
 import { createDecodeError } from "../errors.ts";
 import { createNonce } from "../random.ts";
 
-/** One secret key, or a list of the current key and the previous keys that are still accepted. */
+/**
+ * One secret key, or a list of the current key and the previous keys that are still accepted. Each has at least 32 bytes; a
+ * string counts in UTF-8.
+ */
 export type SecretKey = string | Uint8Array | readonly (string | Uint8Array)[];
 
 /**
@@ -53,7 +56,7 @@ const PLACEHOLDERS =
 /**
  * Returns the bytes of a key.
  *
- * @throws {TypeError} for a key that can be guessed, with the reason and the command that makes a good one.
+ * @throws TypeError for a key that can be guessed, with the reason and the command that makes a good one.
  */
 function checkKey(key: unknown, option: string): Buffer {
   if (key === undefined || key === null || key === "") {
@@ -115,7 +118,7 @@ interface DerivedKey {
  * includes the cookie's name, so that another application or cookie with the same secret key accepts neither tokens nor
  * records.
  *
- * @throws {TypeError} if a secret key is missing, short, guessable or a placeholder.
+ * @throws TypeError if a secret key is missing, short, guessable or a placeholder.
  */
 export function createKeyring(secretKey: SecretKey | undefined, cookieName: string): Keyring {
   const many = Array.isArray(secretKey);

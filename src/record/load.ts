@@ -13,7 +13,7 @@ interface RecordSource {
 /**
  * Reads the session `id` from the store, which may have a near cache. Returns `undefined` if there is none.
  *
- * @throws {SessionError} `ERR_SESSION_STORE`, or `ERR_SESSION_DECODE` if the record can't be decrypted.
+ * @throws SessionError `ERR_SESSION_STORE`, or `ERR_SESSION_DECODE` if the record can't be decrypted.
  */
 export function* load(context: RecordSource, id: string, deadline: Deadline): Coroutine<LoadedRecord | undefined> {
   const stored = yield* wait(deadline.ask(context.store, "read", id));

@@ -19,6 +19,7 @@ export interface StoredFlash extends Flash {
 
 /** Properties of the client that signed in, as the option `client` returned them. */
 export interface Client {
+  /** The `User-Agent` header. */
   readonly userAgent?: string | undefined;
   /** The client's network address. */
   readonly address?: string | undefined;
@@ -193,7 +194,7 @@ export function createEndedRecord(
 /**
  * Decrypts and decodes a record.
  *
- * @throws {SessionError} `ERR_SESSION_DECODE` for a record that was changed, swapped, put under another user, or
+ * @throws SessionError `ERR_SESSION_DECODE` for a record that was changed, swapped, put under another user, or
  *   encrypted
  *   by an unknown key.
  */

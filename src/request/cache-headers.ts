@@ -3,8 +3,11 @@ import { splitList } from "./header-list.ts";
 
 /** The operations on a response's headers that a session needs. Only Set-Cookie is appended. A `Headers` object fits. */
 export interface ResponseHeaders {
+  /** The value of a header, if it is set. */
   get(name: string): string | null | undefined;
+  /** Sets a header in place of what it was. */
   set(name: string, value: string): void;
+  /** Adds a header beside others of its name. */
   append(name: string, value: string): void;
   /** The names of the headers that are set. */
   keys(): Iterable<string>;

@@ -3,8 +3,8 @@ import { addressOf, requestHeader, type AnyRequest } from "./request.ts";
 
 /** A request as the option `client` sees it, the same in every framework. */
 export interface ClientRequest {
+  /** The headers. `get` gives the value of one, whatever the case of its name. */
   readonly headers: {
-    /** The value of a header, whatever the case of its name. */
     get(name: string): string | undefined;
   };
   /**

@@ -1,6 +1,6 @@
 import { TOKEN_LENGTH } from "../record/token.ts";
 
-/** The attributes of the cookie that carries the token. */
+/** The attributes of the cookie that carries the token, as RFC 6265bis defines them. */
 export interface CookieOptions {
   /**
    * The cookie's name, at most 200 characters. Default `"session"`. Over HTTPS the prefix `__Host-` is added, or `__Secure-`
@@ -26,13 +26,19 @@ export interface CookieOptions {
 
 /** The attributes of a cookie, by the names that frameworks have for them. */
 export interface CookieAttributes {
+  /** The path below which the cookie is sent. */
   readonly path: string;
+  /** The domain whose hosts get the cookie. Without it, only the host that set it. */
   readonly domain?: string;
   /** In seconds. `0` deletes the cookie. Without it, the cookie ends when the browser is closed. */
   readonly maxAge?: number;
+  /** Always `true`: scripts of a page can't read the cookie. */
   readonly httpOnly: boolean;
+  /** Whether the cookie is sent over HTTPS alone. */
   readonly secure: boolean;
+  /** Which requests of other sites carry the cookie. */
   readonly sameSite: "lax" | "strict" | "none";
+  /** Whether each top-level site has a cookie of its own (CHIPS). */
   readonly partitioned?: boolean;
 }
 
@@ -78,7 +84,7 @@ export const MAX_LIFETIME = 400 * 86_400_000;
  */
 const MAX_CANDIDATES = 16;
 
-/** @throws {TypeError} for options that a browser would refuse. */
+/** @throws TypeError for options that a browser would refuse. */
 export function createCookie(options: CookieOptions, absoluteTimeout: number): SessionCookie {
   const { name = "session", domain, path = "/", sameSite = "lax", secure = "auto" } = options;
   const { partitioned = false, persistent = true } = options;

@@ -28,7 +28,7 @@ export function canSetHeaders(response: Response | undefined): response is Respo
   return response.status !== 101 || "webSocket" in response;
 }
 
-/** @throws {TypeError} for a response that can't be sent, so that its session is not stored. */
+/** @throws TypeError for a response that can't be sent, so that its session is not stored. */
 export function checkUnread(response: Response): void {
   // Reading more properties would turn @hono/node-server's Response into one that can be sent only once.
   if (keptBody(response) !== undefined || !response.bodyUsed) return;

@@ -10,7 +10,7 @@ import { header, hostOf, isSecure, requestHeader, type AnyRequest } from "./requ
  * A page that was loaded over HTTPS may open one over HTTP, because a request looks like HTTP behind a proxy that is not
  * trusted.
  *
- * @throws {SessionError} `ERR_SESSION_ORIGIN` (403).
+ * @throws SessionError `ERR_SESSION_ORIGIN` (403).
  */
 export function checkOrigin(request: AnyRequest, trusted: readonly string[], trustProxy: boolean): void {
   const origin = header(request, "origin");

@@ -72,7 +72,10 @@ export class PendingChanges {
   }
 
   #newJournal(): Journal {
-    const onUse = (isWrite: boolean) => this.#onUse(isWrite, this.#journal !== journal);
+    const onUse = (isWrite: boolean) => {
+      if (isWrite) this.refuseInUpdate("changed session.data");
+      this.#onUse(isWrite, this.#journal !== journal);
+    };
     const journal: Journal = new Journal(this.#base, this.#limits, onUse, (this.#given ??= new GivenObjects()));
     this.#journal = journal;
     return journal;
@@ -101,7 +104,7 @@ export class PendingChanges {
     this.#requested = { ...before, ...call };
     if (!call.signIn) return;
     try {
-      this.#hide();
+      this.#hide("throw");
     } catch (error) {
       this.#requested = before;
       // An earlier sign-in hides the same as before.
@@ -110,20 +113,16 @@ export class PendingChanges {
     }
   }
 
-  /** Hides from the handler the data of before that the requested sign-in does not keep. */
-  #hide(): void {
+  /** Hides from the handler the data of before that the requested sign-in does not keep. @see Journal.restrict */
+  #hide(onFailure: "throw" | "hide"): void {
     const { signIn } = this.#requested;
     const asked = signIn && { keep: this.#keptBy(signIn), userId: signIn.userId };
-    if (asked || this.#journal) this.journal.restrict(asked);
+    if (asked || this.#journal) this.journal.restrict(asked, onFailure);
   }
 
   /** Decides anew which data the requested sign-in hides: the session, or the request to sign in, is another one. */
   restrict(): void {
-    try {
-      this.#hide();
-    } catch {
-      // An update throws where there is nothing before. The commit of the sign-in makes it again, and fails with that.
-    }
+    this.#hide("hide");
   }
 
   /** Signs out. Earlier changes of this request go with the session. */
@@ -143,11 +142,14 @@ export class PendingChanges {
     }
   }
 
-  /** @throws TypeError while an update is being made. Its function may be called again by a commit. */
-  refuseInUpdate(call: "signIn" | "signOut"): void {
+  /**
+   * @param what - what the function did: `"called signIn()"`.
+   * @throws TypeError while an update is being made. A commit may call its function again, after it has taken the changes.
+   */
+  refuseInUpdate(what: string): void {
     if (this.#updatedKey === undefined) return;
     throw new TypeError(
-      `update("${this.#updatedKey}", …): its function called ${call}(). It may be called more than once: let it only give the new value`,
+      `update("${this.#updatedKey}", …): its function ${what}. It may be called more than once: let it only give the new value`,
     );
   }
 

@@ -155,12 +155,15 @@ const FORWARDED_PAIR = /^([\w!#$%&'*+\-.^`|~]+)[ \t]*=[ \t]*("(?:[^"\\]|\\[^])*"
 
 /** An object that reports when it is closed: a response, or a socket. */
 export interface CloseSource {
+  /** Calls the listener when it is closed. */
   once(event: "close", listener: () => void): unknown;
   /** Whether it is closed, or about to be. */
   readonly destroyed?: boolean;
   /** An HTTP/2 response has this flag on its stream. */
   readonly stream?: { readonly destroyed?: boolean } | undefined;
+  /** Whether the headers of the response were sent. */
   readonly headersSent?: boolean;
+  /** Whether the response was ended, by `end()`. */
   readonly writableEnded?: boolean;
 }
 

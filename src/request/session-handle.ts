@@ -58,6 +58,7 @@ class SessionHandle implements Session<Dictionary> {
 
   update(key: string, apply: (value: unknown) => unknown): unknown {
     const { changes } = this.#accessed;
+    changes.refuseInUpdate("called update()");
     return changes.journal.update(key, (value) => {
       const changed = changes.runUpdate(key, () => apply(value));
       if (changed instanceof Promise) throw new TypeError(`update("${key}", …) needs a synchronous function`);
@@ -82,12 +83,14 @@ class SessionHandle implements Session<Dictionary> {
   flash(category: string, message: unknown): void {
     if (typeof category !== "string") throw new TypeError("flash(category, message): the category must be a string");
     const requestSession = this.#accessed;
+    requestSession.changes.refuseInUpdate("called flash()");
     requestSession.watchClose();
     requestSession.changes.journal.flash({ category, message });
   }
 
   takeFlashes(category?: string): Flash[] {
     const requestSession = this.#accessed;
+    requestSession.changes.refuseInUpdate("called takeFlashes()");
     requestSession.watchClose();
     return requestSession.changes.journal.takeFlashes(category);
   }
@@ -144,20 +147,22 @@ class SessionHandle implements Session<Dictionary> {
       throw new TypeError("signIn(userId) takes the user's id, a string of 1 to 512 bytes");
     }
     const requestSession = this.#withCookie("sign in");
-    requestSession.changes.refuseInUpdate("signIn");
+    requestSession.changes.refuseInUpdate("called signIn()");
     requestSession.signIn({ userId, ...resolveSignIn(options) });
   }
 
   signOut(): void {
     const { token, changes } = this.#accessed;
-    changes.refuseInUpdate("signOut");
+    changes.refuseInUpdate("called signOut()");
     if (token || changes.requested.signIn) this.#withCookie("sign out");
     this.#requestSession.signOut();
   }
 
   rotate(): void {
     this.#requestSession.context.clientSide?.requireRevocations("session.rotate()");
-    this.#withCookie("rotate").rotate();
+    const requestSession = this.#withCookie("rotate");
+    requestSession.changes.refuseInUpdate("called rotate()");
+    requestSession.rotate();
   }
 
   #withCookie(what: string): RequestSession {
@@ -184,6 +189,7 @@ class SessionHandle implements Session<Dictionary> {
       throw new TypeError('session.save: onConflict is "merge" or "fail"');
     }
     const requestSession = this.#accessed;
+    requestSession.changes.refuseInUpdate("called save()");
     if (onConflict === "fail") requestSession.context.clientSide?.refuse('session.save({ onConflict: "fail" })');
     await commit(requestSession, "save", requestSession.progress.canSetCookie, onConflict);
   }
@@ -194,7 +200,9 @@ class SessionHandle implements Session<Dictionary> {
   }
 
   async #reload(): Promise<this> {
-    await this.#accessed.reload();
+    const requestSession = this.#accessed;
+    requestSession.changes.refuseInUpdate("called reload()");
+    await requestSession.reload();
     await commit(this.#requestSession, "save");
     return this;
   }

@@ -60,7 +60,7 @@ const MAX_BYTES = 2 ** 40;
  *
  * @param store - a store that notifies of changes. `redisStore`, `postgresStore` and `sqliteStore` need the option
  *   `announceChanges: true` for that, in every process that shares the store.
- * @throws {TypeError} if the store does not notify subscribers of changes (`announcesChanges`), and for an option that it
+ * @throws TypeError if the store does not notify subscribers of changes (`announcesChanges`), and for an option that it
  *   does not know or can't use.
  *
  * @example

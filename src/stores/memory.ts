@@ -55,7 +55,7 @@ const MAX_SLICE_MS = 3;
  * Writes store a copy, and reads return a copy. An expired session can't be read any more. It is removed when new sessions
  * are created or by `deleteExpired`: the store has no timer. `create` rejects when the store is full (see `whenFull`).
  *
- * @throws {TypeError} for an option that it does not know or can't use.
+ * @throws TypeError for an option that it does not know or can't use.
  *
  * @example
  * ```ts

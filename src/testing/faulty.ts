@@ -57,7 +57,7 @@ const OPERATIONS = namesOf<StoreOperation>({
  * @example const store = faulty(memoryStore(), { read: ["ok", "error", { delay: 50 }], update: (call) => (call % 2 ?
  *   "ok" : "hang") });
  *
- * @throws {TypeError} if the plan names something that is not an operation.
+ * @throws TypeError if the plan names something that is not an operation.
  */
 export function faulty(store: SessionStore, plan: FaultPlan = {}): FaultyStore {
   for (const name of Object.keys(plan)) {

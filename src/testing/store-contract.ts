@@ -26,7 +26,7 @@ export type Capability = "readLatest" | "idsOfUser" | "all" | "deleteExpired" | 
 /** The options of {@link storeContract}. */
 export interface StoreContractOptions {
   /**
-   * The clock that the store uses. `"injected"` (the default): the clock that `makeStore` gets. Then no case waits, and
+   * The clock that the store uses. Default `"injected"`: the clock that `makeStore` gets. Then no case waits, and
    * expiry is checked to the millisecond. `"own"`: the engine's clock. Then `advance` lets time pass.
    */
   clock?: "injected" | "own" | undefined;
@@ -97,7 +97,7 @@ const CAPABILITIES = namesOf<Capability>({
  * });
  * for (const { name, run } of cases) it(name, run);
  *
- * @throws {TypeError} for an unknown option.
+ * @throws TypeError for an unknown option.
  */
 export function storeContract(makeStore: MakeStore, options: StoreContractOptions = {}): ContractCase[] {
   checkOptions("storeContract", options, {

@@ -28,6 +28,14 @@ describe.each(Object.entries(DOCUMENTS))("the measured figures of %s", (name, pi
   });
 });
 
+describe("the summary of what a request costs", () => {
+  it("has no negative cost, but says that it lies below what can be measured", () => {
+    const costs = blocksOf(document("docs/benchmarks.md")).get("cost")!;
+    expect(costs).toContain("| under 1 |");
+    expect(costs).not.toMatch(/\| -\d/);
+  });
+});
+
 describe("a figure that a person changes in a generated block", () => {
   it("is replaced by what was measured", () => {
     const results = readResults();

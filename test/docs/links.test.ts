@@ -20,6 +20,21 @@ beforeAll(() => {
     );
 });
 
+/** The anchors that GitHub gives to the headings of a page: the second of two that are alike ends in `-1`. */
+function anchorsOf(text: string): Set<string> {
+  const counts = new Map<string, number>();
+  const headings = text.replaceAll(/^```.*?^```/gms, "").matchAll(/^#{1,6} (.*)$/gm);
+  return new Set(
+    Array.from(headings, ([, heading = ""]) => {
+      const shown = heading.replaceAll(/\[([^\]]*)\]\([^)]*\)/g, "$1").toLowerCase();
+      const anchor = shown.replaceAll(/[^\p{L}\p{N}\p{M}_ -]/gu, "").replaceAll(" ", "-");
+      const count = counts.get(anchor) ?? 0;
+      counts.set(anchor, count + 1);
+      return count === 0 ? anchor : `${anchor}-${count}`;
+    }),
+  );
+}
+
 describe("a link in a document of the package", () => {
   it("leads to a page of the same package, or is absolute", () => {
     const relative = links.filter(({ target }) => !/^(https:|#)/.test(target));
@@ -29,6 +44,19 @@ describe("a link in a document of the package", () => {
       const path = posix.join(posix.dirname(page), target.replace(/#.*/, "")).replace(/\/$/, "");
       return !isPacked(path);
     });
+    expect(broken).toEqual([]);
+  });
+
+  it("leads to a heading that the page has, where it names one", () => {
+    const anchors = new Map<string, Set<string>>();
+    const broken = links.filter(({ page, target }) => {
+      const [path = "", anchor] = target.split("#");
+      if (anchor === undefined || path.startsWith("https:") || !/(^|\.md)$/.test(path)) return false;
+      const to = path === "" ? page : posix.join(posix.dirname(page), path);
+      if (!anchors.has(to)) anchors.set(to, anchorsOf(document(to)));
+      return !anchors.get(to)!.has(anchor);
+    });
+    expect(anchors.size).toBeGreaterThan(20);
     expect(broken).toEqual([]);
   });
 

@@ -1,33 +1,21 @@
-import { execFile, spawn, type ChildProcess } from "node:child_process";
+import { execFile } from "node:child_process";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { blocksOf, document, ROOT, workshop } from "../support/http/blocks.ts";
+import { blocksOfPages, document, pagesIn, ROOT, serveBlock, workshop } from "../support/http/blocks.ts";
 
 const run = promisify(execFile);
 const README = document("README.md");
-const GUIDES = [
-  "bearer",
-  "life-of-a-session",
-  "changed-passwords",
-  "context",
-  "cookie-store",
-  "csrf",
-  "guards",
-  "long-lived-connections",
-  "events",
-  "errors",
-  "proxies",
-  "diagnostics",
-  "tracing",
-  "several-applications",
-].map((name) => document(`docs/${name}.md`));
-const blocks = blocksOf([README, ...GUIDES].join("\n"));
+/** Pages with another test of their own, and those whose code is no program. */
+const ELSEWHERE = /^docs\/(api|decisions|stores)\/|^docs\/merging\.md$/;
+const GUIDES = pagesIn("docs").filter((page) => !ELSEWHERE.test(page));
+const blocks = blocksOfPages(["README.md", ...GUIDES]);
 
 /** What the text around a block has introduced already: above all the README's own sessions. */
 const PREAMBLES: Record<string, string> = {
   "sessions.ts": "",
   "with nothing": "",
+  "types only": "",
   "with sessions": 'import { sessions } from "./sessions.js";',
   "with store": `
     import { createSessions } from "sojourn";
@@ -39,7 +27,8 @@ PREAMBLES["with session"] = `${PREAMBLES["with sessions"]}
   const session = await sessions.open(new Request("http://localhost/"));
 `;
 
-const { env, file, typeErrors, run: runProgram, clear } = workshop();
+const place = workshop();
+const { env, file, typeErrors, run: runProgram, clear } = place;
 afterAll(clear);
 file("sessions.ts", blocks.find(({ how }) => how === "sessions.ts")!.code);
 
@@ -53,11 +42,18 @@ describe("README and the guide", () => {
     expect(README.split("\n").length).toBeLessThan(250);
   });
 
+  it("begins with a table of contents that names each of its sections once, in their order", () => {
+    const sections = Array.from(README.matchAll(/^## (.*)$/gm), ([, title]) => title);
+    const contents = Array.from(README.matchAll(/^- \[(.*)\]\(#.*\)$/gm), ([, title]) => title);
+    expect(contents).toEqual(sections);
+  });
+
   it("shows no command that nothing here runs", async () => {
-    const commands = Array.from(README.matchAll(/```sh\n(.*?)```/gs), ([, text = ""]) => text.trim());
-    // npm start: examples/login; npm install: .ci/run installs the packed package.
-    expect(commands).toEqual(["npm install sojourn", "npm start"]);
-    expect(README).toContain("`npx sojourn keygen`");
+    const lines = Array.from(README.matchAll(/```sh\n(.*?)```/gs), ([, text = ""]) => text.trim().split("\n")).flat();
+    const commands = lines.map((line) => line.replace(/ *#.*/, ""));
+    // npm start: examples/login; npm install: .ci/run installs the packed package, and runs the others.
+    expect(commands).toEqual(["npm install sojourn", "npm start", "npm test", "npm run test:all", ".ci/run"]);
+    expect(README).toContain("`SECRET_KEY=$(npx sojourn keygen) npx tsx server.ts`");
     const { stdout } = await run(process.execPath, [join(ROOT, "dist/cli/sojourn.js"), "keygen"]);
     expect(stdout).toMatch(/^[\w-]{43}\n$/);
   });
@@ -66,8 +62,8 @@ describe("README and the guide", () => {
     expect(await typeErrors(blocks.map(({ how, code }) => `${PREAMBLES[how] ?? ""}\n${code}`))).toBe("");
   });
 
-  it.each(blocks.filter(({ how }) => how !== "server").map(({ how, code }, i) => ({ i: i + 1, how, code })))(
-    "shows code that runs: block $i, $how",
+  it.each(blocks.filter(({ how }) => !["server", "types only"].includes(how)))(
+    "shows code that runs: $page, block $i, $how",
     async ({ how, code }) => {
       await expect(runProgram(`${PREAMBLES[how]}\n${code}`)).resolves.toMatchObject({ stderr: "" });
     },
@@ -76,29 +72,12 @@ describe("README and the guide", () => {
 
 describe("README's server", () => {
   const code = blocks.find(({ how }) => how === "server")!.code;
-  let server: ChildProcess;
   let base: string;
-
+  let close = () => {};
   beforeAll(async () => {
-    // The port that the system chose has to be told to us; nothing else is added.
-    const told = code.replace(
-      /app\.listen\(.*\);/,
-      'const server = $& server.once("listening", () => process.send!(server.address()));',
-    );
-    if (told === code) throw new Error("the README's server listens in another way than this test knows");
-    server = spawn(process.execPath, ["--import", "tsx", file("server.ts", told)], {
-      cwd: ROOT,
-      env,
-      stdio: ["ignore", "inherit", "inherit", "ipc"],
-    });
-    const address = await new Promise<{ port: number }>((resolve, reject) => {
-      server.once("message", (message) => resolve(message as { port: number }));
-      server.once("exit", (status) => reject(new Error(`the server ended with ${status}`)));
-    });
-    base = `http://127.0.0.1:${address.port}`;
+    ({ base, close } = await serveBlock(place, "server.ts", code));
   });
-
-  afterAll(() => void server.kill());
+  afterAll(() => close());
 
   it("signs in and out as the text says", async () => {
     const home = async (cookie?: string) => (await fetch(base, { headers: cookie ? { cookie } : {} })).text();

@@ -1,8 +1,9 @@
 import { describe, expect, it } from "vitest";
-import { document } from "../support/http/blocks.ts";
+import { document, pagesIn } from "../support/http/blocks.ts";
 import { allMessages, messagesOf } from "../support/messages.ts";
 
-const PAGES = ["docs/troubleshooting.md", "docs/troubleshooting-stores.md"];
+const INDEX = "docs/troubleshooting/README.md";
+const PAGES = pagesIn("docs/troubleshooting");
 const messages = allMessages();
 /** The tables of messages, row by row: the beginning of the messages that each is for. */
 const tables = PAGES.flatMap((page) => document(page).split(/^## /m)).map((section) =>
@@ -39,6 +40,12 @@ describe("the pages on troubleshooting", () => {
     const codes = new Set(messages.flatMap(({ code }) => code ?? []));
     expect(codes.size).toBeGreaterThan(5);
     expect([...codes].filter((code) => !pages.includes(`\`${code}\``))).toEqual([]);
+  });
+
+  it("are all linked from the index by symptom", () => {
+    const others = PAGES.filter((page) => page !== INDEX).map((page) => page.split("/").at(-1)!);
+    expect(others.length).toBeGreaterThan(5);
+    expect(others.filter((name) => !document(INDEX).includes(`](${name}`))).toEqual([]);
   });
 
   it("give a cause and a remedy in each row", () => {

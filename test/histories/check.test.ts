@@ -178,6 +178,18 @@ const wrong: [name: string, rule: Rule, history: Operation[], promises?: Promise
     "back after it was gone",
     [signIn(0, 1), signOut(2, 5, "unknown"), nobody(6, 7), read({}, 8, 9)],
   ],
+  [
+    "a sign-out that has failed within its time is taken back later, where a network holds writes back",
+    "back after it was gone",
+    [signIn(0, 1), signOut(2, 5, "unknown"), nobody(6, 7), read({}, 8, 9)],
+    { heldBack: { timeout: 10, longest: 100 } },
+  ],
+  [
+    "a sign-out that ran out of time is taken back later than a network holds writes back",
+    "back after it was gone",
+    [signIn(0, 1), signOut(2, 12, "unknown"), nobody(120, 121), read({}, 130, 131)],
+    { heldBack: { timeout: 10, longest: 100 } },
+  ],
   ["a client is signed out, and nobody asked for it", "signed out without a cause", [signIn(0, 1), nobody(2, 3)]],
   [
     "a client is signed out by the sign-out of another session",
@@ -272,6 +284,16 @@ const right: [name: string, history: Operation[], promises?: Promises][] = [
   [
     "a sign-out that fails is taken back before its answer",
     [signIn(0, 1), signOut(2, 9, "unknown"), nobody(3, 4), read({}, 6, 7), read({}, 10, 11)],
+  ],
+  [
+    "a sign-in that ran out of time is taken back after its answer, by a write that the network held back",
+    [
+      signIn(0, 1),
+      signIn(2, 12, { generation: 1, cookie: 1, ...UNKNOWN, id: undefined }),
+      nobody(13, 20),
+      read({}, 30, 31),
+    ],
+    { heldBack: { timeout: 10, longest: 100 } },
   ],
   [
     "a failover takes back a sign-out of which the answer was lost, and what was dropped with it",

@@ -47,6 +47,11 @@ export interface Promises {
    * If that is the end of a session, the changes stay dropped that other requests made meanwhile. Default `true`.
    */
   readonly seenStays?: boolean | undefined;
+  /**
+   * A network may hold back what takes back a failed sign-in or sign-out: where that has run out of time, for `longest`
+   * milliseconds after its answer. Requests that lasted less than `timeout` milliseconds have not. Default: it does not.
+   */
+  readonly heldBack?: { readonly timeout: number; readonly longest: number } | undefined;
   /** The `grace` of rotation in milliseconds. A request that is under way for longer may end its session. */
   readonly grace?: number | undefined;
 }
@@ -130,7 +135,8 @@ function getOrMake<Key, Item>(map: Map<Key, Item[]>, key: Key): Item[] {
 }
 
 /** Whether it is served when it must be, and not when it must not. */
-function checkLife(life: Life, { staleness = 0, seenStays = true, grace }: Promises): Breach[] {
+function checkLife(life: Life, promises: Promises): Breach[] {
+  const { staleness = 0, seenStays = true, grace } = promises;
   const { name, user, requests, ends } = life;
   const breaches: Breach[] = [];
   const report = (rule: Rule, detail: string, ...evidence: Operation[]) =>
@@ -154,7 +160,9 @@ function checkLife(life: Life, { staleness = 0, seenStays = true, grace }: Promi
       if (supersede) report("old token alive", `${request.kind} with a token of before`, supersede.operation, request);
       const before = gone.find(
         (one) =>
-          one.generation >= request.generation && one.ended + staleness < request.began && !mayBeTakenBack(one, life),
+          one.generation >= request.generation &&
+          one.ended + staleness < request.began &&
+          !mayBeTakenBack(one, life, promises),
       );
       if (before && seenStays) report("back after it was gone", `${request.kind} was served again`, before, request);
     }
@@ -171,10 +179,12 @@ function checkLife(life: Life, { staleness = 0, seenStays = true, grace }: Promi
  * Whether it was signed out by an end, or by another sign-in, that has failed later: while that is under way, the library
  * takes it back.
  */
-function mayBeTakenBack(gone: SessionRequest, { requests, ends }: Life): boolean {
+function mayBeTakenBack(gone: SessionRequest, { requests, ends }: Life, { heldBack }: Promises): boolean {
   const signIns = requests.filter(({ kind, outcome }) => kind === "sign-in" && outcome === "unknown");
+  const takenBackBy = ({ began, ended }: Operation) =>
+    heldBack && ended - began >= heldBack.timeout ? ended + heldBack.longest : ended;
   return [...ends.map(({ operation }) => operation), ...signIns].some(
-    ({ outcome, began, ended }) => outcome === "unknown" && began < gone.ended && gone.began < ended,
+    (one) => one.outcome === "unknown" && one.began < gone.ended && gone.began < takenBackBy(one),
   );
 }
 

@@ -33,6 +33,8 @@ interface RunningEngine {
 /** Short, so that each session rotates several times. */
 const ROTATION = { every: "3s", grace: "2s" };
 const ROTATED: Promises = { grace: 2000 };
+/** What takes back a failed sign-in has a quarter of `storeTimeout`. Pauses of the network are shorter than three seconds. */
+const PROXIED: Promises = { ...ROTATED, heldBack: { timeout: 500, longest: 3000 } };
 /** A near cache may answer with what is this old. */
 const MAX_AGE_MS = 1000;
 
@@ -72,11 +74,11 @@ export const engines: readonly HistoryEngine[] = [
       return { program, faults: [], stop: async () => remove(folder) };
     },
   },
-  { name: "redis", isHere: REDIS_SERVER !== "", promises: ROTATED, start: () => overRedis({}) },
+  { name: "redis", isHere: REDIS_SERVER !== "", promises: PROXIED, start: () => overRedis({}) },
   {
     name: "cached",
     isHere: REDIS_SERVER !== "",
-    promises: { ...ROTATED, staleness: MAX_AGE_MS },
+    promises: { ...PROXIED, staleness: MAX_AGE_MS },
     start: () => overRedis({ maxAge: `${MAX_AGE_MS}ms` }, "?announceChanges=true"),
   },
   {
@@ -89,7 +91,7 @@ export const engines: readonly HistoryEngine[] = [
   {
     name: "postgres",
     isHere: POSTGRES_PATH !== undefined,
-    promises: ROTATED,
+    promises: PROXIED,
     async start() {
       const { address, server, stop } = await startPostgres();
       const proxy = await startProxy(address);
@@ -103,13 +105,13 @@ export const engines: readonly HistoryEngine[] = [
   {
     name: "postgres-failover",
     isHere: POSTGRES_PATH !== undefined,
-    promises: ROTATED,
+    promises: PROXIED,
     start: withStandby,
   },
   {
     name: "mariadb",
     isHere: MARIADB_PATH !== undefined,
-    promises: ROTATED,
+    promises: PROXIED,
     async start() {
       const { client, program, stop } = await startMariadb();
       const proxy = await startProxy({ port: client.port });

@@ -116,6 +116,9 @@ describe.skipIf(!CHROMIUM_PATH && !CI)("the login application in a browser", () 
     expect(pathOf(page)).toBe("/");
     expect(await heading(page)).toBe("You are not logged in");
     expect(await context.cookies()).toEqual([]);
+    await page.getByRole("heading", { name: "What just happened" }).waitFor();
+    await page.reload();
+    await page.getByRole("heading", { name: "Your session: none yet" }).waitFor();
     expect(complaints).toEqual([]);
   });
 

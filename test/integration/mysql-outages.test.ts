@@ -22,7 +22,7 @@ describe.skipIf(!MARIADB_PATH)("mysqlStore, in an outage", () => {
 
   async function start(): Promise<OutageWorld> {
     const proxy = await startProxy(server);
-    // The same options as in docs/stores.md.
+    // The same options as in docs/stores/mysql.md.
     const connect = async () => {
       const options = { connectionLimit: 10, queueLimit: 1000, connectTimeout: 5000 };
       const pool = mysql.createPool({ ...server.client, port: proxy.port, ...options });

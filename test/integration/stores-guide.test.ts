@@ -3,11 +3,11 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { blocksOf, document, ROOT, runBlock, workshop } from "../support/http/blocks.ts";
+import { blocksOfPages, pagesIn, ROOT, runBlock, workshop } from "../support/http/blocks.ts";
 import { engines } from "../support/engines.ts";
 import { NODE22 } from "../support/sqlite.ts";
 
-const blocks = blocksOf(document("docs/stores.md")).map((block, i) => ({ ...block, i: i + 1 }));
+const blocks = blocksOfPages(pagesIn("docs/stores"));
 
 /** For each kind of code block: its engine, and the environment variable with the URL. */
 const ENGINES = [
@@ -18,7 +18,7 @@ const ENGINES = [
 const place = workshop();
 afterAll(place.clear);
 
-describe.each(ENGINES)("docs/stores.md %s", (how, name, variable) => {
+describe.each(ENGINES)("the pages on the stores %s", (how, name, variable) => {
   const engine = engines.find((one) => one.name === name)!;
   let server: Awaited<ReturnType<typeof engine.start>> | undefined;
   beforeAll(async () => {
@@ -27,14 +27,14 @@ describe.each(ENGINES)("docs/stores.md %s", (how, name, variable) => {
   afterAll(() => server?.stop());
 
   const ownBlocks = blocks.filter((block) => block.how === how);
-  it.skipIf(!engine.isHere).each(ownBlocks)(`has code that runs ${how}: block $i`, async ({ code }) => {
+  it.skipIf(!engine.isHere).each(ownBlocks)("have code that runs: $page, block $i", async ({ code }) => {
     const url = server!.url.split("?", 1)[0];
     expect((await runBlock(place, code, { [variable]: url })).stderr).toBe("");
   });
 });
 
-describe("docs/stores.md with node 22", () => {
-  it.skipIf(!NODE22)("has code that runs on Node 22", async () => {
+describe("the pages on the stores with node 22", () => {
+  it.skipIf(!NODE22)("have code that runs on Node 22", async () => {
     // Inside the package, so that `sojourn` is the package itself.
     const folder = mkdtempSync(join(ROOT, "test/docs/.blocks-"));
     try {

@@ -33,6 +33,7 @@ export function administer(
         observer.note(`${turn.kind} of session ${session.id.slice(0, 4)} is done`);
       },
       (error: unknown) => {
+        observer.hasFailures = true;
         observer.note(`${turn.kind} fails: ${String(error)}`);
         over();
       },

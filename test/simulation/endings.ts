@@ -9,11 +9,13 @@ import {
   delays,
   fates,
   handler,
+  lateError,
   moments,
   oneError,
   ORDINARY,
   pause,
   process,
+  quick,
   trouble,
 } from "./turns.ts";
 
@@ -189,6 +191,70 @@ export const extension: Arbitrary<Scenario> = record({
     extending,
     { ...last, gap: after },
   ]),
+});
+
+/** One whose write reports a failure late: others come between its effect and what takes it back. */
+export const lateFailure: Arbitrary<Scenario> = record({
+  ...AT_ONCE,
+  turns: tuple(
+    tuple(oneof(bare("sign in"), bare("sign in"), bare("sign out"), bare("rotate")), lateError).map(
+      ([one, errors]) => ({ ...one, fates: errors }) as Turn,
+    ),
+    among(1, 2, 4, 9, 20, 30),
+    tuple(ending, quick).map(([one, delaysOfOne]) => ({ ...one, fates: delaysOfOne }) as Turn),
+  ).map(([failing, gap, rivalOfIt]) => [failing, { ...rivalOfIt, gap }]),
+});
+
+/** Handlers that go on while the body of their response is sent, also after a `save()` that failed. */
+export const streaming: Arbitrary<Scenario> = record({
+  ...AT_ONCE,
+  isFaulty: among(true, true, false),
+  turns: array(
+    record({
+      ...rival,
+      steps: oneof(
+        handler(choice, ["set a key"], ["save"]),
+        handler(choice, ["sign in"], ["save"]),
+        handler(choice, ["rotate"], ["save"]),
+        handler(choice, ["sign out"], ["save"]),
+        handler(choice, ["read"]),
+        handler(choice, ["push to an array"]),
+      ),
+      bodySteps: oneof(
+        handler(choice, ["set a key", pause]),
+        handler(choice, ["set a key", pause]),
+        handler(choice, ["update a list", pause]),
+        handler(choice, ["push to an array", pause], ["read", pause]),
+        handler(choice, ["set a key", pause], ["save"], ["add to a Set", pause]),
+      ),
+      fates: oneof(delays, oneError),
+      travel: among<number | undefined>(0, 0, 40, undefined),
+    }),
+    { minLength: 1, maxLength: 3 },
+  ),
+});
+
+/** A slow sign-in of another user, while the session is given a new token and a connection watches it. */
+export const takeover: Arbitrary<Scenario> = record({
+  ...AT_ONCE,
+  isFaulty: among(false, false, true),
+  browsers: tuple(constant("alice" as const), constant("visitor" as const)),
+  turns: tuple(
+    record({
+      ...rival,
+      steps: handler(among(1, 1, 1, 0), ["read"], ["sign in", among(11, 60, 60)]),
+      fates: delays,
+      travel: among<number | undefined>(0, 40),
+    }),
+    array(
+      oneof(
+        tuple(among(0, 1, 4, 11, 30), bare("rotate")).map(([gap, one]) => ({ ...one, gap })),
+        tuple(among(1, 4, 11, 30), connection).map(([gap, one]) => ({ ...one, gap, browser: 0 })),
+        tuple(among(0, 1, 4, 11, 30), ending).map(([gap, one]) => ({ ...one, gap })),
+      ),
+      { minLength: 2, maxLength: 4 },
+    ),
+  ).map(([first, others]) => [first, ...others]),
 });
 
 /** Three of them, with one error or none. */

@@ -136,7 +136,7 @@ async function reload(
   observer.commits.reloaded(request, session, began);
 }
 
-function codeOf(error: unknown): string {
+export function codeOf(error: unknown): string {
   const { code, stack } = error as Partial<SessionError>;
   return code ?? stack ?? String(error);
 }

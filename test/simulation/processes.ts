@@ -3,10 +3,10 @@ import { withSession } from "sojourn/fetch";
 import { runStep } from "./handler.ts";
 import type { RequestModel } from "./model.ts";
 import type { Observer } from "./observer.ts";
-import { ABSOLUTE, EVERY, GRACE, IDLE, STORE_TIMEOUT, TOUCH_INTERVAL, type Scenario } from "./scenario.ts";
+import { ABSOLUTE, EVERY, GRACE, IDLE, STORE_TIMEOUT, TOUCH_INTERVAL, type Scenario, type Step } from "./scenario.ts";
 import type { SimulatedRequest } from "./requests.ts";
 import type { Connection, SharedStore } from "./shared-store.ts";
-import { START, type Timeline } from "./virtual-time.ts";
+import { as, START, type Timeline } from "./virtual-time.ts";
 
 type Data = Record<string, unknown>;
 
@@ -52,14 +52,20 @@ export function startProcess({ observer, timeline, store, scenario }: Surroundin
   started.handle = withSession(
     started.sessions,
     async (request, session) => {
-      const { model, steps } = request as unknown as SimulatedRequest;
+      const simulated = request as unknown as SimulatedRequest;
+      const { model, bodySteps } = simulated;
+      const runAll = async (steps: readonly Step[]) => {
+        for (const step of steps) {
+          if (step.pause > 0) await timeline.wait(step.pause);
+          await runStep(observer, timeline, started.sessions, model, session, step);
+        }
+        handled.set(model, { session, at: timeline.now });
+      };
       observer.opened(model, session);
-      for (const step of steps) {
-        if (step.pause > 0) await timeline.wait(step.pause);
-        await runStep(observer, timeline, started.sessions, model, session, step);
-      }
-      handled.set(model, { session, at: timeline.now });
-      return new Response(null);
+      await runAll(simulated.steps);
+      if (bodySteps.length === 0) return new Response(null);
+      // What would need a cookie is an error there.
+      return new Response(bodyThat(simulated, () => (session.isNew ? undefined : runAll(bodySteps))));
     },
     {
       passive: (request) => (request as unknown as SimulatedRequest).model.isPassive,
@@ -67,6 +73,17 @@ export function startProcess({ observer, timeline, store, scenario }: Surroundin
     },
   ) as unknown as Process["handle"];
   return started;
+}
+
+/** A body during which a handler goes on, after the headers were sent. */
+function bodyThat({ headersSent, model }: SimulatedRequest, run: () => Promise<void> | undefined): ReadableStream {
+  return new ReadableStream({
+    async pull(controller) {
+      await headersSent;
+      await as(model.actor, async () => run());
+      controller.close();
+    },
+  });
 }
 
 export function createSessionsOver(store: SessionStore, connection: Connection, scenario: Scenario): Sessions<Data> {
@@ -79,6 +96,8 @@ export function createSessionsOver(store: SessionStore, connection: Connection, 
     absoluteTimeout: `${ABSOLUTE}ms`,
     touchInterval: `${TOUCH_INTERVAL}ms`,
     storeTimeout: `${STORE_TIMEOUT}ms`,
+    // Each schedule has sessions of its own, and each of them would load the diagnoses.
+    diagnostics: false,
     ...(rotates ? { rotation: { every: `${EVERY}ms`, grace: `${GRACE}ms` } } : {}),
     ...(limit === undefined ? {} : { maxPerUser: limit }),
   });

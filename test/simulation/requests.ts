@@ -9,11 +9,15 @@ export interface SimulatedRequest {
   readonly headers: { get(name: string): string | null };
   readonly model: RequestModel;
   readonly steps: readonly Step[];
+  readonly bodySteps: readonly Step[];
+  /** Is resolved when the headers of the response were sent. */
+  readonly headersSent: Promise<void>;
+  readonly sendHeaders: () => void;
 }
 
 /** @param cookies - the values that its Cookie header carries. */
 export function createRequest(
-  turn: Pick<RequestTurn, "fates" | "steps" | "isPassive">,
+  turn: Pick<RequestTurn, "fates" | "steps" | "bodySteps" | "isPassive">,
   cookies: readonly string[],
   isConnection: boolean,
   { observer, number, now }: { readonly observer: Observer; readonly number: number; readonly now: number },
@@ -59,7 +63,10 @@ export function createRequest(
   };
   const header = cookies.length > 0 ? cookies.map((one) => `session=${one}`).join("; ") : null;
   const headers = { get: (name: string) => (name === "cookie" ? header : null) };
-  return { url: "http://shop.example/", headers, model, steps: turn.steps };
+  const { steps, bodySteps = [] } = turn;
+  let sendHeaders!: () => void;
+  const headersSent = new Promise<void>((resolve) => (sendHeaders = resolve));
+  return { url: "http://shop.example/", headers, model, steps, bodySteps, headersSent, sendHeaders };
 }
 
 function isLater(a: TokenModel, b: TokenModel): boolean {

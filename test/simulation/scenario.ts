@@ -25,6 +25,8 @@ export interface RequestTurn {
   readonly cookie: "jar" | "old" | "forged" | "planted";
   readonly isPassive: boolean;
   readonly steps: readonly Step[];
+  /** What the handler does while the body of its response is sent. */
+  readonly bodySteps?: readonly Step[];
   readonly fates: readonly number[];
   /** Milliseconds that the response takes; `undefined` if it is lost. */
   readonly travel: number | undefined;

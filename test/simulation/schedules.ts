@@ -1,5 +1,5 @@
 import { array, constant, nat, oneof, record, tuple, type Arbitrary } from "fast-check";
-import { audience, collision, crowd, duel, extension, trio } from "./endings.ts";
+import { audience, collision, crowd, duel, extension, lateFailure, streaming, takeover, trio } from "./endings.ts";
 import { EVERY, GRACE, type Scenario } from "./scenario.ts";
 import { among, anyRequest, connection, moments, ORDINARY, pause, trouble, turn } from "./turns.ts";
 
@@ -89,5 +89,8 @@ export const scenarios: Arbitrary<Scenario> = oneof(
   { arbitrary: trio, weight: 3 },
   { arbitrary: audience, weight: 2 },
   { arbitrary: extension, weight: 1 },
+  { arbitrary: lateFailure, weight: 2 },
+  { arbitrary: streaming, weight: 2 },
+  { arbitrary: takeover, weight: 1 },
   { arbitrary: longLife, weight: 4 },
 );

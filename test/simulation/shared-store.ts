@@ -6,6 +6,9 @@ type StoreListener = Parameters<NonNullable<SessionStore["subscribe"]>>[0];
 
 /** Milliseconds that a call takes to the store, and its answer back. The first is the simplest. */
 const DELAYS = [0, 1, 2, 4, 9, 40] as const;
+export const DELAY_COUNT = DELAYS.length;
+/** So many of them, the first, are short. */
+export const QUICK_DELAYS = 4;
 /** A call that is this late takes effect after its caller has given up. */
 const LATE = 130;
 const WELL = 28;

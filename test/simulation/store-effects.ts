@@ -27,9 +27,9 @@ export class StoreEffects {
       if (effect.operation !== "update") continue;
       // A second write of the same rotate() takes back the first.
       if (effect.rotation) rotation = rotation?.rotation === effect.rotation ? undefined : effect;
-      // A second write of the same sign-out or revocation takes back the first.
+      // A second write of the same sign-out or revocation takes back the first. One that signs in after it moves nothing.
       if (effect.isEnding) ender = ender === effect.actor ? undefined : effect.actor;
-      if (!effect.isSigningIn) continue;
+      if (effect.isEnding || !effect.isSigningIn) continue;
       // A sign-in that meets such an end only keeps it from being taken back.
       if (ender && mover !== effect.actor) continue;
       // A sign-in that meets another request's rotate() only keeps that from being taken back.

@@ -1,7 +1,7 @@
 import { array, boolean, constant, integer, nat, oneof, record, tuple, type Arbitrary } from "fast-check";
 import { WRITES } from "./operations.ts";
 import type { RequestTurn, Step, Turn } from "./scenario.ts";
-import { DELAYS_ONLY, FATES, FIRST_FAULT, LAST_ERROR, LAST_FAULT } from "./shared-store.ts";
+import { DELAY_COUNT, DELAYS_ONLY, FATES, FIRST_FAULT, LAST_ERROR, LAST_FAULT, QUICK_DELAYS } from "./shared-store.ts";
 
 const WRITING = Object.keys(WRITES);
 
@@ -131,6 +131,24 @@ export const oneError: Arbitrary<readonly number[]> = tuple(
   among(1, 1, 1, 2, 2, 2, 3, 3, 0, 4, 5, 6),
   integer({ min: FIRST_FAULT, max: LAST_ERROR }),
 ).map(([before, at, error]) => [...before.slice(0, at), error, ...before.slice(at)]);
+
+/** Calls that take a few milliseconds. */
+export const quick = array(
+  tuple(nat(QUICK_DELAYS - 1), nat(QUICK_DELAYS - 1)).map(([there, back]) => there + back * DELAY_COUNT),
+  { minLength: 6, maxLength: 6 },
+);
+
+/** One call returns an error, and late. All others are quick. */
+export const lateError: Arbitrary<readonly number[]> = tuple(
+  quick,
+  among(1, 2, 2, 2, 3),
+  integer({ min: FIRST_FAULT / DELAYS_ONLY, max: FIRST_FAULT / DELAYS_ONLY + 1 }),
+  nat(QUICK_DELAYS - 1),
+).map(([all, at, error, there]) => [
+  ...all.slice(0, at),
+  error * DELAYS_ONLY + (DELAY_COUNT - 1) * DELAY_COUNT + there,
+  ...all.slice(at),
+]);
 
 /** The steps of a request, each after its pause. */
 export const handler = (

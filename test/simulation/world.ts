@@ -2,7 +2,7 @@ import type { Session, SessionError } from "sojourn";
 import { administer } from "./administration.ts";
 import { CookieChecks } from "./cookie-checks.ts";
 import type { Environment } from "./environment.ts";
-import { runStep } from "./handler.ts";
+import { codeOf, runStep } from "./handler.ts";
 import type { RequestModel } from "./model.ts";
 import { Observer } from "./observer.ts";
 import { probe } from "./probe.ts";
@@ -13,6 +13,7 @@ import {
   type ConnectionTurn,
   type RequestTurn,
   type Scenario,
+  type Step,
   type TroubleTurn,
   type Turn,
 } from "./scenario.ts";
@@ -61,6 +62,15 @@ export async function simulate(
   return { breach: breaches[0], log, storeCalls: world.store.calls };
 }
 
+/** Milliseconds for which a handler pauses. */
+function lengthOf({ steps, bodySteps = [] }: Pick<RequestTurn, "steps" | "bodySteps">): number {
+  return [...steps, ...bodySteps].reduce((sum, { pause }) => sum + pause, 0);
+}
+
+function describeSteps(steps: readonly Step[]): string {
+  return steps.map(({ name, choice, pause }) => `${pause ? `${pause} ms, ` : ""}${name} (${choice})`).join("; ");
+}
+
 class World {
   readonly observer: Observer;
   readonly store: SharedStore;
@@ -101,10 +111,8 @@ class World {
       at += turn.gap;
       this.#timeline.after(at - this.#timeline.now, () => this.#take(turn));
     }
-    const steps = turns.flatMap((turn) =>
-      "steps" in turn ? [turn.steps.reduce((sum, { pause }) => sum + pause, 0)] : [],
-    );
-    await this.#timeline.run(at + Math.max(0, ...steps) + SETTLED, together);
+    const lengths = turns.map((turn) => ("steps" in turn ? lengthOf(turn) : 0));
+    await this.#timeline.run(at + Math.max(0, ...lengths) + SETTLED, together);
     if (this.#pending > 0) this.observer.breach("bounded wait", `${this.#pending} requests have no end`);
     await probe(this.observer, this.#timeline);
     await checkSignals(this.#held, this.#scenario, this.#timeline, this.observer);
@@ -147,7 +155,7 @@ class World {
   }
 
   #request(
-    turn: Pick<RequestTurn, "fates" | "steps" | "isPassive">,
+    turn: Pick<RequestTurn, "fates" | "steps" | "bodySteps" | "isPassive">,
     cookies: readonly string[],
     isConnection: boolean,
   ): SimulatedRequest {
@@ -178,13 +186,15 @@ class World {
     const isDead = this.#under(server, model);
     observer.note(
       `request ${model.number} of browser ${turn.browser} to process ${this.#processes.indexOf(server)}` +
-        `${turn.isPassive ? ", passive" : ""}: ${turn.steps.map(({ name, choice, pause }) => `${pause ? `${pause} ms, ` : ""}${name} (${choice})`).join("; ")}`,
+        `${turn.isPassive ? ", passive" : ""}: ${describeSteps(turn.steps)}${turn.bodySteps ? `; in the body: ${describeSteps(turn.bodySteps)}` : ""}`,
     );
     observer.opens(model);
     void as(model.actor, () => server.handle(request)).then(
       (response) => {
         if (isDead()) return;
         this.#answered(model, response, turn);
+        if (turn.bodySteps && response.status === 200)
+          void as(model.actor, () => this.#sendBody(request, server, response));
       },
       (error: unknown) => {
         if (!isDead())
@@ -235,6 +245,27 @@ class World {
       this.#jars[browser] = isCleared ? undefined : value;
       if (!isCleared) this.#past[browser]!.push(value);
     });
+  }
+
+  /** Sends the body, during which the handler may go on. The client can tell whether it is complete. */
+  async #sendBody({ model, sendHeaders }: SimulatedRequest, server: Process, response: Response): Promise<void> {
+    const isDead = this.#under(server, model);
+    const done = () => handled.get(model)!;
+    let code: string | undefined;
+    // The response has left out what save() had failed to store.
+    model.setAside = undefined;
+    sendHeaders();
+    try {
+      const reader = response.body!.getReader();
+      while (!(await reader.read()).done);
+    } catch (error) {
+      code = codeOf(error);
+    }
+    if (isDead()) return;
+    const { session, at } = done();
+    this.observer.note(`the body of request ${model.number} is ${code === undefined ? "complete" : "broken off"}`);
+    if (code === undefined) this.observer.commits.stored(model, session, at);
+    else this.observer.commits.failed(model, code, at);
   }
 
   #connect(turn: ConnectionTurn): void {

@@ -73,8 +73,8 @@ const RESERVATION_TIMEOUT_MS = 1000;
  * file system. The store does not wait for the disk, so a power cut may lose the changes of the last seconds.
  *
  * @param options - the options, or only the directory.
- * @throws {TypeError} for an option that it does not know or can't use.
- * @throws {Error} if the directory can't be made, or if another user could write in it.
+ * @throws TypeError for an option that it does not know or can't use.
+ * @throws Error if the directory can't be made, or if another user could write in it.
  *
  * @example
  * ```ts

@@ -62,9 +62,9 @@ const YEAR_MS = 366 * 86_400_000;
  * @param from - the old store. It must have `all`.
  * @param to - the new store.
  * @returns a promise that resolves when every session has been moved.
- * @throws {TypeError} if `from` can't list its sessions, and for an option that it does not know or can't use.
- * @throws {AggregateError} if some sessions could not be moved. All others have been moved. Run it again.
- * @throws {Error} if new sessions keep appearing in `from`, because a process still uses it alone.
+ * @throws TypeError if `from` can't list its sessions, and for an option that it does not know or can't use.
+ * @throws AggregateError if some sessions could not be moved. All others have been moved. Run it again.
+ * @throws Error if new sessions keep appearing in `from`, because a process still uses it alone.
  * @throws the signal's reason if the signal is aborted, and the error of a store that fails to list its sessions.
  *
  * @example

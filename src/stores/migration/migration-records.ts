@@ -66,7 +66,7 @@ export function createControlRecord(expiresAt: number): StoredSession {
   return { payload: Buffer.from("a copy to another store has begun"), version: 1, expiresAt };
 }
 
-/** @throws {TypeError} if sessions can't be moved from one of the stores to the other. */
+/** @throws TypeError if sessions can't be moved from one of the stores to the other. */
 export function checkStores(maker: string, from: SessionStore, to: SessionStore): void {
   for (const [name, store] of [
     ["from", from],

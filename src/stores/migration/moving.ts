@@ -23,7 +23,7 @@ export interface MovingStoreOptions {
  * Each session is in one of the stores at a time and is moved by a compare-and-set. So no update is lost, no sign-out is
  * undone, and nobody is signed out. The store has the capabilities that both stores have. Closing it closes both.
  *
- * @throws {TypeError} if sessions can't be moved between these stores, and for an option that it does not know.
+ * @throws TypeError if sessions can't be moved between these stores, and for an option that it does not know.
  *
  * @example
  * ```ts

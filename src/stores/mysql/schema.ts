@@ -32,7 +32,7 @@ export function quoteTableName(caller: string, table: string | undefined = "sojo
 /**
  * Returns the SQL that creates the table and indexes of {@link mysqlStore} if they are missing, for your own migrations.
  *
- * @throws {TypeError} for an option that it does not know or can't use.
+ * @throws TypeError for an option that it does not know or can't use.
  *
  * @example
  * ```ts
@@ -59,8 +59,8 @@ export function mysqlSchema(options: MysqlSchemaOptions = {}): string {
  * Creates the table and indexes of {@link mysqlStore} if they are missing. It may run at every start, and in several
  * processes at the same time. It gives up after 60 seconds.
  *
- * @throws {TypeError} for an option that it does not know or can't use.
- * @throws {Error} if a table of that name exists and has other columns. The database's own errors are passed on.
+ * @throws TypeError for an option that it does not know or can't use.
+ * @throws Error if a table of that name exists and has other columns. The database's own errors are passed on.
  *
  * @example
  * ```ts

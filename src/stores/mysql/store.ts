@@ -14,9 +14,9 @@ export { migrateMysql, mysqlSchema, type MysqlSchemaOptions } from "./schema.ts"
 /** Options of {@link mysqlStore}. */
 export interface MysqlStoreOptions extends MysqlSchemaOptions {
   /**
-   * The time after which an operation fails, including the wait for a free connection. A number counts milliseconds. A
-   * connection that has not answered by then is closed, so that the pool can open another. Default `"10s"`. A request
-   * fails earlier if `storeTimeout` of `createSessions` is shorter.
+   * The time after which an operation fails, including the wait for a free connection. A connection that has not answered
+   * by then is closed, so that the pool can open another. Default `"10s"`. A request fails earlier if `storeTimeout` of
+   * `createSessions` is shorter.
    */
   timeout?: Duration | undefined;
   /**
@@ -46,7 +46,7 @@ const MAX_TIMER_MS = 2 ** 31 - 1;
  * The pool stays the application's: `close` does not end it.
  *
  * @param pool - a pool of mysql2 or mysql2/promise.
- * @throws {TypeError} for anything else, and for an option that it does not know or can't use.
+ * @throws TypeError for anything else, and for an option that it does not know or can't use.
  *
  * @example
  * ```ts

@@ -10,7 +10,7 @@ import type { IoRedisClient, IoRedisCluster, NodeRedisClient, NodeRedisCluster }
 import type { SqliteDatabase } from "../sqlite/store.ts";
 import { checkVersion } from "../shared/oldest-clients.ts";
 
-// Opens the store of each URL scheme of openStore. The clients have the options that docs/stores.md recommends.
+// Opens the store of each URL scheme of openStore. The clients have the options that docs/stores/ recommends.
 
 /** The parts of a URL of openStore. */
 export interface StoreUrl {
@@ -153,7 +153,7 @@ export async function openMysql({ scheme, url, options, migrate }: StoreUrl): Pr
 // Clients
 
 interface EmitsErrors {
-  on(event: "error", listener: (error: unknown) => void): unknown;
+  on(event: "error" | "node error", listener: (error: unknown) => void): unknown;
 }
 interface HasEnd {
   end(): Promise<unknown>;
@@ -205,6 +205,8 @@ async function connect(
 ): Promise<ClosableStore> {
   let cause: unknown;
   client.on("error", (error) => (cause = error));
+  // iovalkey may try the nodes of a cluster again for ever, and report nothing else.
+  client.on("node error", (error) => (cause ??= error));
   try {
     // ioredis is connected before the server has confirmed the database. The reply to a read comes after that. In a cluster, one
     // of the nodes may be down.
@@ -227,7 +229,7 @@ function connectionErrorMessage(error: unknown): string {
 /**
  * Imports the first of these packages that is installed.
  *
- * @throws {TypeError} if it is too old for the store.
+ * @throws TypeError if it is too old for the store.
  */
 async function importFirst<Name extends string>(
   scheme: string,

@@ -67,8 +67,8 @@ const SCHEMES: Readonly<Record<string, Scheme>> = {
  *
  * With a database server, the promise is fulfilled after a first read. The client has at most 5 seconds to connect.
  *
- * @throws {TypeError} if the URL can't be read, for an option that it does not know, and if the client's package is too old.
- * @throws {Error} if the server or the table can't be reached, or if no client's package is installed. The message then
+ * @throws TypeError if the URL can't be read, for an option that it does not know, and if the client's package is too old.
+ * @throws Error if the server or the table can't be reached, or if no client's package is installed. The message then
  *   contains the command that installs it.
  *
  * @example

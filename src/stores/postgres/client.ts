@@ -11,7 +11,7 @@ export type PostgresClient = PgPool | PgClient | PostgresJs | PGliteClient;
  * Recognises a client by its methods.
  *
  * @param caller - the function or option that an error names
- * @throws {TypeError} for anything that is no client.
+ * @throws TypeError for anything that is no client.
  */
 export function postgresDriver(
   caller: string,

@@ -18,7 +18,7 @@ export interface PostgresDriver {
   /**
    * Reserves a connection for a listener, until the returned function is called.
    *
-   * @throws {TypeError} if no connection would be left for queries.
+   * @throws TypeError if no connection would be left for queries.
    */
   reserveConnection(): () => void;
   listen(channel: string, handler: NotificationHandler): Promise<PostgresListenerConnection>;

@@ -21,7 +21,7 @@ function checkSize(pool: SizedPool, listeners: number): void {
   );
 }
 
-/** @throws {TypeError} if the pool is known to have no connection left. */
+/** @throws TypeError if the pool is known to have no connection left. */
 export function useForQueries(pool: SizedPool): void {
   queryPools.add(pool);
   checkSize(pool, listenersIn(pool));
@@ -30,7 +30,7 @@ export function useForQueries(pool: SizedPool): void {
 /**
  * Reserves a connection of a pool for a listener, until the returned function is called.
  *
- * @throws {TypeError} if the pool is known to be too small.
+ * @throws TypeError if the pool is known to be too small.
  */
 export function reserveListener(pool: SizedPool): () => void {
   checkSize(pool, listenersIn(pool) + 1);

@@ -42,7 +42,7 @@ export function parseTableName(caller: string, name: string | undefined = "sojou
 /**
  * Returns the SQL that creates the table and indexes of {@link postgresStore} if they are missing, for your own migrations.
  *
- * @throws {TypeError} for an option that it does not know or can't use.
+ * @throws TypeError for an option that it does not know or can't use.
  *
  * @example
  * ```ts
@@ -73,8 +73,8 @@ CREATE INDEX IF NOT EXISTS "${table}_user" ON ${quoted} (left(user_id, 255)) WHE
  * Creates the table and indexes of {@link postgresStore} if they are missing. It may run at every start, and in several
  * processes at the same time.
  *
- * @throws {TypeError} for an option that it does not know or can't use.
- * @throws {Error} if a table of that name exists and has other columns. The database's own errors are passed on.
+ * @throws TypeError for an option that it does not know or can't use.
+ * @throws Error if a table of that name exists and has other columns. The database's own errors are passed on.
  *
  * @example
  * ```ts

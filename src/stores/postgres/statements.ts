@@ -52,6 +52,11 @@ ${ifLive} RETURNING ${textColumn("stored.id")} AS id`;
     read: defineStatement(`SELECT version::text, expires_at::text, ${textColumn("user_id")}, encode(payload, 'base64'), ${textColumn("id")}
 FROM ${quoted} WHERE id = $2::text AND expires_at > ${now}`),
 
+    // $2: the keys. The subquery is planned for one row, whatever the planner believes of the table's size.
+    readGroup: defineStatement(`SELECT stored.* FROM unnest($2::text::text[]) AS wanted (id) CROSS JOIN LATERAL (
+SELECT version::text, expires_at::text, ${textColumn("user_id")}, encode(payload, 'base64'), ${textColumn("id")}
+FROM ${quoted} WHERE id = wanted.id AND expires_at > ${now} OFFSET 0) AS stored`),
+
     create: defineStatement(`INSERT INTO ${quoted} AS stored (id, version, expires_at, user_id, payload, long_id)
 VALUES ($2::text, $3::text::bigint, $4::text::bigint, $5::text, decode($6::text, 'base64'), $7::text)
 ON CONFLICT (id) DO UPDATE SET version = excluded.version, expires_at = excluded.expires_at, user_id = excluded.user_id,
@@ -62,6 +67,22 @@ payload = excluded.payload WHERE stored.expires_at <= ${now} RETURNING ${textCol
       ? defineStatement(`${lock(sameVersion)}, changed AS (${update})
 SELECT CASE WHEN $8::text IS NOT NULL THEN ${notify}$8::text) END::text, id FROM changed`)
       : defineStatement(`${lock(sameVersion)} ${update}`),
+
+    /*
+     * Each parameter is an array. A row that another transaction has locked is left out instead of waited for, so that
+     * groups never lock each other out. ON CONFLICT finds a row by the primary key, where the planner might choose to join
+     * with the whole table. It never inserts: its rows are locked, so they exist.
+     */
+    updateGroup: defineStatement(`WITH locked AS (
+SELECT wanted.*, stored.expires_at FROM unnest($2::text::text[], $3::text::bigint[], $4::text::text[], $5::text::text[],
+$6::text::text[], $7::text::bigint[]) AS wanted (id, version, expiry, user_id, payload, expected) CROSS JOIN LATERAL (
+SELECT expires_at FROM ${quoted} WHERE id = wanted.id AND version = wanted.expected AND expires_at > ${now}
+FOR NO KEY UPDATE SKIP LOCKED) AS stored
+) INSERT INTO ${quoted} AS stored (id, version, expires_at, user_id, payload)
+SELECT id, version, greatest(expiry::bigint, CASE WHEN left(expiry, 1) = '+' THEN expires_at END), user_id, decode(payload, 'base64')
+FROM locked WHERE expires_at > ${now}
+ON CONFLICT (id) DO UPDATE SET version = excluded.version, expires_at = excluded.expires_at, user_id = excluded.user_id,
+payload = excluded.payload RETURNING ${textColumn("stored.id")}`),
 
     touch:
       defineStatement(`${lock()} UPDATE ${quoted} AS stored SET expires_at = greatest(stored.expires_at, $3::text::bigint)

@@ -3,6 +3,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import type { SessionStore, SessionUpdate, StoreListener } from "../../store.ts";
 import { type PostgresClient, postgresDriver } from "./client.ts";
 import type { PostgresRow } from "./driver.ts";
+import { groupOfTurn } from "./groups.ts";
 import { escapeText, postgresKeyOf, unescapeText } from "./escaping.ts";
 import { type PostgresSubscription, postgresSubscription } from "./subscription.ts";
 import { parseTableName } from "./schema.ts";
@@ -64,12 +65,14 @@ const PREPARED_STATEMENT_ERRORS: ReadonlySet<unknown> = new Set(["26000", "42P05
 const NO_SUCH_TABLE = "42P01";
 
 const WRONG_REPLY =
-  "the connection gave the reply to another statement: with postgres.js, give the store a client of its own (see docs/stores.md)";
+  "the connection gave the reply to another statement: with postgres.js, give the store a client of its own (see docs/stores/postgres.md)";
 
 const MAX_ATTEMPTS = 16;
 const MAX_PAUSE_MS = 50;
 const LIST_BATCH_SIZE = 1000;
 const DELETE_BATCH_SIZE = 500;
+/** A larger payload takes longer to encode than to send, and would delay the others of a group. */
+const MAX_GROUPED_BYTES = 16_384;
 /** A character that is lower than all characters of keys. */
 const LOWEST = "\u0001";
 
@@ -80,7 +83,7 @@ const LOWEST = "\u0001";
  * soon as the server does.
  *
  * @param client - a `Pool` or one `Client` of pg, the `sql` function of postgres.js, or a `PGlite`.
- * @throws {TypeError} for anything else, and for an option that it does not know or can't use.
+ * @throws TypeError for anything else, and for an option that it does not know or can't use.
  *
  * @example
  * ```ts
@@ -156,6 +159,40 @@ export function postgresStore(client: PostgresClient, options: PostgresStoreOpti
     return rows;
   }
 
+  /** Runs a statement on the rows of several sessions, and returns those that it has found or changed by their keys. */
+  async function queryGroup(
+    keys: readonly string[],
+    statement: PostgresStatement,
+    ...parameters: string[]
+  ): Promise<Map<string, PostgresRow>> {
+    const rows = await query(statement, toArray(keys), ...parameters);
+    const found = new Map(rows.map((row) => [row.at(-1) ?? "", row]));
+    const wanted = new Set(keys);
+    for (const key of found.keys()) if (!wanted.has(key)) throw new Error(WRONG_REPLY);
+    return found;
+  }
+
+  const readRow = groupOfTurn<{ key: string }, { row: PostgresRow | undefined }>({
+    alone: async ({ key }) => ({ row: (await queryRowsOf(key, statements.read))[0] }),
+    async together(calls) {
+      const keys = calls.map(({ key }) => key);
+      const found = await queryGroup(keys, statements.readGroup);
+      return new Map(keys.map((key) => [key, { row: found.get(key) }]));
+    },
+    mayRepeat,
+  });
+
+  const updateRow = groupOfTurn<{ key: string; parameters: (string | null)[] }, boolean>({
+    alone: async ({ key, parameters }) => (await queryRowsOf(key, statements.update, ...parameters)).length > 0,
+    async together(calls) {
+      const keys = calls.map(({ key }) => key);
+      const columns = calls[0]!.parameters.map((_, column) => toArray(calls.map((call) => call.parameters[column]!)));
+      const updated = await queryGroup(keys, statements.updateGroup, ...columns);
+      return new Map([...updated.keys()].map((key) => [key, true]));
+    },
+    mayRepeat,
+  });
+
   /** Lists ids in batches, so that no transaction lasts long and no result fills the memory. */
   async function* listIds(): AsyncGenerator<string, void, undefined> {
     for (let from = ""; ;) {
@@ -170,7 +207,7 @@ export function postgresStore(client: PostgresClient, options: PostgresStoreOpti
     announcesChanges: announceChanges,
 
     async read(id) {
-      const [row] = await queryRowsOf(postgresKeyOf(id).key, statements.read);
+      const { row } = await readRow({ key: postgresKeyOf(id).key });
       if (row === undefined) return undefined;
       const [version, expiresAt, userId, payload] = row;
       return {
@@ -193,8 +230,10 @@ export function postgresStore(client: PostgresClient, options: PostgresStoreOpti
       // No session has such a version, and the server could not parse it.
       if (!Number.isSafeInteger(expectedVersion)) return false;
       const parameters = [...toParameters(stored), String(expectedVersion)];
+      const { key } = postgresKeyOf(id);
+      if (!announceChanges && stored.payload.length <= MAX_GROUPED_BYTES) return updateRow({ key, parameters });
       if (announceChanges) parameters.push(notificationOf(CHANGED, id));
-      return (await queryRowsOf(postgresKeyOf(id).key, statements.update, ...parameters)).length > 0;
+      return (await queryRowsOf(key, statements.update, ...parameters)).length > 0;
     },
 
     async touch(id, expiresAt) {
@@ -249,10 +288,20 @@ function toParameters({ version, expiresAt, extendOnly, userId, payload }: Sessi
   return [String(version), expiry, userId === undefined ? null : escapeText(userId), bytes.toString("base64")];
 }
 
+/** An array as PostgreSQL writes one. */
+function toArray(values: readonly (string | null)[]): string {
+  return `{${values.map((value) => (value === null ? "NULL" : `"${value.replace(/["\\]/g, "\\$&")}"`)).join(",")}}`;
+}
+
 /** A notification about a session; `null` if the id is too long for one. */
 function notificationOf(prefix: string, id: string): string | null {
   const escaped = escapeText(id);
   return escaped.length > MAX_NOTIFIED_ID_LENGTH ? null : prefix + escaped;
+}
+
+/** Whether the server has rolled a statement back because of one of its rows, or for lack of space. */
+function mayRepeat(error: unknown): boolean {
+  return /^(?:22|23|54|P0|XX|53100)/.test(String(sqlStateOf(error)));
 }
 
 function sqlStateOf(error: unknown): unknown {

@@ -34,11 +34,13 @@ export interface NodeRedisSentinel {
 
 /** A `Redis` of ioredis or iovalkey, with Sentinels or without. */
 export interface IoRedisClient {
+  /** The client's own options. */
   readonly options: object;
   /** The connection's socket. */
   readonly stream?: PacketStream | undefined;
   /** Each command has such a method. `callBuffer` is not used: with automatic pipelining it loses its first argument. */
   getBuffer(key: string): Promise<unknown>;
+  /** Makes a client for notifications. */
   duplicate(overrides?: object): IoRedisDuplicate;
 }
 
@@ -69,7 +71,7 @@ export interface RedisDriver {
   send(key: string, command: RedisArguments): Promise<unknown>;
   /** The connection over which `send` sends commands for `key`. */
   connectionFor(key: string): Promise<NodeConnection>;
-  /** Finds every primary. It may read keys that begin with `keyPrefix`. @throws {Error} if a primary is unknown. */
+  /** Finds every primary. It may read keys that begin with `keyPrefix`. @throws Error if a primary is unknown. */
   findPrimaries(keyPrefix: string): Promise<Primaries>;
   readonly openListener: OpenListener;
   /** Whether keys are spread over slots. Notifications then use the channels of slot groups. */
@@ -82,7 +84,7 @@ const MAX_PENDING_COMMANDS = 10_000;
 /**
  * Recognises a client by its methods.
  *
- * @throws {TypeError} for anything else, and for a client with settings that would break sessions.
+ * @throws TypeError for anything else, and for a client with settings that would break sessions.
  */
 export function redisDriver(client: RedisStoreClient): RedisDriver {
   const driver = driverFor(client);

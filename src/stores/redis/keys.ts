@@ -32,7 +32,7 @@ export interface RedisKeys {
   idOfKey(key: string): string | undefined;
 }
 
-/** @throws {TypeError} for a prefix that would put all keys into one slot of a cluster. */
+/** @throws TypeError for a prefix that would put all keys into one slot of a cluster. */
 export function redisKeys(givenPrefix: string): RedisKeys {
   if (typeof givenPrefix !== "string" || givenPrefix === "" || /[{}]/.test(givenPrefix)) {
     throw new TypeError('redisStore: prefix must be a text without braces, such as "myapp:"');

@@ -36,7 +36,7 @@ export async function singlePrimary(send: SendCommand): Promise<Primaries> {
  * so. Therefore the client's slots are compared with those that a server reports. To make the client learn about a slot, a
  * key in it is read that begins with `keyPrefix`.
  *
- * @throws {Error} if a primary stays unknown.
+ * @throws Error if a primary stays unknown.
  */
 export async function findClusterPrimaries(cluster: ClusterView, keyPrefix: string): Promise<Primaries> {
   let unknownSlots: readonly number[] = [];

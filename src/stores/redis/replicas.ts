@@ -73,7 +73,7 @@ export function replicaConfirmation(
 
   /**
    * @param isWrite - whether, by its reply, the command has written anything
-   * @throws {Error} if too few replicas have the write, or if that can't be known.
+   * @throws Error if too few replicas have the write, or if that can't be known.
    */
   return async <T>(key: string, sendWrite: () => Promise<T>, isWrite: (reply: T) => boolean): Promise<T> => {
     // Sent without a pause before the write, so that both use the same connection, or the write a later one.

@@ -85,7 +85,7 @@ const MAX_INDEX_ATTEMPTS = 5;
  *
  * @param client - of redis (createClient, createCluster, createSentinel), ioredis or iovalkey (Redis, Cluster). It stays
  *   the application's: connect it, listen to its `error` event, and close it after the store.
- * @throws {TypeError} for anything else, for a client with settings that would break sessions, and for an option that it
+ * @throws TypeError for anything else, for a client with settings that would break sessions, and for an option that it
  *   does not know or can't use.
  *
  * @example

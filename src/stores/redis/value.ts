@@ -101,7 +101,7 @@ function writeRevision(bytes: Buffer, offset: number, version: number, user: Enc
   user?.section.copy(bytes, offset + 1 + versionLength);
 }
 
-/** Decodes the value of a session's key. @throws {Error} if this format of value is unknown. */
+/** Decodes the value of a session's key. @throws Error if this format of value is unknown. */
 export function decodeStored(value: Buffer): StoredSession {
   const { indexedUser, end } = decodeHead(value);
   return {

@@ -29,7 +29,7 @@ function lineOf(version: string): string {
   return major === "0" ? `0.${minor}` : major!;
 }
 
-/** @throws {TypeError} where `version` is older than the oldest release of the package that will do. */
+/** @throws TypeError where `version` is older than the oldest release of the package that will do. */
 export function checkVersion(maker: string, name: string, version: string | undefined): void {
   if (version === undefined || !isKnown(name)) return;
   const found = numbersOf(version);

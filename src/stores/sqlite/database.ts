@@ -13,7 +13,9 @@ export interface SqliteStatement {
  * node:sqlite have them.
  */
 export interface SqliteDatabase {
+  /** Compiles a statement. */
   prepare(sql: string): SqliteStatement;
+  /** Runs statements that give no rows. */
   exec(sql: string): unknown;
   /** Whether a transaction is open on this connection. better-sqlite3 and Bun have this property. */
   readonly inTransaction?: boolean;

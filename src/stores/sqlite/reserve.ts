@@ -11,7 +11,7 @@ const PAUSE_MS = 1000;
 
 /** A file that reserves space on the disk. It is deleted on a full disk, so that sessions can still end. */
 export interface DiskReserve {
-  /** Makes the file if it is missing. Called before every write that does not end a session. @throws {Error} if the disk is full. */
+  /** Makes the file if it is missing. Called before every write that does not end a session. @throws Error if the disk is full. */
   ensure(): void;
   /** Deletes the file. */
   release(): void;

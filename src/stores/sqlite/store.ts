@@ -73,8 +73,8 @@ const LONG_BATCH_MS = 3;
  *
  * @param db - an open `Database` of better-sqlite3 or bun:sqlite, or an open `DatabaseSync` of node:sqlite. Closing the
  *   store does not close it.
- * @throws {TypeError} for anything else, and for an option that it does not know or can't use.
- * @throws {Error} if the database is read-only, is not a database, or is locked for longer than `busyTimeout`.
+ * @throws TypeError for anything else, and for an option that it does not know or can't use.
+ * @throws Error if the database is read-only, is not a database, or is locked for longer than `busyTimeout`.
  *
  * @example
  * ```ts

@@ -124,7 +124,7 @@ export const MENDED = [
     to: "snapshot.content",
     also: {
       file: "src/changes/journal.ts",
-      from: "    this.#restrict(asked, this.#base.flashes, earlier?.changes);",
+      from: "    this.#restrict(asked, onFailure, this.#base.flashes, earlier?.changes);",
       to: "    void earlier;",
     },
   },

@@ -100,4 +100,16 @@ export const REQUESTS = [
     from: "return this.#isOver ? 0 : this.#end - performance.now();",
     to: "return this.#limit;",
   },
+  {
+    name: "a change while the body is sent that is not stored",
+    file: "src/request/finish-response.ts",
+    from: 'return commit(requestSession, "save");',
+    to: "void commit;\n  return undefined;",
+  },
+  {
+    name: "a body that ends before the changes are stored that came while it was sent",
+    file: "src/request/fetch-response.ts",
+    from: "        try {\n          await finish();\n",
+    to: "        try {\n          void Promise.resolve(finish()).catch(() => {});\n",
+  },
 ];

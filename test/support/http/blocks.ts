@@ -1,5 +1,5 @@
-import { execFile } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { execFile, spawn } from "node:child_process";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
@@ -16,6 +16,18 @@ export interface Block {
 }
 
 export const document = (path: string): string => readFileSync(join(ROOT, path), "utf8");
+
+/** The pages of a folder and of the folders in it. */
+export function pagesIn(folder: string): string[] {
+  const names = readdirSync(join(ROOT, folder), { recursive: true, encoding: "utf8" });
+  const pages = names.map((name) => `${folder}/${name.replaceAll("\\", "/")}`);
+  return pages.filter((page) => page.endsWith(".md")).toSorted();
+}
+
+/** The blocks of several pages, each with its page and its number there. */
+export function blocksOfPages(pages: readonly string[]): (Block & { readonly page: string; readonly i: number })[] {
+  return pages.flatMap((page) => blocksOf(document(page)).map((block, i) => ({ ...block, page, i: i + 1 })));
+}
 
 export function blocksOf(text: string): Block[] {
   const found = text.matchAll(/(?:<!-- run: (.*?) -->\n)?(?<!<!-- file: \S+ -->\n)```ts\n(.*?)```/gs);
@@ -86,6 +98,27 @@ export function workshop(): Workshop {
       for (const path of [folder, scratch]) rmSync(path, { recursive: true, force: true });
     },
   };
+}
+
+/** Runs a page's server on a port that the system chooses, and returns where it is. */
+export async function serveBlock({ env, file }: Workshop, name: string, code: string) {
+  // The port has to be told to us; nothing else is added.
+  const told = code.replace(
+    /app\.listen\(.*\);/,
+    'const server = $& server.once("listening", () => process.send!(server.address()));',
+  );
+  if (told === code) throw new Error(`the server of ${name} listens in another way than this helper knows`);
+  const path = file(name, told);
+  const server = spawn(process.execPath, ["--import", "tsx", path], {
+    cwd: ROOT,
+    env,
+    stdio: ["ignore", "inherit", "inherit", "ipc"],
+  });
+  const address = await new Promise<{ port: number }>((resolve, reject) => {
+    server.once("message", (message) => resolve(message as { port: number }));
+    server.once("exit", (status) => reject(new Error(`the server ended with ${status}`)));
+  });
+  return { base: `http://127.0.0.1:${address.port}`, close: () => void server.kill() };
 }
 
 /** Runs a block to its end: a script closes what it has opened, an application would keep it open for as long as it runs. */
