@@ -9,6 +9,7 @@ import {
 } from "node:crypto";
 import { createDecodeError } from "../errors.ts";
 import { createNonce } from "../random.ts";
+import { RecentRecords } from "./recent-records.ts";
 
 /**
  * One secret key, or a list of the current key and the previous keys that are still accepted. Each has at least 32 bytes; a
@@ -33,6 +34,8 @@ export interface Keyring {
   encrypt(id: string, plain: Uint8Array): Uint8Array;
   /** Decrypts a record, and tells whether a previous key encrypted it. */
   decrypt(id: string, encrypted: Uint8Array): { plain: Uint8Array; byPreviousKey: boolean };
+  /** What the current key has encrypted or decrypted lately. */
+  readonly recent: RecentRecords;
 }
 
 const SIGNATURE_LENGTH = 32;
@@ -133,6 +136,8 @@ export function createKeyring(secretKey: SecretKey | undefined, cookieName: stri
   const current = keys[0]!;
 
   return {
+    recent: new RecentRecords(),
+
     sign: (text) => computeSignature(current, text),
 
     verify(text, presented) {

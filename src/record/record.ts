@@ -173,7 +173,7 @@ export function encryptSession(
   { record, version, expiresAt }: Omit<LoadedRecord, "byPreviousKey">,
 ): StoredSession {
   const plain = encodeRecord(record);
-  const payload = context.store.inProcess ? plain : context.keyring.encrypt(id, plain);
+  const payload = context.store.inProcess ? plain : encryptRecord(context.keyring, id, plain);
   return { payload, version, expiresAt, userId: record.userId };
 }
 
@@ -207,9 +207,27 @@ export function decryptSession(
   if (context.store.inProcess) {
     return { record: decodeRecord(payload), version, expiresAt, byPreviousKey: false };
   }
-  const { plain, byPreviousKey } = context.keyring.decrypt(id, payload);
+  const { plain, byPreviousKey } = decryptRecord(context.keyring, id, payload);
   const record = decodeRecord(plain);
   // Otherwise somebody who can write to the store could hide a session from its user's list and from `revokeAll`.
   if (record.userId !== stored.userId) throw createDecodeError("the store names another user than the record");
   return { record, version, expiresAt, byPreviousKey };
+}
+
+function encryptRecord(keyring: Keyring, id: string, plain: Uint8Array): Uint8Array {
+  const encrypted = keyring.encrypt(id, plain);
+  keyring.recent.remember(id, encrypted, plain);
+  return encrypted;
+}
+
+function decryptRecord(
+  keyring: Keyring,
+  id: string,
+  encrypted: Uint8Array,
+): { plain: Uint8Array; byPreviousKey: boolean } {
+  const recent = keyring.recent.find(id, encrypted);
+  if (recent) return { plain: recent, byPreviousKey: false };
+  const decrypted = keyring.decrypt(id, encrypted);
+  if (!decrypted.byPreviousKey) keyring.recent.remember(id, encrypted, decrypted.plain);
+  return decrypted;
 }
