@@ -141,7 +141,7 @@ export function createSessions<Data extends object = DeclaredData>(options: Sess
 
   function keptBy(holder: AnyRequest): Session<Data> | undefined {
     const session = (holder as { [kept]?: Session<Data> })[kept];
-    return session && requestSessionOf(session).isOf(holder) ? session : keptElsewhere.get(holder);
+    return session && requestSessionOf(session).request.isOf(holder) ? session : keptElsewhere.get(holder);
   }
 
   function keep(holder: AnyRequest, session: Session<Data>): void {
@@ -153,7 +153,7 @@ export function createSessions<Data extends object = DeclaredData>(options: Sess
 
   function begin(request: AnyRequest): Session<Data> {
     const own = (request as { [kept]?: Session<Data> })[kept];
-    if (own && requestSessionOf(own).isOf(request)) return own;
+    if (own && requestSessionOf(own).request.isOf(request)) return own;
     const keeper = innermost(request);
     const found = keptBy(keeper);
     if (found) return found;

@@ -115,7 +115,7 @@ export function claimResponse<Data extends object>(session: Session<Data>, respo
 
 /** Tells a session the client's network address, where the request itself does not. It is asked for at a sign-in. */
 export function tellAddress<Data extends object>(session: Session<Data>, address: () => string | undefined): void {
-  requestSessionOf(session).besideAddress = address;
+  requestSessionOf(session).request.besideAddress = address;
 }
 
 /**

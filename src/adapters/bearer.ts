@@ -54,7 +54,7 @@ export function bearerTokens(options: BearerOptions = {}): BearerTokens {
         );
       }
       const header = bearerHeader(request);
-      const hasBoth = header !== undefined && prefer !== "bearer" && hasCookie(requestSession, request);
+      const hasBoth = header !== undefined && prefer !== "bearer" && hasCookie(requestSession);
       if (hasBoth && prefer === undefined) {
         const error = new SessionError(
           "ERR_SESSION_TWO_TOKENS",

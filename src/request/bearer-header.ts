@@ -4,7 +4,7 @@ import { TOKEN_HEADER } from "./bearer.ts";
 import type { TokenWriter } from "./outgoing-cookie.ts";
 import { presentedIn, type Presented } from "./presented-tokens.ts";
 import type { RequestSession } from "./request-session.ts";
-import { cookieHeader, innermost, requestHeader, type AnyRequest } from "./request.ts";
+import { innermost, requestHeader, type AnyRequest } from "./request.ts";
 
 /** The header Authorization, if its scheme is Bearer, in any case of letters (RFC 9110, section 11.1). */
 export function bearerHeader(request: AnyRequest): string | undefined {
@@ -13,9 +13,9 @@ export function bearerHeader(request: AnyRequest): string | undefined {
 }
 
 /** Whether a request has a cookie that is authentic. Others are no session's, and must not cause an error. */
-export function hasCookie({ context, isSecure }: RequestSession, request: AnyRequest): boolean {
-  const header = cookieHeader(request);
-  return header !== undefined && presentedIn(context, header, isSecure) !== undefined;
+export function hasCookie({ context, request }: RequestSession): boolean {
+  const header = request.cookieHeader;
+  return header !== undefined && presentedIn(context, header, request.isSecure) !== undefined;
 }
 
 const CREDENTIALS = new RegExp(`^bearer +([\\w-]{${TOKEN_LENGTH}})$`, "i");

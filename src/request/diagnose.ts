@@ -64,7 +64,8 @@ export function createDiagnose(): Diagnose {
 }
 
 function factsOf(session: RequestSession, request: AnyRequest): Facts {
-  const { isSecure, context } = session;
+  const { context } = session;
+  const { isSecure } = session.request;
   const site = requestHeader(request, "sec-fetch-site");
   const isLoopback = /^(?:(?:[\w-]+\.)*localhost|127(?:\.\d+){3}|\[::1\])(?::\d+)?$/i.test(hostOf(request) ?? "");
   const saysHttps = requestHeader(request, "origin")?.startsWith("https:") && site !== "cross-site";

@@ -93,7 +93,8 @@ export class LateChanges {
   }
 
   #report(when: string): void {
-    const { context, id, loaded, route } = this.#requestSession;
+    const { context, id, loaded, request } = this.#requestSession;
+    const { route } = request;
     context.emitter.emit("dropped", { id, userId: loaded?.record.userId, reason: "late" });
     warnOnce(
       "SOJOURN_LATE_CHANGE",
@@ -103,7 +104,7 @@ export class LateChanges {
   }
 
   #warnOfUnsaved(): void {
-    const { route } = this.#requestSession;
+    const { route } = this.#requestSession.request;
     warnOnce(
       "SOJOURN_UNSAVED_CHANGE",
       route,

@@ -1,23 +1,21 @@
 import { EMPTY } from "../changes/journal.ts";
 import type { Context } from "../context.ts";
-import { tokenStatus, type TokenStatus } from "../lifecycle/decisions.ts";
+import type { TokenStatus } from "../lifecycle/decisions.ts";
 import { keptBy } from "../lifecycle/plan.ts";
 import type { Match } from "../lifecycle/rotation.ts";
 import { extendedEnd } from "../lifecycle/timeouts.ts";
-import { loadLatest } from "../record/load.ts";
 import type { Client, LoadedRecord, SessionRecord } from "../record/record.ts";
 import { hashSecret, type Token } from "../record/token.ts";
 import { createRandomPart } from "../random.ts";
-import { Deadline } from "../deadline.ts";
 import { rejecting, run, type Answer, type Coroutine } from "../coroutine.ts";
 import type { BearerRequest } from "./bearer.ts";
-import { clientRequest } from "./client.ts";
 import { ClosedResponse } from "./closed-response.ts";
+import { IncomingRequest } from "./incoming-request.ts";
+import { diagnoseIssuedCookie } from "./issued-cookie.ts";
 import { LateChanges } from "./late-changes.ts";
 import { OutgoingCookie, tokenInCookie } from "./outgoing-cookie.ts";
 import { PendingChanges, type Requested, type SignIn } from "./pending-changes.ts";
 import {
-  isAccepted,
   matchOf,
   openPresented,
   presentedIn,
@@ -25,17 +23,7 @@ import {
   type Presented,
   type PresentedLater,
 } from "./presented-tokens.ts";
-import { diagnoseIssued } from "../diagnostics.ts";
-import {
-  claimsHttps,
-  cookieHeader,
-  canHaveBody,
-  isSecure,
-  isWebSocketRequest,
-  routeOf,
-  type AnyRequest,
-  isSameRequest,
-} from "./request.ts";
+import type { AnyRequest } from "./request.ts";
 import { ResponseProgress } from "./response-progress.ts";
 import { SessionSignal } from "./session-signal.ts";
 import type { LiveState, SessionState } from "./state.ts";
@@ -52,9 +40,7 @@ export class RequestSession {
   readonly changes: PendingChanges;
   cookie: OutgoingCookie;
   readonly progress: ResponseProgress;
-  readonly #request: AnyRequest;
-  /** The request within a framework's own object. */
-  readonly #innermost: AnyRequest;
+  readonly request: IncomingRequest;
   #state: SessionState;
   #loading: Promise<void> | undefined;
   #committing: Promise<void> | undefined;
@@ -68,19 +54,16 @@ export class RequestSession {
 
   /** The request does not extend its session: polling, for example. */
   passive = false;
-  /** Gives the client's address, where a server of fetch handlers tells it. An adapter sets it. */
-  besideAddress: (() => string | undefined) | undefined;
   /** The session may come in the header Authorization. */
   bearer: BearerRequest | undefined;
 
-  constructor(shared: Context, request: AnyRequest, innermost = request) {
-    this.#request = request;
-    this.#innermost = innermost;
-    const header = cookieHeader(request);
-    const held = shared.clientSide?.begin(shared, header, isSecure(request, shared.trustProxy));
+  constructor(shared: Context, raw: AnyRequest, innermost = raw) {
+    const request = (this.request = new IncomingRequest(raw, innermost, shared.trustProxy));
+    const header = request.cookieHeader;
+    const held = shared.clientSide?.begin(shared, header, request.isSecure);
     const context = held ? { ...shared, store: held.store } : shared;
     this.context = context;
-    this.progress = new ResponseProgress(request);
+    this.progress = new ResponseProgress(raw);
     this.changes = new PendingChanges(
       () => this.loaded?.record ?? EMPTY,
       context.limits,
@@ -88,7 +71,7 @@ export class RequestSession {
       (signIn) => keptBy(this, signIn),
     );
     this.cookie = held?.cookie ?? new OutgoingCookie(context, tokenInCookie);
-    const presented = held ? held.presented : header ? presentedIn(context, header, this.isSecure) : undefined;
+    const presented = held ? held.presented : header ? presentedIn(context, header, request.isSecure) : undefined;
     this.#state = presented ? { kind: "unread", presented } : { kind: "none", tokenStatus: "anonymous" };
   }
 
@@ -227,29 +210,6 @@ export class RequestSession {
     this.#state = { kind: "unreadable", error };
   }
 
-  /** Reads the session anew. Changes that were not stored are forgotten. */
-  async reload(): Promise<void> {
-    // Several may wait for each other. One in between could sign in, and what is read here would be another session.
-    while (this.#committing) await this.#committing.catch(() => {});
-    await this.runCommit(() => this.#reload());
-  }
-
-  async #reload(): Promise<void> {
-    const { context, token } = this;
-    this.changes.forget();
-    if (!token) return;
-    const loaded = await loadLatest(context, token.id, new Deadline(context.storeTimeout));
-    // A connection may outlive its token's rotation, but not a sign-in that invalidated the token.
-    const isSame = loaded?.record.epoch === token.epoch;
-    const now = context.now();
-    if (isSame && tokenStatus(loaded.record, loaded.expiresAt, "current", now, context.timeouts) === "live") {
-      this.#updateLoaded(loaded);
-      return;
-    }
-    this.detach(loaded ? "superseded" : "ended");
-    context.live.recheck(token.id);
-  }
-
   /** The session was stored like this. */
   continueFrom(token: Token, loaded: LoadedRecord): void {
     if (token.id !== this.token?.id) this.#signal?.moveTo(token.id);
@@ -262,10 +222,11 @@ export class RequestSession {
 
   /** The store has extended the session. */
   extended(expiresAt: number): void {
-    this.#updateLoaded({ ...this.loaded!, expiresAt });
+    this.refreshed({ ...this.loaded!, expiresAt });
   }
 
-  #updateLoaded(loaded: LoadedRecord): void {
+  /** The store has the live session like this by now. */
+  refreshed(loaded: LoadedRecord): void {
     if (this.#live) this.#state = { ...this.#live, loaded };
   }
 
@@ -357,41 +318,8 @@ export class RequestSession {
   }
 
   issueCookie(token = this.token!): void {
-    if (this.cookie.writer.writeHeader === undefined) this.#diagnoseIssued();
-    this.cookie.issue(token, this.loaded!.record, this.isSecure);
-  }
-
-  #diagnoseIssued(): void {
-    const { context } = this;
-    const header = this.#presentedId === undefined ? cookieHeader(this.#request) : undefined;
-    const isReplaced = header !== undefined && context.cookie.values(header, this.isSecure).length > 0;
-    if (isReplaced || (!this.isSecure && claimsHttps(this.#request)))
-      diagnoseIssued(context, this.#request, isReplaced);
-  }
-
-  /**
-   * Withdraws a cookie that has waited for the response since `save()`, if another request has signed in or out meanwhile:
-   * this cookie would undo it. `undefined` where no cookie waits. It never rejects.
-   */
-  recheckCookie(): Promise<void> | undefined {
-    const { token } = this;
-    return this.cookie.pending === undefined || !token || this.isSignedOut ? undefined : this.#recheckCookie(token);
-  }
-
-  async #recheckCookie(token: Token): Promise<void> {
-    const { context } = this;
-    const deadline = new Deadline(context.storeTimeout);
-    const read = () => loadLatest(context, token.id, deadline);
-    try {
-      // One error of the store must not sign out whoever has signed in meanwhile.
-      const loaded = await read().catch(read);
-      if (this.token !== token) return;
-      if (!loaded) this.detach("ended");
-      else if (!isAccepted(this.matchIn(loaded.record))) this.detach("superseded");
-    } catch (error) {
-      // The session was stored. Nothing says that it has ended.
-      context.emitter.emit("error", { id: token.id, error });
-    }
+    if (this.cookie.writer.writeHeader === undefined) diagnoseIssuedCookie(this, this.#presentedId === undefined);
+    this.cookie.issue(token, this.loaded!.record, this.request.isSecure);
   }
 
   // The response
@@ -404,7 +332,7 @@ export class RequestSession {
 
   /** The headers are written. */
   writeResponse(): void {
-    this.context.diagnose?.(this, this.#request);
+    this.context.diagnose?.(this, this.request.raw);
     this.progress.write();
     if (this.changes.hasGivenObjects && this.context.lateChecks()) this.lateChanges.expect();
   }
@@ -413,11 +341,6 @@ export class RequestSession {
   endResponse(): void {
     this.progress.end();
     this.releaseSignal();
-  }
-
-  /** The request asks for a WebSocket. */
-  get isUpgrade(): boolean {
-    return isWebSocketRequest(this.#request);
   }
 
   /** The handler uses the session. @throws SessionError ERR_SESSION_HEADERS_SENT when it is too late for that. */
@@ -469,26 +392,10 @@ export class RequestSession {
     return (this.#committing = answer.finally(end).then(() => undefined));
   }
 
-  // The request
-
-  /** Whether an object that has this session has it for itself, and has not copied or inherited it for another request. */
-  isOf(holder: AnyRequest): boolean {
-    return holder === this.#request || isSameRequest(holder, this.#innermost);
-  }
-
-  /** The route, for a message. */
-  get route(): string {
-    return routeOf(this.#request);
-  }
-
-  get isSecure(): boolean {
-    return isSecure(this.#request, this.context.trustProxy);
-  }
-
   /** The application's description of the client. */
   get client(): Client | undefined {
     try {
-      return this.context.client(clientRequest(this.#request, this.context.trustProxy, this.besideAddress?.()));
+      return this.context.client(this.request.forClient);
     } catch (error) {
       // The application's mistake must keep nobody from signing in, and no replay from being reported.
       this.context.emitter.emit("error", { id: this.id, error });
@@ -501,11 +408,6 @@ export class RequestSession {
     this.context.clientSide?.refuse("session.signal");
     this.#signal ??= new SessionSignal(this);
     return this.#signal.get();
-  }
-
-  /** Whether the response to this request has a body that somebody reads. */
-  get expectsBody(): boolean {
-    return canHaveBody(this.#request);
   }
 
   /** Nobody listens to the signal any more. */

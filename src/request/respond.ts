@@ -5,6 +5,7 @@ import type { OutgoingCookie } from "./outgoing-cookie.ts";
 import { canSetHeaders, checkUnread, copyWithHeaders, recordHeaders, streamBodyOf } from "./fetch-response.ts";
 import { dropUndeliverable } from "./closed-response.ts";
 import { finishResponse } from "./finish-response.ts";
+import { recheckCookie } from "./issued-cookie.ts";
 import type { RequestSession } from "./request-session.ts";
 import { wait, type Coroutine } from "../coroutine.ts";
 
@@ -48,7 +49,7 @@ function store(requestSession: RequestSession): Promise<void> | undefined {
   const waiting = cookie.pending;
   const storing = commit(requestSession, "response");
   if (waiting === undefined) return storing;
-  return Promise.resolve(storing).then(() => (cookie.pending === waiting ? requestSession.recheckCookie() : undefined));
+  return Promise.resolve(storing).then(() => (cookie.pending === waiting ? recheckCookie(requestSession) : undefined));
 }
 
 /** Writes the cookie for the client, and the rules for caches. */
@@ -91,7 +92,7 @@ export function prepareFailure(requestSession: RequestSession): Promise<void> | 
   const { progress, changes, lateChanges, cookie } = requestSession;
   if (progress.hasFailed && !changes.isSetAside) lateChanges.drop("by an error handler, after it could not be stored");
   cookie.repeat();
-  return requestSession.recheckCookie();
+  return recheckCookie(requestSession);
 }
 
 /**
@@ -153,7 +154,8 @@ export function* commitToResponse(requestSession: RequestSession, response: Resp
   const concluding = concludeResponse(requestSession, headers);
   yield* wait(concluding);
   // A WebSocket outlives the response that begins it: one of workerd, or an empty one of Hono's upgradeWebSocket.
-  const isTakenOver = response.status === 101 || (requestSession.progress.isAttached && requestSession.isUpgrade);
+  const isTakenOver =
+    response.status === 101 || (requestSession.progress.isAttached && requestSession.request.isUpgrade);
   if (isTakenOver) requestSession.progress.attach();
   // A body that was given before finishes the session already.
   let finish = isTakenOver || isOurs ? undefined : bodyEnd(requestSession);
@@ -174,7 +176,7 @@ export function* commitToResponse(requestSession: RequestSession, response: Resp
 
 /** The function to call before a fetch response's body ends. `undefined` for a response that nothing can change any more. */
 function bodyEnd(requestSession: RequestSession): (() => Promise<void> | void) | undefined {
-  if (!requestSession.expectsBody) {
+  if (!requestSession.request.expectsBody) {
     requestSession.endResponse();
     return undefined;
   }

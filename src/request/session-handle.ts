@@ -7,6 +7,7 @@ import type { Flash } from "../record/record.ts";
 import type { SaveOptions, Session, SignInOptions } from "../session.ts";
 import { MAX_LIFETIME } from "./cookie.ts";
 import type { SignIn } from "./pending-changes.ts";
+import { reload } from "./reload.ts";
 import type { RequestSession } from "./request-session.ts";
 import { protectPrototype } from "./protect-prototype.ts";
 
@@ -202,7 +203,7 @@ class SessionHandle implements Session<Dictionary> {
   async #reload(): Promise<this> {
     const requestSession = this.#accessed;
     requestSession.changes.refuseInUpdate("called reload()");
-    await requestSession.reload();
+    await reload(requestSession);
     await commit(this.#requestSession, "save");
     return this;
   }
