@@ -197,8 +197,8 @@ export const LIFECYCLE = [
   {
     name: "a signal that survives a sign-in elsewhere",
     file: "src/signals.ts",
-    from: "if (epoch() === loaded.record.epoch) continue;",
-    to: "if (epoch() === loaded.record.epoch || loaded.record.ended) continue;",
+    from: "if (before === loaded.record.epoch || before !== epoch()) continue;",
+    to: "if (before === loaded.record.epoch || before !== epoch() || loaded.record.ended) continue;",
   },
   {
     name: "a commit that overwrites what the commit before it has stored",
