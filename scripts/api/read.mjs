@@ -18,6 +18,7 @@ export async function readDeclarations(entries) {
     excludeExternals: true,
     excludePrivate: true,
     readme: "none",
+    disableSources: true,
     logLevel: LogLevel.Warn,
     validation: { notExported: false, invalidLink: true, invalidPath: true, notDocumented: false },
   });

@@ -82,6 +82,9 @@ export function resolveAdapterOptions<Request, Options extends AdapterOptions<Re
   const isTrueFor = (option: boolean | ((request: Request) => boolean), request: Request) =>
     typeof option === "function" ? option(request) : option;
 
+  const read: Prepare<Request> = (session, request) =>
+    session.isLoaded || isTrueFor(lazy, request) ? undefined : requestSessionOf(session).load();
+
   return (session, request) => {
     if (bearer) {
       const tokens = typeof bearer === "function" ? bearer(request) : bearer;
@@ -91,10 +94,9 @@ export function resolveAdapterOptions<Request, Options extends AdapterOptions<Re
     }
     if (passive) session.passive = passive(request);
     if (isTrueFor(personal, request)) requestSessionOf(session).progress.markAccessed();
-    const read = () => (session.isLoaded || isTrueFor(lazy, request) ? undefined : requestSessionOf(session).load());
     // Refused before the store is asked.
     const admitting = csrf?.admit(request as AnyRequest, session);
-    return admitting ? admitting.then(read) : read();
+    return admitting ? admitting.then(() => read(session, request)) : read(session, request);
   };
 }
 

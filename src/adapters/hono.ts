@@ -1,5 +1,6 @@
 import type { Context, MiddlewareHandler } from "hono";
 import type { ResponseHeaders } from "../request/cache-headers.ts";
+import { isPromise } from "../coroutine.ts";
 import { SessionError } from "../errors.ts";
 import { expectFramework } from "../request/frameworks.ts";
 import { streamBodyOf } from "../request/fetch-response.ts";
@@ -72,7 +73,8 @@ export function sessionMiddleware<Data extends object>(
     if (!isOutermost) return;
     let response: Response;
     try {
-      response = await commitSession(session, c.res);
+      const committing = commitSession(session, c.res);
+      response = isPromise(committing) ? await committing : committing;
     } catch (error) {
       logWhenAnswered(error);
       resetResponse(c);

@@ -45,6 +45,12 @@ export class GivenObjects {
     return this.#originals?.has(object) === true;
   }
 
+  /** Whether an object, or one that it is a copy of, is in a set. */
+  isIn(objects: ReadonlySet<object>, object: object): boolean {
+    for (let one: object | undefined = object; one; one = this.#originals?.get(one)) if (objects.has(one)) return true;
+    return false;
+  }
+
   has(object: object): boolean {
     return this.#find(object) !== undefined;
   }

@@ -275,6 +275,19 @@ describe("A merge", () => {
   });
 });
 
+describe("A new object of the same text that is assigned inside of a container during a save", () => {
+  it("counts as an assignment", () => {
+    const { journal, data } = journalOn({ map: new Map([["m", {}]]) });
+    const map = data["map"] as Map<string, object>;
+    data.n = 1;
+    const saving = begin(journal);
+    map.set("m", {});
+    journal.stored(saving, replay(saving, contentOf({ map: new Map([["m", { x: 1 }]]) }), limits));
+    expect(map).toEqual(new Map([["m", {}]]));
+    expect(journal.isChanged()).toBe(true);
+  });
+});
+
 describe("Another user's sign-in", () => {
   const alice = { account: { name: "alice", address: { street: "Long" } }, n: 1, cart: { items: ["tea"] } };
 

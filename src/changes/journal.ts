@@ -266,7 +266,7 @@ export class Journal {
     const { keep, userId } = asked;
     const kept = keep && this.#objectsIn(keep, tracker, merged);
     const hidden: ObjectSet = kept
-      ? { has: (object) => !kept.has(object) && given.has(object) }
+      ? { has: (object) => !given.isIn(kept, object) && given.has(object) }
       : { has: (object) => given.isOfAnother(object, userId) };
     const changesOf = (key: string) => followedBy(earlier?.get(key), changes.get(key));
     const restriction = new Restriction(tracker, changesOf, { keep, hidden, given, onFailure });

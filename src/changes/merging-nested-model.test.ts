@@ -208,12 +208,13 @@ function run(steps: readonly Step[], count: number): void {
 
   const commit = (request: Request, late: readonly Step[]) => {
     const { journal } = request;
-    const before = request.applied(dataOf(record));
-    journal.isChanged();
+    const before = [request.applied(dataOf(record))];
+    // Where only new objects of the same text were assigned, a request stores nothing.
+    if (!journal.isChanged()) before.push(dataOf(record));
     const snapshot = journal.snapshot();
     const isAlone = request.content === record;
     const stored = isAlone ? snapshot.content : replay(snapshot, record, limits);
-    if (!isAlone) expect(ordered(dataOf(stored)), "the stored data").toEqual(ordered(before));
+    if (!isAlone) expect(before.map(ordered), "the stored data").toContainEqual(ordered(dataOf(stored)));
     request.restart();
     for (const [, what, which, where] of late) act(request, what, which, where);
     const after = request.applied(dataOf(stored));

@@ -50,7 +50,7 @@ export function rebase(
     const [was, is] = [start.get(key), now.get(key)];
     const to = Object.hasOwn(target, key) ? textOf(target[key]) : undefined;
     if (steps === WHOLE || was === to) continue;
-    if (was === is && !steps) {
+    if (was === is && !steps && areSame(seen.get(key), raw[key])) {
       given.addPlaced(place(raw, key, is, target), userId);
       seen.set(key, objectsIn(raw[key]));
     } else if (isText(was) && isText(is)) {
@@ -78,6 +78,11 @@ export function rebase(
   order(raw, target);
   tracker.restart({ byKey: seen }, changes);
   return dropped;
+}
+
+/** Whether no object of a value was replaced by another one of the same text. */
+function areSame(objects: readonly object[] | undefined, value: unknown): boolean {
+  return objects === undefined || objectsIn(value).every((object, i) => object === objects[i]);
 }
 
 /** Puts a key's value, or that there is none, where the handler sees it. */

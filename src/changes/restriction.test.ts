@@ -1,3 +1,4 @@
+import { inspect } from "node:util";
 import { describe, expect, it } from "vitest";
 import { gated, site, START } from "../../test/support/stores.ts";
 import { memoryStore } from "../stores/memory.ts";
@@ -175,6 +176,38 @@ describe("Data that a sign-in brings back", () => {
     expect(await browser.data()).toEqual({ ...alices(), n: 2 });
   });
 
+  it("have a key that may stay, to which an object was assigned that may not", async () => {
+    const { browser, session, end } = await aliceRequest();
+    session.data.w = 1;
+    session.data.w = session.data.account;
+    session.signIn("alice", { keep: ["w"] });
+    expect(session.toJSON()).toEqual({});
+    session.signIn("alice");
+    expect(session.toJSON()).toEqual({ ...alices(), w: { name: "alice" } });
+    await end();
+    expect(await browser.data()).toEqual({ ...alices(), w: { name: "alice" } });
+  });
+
+  it("have the order of before", async () => {
+    const { session } = await aliceRequest();
+    const { account } = session.data;
+    const makeW = () => ({
+      of: account,
+      own: 1,
+      map: new Map<unknown, unknown>([
+        [account, 1],
+        [2, account],
+        [3, 3],
+      ]),
+      set: new Set([account, 4]),
+    });
+    session.data.w = makeW();
+    session.signIn("bob");
+    session.signIn("alice");
+    const { w } = session.data;
+    expect(inspect(w, { depth: 9 })).toEqual(inspect(makeW(), { depth: 9 }));
+  });
+
   it("lack what was removed from an object that is frozen by then", async () => {
     const { browser, session, end } = await aliceRequest();
     const w = { of: session.data.account, list: [session.data.account], own: 1 };
@@ -185,6 +218,30 @@ describe("Data that a sign-in brings back", () => {
     expect(session.toJSON()).toEqual({ ...alices(), w: { list: [{ name: "alice" }], own: 1 } });
     await end();
     expect(await browser.data()).toEqual({ ...alices(), w: { list: [{ name: "alice" }], own: 1 } });
+  });
+});
+
+describe("An update that gives an object of the session's user", () => {
+  it("gives another user nothing who signs in after a sign-in that keeps the key", async () => {
+    const { browser, session, end } = await aliceRequest();
+    const { account } = session.data;
+    session.update("account", () => account!);
+    session.signIn("alice", { keep: ["account"] });
+    session.signIn("bob");
+    expect(session.toJSON()).toEqual({});
+    await end();
+    expect(await browser.data()).toEqual({});
+  });
+
+  it("is made again twice with what may stay", async () => {
+    const { browser, other, session, end } = await aliceRequest();
+    const { account } = session.data;
+    session.update("account", () => account!);
+    session.update("account", (same) => ({ ...same!, of: same }));
+    session.signIn("alice", { keep: ["account"] });
+    await other.visit(({ data }) => void (data.n = 6));
+    await end();
+    expect(await browser.data()).toEqual({ account: { name: "alice", of: { name: "alice" } } });
   });
 });
 

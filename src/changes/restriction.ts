@@ -39,6 +39,8 @@ export class Restriction {
   /** Own values in the place of others: what the updates of a key give where there was nothing before, or none. */
   readonly #anew = new Map<string, Moment>();
   readonly #undo: (() => void)[] = [];
+  /** Keys that may stay, of whose values nothing may. */
+  readonly #gone: ReadonlySet<string>;
   #isLifted = false;
 
   /**
@@ -81,8 +83,10 @@ export class Restriction {
       else delete raw[key];
       this.#anew.set(key, momentOf(raw, key));
     }
-    this.own = new Map([...own.keys()].map((key) => [key, failed.get(key) ?? WHOLE]));
-    const keptChanges = [...changes].filter(([key]) => this.#mayStay(key));
+    // Of a key that may stay, nothing may be left: its value was assigned.
+    this.#gone = new Set([...this.#anew.keys()].filter((key) => this.#mayStay(key)));
+    this.own = new Map([...own.keys(), ...this.#gone].map((key) => [key, failed.get(key) ?? WHOLE]));
+    const keptChanges = [...changes].filter(([key]) => this.#mayStay(key) && !this.#gone.has(key));
     const shown: Changes = new Map(
       keptChanges.map(([key, steps]) => [key, steps === WHOLE ? WHOLE : showing(steps, visible)]),
     );
@@ -105,7 +109,7 @@ export class Restriction {
   lift(): void {
     this.#isLifted = true;
     const { raw, changes: since, seen } = this.#tracker;
-    const before: Changes = new Map([...this.#changes].filter(([key]) => !this.#mayStay(key)));
+    const before: Changes = new Map([...this.#changes].filter(([key]) => !this.#mayStay(key) || this.#gone.has(key)));
     for (const key of new Set([...this.#values.keys(), ...Object.keys(raw), ...since.keys()])) {
       const steps = since.get(key) ?? [];
       const isReplaced = this.#anew.has(key) || !(this.own.has(key) || this.#mayStay(key));
@@ -185,14 +189,23 @@ function showing(steps: readonly Step[], { hidden, given }: Visible): readonly S
     const shown = without(value, { has: isHiddenCopy });
     // The session's own value is the function's to give.
     const allowed = new Set(objectsIn(shown));
-    return shownOf(apply(shown), { has: (object) => !allowed.has(object) && hidden.has(object) });
+    return shownOf(apply(shown), allowed, { hidden, given });
   };
   return steps.map((step) => (step.kind === "update" ? { ...step, apply: step.apply.map(show) } : step));
 }
 
-/** A copy of a value without the hidden objects: the value itself stays as it is. */
-function shownOf(value: unknown, hidden: ObjectSet): unknown {
-  const originals = new Map<object, object>();
-  const copy = copyOf(value, (object, original) => void originals.set(object, original));
-  return without(copy, { has: (object) => hidden.has(originals.get(object)!) });
+/** A copy of a value without the hidden objects that are not allowed: the value itself stays as it is. */
+function shownOf(
+  value: unknown,
+  allowed: ReadonlySet<object>,
+  { hidden, given }: Pick<Visible, "hidden" | "given">,
+): unknown {
+  const others = new Map<object, object>();
+  const copy = copyOf(value, (object, original) => {
+    if (allowed.has(original)) return;
+    others.set(object, original);
+    // A later sign-in may hide what this one shows.
+    given.addCopy(object, original);
+  });
+  return without(copy, { has: (object) => others.has(object) && hidden.has(others.get(object)!) });
 }

@@ -41,13 +41,26 @@ class Strip {
 
   #removeFrom(value: object): boolean {
     if (value instanceof Map) {
-      const removed = [...value].filter((entry) => entry.some(this.isHidden));
+      const before = [...value];
+      const removed = before.filter((entry) => entry.some(this.isHidden));
       for (const [key] of removed) value.delete(key);
-      if (removed.length > 0) this.#undo.push(() => removed.forEach(([key, child]) => addEntry(value, key, child)));
+      if (removed.length > 0)
+        this.#undo.push(() => {
+          const entries = withRemoved(before, removed, value);
+          value.clear();
+          for (const [key, child] of entries) value.set(key, child);
+        });
     } else if (value instanceof Set) {
-      const removed = [...value].filter(this.isHidden);
+      const before = [...value];
+      const removed = before.filter(this.isHidden);
       for (const member of removed) value.delete(member);
-      if (removed.length > 0) this.#undo.push(() => removed.forEach((member) => value.add(member)));
+      const entriesOf = (members: Iterable<unknown>) => Array.from(members, (member) => [member, member] as const);
+      if (removed.length > 0)
+        this.#undo.push(() => {
+          const members = withRemoved(entriesOf(before), entriesOf(removed), entriesOf(value)).keys();
+          value.clear();
+          for (const member of members) value.add(member);
+        });
     } else if (Array.isArray(value)) return this.#removeItems(value);
     else if (kindOf(value) === "object") return this.#removeMembers(value as Dictionary);
     return false;
@@ -67,21 +80,27 @@ class Strip {
   }
 
   #removeMembers(object: Dictionary): boolean {
-    const removed = Object.entries(object).filter(([, child]) => this.isHidden(child));
+    const before = Object.entries(object);
+    const removed = before.filter(([, child]) => this.isHidden(child));
     if (removed.length === 0) return false;
     if (!isWritable(object)) return true;
     for (const [name] of removed) delete object[name];
     this.#undo.push(() => {
-      if (isWritable(object)) for (const [name, child] of removed) addMember(object, name, child);
+      if (!isWritable(object)) return;
+      const members = withRemoved(before, removed, Object.entries(object));
+      for (const name of Object.keys(object)) delete object[name];
+      for (const [name, child] of members) setMember(object, name, child);
     });
     return false;
   }
 }
 
-function addEntry(map: Map<unknown, unknown>, key: unknown, value: unknown): void {
-  if (!map.has(key)) map.set(key, value);
-}
+type Entries<Key> = Iterable<readonly [Key, unknown]>;
 
-function addMember(object: Dictionary, name: string, value: unknown): void {
-  if (!Object.hasOwn(object, name)) setMember(object, name, value);
+/** The entries that a container has now and those that were removed, in the order of before. */
+function withRemoved<Key>(before: Entries<Key>, removed: Entries<Key>, now: Entries<Key>): Map<Key, unknown> {
+  const left = new Map([...removed, ...now]);
+  const ordered = new Map([...before].filter(([key]) => left.has(key)));
+  for (const [key, child] of left) ordered.set(key, child);
+  return ordered;
 }

@@ -79,9 +79,9 @@ export function* openPresented(
   const live: OpenedSession[] = [];
   const endedIds: string[] = [];
   let status: Exclude<TokenStatus, "live"> = "anonymous";
-  for (const [i, { token }] of presented.entries()) {
-    const { id } = token;
-    const own = presented.length === 1 ? presented : presented.filter((one) => one.token.id === id);
+  for (let i = 0; i < presented.length; i += 1) {
+    const { id } = presented[i]!.token;
+    const own = ofSession(presented, id);
     if (own[0] !== presented[i]) continue;
     const opened = yield* openSession(context, id, own, deadline, client);
     if (!opened) endedIds.push(id);
@@ -92,6 +92,11 @@ export function* openPresented(
   if (live.length === 1) return { state: liveState(live[0]!), isPersonal };
   // Two live sessions in one request: somebody planted one. Neither is believed.
   return { state: { kind: "none", tokenStatus: isPersonal ? "anonymous" : status, endedIds }, isPersonal };
+}
+
+/** The tokens that name one session. Most requests have one token. */
+function ofSession(presented: readonly Presented[], id: string): readonly Presented[] {
+  return presented.length === 1 ? presented : presented.filter(({ token }) => token.id === id);
 }
 
 function liveState({ token, secretHash, tokenByPreviousKey, loaded }: OpenedSession): SessionState {

@@ -59,7 +59,9 @@ function isPlain(request: unknown): request is PlainRequest {
 
 function unwrap(wrapper: unknown): PlainRequest {
   const { raw, req } = (wrapper ?? {}) as { raw?: unknown; req?: { raw?: unknown } | null };
-  for (const inner of [raw, req, req?.raw]) if (isPlain(inner)) return inner;
+  if (isPlain(raw)) return raw;
+  if (isPlain(req)) return req;
+  if (isPlain(req?.raw)) return req.raw;
   throw new TypeError("This is not a request; pass the request, or the framework's object that has it");
 }
 

@@ -2,7 +2,8 @@ import { Buffer } from "node:buffer";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { syncOperation } from "../capabilities.ts";
 import type { SessionStore, SessionUpdate, StoredSession, StoreListener } from "../store.ts";
-import { expiryHeap, type Expiring } from "./shared/expiry-heap.ts";
+import { expiryHeap } from "./shared/expiry-heap.ts";
+import { pagedArray } from "./shared/paged-array.ts";
 import { createSubscribers } from "./shared/subscribers.ts";
 import { checkClock, checkOptions, checkPositiveInteger } from "../checks.ts";
 import { checkStored, checkTime } from "./shared/stored.ts";
@@ -10,8 +11,8 @@ import { checkStored, checkTime } from "./shared/stored.ts";
 /** Options of {@link memoryStore}. */
 export interface MemoryStoreOptions {
   /**
-   * The largest number of sessions in the store, at most 16 000 000. Default 100 000: with payloads of 171 bytes they take
-   * about 40 MB of memory.
+   * The largest number of sessions in the store, at most 16 000 000. Default 100 000: with payloads of 210 bytes they take
+   * about 35 MB of memory.
    */
   maxSessions?: number | undefined;
   /**
@@ -32,14 +33,6 @@ export interface MemoryStore extends SessionStore {
   all(): AsyncIterable<string>;
   deleteExpired(limit: number): Promise<number>;
   close(): Promise<void>;
-}
-
-interface Entry extends Expiring {
-  readonly id: string;
-  /** The bytes as a one-byte string: even an empty typed array takes 200 bytes of heap. */
-  payload: string;
-  version: number;
-  userId: string | undefined;
 }
 
 const MAX_SESSIONS = 16_000_000;
@@ -71,10 +64,19 @@ export function memoryStore(options: MemoryStoreOptions = {}): MemoryStore {
     throw new TypeError('memoryStore: whenFull must be "error" (refuse new sessions) or "evict" (end the oldest)');
   }
 
-  const sessions = new Map<string, Entry>();
+  /*
+   * A session is an entry: a number, at which these arrays have its properties. As an object it would take 50 bytes more,
+   * and the garbage collector would visit each.
+   */
+  const entries = new Map<string, number>();
+  const ids = pagedArray<string>((length) => Array.from({ length }));
+  /** The bytes as one-byte strings: even an empty typed array takes 200 bytes of heap. */
+  const payloads = pagedArray<string>((length) => Array.from({ length }));
+  const versions = pagedArray((length) => new Float64Array(length));
+  const users = pagedArray<string | undefined>((length) => Array.from({ length }));
+  const expiries = expiryHeap();
   // Most users have one session, and a Set for each user would take half as much memory as the session itself.
-  const sessionsByUser = new Map<string, Entry | Set<Entry>>();
-  const heap = expiryHeap<Entry>();
+  const entriesByUser = new Map<string, number | Set<number>>();
   // All changes happen in this process, so subscribers never miss one.
   const subscribers = createSubscribers({ start: () => subscribers.listening(true), stop() {} });
   let closed = false;
@@ -83,41 +85,46 @@ export function memoryStore(options: MemoryStoreOptions = {}): MemoryStore {
     if (closed) throw new Error("the memory store is closed: make a new one with memoryStore()");
   }
 
-  function findLive(id: string): Entry | undefined {
+  function findLive(id: string): number | undefined {
     assertOpen();
-    const entry = sessions.get(id);
-    return entry !== undefined && entry.expiresAt > clock() ? entry : undefined;
+    const entry = entries.get(id);
+    return entry !== undefined && expiries.expiryOf(entry) > clock() ? entry : undefined;
   }
 
-  function removeFromIndex(entry: Entry): void {
-    if (entry.userId === undefined) return;
-    const sessionsOfUser = sessionsByUser.get(entry.userId);
-    if (sessionsOfUser instanceof Set) sessionsOfUser.delete(entry);
-    if (sessionsOfUser === entry || (sessionsOfUser instanceof Set && sessionsOfUser.size === 0))
-      sessionsByUser.delete(entry.userId);
-    entry.userId = undefined;
+  function removeFromIndex(entry: number): void {
+    const userId = users.get(entry);
+    if (userId === undefined) return;
+    const entriesOfUser = entriesByUser.get(userId);
+    if (entriesOfUser instanceof Set) entriesOfUser.delete(entry);
+    if (entriesOfUser === entry || (entriesOfUser instanceof Set && entriesOfUser.size === 0))
+      entriesByUser.delete(userId);
+    users.set(entry, undefined);
   }
 
-  function addToIndex(entry: Entry, userId: string | undefined): void {
-    if (entry.userId === userId) return;
+  function addToIndex(entry: number, userId: string | undefined): void {
+    if (users.get(entry) === userId) return;
     removeFromIndex(entry);
     if (userId === undefined) return;
-    const sessionsOfUser = sessionsByUser.get(userId);
-    entry.userId = copyString(userId);
-    if (sessionsOfUser instanceof Set) sessionsOfUser.add(entry);
-    else sessionsByUser.set(entry.userId, sessionsOfUser === undefined ? entry : new Set([sessionsOfUser, entry]));
+    const entriesOfUser = entriesByUser.get(userId);
+    const copy = copyString(userId);
+    users.set(entry, copy);
+    if (entriesOfUser instanceof Set) entriesOfUser.add(entry);
+    else entriesByUser.set(copy, entriesOfUser === undefined ? entry : new Set([entriesOfUser, entry]));
   }
 
-  function remove(entry: Entry): void {
-    sessions.delete(entry.id);
-    heap.remove(entry);
+  function remove(entry: number): void {
+    entries.delete(ids.get(entry)!);
+    expiries.remove(entry);
     removeFromIndex(entry);
+    // A later session gets the number. Until then the arrays keep nothing of this one.
+    ids.set(entry, "");
+    payloads.set(entry, "");
   }
 
   function removeExpired(limit: number, now: number): number {
     let removed = 0;
-    for (let first = heap.first(); first !== undefined && first.expiresAt <= now; first = heap.first()) {
-      if (removed === limit) break;
+    for (let first = expiries.first(); first !== undefined; first = expiries.first()) {
+      if (removed === limit || expiries.expiryOf(first) > now) break;
       remove(first);
       removed += 1;
     }
@@ -131,21 +138,25 @@ export function memoryStore(options: MemoryStoreOptions = {}): MemoryStore {
     read: syncOperation((id: string): StoredSession | undefined => {
       const entry = findLive(id);
       if (entry === undefined) return undefined;
-      const { payload, version, expiresAt, userId } = entry;
-      return { payload: Buffer.from(payload, "latin1"), version, expiresAt, userId };
+      return {
+        payload: Buffer.from(payloads.get(entry)!, "latin1"),
+        version: versions.get(entry)!,
+        expiresAt: expiries.expiryOf(entry),
+        userId: users.get(entry),
+      };
     }),
 
     create: syncOperation((id: string, stored: StoredSession): boolean => {
       assertOpen();
       checkStored(stored);
       const now = clock();
-      const old = sessions.get(id);
+      const old = entries.get(id);
       if (old !== undefined) {
-        if (old.expiresAt > now) return false;
+        if (expiries.expiryOf(old) > now) return false;
         remove(old);
       }
       removeExpired(REMOVED_PER_CREATE, now);
-      if (sessions.size >= maxSessions) {
+      if (entries.size >= maxSessions) {
         // The session that expires first is live, so all sessions are live.
         if (whenFull === "error") {
           throw new Error(
@@ -153,20 +164,15 @@ export function memoryStore(options: MemoryStoreOptions = {}): MemoryStore {
               'shorten the timeouts, or set whenFull to "evict"',
           );
         }
-        remove(heap.first()!);
+        remove(expiries.first()!);
       }
-      const { payload, version, expiresAt, userId } = stored;
-      const entry: Entry = {
-        id: copyString(id),
-        payload: toOneByteString(payload),
-        version,
-        userId: undefined,
-        expiresAt,
-        position: 0,
-      };
-      sessions.set(entry.id, entry);
-      heap.add(entry);
-      addToIndex(entry, userId);
+      const entry = expiries.add(stored.expiresAt);
+      const copy = copyString(id);
+      entries.set(copy, entry);
+      ids.set(entry, copy);
+      payloads.set(entry, toOneByteString(stored.payload));
+      versions.set(entry, stored.version);
+      addToIndex(entry, stored.userId);
       return true;
     }),
 
@@ -174,12 +180,13 @@ export function memoryStore(options: MemoryStoreOptions = {}): MemoryStore {
       assertOpen();
       checkStored(stored);
       const entry = findLive(id);
-      if (entry === undefined || entry.version !== expectedVersion) return false;
-      entry.payload = toOneByteString(stored.payload);
-      entry.version = stored.version;
-      heap.move(entry, stored.extendOnly ? Math.max(entry.expiresAt, stored.expiresAt) : stored.expiresAt);
+      if (entry === undefined || versions.get(entry) !== expectedVersion) return false;
+      payloads.set(entry, toOneByteString(stored.payload));
+      versions.set(entry, stored.version);
+      const { expiresAt } = stored;
+      expiries.move(entry, stored.extendOnly ? Math.max(expiries.expiryOf(entry), expiresAt) : expiresAt);
       addToIndex(entry, stored.userId);
-      subscribers.changed(entry.id);
+      subscribers.changed(ids.get(entry)!);
       return true;
     }),
 
@@ -188,17 +195,18 @@ export function memoryStore(options: MemoryStoreOptions = {}): MemoryStore {
       checkTime(expiresAt);
       const entry = findLive(id);
       if (entry === undefined) return false;
-      if (expiresAt > entry.expiresAt) heap.move(entry, expiresAt);
+      if (expiresAt > expiries.expiryOf(entry)) expiries.move(entry, expiresAt);
       return true;
     }),
 
     delete: syncOperation((id: string): boolean => {
       assertOpen();
-      const entry = sessions.get(id);
+      const entry = entries.get(id);
       if (entry === undefined) return false;
-      const wasLive = entry.expiresAt > clock();
+      const wasLive = expiries.expiryOf(entry) > clock();
+      const ended = ids.get(entry)!;
       remove(entry);
-      if (wasLive) subscribers.ended(entry.id);
+      if (wasLive) subscribers.ended(ended);
       return wasLive;
     }),
 
@@ -210,19 +218,17 @@ export function memoryStore(options: MemoryStoreOptions = {}): MemoryStore {
     async idsOfUser(userId) {
       assertOpen();
       const now = clock();
-      const ids: string[] = [];
-      const sessionsOfUser = sessionsByUser.get(userId) ?? [];
-      for (const entry of "id" in sessionsOfUser ? [sessionsOfUser] : sessionsOfUser)
-        if (entry.expiresAt > now) ids.push(entry.id);
-      return ids;
+      const found = entriesByUser.get(userId) ?? [];
+      const entriesOfUser = typeof found === "number" ? [found] : [...found];
+      return entriesOfUser.filter((entry) => expiries.expiryOf(entry) > now).map((entry) => ids.get(entry)!);
     },
 
     // A Map may change during the iteration: it skips removed sessions and may include new ones.
     async *all() {
       assertOpen();
-      for (const entry of sessions.values()) {
-        if (entry.expiresAt <= clock()) continue;
-        yield entry.id;
+      for (const [id, entry] of entries) {
+        if (expiries.expiryOf(entry) <= clock()) continue;
+        yield id;
         assertOpen();
       }
     },
@@ -231,8 +237,8 @@ export function memoryStore(options: MemoryStoreOptions = {}): MemoryStore {
       assertOpen();
       checkPositiveInteger("deleteExpired: limit", limit);
       // Calls follow each other, so each call begins with a pause. A call without work needs none.
-      const first = heap.first();
-      if (first === undefined || first.expiresAt > clock()) return 0;
+      const first = expiries.first();
+      if (first === undefined || expiries.expiryOf(first) > clock()) return 0;
       await nextTurn();
       assertOpen();
       let deleted = 0;
@@ -253,9 +259,9 @@ export function memoryStore(options: MemoryStoreOptions = {}): MemoryStore {
     async close() {
       closed = true;
       subscribers.close();
-      sessions.clear();
-      sessionsByUser.clear();
-      heap.clear();
+      entries.clear();
+      entriesByUser.clear();
+      for (const each of [ids, payloads, versions, users, expiries]) each.clear();
     },
   };
 }

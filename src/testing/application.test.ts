@@ -4,14 +4,16 @@ import { join } from "node:path";
 import { afterEach, describe, expect, it, onTestFinished, vi } from "vitest";
 import { wasmSqlite } from "../../test/support/sqlite-wasm.ts";
 import { KEYS, site } from "../../test/support/stores.ts";
+import { bearerTokens } from "../adapters/bearer.ts";
+import { withSession } from "../adapters/fetch.ts";
 import { cookieStore } from "../cookie-store/store.ts";
 import type { CookieOptions } from "../request/cookie.ts";
-import { createSessions } from "../sessions.ts";
+import { createSessions, type Sessions } from "../sessions.ts";
 import type { SessionStore } from "../store.ts";
 import { fileStore } from "../stores/file/store.ts";
 import { memoryStore } from "../stores/memory.ts";
 import { sqliteStore } from "../stores/sqlite/store.ts";
-import { cookieFor, sessionFor, testClock } from "./application.ts";
+import { cookieFor, sessionFor, testClock, tokenFor } from "./application.ts";
 
 interface Data {
   cart?: string[];
@@ -62,11 +64,44 @@ describe("cookieFor", () => {
 
   it.each<[string, unknown[], string]>([
     ["a user id that is undefined", [undefined], "signIn(userId) takes the user's id"],
-    ["a visitor without data", [null], "cookieFor: a visitor without data has no cookie"],
+    ["a visitor without data", [null], "cookieFor: a visitor without data has no session"],
     ["data in place of the options", ["ada", { cart: [] }], 'cookieFor has no option "cart"'],
   ])("refuses %s", async (_, args, message) => {
     const call = cookieFor as (...given: unknown[]) => Promise<string>;
     await expect(call(site().sessions, ...args)).rejects.toThrow(message);
+  });
+});
+
+describe("tokenFor", () => {
+  const whoIs = (sessions: Sessions<Data>, headers: Record<string, string>) =>
+    withSession(sessions, (_, session) => Response.json([session.userId, session.data.cart]), {
+      bearer: bearerTokens(),
+    })(new Request("https://shop.example/", { headers }));
+
+  it("gives a token that signs its user in by the header, and by no cookie", async () => {
+    const { sessions } = site<Data>();
+    const token = await tokenFor(sessions, "ada", { data: { cart: ["tea"] }, signIn: { note: "phone" } });
+    const response = await whoIs(sessions, { authorization: `Bearer ${token}` });
+    expect(await response.json()).toEqual(["ada", ["tea"]]);
+    expect((await sessions.list("ada")).map(({ note }) => note)).toEqual(["phone"]);
+    expect((await sessionFor(sessions, `__Host-session=${token}`)).userId).toBeUndefined();
+  });
+
+  it("gives the token of a visitor who has data", async () => {
+    const { sessions } = site<Data>();
+    const token = await tokenFor(sessions, null, { data: { cart: ["tea"] } });
+    const response = await whoIs(sessions, { authorization: `Bearer ${token}` });
+    expect(await response.json()).toEqual([null, ["tea"]]);
+  });
+
+  it.each<[string, SessionStore, unknown[], string]>([
+    ["a user id that is undefined", memoryStore(), [undefined], "signIn(userId) takes the user's id"],
+    ["a visitor without data", memoryStore(), [null], "tokenFor: a visitor without data has no session"],
+    ["data in place of the options", memoryStore(), ["ada", { cart: [] }], 'tokenFor has no option "cart"'],
+    ["cookieStore", cookieStore(), ["ada"], "tokenFor() needs the sessions on a server"],
+  ])("refuses %s", async (_, store, args, message) => {
+    const call = tokenFor as (...given: unknown[]) => Promise<string>;
+    await expect(call(createSessions({ secretKey: KEYS[0], store }), ...args)).rejects.toThrow(message);
   });
 });
 

@@ -1,9 +1,14 @@
 import { checkOptions } from "../checks.ts";
 import { milliseconds, type Duration } from "../duration.ts";
+import { TOKEN_HEADER } from "../request/bearer.ts";
+import { tokenInHeader } from "../request/bearer-header.ts";
+import { OutgoingCookie } from "../request/outgoing-cookie.ts";
+import type { RequestSession } from "../request/request-session.ts";
+import { requestSessionOf } from "../request/session-handle.ts";
 import type { Session, SignInOptions } from "../session.ts";
 import type { Sessions } from "../sessions.ts";
 
-/** The options of {@link cookieFor}. */
+/** The options of {@link cookieFor} and {@link tokenFor}. */
 export interface CookieForOptions<Data extends object> {
   /** The data of the session. Default: none. */
   data?: Partial<Data> | undefined;
@@ -28,19 +33,55 @@ export async function cookieFor<Data extends object>(
   userId: string | null,
   options: CookieForOptions<Data> = {},
 ): Promise<string> {
-  checkOptions("cookieFor", options, { data: true, signIn: true });
-  const { data = {}, signIn } = options;
-  if (userId === null && Object.keys(data).length === 0) {
-    throw new TypeError("cookieFor: a visitor without data has no cookie; give data, or the id of a user who signs in");
-  }
-  const session = await sessions.open(new Request("https://localhost/"));
-  Object.assign(session.data, data);
-  if (userId !== null) session.signIn(userId, signIn);
-  const response = await sessions.commit(session, new Response());
+  const response = await responseFor("cookieFor", sessions, userId, options);
   const pairs = response.headers.getSetCookie().map((line) => line.split(";", 1)[0]!);
   // Over HTTP the cookie has no prefix. A server reads only the name that fits the request.
   const plain = pairs.map((pair) => pair.replace(/^__(?:Host|Secure)-/, ""));
   return [...new Set([...plain, ...pairs])].join("; ");
+}
+
+/**
+ * Stores a session, and returns the token that its client sends in `Authorization: Bearer`, to an application with
+ * `bearerTokens()`.
+ *
+ * @param userId - the user who has signed in. `null`: a visitor, who needs `data`.
+ * @example
+ * const token = await tokenFor(sessions, "ada");
+ * await request(app).get("/api/cart").set("Authorization", `Bearer ${token}`);
+ *
+ * @throws TypeError for a user id that is neither a string nor `null`, for a visitor without data, and with `cookieStore()`.
+ * What `session.save()` throws.
+ */
+export async function tokenFor<Data extends object>(
+  sessions: Sessions<Data>,
+  userId: string | null,
+  options: CookieForOptions<Data> = {},
+): Promise<string> {
+  const response = await responseFor("tokenFor", sessions, userId, options, (requestSession) => {
+    requestSession.context.clientSide?.refuse("tokenFor()");
+    requestSession.cookie = new OutgoingCookie(requestSession.context, tokenInHeader);
+  });
+  return response.headers.get(TOKEN_HEADER)!;
+}
+
+/** Stores a session, and gives a response to its client. */
+async function responseFor<Data extends object>(
+  call: string,
+  sessions: Sessions<Data>,
+  userId: string | null,
+  options: CookieForOptions<Data>,
+  prepare?: (requestSession: RequestSession) => void,
+): Promise<Response> {
+  checkOptions(call, options, { data: true, signIn: true });
+  const { data = {}, signIn } = options;
+  if (userId === null && Object.keys(data).length === 0) {
+    throw new TypeError(`${call}: a visitor without data has no session; give data, or the id of a user who signs in`);
+  }
+  const session = await sessions.open(new Request("https://localhost/"));
+  prepare?.(requestSessionOf(session));
+  Object.assign(session.data, data);
+  if (userId !== null) session.signIn(userId, signIn);
+  return sessions.commit(session, new Response());
 }
 
 /**

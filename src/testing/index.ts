@@ -8,4 +8,4 @@ export {
 } from "./store-contract.ts";
 export type { StoreContractOptions } from "./store-contract.ts";
 export { type Fault, faulty, type FaultPlan, type FaultyStore, type StoreOperation } from "./faulty.ts";
-export { cookieFor, type CookieForOptions, sessionFor, testClock, type TestClock } from "./application.ts";
+export { cookieFor, type CookieForOptions, sessionFor, testClock, type TestClock, tokenFor } from "./application.ts";

@@ -7,8 +7,10 @@ import {
   badFates,
   connection,
   delays,
+  failingDeletion,
   fates,
   handler,
+  lateCall,
   lateError,
   moments,
   oneError,
@@ -203,6 +205,40 @@ export const lateFailure: Arbitrary<Scenario> = record({
     among(1, 2, 4, 9, 20, 30),
     tuple(ending, quick).map(([one, delaysOfOne]) => ({ ...one, fates: delaysOfOne }) as Turn),
   ).map(([failing, gap, rivalOfIt]) => [failing, { ...rivalOfIt, gap }]),
+});
+
+const withFates = (turn: Arbitrary<Turn>, ofIt: Arbitrary<readonly number[]>, ...gaps: readonly number[]) =>
+  tuple(turn, ofIt, among(...gaps)).map(([one, all, gap]) => ({ ...one, gap, fates: all }) as Turn);
+
+/** A revocation or sign-out fails and puts the session back. */
+const takenBack = oneof(revocation("revoke"), revocation("revoke all"), bare("sign out"));
+
+/** A session is put back, and signed in to, while others delete what was to be ended. */
+export const failingEnd: Arbitrary<Scenario> = record({
+  ...AT_ONCE,
+  rotates: constant(false),
+  turns: oneof(
+    tuple(
+      withFates(takenBack, failingDeletion, 0),
+      withFates(oneof(revocation("revoke"), revocation("revoke all"), ending), lateCall("call", 1, 1, 2), 2, 4, 4, 9),
+      withFates(bare("sign in"), quick, 4, 9, 9, 20),
+    ),
+    tuple(
+      withFates(
+        record({
+          ...rival,
+          steps: handler(choice, ["sign out", among(2, 4, 6)]),
+          fates: delays,
+          travel: among<number | undefined>(0, 40),
+        }),
+        lateCall("call", 4, 4, 3),
+        0,
+      ),
+      withFates(takenBack, failingDeletion, 0, 1, 2),
+      withFates(bare("sign in"), lateCall("answer", 2, 2, 3), 9, 20, 20, 30),
+      withFates(revocation("revoke"), quick, 20, 30, 40),
+    ),
+  ),
 });
 
 /** Handlers that go on while the body of their response is sent, also after a `save()` that failed. */

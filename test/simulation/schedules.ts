@@ -1,5 +1,16 @@
 import { array, constant, nat, oneof, record, tuple, type Arbitrary } from "fast-check";
-import { audience, collision, crowd, duel, extension, lateFailure, streaming, takeover, trio } from "./endings.ts";
+import {
+  audience,
+  collision,
+  crowd,
+  duel,
+  extension,
+  failingEnd,
+  lateFailure,
+  streaming,
+  takeover,
+  trio,
+} from "./endings.ts";
 import { EVERY, GRACE, type Scenario } from "./scenario.ts";
 import { among, anyRequest, connection, moments, ORDINARY, pause, trouble, turn } from "./turns.ts";
 
@@ -89,6 +100,7 @@ export const scenarios: Arbitrary<Scenario> = oneof(
   { arbitrary: trio, weight: 3 },
   { arbitrary: audience, weight: 2 },
   { arbitrary: extension, weight: 1 },
+  { arbitrary: failingEnd, weight: 3 },
   { arbitrary: lateFailure, weight: 2 },
   { arbitrary: streaming, weight: 2 },
   { arbitrary: takeover, weight: 1 },

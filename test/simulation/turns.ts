@@ -132,6 +132,9 @@ export const oneError: Arbitrary<readonly number[]> = tuple(
   integer({ min: FIRST_FAULT, max: LAST_ERROR }),
 ).map(([before, at, error]) => [...before.slice(0, at), error, ...before.slice(at)]);
 
+/** The longest delay. */
+const SLOW = DELAY_COUNT - 1;
+
 /** Calls that take a few milliseconds. */
 export const quick = array(
   tuple(nat(QUICK_DELAYS - 1), nat(QUICK_DELAYS - 1)).map(([there, back]) => there + back * DELAY_COUNT),
@@ -146,9 +149,28 @@ export const lateError: Arbitrary<readonly number[]> = tuple(
   nat(QUICK_DELAYS - 1),
 ).map(([all, at, error, there]) => [
   ...all.slice(0, at),
-  error * DELAYS_ONLY + (DELAY_COUNT - 1) * DELAY_COUNT + there,
+  error * DELAYS_ONLY + SLOW * DELAY_COUNT + there,
   ...all.slice(at),
 ]);
+
+/** A deletion fails twice, so that it is given up. All calls are quick. */
+export const failingDeletion: Arbitrary<readonly number[]> = tuple(
+  quick,
+  // The calls before it: a read and an update, and a list of the user's sessions.
+  among(2, 2, 3),
+  array(integer({ min: 0, max: 1 }), { minLength: 2, maxLength: 2 }),
+).map(([all, at, effects]) => {
+  const errors = effects.map((effect, n) => FIRST_FAULT + effect * DELAYS_ONLY + all[n]!);
+  return [...all.slice(0, at), ...errors, ...all.slice(at)];
+});
+
+/** One of some calls arrives late, or its answer does. All others are quick. */
+export const lateCall = (what: "call" | "answer", ...calls: readonly number[]): Arbitrary<readonly number[]> =>
+  tuple(quick, among(...calls)).map(([all, at]) => [
+    ...all.slice(0, at),
+    what === "call" ? SLOW : SLOW * DELAY_COUNT,
+    ...all.slice(at),
+  ]);
 
 /** The steps of a request, each after its pause. */
 export const handler = (

@@ -3,6 +3,7 @@ import express from "express";
 import { createSessions, type Session, type SignInOptions } from "sojourn";
 import { sessionMiddleware } from "sojourn/express";
 import { memoryStore } from "sojourn/memory";
+import { cookieFor, tokenFor } from "sojourn/testing";
 
 export interface Data {
   username: string;
@@ -27,3 +28,16 @@ app.get("/", (req, res) => {
   const name: string | null = session.pop("username", null);
   res.send(`${visits} ${name}`);
 });
+
+export async function credentials(): Promise<string[]> {
+  // @ts-expect-error -- there is no such key
+  await cookieFor(sessions, "ada", { data: { usernmae: "ada" } });
+  // @ts-expect-error -- there is no such key
+  await tokenFor(sessions, "ada", { data: { usernmae: "ada" } });
+  // @ts-expect-error -- null is a visitor, and undefined is nobody
+  await tokenFor(sessions, undefined);
+  const options = { data: { username: "ada" }, signIn: { keep: ["username"] } } satisfies Parameters<
+    typeof tokenFor<Data>
+  >[2];
+  return [await cookieFor(sessions, null, options), await tokenFor(sessions, "ada", options)];
+}
