@@ -64,7 +64,7 @@ export interface SessionsOptions {
   /** The name and the attributes of the cookie. Default: those of {@link CookieOptions}. */
   cookie?: CookieOptions;
   /**
-   * Whether `Forwarded` (RFC 7239), `X-Forwarded-Proto` and `X-Forwarded-For` are trusted, because a proxy of yours sets
+   * Whether `Forwarded` (RFC 7239), `X-Forwarded-Proto`, `X-Forwarded-Host` and `X-Forwarded-For` are trusted, because a proxy of yours sets
    * them. Default `false`: only the framework's own setting counts (Express, Fastify).
    */
   trustProxy?: boolean;

@@ -210,7 +210,7 @@ function warnOfUnknownSession(baseName: string): void {
     "SOJOURN_UNKNOWN_SESSION",
     baseName,
     `A cookie named ${baseName} with a valid signature names a session that the store does not have. If the session has neither ` +
-      "expired nor ended, the store has lost it: memoryStore forgets with the process, and each process needs the same store",
+      "expired nor ended, the store has lost it: a memoryStore loses its sessions when the process ends, and each process needs the same store",
   );
 }
 
