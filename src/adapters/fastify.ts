@@ -169,7 +169,7 @@ function decorate<Data extends object>(
       return beginSession(this) as unknown as Session;
     },
     setter() {
-      throw new TypeError("request.session can't be replaced; data belong into request.session.data");
+      throw new TypeError("request.session can't be replaced; put data into request.session.data");
     },
   });
   decorateHijack(app, beginSession);
@@ -264,7 +264,7 @@ type PreHandler = (request: FastifyRequest, reply: FastifyReply) => Promise<unkn
  * @example app.get("/account", { preHandler: requireUser({ loginPage: "/login" }) }, (request) => request.session.userId);
  */
 export function requireUser(options: GuardOptions = {}): PreHandler {
-  return guard(createUserGuard("fastify", options));
+  return guard("requireUser", createUserGuard("fastify", options));
 }
 
 /**
@@ -273,12 +273,17 @@ export function requireUser(options: GuardOptions = {}): PreHandler {
  * @example app.post("/pay", { preHandler: requireRecentSignIn({ within: "10m", loginPage: "/login" }) }, pay);
  */
 export function requireRecentSignIn(options: RecentSignInOptions): PreHandler {
-  return guard(createRecentSignInGuard("fastify", options));
+  return guard("requireRecentSignIn", createRecentSignInGuard("fastify", options));
 }
 
-function guard(decide: ReturnType<typeof createUserGuard>): PreHandler {
-  return async (request, reply) => {
+function guard(name: string, decide: ReturnType<typeof createUserGuard>): PreHandler {
+  const check: PreHandler = async (request, reply) => {
     const location = await decide(request, request.session);
     return location === undefined ? undefined : reply.redirect(location, 303);
+  };
+  // At once: nobody would see the rejection of a promise that another framework does not expect.
+  return (request, reply) => {
+    expectFramework("fastify", name, request);
+    return check(request, reply);
   };
 }
