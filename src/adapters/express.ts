@@ -60,10 +60,12 @@ export function sessionMiddleware<Data extends object, Request extends IncomingM
     };
     const reading = prepare(session, req);
     if (!reading) return proceed();
-    reading.then(proceed, (error: unknown) => {
-      setFailureHeaders(session, res);
-      next(error);
-    });
+    reading
+      .then(proceed, (error: unknown) => {
+        setFailureHeaders(session, res);
+        next(error);
+      })
+      .catch(next);
   };
 }
 
@@ -95,7 +97,7 @@ function guard(name: string, decide: ReturnType<typeof createUserGuard>): Middle
     };
     try {
       const location = decide(req, (req as { session?: unknown }).session);
-      if (typeof location === "object") location.then(proceed, next);
+      if (typeof location === "object") location.then(proceed).catch(next);
       else proceed(location);
     } catch (error) {
       next(error);

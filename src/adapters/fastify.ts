@@ -191,7 +191,14 @@ function decorate<Data extends object>(
     const stored = concludeSession(session, new ReplyHeaders(reply));
     if (!stored) return next(null, body);
     stored.then(
-      () => next(null, body),
+      () => {
+        // As Fastify does it for a hook with a promise: a client may have chosen a header that Node refuses now.
+        try {
+          next(null, body);
+        } catch (error) {
+          next(error as Error);
+        }
+      },
       (error: Error) => {
         if (isWithoutLogger(app)) logSessionError(error);
         for (const name of Object.keys(reply.getHeaders())) if (describesResponse(name)) reply.removeHeader(name);
