@@ -15,6 +15,8 @@ export class RevocableStore implements SessionStore {
   readonly #revocations: Revocations;
   /** Sessions that this request has ended. */
   readonly #ended = new Set<string>();
+  /** Sessions that this request signs out of: whatever token another request has given them meanwhile, they end. */
+  readonly #signingOut = new Set<string>();
   readonly inProcess = true;
 
   constructor(context: Context, held: HeldSessions, revocations: Revocations) {
@@ -61,6 +63,8 @@ export class RevocableStore implements SessionStore {
     const after = this.#decode(id, next);
     const before = this.#decode(id, entry.stored);
     const isEnd = after.ended !== undefined && !this.#ended.has(id);
+    // A sign-in does not end a session that has got another token meanwhile.
+    if (isEnd && after.ended?.movedTo === undefined) this.#signingOut.add(id);
     if (!entry.isKnown || (!isEnd && after.epoch === before.epoch)) return !(await this.#isRevoked(id, entry));
     if (!(await this.#revoke(id, before, entry, isEnd ? undefined : after.epoch))) return false;
     if (isEnd) this.#ended.add(id);
@@ -76,8 +80,9 @@ export class RevocableStore implements SessionStore {
   #revoke(id: string, record: SessionRecord, entry: Entry, epoch?: number): Promise<boolean> {
     const endsAt = absoluteEnd(record, this.#context.timeouts);
     const { startedAt } = entry;
+    const own = candidateOf(id, record, entry);
     return this.#revocations.revoke(
-      candidateOf(id, record, entry),
+      this.#signingOut.has(id) ? { ...own, epoch: Infinity } : own,
       { id, epoch, startedAt, endsAt },
       this.#context.now(),
     );

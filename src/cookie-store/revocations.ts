@@ -9,6 +9,7 @@ import type { SessionStore, StoredSession } from "../store.ts";
 export interface Candidate {
   readonly id: string;
   readonly userId: string | undefined;
+  /** `Infinity` means the session with all its tokens. */
   readonly epoch: number;
   /** Epoch milliseconds, like all times here. */
   readonly startedAt: number;
