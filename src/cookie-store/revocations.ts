@@ -3,6 +3,7 @@ import { hash } from "node:crypto";
 import { readLatest } from "../capabilities.ts";
 import { createDecodeError } from "../errors.ts";
 import { pauseAfter } from "../lifecycle/retries.ts";
+import { freshBytes } from "../random.ts";
 import type { SessionStore, StoredSession } from "../store.ts";
 
 /** A session that a client presents, as far as a revocation can name it. */
@@ -23,6 +24,19 @@ export interface Revoked {
   readonly startedAt: number;
   /** After this time the session has ended by itself. */
   readonly endsAt: number;
+  /** Names the attempt that may still take it back. `undefined`: nobody does. */
+  readonly tag?: string | undefined;
+}
+
+/** A revocation whose request takes it back if it fails: the store may report an error and have stored it all the same. */
+export class Attempt {
+  readonly tag = freshBytes(TAG_BYTES).toString("base64url");
+  /** Tokens of an earlier epoch are invalid without this revocation, too. */
+  formerEpoch: number;
+
+  constructor(formerEpoch: number) {
+    this.formerEpoch = formerEpoch;
+  }
 }
 
 /** The revocations of one user, or of one session that nobody has signed in to. */
@@ -36,6 +50,7 @@ interface RevocationList {
 
 /** Beyond this number the oldest entries are replaced by a time: all sessions of the user up to it end. */
 const MAX_SESSIONS = 1000;
+const TAG_BYTES = 6;
 const EMPTY: RevocationList = { sessions: [] };
 
 /** The revocations of an application: a small record for each user, and for each anonymous session that was ended. */
@@ -62,12 +77,36 @@ export class Revocations {
     return stored ? (decodeList(stored).before ?? 0) : 0;
   }
 
-  /** Ends one session, or its tokens of earlier epochs. `false` if that had happened already. */
-  revoke(candidate: Candidate, revoked: Revoked, now: number): Promise<boolean> {
+  /**
+   * Ends one session, or its tokens of earlier epochs. `false` if that had happened already. Without an attempt it stays: the
+   * request that was first can't take it back any more.
+   */
+  revoke(candidate: Candidate, revoked: Revoked, now: number, attempt?: Attempt): Promise<boolean> {
     return this.#change(this.#keyOf(candidate), now, (list) => {
-      if (names(list, candidate)) return undefined;
-      const others = list.sessions.filter(({ id }) => id !== revoked.id);
-      return folded({ ...list, sessions: [...others, revoked] });
+      const own = list.sessions.find(({ id }) => id === revoked.id);
+      if (own?.tag !== undefined && own.tag === attempt?.tag) return { result: true };
+      const isNamed = names(list, candidate);
+      if (isNamed && (attempt || own?.tag === undefined || own.epoch !== undefined)) return { result: false };
+      if (attempt) attempt.formerEpoch = Math.max(attempt.formerEpoch, own?.epoch ?? 0);
+      const sessions = [...list.sessions.filter((one) => one !== own), { ...revoked, tag: attempt?.tag }];
+      return { result: !isNamed, next: folded({ ...list, sessions }) };
+    });
+  }
+
+  /** Whether the store has the revocation of an attempt. */
+  async hasStored(candidate: Candidate, { tag }: Attempt): Promise<boolean> {
+    const stored = await readLatest(this.#store, this.#keyOf(candidate));
+    return stored !== undefined && decodeList(stored).sessions.some((one) => one.tag === tag);
+  }
+
+  /** Takes an attempt back. `false` if others have ended the session meanwhile. */
+  takeBack(candidate: Candidate, { tag, formerEpoch }: Attempt, now: number): Promise<boolean> {
+    return this.#change(this.#keyOf(candidate), now, (list) => {
+      const own = list.sessions.find((one) => one.tag === tag);
+      if (!own) return { result: false };
+      // An entry stays, although it may mean nobody: a list without any would expire, and its versions would begin anew.
+      const former = { ...own, epoch: formerEpoch, tag: undefined };
+      return { result: true, next: { ...list, sessions: list.sessions.map((one) => (one === own ? former : one)) } };
     });
   }
 
@@ -81,24 +120,27 @@ export class Revocations {
   /** Ends all sessions of a user that have begun, except one. */
   async revokeAll(userId: string, spared: string | undefined, now: number): Promise<void> {
     await this.#change(this.#keyOfUser(userId), now, ({ before = 0, sessions }) => ({
-      // A session that began after the former time began one later at least, whatever the clock said.
-      before: Math.max(before + 1, now),
-      spared,
-      // The others have ended with all.
-      sessions: sessions.filter(({ id }) => id === spared),
+      result: true,
+      next: {
+        // A session that began after the former time began one later at least, whatever the clock said.
+        before: Math.max(before + 1, now),
+        spared,
+        // The others have ended with all.
+        sessions: sessions.filter(({ id }) => id === spared),
+      },
     }));
   }
 
   async #change(
     key: string,
     now: number,
-    change: (list: RevocationList) => RevocationList | undefined,
+    change: (list: RevocationList) => { result: boolean; next?: RevocationList },
   ): Promise<boolean> {
     for (let count = 1; ; count++) {
       const stored = await readLatest(this.#store, key);
       const { sessions, ...list } = stored ? decodeList(stored) : EMPTY;
-      const next = change({ ...list, sessions: sessions.filter(({ endsAt }) => endsAt > now) });
-      if (!next) return false;
+      const { result, next } = change({ ...list, sessions: sessions.filter(({ endsAt }) => endsAt > now) });
+      if (!next) return result;
       const ends = next.sessions.map(({ endsAt }) => endsAt);
       if (next.before !== undefined) ends.push(next.before + this.#longest);
       const version = (stored?.version ?? 0) + 1;
@@ -106,7 +148,7 @@ export class Revocations {
       const isStored = stored
         ? await this.#store.update(key, record, stored.version)
         : await this.#store.create(key, record);
-      if (isStored) return true;
+      if (isStored) return result;
       await pauseAfter(count);
     }
   }
