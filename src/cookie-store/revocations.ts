@@ -45,6 +45,8 @@ interface RevocationList {
   readonly before?: number | undefined;
   /** The one session that `before` does not mean. */
   readonly spared?: string | undefined;
+  /** The same for the spared session: what had ended before it was spared stays ended. */
+  readonly sparedBefore?: number | undefined;
   readonly sessions: readonly Revoked[];
 }
 
@@ -58,9 +60,14 @@ export class Revocations {
   readonly #store: SessionStore;
   readonly #cookieName: string;
   readonly #longest: number;
+  readonly #maxSessions: number;
 
-  /** @param longest - the longest life of a session in milliseconds: the revocation of an unknown session lasts as long. */
-  constructor(store: SessionStore, cookieName: string, longest: number) {
+  /**
+   * @param longest - the longest life of a session in milliseconds: the revocation of an unknown session lasts as long.
+   * @param maxSessions - the number of entries in a list.
+   */
+  constructor(store: SessionStore, cookieName: string, longest: number, maxSessions = MAX_SESSIONS) {
+    this.#maxSessions = maxSessions;
     this.#store = store;
     this.#cookieName = cookieName;
     this.#longest = longest;
@@ -88,8 +95,12 @@ export class Revocations {
       const isNamed = names(list, candidate);
       if (isNamed && (attempt || own?.tag === undefined || own.epoch !== undefined)) return { result: false };
       if (attempt) attempt.formerEpoch = Math.max(attempt.formerEpoch, own?.epoch ?? 0);
-      const sessions = [...list.sessions.filter((one) => one !== own), { ...revoked, tag: attempt?.tag }];
-      return { result: !isNamed, next: folded({ ...list, sessions }) };
+      // Of a session that has begun, this is the latest time.
+      const latest = Math.max(now, (list.before ?? 0) + 1);
+      const startedAt = revoked.startedAt === Infinity ? latest : revoked.startedAt;
+      const entry = { ...revoked, startedAt, tag: attempt?.tag };
+      const sessions = [...list.sessions.filter((one) => one !== own), entry];
+      return { result: !isNamed, next: folded({ ...list, sessions }, this.#maxSessions) };
     });
   }
 
@@ -114,21 +125,23 @@ export class Revocations {
   revokeId(userId: string, id: string, now: number): Promise<boolean> {
     // Only an entry of its own says that it has ended: nobody knows when it began.
     const candidate = { id, userId, epoch: Infinity, startedAt: Infinity };
-    return this.revoke(candidate, { id, startedAt: now, endsAt: now + this.#longest }, now);
+    return this.revoke(candidate, { id, startedAt: Infinity, endsAt: now + this.#longest }, now);
   }
 
   /** Ends all sessions of a user that have begun, except one. */
   async revokeAll(userId: string, spared: string | undefined, now: number): Promise<void> {
-    await this.#change(this.#keyOfUser(userId), now, ({ before = 0, sessions }) => ({
-      result: true,
-      next: {
-        // A session that began after the former time began one later at least, whatever the clock said.
-        before: Math.max(before + 1, now),
+    await this.#change(this.#keyOfUser(userId), now, (list) => {
+      // A session that began after the former time began one later at least, whatever the clock said.
+      const before = Math.max((list.before ?? 0) + 1, now);
+      const next = {
+        before,
         spared,
-        // The others have ended with all.
-        sessions: sessions.filter(({ id }) => id === spared),
-      },
-    }));
+        sparedBefore: spared !== undefined && spared === list.spared ? list.sparedBefore : list.before,
+        // The others have ended with all. By another server's clock, one may have begun later.
+        sessions: list.sessions.filter(({ id, startedAt }) => id === spared || startedAt > before),
+      };
+      return { result: true, next };
+    });
   }
 
   async #change(
@@ -168,19 +181,23 @@ export class Revocations {
 }
 
 /** Whether a list names a session. */
-function names({ before, spared, sessions }: RevocationList, { id, epoch, startedAt }: Candidate): boolean {
-  if (before !== undefined && startedAt <= before && id !== spared) return true;
+function names(list: RevocationList, { id, epoch, startedAt }: Candidate): boolean {
+  const { spared, sessions } = list;
+  const before = id === spared ? list.sparedBefore : list.before;
+  if (before !== undefined && startedAt <= before) return true;
   const found = sessions.find((one) => one.id === id);
   return found !== undefined && (found.epoch === undefined || epoch < found.epoch);
 }
 
-/** Keeps a list small, whatever a user does. */
-function folded(list: RevocationList): RevocationList {
-  if (list.sessions.length <= MAX_SESSIONS) return list;
-  const oldestFirst = list.sessions.toSorted((a, b) => a.startedAt - b.startedAt);
-  const beyond = oldestFirst.splice(0, oldestFirst.length - MAX_SESSIONS);
+/** Keeps a list small, whatever a user does. It may end more sessions than were ended, and never fewer. */
+function folded(list: RevocationList, maxSessions: number): RevocationList {
+  const { sessions, spared } = list;
+  if (sessions.length <= maxSessions) return list;
+  // The time does not mean the spared session: only its own entry says whether it, or a former token of it, has ended.
+  const oldestFirst = sessions.filter(({ id }) => id !== spared).toSorted((a, b) => a.startedAt - b.startedAt);
+  const beyond = oldestFirst.slice(0, sessions.length - maxSessions);
   const before = Math.max(list.before ?? 0, beyond.at(-1)!.startedAt);
-  return { ...list, before, sessions: oldestFirst };
+  return { ...list, before, sessions: sessions.filter((one) => !beyond.includes(one)) };
 }
 
 /** @throws SessionError `ERR_SESSION_DECODE`: a list that can't be read may name this session. */
