@@ -1,3 +1,5 @@
+import { commit } from "./lifecycle/commit.ts";
+import { requestSessionOf } from "./request/session-handle.ts";
 import { requireCapability } from "./capabilities.ts";
 import type { Context } from "./context.ts";
 import { SessionError } from "./errors.ts";
@@ -23,7 +25,8 @@ export async function credentialsChanged<Data extends object>(
   }
   try {
     session.rotate();
-    await session.save();
+    // Carried out although the client may have gone: a thief must not stay signed in.
+    await commit(requestSessionOf(session), "save");
   } catch (error) {
     // Somebody else has the session's only valid token. It may be a thief with a copy of the old one.
     if (error instanceof SessionError && error.code === "ERR_SESSION_SUPERSEDED")

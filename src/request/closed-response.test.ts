@@ -59,3 +59,38 @@ describe("a change in place after the client has gone, by a handler that does no
     expect(timers).toBeLessThan(10);
   });
 });
+
+describe("session.save() after the client has gone", () => {
+  it.each(["rotate", "signIn"] as const)(
+    "rejects a change that needs a cookie, and keeps the session: %s",
+    async (what) => {
+      const { browser, session, events } = await abandoned();
+      if (what === "rotate") session.rotate();
+      else session.signIn("ada");
+      await expect(session.save()).rejects.toMatchObject({ code: "ERR_SESSION_HEADERS_SENT" });
+      await vi.advanceTimersByTimeAsync(60_000);
+      expect(events).toMatchObject([{ name: "dropped", reason: "disconnected" }]);
+      expect(await browser.userId()).toBe("ada");
+    },
+  );
+
+  it("carries a sign-out out", async () => {
+    const { browser, session } = await abandoned();
+    session.signOut();
+    await session.save();
+    expect(await browser.userId()).toBeUndefined();
+  });
+
+  it("stores a change of data", async () => {
+    const { browser, session, cart } = await abandoned();
+    cart.push("tea");
+    await session.save();
+    expect(await browser.data()).toEqual({ cart: ["tea"] });
+  });
+
+  it("does not keep sessions.credentialsChanged from ending the user's other sessions", async () => {
+    const { sessions, session } = await abandoned();
+    expect(await sessions.list("ada")).toHaveLength(1);
+    expect(await sessions.credentialsChanged(session)).toBe(0);
+  });
+});

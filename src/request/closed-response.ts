@@ -86,14 +86,17 @@ export class ClosedResponse {
 /**
  * Drops the changes that give the client a new cookie, since no response can bring it: as if the request had not come. The
  * client's session stays as it is, and no token is left behind that nobody has. A sign-out stays.
+ *
+ * @returns whether something was dropped.
  */
-export function dropUndeliverable(requestSession: RequestSession): void {
+export function dropUndeliverable(requestSession: RequestSession): boolean {
   const { changes, context } = requestSession;
   const { signIn, signOut } = changes.requested;
-  if (!isUndeliverable(requestSession)) return;
+  if (!isUndeliverable(requestSession)) return false;
   if (signIn) context.moves.delete(signIn.id);
   drop(requestSession);
   if (signOut) requestSession.signOut();
+  return true;
 }
 
 function isUndeliverable(requestSession: RequestSession): boolean {

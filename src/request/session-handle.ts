@@ -6,6 +6,7 @@ import { commit } from "../lifecycle/commit.ts";
 import type { Flash } from "../record/record.ts";
 import type { SaveOptions, Session, SignInOptions } from "../session.ts";
 import { MAX_LIFETIME } from "./cookie.ts";
+import { dropUndeliverable } from "./closed-response.ts";
 import type { SignIn } from "./pending-changes.ts";
 import { reload } from "./reload.ts";
 import type { RequestSession } from "./request-session.ts";
@@ -194,7 +195,17 @@ class SessionHandle implements Session<Dictionary> {
     const requestSession = this.#accessed;
     requestSession.changes.refuseInUpdate("called save()");
     if (onConflict === "fail") requestSession.context.clientSide?.refuse('session.save({ onConflict: "fail" })');
-    await commit(requestSession, "save", requestSession.progress.canSetCookie, onConflict);
+    const { progress, changes } = requestSession;
+    changes.takeBack();
+    const isGone = progress.canSetCookie && progress.isClosed && !requestSession.committing;
+    const isDropped = isGone && dropUndeliverable(requestSession);
+    await commit(requestSession, "save", progress.canSetCookie, onConflict);
+    if (isDropped) {
+      throw new SessionError(
+        "ERR_SESSION_HEADERS_SENT",
+        "The client has gone, and these changes give it a new cookie, which it would never get: they are dropped",
+      );
+    }
   }
 
   reload(...callback: unknown[]): Promise<this> {
