@@ -162,6 +162,7 @@ export function resolveOptions(options: SessionsOptions): Settings {
   const sessionCookie = createCookie(cookie, timeouts.absolute);
   const keyring = createKeyring(secretKey, sessionCookie.baseName);
 
+  if (typeof store === "function") throw new TypeError("store must be called: fileStore(), not fileStore");
   if (typeof store !== "object" || store === null) {
     throw new TypeError(
       'store is missing; give one, such as fileStore() of "sojourn/file" or memoryStore() of "sojourn/memory"',

@@ -94,12 +94,21 @@ export class HeldSessions implements TokenWriter {
     return true;
   }
 
-  update(id: string, { extendOnly, ...stored }: SessionUpdate, expectedVersion: number): boolean {
+  update(id: string, stored: SessionUpdate, expectedVersion: number): boolean {
+    const isUpdated = this.updateUnsent(id, stored, expectedVersion);
+    const entry = this.#entries.get(id)!;
+    // A session whose token was never issued goes to no client.
+    if (isUpdated && entry.token.secret !== "") this.#write(id, entry);
+    return isUpdated;
+  }
+
+  /** Like `update`, but the cookie stays: what becomes of it follows. */
+  updateUnsent(id: string, { extendOnly, ...stored }: SessionUpdate, expectedVersion: number): boolean {
     const entry = this.find(id);
     if (entry?.stored.version !== expectedVersion) return false;
     this.checkSize(stored);
     const expiresAt = extendOnly ? Math.max(stored.expiresAt, entry.stored.expiresAt) : stored.expiresAt;
-    this.#write(id, { ...entry, stored: { ...stored, expiresAt } });
+    this.#entries.set(id, { ...entry, stored: { ...stored, expiresAt } });
     return true;
   }
 

@@ -3,12 +3,14 @@ import { hash } from "node:crypto";
 import { readLatest } from "../capabilities.ts";
 import { createDecodeError } from "../errors.ts";
 import { pauseAfter } from "../lifecycle/retries.ts";
+import { freshBytes } from "../random.ts";
 import type { SessionStore, StoredSession } from "../store.ts";
 
 /** A session that a client presents, as far as a revocation can name it. */
 export interface Candidate {
   readonly id: string;
   readonly userId: string | undefined;
+  /** `Infinity` means the session with all its tokens. */
   readonly epoch: number;
   /** Epoch milliseconds, like all times here. */
   readonly startedAt: number;
@@ -22,6 +24,19 @@ export interface Revoked {
   readonly startedAt: number;
   /** After this time the session has ended by itself. */
   readonly endsAt: number;
+  /** Names the attempt that may still take it back. `undefined`: nobody does. */
+  readonly tag?: string | undefined;
+}
+
+/** A revocation whose request takes it back if it fails: the store may report an error and have stored it all the same. */
+export class Attempt {
+  readonly tag = freshBytes(TAG_BYTES).toString("base64url");
+  /** Tokens of an earlier epoch are invalid without this revocation, too. */
+  formerEpoch: number;
+
+  constructor(formerEpoch: number) {
+    this.formerEpoch = formerEpoch;
+  }
 }
 
 /** The revocations of one user, or of one session that nobody has signed in to. */
@@ -30,11 +45,14 @@ interface RevocationList {
   readonly before?: number | undefined;
   /** The one session that `before` does not mean. */
   readonly spared?: string | undefined;
+  /** The same for the spared session: what had ended before it was spared stays ended. */
+  readonly sparedBefore?: number | undefined;
   readonly sessions: readonly Revoked[];
 }
 
 /** Beyond this number the oldest entries are replaced by a time: all sessions of the user up to it end. */
 const MAX_SESSIONS = 1000;
+const TAG_BYTES = 6;
 const EMPTY: RevocationList = { sessions: [] };
 
 /** The revocations of an application: a small record for each user, and for each anonymous session that was ended. */
@@ -42,9 +60,14 @@ export class Revocations {
   readonly #store: SessionStore;
   readonly #cookieName: string;
   readonly #longest: number;
+  readonly #maxSessions: number;
 
-  /** @param longest - the longest life of a session in milliseconds: the revocation of an unknown session lasts as long. */
-  constructor(store: SessionStore, cookieName: string, longest: number) {
+  /**
+   * @param longest - the longest life of a session in milliseconds: the revocation of an unknown session lasts as long.
+   * @param maxSessions - the number of entries in a list.
+   */
+  constructor(store: SessionStore, cookieName: string, longest: number, maxSessions = MAX_SESSIONS) {
+    this.#maxSessions = maxSessions;
     this.#store = store;
     this.#cookieName = cookieName;
     this.#longest = longest;
@@ -61,12 +84,40 @@ export class Revocations {
     return stored ? (decodeList(stored).before ?? 0) : 0;
   }
 
-  /** Ends one session, or its tokens of earlier epochs. `false` if that had happened already. */
-  revoke(candidate: Candidate, revoked: Revoked, now: number): Promise<boolean> {
+  /**
+   * Ends one session, or its tokens of earlier epochs. `false` if that had happened already. Without an attempt it stays: the
+   * request that was first can't take it back any more.
+   */
+  revoke(candidate: Candidate, revoked: Revoked, now: number, attempt?: Attempt): Promise<boolean> {
     return this.#change(this.#keyOf(candidate), now, (list) => {
-      if (names(list, candidate)) return undefined;
-      const others = list.sessions.filter(({ id }) => id !== revoked.id);
-      return folded({ ...list, sessions: [...others, revoked] });
+      const own = list.sessions.find(({ id }) => id === revoked.id);
+      if (own?.tag !== undefined && own.tag === attempt?.tag) return { result: true };
+      const isNamed = names(list, candidate);
+      if (isNamed && (attempt || own?.tag === undefined || own.epoch !== undefined)) return { result: false };
+      if (attempt) attempt.formerEpoch = Math.max(attempt.formerEpoch, own?.epoch ?? 0);
+      // Of a session that has begun, this is the latest time.
+      const latest = Math.max(now, (list.before ?? 0) + 1);
+      const startedAt = revoked.startedAt === Infinity ? latest : revoked.startedAt;
+      const entry = { ...revoked, startedAt, tag: attempt?.tag };
+      const sessions = [...list.sessions.filter((one) => one !== own), entry];
+      return { result: !isNamed, next: folded({ ...list, sessions }, this.#maxSessions) };
+    });
+  }
+
+  /** Whether the store has the revocation of an attempt. */
+  async hasStored(candidate: Candidate, { tag }: Attempt): Promise<boolean> {
+    const stored = await readLatest(this.#store, this.#keyOf(candidate));
+    return stored !== undefined && decodeList(stored).sessions.some((one) => one.tag === tag);
+  }
+
+  /** Takes an attempt back. `false` if others have ended the session meanwhile. */
+  takeBack(candidate: Candidate, { tag, formerEpoch }: Attempt, now: number): Promise<boolean> {
+    return this.#change(this.#keyOf(candidate), now, (list) => {
+      const own = list.sessions.find((one) => one.tag === tag);
+      if (!own) return { result: false };
+      // An entry stays, although it may mean nobody: a list without any would expire, and its versions would begin anew.
+      const former = { ...own, epoch: formerEpoch, tag: undefined };
+      return { result: true, next: { ...list, sessions: list.sessions.map((one) => (one === own ? former : one)) } };
     });
   }
 
@@ -74,30 +125,35 @@ export class Revocations {
   revokeId(userId: string, id: string, now: number): Promise<boolean> {
     // Only an entry of its own says that it has ended: nobody knows when it began.
     const candidate = { id, userId, epoch: Infinity, startedAt: Infinity };
-    return this.revoke(candidate, { id, startedAt: now, endsAt: now + this.#longest }, now);
+    return this.revoke(candidate, { id, startedAt: Infinity, endsAt: now + this.#longest }, now);
   }
 
   /** Ends all sessions of a user that have begun, except one. */
   async revokeAll(userId: string, spared: string | undefined, now: number): Promise<void> {
-    await this.#change(this.#keyOfUser(userId), now, ({ before = 0, sessions }) => ({
+    await this.#change(this.#keyOfUser(userId), now, (list) => {
       // A session that began after the former time began one later at least, whatever the clock said.
-      before: Math.max(before + 1, now),
-      spared,
-      // The others have ended with all.
-      sessions: sessions.filter(({ id }) => id === spared),
-    }));
+      const before = Math.max((list.before ?? 0) + 1, now);
+      const next = {
+        before,
+        spared,
+        sparedBefore: spared !== undefined && spared === list.spared ? list.sparedBefore : list.before,
+        // The others have ended with all. By another server's clock, one may have begun later.
+        sessions: list.sessions.filter(({ id, startedAt }) => id === spared || startedAt > before),
+      };
+      return { result: true, next };
+    });
   }
 
   async #change(
     key: string,
     now: number,
-    change: (list: RevocationList) => RevocationList | undefined,
+    change: (list: RevocationList) => { result: boolean; next?: RevocationList },
   ): Promise<boolean> {
     for (let count = 1; ; count++) {
       const stored = await readLatest(this.#store, key);
       const { sessions, ...list } = stored ? decodeList(stored) : EMPTY;
-      const next = change({ ...list, sessions: sessions.filter(({ endsAt }) => endsAt > now) });
-      if (!next) return false;
+      const { result, next } = change({ ...list, sessions: sessions.filter(({ endsAt }) => endsAt > now) });
+      if (!next) return result;
       const ends = next.sessions.map(({ endsAt }) => endsAt);
       if (next.before !== undefined) ends.push(next.before + this.#longest);
       const version = (stored?.version ?? 0) + 1;
@@ -105,7 +161,7 @@ export class Revocations {
       const isStored = stored
         ? await this.#store.update(key, record, stored.version)
         : await this.#store.create(key, record);
-      if (isStored) return true;
+      if (isStored) return result;
       await pauseAfter(count);
     }
   }
@@ -125,19 +181,23 @@ export class Revocations {
 }
 
 /** Whether a list names a session. */
-function names({ before, spared, sessions }: RevocationList, { id, epoch, startedAt }: Candidate): boolean {
-  if (before !== undefined && startedAt <= before && id !== spared) return true;
+function names(list: RevocationList, { id, epoch, startedAt }: Candidate): boolean {
+  const { spared, sessions } = list;
+  const before = id === spared ? list.sparedBefore : list.before;
+  if (before !== undefined && startedAt <= before) return true;
   const found = sessions.find((one) => one.id === id);
   return found !== undefined && (found.epoch === undefined || epoch < found.epoch);
 }
 
-/** Keeps a list small, whatever a user does. */
-function folded(list: RevocationList): RevocationList {
-  if (list.sessions.length <= MAX_SESSIONS) return list;
-  const oldestFirst = list.sessions.toSorted((a, b) => a.startedAt - b.startedAt);
-  const beyond = oldestFirst.splice(0, oldestFirst.length - MAX_SESSIONS);
+/** Keeps a list small, whatever a user does. It may end more sessions than were ended, and never fewer. */
+function folded(list: RevocationList, maxSessions: number): RevocationList {
+  const { sessions, spared } = list;
+  if (sessions.length <= maxSessions) return list;
+  // The time does not mean the spared session: only its own entry says whether it, or a former token of it, has ended.
+  const oldestFirst = sessions.filter(({ id }) => id !== spared).toSorted((a, b) => a.startedAt - b.startedAt);
+  const beyond = oldestFirst.slice(0, sessions.length - maxSessions);
   const before = Math.max(list.before ?? 0, beyond.at(-1)!.startedAt);
-  return { ...list, before, sessions: oldestFirst };
+  return { ...list, before, sessions: sessions.filter((one) => !beyond.includes(one)) };
 }
 
 /** @throws SessionError `ERR_SESSION_DECODE`: a list that can't be read may name this session. */
