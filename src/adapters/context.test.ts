@@ -1,4 +1,5 @@
 import { EventEmitter } from "node:events";
+import { inspect } from "node:util";
 import { describe, expect, it } from "vitest";
 import { createSessions } from "../sessions.ts";
 import { memoryStore } from "../stores/memory.ts";
@@ -51,5 +52,52 @@ describe("emitters that are bound to the session of a context", () => {
     context.bindEvents(await newSession(), emitter);
     expect(emitter.emit("event", 1, 2)).toBe(false);
     expect(calls).toEqual([[true, "event", 1, 2]]);
+  });
+});
+
+describe("the session of a context", () => {
+  const uses: [string, (session: object) => unknown][] = [
+    ["a read", (session) => (session as { data: unknown }).data],
+    ["a write", (session) => ((session as { data: unknown }).data = {})],
+    ["in", (session) => "data" in session],
+    ["{ ...session }", (session) => ({ ...session })],
+    ["Object.keys", (session) => Object.keys(session)],
+    ["Object.entries", (session) => Object.entries(session)],
+    ["Object.hasOwn", (session) => Object.hasOwn(session, "data")],
+    [
+      "for in",
+      (session) =>
+        Array.from({ length: 1 }, () => {
+          for (const key in session) return key;
+        }),
+    ],
+    ["Object.isExtensible", (session) => Object.isExtensible(session)],
+    ["Object.isFrozen", (session) => Object.isFrozen(session)],
+    ["Object.freeze", (session) => Object.freeze(session)],
+    ["Object.setPrototypeOf", (session) => Object.setPrototypeOf(session, {})],
+    ["Object.getPrototypeOf", (session) => Object.getPrototypeOf(session) as unknown],
+    ["Object.defineProperty", (session) => Object.defineProperty(session, "a", { value: 1 })],
+    ["delete", (session) => Reflect.deleteProperty(session, "data")],
+    ["JSON.stringify", (session) => JSON.stringify(session)],
+  ];
+
+  it.each(uses)("throws the TypeError that names the option for %s outside of a request", (_, use) => {
+    const { session } = createContext();
+    expect(() => use(session)).toThrow(/^session of "sojourn\/context" was used outside of a request/);
+  });
+
+  it("has the keys of the request's session, within it", async () => {
+    const { context, session } = createContext();
+    const own = await newSession();
+    context.run(own, () => {
+      expect(Object.keys(session)).toEqual(Object.keys(own));
+      expect({ ...session }).toEqual({ ...own });
+      expect(Object.hasOwn(session, "data")).toBe(Object.hasOwn(own, "data"));
+      expect(() => Object.freeze(session)).toThrow(TypeError);
+    });
+  });
+
+  it("can be logged outside of a request", () => {
+    expect(inspect(createContext().session)).toBe("Session (outside of a request)");
   });
 });

@@ -122,9 +122,11 @@ function createProxy(find: () => object | undefined): object {
     defineProperty: (_target, property, descriptor) => Reflect.defineProperty(current(), property, descriptor),
     deleteProperty: (_target, property) => Reflect.deleteProperty(current(), property),
     getPrototypeOf: () => Reflect.getPrototypeOf(current()),
-    setPrototypeOf: () => false,
-    preventExtensions: () => false,
-    ownKeys: () => [],
-    getOwnPropertyDescriptor: () => undefined,
+    // A session shows no keys of its own, and a copy that is empty for want of a request would hide the mistake.
+    setPrototypeOf: () => (current(), false),
+    isExtensible: () => (current(), true),
+    preventExtensions: () => (current(), false),
+    ownKeys: () => (current(), []),
+    getOwnPropertyDescriptor: () => (current(), undefined),
   });
 }
