@@ -177,7 +177,7 @@ describe.each(Object.entries(FRAMEWORKS))("a diagnosis with %s", (framework, sta
     const { ask } = await application({ cookie: { domain: "example.com" } });
     for (const host of ["shop.example.com.", "example.com.:8080"]) await ask("POST", "/login", { ...page, host });
     await ask("GET", "/", { ...local, cookie: `theme=${"x".repeat(9000)}` });
-    await diagnosis("SOJOURN_MANY_COOKIES");
+    expect(await diagnosis("SOJOURN_MANY_COOKIES")).toContain("431");
   });
 
   it("takes a target that is a whole URL for a path", async () => {
@@ -188,7 +188,7 @@ describe.each(Object.entries(FRAMEWORKS))("a diagnosis with %s", (framework, sta
     await askAll("POST", "http://shop.example/login", page);
     await askAll("GET", "http://shop.example", page);
     await ask("POST", "http://shop.example/login", page);
-    await diagnosis("SOJOURN_COOKIE_PATH");
+    expect(await diagnosis("SOJOURN_COOKIE_PATH")).toContain("cookie.path");
   });
 
   it("tells of no form of another site that csrfProtection() has refused", async () => {
@@ -203,7 +203,7 @@ describe.each(Object.entries(FRAMEWORKS))("a diagnosis with %s", (framework, sta
     await ask("POST", "/pay", foreign);
     await ask("POST", "/pay", { ...foreign, "x-csrf-token": "forged" });
     await ask("GET", "/", { ...local, cookie: `theme=${"x".repeat(9000)}` });
-    await diagnosis("SOJOURN_MANY_COOKIES");
+    expect(await diagnosis("SOJOURN_MANY_COOKIES")).toContain("431");
     logged.mockRestore();
   });
 
