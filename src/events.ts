@@ -16,7 +16,7 @@ export interface SessionEvents {
   signedIn: SessionEvent & { readonly previousId?: string | undefined };
   /** The session's token was replaced by `rotate()`, or by periodic rotation once the client had the new one. */
   rotated: SessionEvent;
-  /** A handler called `signOut()`. */
+  /** A handler called `signOut()`, or signed in another user. */
   signedOut: SessionEvent;
   /** The server ended the session by `revoke`, `revokeAll`, `revokeEverything`, or the limit `maxPerUser`. */
   revoked: SessionEvent;

@@ -41,6 +41,7 @@ describe("a session", () => {
     ["session.set('a', 1)", "session.data.key = value sets a key"],
     ["session.get('a')", "session.data.key reads a key"],
     ["session.sessionID", "session.id is the public id"],
+    ["session.flash('Saved.')", "the message is missing"],
     ["session.flash = {}", "session.flash is a method"],
     ["session.update('cart', (cart) => { cart.push('milk') })", "the function returned nothing. Return the new value"],
     ["session.update('cart', async (cart) => cart)", "needs a synchronous function"],

@@ -88,7 +88,7 @@ describe("resolveOptions", () => {
     ["limits that are none", { limits: 5 }, /limits takes an object/],
     ["no store", { store: undefined }, /store is missing.*fileStore/],
     ["null for a store", { store: null }, /store is missing/],
-    ["a store's function", { store: memoryStore }, /store is missing/],
+    ["a store's function", { store: memoryStore }, /store must be called: fileStore\(\)/],
     ["no secret key", { secretKey: undefined }, /secretKey is missing.*npx sojourn keygen/],
   ])("refuses %s", (_, options, message) => {
     expect(refusalWith(options)).toThrow(TypeError);

@@ -64,7 +64,7 @@ export interface SessionsOptions {
   /** The name and the attributes of the cookie. Default: those of {@link CookieOptions}. */
   cookie?: CookieOptions;
   /**
-   * Whether `Forwarded` (RFC 7239), `X-Forwarded-Proto` and `X-Forwarded-For` are trusted, because a proxy of yours sets
+   * Whether `Forwarded` (RFC 7239), `X-Forwarded-Proto`, `X-Forwarded-Host` and `X-Forwarded-For` are trusted, because a proxy of yours sets
    * them. Default `false`: only the framework's own setting counts (Express, Fastify).
    */
   trustProxy?: boolean;
@@ -162,6 +162,7 @@ export function resolveOptions(options: SessionsOptions): Settings {
   const sessionCookie = createCookie(cookie, timeouts.absolute);
   const keyring = createKeyring(secretKey, sessionCookie.baseName);
 
+  if (typeof store === "function") throw new TypeError("store must be called: fileStore(), not fileStore");
   if (typeof store !== "object" || store === null) {
     throw new TypeError(
       'store is missing; give one, such as fileStore() of "sojourn/file" or memoryStore() of "sojourn/memory"',

@@ -73,7 +73,7 @@ describe("npm start", () => {
     const lines = stdout.trimEnd().split("\n").slice(-3);
     expect(lines[0]).toContain("secret key");
     expect(lines[1]).toMatch(/http:\/\/localhost:\d+$/);
-    const sessions = lines[2]!.replace("Sessions lie in ", "");
+    const sessions = lines[2]!.replace("Sessions are stored in ", "");
     if (isPosix) expect(statSync(sessions).mode & 0o777).toBe(0o700);
     expect(stderr).toBe("");
   });
@@ -125,7 +125,7 @@ describe("npm start", () => {
   it("keeps sessions where SESSION_DIR says", async () => {
     const directory = workingDirectory();
     const server = await startServer(directory, { SESSION_DIR: "sessions" });
-    expect((await server.stop()).stdout).toContain(`Sessions lie in ${join(directory, "sessions")}\n`);
+    expect((await server.stop()).stdout).toContain(`Sessions are stored in ${join(directory, "sessions")}\n`);
   });
 
   it("believes a proxy that speaks HTTPS only where TRUST_PROXY says so", async () => {

@@ -24,7 +24,7 @@ async function start(environment: Environment): Promise<void> {
   const server = createAdaptorServer({ fetch: app.fetch }) as Server;
   drainOnSignals(server, () => sessions.close());
   console.log(`Sojourn's login example: ${await listen(server, environment)}`);
-  console.log(`Sessions lie in ${store.directory}`);
+  console.log(`Sessions are stored in ${store.directory}`);
 }
 
 function openStore({ sessionDirectory }: Environment): FileStore {

@@ -61,7 +61,7 @@ export function spawnServer(
     child.stdout.setEncoding("utf8").on("data", (chunk: string) => {
       output.stdout += chunk;
       // This is the last line that the server prints.
-      if (/^Sessions lie in .+\n/m.test(output.stdout)) resolve(/http:\S+/.exec(output.stdout)![0]);
+      if (/^Sessions are stored in .+\n/m.test(output.stdout)) resolve(/http:\S+/.exec(output.stdout)![0]);
     });
     void exit.then(() => reject(new Error(`The server ended before it listened:\n${output.stdout}${output.stderr}`)));
   });

@@ -1,8 +1,9 @@
 import { describe, expect, it } from "vitest";
 import { application, bearing, PAGE, type Data } from "../../test/support/bearer.ts";
-import { site } from "../../test/support/stores.ts";
+import { KEYS, site } from "../../test/support/stores.ts";
 import { SessionError } from "../errors.ts";
 import type { Session } from "../session.ts";
+import type { Sessions } from "../sessions.ts";
 import { requireRecentSignIn, requireUser, withSession } from "./fetch.ts";
 
 describe("bearerTokens beside the guards", () => {
@@ -50,8 +51,53 @@ describe("bearerTokens beside the guards", () => {
   });
 });
 
+/** The sessions that a session belongs to. */
+const shopOf = new WeakMap<object, Sessions<Data>>();
+
 describe("the response header Session-Token", () => {
-  it("is not in a response with 304, and the next response has the new token", async () => {
+  it.each<[string, (session: Session<Data>) => unknown]>([
+    ["rotate()", (session) => session.rotate()],
+    ["rotate() and save()", (session) => (session.rotate(), session.save())],
+    ["signIn() again", (session) => session.signIn("ada")],
+    ["credentialsChanged()", (session) => shopOf.get(session)!.credentialsChanged(session)],
+  ])(
+    "is in a response with 304 that has the token of %s, since the old one is not valid any more",
+    async (_, change) => {
+      const { answer, signIn, sessions } = application();
+      const token = await signIn();
+      const response = await answer(bearing(token), async (session) => {
+        shopOf.set(session, sessions);
+        await change(session);
+        return new Response(null, { status: 304 });
+      });
+      expect(response).toMatchObject({ status: 304, cache: "no-store", vary: "Authorization" });
+      expect(await answer(bearing(response.token!))).toMatchObject({ body: "ada" });
+      expect(await answer(bearing(token))).toMatchObject({ body: "anonymous" });
+    },
+  );
+
+  it("is in a response with 304 if rotation renews a token that the client was not sent", async () => {
+    const { answer, time } = application({}, { rotation: { every: "1h" } });
+    const response = await answer({}, async (session) => {
+      session.signIn("ada");
+      await session.save();
+      time.now += 3_600_001;
+      session.data.seen = true;
+      return new Response(null, { status: 304 });
+    });
+    expect(await answer(bearing(response.token!))).toMatchObject({ body: "ada" });
+  });
+
+  it("is not in a response with 304 that renews the token after a change of the secret key", async () => {
+    const before = application({}, { secretKey: KEYS[0] });
+    const { answer } = application({}, { secretKey: [KEYS[1], KEYS[0]], store: before.backend });
+    const token = await before.signIn();
+    const read = (session: Session<Data>) => new Response(session.userId ? null : "", { status: 304 });
+    expect(await answer(bearing(token), read)).toMatchObject({ status: 304, token: undefined });
+    expect((await answer(bearing(token))).token).toMatch(/^b/);
+  });
+
+  it("is not in a response with 304 to a periodic rotation, and the next response has the new token", async () => {
     const { answer, signIn, time } = application({}, { rotation: { every: "1h" } });
     const token = await signIn();
     time.now += 3_600_001;

@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { checkOptions } from "../checks.ts";
 import { SessionError } from "../errors.ts";
-import { isOwnOrigin } from "../request/origin.ts";
+import { isOwnOrigin, refuseForOrigin } from "../request/origin.ts";
 import { innermost, requestHeader, type AnyRequest } from "../request/request.ts";
 import { requestSessionOf } from "../request/session-handle.ts";
 import { pathOf } from "../request/target.ts";
@@ -128,8 +128,9 @@ export function csrfProtection(options: CsrfOptions = {}): CsrfProtection {
   return protection;
 }
 
-function explained({ bearer }: RequestSession, error: SessionError): SessionError {
-  return bearer?.explain(error) ?? error;
+function explained(requestSession: RequestSession, error: SessionError): SessionError {
+  refuseForOrigin(requestSession);
+  return requestSession.bearer?.explain(error) ?? error;
 }
 
 function foreignPage(): SessionError {

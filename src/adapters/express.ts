@@ -60,10 +60,12 @@ export function sessionMiddleware<Data extends object, Request extends IncomingM
     };
     const reading = prepare(session, req);
     if (!reading) return proceed();
-    reading.then(proceed, (error: unknown) => {
-      setFailureHeaders(session, res);
-      next(error);
-    });
+    reading
+      .then(proceed, (error: unknown) => {
+        setFailureHeaders(session, res);
+        next(error);
+      })
+      .catch(next);
   };
 }
 
@@ -74,7 +76,7 @@ export function sessionMiddleware<Data extends object, Request extends IncomingM
  * @example app.get("/account", requireUser({ loginPage: "/login" }), (req, res) => res.send(req.session.userId));
  */
 export function requireUser(options: GuardOptions = {}): Middleware {
-  return guard(createUserGuard("express", options));
+  return guard("requireUser", createUserGuard("express", options));
 }
 
 /**
@@ -83,18 +85,19 @@ export function requireUser(options: GuardOptions = {}): Middleware {
  * @example app.post("/pay", requireRecentSignIn({ within: "10m", loginPage: "/login" }), pay);
  */
 export function requireRecentSignIn(options: RecentSignInOptions): Middleware {
-  return guard(createRecentSignInGuard("express", options));
+  return guard("requireRecentSignIn", createRecentSignInGuard("express", options));
 }
 
-function guard(decide: ReturnType<typeof createUserGuard>): Middleware {
+function guard(name: string, decide: ReturnType<typeof createUserGuard>): Middleware {
   return (req, res, next) => {
+    if (typeof next !== "function") expectFramework("express", name, req);
     const proceed = (location: string | undefined) => {
       if (location === undefined) next();
       else res.writeHead(303, { location }).end();
     };
     try {
       const location = decide(req, (req as { session?: unknown }).session);
-      if (typeof location === "object") location.then(proceed, next);
+      if (typeof location === "object") location.then(proceed).catch(next);
       else proceed(location);
     } catch (error) {
       next(error);

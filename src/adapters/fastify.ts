@@ -169,7 +169,7 @@ function decorate<Data extends object>(
       return beginSession(this) as unknown as Session;
     },
     setter() {
-      throw new TypeError("request.session can't be replaced; data belong into request.session.data");
+      throw new TypeError("request.session can't be replaced; put data into request.session.data");
     },
   });
   decorateHijack(app, beginSession);
@@ -191,7 +191,14 @@ function decorate<Data extends object>(
     const stored = concludeSession(session, new ReplyHeaders(reply));
     if (!stored) return next(null, body);
     stored.then(
-      () => next(null, body),
+      () => {
+        // As Fastify does it for a hook with a promise: a client may have chosen a header that Node refuses now.
+        try {
+          next(null, body);
+        } catch (error) {
+          next(error as Error);
+        }
+      },
       (error: Error) => {
         if (isWithoutLogger(app)) logSessionError(error);
         for (const name of Object.keys(reply.getHeaders())) if (describesResponse(name)) reply.removeHeader(name);
@@ -264,7 +271,7 @@ type PreHandler = (request: FastifyRequest, reply: FastifyReply) => Promise<unkn
  * @example app.get("/account", { preHandler: requireUser({ loginPage: "/login" }) }, (request) => request.session.userId);
  */
 export function requireUser(options: GuardOptions = {}): PreHandler {
-  return guard(createUserGuard("fastify", options));
+  return guard("requireUser", createUserGuard("fastify", options));
 }
 
 /**
@@ -273,12 +280,17 @@ export function requireUser(options: GuardOptions = {}): PreHandler {
  * @example app.post("/pay", { preHandler: requireRecentSignIn({ within: "10m", loginPage: "/login" }) }, pay);
  */
 export function requireRecentSignIn(options: RecentSignInOptions): PreHandler {
-  return guard(createRecentSignInGuard("fastify", options));
+  return guard("requireRecentSignIn", createRecentSignInGuard("fastify", options));
 }
 
-function guard(decide: ReturnType<typeof createUserGuard>): PreHandler {
-  return async (request, reply) => {
+function guard(name: string, decide: ReturnType<typeof createUserGuard>): PreHandler {
+  const check: PreHandler = async (request, reply) => {
     const location = await decide(request, request.session);
     return location === undefined ? undefined : reply.redirect(location, 303);
+  };
+  // At once: nobody would see the rejection of a promise that another framework does not expect.
+  return (request, reply) => {
+    expectFramework("fastify", name, request);
+    return check(request, reply);
   };
 }

@@ -1,6 +1,7 @@
 import { SessionError } from "../errors.ts";
 import { copyWithHeaders, canSetHeaders, recordHeaders, streamBodyOf } from "../request/fetch-response.ts";
 import type { Session } from "../session.ts";
+import { expectFramework } from "../request/frameworks.ts";
 import type { Sessions } from "../sessions.ts";
 import {
   ADAPTER_OPTIONS,
@@ -59,7 +60,7 @@ export function withSession<Data extends object, Rest extends unknown[] = []>(
     onError: true,
   });
   const { onError = respondWithError, context } = options;
-  return async (request, ...rest) => {
+  const handleRequest = async (request: Request, rest: Rest): Promise<Response> => {
     const session = beginSession(request);
     const isOutermost = claimResponse(session, findResponse(rest[0]));
     if (rest[0]) tellAddress(session, () => findAddress(rest[0], request));
@@ -80,6 +81,11 @@ export function withSession<Data extends object, Rest extends unknown[] = []>(
       endSession(session);
       return copyWithHeaders(response, headers.writes);
     }
+  };
+  // At once: nobody would see the rejection of a promise that another framework does not expect.
+  return (request, ...rest) => {
+    if (typeof request?.headers?.get !== "function") expectFramework("fetch", "withSession", request);
+    return handleRequest(request, rest);
   };
 }
 

@@ -151,6 +151,28 @@ describe("returnTo", () => {
     expect(returnTo(login("/b"), { value: undefined })).toBe("/b");
   });
 
+  it.each([
+    "home",
+    "//evil.example",
+    "https://evil.example/",
+    "/\\evil.example",
+    "/.//evil.example",
+    "",
+    "/ho me",
+    null,
+    1,
+  ])("refuses the fallback %j, whether it is needed or not", (fallback) => {
+    for (const value of ["/a", "//evil.example"]) {
+      expect(() => returnTo(login(value), { fallback: fallback as string })).toThrow(
+        /^returnTo: fallback is a path of this site/,
+      );
+    }
+  });
+
+  it("gives a fallback with a query and a fragment", () => {
+    expect(returnTo(login(""), { fallback: "/home?lang=eo#top" })).toBe("/home?lang=eo#top");
+  });
+
   it("refuses an option that it does not have", () => {
     expect(() => returnTo(login("/"), { default: "/" } as object)).toThrow('has no option "default"');
   });
@@ -216,6 +238,15 @@ describe("requireUser", () => {
       );
     },
   );
+
+  it.each([
+    ["/login#form", /requireUser: loginPage has a fragment/],
+    ["/login?lang=eo#form", /requireUser: loginPage has a fragment/],
+    ["/login?returnTo=/home", /requireUser: loginPage has the parameter returnTo/],
+    ["/login?lang=eo&return%54o", /requireUser: loginPage has the parameter returnTo/],
+  ])("refuses the login page %s, from which no user would come back", (loginPage, message) => {
+    expect(() => createUserGuard("fetch", { loginPage })).toThrow(message);
+  });
 
   it("says how to mount the sessions where there is none", () => {
     for (const session of [undefined, {}, { userId: "ada", isLoaded: true }]) {

@@ -13,7 +13,7 @@ export interface GuardOptions {
   /**
    * The path of the page to sign in, such as `"/login"`. A browser that asks for a page is sent there by a redirect, and
    * {@link returnTo} brings it back. The page itself is let through. Default: none, and the answer is 401. A script gets 401
-   * in any case.
+   * in any case. It has no fragment and no parameter `returnTo`.
    */
   loginPage?: string | undefined;
 }
@@ -56,6 +56,7 @@ function createGuard(
   if (loginPage !== undefined && safePath(loginPage) !== loginPage) {
     throw new TypeError(`${name}: loginPage is a path of this site, such as "/login", not ${loginPage}`);
   }
+  checkRoomForReturn(name, loginPage);
   const loginPath = loginPage?.split("?", 1)[0];
 
   function decide(request: AnyRequest, session: Session<object>): string | undefined {
@@ -72,6 +73,21 @@ function createGuard(
     const session = expectSession(given, framework);
     return session.isLoaded ? decide(request, session) : session.load().then(() => decide(request, session));
   };
+}
+
+/** Whether a guard can add the parameter {@link FIELD} to the login page. */
+function checkRoomForReturn(name: string, loginPage = ""): void {
+  const { hash, searchParams } = new URL(loginPage, BASE);
+  if (hash !== "") {
+    throw new TypeError(
+      `${name}: loginPage has a fragment, and the page to come back to would be a part of it: leave it out`,
+    );
+  }
+  if (searchParams.has(FIELD)) {
+    throw new TypeError(
+      `${name}: loginPage has the parameter ${FIELD}, which the guard adds: leave it out, and call returnTo(request, { fallback })`,
+    );
+  }
 }
 
 function expectSession(session: unknown, framework: Framework): Session<object> {
@@ -111,7 +127,7 @@ function withReturn(loginPage: string, request: AnyRequest): string {
 
 /** The options of {@link returnTo}. */
 export interface ReturnOptions {
-  /** The path for a request without a page to come back to, and for one that names another site. Default `"/"`. */
+  /** The path of this site for a request without a page to come back to, and for one that names another site. Default `"/"`. */
   fallback?: string | undefined;
   /** The page to come back to, where a field of the form has it. Default: the parameter `returnTo` of the request's URL. */
   value?: unknown;
@@ -124,10 +140,15 @@ export interface ReturnOptions {
  * @example
  * req.session.signIn(user.id);
  * res.redirect(303, returnTo(req));
+ *
+ * @throws TypeError for a `fallback` that is no path of this site.
  */
 export function returnTo(request: AnyRequest, options: ReturnOptions = {}): string {
   checkOptions("returnTo", options, { fallback: true, value: true });
   const { fallback = "/", value = parameterOf(request) } = options;
+  if (safePath(fallback) !== fallback) {
+    throw new TypeError(`returnTo: fallback is a path of this site, such as "/", not ${fallback}`);
+  }
   if (typeof value !== "string") return fallback;
   const [origin] = /^https?:\/\/[^/?#\\]+/i.exec(value) ?? [];
   if (origin === undefined) return safePath(value) ?? fallback;

@@ -158,7 +158,7 @@ function headersOf(c: Context): ResponseHeaders {
  * @example app.get("/account", requireUser({ loginPage: "/login" }), (c) => c.text(c.var.session.userId!));
  */
 export function requireUser(options: GuardOptions = {}): MiddlewareHandler {
-  return guard(createUserGuard("hono", options));
+  return guard("requireUser", createUserGuard("hono", options));
 }
 
 /**
@@ -167,12 +167,16 @@ export function requireUser(options: GuardOptions = {}): MiddlewareHandler {
  * @example app.post("/pay", requireRecentSignIn({ within: "10m", loginPage: "/login" }), pay);
  */
 export function requireRecentSignIn(options: RecentSignInOptions): MiddlewareHandler {
-  return guard(createRecentSignInGuard("hono", options));
+  return guard("requireRecentSignIn", createRecentSignInGuard("hono", options));
 }
 
-function guard(decide: ReturnType<typeof createUserGuard>): MiddlewareHandler {
-  return async (c, next) => {
+function guard(name: string, decide: ReturnType<typeof createUserGuard>): MiddlewareHandler {
+  const check: MiddlewareHandler = async (c, next) => {
     const location = await decide(c, (c.var as { session?: unknown }).session);
     return location === undefined ? next() : c.redirect(location, 303);
+  };
+  return (c, next) => {
+    expectFramework("hono", name, c);
+    return check(c, next);
   };
 }

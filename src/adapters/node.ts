@@ -58,6 +58,16 @@ export function withSession<Data extends object>(
   });
   const { onError = answerError, context } = options;
 
+  async function answer(error: unknown, req: IncomingMessage, res: ServerResponse): Promise<void> {
+    try {
+      const answering: unknown = onError(error, req, res);
+      await answering;
+    } catch (failure) {
+      // Nobody else would catch it.
+      answerError(failure, req, res);
+    }
+  }
+
   function* serve(req: IncomingMessage, res: ServerResponse): Coroutine<void> {
     const session = beginSession(req);
     const isOutermost = claimResponse(session, res);
@@ -67,14 +77,14 @@ export function withSession<Data extends object>(
       setFailureHeaders(session, res);
       throw error;
     }
-    if (isOutermost) storeBeforeHeaders(session, res, (error) => onError(error, req, res));
+    if (isOutermost) storeBeforeHeaders(session, res, (error) => void answer(error, req, res));
     context?.bindEvents(session, req, res);
     yield* wait(context ? context.run(session, () => handler(req, res, session)) : handler(req, res, session));
   }
 
   return (req, res) => {
     const serving = rejecting(() => run(serve(req, res)));
-    if (serving) serving.catch((error: unknown) => onError(error, req, res));
+    if (serving) void serving.catch((error: unknown) => answer(error, req, res));
   };
 }
 

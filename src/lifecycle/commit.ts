@@ -367,9 +367,9 @@ export class Commit {
     const { requestSession } = this;
     if (!this.#withResponse) return;
     if (step === "name" || step === "reissue")
-      requestSession.issueCookie(requestSession.successor(requestSession.loaded!.record));
+      requestSession.issueCookie(requestSession.successor(requestSession.loaded!.record), true);
     else if (requestSession.isTokenByPreviousKey && requestSession.matchIn(requestSession.loaded!.record) === "current")
-      requestSession.issueCookie();
+      requestSession.issueCookie(requestSession.token!, true);
     requestSession.renewedToken();
   }
 

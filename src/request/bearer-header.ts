@@ -47,9 +47,11 @@ export const tokenInHeader: TokenWriter = {
   /** The client has asked to be signed out, and needs no word for it. */
   clear: () => [],
 
-  writeHeader(headers, [token]) {
-    // A client's cache would copy it to the response that it keeps (RFC 9111, section 3.2). The next response has it.
-    if (token === undefined || headers.status === 304) return;
+  writeHeader(headers, [token], isRenewal) {
+    if (token === undefined) return;
+    // A client's cache would copy it to the response that it keeps (RFC 9111, section 3.2). Without any other new token the
+    // client would be signed out.
+    if (isRenewal && headers.status === 304) return;
     headers.set(TOKEN_HEADER, token);
     headers.set("Cache-Control", "no-store");
   },

@@ -16,7 +16,7 @@ export interface ResponseHeaders {
    * sent as it is; it has no character that needs to be encoded.
    */
   setCookie?(cookie: CookieParts): void;
-  /** The status of the response, where it is known. `sojourn/bearer` writes no token with 304, and a challenge with 401. */
+  /** The status of the response, where it is known. `sojourn/bearer` writes no renewed token with 304, and a challenge with 401. */
   readonly status?: number | undefined;
 }
 

@@ -3,8 +3,11 @@ import { needsCookie, planOf } from "../lifecycle/plan.ts";
 import { finishResponse } from "./finish-response.ts";
 import type { RequestSession } from "./request-session.ts";
 
-/** Time after which changes in place of objects that a handler keeps are looked for, which nothing else tells of. */
-const CHECK_MS = 1000;
+/** Time until changes in place of objects that a handler keeps are first looked for: nothing else tells of them. */
+const FIRST_PAUSE_MS = 1000;
+
+/** The pauses between such looks double up to this one, so that the last look comes a good minute after the first use. */
+const LAST_PAUSE_MS = 32_000;
 
 /**
  * Stores the changes of a request whose response closes before its end, because the client has gone or the handler has
@@ -14,6 +17,7 @@ export class ClosedResponse {
   readonly #requestSession: RequestSession;
   #isClosed = false;
   #isDue = false;
+  #look: NodeJS.Timeout | undefined;
 
   constructor(requestSession: RequestSession) {
     this.#requestSession = requestSession;
@@ -27,7 +31,9 @@ export class ClosedResponse {
 
   /** The handler asks for something more. */
   note(): void {
-    if (this.#isClosed) this.#storeIn(0);
+    if (!this.#isClosed) return;
+    this.#storeSoon();
+    this.#lookAfter(FIRST_PAUSE_MS);
   }
 
   #close(): void {
@@ -35,18 +41,28 @@ export class ClosedResponse {
     const { changes, progress } = this.#requestSession;
     if (progress.hasEndedItself) return;
     void this.#store();
-    if (progress.canSetCookie && changes.hasGivenObjects) this.#storeIn(CHECK_MS);
+    if (progress.canSetCookie && changes.hasGivenObjects) this.#lookAfter(FIRST_PAUSE_MS);
   }
 
   /** The handler may be about to end the response, which stores the changes as well. */
-  #storeIn(delay: number): void {
+  #storeSoon(): void {
     if (this.#isDue) return;
     this.#isDue = true;
-    const timer: NodeJS.Timeout = setTimeout(() => {
+    setTimeout(() => {
       this.#isDue = false;
       void this.#store();
-    }, delay);
-    if (delay > 0) timer.unref?.();
+    }, 0);
+  }
+
+  /** Looks for changes in place, and again later, for as long as a handler may work on. A new use begins anew. */
+  #lookAfter(pause: number): void {
+    clearTimeout(this.#look);
+    this.#look = setTimeout(() => {
+      if (this.#requestSession.progress.hasEndedItself) return;
+      void this.#store();
+      if (pause < LAST_PAUSE_MS) this.#lookAfter(pause * 2);
+    }, pause);
+    this.#look.unref?.();
   }
 
   async #store(): Promise<void> {

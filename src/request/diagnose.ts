@@ -4,7 +4,7 @@ import { warnOnce } from "../warnings.ts";
 import { warnOfForeignCookie } from "./cookie-warnings.ts";
 import { cookieParts, type CookieParts } from "./cookie.ts";
 import { createReturns, type Returns } from "./cookie-returns.ts";
-import { isOwnOrigin } from "./origin.ts";
+import { isOwnOrigin, isRefusedForOrigin } from "./origin.ts";
 import { hasTokenLike, presentedIn } from "./presented-tokens.ts";
 import type { RequestSession } from "./request-session.ts";
 import { claimsHttps, cookieHeader, hostOf, innermost, requestHeader, type AnyRequest } from "./request.ts";
@@ -123,7 +123,12 @@ function checkIssued({ session: { context }, request, cookie, isLoopback, usedHt
         "cookie.domain out, or let the proxy pass on the header Host unchanged",
     );
   }
-  if (!isWithinPath(pathOf(request), path)) warnOfPath(baseName, path);
+  if (!isWithinPath(pathInBrowser(request), path)) warnOfPath(baseName, path);
+}
+
+/** The path that a browser compares with the cookie's. A target may be a whole URL (RFC 9112, section 3.2.2). */
+function pathInBrowser(request: AnyRequest): string {
+  return pathOf(request).replace(/^https?:\/\/[^/]*/i, "") || "/";
 }
 
 function warnOfPath(baseName: string, path: string): void {
@@ -137,7 +142,8 @@ function warnOfPath(baseName: string, path: string): void {
 
 /** RFC 6265, section 5.1.3. */
 function isWithinDomain(host: string, domain: string): boolean {
-  const name = host.replace(/:\d+$/, "").toLowerCase();
+  // The dot at the end is of the client's own making: no option mends it.
+  const name = host.replace(/\.?(?::\d+)?$/, "").toLowerCase();
   return name === domain.toLowerCase() || name.endsWith(`.${domain.toLowerCase()}`);
 }
 
@@ -150,15 +156,24 @@ function isWithinPath(path: string, cookiePath: string): boolean {
 
 /** Browsers and servers limit all cookies together. */
 function checkHeader(facts: Facts): void {
-  const { header, session } = facts;
-  const count = header.split(";").length;
-  if (header.length <= LONG_HEADER && (count < MANY_COOKIES || isPresented(facts))) return;
+  const { session } = facts;
+  const pairs = foreignPairs(facts);
+  const length = pairs.join(";").length;
+  if (length <= LONG_HEADER && (pairs.length < MANY_COOKIES || isPresented(facts))) return;
   warnOnce(
     "SOJOURN_MANY_COOKIES",
     session.context.cookie.baseName,
     `The cookies of this host have more than ${LONG_HEADER} bytes, or are more than ${MANY_COOKIES}. Browsers forget the ` +
       "oldest ones, and servers refuse the request (400, 431), so that users seem signed out: remove cookies that nobody needs",
   );
+}
+
+/** The cookies of the header. The pieces of a session that its client keeps are left out: `maxBytes` limits them. */
+function foreignPairs({ header, session: { context }, isSecure }: Facts): string[] {
+  const pairs = header.split(";");
+  if (!context.clientSide) return pairs;
+  const name = context.cookie.nameFor(isSecure);
+  return pairs.filter((pair) => !pair.trimStart().startsWith(name));
 }
 
 function checkPresented(facts: Facts): void {
@@ -210,7 +225,7 @@ function warnOfUnknownSession(baseName: string): void {
     "SOJOURN_UNKNOWN_SESSION",
     baseName,
     `A cookie named ${baseName} with a valid signature names a session that the store does not have. If the session has neither ` +
-      "expired nor ended, the store has lost it: memoryStore forgets with the process, and each process needs the same store",
+      "expired nor ended, the store has lost it: a memoryStore loses its sessions when the process ends, and each process needs the same store",
   );
 }
 
@@ -237,7 +252,9 @@ function checkMissing(facts: Facts, returns: Returns): void {
   const { baseName } = context.cookie;
   const { sameSite, path } = cookie.attributes;
   if (context.cookie.values(header, !isSecure).length > 0) warnOfPrefix(baseName, isSecure);
-  if (header === "" && !isWithinPath(pathOf(request), path)) warnOfPath(baseName, path);
+  if (header === "" && !isWithinPath(pathInBrowser(request), path)) warnOfPath(baseName, path);
+  // A forged request comes without the cookie, as it should.
+  if (isRefusedForOrigin(session)) return;
   const site = siteOf(facts);
   if (site === "cross-site" && sameSite !== "none" && isKeptBack(facts, sameSite)) {
     warnOnce(

@@ -16,8 +16,8 @@ export interface TokenWriter {
   issue(context: Context, token: Token, record: SessionRecord, isSecure: boolean): Values | ValuesLater | undefined;
   /** Makes the values that remove the client's token. */
   clear(context: Context, isSecure: boolean): Values | ValuesLater;
-  /** Writes the values to the headers, where they do not go into Set-Cookie. */
-  readonly writeHeader?: (headers: ResponseHeaders, values: Values) => void;
+  /** Writes the values to the headers, where they do not go into Set-Cookie. @param isRenewal - see {@link OutgoingCookie.isRenewal}. */
+  readonly writeHeader?: (headers: ResponseHeaders, values: Values, isRenewal: boolean) => void;
 }
 
 /** Writes the token to the cookie. */
@@ -37,6 +37,7 @@ export class OutgoingCookie {
   readonly #context: Context;
   #pending: Values | ValuesLater | undefined;
   #written: Values | undefined;
+  #isRenewal = false;
 
   constructor(context: Context, writer: TokenWriter) {
     this.#context = context;
@@ -53,10 +54,19 @@ export class OutgoingCookie {
     return this.#written;
   }
 
+  /** The client's own token stays valid, and the response to its next request has the new one too. */
+  get isRenewal(): boolean {
+    return this.#isRenewal;
+  }
+
   /** Prepares the cookie of a session. */
-  issue(token: Token, record: SessionRecord, isSecure: boolean): void {
+  issue(token: Token, record: SessionRecord, isSecure: boolean, isRenewal: boolean): void {
     const values = this.writer.issue(this.#context, token, record, isSecure);
-    if (values !== undefined) this.#pending = values;
+    if (values === undefined) return;
+    // The renewal of a token that the client was not sent yet is no renewal for the client.
+    const isFirst = this.#pending === undefined && this.#written === undefined;
+    this.#isRenewal = isRenewal && (isFirst || this.#isRenewal);
+    this.#pending = values;
   }
 
   /** Prepares the removal of the client's cookie. */

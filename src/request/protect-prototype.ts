@@ -27,7 +27,7 @@ function protectMember(
   isHandle: (value: unknown) => boolean,
 ): PropertyDescriptor {
   const refuse = () => {
-    throw new TypeError(NOT_REPLACED[name] ?? `session.${name} can't be set; data belong into session.data`);
+    throw new TypeError(NOT_REPLACED[name] ?? `session.${name} can't be set; put data into session.data`);
   };
   if (typeof value !== "function") return { get: get!, set: set ?? refuse, enumerable: false, configurable: false };
   const method = protectMethod(name, requireHandle(name, value as Method, isHandle));
@@ -52,8 +52,8 @@ function requireHandle(name: string, method: Method, isHandle: (value: unknown) 
 const NOT_REPLACED: Readonly<Record<string, string>> = {
   data: "session.data can be changed and not replaced: set its keys one by one, or session.clear() and Object.assign(session.data, …)",
   flash: 'session.flash is a method: session.flash("info", "Saved.") keeps a message, session.takeFlashes() shows it',
-  userId: "session.userId can't be set: session.signIn(userId) signs in. Other data belong into session.data",
-  id: "session.id can't be set: session.signIn(userId) gives the session a new one. Data belong into session.data",
+  userId: "session.userId can't be set: session.signIn(userId) signs in. Other put data into session.data",
+  id: "session.id can't be set: session.signIn(userId) gives the session a new one. Put data into session.data",
 };
 
 /** Members of other libraries' sessions, and what to write here. */
@@ -78,7 +78,7 @@ const FOREIGN: Readonly<Record<string, string>> = {
 function addForeignMembers(prototype: object): void {
   for (const [name, remedy] of Object.entries(FOREIGN)) {
     const refuse = () => {
-      throw new TypeError(`session.${name} is of another library: ${remedy}. Data belong into session.data`);
+      throw new TypeError(`session.${name} is of another library: ${remedy}. Put data into session.data`);
     };
     const isMethod = !["cookie", "options"].includes(name) && !name.toLowerCase().endsWith("sessionid");
     const method = isMethod ? protectMethod(name, () => refuse()) : undefined;
@@ -109,6 +109,6 @@ function throwNotStored(name: string | symbol): never {
 
 function throwNotOnMethod(name: string): never {
   throw new TypeError(
-    `session.${name} is a method, and nothing can be kept in it; data belong into session.data${name === "flash" ? ", messages into session.flash(category, message)" : ""}`,
+    `session.${name} is a method, and nothing can be kept in it; put data into session.data${name === "flash" ? ", messages into session.flash(category, message)" : ""}`,
   );
 }

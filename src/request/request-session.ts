@@ -317,9 +317,9 @@ export class RequestSession {
     return successorOf(this.context, this.token!, this.matchIn(record), record);
   }
 
-  issueCookie(token = this.token!): void {
+  issueCookie(token = this.token!, isRenewal = false): void {
     if (this.cookie.writer.writeHeader === undefined) diagnoseIssuedCookie(this, this.#presentedId === undefined);
-    this.cookie.issue(token, this.loaded!.record, this.request.isSecure);
+    this.cookie.issue(token, this.loaded!.record, this.request.isSecure, isRenewal);
   }
 
   // The response

@@ -112,7 +112,7 @@ export function writeFailureHeaders(requestSession: RequestSession, headers: Res
 /** Writes the cookies in the form that the adapter takes. */
 function writeCookies(headers: ResponseHeaders, outgoing: OutgoingCookie, cookies: readonly string[]): void {
   const { writeHeader } = outgoing.writer;
-  if (writeHeader) return writeHeader(headers, cookies);
+  if (writeHeader) return writeHeader(headers, cookies, outgoing.isRenewal);
   for (const cookie of cookies) {
     if (headers.setCookie) headers.setCookie(cookieParts(cookie));
     else headers.append("Set-Cookie", cookie);

@@ -83,6 +83,8 @@ class SessionHandle implements Session<Dictionary> {
 
   flash(category: string, message: unknown): void {
     if (typeof category !== "string") throw new TypeError("flash(category, message): the category must be a string");
+    if (message === undefined)
+      throw new TypeError("flash(category, message): the message is missing; takeFlashes(category) takes messages");
     const requestSession = this.#accessed;
     requestSession.changes.refuseInUpdate("called flash()");
     requestSession.watchClose();

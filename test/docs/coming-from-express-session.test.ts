@@ -1,9 +1,13 @@
+import { EventEmitter, once } from "node:events";
+import { request } from "node:http";
 import express from "express";
 import expressSession from "express-session";
+import type { Sessions } from "sojourn";
 import { afterAll, beforeEach, describe, expect, it, vi } from "vitest";
 import { document, filesOf, workshop } from "../support/http/blocks.ts";
 import { ask } from "../support/http/client.ts";
 import { originFor, SECRET_KEY } from "../support/http/servers.ts";
+import { createGate } from "../support/http/stage.ts";
 
 const page = document("docs/coming-from-express-session.md");
 const OLD_SECRETS = ["the newer of the old secrets", "an older one"];
@@ -37,15 +41,18 @@ describe("the bridge from express-session", () => {
   beforeEach(() => {
     vi.stubEnv("SECRET_KEY", SECRET_KEY);
     vi.stubEnv("TMPDIR", place.env["TMPDIR"]);
-    return () => vi.unstubAllEnvs();
+    return () => {
+      vi.unstubAllEnvs();
+      vi.restoreAllMocks();
+    };
   });
 
   /** A client of the application as it was before, and the same client once the application has moved. */
-  async function move(secret: string | string[], change?: (store: OldStore) => OldStore) {
+  async function move(secret: string | string[], change?: (store: OldStore) => OldStore, userId = "ada") {
     const store = new expressSession.MemoryStore();
     const before = express().use(expressSession({ secret, store, resave: false, saveUninitialized: false }));
     before.post("/login", (req, res) => {
-      Object.assign(req.session, { userId: "ada", cart: { items: ["tea"] } });
+      Object.assign(req.session, { userId, cart: { items: ["tea"] } });
       res.send("");
     });
     before.post("/cart", (req, res) => {
@@ -53,10 +60,22 @@ describe("the bridge from express-session", () => {
       res.send("");
     });
     const { createApp } = (await import(paths["app.ts"]!)) as { createApp: CreateApp };
-    const origin = await originFor(createApp(change?.(store) ?? store, OLD_SECRETS));
+    const { sessions } = (await import(paths["sessions.ts"]!)) as { sessions: Sessions };
+    const events = new EventEmitter();
+    sessions.on("dropped", () => events.emit("dropped"));
+    const after = express().use((_req, res, next) => {
+      res.once("close", () => events.emit("closed"));
+      next();
+    });
+    const origin = await originFor(after.use(createApp(change?.(store) ?? store, OLD_SECRETS)));
     const oldOrigin = await originFor(before);
     return {
       store,
+      origin,
+      /** Emits "closed" when a response has ended or its client has gone, and "dropped" when changes are. */
+      events,
+      listed: async () => (await sessions.list(userId)).length,
+      post: (path: string, cookies: Cookies) => visit(origin + path, cookies, "POST"),
       /** The cookies of a browser that has posted to the application as it was before. */
       async cookiesOf(path: string) {
         const cookies: Cookies = new Map();
@@ -77,17 +96,83 @@ describe("the bridge from express-session", () => {
     const { cookiesOf, get } = await move(secret);
     const cookies = await cookiesOf("/login");
     expect(bodyOf(await get(cookies))).toEqual(ADA);
-    expect([...cookies.keys()]).toEqual(["session"]);
+    expect([...cookies.keys()]).toEqual(["connect.sid", "session"]);
     expect(bodyOf(await get(cookies))).toEqual(ADA);
+    expect([...cookies.keys()]).toEqual(["session"]);
   });
 
-  it("accepts no copy of the old cookie after the move", async () => {
+  it("ends the old session with the request that has the new cookie, and accepts no copy of the old one then", async () => {
     const { cookiesOf, get, store } = await move(OLD_SECRETS);
     const cookies = await cookiesOf("/login");
     const copy = new Map(cookies);
     await get(cookies);
-    expect(bodyOf(await get(copy))).toEqual(VISITOR);
+    expect(await countOf(store)).toBe(1);
+    expect(bodyOf(await get(cookies))).toEqual(ADA);
+    expect([...cookies.keys()]).toEqual(["session"]);
     expect(await countOf(store)).toBe(0);
+    expect(bodyOf(await get(copy))).toEqual(VISITOR);
+    expect(bodyOf(await get(cookies))).toEqual(ADA);
+  });
+
+  it("keeps a user signed in whose first request was aborted, and leaves no session that nobody has", async () => {
+    const gate = createGate();
+    const change = (old: OldStore): OldStore => ({
+      get: (id, callback) => void gate.pass().then(() => old.get(id, callback)),
+      destroy: (id, callback) => old.destroy(id, callback),
+    });
+    const { cookiesOf, get, origin, events, listed, store } = await move(OLD_SECRETS, change, "gus");
+    const cookies = await cookiesOf("/login");
+    const cookie = [...cookies].map((pair) => pair.join("=")).join("; ");
+    const asking = request(`${origin}/`, { headers: { cookie } }).on("error", () => undefined);
+    asking.end();
+    await gate.reached;
+    const closed = once(events, "closed");
+    asking.destroy();
+    await closed;
+    const dropped = once(events, "dropped");
+    gate.open();
+    await dropped;
+    expect(await countOf(store)).toBe(1);
+    expect(await listed()).toBe(0);
+    expect(bodyOf(await get(cookies))).toMatchObject({ userId: "gus" });
+    expect(await listed()).toBe(1);
+  });
+
+  it("keeps a user signed in whose browser sends several first requests at once", async () => {
+    const { cookiesOf, get, origin, store } = await move(OLD_SECRETS, undefined, "eve");
+    const cookies = await cookiesOf("/login");
+    const cookie = [...cookies].map((pair) => pair.join("=")).join("; ");
+    const answers = await Promise.all([1, 2, 3, 4].map(() => ask(`${origin}/`, { cookie })));
+    for (const answer of answers) expect(bodyOf(answer)).toMatchObject({ userId: "eve" });
+    for (const [, name, value] of answers.map(({ setCookies }) => /^([^=]+)=([^;]*)/.exec(setCookies[0]!)!)) {
+      cookies.set(name!, value!);
+    }
+    expect(bodyOf(await get(cookies))).toMatchObject({ userId: "eve" });
+    expect(bodyOf(await get(cookies))).toMatchObject({ userId: "eve" });
+    expect([...cookies.keys()]).toEqual(["session"]);
+    expect(await countOf(store)).toBe(0);
+  });
+
+  it.each([0, 1])("signs a user out who has sent %i other requests since the move", async (others) => {
+    const { cookiesOf, get, post, store } = await move(OLD_SECRETS);
+    const cookies = await cookiesOf("/login");
+    const copy = new Map(cookies);
+    for (let i = 0; i < others; i++) await get(cookies);
+    expect((await post("/logout", cookies)).status).toBe(303);
+    expect(await countOf(store)).toBe(0);
+    expect(bodyOf(await get(cookies))).toEqual(VISITOR);
+    expect(bodyOf(await get(copy))).toEqual(VISITOR);
+  });
+
+  it("does not sign a user out, and says so, while the old session can't be ended", async () => {
+    const { cookiesOf, get, post } = await move(OLD_SECRETS, (old) => ({
+      get: (id, callback) => old.get(id, callback),
+      destroy: (_id, callback) => callback(new Error("down")),
+    }));
+    const cookies = await cookiesOf("/login");
+    expect((await post("/logout", cookies)).status).toBe(500);
+    vi.spyOn(console, "error").mockReturnValue();
+    expect(bodyOf(await get(cookies))).toEqual(ADA);
   });
 
   it("accepts no cookie that none of the old secrets has signed", async () => {
@@ -125,17 +210,21 @@ describe("the bridge from express-session", () => {
     expect(bodyOf(await get(cookies))).toEqual(ADA);
   });
 
-  it("ends the old session with the next request if the old store failed to", async () => {
+  it("tries again with each request to end the old session that the old store failed to", async () => {
+    const logged = vi.spyOn(console, "error").mockReturnValue();
     let isDown = true;
     const { cookiesOf, get, store } = await move(OLD_SECRETS, (old) => ({
       get: (id, callback) => old.get(id, callback),
       destroy: (id, callback) => (isDown ? callback(new Error("down")) : old.destroy(id, callback)),
     }));
     const cookies = await cookiesOf("/login");
-    expect((await get(cookies)).status).toBe(500);
+    for (let i = 0; i < 3; i++) expect(bodyOf(await get(cookies))).toEqual(ADA);
+    expect(logged).toHaveBeenCalledTimes(2);
+    expect([...cookies.keys()]).toEqual(["connect.sid", "session"]);
     isDown = false;
     expect(bodyOf(await get(cookies))).toEqual(ADA);
     expect(await countOf(store)).toBe(0);
+    expect([...cookies.keys()]).toEqual(["session"]);
   });
 
   it("has types that are right", async () => {

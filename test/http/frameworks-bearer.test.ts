@@ -234,7 +234,26 @@ describe("a guard beside the option bearer", () => {
 });
 
 describe("an answer of 304 in Express", () => {
-  it("has no token, and the next answer has it", async () => {
+  it("has the token of rotate(), which makes the old one invalid", async () => {
+    const sessions = createSessions({ secretKey: SECRET_KEY, store: memoryStore() });
+    const app = express().use(sessionMiddleware(sessions, { bearer: bearerTokens() }));
+    app.post("/", (req, res) => {
+      sessions.of(req).signIn("ada");
+      res.end();
+    });
+    app.get("/", (req, res) => {
+      if (req.headers["if-none-match"] !== undefined) sessions.of(req).rotate();
+      res.send(`hello ${sessions.of(req).userId}`);
+    });
+    const origin = await originFor(app);
+    const token = tokenOf(await ask(origin, { method: "POST" }))!;
+    const { headers } = await ask(origin, { headers: bearing(token) });
+    const unchanged = await ask(origin, { headers: { ...bearing(token), "if-none-match": headers.etag! } });
+    expect(unchanged).toMatchObject({ status: 304, headers: { "cache-control": "no-store", vary: "Authorization" } });
+    expect((await ask(origin, { headers: bearing(tokenOf(unchanged)!) })).body).toBe("hello ada");
+  });
+
+  it("has no token of a periodic rotation, and the next answer has it", async () => {
     const clock = { now: Date.now() };
     const rotating = createSessions({
       secretKey: SECRET_KEY,

@@ -7,6 +7,7 @@ import { Hono } from "hono";
 import { createSessions, type Session, type Sessions, type SessionsOptions } from "sojourn";
 import { bearerTokens } from "sojourn/bearer";
 import { cookieStore } from "sojourn/cookie";
+import { csrfProtection, type CsrfProtection } from "sojourn/csrf";
 import { sessionMiddleware as expressMiddleware } from "sojourn/express";
 import { sessionPlugin } from "sojourn/fastify";
 import { sessionMiddleware as honoMiddleware } from "sojourn/hono";
@@ -39,10 +40,11 @@ function answer(path: string, session: Session): string {
 
 const pairOf = (lines: readonly string[]) => lines[0]?.split(";", 1)[0] ?? "";
 
-const FRAMEWORKS: Readonly<Record<string, (sessions: Sessions) => Ask | Promise<Ask>>> = {
-  async Express(sessions) {
+const FRAMEWORKS: Readonly<Record<string, (sessions: Sessions, csrf?: CsrfProtection) => Ask | Promise<Ask>>> = {
+  async Express(sessions, csrf) {
     const app = express();
-    app.use(expressMiddleware(sessions));
+    app.set("env", "test");
+    app.use(expressMiddleware(sessions, { csrf }));
     app.use((req, res) => void res.send(answer(req.path, req.session)));
     const server = createServer(app).listen(0, "127.0.0.1");
     await once(server, "listening");
@@ -57,9 +59,9 @@ const FRAMEWORKS: Readonly<Record<string, (sessions: Sessions) => Ask | Promise<
       });
   },
 
-  async Fastify(sessions) {
+  async Fastify(sessions, csrf) {
     const app = Fastify();
-    await app.register(sessionPlugin(sessions));
+    await app.register(sessionPlugin(sessions, { csrf }));
     app.all("/*", (request) => answer(request.url, request.session));
     endings.push(() => app.close());
     return async (method, url, headers = {}) => {
@@ -68,9 +70,9 @@ const FRAMEWORKS: Readonly<Record<string, (sessions: Sessions) => Ask | Promise<
     };
   },
 
-  Hono(sessions) {
+  Hono(sessions, csrf) {
     const app = new Hono();
-    app.use(honoMiddleware(sessions));
+    app.use(honoMiddleware(sessions, { csrf }));
     app.all("/*", (c) => c.text(answer(c.req.path, (c.var as unknown as { session: Session }).session)));
     return async (method, path, headers = {}) => {
       const { host = "localhost" } = headers;
@@ -85,7 +87,7 @@ describe.each(Object.entries(FRAMEWORKS))("a diagnosis with %s", (framework, sta
   /** Warnings come once for each name. */
   const newName = () => `${framework.toLowerCase()}${(count += 1)}`;
 
-  async function application(options: Partial<SessionsOptions> = {}) {
+  async function application(options: Partial<SessionsOptions> = {}, csrf?: CsrfProtection) {
     const name = options.cookie?.name ?? newName();
     const sessions = createSessions({
       secretKey: KEY,
@@ -95,7 +97,7 @@ describe.each(Object.entries(FRAMEWORKS))("a diagnosis with %s", (framework, sta
       cookie: { ...options.cookie, name },
     });
     endings.push(() => sessions.close());
-    return { name, ask: await start(sessions) };
+    return { name, ask: await start(sessions, csrf) };
   }
 
   const given = () =>
@@ -169,6 +171,50 @@ describe.each(Object.entries(FRAMEWORKS))("a diagnosis with %s", (framework, sta
     await ask("POST", "/shop/login", local);
     await ask("POST", "/shopping/login", local);
     expect(await diagnosis("SOJOURN_COOKIE_PATH")).toContain("cookie.path");
+  });
+
+  it("takes a host with a dot at its end for the same host", async () => {
+    const { ask } = await application({ cookie: { domain: "example.com" } });
+    for (const host of ["shop.example.com.", "example.com.:8080"]) await ask("POST", "/login", { ...page, host });
+    await ask("GET", "/", { ...local, cookie: `theme=${"x".repeat(9000)}` });
+    await diagnosis("SOJOURN_MANY_COOKIES");
+  });
+
+  it("takes a target that is a whole URL for a path", async () => {
+    if (framework !== "Express") return;
+    const { ask } = await application({ cookie: { path: "/shop" } });
+    await ask("POST", "http://shop.example/shop/login", page);
+    const { ask: askAll } = await application();
+    await askAll("POST", "http://shop.example/login", page);
+    await askAll("GET", "http://shop.example", page);
+    await ask("POST", "http://shop.example/login", page);
+    await diagnosis("SOJOURN_COOKIE_PATH");
+  });
+
+  it("tells of no form of another site that csrfProtection() has refused", async () => {
+    const foreign = {
+      ...local,
+      "sec-fetch-site": "cross-site",
+      "sec-fetch-mode": "navigate",
+      origin: "http://evil.example",
+    };
+    const logged = vi.spyOn(console, "error").mockReturnValue();
+    const { ask } = await application({}, csrfProtection());
+    await ask("POST", "/pay", foreign);
+    await ask("POST", "/pay", { ...foreign, "x-csrf-token": "forged" });
+    await ask("GET", "/", { ...local, cookie: `theme=${"x".repeat(9000)}` });
+    await diagnosis("SOJOURN_MANY_COOKIES");
+    logged.mockRestore();
+  });
+
+  it("counts no cookies of cookieStore() among those that are too large", async () => {
+    const { name, ask } = await application({ store: cookieStore() });
+    const pieces = (n: number) => Array.from({ length: n }, (_, i) => `${name}.${i}=${"x".repeat(3900)}`).join("; ");
+    await ask("GET", "/", { ...local, cookie: `${pieces(3)}; theme=dark` });
+    expect(await diagnosis("SOJOURN_UNREADABLE_COOKIE")).toContain(name);
+    warned.mockClear();
+    await ask("GET", "/", { ...local, cookie: `${pieces(1)}; theme=${"x".repeat(9000)}` });
+    await diagnosis("SOJOURN_MANY_COOKIES");
   });
 
   it("tells of a form of another site that comes without the cookie, and not of a link", async () => {

@@ -108,7 +108,7 @@ describe("an Express application with Sojourn", () => {
     ],
     [
       "data in the session's place",
-      "data belong into req.session.data",
+      "put data into req.session.data",
       (app) =>
         app.get("/", (req, res) => {
           (req as { session: unknown }).session = { cart: [] };

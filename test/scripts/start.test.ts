@@ -27,7 +27,7 @@ it.skipIf(process.platform === "win32")("npm start ends its server when npm is t
   let output = "";
   for await (const chunk of npm.stdout.setEncoding("utf8")) {
     output += chunk;
-    if (output.includes("Sessions lie in")) npm.kill("SIGTERM");
+    if (output.includes("Sessions are stored in")) npm.kill("SIGTERM");
   }
   expect(output).toContain("http://localhost:");
 });

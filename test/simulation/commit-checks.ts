@@ -64,7 +64,7 @@ export class CommitChecks {
     request.actor.isEnding = request.hasSignedOut;
     request.isRotating ||= setAside.isRotating;
     request.actor.rotation = request.isRotating ? {} : undefined;
-    for (const mark of setAside.marks) mark.state = "pending";
+    for (const mark of setAside.marks) if (mark.state !== "dropped") mark.state = "pending";
     request.setAside = undefined;
   }
 

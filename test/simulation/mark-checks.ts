@@ -32,8 +32,9 @@ export class MarkChecks {
   }
 
   removes(request: RequestModel, mark: Mark): void {
-    // Nothing of it will ever be stored.
-    if (mark.request === request && mark.state === "pending") return void (mark.state = "dropped");
+    // Nothing of it will ever be stored, also where a save() that was refused has kept it for the next one.
+    const isKept = mark.state === "refused" && request.setAside?.marks.includes(mark) === true;
+    if (mark.request === request && (mark.state === "pending" || isKept)) return void (mark.state = "dropped");
     const removal = { from: this.#observer.now, ackedAt: undefined, request };
     mark.removals.push(removal);
     request.removed.push(removal);

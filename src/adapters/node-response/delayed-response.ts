@@ -14,7 +14,9 @@ import {
   type Methods,
   type NodeResponse,
 } from "./delayed-headers.ts";
+import { logSessionError } from "../log.ts";
 import { abortResponse, http2StreamOf } from "./abort.ts";
+import { checkEnd, checkWrite } from "./check-chunk.ts";
 import { heldBodyOf, type HeldBody } from "./held-body.ts";
 
 /** The functions that {@link delayResponse} calls for one response. */
@@ -47,7 +49,8 @@ export interface ResponseHooks {
   beforeFailure?(): void;
   /**
    * Called if the response can't be sent. If `res.headersSent` is false, `res` was reset, and takes an error response,
-   * which is sent without delay. If it is true, a part of the response was sent, and it is aborted after this call.
+   * which is sent without delay. If it is true, a part of the response was sent, and it is aborted after this call. If
+   * it throws, that is logged, and the response is aborted: nobody else would catch it.
    */
   onFailure(error: unknown): void;
 }
@@ -151,6 +154,7 @@ class DelayedResponse {
   }
 
   private write(args: unknown[]): unknown {
+    checkWrite(this.res, args);
     const state = this.state === "open" ? this.callWriteHead() : this.state;
     if (this.isEnding) return false;
     if (state === "released") return this.pass(args);
@@ -173,6 +177,7 @@ class DelayedResponse {
 
   private end(args: unknown[]): unknown {
     const { res, originals } = this;
+    checkEnd(res, args);
     const wasOpen = this.state === "open";
     const state = wasOpen ? this.callWriteHead(true) : this.state;
     if (this.isEnding) return res;
@@ -192,10 +197,7 @@ class DelayedResponse {
     const storing = res.writableEnded ? undefined : this.storeLateChanges();
     if (!storing) return this.passEnd(args);
     this.isEnding = true;
-    storing.then(
-      () => void this.passEnd(args),
-      (error: unknown) => this.fail(error),
-    );
+    storing.then(() => void this.passEnd(args)).catch((error: unknown) => this.fail(error));
     return res;
   }
 
@@ -310,7 +312,7 @@ class DelayedResponse {
   }
 
   private fail(error: unknown): void {
-    const { res, originals, hooks } = this;
+    const { res, originals } = this;
     this.lock?.unlock();
     this.allowStreamWrites?.();
     this.delayedCalls = [];
@@ -320,11 +322,8 @@ class DelayedResponse {
       // The first call that ends an HTTP/2 stream decides how it ends, and error handlers end it as if it were
       // complete.
       if (http2StreamOf(res)) abortResponse(this.response);
-      try {
-        hooks.onFailure(error);
-      } finally {
-        abortResponse(this.response);
-      }
+      this.report(error);
+      abortResponse(this.response);
       return;
     }
     this.resetForError();
@@ -339,8 +338,17 @@ class DelayedResponse {
     Object.assign(res, { writeHead, flushHeaders, on });
     res.write = (...args) => (isLeftover() ? false : write.apply(res, args));
     res.end = (...args) => (isLeftover() ? res : end.apply(res, args));
-    hooks.onFailure(error);
+    this.report(error);
     isHandedOver = true;
+  }
+
+  private report(error: unknown): void {
+    try {
+      this.hooks.onFailure(error);
+    } catch (failure) {
+      logSessionError(failure);
+      abortResponse(this.response);
+    }
   }
 
   /** Resets the headers to those that were set before us (CORS, security, the request's id), and the status to 500. */

@@ -4,6 +4,7 @@ import { requestSessionOf } from "../../request/session-handle.ts";
 import type { Session } from "../../session.ts";
 import { logSessionError } from "../log.ts";
 import { abortResponse } from "./abort.ts";
+import { checkEnd, checkWrite } from "./check-chunk.ts";
 import { heldBodyOf, type HeldBody } from "./held-body.ts";
 
 /**
@@ -23,17 +24,19 @@ export function finishBeforeEnd<Data extends object>(
   let hasBegun = false;
   let isEnding = false;
   res.write = ((...args: unknown[]) => {
+    checkWrite(res, args);
     if (!hasBegun && requestSession.progress.isAccessed) body = heldBodyOf(res, contentLength());
     hasBegun = true;
     return body ? body.write(write, args) : write.apply(res, args);
   }) as ServerResponse["write"];
   res.end = ((...args: unknown[]) => {
+    checkEnd(res, args);
     if (isEnding) return res;
     isEnding = true;
     const passEnd = () => end.apply(res, body?.endArguments(args) ?? args);
     const storing = res.headersSent ? finishResponse(requestSession) : undefined;
     if (!storing) return passEnd();
-    storing.then(passEnd, (error: unknown) => {
+    storing.then(passEnd).catch((error: unknown) => {
       // Fastify has taken the response for sent, and reports nothing more.
       logSessionError(error);
       abortResponse(res);

@@ -139,6 +139,26 @@ describe("a response of a declared length, whose session is changed while it is 
     expect(answer).toEqual({ status, body: "", stored: 1 });
   });
 
+  it.each<[BufferEncoding, string[]]>([
+    ["base64", [Buffer.alloc(585, "x").toString("base64").replace(/.{76}/g, "$&\r\n"), "YQ==\n", "YWI", "Y*W*J*j"]],
+    ["base64url", ["_-8", "YQ==", "  YWJj\n"]],
+    ["hex", ["616", "61zz62", "", "62"]],
+    ["latin1", ["é\u0151", "a"]],
+    ["ascii", ["é", "a"]],
+    ["utf16le", ["é\ud800", "a"]],
+    ["utf8", ["é\ud800", "\udc00a", "€"]],
+  ])("brings the very bytes that Node sends without a session, of texts in %s", async (encoding, texts) => {
+    const bytes = Buffer.concat(texts.map((text) => Buffer.from(text, encoding)));
+    const { body, stored } = await ask((res, change) => {
+      res.setHeader("content-length", bytes.length);
+      for (const text of texts) res.write(text, encoding);
+      change();
+      res.end();
+    });
+    expect(body).toBe(bytes.toString("latin1"));
+    expect(stored).toBe(1);
+  });
+
   it("throws, where Node was asked to check the length", async () => {
     const errors: unknown[] = [];
     const server = createServer((_req, res) => {

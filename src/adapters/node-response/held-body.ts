@@ -17,18 +17,16 @@ export class HeldBody {
   /** @param write - the response's own method. It is given what may leave. Gives what it returns. */
   write(write: Write, args: unknown[]): unknown {
     const pass = (...passed: unknown[]): unknown => write.apply(this.#res, passed as never[]);
-    const [chunk, second] = args;
-    // Node refuses anything else.
-    if (typeof chunk !== "string" && !(chunk instanceof Uint8Array)) return pass(...args);
-    const encoding = typeof second === "string" ? (second as BufferEncoding) : undefined;
-    const size = typeof chunk === "string" ? Buffer.byteLength(chunk, encoding) : chunk.byteLength;
-    if (this.#lastByte.passes(size)) return pass(...args);
-    const bytes = typeof chunk === "string" ? Buffer.from(chunk, encoding) : chunk;
+    const bytes = bytesOf(args);
+    // Node refuses it.
+    if (!bytes) return pass(...args);
+    const callback = callbackIn(args);
+    if (this.#lastByte.passes(bytes.byteLength)) return pass(bytes, callback);
     const { left, held } = this.#lastByte;
     // Node refuses it then, if it was asked to.
-    if (size > left && this.#res.strictContentLength) return pass(held ? Buffer.concat([held, bytes]) : bytes);
+    if (bytes.byteLength > left && this.#res.strictContentLength)
+      return pass(held ? Buffer.concat([held, bytes]) : bytes);
     const part = this.#lastByte.hold(bytes);
-    const callback = callbackIn(args);
     if (part.length > 0) return pass(part, callback);
     // Nobody may wait for the held byte before calling end.
     if (callback) process.nextTick(callback);
@@ -40,6 +38,15 @@ export class HeldBody {
     const { held } = this.#lastByte;
     return held ? [held, callbackIn(args)] : args;
   }
+}
+
+/** Decodes a text: of base64 with line breaks, and of bad digits, `Buffer.byteLength` gives more than there is. */
+function bytesOf([chunk, encoding]: unknown[]): Uint8Array | undefined {
+  if (typeof chunk === "string") {
+    return Buffer.from(chunk, typeof encoding === "string" && encoding ? (encoding as BufferEncoding) : undefined);
+  }
+  if (!ArrayBuffer.isView(chunk)) return undefined;
+  return new Uint8Array(chunk.buffer, chunk.byteOffset, chunk.byteLength);
 }
 
 function callbackIn(args: unknown[]): Callback | undefined {

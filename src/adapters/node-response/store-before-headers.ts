@@ -120,8 +120,8 @@ class SessionHooks implements ResponseHooks, ResponseHeaders {
 }
 
 const REPLACED =
-  "req.session was replaced, which changes nothing of the session: session.signOut() ends it, session.clear() removes its data, " +
-  "and data belong into req.session.data";
+  "req.session was replaced, which changes nothing of the session: session.signOut() ends it, session.clear() removes its data; " +
+  "put data into req.session.data";
 
 /**
  * Whether somebody has set `req.session` to `null` or to data, as cookie-session and express-session allow. The session of

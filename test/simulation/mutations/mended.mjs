@@ -155,12 +155,12 @@ export const MENDED = [
   {
     name: "put back: a failing response does not check the cookie of an earlier save()",
     file: "src/request/respond.ts",
-    from: "  cookie.repeat();\n  return requestSession.recheckCookie();",
+    from: "  cookie.repeat();\n  return recheckCookie(requestSession);",
     to: "  cookie.repeat();\n  return undefined;",
   },
   {
     name: "put back: a cookie passes its check because of one error",
-    file: "src/request/request-session.ts",
+    file: "src/request/issued-cookie.ts",
     from: "await read().catch(read)",
     to: "await read()",
   },

@@ -37,7 +37,7 @@ export const REQUESTS = [
   {
     name: "a cookie of save() that is not checked again",
     file: "src/request/respond.ts",
-    from: "(cookie.pending === waiting ? requestSession.recheckCookie() : undefined)",
+    from: "(cookie.pending === waiting ? recheckCookie(requestSession) : undefined)",
     to: "undefined",
   },
   {
@@ -90,7 +90,7 @@ export const REQUESTS = [
   },
   {
     name: "reload() that does not look whether the token was invalidated",
-    file: "src/request/request-session.ts",
+    file: "src/request/reload.ts",
     from: "const isSame = loaded?.record.epoch === token.epoch;",
     to: "const isSame = loaded !== undefined;",
   },

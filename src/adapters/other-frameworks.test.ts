@@ -1,0 +1,61 @@
+import express from "express";
+import Fastify from "fastify";
+import { Hono } from "hono";
+import { createServer, type Server } from "node:http";
+import type { AddressInfo } from "node:net";
+import { describe, expect, it, onTestFinished } from "vitest";
+import { site } from "../../test/support/stores.ts";
+import * as ofExpress from "./express.ts";
+import * as ofFastify from "./fastify.ts";
+import * as ofFetch from "./fetch.ts";
+import * as ofHono from "./hono.ts";
+
+// JavaScript has no types that refuse these, and TypeScript accepts a function of fewer parameters.
+
+/** The answer of a server to a request, with the error's message as its text. */
+async function answerOf(server: Server): Promise<string> {
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  onTestFinished(() => void server.close());
+  return (await fetch(`http://127.0.0.1:${(server.address() as AddressInfo).port}/`)).text();
+}
+
+const REMEDY = 'sessionMiddleware(sessions)) from "sojourn/express"';
+
+describe("an adapter in another framework", () => {
+  const { sessions } = site();
+  const handler = ofFetch.withSession(sessions, () => new Response("never"));
+  it.each<[string, unknown]>([
+    ["withSession of sojourn/fetch", handler],
+    ["requireUser of sojourn/fastify", ofFastify.requireUser()],
+    ["requireRecentSignIn of sojourn/fastify", ofFastify.requireRecentSignIn({ within: "10m" })],
+    ["requireUser of sojourn/hono", ofHono.requireUser()],
+    ["requireRecentSignIn of sojourn/hono", ofHono.requireRecentSignIn({ within: "10m" })],
+  ])("names the import for Express: %s", async (_, middleware) => {
+    const app = express();
+    app.use(ofExpress.sessionMiddleware(sessions), middleware as express.RequestHandler);
+    app.use(((error, _req, res, _next) => void res.send(error.message)) as express.ErrorRequestHandler);
+    expect(await answerOf(createServer(app))).toContain(REMEDY);
+  });
+
+  it("names the import for Fastify: requireUser of sojourn/hono", async () => {
+    const app = Fastify();
+    await app.register(ofFastify.sessionPlugin(sessions));
+    app.get("/", { preHandler: ofHono.requireUser() as never }, () => "never");
+    expect((await app.inject("/")).json().message).toContain('sessionPlugin(sessions)) from "sojourn/fastify"');
+  });
+
+  it.each<[string, unknown]>([
+    ["requireUser of sojourn/fastify", ofFastify.requireUser()],
+    ["withSession of sojourn/fetch", handler],
+  ])("names the import for Hono: %s", async (_, middleware) => {
+    const app = new Hono();
+    app.use(ofHono.sessionMiddleware(sessions), middleware as never);
+    app.onError((error, c) => c.text(error.message));
+    expect(await (await app.request("/")).text()).toContain('sessionMiddleware(sessions)) from "sojourn/hono"');
+  });
+
+  it("throws under node:http, where nobody would see a rejection", () => {
+    const request = { httpVersion: "1.1", headers: {} };
+    expect(() => handler(request as never)).toThrow('withSession(sessions, handler)) from "sojourn/node"');
+  });
+});

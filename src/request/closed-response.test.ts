@@ -1,0 +1,61 @@
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { begin, site } from "../../test/support/stores.ts";
+import { EventEmitter } from "node:events";
+import { claimResponse } from "../adapters/adapter.ts";
+
+// A client has gone, and the handler goes on. Nothing but a timer can notice that it changes an object in place.
+
+beforeEach(() => void vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] }));
+afterEach(() => void vi.useRealTimers());
+
+/** A handler that has looked a list up, whose client goes away then. */
+async function abandoned() {
+  const shop = site<{ cart?: string[] }>();
+  const browser = shop.browser();
+  const visited = await browser.visit((session) => {
+    session.data.cart = [];
+    session.signIn("ada");
+  });
+  await visited.text();
+  shop.events.length = 0;
+  const request = new Request("https://shop.example/", { headers: { cookie: browser.cookie } });
+  const session = begin(shop.sessions, request);
+  const response = Object.assign(new EventEmitter(), { destroyed: false, headersSent: false, writableEnded: false });
+  claimResponse(session, response);
+  await session.load();
+  const cart = session.data.cart!;
+  response.destroyed = true;
+  response.emit("close");
+  return { ...shop, browser, session, cart };
+}
+
+describe("a change in place after the client has gone, by a handler that does not respond,", () => {
+  it.each([300, 1600, 10_000, 59_000])("is stored %i ms later", async (after) => {
+    const { browser, cart, events } = await abandoned();
+    await vi.advanceTimersByTimeAsync(after);
+    cart.push("tea");
+    await vi.advanceTimersByTimeAsync(60_000);
+    expect(await browser.data()).toEqual({ cart: ["tea"] });
+    expect(events.map(({ name }) => name)).not.toContain("dropped");
+  });
+
+  it("is stored each time", async () => {
+    const { browser, cart } = await abandoned();
+    for (const item of ["tea", "milk", "sugar"]) {
+      await vi.advanceTimersByTimeAsync(7000);
+      cart.push(item);
+    }
+    await vi.advanceTimersByTimeAsync(60_000);
+    expect(await browser.data()).toEqual({ cart: ["tea", "milk", "sugar"] });
+  });
+
+  it("is looked for a bounded number of times", async () => {
+    await abandoned();
+    let timers = 0;
+    while (vi.getTimerCount() > 0) {
+      timers += 1;
+      await vi.advanceTimersToNextTimerAsync();
+    }
+    expect(timers).toBeLessThan(10);
+  });
+});
