@@ -84,7 +84,7 @@ export class RevocableStore implements SessionStore {
       };
       this.#revoking.set(id, revoking);
       const revoked = this.#revokedOf(id, before, entry, isEnd ? undefined : epoch);
-      if (!(await this.#revocations.revoke(candidate, revoked, this.#context.now(), attempt))) return false;
+      if (!(await this.#revocations.revoke(candidate, revoked, this.#context.now, attempt))) return false;
       return this.#apply(id, revoking);
     } else if (await this.#isRevoked(id, entry)) return false;
     return this.#held.update(id, stored, expectedVersion);
@@ -101,7 +101,7 @@ export class RevocableStore implements SessionStore {
     if (entry?.isKnown && !this.#ended.has(id)) {
       const record = this.#decode(id, entry.stored);
       const revoked = this.#revokedOf(id, record, entry);
-      await this.#revocations.revoke(this.#candidateOf(id, record, entry), revoked, this.#context.now());
+      await this.#revocations.revoke(this.#candidateOf(id, record, entry), revoked, this.#context.now);
     }
     return this.#held.delete(id);
   }
@@ -118,7 +118,7 @@ export class RevocableStore implements SessionStore {
 
   /** `false` if others have ended the session meanwhile. */
   async #takeBack(id: string, { candidate, attempt }: Revoking): Promise<boolean> {
-    if (!(await this.#revocations.takeBack(candidate, attempt, this.#context.now()))) return false;
+    if (!(await this.#revocations.takeBack(candidate, attempt, this.#context.now))) return false;
     this.#ended.delete(id);
     return true;
   }

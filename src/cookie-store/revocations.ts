@@ -1,6 +1,7 @@
 import { Buffer } from "node:buffer";
 import { hash } from "node:crypto";
 import { readLatest } from "../capabilities.ts";
+import type { Context } from "../context.ts";
 import { createDecodeError } from "../errors.ts";
 import { pauseAfter } from "../lifecycle/retries.ts";
 import { freshBytes } from "../random.ts";
@@ -38,6 +39,9 @@ export class Attempt {
     this.formerEpoch = formerEpoch;
   }
 }
+
+/** Gives the time in epoch milliseconds. Each attempt asks it anew, after it has read. */
+type Clock = Context["now"];
 
 /** The revocations of one user, or of one session that nobody has signed in to. */
 interface RevocationList {
@@ -88,15 +92,15 @@ export class Revocations {
    * Ends one session, or its tokens of earlier epochs. `false` if that had happened already. Without an attempt it stays: the
    * request that was first can't take it back any more.
    */
-  revoke(candidate: Candidate, revoked: Revoked, now: number, attempt?: Attempt): Promise<boolean> {
-    return this.#change(this.#keyOf(candidate), now, (list) => {
+  revoke(candidate: Candidate, revoked: Revoked, now: Clock, attempt?: Attempt): Promise<boolean> {
+    return this.#change(this.#keyOf(candidate), now, (list, time) => {
       const own = list.sessions.find(({ id }) => id === revoked.id);
       if (own?.tag !== undefined && own.tag === attempt?.tag) return { result: true };
       const isNamed = names(list, candidate);
       if (isNamed && (attempt || own?.tag === undefined || own.epoch !== undefined)) return { result: false };
       if (attempt) attempt.formerEpoch = Math.max(attempt.formerEpoch, own?.epoch ?? 0);
       // Of a session that has begun, this is the latest time.
-      const latest = Math.max(now, (list.before ?? 0) + 1);
+      const latest = Math.max(time, (list.before ?? 0) + 1);
       const startedAt = revoked.startedAt === Infinity ? latest : revoked.startedAt;
       const entry = { ...revoked, startedAt, tag: attempt?.tag };
       const sessions = [...list.sessions.filter((one) => one !== own), entry];
@@ -111,7 +115,7 @@ export class Revocations {
   }
 
   /** Takes an attempt back. `false` if others have ended the session meanwhile. */
-  takeBack(candidate: Candidate, { tag, formerEpoch }: Attempt, now: number): Promise<boolean> {
+  takeBack(candidate: Candidate, { tag, formerEpoch }: Attempt, now: Clock): Promise<boolean> {
     return this.#change(this.#keyOf(candidate), now, (list) => {
       const own = list.sessions.find((one) => one.tag === tag);
       if (!own) return { result: false };
@@ -122,17 +126,17 @@ export class Revocations {
   }
 
   /** Ends a session of which only its id is known. */
-  revokeId(userId: string, id: string, now: number): Promise<boolean> {
+  revokeId(userId: string, id: string, now: Clock): Promise<boolean> {
     // Only an entry of its own says that it has ended: nobody knows when it began.
     const candidate = { id, userId, epoch: Infinity, startedAt: Infinity };
-    return this.revoke(candidate, { id, startedAt: Infinity, endsAt: now + this.#longest }, now);
+    return this.revoke(candidate, { id, startedAt: Infinity, endsAt: now() + this.#longest }, now);
   }
 
-  /** Ends all sessions of a user that have begun, except one. */
-  async revokeAll(userId: string, spared: string | undefined, now: number): Promise<void> {
-    await this.#change(this.#keyOfUser(userId), now, (list) => {
+  /** Ends all sessions of a user that have begun by the time when this is stored, except one. */
+  async revokeAll(userId: string, spared: string | undefined, now: Clock): Promise<void> {
+    await this.#change(this.#keyOfUser(userId), now, (list, time) => {
       // A session that began after the former time began one later at least, whatever the clock said.
-      const before = Math.max((list.before ?? 0) + 1, now);
+      const before = Math.max((list.before ?? 0) + 1, time);
       const next = {
         before,
         spared,
@@ -146,13 +150,15 @@ export class Revocations {
 
   async #change(
     key: string,
-    now: number,
-    change: (list: RevocationList) => { result: boolean; next?: RevocationList },
+    now: Clock,
+    change: (list: RevocationList, time: number) => { result: boolean; next?: RevocationList },
   ): Promise<boolean> {
     for (let count = 1; ; count++) {
       const stored = await readLatest(this.#store, key);
       const { sessions, ...list } = stored ? decodeList(stored) : EMPTY;
-      const { result, next } = change({ ...list, sessions: sessions.filter(({ endsAt }) => endsAt > now) });
+      // After the read: a sign-in that this list knows of began before, and one that comes between is a conflict.
+      const time = now();
+      const { result, next } = change({ ...list, sessions: sessions.filter(({ endsAt }) => endsAt > time) }, time);
       if (!next) return result;
       const ends = next.sessions.map(({ endsAt }) => endsAt);
       if (next.before !== undefined) ends.push(next.before + this.#longest);

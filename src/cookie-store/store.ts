@@ -123,7 +123,7 @@ function createClientSide(limits: Limits, revocations: Revocations | undefined):
         );
       }
       const stored = storedIdOf(context, id)!;
-      const isEnded = await ask(context, "sessions.revoke()", (list) => list.revokeId(userId, stored, context.now()));
+      const isEnded = await ask(context, "sessions.revoke()", (list) => list.revokeId(userId, stored, context.now));
       if (isEnded) context.emitter.emit("revoked", { id: stored, userId });
       return isEnded;
     },
@@ -131,7 +131,7 @@ function createClientSide(limits: Limits, revocations: Revocations | undefined):
     async revokeAll(context, userId, except) {
       // While a sign-in is under way, the session is known by its former id.
       const spared = storedIdOf(context, except);
-      await ask(context, "sessions.revokeAll()", (list) => list.revokeAll(userId, spared, context.now()));
+      await ask(context, "sessions.revokeAll()", (list) => list.revokeAll(userId, spared, context.now));
       return undefined;
     },
   };
