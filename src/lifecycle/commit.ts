@@ -369,7 +369,7 @@ export class Commit {
     if (step === "name" || step === "reissue")
       requestSession.issueCookie(requestSession.successor(requestSession.loaded!.record), true);
     else if (requestSession.isTokenByPreviousKey && requestSession.matchIn(requestSession.loaded!.record) === "current")
-      requestSession.issueCookie(requestSession.token!, true);
+      requestSession.issueCookie(requestSession.token, true);
     requestSession.renewedToken();
   }
 

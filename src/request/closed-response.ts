@@ -85,7 +85,7 @@ export class ClosedResponse {
 
 /**
  * Drops the changes that give the client a new cookie, since no response can bring it: as if the request had not come. The
- * client's session stays as it is, and no token is left behind that nobody has. A sign-out stays.
+ * client's session stays as it is, and no token is left behind that nobody has. A sign-out stays, where a server knows of it.
  *
  * @returns whether something was dropped.
  */
@@ -95,7 +95,7 @@ export function dropUndeliverable(requestSession: RequestSession): boolean {
   if (!isUndeliverable(requestSession)) return false;
   if (signIn) context.moves.delete(signIn.id);
   drop(requestSession);
-  if (signOut) requestSession.signOut();
+  if (signOut && context.clientSide?.hasRevocations !== false) requestSession.signOut();
   return true;
 }
 

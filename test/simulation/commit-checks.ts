@@ -109,6 +109,8 @@ export class CommitChecks {
     const written = request.marks.filter(({ state }) => state === "pending");
     const { isNew, id } = session;
     if (request.signIn && !request.hasFailed && isNew) this.#signInWasDropped(request);
+    // What it has stored is deleted, in the background if the store fails.
+    if (request.signIn && isNew && request.actor.faults.length > 0) this.#observer.mayLeaveSessions = true;
     if (!isNew) this.#know(request, id, began);
     if (!isNew && written.length > 0) this.#mustLive(request, began);
     for (const mark of written) {
