@@ -73,8 +73,8 @@ export const REQUESTS = [
   {
     name: "save() that does not wait",
     file: "src/request/session-handle.ts",
-    from: 'await commit(requestSession, "save", requestSession.progress.canSetCookie, onConflict);',
-    to: 'void commit(requestSession, "save", requestSession.progress.canSetCookie, onConflict)?.catch(() => {});',
+    from: 'await commit(requestSession, "save", progress.canSetCookie, onConflict);',
+    to: 'void commit(requestSession, "save", progress.canSetCookie, onConflict)?.catch(() => {});',
   },
   {
     name: "a sign-out that keeps what the request has written before",
