@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { checkOptions } from "../checks.ts";
 import { SessionError } from "../errors.ts";
-import { isOwnOrigin, refuseForOrigin } from "../request/origin.ts";
+import { isOwnOrigin } from "../request/origin.ts";
 import { innermost, requestHeader, type AnyRequest } from "../request/request.ts";
 import { requestSessionOf } from "../request/session-handle.ts";
 import { pathOf } from "../request/target.ts";
@@ -129,7 +129,7 @@ export function csrfProtection(options: CsrfOptions = {}): CsrfProtection {
 }
 
 function explained(requestSession: RequestSession, error: SessionError): SessionError {
-  refuseForOrigin(requestSession);
+  requestSession.request.isRefused = true;
   return requestSession.bearer?.explain(error) ?? error;
 }
 

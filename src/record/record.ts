@@ -194,9 +194,8 @@ export function createEndedRecord(
 /**
  * Decrypts and decodes a record.
  *
- * @throws SessionError `ERR_SESSION_DECODE` for a record that was changed, swapped, put under another user, or
- *   encrypted
- *   by an unknown key.
+ * @throws SessionError `ERR_SESSION_DECODE` for a record that was changed, swapped, put under another user,
+ *   or encrypted by an unknown key.
  */
 export function decryptSession(
   context: { store: SessionStore; keyring: Keyring },

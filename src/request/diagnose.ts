@@ -4,7 +4,7 @@ import { warnOnce } from "../warnings.ts";
 import { warnOfForeignCookie } from "./cookie-warnings.ts";
 import { cookieParts, type CookieParts } from "./cookie.ts";
 import { createReturns, type Returns } from "./cookie-returns.ts";
-import { isOwnOrigin, isRefusedForOrigin } from "./origin.ts";
+import { isOwnOrigin } from "./origin.ts";
 import { hasTokenLike, presentedIn } from "./presented-tokens.ts";
 import type { RequestSession } from "./request-session.ts";
 import { claimsHttps, cookieHeader, hostOf, innermost, requestHeader, type AnyRequest } from "./request.ts";
@@ -254,7 +254,7 @@ function checkMissing(facts: Facts, returns: Returns): void {
   if (context.cookie.values(header, !isSecure).length > 0) warnOfPrefix(baseName, isSecure);
   if (header === "" && !isWithinPath(pathInBrowser(request), path)) warnOfPath(baseName, path);
   // A forged request comes without the cookie, as it should.
-  if (isRefusedForOrigin(session)) return;
+  if (session.request.isRefused) return;
   const site = siteOf(facts);
   if (site === "cross-site" && sameSite !== "none" && isKeptBack(facts, sameSite)) {
     warnOnce(

@@ -19,6 +19,8 @@ export class IncomingRequest {
 
   /** Gives the client's address, where a server of fetch handlers tells it. An adapter sets it. */
   besideAddress: (() => string | undefined) | undefined;
+  /** `csrfProtection()` has refused it. */
+  isRefused = false;
 
   constructor(raw: AnyRequest, innermost: AnyRequest, trustProxy: boolean) {
     this.raw = raw;

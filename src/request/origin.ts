@@ -48,15 +48,3 @@ function parsedHost(protocol: string, host: string | undefined): string | undefi
   const url = `${protocol}//${host}`;
   return host !== undefined && ORIGIN.test(url) && URL.canParse(url) ? new URL(url).host : undefined;
 }
-
-const refused = new WeakSet<object>();
-
-/** Notes that `csrfProtection()` has refused the request of a session. */
-export function refuseForOrigin(requestSession: object): void {
-  refused.add(requestSession);
-}
-
-/** Whether `csrfProtection()` has refused the request of a session. */
-export function isRefusedForOrigin(requestSession: object): boolean {
-  return refused.has(requestSession);
-}

@@ -195,9 +195,10 @@ class SessionHandle implements Session<Dictionary> {
     const requestSession = this.#accessed;
     requestSession.changes.refuseInUpdate("called save()");
     if (onConflict === "fail") requestSession.context.clientSide?.refuse('session.save({ onConflict: "fail" })');
-    const { progress, changes } = requestSession;
-    changes.takeBack();
+    const { progress } = requestSession;
     const isGone = progress.canSetCookie && progress.isClosed && !requestSession.committing;
+    // The commit takes them back by itself.
+    if (isGone) requestSession.changes.takeBack();
     const isDropped = isGone && dropUndeliverable(requestSession);
     await commit(requestSession, "save", progress.canSetCookie, onConflict);
     if (isDropped) {

@@ -3,6 +3,7 @@ import Fastify, { type FastifyInstance } from "fastify";
 import { createSessions } from "sojourn";
 import { sessionPlugin } from "sojourn/fastify";
 import { memoryStore } from "sojourn/memory";
+import { cookieFor } from "sojourn/testing";
 import { describe, expect, it } from "vitest";
 import { ask } from "../support/http/client.ts";
 import { originOf, SECRET_KEY } from "../support/http/servers.ts";
@@ -20,10 +21,7 @@ async function application(prepare: (app: FastifyInstance, plugin: ReturnType<ty
   await app.listen({ port: 0, host: "127.0.0.1" });
   const origin = originOf(app.server);
   const open = (headers: Record<string, string>) => sessions.open(new Request("http://localhost/", { headers }));
-  const first = await open({});
-  first.signIn("ada");
-  const response = await sessions.commit(first, new Response());
-  const cookie = response.headers.getSetCookie()[0]!.split(";")[0]!;
+  const cookie = await cookieFor(sessions, "ada");
   return {
     pass: (milliseconds: number) => void (now += milliseconds),
     get: () => ask(`${origin}/`, { cookie }),

@@ -4,7 +4,7 @@ import Fastify, { type FastifyInstance } from "fastify";
 import { createSessions, type Session, type SessionsOptions } from "sojourn";
 import { sessionPlugin } from "sojourn/fastify";
 import { memoryStore } from "sojourn/memory";
-import { faulty } from "sojourn/testing";
+import { cookieFor, faulty } from "sojourn/testing";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { ask } from "../support/http/client.ts";
 import { originOf, SECRET_KEY } from "../support/http/servers.ts";
@@ -28,10 +28,7 @@ async function application(prepare: (app: FastifyInstance) => unknown, options: 
   await app.listen({ port: 0, host: "127.0.0.1" });
   const origin = originOf(app.server);
   const open = (headers: Record<string, string>) => sessions.open(new Request("http://localhost/", { headers }));
-  const first = await open({});
-  first.signIn("ada");
-  const response = await sessions.commit(first, new Response());
-  const cookie = response.headers.getSetCookie()[0]!.split(";")[0]!;
+  const cookie = await cookieFor(sessions, "ada");
   return {
     dropped,
     get: (path = "/", given: string | undefined = cookie) => ask(origin + path, { cookie: given }),

@@ -9,7 +9,8 @@ import {
 import { connect, type Socket } from "node:net";
 import { brotliDecompressSync, gunzipSync } from "node:zlib";
 import { onTestFinished } from "vitest";
-import { delayResponse, type ResponseHooks } from "../../src/adapters/node-response/delayed-response.ts";
+import { delayResponse } from "../../src/adapters/node-response/delayed-response.ts";
+import type { ResponseHooks } from "../../src/adapters/node-response/response-hooks.ts";
 
 // A server that delays its responses until the test releases them, and clients that record every byte.
 

@@ -7,7 +7,8 @@ import express, { type ErrorRequestHandler, type RequestHandler } from "express"
 import express4 from "express4";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { LARGE, GET, deferred, testHooks, serve, dial, ask, settle } from "../../../test/support/delayed-server.ts";
-import { delayResponse, type ResponseHooks } from "./delayed-response.ts";
+import { delayResponse } from "./delayed-response.ts";
+import type { ResponseHooks } from "./response-hooks.ts";
 
 describe.each([
   ["5", express],

@@ -4,7 +4,8 @@ import compression from "compression";
 import express from "express";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { LARGE, SMALL, deferred, testHooks, serve, dial, ask, settle } from "../../../test/support/delayed-server.ts";
-import { delayResponse, type ResponseHooks } from "./delayed-response.ts";
+import { delayResponse } from "./delayed-response.ts";
+import type { ResponseHooks } from "./response-hooks.ts";
 
 describe("delayResponse, if beforeHeaders rejects", () => {
   const broken = new Error("store is down");

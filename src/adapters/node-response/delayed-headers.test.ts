@@ -11,7 +11,8 @@ import {
   dial,
   ask,
 } from "../../../test/support/delayed-server.ts";
-import { delayResponse, type ResponseHooks } from "./delayed-response.ts";
+import { delayResponse } from "./delayed-response.ts";
+import type { ResponseHooks } from "./response-hooks.ts";
 
 describe.each([true, false])("holdResponse, the gate open at once: %s", (open) => {
   async function headersOf(handler: RequestListener, options: Parameters<typeof ask>[1] = {}, cookie = "sid=1") {

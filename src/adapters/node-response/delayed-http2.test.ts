@@ -3,7 +3,8 @@ import { createServer as createHttp2, connect as connectHttp2 } from "node:http2
 import { Readable } from "node:stream";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { LARGE, testHooks } from "../../../test/support/delayed-server.ts";
-import { delayResponse, type ResponseHooks } from "./delayed-response.ts";
+import { delayResponse } from "./delayed-response.ts";
+import type { ResponseHooks } from "./response-hooks.ts";
 
 describe("delayResponse over HTTP/2", () => {
   async function serveHttp2(hooks: ResponseHooks, handler: (res: ServerResponse) => void) {

@@ -10,7 +10,9 @@ import { site } from "../../../test/support/stores.ts";
 import { requireUser, sessionMiddleware } from "../express.ts";
 import { sessionPlugin } from "../fastify.ts";
 import { withSession } from "../node.ts";
-import { delayResponse, type ResponseHooks } from "./delayed-response.ts";
+import { cookieFor } from "../../testing/application.ts";
+import { delayResponse } from "./delayed-response.ts";
+import type { ResponseHooks } from "./response-hooks.ts";
 
 // A client may choose the argument of a write. An error that nobody catches would end the process: vitest reports it.
 
@@ -151,10 +153,6 @@ describe("a handler that ends a streamed response with what a client has chosen,
     const codes: unknown[] = [];
     const app = Fastify();
     await app.register(sessionPlugin(sessions));
-    app.get("/login", (request, reply) => {
-      request.session.signIn("ada");
-      return reply.send("in");
-    });
     app.get("/export", (request, reply) => {
       expect(request.session.userId).toBe("ada");
       const body = new Readable({ read() {} });
@@ -170,7 +168,7 @@ describe("a handler that ends a streamed response with what a client has chosen,
     });
     const origin = await app.listen({ port: 0, host: "127.0.0.1" });
     ends.push(() => app.close());
-    const cookie = (await fetch(`${origin}/login`)).headers.getSetCookie()[0]!.split(";")[0]!;
+    const cookie = await cookieFor(sessions, "ada");
     expect(await text(`${origin}/export`, { cookie })).toBe("rows");
     expect(codes).toEqual([ENCODING, ENCODING]);
   });
@@ -221,10 +219,6 @@ describe("delayResponse, if a method of the response throws when it is called la
       next();
     });
     await app.register(sessionPlugin(sessions));
-    app.get("/login", (request, reply) => {
-      request.session.signIn("ada");
-      return reply.send("in");
-    });
     app.get("/export", (request, reply) => {
       expect(request.session.userId).toBe("ada");
       const body = new Readable({ read() {} });
@@ -239,7 +233,7 @@ describe("delayResponse, if a method of the response throws when it is called la
     });
     const origin = await app.listen({ port: 0, host: "127.0.0.1" });
     ends.push(() => app.close());
-    const cookie = (await fetch(`${origin}/login`)).headers.getSetCookie()[0]!.split(";")[0]!;
+    const cookie = await cookieFor(sessions, "ada");
     await expect(text(`${origin}/export`, { cookie })).rejects.toThrow();
     expect(logged.mock.calls).toEqual([[broken]]);
   });

@@ -6,7 +6,8 @@ import type { RequestSession } from "../../request/request-session.ts";
 import { requestSessionOf } from "../../request/session-handle.ts";
 import type { Session } from "../../session.ts";
 import { abortOnDestroy } from "./abort.ts";
-import { delayResponse, type ResponseHooks } from "./delayed-response.ts";
+import { delayResponse } from "./delayed-response.ts";
+import type { ResponseHooks } from "./response-hooks.ts";
 
 /**
  * Commits a session before the headers of a response of node:http leave.
