@@ -1,6 +1,8 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { begin, site } from "../../test/support/stores.ts";
 import { EventEmitter } from "node:events";
+import type { Session } from "../session.ts";
+import type { FaultPlan } from "../testing/faulty.ts";
 import { claimResponse } from "../adapters/adapter.ts";
 
 // A client has gone, and the handler goes on. Nothing but a timer can notice that it changes an object in place.
@@ -9,8 +11,8 @@ beforeEach(() => void vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] 
 afterEach(() => void vi.useRealTimers());
 
 /** A handler that has looked a list up, whose client goes away then. */
-async function abandoned() {
-  const shop = site<{ cart?: string[] }>();
+async function abandoned(faults: FaultPlan = {}, before?: (session: Session<{ cart?: string[] }>) => Promise<void>) {
+  const shop = site<{ cart?: string[] }>({ faults });
   const browser = shop.browser();
   const visited = await browser.visit((session) => {
     session.data.cart = [];
@@ -24,6 +26,7 @@ async function abandoned() {
   claimResponse(session, response);
   await session.load();
   const cart = session.data.cart!;
+  await before?.(session);
   response.destroyed = true;
   response.emit("close");
   return { ...shop, browser, session, cart };
@@ -61,6 +64,15 @@ describe("a change in place after the client has gone, by a handler that does no
 });
 
 describe("session.save() after the client has gone", () => {
+  it("rejects one that an earlier save() has failed to store, and keeps the session", async () => {
+    const { browser, session } = await abandoned({ update: ["error"] }, async (given) => {
+      given.rotate();
+      await expect(given.save()).rejects.toMatchObject({ code: "ERR_SESSION_STORE" });
+    });
+    await expect(session.save()).rejects.toMatchObject({ code: "ERR_SESSION_HEADERS_SENT" });
+    expect(await browser.userId()).toBe("ada");
+  });
+
   it.each(["rotate", "signIn"] as const)(
     "rejects a change that needs a cookie, and keeps the session: %s",
     async (what) => {
