@@ -28,6 +28,7 @@ const LAYERS: Readonly<Record<string, Allowed>> = {
   // It works on the cookies of a request, as no other store does.
   "cookie-store": { values: ["base", "record", "core"] },
   adapters: { values: ["base", "core"] },
+  "express-session": { values: ["base", "core", "stores/shared", "adapters"] },
   testing: { values: ["base", "core"] },
   cli: { values: ["base", "core"] },
 };

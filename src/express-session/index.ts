@@ -1,0 +1,1 @@
+export { expressStore, type ExpressSessionStore, type ExpressStoreOptions } from "./express-store.ts";
