@@ -25,6 +25,7 @@ const PURPOSES = {
   "./node": "The adapter for node:http.",
   "./express": "The adapter for Express 5 and 4.",
   "./express/types": "The type of `req.session` in Express.",
+  "./express-session": "The stores of express-session for Sojourn.",
   "./fastify": "The adapter for Fastify 5.",
   "./hono": "The adapter for Hono 4.",
   "./testing": "What the tests of an application, a store or an adapter need.",
