@@ -141,7 +141,8 @@ class NewSession {
 
   constructor(commit: Commit, content: Content, createdAt: number) {
     const { context, requestSession, requested } = commit;
-    const { userId, note, idle, absolute } = requested.signIn ?? {};
+    const { userId, note } = requested.signIn ?? {};
+    const { idle, absolute } = requested.signIn ?? requested.lifetime ?? {};
     this.#commit = commit;
     this.#content = content;
     this.token = { id: requestSession.id, secret: createRandomPart(), epoch: 1 };
