@@ -301,14 +301,21 @@ class Adoption {
     } catch (error) {
       // The marker may be there all the same. The session may not be deleted before that is known: the marker would name a
       // session that has ended, and the user would be signed out by an outage.
-      const outcome = await this.#isOurs(this.#deadline.forUndo).catch(() => undefined);
+      const outcome = await this.#settle(this.#deadline.forUndo).catch(() => undefined);
       if (outcome !== undefined) return outcome;
-      void retryInBackground(this.#context, this.#token.id, async (later) => {
-        if (!(await this.#createMarker(later)) && (await this.#isOurs(later)) === false)
-          await remove(this.#context, this.#token.id, later);
+      const { id } = this.#token;
+      void retryInBackground(this.#context, id, async (later) => {
+        if (!(await this.#settle(later))) await remove(this.#context, id, later);
       });
       throw error;
     }
+  }
+
+  /** Creates the marker after a failure. `true` if it names this session. */
+  async #settle(deadline: Deadline): Promise<boolean> {
+    if (await this.#createMarker(deadline)) return true;
+    const marker = await readMarker(this.#context, this.#candidate, deadline);
+    return marker?.token.id === this.#token.id;
   }
 
   #createMarker(deadline: Deadline): Promise<boolean> {
@@ -323,15 +330,9 @@ class Adoption {
     return deadline.run("create", () => store.create(id, stored));
   }
 
-  /** Whether the marker names this session. `undefined` where there is none. */
-  async #isOurs(deadline: Deadline): Promise<boolean | undefined> {
-    const marker = await readMarker(this.#context, this.#candidate, deadline);
-    return marker && marker.token.id === this.#token.id;
-  }
-
   /** Nobody has its token. */
   #discard(): Promise<void> {
-    return discard(this.#context, this.#token.id, this.#deadline);
+    return discard(this.#context, this.#token.id, this.#deadline.forUndo);
   }
 }
 
