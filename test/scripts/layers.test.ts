@@ -28,6 +28,8 @@ const LAYERS: Readonly<Record<string, Allowed>> = {
   // It works on the cookies of a request, as no other store does.
   "cookie-store": { values: ["base", "record", "core"] },
   adapters: { values: ["base", "core"] },
+  // It reads the cookies and data of other libraries, and imports none of them.
+  interop: { values: ["base"], types: ["core"] },
   testing: { values: ["base", "core"] },
   cli: { values: ["base", "core"] },
 };
