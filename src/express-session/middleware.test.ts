@@ -195,6 +195,25 @@ describe("req.session.regenerate()", () => {
 });
 
 describe("req.session.destroy()", () => {
+  it("of an object of before regenerate() ends the session that the request has by then", async () => {
+    const routes = {
+      "/logout": async (req: Held, res: { send(body: string): void }) => {
+        const before = req.session;
+        await before.regenerate();
+        req.session.user = "ada";
+        await req.session.save();
+        await before.destroy();
+        res.send(typeof req.session);
+      },
+      ...count,
+    };
+    const { visitor, middleware } = await site(routes);
+    const ada = visitor();
+    await ada.get("/count");
+    expect((await ada.get("/logout")).body).toBe("undefined");
+    expect(await all(middleware)).toEqual({});
+  });
+
   it("has ended the session when it calls back, and no request under way brings it back", async () => {
     const gate = createGate();
     const routes = {
@@ -263,7 +282,72 @@ describe("req.session.reload()", () => {
     const { visitor } = await site(routes);
     const ada = visitor();
     await ada.get("/count");
-    expect(JSON.parse((await ada.get("/reload")).body)).toEqual([99, 2, false]);
+    expect(JSON.parse((await ada.get("/reload")).body)).toEqual([2, 2, false]);
+  });
+
+  it.each(["destroy", "regenerate"])("leaves an object of before it with which %s() ends the session", async (end) => {
+    const routes = {
+      "/logout": async (req: Held, res: { send(body: string): void }) => {
+        const before = req.session;
+        await before.reload();
+        await before[end]();
+        res.send(typeof req.session);
+      },
+      ...count,
+    };
+    const { visitor } = await site(routes);
+    const ada = visitor();
+    await ada.get("/count");
+    const other = ada.twin();
+    expect((await ada.get("/logout")).body).toBe(end === "destroy" ? "undefined" : "object");
+    expect((await other.get("/count")).body).toBe("1");
+  });
+
+  it("leaves the session as it is where the store fails: it can be changed and ended", async () => {
+    let isDown = false;
+    const reload = async (req: Held) => {
+      isDown = true;
+      await req.session.reload().catch(() => {});
+      isDown = false;
+    };
+    const routes = {
+      "/change": async (req: Held, res: { send(body: string): void }) => {
+        await reload(req);
+        req.session.count = 40;
+        res.send("");
+      },
+      "/logout": async (req: Held, res: { send(body: string): void }) => {
+        await reload(req);
+        await req.session.destroy();
+        res.send("");
+      },
+      ...count,
+    };
+    const { visitor } = await site(routes, { store: downWhen(() => isDown) });
+    const ada = visitor();
+    await ada.get("/count");
+    await ada.get("/change");
+    expect((await ada.get("/count")).body).toBe("41");
+    const other = ada.twin();
+    await ada.get("/logout");
+    expect((await other.get("/count")).body).toBe("1");
+  });
+
+  it("fails after destroy(), and does not take it back", async () => {
+    const routes = {
+      "/logout": async (req: Held, res: { send(body: string): void }) => {
+        const { session } = req;
+        session.destroy();
+        res.send(String(await session.reload().catch((error: Error) => error.message)));
+      },
+      ...count,
+    };
+    const { visitor } = await site(routes);
+    const ada = visitor();
+    await ada.get("/count");
+    const other = ada.twin();
+    expect((await ada.get("/logout")).body).toBe("failed to load session");
+    expect((await other.get("/count")).body).toBe("1");
   });
 
   it("fails for a session that is not stored", async () => {

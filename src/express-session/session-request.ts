@@ -57,10 +57,10 @@ export class RequestState {
   }
 
   /** Puts a session object into the request. The one before keeps the data that it has now. */
-  install(): void {
+  install(backing = new RequestBacking(this)): void {
     this.#cookie = undefined;
-    this.#current = new RequestBacking(this);
-    this.req.session = createSession(this.#current);
+    this.#current = backing;
+    this.req.session = createSession(backing);
     this.req.sessionID = this.inner.id;
   }
 
@@ -106,11 +106,12 @@ export class RequestState {
   }
 
   async reload(): Promise<void> {
-    if (!this.inner.token) throw new Error(NOT_FOUND);
-    this.#current.detach();
+    const { inner } = this;
+    if (!inner.token || inner.isSignedOut) throw new Error(NOT_FOUND);
     await this.core.reload();
-    if (!this.inner.token) throw new Error(NOT_FOUND);
-    this.install();
+    if (!inner.token) throw new Error(NOT_FOUND);
+    // The object before stays one of this session: who has kept it may go on with it, or end the session by it.
+    this.install(this.#current);
   }
 
   async store(isAwaited: boolean): Promise<void> {
@@ -245,23 +246,24 @@ class RequestBacking implements Backing {
   }
 
   detach(): void {
+    if (this.#kept) return;
     const { core, cookie } = this.#state;
     const data = Object.assign(Object.create(null) as Dictionary, core.toJSON());
-    this.#kept ??= { data, cookie, id: core.id };
+    this.#kept = { data, cookie, id: core.id };
   }
 
   keep(): void {
     if (!this.#kept) this.#state.keep();
   }
 
+  /** The request's session ends, also by an object of before `regenerate()`: nobody may take a live session for an ended one. */
   destroy(): void {
-    if (this.#kept) return;
     this.#state.end();
     delete this.#state.req.session;
   }
 
   regenerate(): void {
-    if (!this.#kept) this.#state.end();
+    this.#state.end();
     this.#state.install();
   }
 
