@@ -150,6 +150,65 @@ describe("req.session", () => {
     });
   });
 
+  it("leads nobody to its prototype by the key __proto__, so that no client changes the sessions of others", async () => {
+    const routes = {
+      "/set": (req: Held, res: { send(body: string): void }) => {
+        req.session["__proto__"].isAdmin = true;
+        res.send("");
+      },
+      "/get": (req: Held, res: { send(body: string): void }) => res.send(String(req.session.isAdmin)),
+    };
+    const { visitor } = await site(routes);
+    expect((await visitor().get("/set")).status).toBe(500);
+    expect((await visitor().get("/get")).body).toBe("undefined");
+    expect(Session.prototype).not.toHaveProperty("isAdmin");
+  });
+
+  it("keeps to itself what Object.defineProperty has made invisible, also after an assignment", async () => {
+    const routes = {
+      "/": (req: Held, res: { json(body: unknown): void }) => {
+        const { session } = req;
+        let given: unknown;
+        Object.defineProperty(session, "cached", { value: 1, writable: true });
+        Object.defineProperty(session, "setter", {
+          get: () => given,
+          set(value) {
+            given = value;
+          },
+        });
+        Object.assign(session, { cached: 2, setter: 3 });
+        res.json([session.cached, given, Object.keys(session)]);
+      },
+    };
+    const { visitor } = await site(routes);
+    expect(JSON.parse((await visitor().get("/")).body)).toEqual([2, 3, ["cookie"]]);
+  });
+
+  it("fails the response where another session's object has taken its place, since nothing of that one is stored", async () => {
+    const routes = {
+      "/load": (req: Held, res: { send(body: string): void }) =>
+        req.sessionStore.load(req.sessionID, (_, other) => {
+          req.session = other;
+          req.session.count = 100;
+          res.send("");
+        }),
+      "/back": (req: Held, res: { send(body: string): void }) => {
+        const before = req.session;
+        req.session.regenerate(() => {
+          req.session = before;
+          res.send("");
+        });
+      },
+      ...count,
+    };
+    const { visitor } = await site(routes);
+    const ada = visitor();
+    await ada.get("/count");
+    expect((await ada.get("/load")).status).toBe(500);
+    expect((await ada.get("/count")).body).toBe("2");
+    expect((await ada.get("/back")).status).toBe(500);
+  });
+
   it("gives a promise where a method is called without a callback, and itself where it is called with one", async () => {
     const routes = {
       "/": async (req: Held, res: { json(body: unknown): void }) => {
@@ -164,6 +223,41 @@ describe("req.session", () => {
     const { visitor } = await site(routes);
     expect(JSON.parse((await visitor().get("/")).body)).toEqual([true, true]);
   });
+});
+
+describe("req.session.save()", () => {
+  it.each(["/again", "/later"])(
+    "that has failed signs nobody in, whatever the response to %s stores in its place",
+    async (path) => {
+      let isDown = false;
+      const login = async (req: Held) => {
+        req.session.passport = { user: "ada" };
+        isDown = true;
+        await req.session.save().catch(() => {});
+        isDown = false;
+      };
+      const routes = {
+        "/again": async (req: Held, res: { send(body: string): void }) => {
+          await login(req);
+          res.send("Try again");
+        },
+        "/later": async (req: Held, res: { send(body: string): void }) => {
+          await login(req);
+          req.session.message = "Try again";
+          res.send("");
+        },
+        "/get": (req: Held, res: { json(body: unknown): void }) => res.json({ ...req.session, cookie: 0 }),
+      };
+      const { visitor, middleware } = await site(routes, { store: downWhen(() => isDown) });
+      const ada = visitor();
+      expect((await ada.get(path)).status).toBe(200);
+      expect(await middleware.sessions.list("ada")).toEqual([]);
+      expect(JSON.parse((await ada.get("/get")).body)).toEqual({
+        ...(path === "/later" && { message: "Try again" }),
+        cookie: 0,
+      });
+    },
+  );
 });
 
 describe("req.session.regenerate()", () => {

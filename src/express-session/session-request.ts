@@ -137,8 +137,12 @@ export class RequestState {
       else if (!inner.isSignedOut) this.#forget();
       return;
     }
-    if (!findBacking(session)) throw new TypeError(REPLACED);
+    // Another session's object would look stored, and is not.
+    if (findBacking(session) !== this.#current) throw new TypeError(REPLACED);
     if (typeof sessionID !== "string") return this.#forget();
+    if (inner.changes.isSetAside) return;
+    // A user in data that are not stored is not signed in.
+    inner.changes.dropSetAside();
     if (inner.progress.isAccessed || this.#cookie) this.#applyChanges();
     const isNew = !inner.token && inner.tokenStatus !== "superseded";
     if (isNew && options.saveUninitialized) {
@@ -213,7 +217,7 @@ export class RequestState {
 }
 
 const REPLACED =
-  'req.session was replaced by an object that is no session: req.session = null ends it under unset: "destroy"; put data into req.session';
+  'req.session was replaced by an object that is not the session of this request: req.session = null ends it under unset: "destroy"; put data into req.session';
 
 /** One object of `req.session`. After another has taken its place, it has the data of that moment. */
 class RequestBacking implements Backing {
