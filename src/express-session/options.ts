@@ -1,13 +1,14 @@
+import cluster from "node:cluster";
 import { hkdfSync, KeyObject } from "node:crypto";
 import type { IncomingMessage } from "node:http";
 import { resolveOptions, type SessionsOptions, type Settings } from "../options.ts";
 import type { SessionStore } from "../store.ts";
+import { memoryStore } from "../stores/memory.ts";
 import { warnOnce } from "../warnings.ts";
 import { createCookieReader } from "./cookie-value.ts";
 import { Cookie, settingsOf, type KeptSettings } from "./cookie.ts";
-import { expressStore } from "./express-store.ts";
+import { createExpressStore, type ExpressStoreOptions } from "./express-store.ts";
 import type { Store } from "./store.ts";
-import { memoryStore } from "../stores/memory.ts";
 
 /** The option `cookie`. */
 export interface CookieSettings {
@@ -68,6 +69,11 @@ export interface SessionOptions extends CoreOptions {
   resave?: boolean | undefined;
   /** Does nothing: the id is always random, because other parts of the cookie make it secret. */
   genid?(req: IncomingMessage): string;
+  /**
+   * Whether other processes use a store of express-session too: see {@link ExpressStoreOptions.processes}. Default `"one"`, and
+   * `"several"` in a worker of `node:cluster`.
+   */
+  processes?: "one" | "several" | undefined;
   /** Gives the id of the user who is signed in, by the session's data. Default: passport's, `data.passport.user`. */
   userId?(data: Readonly<Record<string, unknown>>): string | number | undefined | null;
   /**
@@ -104,7 +110,8 @@ export interface Resolved {
  */
 export function resolve(options: SessionOptions): Resolved {
   const { secret, store, cookie = {}, name, key, genid, unset, proxy, resave: _resave, ...rest } = options;
-  const { rolling, saveUninitialized = true, userId = passportUser, whenDisconnected = "wait", ...core } = rest;
+  const { rolling, saveUninitialized = true, userId = passportUser, whenDisconnected = "wait", ...others } = rest;
+  const { processes = cluster.isWorker ? "several" : "one", ...core } = others;
   if (genid !== undefined && typeof genid !== "function") throw new TypeError("genid option must be a function");
   if (genid !== undefined) {
     warnOnce(
@@ -122,7 +129,7 @@ export function resolve(options: SessionOptions): Resolved {
   const cookieName = name || key || "connect.sid";
   const isFunction = typeof cookie === "function";
   const first = new Cookie(isFunction ? undefined : cookie);
-  const sessionStore = storeOf(store);
+  const sessionStore = storeOf(store, { processes, clock: core.clock });
   return {
     name: cookieName,
     rolling: Boolean(rolling),
@@ -172,9 +179,9 @@ function isExpressStore(store: Store | SessionStore | undefined): store is Store
   return typeof (store as Partial<Store> | undefined)?.get === "function";
 }
 
-function storeOf(store: Store | SessionStore | undefined): SessionStore {
-  if (store === undefined) return memoryStore();
-  return isExpressStore(store) ? expressStore(store) : store;
+function storeOf(store: Store | SessionStore | undefined, options: ExpressStoreOptions): SessionStore {
+  if (store === undefined) return memoryStore({ clock: options.clock });
+  return isExpressStore(store) ? createExpressStore(store, options, false) : store;
 }
 
 /** The user whom passport has signed in. */
