@@ -49,8 +49,8 @@ const states = new WeakMap<object, RequestState>();
  *
  * @throws TypeError for an option that can't be meant.
  */
-export function session(options: SessionOptions & AdapterOptions<IncomingMessage> = {}): SessionMiddleware {
-  const { lazy: _lazy, passive, personal, bearer, csrf, context, ...rest } = options;
+export function session(options: SessionOptions = {}): SessionMiddleware {
+  const { passive, personal, bearer, csrf, context, ...rest } = options;
   const given = Object.entries({ passive, personal, bearer, csrf, context }).filter(([, value]) => value !== undefined);
   const resolved = resolve(rest);
   const prepare = resolveAdapterOptions<IncomingMessage, AdapterOptions<IncomingMessage>>(

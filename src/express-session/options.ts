@@ -1,6 +1,8 @@
 import cluster from "node:cluster";
 import { hkdfSync, KeyObject } from "node:crypto";
 import type { IncomingMessage } from "node:http";
+import type { AdapterOptions } from "../adapters/adapter.ts";
+import type { OptionNames } from "../checks.ts";
 import { resolveOptions, type SessionsOptions, type Settings } from "../options.ts";
 import type { SessionStore } from "../store.ts";
 import { memoryStore } from "../stores/memory.ts";
@@ -45,8 +47,28 @@ export type Secret = string | NodeJS.ArrayBufferView | KeyObject;
 /** Options of Sojourn that may stand beside those of express-session. */
 type CoreOptions = Partial<Omit<SessionsOptions, "secretKey" | "store" | "cookie">>;
 
+/** Options of the adapters that may stand beside them too. */
+export type RouteOptions = Omit<AdapterOptions<IncomingMessage>, "lazy">;
+
+const CORE_OPTIONS: OptionNames<CoreOptions> = {
+  idleTimeout: true,
+  absoluteTimeout: true,
+  anonymousTimeout: true,
+  touchInterval: true,
+  timeouts: true,
+  rotation: true,
+  maxPerUser: true,
+  client: true,
+  trustProxy: true,
+  diagnostics: true,
+  tracing: true,
+  storeTimeout: true,
+  limits: true,
+  clock: true,
+};
+
 /** The options of `session()`: those of express-session, and those of `createSessions` but `secretKey`. */
-export interface SessionOptions extends CoreOptions {
+export interface SessionOptions extends CoreOptions, RouteOptions {
   /** The secret, or a list: the first one signs, the others are still accepted. Default: that of `cookieParser(secret)`. */
   secret?: Secret | readonly Secret[] | undefined;
   /** A store of express-session, or one of Sojourn such as `redisStore()`. Default: the memory of this process. */
@@ -108,10 +130,11 @@ export interface Resolved {
  *
  * @throws TypeError for an option that can't be meant.
  */
-export function resolve(options: SessionOptions): Resolved {
+export function resolve(options: Omit<SessionOptions, keyof RouteOptions>): Resolved {
   const { secret, store, cookie = {}, name, key, genid, unset, proxy, resave: _resave, ...rest } = options;
   const { rolling, saveUninitialized = true, userId = passportUser, whenDisconnected = "wait", ...others } = rest;
-  const { processes = cluster.isWorker ? "several" : "one", ...core } = others;
+  const { processes = cluster.isWorker ? "several" : "one", ...left } = others;
+  const core = knownOf(left);
   if (genid !== undefined && typeof genid !== "function") throw new TypeError("genid option must be a function");
   if (genid !== undefined) {
     warnOnce(
@@ -162,6 +185,20 @@ export function resolve(options: SessionOptions): Resolved {
       };
     },
   };
+}
+
+/** An application may have options that nobody has ever read. They must not stop it. */
+function knownOf(options: CoreOptions): CoreOptions {
+  const entries = Object.entries(options).filter(([name]) => {
+    if (Object.hasOwn(CORE_OPTIONS, name)) return true;
+    warnOnce(
+      "SOJOURN_UNKNOWN_OPTION",
+      name,
+      `session() of sojourn/express-session has no option "${name}", which does nothing: remove it`,
+    );
+    return false;
+  });
+  return Object.fromEntries(entries);
 }
 
 const DAY = 86_400_000;

@@ -2,7 +2,8 @@ import { Cookie } from "./cookie.ts";
 import type { Store, StoredData, StoreRequest } from "./store.ts";
 
 type Dictionary = Record<string, unknown>;
-type Callback = (error?: unknown) => void;
+// oxlint-disable-next-line typescript/no-explicit-any -- callbacks of applications declare what they expect
+type Callback = (error?: any) => void;
 
 /** What is behind a session object. */
 export interface Backing {
@@ -35,15 +36,19 @@ export interface Session {
   /** Stores the session now. Without a callback it gives a promise. */
   save(): Promise<void>;
   save(callback: Callback): this;
+  save(callback?: Callback): this | Promise<void>;
   /** Reads the data anew. Changes that were not stored are forgotten. */
   reload(): Promise<void>;
   reload(callback: Callback): this;
+  reload(callback?: Callback): this | Promise<void>;
   /** Ends the session, and removes `req.session`. */
   destroy(): Promise<void>;
   destroy(callback: Callback): this;
+  destroy(callback?: Callback): this | Promise<void>;
   /** Ends the session, and puts a new one with another id in its place. */
   regenerate(): Promise<void>;
   regenerate(callback: Callback): this;
+  regenerate(callback?: Callback): this | Promise<void>;
   /** Begins the lifetime anew, and stores it. Each request does that by itself, at most once in `touchInterval`. */
   touch(): this;
   /** Begins the lifetime of the cookie anew. */
