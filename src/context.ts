@@ -4,6 +4,7 @@ import type { Diagnose } from "./diagnostics.ts";
 import type { Emitter } from "./events.ts";
 import type { RotationPolicy } from "./lifecycle/rotation.ts";
 import type { Timeouts } from "./lifecycle/timeouts.ts";
+import type { FormerSessions } from "./former.ts";
 import type { Keyring } from "./record/keyring.ts";
 import type { Client } from "./record/record.ts";
 import type { SessionCookie } from "./request/cookie.ts";
@@ -27,6 +28,8 @@ export interface Context {
   readonly maxPerUser: UserLimit | undefined;
   /** Gives the application's description of a request's client. */
   readonly client: (request: ClientRequest) => Client | undefined;
+  /** The sources of former sessions. */
+  readonly former: readonly FormerSessions[] | undefined;
   readonly limits: DataRules;
   readonly storeTimeout: number;
   readonly trustProxy: boolean;

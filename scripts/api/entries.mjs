@@ -20,6 +20,8 @@ const PURPOSES = {
   "./context": "The session of the current request as an import.",
   "./bearer": "Tokens in `Authorization: Bearer`, for native clients.",
   "./csrf": "Refuses requests that pages of other origins send.",
+  "./adopt":
+    "Keeps users signed in who come from express-session, cookie-session, iron-session, @fastify/session or koa-session.",
   "./tracing": "Publishes each operation by `node:diagnostics_channel`.",
   "./fetch": "The adapter for whatever speaks `Request` and `Response`: Bun, Deno, Workers.",
   "./node": "The adapter for node:http.",

@@ -26,6 +26,7 @@ export function planOf(requestSession: RequestSession, withResponse: boolean): P
     touchDue:
       loaded !== undefined &&
       !requestSession.passive &&
+      !requestSession.hasAdopted &&
       touchIsDue(context.now(), loaded.expiresAt, loaded.record, context.timeouts),
   });
 }

@@ -32,6 +32,8 @@ const LAYERS: Readonly<Record<string, Allowed>> = {
   "express-session": {
     values: ["base", "changes", "record", "core", "stores/shared", "stores/memory", "adapters"],
   },
+  // It reads the cookies and data of other libraries, and imports none of them.
+  interop: { values: ["base"], types: ["core"] },
   testing: { values: ["base", "core"] },
   cli: { values: ["base", "core"] },
 };
