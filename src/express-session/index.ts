@@ -36,6 +36,7 @@ export interface ExpressSession {
   readonly expressStore: typeof expressStore;
 }
 
+/** The middleware of express-session on Sojourn. @see {@link ExpressSession} */
 const session: ExpressSession = Object.assign(createMiddleware, {
   Cookie,
   MemoryStore,

@@ -7,6 +7,7 @@ import { resolveOptions, type SessionsOptions, type Settings } from "../options.
 import type { SessionStore } from "../store.ts";
 import { memoryStore } from "../stores/memory.ts";
 import { warnOnce } from "../warnings.ts";
+import { formerSessions } from "./adoption.ts";
 import { createCookieReader } from "./cookie-value.ts";
 import { Cookie, settingsOf, type KeptSettings } from "./cookie.ts";
 import { createExpressStore, type ExpressStoreOptions } from "./express-store.ts";
@@ -59,6 +60,7 @@ const CORE_OPTIONS: OptionNames<CoreOptions> = {
   rotation: true,
   maxPerUser: true,
   client: true,
+  adopt: true,
   trustProxy: true,
   diagnostics: true,
   tracing: true,
@@ -73,11 +75,11 @@ export interface SessionOptions extends CoreOptions, RouteOptions {
   secret?: Secret | readonly Secret[] | undefined;
   /** A store of express-session, or one of Sojourn such as `redisStore()`. Default: the memory of this process. */
   store?: Store | SessionStore | undefined;
-  /** The attributes of the cookie, or a function that gives them for a request. */
+  /** The attributes of the cookie, or a function that gives them for a request. Default: those of {@link CookieSettings}. */
   cookie?: CookieSettings | { of(req: IncomingMessage): CookieSettings }["of"] | undefined;
   /** The name of the cookie. Default `"connect.sid"`. */
   name?: string | undefined;
-  /** An older word for `name`. */
+  /** An older word for `name`. Default `name`. */
   key?: string | undefined;
   /** Whether each response sets the cookie again, so that its lifetime begins anew. Default `false`. */
   rolling?: boolean | undefined;
@@ -87,7 +89,7 @@ export interface SessionOptions extends CoreOptions, RouteOptions {
   proxy?: boolean | undefined;
   /** Whether `req.session = null` ends the session (`"destroy"`), or only forgets this request's changes. Default `"keep"`. */
   unset?: "destroy" | "keep" | undefined;
-  /** Does nothing: a session that was not changed is never written, so that no request overwrites another one's changes. */
+  /** Does nothing: a session that was not changed is never written, so that no request overwrites another one's changes. Default `false`. */
   resave?: boolean | undefined;
   /** Does nothing: the id is always random, because other parts of the cookie make it secret. */
   genid?(req: IncomingMessage): string;
@@ -152,6 +154,9 @@ export function resolve(options: Omit<SessionOptions, keyof RouteOptions>): Reso
   const cookieName = name || key || "connect.sid";
   const isFunction = typeof cookie === "function";
   const first = new Cookie(isFunction ? undefined : cookie);
+  const usual = first.originalMaxAge;
+  const userOf = (data: Readonly<Record<string, unknown>>) => textOf(userId(data));
+  const given = isExpressStore(store) ? store : undefined;
   const sessionStore = storeOf(store, { processes, clock: core.clock });
   return {
     name: cookieName,
@@ -159,22 +164,22 @@ export function resolve(options: Omit<SessionOptions, keyof RouteOptions>): Reso
     saveUninitialized,
     proxy,
     unsetDestroys: unset === "destroy",
-    userId: (data) => textOf(userId(data)),
+    userId: userOf,
     cookieFor: isFunction ? (req) => cookie(req) : () => cookie,
     defaults: settingsOf(first),
     isDynamic: isFunction || Boolean(cookie.expires),
     skipsDisconnected: whenDisconnected === "skip",
-    given: isExpressStore(store) ? store : undefined,
+    given,
     settings(requestSecret) {
-      const secretKey = keysOf(secret || requestSecret);
-      if (!secretKey) return undefined;
-      const { maxAge } = first;
-      const fixed = isFunction || typeof maxAge !== "number" || cookie.expires ? undefined : Math.ceil(maxAge);
+      const secrets = secretsOf(secret || requestSecret);
+      if (!secrets) return undefined;
+      const fixed = isFunction || cookie.expires || usual === null ? undefined : Math.ceil(usual);
       const settings = resolveOptions({
         ...timeoutsFor(fixed, core),
+        ...(given && { adopt: [formerSessions(given, { secrets, name: cookieName, usual, userId: userOf })] }),
         ...core,
         trustProxy: core.trustProxy ?? proxy === true,
-        secretKey,
+        secretKey: secrets.map(keyOf),
         store: sessionStore,
         cookie: { name: cookieName, secure: false, persistent: false },
       });
@@ -237,22 +242,24 @@ function textOf(userId: string | number | undefined | null): string | undefined 
 
 const KEY_BYTES = 32;
 
-/** Keys of full length from secrets of any length. */
-function keysOf(given: unknown): Uint8Array[] | undefined {
+function secretsOf(given: unknown): Uint8Array[] | undefined {
   if (!given) return undefined;
   const secrets: unknown[] = Array.isArray(given) ? given : [given];
-  return secrets.map((secret) => {
-    const bytes = bytesOf(secret);
-    if (bytes.length < KEY_BYTES) {
-      warnOnce(
-        "SOJOURN_SHORT_SECRET",
-        "",
-        "The option secret of sojourn/express-session is so short that it can be guessed: whoever guesses it can sign in as " +
-          "anybody. Make one with npx sojourn keygen, and put the old one behind it: secret: [new, old]",
-      );
-    }
-    return Buffer.from(hkdfSync("sha256", bytes, "sojourn/express-session", "secret", KEY_BYTES));
-  });
+  const unique = new Map(secrets.map(bytesOf).map((bytes) => [bytes.toString("latin1"), bytes]));
+  return [...unique.values()];
+}
+
+/** A key of full length from a secret of any length. */
+function keyOf(secret: Uint8Array): Uint8Array {
+  if (secret.length < KEY_BYTES) {
+    warnOnce(
+      "SOJOURN_SHORT_SECRET",
+      "",
+      "The option secret of sojourn/express-session is so short that it can be guessed: whoever guesses it can sign in as " +
+        "anybody. Make one with npx sojourn keygen, and put the old one behind it: secret: [new, old]",
+    );
+  }
+  return Buffer.from(hkdfSync("sha256", secret, "sojourn/express-session", "secret", KEY_BYTES));
 }
 
 function bytesOf(secret: unknown): Buffer {

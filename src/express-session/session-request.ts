@@ -52,8 +52,10 @@ export class RequestState {
 
   /** The session is read. */
   start(): void {
-    this.versionBefore = this.inner.loaded?.version;
+    const { inner } = this;
+    this.versionBefore = inner.loaded?.version;
     this.install();
+    if (inner.hasAdopted) inner.changes.request({ lifetime: this.#formerLifetime });
   }
 
   /** Puts a session object into the request. The one before keeps the data that it has now. */
@@ -206,6 +208,15 @@ export class RequestState {
     return { idle: own, absolute: own > absolute ? own : undefined };
   }
 
+  /** An adopted session lives on as long as its cookie, though nobody knows how long ago it has begun. */
+  get #formerLifetime(): Lifetime {
+    const { idle } = this.#lifetime;
+    const { timeouts, now } = this.context;
+    const { signedInAt, createdAt } = this.inner.loaded!.record;
+    const needed = now() - (signedInAt ?? createdAt) + (idle ?? timeouts.idle);
+    return { idle, absolute: needed > timeouts.absolute ? needed : undefined };
+  }
+
   get #hasOwnLifetime(): boolean {
     return (this.#cookie !== undefined || this.options.isDynamic) && this.#lifetime.idle !== undefined;
   }
@@ -306,9 +317,12 @@ class CookieWriter implements TokenWriter {
   }
 
   issue({ keyring }: Context, token: Token): (() => readonly string[]) | undefined {
-    const { cookie, isSecure, options } = this.#state;
-    if (cookie.secure && !isSecure) return undefined;
+    const state = this.#state;
+    const { isSecure, options } = state;
+    if (state.cookie.secure && !isSecure) return undefined;
     return () => {
+      // The handler may have put another cookie in its place.
+      const { cookie } = state;
       cookie.maxAge = cookie.originalMaxAge;
       return [setCookie(options.name, tokenValue(keyring, token), cookie)];
     };
