@@ -43,11 +43,14 @@ function print(node) {
 }
 
 /** The type of a property as it is written, or that of an alias that no entry exports; that of a method as a function. */
-export function typeOf(node, { checker, reflections }) {
-  if (ts.isMethodSignature(node)) {
+export function typeOf(node, context) {
+  const { checker, reflections } = context;
+  if (ts.isMethodSignature(node) || ts.isMethodDeclaration(node)) {
     const text = print(node).replace(/;$/, "");
     return text.slice(node.name.getText().length + (node.questionToken ? 1 : 0)).replace(/\): (?=[^:]*$)/, ") => ");
   }
+  // A setter has none of its own.
+  if (!node.type) return typeOf(node.parameters[0], context);
   const [named] = ts.isTypeReferenceNode(node.type) ? namedTypes(node.type, checker) : [];
   const alias = named?.declarations?.find(ts.isTypeAliasDeclaration);
   return print(alias && !reflections.has(named) && !alias.typeParameters ? alias.type : node.type);

@@ -30,7 +30,7 @@ const LAYERS: Readonly<Record<string, Allowed>> = {
   adapters: { values: ["base", "core"] },
   // It speaks to what lies under the core, because express-session shows a session to its store.
   "express-session": {
-    values: ["base", "changes", "record", "core", "stores/shared", "stores/memory", "adapters"],
+    values: ["base", "changes", "record", "core", "stores/shared", "stores/memory", "adapters", "interop"],
   },
   // It reads the cookies and data of other libraries, and imports none of them.
   interop: { values: ["base"], types: ["core"] },
