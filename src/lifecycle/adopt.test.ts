@@ -180,6 +180,20 @@ describe("The option adopt", () => {
     expect([...browser.jar.keys()]).toEqual(["old", "__Host-session"]);
   });
 
+  it("removes a former cookie that was kept at a sign-out, and nothing where there is none", async () => {
+    const old = library();
+    Object.assign(old.source, { keepCookies: true, end: undefined });
+    const { former, browser } = moved({}, old);
+    const client = former();
+    await client.visit();
+    await client.visit((session) => session.signOut());
+    expect([...client.jar]).toEqual([]);
+    const other = browser();
+    await other.visit((session) => session.signIn("bea"));
+    const response = await other.visit((session) => session.signOut());
+    expect(response.headers.getSetCookie()).toHaveLength(1);
+  });
+
   it("replaces a former cookie of the same name, and never removes its own", async () => {
     const old = library();
     Object.assign(old.source, { cookies: [{ name: "old" }, { name: "old", path: "/app" }] });
@@ -320,6 +334,20 @@ describe("A former cookie", () => {
     old.sessions.set("one", ADA);
     expect(await former().userId()).toBeUndefined();
     expect(await browser.userId()).toBe("bea");
+  });
+
+  it("opens nothing after a replay, which ends the former session", async () => {
+    const { former, old, time } = moved({ rotation: { every: "10m", grace: "10s" } });
+    const browser = former();
+    await browser.visit();
+    const thief = browser.copy();
+    time.now += 11 * 60_000;
+    await browser.visit();
+    await browser.visit();
+    time.now += 11_000;
+    old.isDown = true;
+    expect(await thief.userId()).toBeUndefined();
+    expect([old.calls.end, await browser.userId()]).toEqual([1, undefined]);
   });
 
   it.each([
