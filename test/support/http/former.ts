@@ -32,13 +32,13 @@ export interface FormerApplication {
   readonly size: () => number;
 }
 
-export const SECRET = "an old secret of the former application, 1";
+const SECRET = "an old secret of the former application, 1";
 export const PREVIOUS = "an older secret of the former application";
 const DATA = { userId: "ada", cart: ["tea", "Zoë"] };
 const userId = (data: Readonly<Record<string, unknown>>) => data["userId"] as string | undefined;
 
 /** The Cookie header of a browser after a response. */
-export function cookieOf({ setCookies }: Answer): string {
+function cookieOf({ setCookies }: Answer): string {
   return setCookies.map((line) => line.split(";", 1)[0]!).join("; ");
 }
 
