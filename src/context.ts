@@ -1,4 +1,4 @@
-import type { Limits } from "./changes/codec.ts";
+import type { DataRules } from "./changes/codec.ts";
 import type { Cleanup } from "./cleanup.ts";
 import type { Diagnose } from "./diagnostics.ts";
 import type { Emitter } from "./events.ts";
@@ -30,7 +30,7 @@ export interface Context {
   readonly client: (request: ClientRequest) => Client | undefined;
   /** The sources of former sessions. */
   readonly former: readonly FormerSessions[] | undefined;
-  readonly limits: Limits;
+  readonly limits: DataRules;
   readonly storeTimeout: number;
   readonly trustProxy: boolean;
   /** Looks for reasons why a cookie is missing. `undefined` in production. */

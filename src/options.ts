@@ -1,4 +1,4 @@
-import type { Limits } from "./changes/codec.ts";
+import type { DataRules, Limits } from "./changes/codec.ts";
 import { checkClock, checkOptions, checkPositiveInteger } from "./checks.ts";
 import { createCookie, type CookieOptions, type SessionCookie } from "./request/cookie.ts";
 import { resolveDiagnostics, type Diagnose } from "./diagnostics.ts";
@@ -108,7 +108,7 @@ export interface Settings {
   readonly diagnose: Diagnose | undefined;
   readonly tracing: SessionTracing | undefined;
   readonly storeTimeout: number;
-  readonly limits: Limits;
+  readonly limits: DataRules;
   readonly now: () => number;
 }
 

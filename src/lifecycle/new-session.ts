@@ -152,7 +152,8 @@ class NewSession {
 
   constructor(commit: Commit, content: Content, createdAt: number, formerly?: Formerly) {
     const { context, requestSession, requested } = commit;
-    const { userId, note, idle, absolute } = requested.signIn ?? {};
+    const { userId, note } = requested.signIn ?? {};
+    const { idle, absolute } = requested.signIn ?? requested.lifetime ?? {};
     this.#commit = commit;
     this.#content = content;
     this.token = { id: requestSession.id, secret: createRandomPart(), epoch: 1 };

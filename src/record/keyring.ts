@@ -10,6 +10,7 @@ import {
 import { createDecodeError } from "../errors.ts";
 import { createNonce } from "../random.ts";
 import { RecentRecords } from "./recent-records.ts";
+import { VerifiedTokens } from "./verified-tokens.ts";
 
 /**
  * One secret key, or a list of the current key and the previous keys that are still accepted. Each has at least 32 bytes; a
@@ -38,6 +39,8 @@ export interface Keyring {
   decrypt(id: string, encrypted: Uint8Array): { plain: Uint8Array; byPreviousKey: boolean };
   /** What the current key has encrypted or decrypted lately. */
   readonly recent: RecentRecords;
+  /** The tokens whose signature was verified lately. */
+  readonly verified: VerifiedTokens;
 }
 
 const SIGNATURE_LENGTH = 32;
@@ -140,6 +143,7 @@ export function createKeyring(secretKey: SecretKey | undefined, cookieName: stri
 
   return {
     recent: new RecentRecords(),
+    verified: new VerifiedTokens(),
 
     sign: (text) => computeSignature(current, text),
 

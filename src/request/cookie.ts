@@ -179,7 +179,7 @@ function nameAndValue(text: string): [name: string, value: string] {
   return [name, text.slice(name.length + 1)];
 }
 
-/** The parts of a Set-Cookie value that {@link createCookie} made. */
+/** The parts of a Set-Cookie value that {@link createCookie} made, or one of its kind. */
 export function cookieParts(line: string): CookieParts {
   const [pair, ...given] = line.split("; ").map(nameAndValue);
   const [name, value] = pair!;
@@ -195,7 +195,7 @@ export function cookieParts(line: string): CookieParts {
       ...(maxAge !== undefined && { maxAge: Number(maxAge) }),
       httpOnly: attributes.has("HttpOnly"),
       secure: attributes.has("Secure"),
-      sameSite: attributes.get("SameSite")!.toLowerCase() as CookieAttributes["sameSite"],
+      sameSite: (attributes.get("SameSite")?.toLowerCase() ?? "lax") as CookieAttributes["sameSite"],
       ...(attributes.has("Partitioned") && { partitioned: true }),
     },
   };
