@@ -23,12 +23,14 @@ const LAYERS: Readonly<Record<string, Allowed>> = {
   // A cache and a migration are given the stores that they stand before. `open` makes the store that a URL names.
   "stores/cached": { values: ["base", "stores/shared"] },
   "stores/migration": { values: ["base", "stores/shared"] },
-  "stores/open": { values: ["base", "stores/shared", "an engine"] },
+  "stores/open": { values: ["base", "stores/shared", "an engine", "stores/memory"] },
+  "stores/memory": { values: ["base", "stores/shared"] },
   "an engine": { values: ["base", "stores/shared"] },
   // It works on the cookies of a request, as no other store does.
   "cookie-store": { values: ["base", "record", "core"] },
   adapters: { values: ["base", "core"] },
-  testing: { values: ["base", "core"] },
+  // The adapters of the contract's cases keep their sessions in it.
+  testing: { values: ["base", "core", "stores/memory"] },
   cli: { values: ["base", "core"] },
 };
 
