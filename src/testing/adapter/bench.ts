@@ -7,6 +7,7 @@ import type { SessionStore } from "../../store.ts";
 import { memoryStore } from "../../stores/memory.ts";
 import { testClock } from "../application.ts";
 import { faulty, type FaultyStore } from "../faulty.ts";
+import { expectAnswer } from "./checks.ts";
 import { TestClient, COOKIE_NAMES } from "./client.ts";
 import type {
   AdapterExchange,
@@ -62,8 +63,8 @@ export interface Application {
 
 /** A place where a request waits until the case opens it. */
 export interface Gate {
-  /** Fulfilled when a request waits here. */
-  readonly reached: Promise<void>;
+  /** Waits until a request waits here. It rejects if the answer comes first: then the case would wait for ever. */
+  reachedBefore(answer: Promise<unknown>): Promise<void>;
   open(): void;
   /** For the request. */
   pass(): Promise<void>;
@@ -74,10 +75,15 @@ export function createGate(): Gate {
   let open!: () => void;
   const reached = new Promise<void>((resolve) => (arrive = resolve));
   const opened = new Promise<void>((resolve) => (open = resolve));
+  let isReached = false;
   return {
-    reached,
+    async reachedBefore(answer) {
+      await Promise.race([reached, answer]);
+      assert.ok(isReached, "the response came before its handler, or the store, was asked for it");
+    },
     open: () => open(),
     async pass() {
+      isReached = true;
       arrive();
       await opened;
     },
@@ -129,6 +135,8 @@ export class AdapterBench {
         store,
         clock,
         idleTimeout: "10m",
+        // A case holds calls of the store for as long as it looks at the response.
+        storeTimeout: "60s",
         cookie: { name },
       });
     const [sessions, others] = [make(COOKIE_NAMES[0]), make(COOKIE_NAMES[1])];
@@ -155,8 +163,8 @@ export class AdapterBench {
       visitor,
       async signedIn(userId = "ada") {
         const client = visitor();
-        const { status } = await client.get("/login", { method: "POST", headers: { "x-user": userId } });
-        assert.equal(status, 303, "POST /login must answer with a redirect, status 303");
+        const answer = await client.get("/login", { method: "POST", headers: { "x-user": userId } });
+        expectAnswer(answer, { status: 303, cookies: 1 }, "POST /login");
         return client;
       },
     };

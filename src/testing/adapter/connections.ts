@@ -65,9 +65,10 @@ export const connectionCases: readonly AdapterRule[] = [
         ["/slow-login", visitor(), signingIn],
       ] as const) {
         const connection = await leaver.connect(path);
-        await held.reached;
+        const closed = connection.until();
+        await held.reachedBefore(closed);
         connection.destroy();
-        await connection.until();
+        await closed;
         expectAnswer(await client.get("/who"), { body: "ada" }, "the next request");
         held.open();
       }

@@ -25,11 +25,12 @@ export const parallelCases: readonly AdapterRule[] = [
         },
       });
       const client = await signedIn();
-      const answers = Promise.all([client.get("/first"), client.get("/second")]);
-      await Promise.all([first.reached, second.reached]);
+      const answers = [client.get("/first"), client.get("/second")];
+      await Promise.all([first.reachedBefore(answers[0]!), second.reachedBefore(answers[1]!)]);
       first.open();
       second.open();
-      for (const answer of await answers) expectAnswer(answer, { caching: "private" }, "each of two parallel requests");
+      for (const answer of await Promise.all(answers))
+        expectAnswer(answer, { caching: "private" }, "each of two parallel requests");
       const data = JSON.parse((await client.get("/data")).body) as unknown;
       assert.deepEqual(data, { first: 1, second: 2, count: 2 }, "the changes of both requests must be stored");
     },
@@ -48,9 +49,9 @@ export const parallelCases: readonly AdapterRule[] = [
       });
       const [ada, bob] = [await signedIn("ada"), await signedIn("bob")];
       const adasAnswer = ada.get("/slow");
-      await adas.reached;
+      await adas.reachedBefore(adasAnswer);
       const bobsAnswer = bob.get("/slow");
-      await bobs.reached;
+      await bobs.reachedBefore(bobsAnswer);
       adas.open();
       expectAnswer(await adasAnswer, { body: "ada ada", caching: "private" }, "the first client's request");
       bobs.open();
@@ -99,7 +100,7 @@ export const parallelCases: readonly AdapterRule[] = [
       const client = await signedIn();
       const tab = client.twin();
       const slow = tab.get("/slow");
-      await gate.reached;
+      await gate.reachedBefore(slow);
       await client.get("/logout");
       gate.open();
       expectAnswer(await slow, { body: "slow", caching: "private" }, "the slow request");
@@ -129,7 +130,7 @@ export const parallelCases: readonly AdapterRule[] = [
       const client = visitor();
       await client.get("/write");
       const slow = client.twin().get("/slow");
-      await gate.reached;
+      await gate.reachedBefore(slow);
       await client.post("/login");
       gate.open();
       const answer = await slow;

@@ -107,13 +107,13 @@ export const signInCases: readonly AdapterRule[] = [
       const client = await signedIn();
       const gate = hold("update");
       const connection = await client.connect("/step");
-      await gate.reached;
+      const head = connection.until("\r\n\r\n");
+      await gate.reachedBefore(head);
       // While this is answered, what was sent too early would arrive.
       for (let n = 0; n < 3; n += 1) await visitor().get("/untouched");
       assert.equal(connection.received, "", "nothing may be sent before the session is stored");
       gate.open();
-      const received = await connection.until("\r\n\r\n");
-      assert.match(received, /^HTTP\/1\.1 303 /, "the redirect must be sent when the session is stored");
+      assert.match(await head, /^HTTP\/1\.1 303 /, "the redirect must be sent when the session is stored");
       expectAnswer(await client.get("/data"), { body: '{"step":"two"}' }, "the page after the redirect");
       await connection.until();
     },
