@@ -133,8 +133,9 @@ const storedCases: readonly AdapterRule[] = [
     "cuts off a streamed response whose last change can't be stored",
     async (bench) => {
       const gate = createGate();
-      const { signedIn, failing } = await bench.start({
+      const { signedIn, failing, visitor } = await bench.start({
         "/stream": (session) => ({ status: session.isNew ? 409 : 200, body: changing(session, gate) }),
+        "/new": (session) => ({ status: session.isNew ? 200 : 409, body: changing(session, gate) }),
       });
       const client = await signedIn();
       const connection = await client.connect("/stream");
@@ -144,6 +145,9 @@ const storedCases: readonly AdapterRule[] = [
       assert.doesNotMatch(await connection.until(), /\r\n0\r\n\r\n$/, "the response must not look complete");
       failing.clear();
       expectAnswer(await client.get("/data"), { body: "{}" }, "the page after the stream");
+
+      const visitors = await visitor().connect("/new");
+      assert.doesNotMatch(await visitors.until(), /\r\n0\r\n\r\n$/, "a session can't begin after the headers");
     },
   ],
 ];
