@@ -27,8 +27,9 @@ export const connectionCases: readonly AdapterRule[] = [
     async (bench) => {
       const { signedIn, watchers } = await bench.start({
         "/signal": (session) => `aborted: ${session.signal.aborted}`,
-        "/throw": ({ signal }) => {
-          throw new Error(`the handler's own error, aborted: ${signal.aborted}`);
+        "/throw": (session) => {
+          assert.equal(session.signal.aborted, false);
+          throw new Error("planned error of a handler");
         },
       });
       const client = await signedIn();

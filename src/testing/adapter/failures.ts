@@ -33,7 +33,7 @@ export const failureCases = ({ handlerErrors }: Declared): readonly AdapterRule[
       const { visitor, signedIn, calls } = await bench.start({
         "/throw": (session) => {
           session.data.changed = 1;
-          throw new Error("the handler's own error");
+          throw new Error("planned error of a handler");
         },
       });
       const isStored = handlerErrors === "stored";

@@ -16,7 +16,7 @@ import {
 import type { AdapterMount, AdapterReply, StartApplication } from "sojourn/testing";
 
 /** A request of the adapter that can be broken, and the response to it. */
-export interface Exchange {
+interface Exchange {
   readonly req: IncomingMessage;
   readonly res: ServerResponse;
   headers: Headers;
