@@ -1,9 +1,10 @@
-import type { Limits } from "./changes/codec.ts";
+import type { DataRules } from "./changes/codec.ts";
 import type { Cleanup } from "./cleanup.ts";
 import type { Diagnose } from "./diagnostics.ts";
 import type { Emitter } from "./events.ts";
 import type { RotationPolicy } from "./lifecycle/rotation.ts";
 import type { Timeouts } from "./lifecycle/timeouts.ts";
+import type { FormerSessions } from "./former.ts";
 import type { Keyring } from "./record/keyring.ts";
 import type { Client } from "./record/record.ts";
 import type { SessionCookie } from "./request/cookie.ts";
@@ -27,7 +28,9 @@ export interface Context {
   readonly maxPerUser: UserLimit | undefined;
   /** Gives the application's description of a request's client. */
   readonly client: (request: ClientRequest) => Client | undefined;
-  readonly limits: Limits;
+  /** The sources of former sessions. */
+  readonly former: readonly FormerSessions[] | undefined;
+  readonly limits: DataRules;
   readonly storeTimeout: number;
   readonly trustProxy: boolean;
   /** Looks for reasons why a cookie is missing. `undefined` in production. */

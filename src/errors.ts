@@ -3,7 +3,7 @@
  *
  * - `ERR_SESSION_STORE` (503): the store failed, or took longer than `storeTimeout`.
  * - `ERR_SESSION_CONFLICT` (409): other requests changed the session first, again and again.
- * - `ERR_SESSION_SUPERSEDED` (409): somebody signed in to the session while this request was changing it.
+ * - `ERR_SESSION_SUPERSEDED` (409): somebody signed in to the session, or replaced its token, while this request was changing it.
  * - `ERR_SESSION_LIMIT` (409): one sign-in more than `maxPerUser` allows.
  * - `ERR_SESSION_ORIGIN` (403): a page of another origin sent a form, or opened a WebSocket.
  * - `ERR_SESSION_TWO_TOKENS` (400): the request has both the cookie and `Authorization: Bearer`.

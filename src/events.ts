@@ -12,6 +12,8 @@ export interface SessionEvent {
 export interface SessionEvents {
   /** A session was stored for the first time. */
   created: SessionEvent;
+  /** A former session was adopted, from the source of this name. */
+  adopted: SessionEvent & { readonly source: string };
   /** A user signed in. `previousId` is the id that the session had before, if there was one. */
   signedIn: SessionEvent & { readonly previousId?: string | undefined };
   /** The session's token was replaced by `rotate()`, or by periodic rotation once the client had the new one. */
@@ -51,6 +53,7 @@ export interface Emitter {
 
 const EVENT_NAMES = namesOf<keyof SessionEvents>({
   created: true,
+  adopted: true,
   signedIn: true,
   rotated: true,
   signedOut: true,

@@ -5,6 +5,7 @@ export type { CookieOptions } from "./request/cookie.ts";
 export type { Duration } from "./duration.ts";
 export type { Limits } from "./changes/codec.ts";
 export type { SecretKey } from "./record/keyring.ts";
+export type { FormerCookie, FormerSession, FormerSessions, FoundSession } from "./former.ts";
 export { SessionError, type SessionErrorCode } from "./errors.ts";
 export type { SessionEvent, SessionEvents, SessionListener } from "./events.ts";
 export type { UserLimit, SessionInfo } from "./users.ts";

@@ -1,4 +1,4 @@
-import type { Limits } from "./changes/codec.ts";
+import type { DataRules, Limits } from "./changes/codec.ts";
 import { checkClock, checkOptions, checkPositiveInteger } from "./checks.ts";
 import { createCookie, type CookieOptions, type SessionCookie } from "./request/cookie.ts";
 import { resolveDiagnostics, type Diagnose } from "./diagnostics.ts";
@@ -7,6 +7,7 @@ import { ASSURANCE_LEVELS, type Timeouts } from "./lifecycle/timeouts.ts";
 import { createKeyring, type Keyring, type SecretKey } from "./record/keyring.ts";
 import { isClientSide, requireCapability, OPERATIONS } from "./capabilities.ts";
 import type { UserLimit } from "./users.ts";
+import { checkFormer, type FormerSessions } from "./former.ts";
 import type { Client } from "./record/record.ts";
 import { describeBy, type ClientDetails, type ClientRequest } from "./request/client.ts";
 import type { RotationPolicy } from "./lifecycle/rotation.ts";
@@ -61,6 +62,11 @@ export interface SessionsOptions {
    * }`, or a function of the request. Default: none are kept.
    */
   client?: ClientDetails | ((request: ClientRequest) => Client | undefined);
+  /**
+   * The sessions of the library that the application used before, such as `[expressSession({ secret, store })]` of
+   * "sojourn/adopt". Their users stay signed in. Default: none.
+   */
+  adopt?: readonly FormerSessions[];
   /** The name and the attributes of the cookie. Default: those of {@link CookieOptions}. */
   cookie?: CookieOptions;
   /**
@@ -95,12 +101,14 @@ export interface Settings {
   readonly rotation: RotationPolicy | undefined;
   readonly maxPerUser: UserLimit | undefined;
   readonly client: (request: ClientRequest) => Client | undefined;
+  /** The sources of former sessions. */
+  readonly former: readonly FormerSessions[] | undefined;
   readonly cookie: SessionCookie;
   readonly trustProxy: boolean;
   readonly diagnose: Diagnose | undefined;
   readonly tracing: SessionTracing | undefined;
   readonly storeTimeout: number;
-  readonly limits: Limits;
+  readonly limits: DataRules;
   readonly now: () => number;
 }
 
@@ -124,6 +132,7 @@ export function resolveOptions(options: SessionsOptions): Settings {
     rotation: true,
     maxPerUser: true,
     client: true,
+    adopt: true,
     cookie: true,
     trustProxy: true,
     diagnostics: true,
@@ -191,6 +200,7 @@ export function resolveOptions(options: SessionsOptions): Settings {
     rotation: resolveRotation(options, timeouts),
     maxPerUser: resolveLimit(options),
     client: resolveClient(client),
+    former: resolveAdopt(options, clientSide),
     cookie: sessionCookie,
     trustProxy,
     diagnose: resolveDiagnostics(options.diagnostics),
@@ -205,6 +215,14 @@ function resolveClient(client: NonNullable<SessionsOptions["client"]>): Settings
   if (typeof client === "function") return client;
   checkOptions("client", client, { userAgent: true, address: true });
   return client.userAgent || client.address ? describeBy(client) : () => undefined;
+}
+
+function resolveAdopt({ adopt }: SessionsOptions, clientSide: ClientSide | undefined): Settings["former"] {
+  const former = adopt === undefined ? undefined : checkFormer(adopt);
+  if (former && clientSide) {
+    throw new TypeError("adopt needs a store on the server: cookieStore() can't keep that a former session has ended");
+  }
+  return former;
 }
 
 function resolveTimeouts(options: SessionsOptions): Timeouts {

@@ -3,7 +3,7 @@ import { checkOptions } from "./checks.ts";
 import { createCleanup } from "./cleanup.ts";
 import { credentialsChanged } from "./credentials.ts";
 import { createEmitter, type SessionEvents, type SessionListener } from "./events.ts";
-import { resolveOptions, type SessionsOptions } from "./options.ts";
+import { resolveOptions, type SessionsOptions, type Settings } from "./options.ts";
 import { checkOrigin } from "./request/origin.ts";
 import { RequestSession } from "./request/request-session.ts";
 import { expectBearer, type BearerTokens } from "./request/bearer.ts";
@@ -121,7 +121,11 @@ export interface Sessions<Data extends object = DeclaredData> {
  * @throws TypeError for any option that is missing, unknown or contradictory, naming the remedy.
  */
 export function createSessions<Data extends object = DeclaredData>(options: SessionsOptions): Sessions<Data> {
-  const settings = resolveOptions(options);
+  return sessionsWith(resolveOptions(options));
+}
+
+/** Sets up sessions by settings that were resolved: another library's form of cookies or of values may be among them. */
+export function sessionsWith<Data extends object>(settings: Settings): Sessions<Data> {
   const emitter = createEmitter();
   const shared = {
     ...settings,
@@ -239,6 +243,7 @@ export function createSessions<Data extends object = DeclaredData>(options: Sess
     },
   };
   factories.set(sessions, begin);
+  contexts.set(sessions, context);
   return sessions;
 }
 
@@ -264,6 +269,12 @@ function createLateChecks(): () => boolean {
 }
 
 const factories = new WeakMap<object, (request: AnyRequest) => unknown>();
+const contexts = new WeakMap<object, Context>();
+
+/** What all requests of these sessions share. */
+export function contextOf<Data extends object>(sessions: Sessions<Data>): Context {
+  return contexts.get(sessions)!;
+}
 
 /**
  * The function by which an adapter begins the session of each request.

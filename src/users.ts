@@ -1,4 +1,5 @@
 import { SessionError } from "./errors.ts";
+import { refuseFormer } from "./lifecycle/adopt.ts";
 import { endIfUnchanged, preventPutBack, remove } from "./lifecycle/end.ts";
 import { lastSeenAt } from "./lifecycle/timeouts.ts";
 import { decryptSession, type Client, type LoadedRecord } from "./record/record.ts";
@@ -186,6 +187,8 @@ async function confirmGone(
  */
 async function revokeAll(context: Context, userId: string, except?: string): Promise<number> {
   const idsOfUser = requireCapability(context.store, "idsOfUser", "revoking a user's sessions");
+  // First: a session that is adopted in this moment is either listed, or finds this.
+  await refuseFormer(context, userId);
   const ids = await new Deadline(context.storeTimeout).run("list", () => idsOfUser(userId));
   const spared = [except, storedIdOf(context, except)];
   const left = new Set(ids.filter((id) => !spared.includes(id)));
@@ -224,6 +227,7 @@ async function revokeEach(
 /** Ends every session in the store, and returns their number. */
 async function revokeEverything(context: Context): Promise<number> {
   const all = requireCapability(context.store, "all", "revoking everything");
+  await refuseFormer(context);
   let ended = 0;
   // A walk may miss a session that is updated meanwhile, so it is repeated until it finds nothing.
   for (let before = -1; before < ended;) {

@@ -41,6 +41,8 @@ function layerTable(contenders, paths) {
 /** Requests a second, latencies and the CPU of the database at saturation. */
 export function saturationTable({ contenders }, paths = ["read", "write"]) {
   const hasDatabase = contenders.some(({ cells }) => cells.read?.database);
+  /** Of other stores there is no server whose time could be meant. */
+  const hasServer = (row) => /Redis|PostgreSQL|MySQL/.test(row.store);
   const head = paths.flatMap((path) => [
     `${path}: requests/s`,
     "p50, ms",
@@ -52,7 +54,7 @@ export function saturationTable({ contenders }, paths = ["read", "write"]) {
     ...paths.flatMap((path) => {
       const cell = row.cells[path] ?? (path === "read" ? row.cells.untouched : undefined);
       const written = ["rate", "p50", "p99", ...(hasDatabase ? ["database"] : [])].map((name) =>
-        isBare(row) && name === "database" ? NONE : figure(cell?.[name]?.median),
+        name === "database" && !hasServer(row) ? NONE : figure(cell?.[name]?.median),
       );
       return written;
     }),

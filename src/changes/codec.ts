@@ -14,6 +14,12 @@ export interface Limits {
   readonly depth: number;
 }
 
+/** The limits, and which values are kept. */
+export interface DataRules extends Limits {
+  /** Values are kept as `JSON.stringify` writes them: what JSON lacks is converted, and no value is refused. Default `false`. */
+  readonly asJson?: boolean;
+}
+
 /** No limits: for data that were checked before. */
 export const BOUNDLESS: Limits = { bytes: Infinity, depth: Infinity };
 
@@ -55,6 +61,14 @@ function written(value: unknown, name: string, limits: Limits, objects?: object[
     default:
       throw explained(value, { name, path: [], ancestors: [], depth: limits.depth });
   }
+}
+
+/** Whether JSON keeps a value as it is. */
+export function isJson(value: unknown, limits: Limits): boolean {
+  room = limits.bytes;
+  const found = scan(value, limits.depth);
+  // One that is too large is refused by its size, before anybody converts it.
+  return found === Scan.json || found === Scan.tooLarge;
 }
 
 /** A dictionary without a prototype, so that every key is ordinary data. */

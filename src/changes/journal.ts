@@ -1,4 +1,4 @@
-import { BOUNDLESS, decode, decodeValue, encode, encodeValue, type Dictionary, type Limits } from "./codec.ts";
+import { BOUNDLESS, decode, decodeValue, encode, encodeValue, type DataRules, type Dictionary } from "./codec.ts";
 import { isObject, objectsIn, textOf } from "./containers.ts";
 import { SessionError } from "../errors.ts";
 import { areSameFlashes, MAX_FLASHES, mergeFlashes, withoutHidden } from "./flashes.ts";
@@ -71,7 +71,7 @@ export class Journal {
   #setAsideState: SetAside | undefined;
   /** Set while a requested sign-in hides data. */
   #restricted: Restricted | undefined;
-  readonly #limits: Limits;
+  readonly #limits: DataRules;
   readonly #onUse: OnUse | undefined;
   readonly #given: GivenObjects;
 
@@ -79,7 +79,7 @@ export class Journal {
    * @param onUse - is told of changes that a handler makes, also through data that it has kept since long ago.
    * @param given - the objects that the request was given, also by its other journals.
    */
-  constructor(base: Content, limits: Limits, onUse?: OnUse, given = new GivenObjects()) {
+  constructor(base: Content, limits: DataRules, onUse?: OnUse, given = new GivenObjects()) {
     this.#onUse = onUse;
     this.#given = given;
     this.#base = base;
@@ -144,6 +144,7 @@ export class Journal {
     const last = this.#pending?.content ?? this.#base;
     let { data } = last;
     if (this.#tracker?.isSurelyUnchanged === false) {
+      if (this.#limits.asJson) this.#tracker.toJsonValues(this.#limits);
       const objects: object[] = [];
       data = encode(this.#tracker.raw, this.#limits, objects);
       this.#objects = objects;

@@ -1,5 +1,5 @@
 import type { SeenObjects } from "./replay.ts";
-import { encodeValue, type Dictionary, type Limits } from "./codec.ts";
+import { encodeValue, isJson, type Dictionary, type Limits } from "./codec.ts";
 import { isEmptyContainer, isObject, objectsIn } from "./containers.ts";
 import { GivenValues } from "./given-values.ts";
 import { momentOf, NO_VALUE, WHOLE, type Changes, type KeyChanges, type Step, type Updater } from "./steps.ts";
@@ -138,6 +138,17 @@ export class Tracker implements ProxyHandler<Dictionary> {
     const step: Step = { kind: "update", before, apply: [apply], after: { text, objects: objectsIn(value) } };
     this.note(key, withUpdate(changes, step));
     return value;
+  }
+
+  /** Puts in place of each value that JSON lacks the one that JSON makes of it. @throws TypeError for a cycle and for a BigInt. */
+  toJsonValues(limits: Limits): void {
+    const { raw, proxy } = this;
+    for (const key of Object.keys(raw)) {
+      if (isJson(raw[key], limits)) continue;
+      const text = JSON.stringify(raw[key]) as string | undefined;
+      if (text === undefined) delete proxy[key];
+      else proxy[key] = JSON.parse(text) as unknown;
+    }
   }
 
   get(raw: Dictionary, key: string | symbol): unknown {

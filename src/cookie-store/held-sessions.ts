@@ -2,7 +2,7 @@ import { Buffer } from "node:buffer";
 import type { Context } from "../context.ts";
 import { SessionError } from "../errors.ts";
 import type { SessionRecord } from "../record/record.ts";
-import type { Token } from "../record/token.ts";
+import { hashSecret, type Token } from "../record/token.ts";
 import { OutgoingCookie, type TokenWriter } from "../request/outgoing-cookie.ts";
 import type { Presented, PresentedLater } from "../request/presented-tokens.ts";
 import type { SessionStore, SessionUpdate, StoredSession } from "../store.ts";
@@ -73,7 +73,7 @@ export class HeldSessions implements TokenWriter {
       const entry = decodeEntry(id, plain);
       if (!entry) continue;
       this.#entries.set(id, entry);
-      found.push({ token: entry.token, tokenByPreviousKey: byPreviousKey });
+      found.push({ token: entry.token, tokenByPreviousKey: byPreviousKey, secretHash: hashSecret(entry.token.secret) });
     }
     return found.length > 0 ? found : undefined;
   }

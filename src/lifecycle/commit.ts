@@ -18,8 +18,11 @@ import type { RequestSession } from "../request/request-session.ts";
 import { Deadline } from "../deadline.ts";
 import { run, wait, type Answer, type Coroutine } from "../coroutine.ts";
 
-/** The reason for a commit: a call of `save()`, or a response whose headers follow and can carry a renewed cookie. */
-type Occasion = "save" | "response";
+/**
+ * The reason for a commit: a call of `save()`, whose caller deals with a failure; one whose failure nobody takes, so that the
+ * response tries again; or a response whose headers follow and can carry a renewed cookie.
+ */
+type Occasion = "save" | "unawaited" | "response";
 
 /** `"fail"`: nothing is stored if another request has changed the data since they were read. */
 export type OnConflict = "merge" | "fail";
@@ -43,16 +46,17 @@ export function commit(
   }
   const { changes, context } = requestSession;
   const isSave = occasion === "save";
+  const withResponse = occasion === "response";
   let next: Plan;
   let attempt: Commit;
   try {
     if (isSave) changes.takeBack();
-    next = planOf(requestSession, !isSave);
+    next = planOf(requestSession, withResponse);
     if (next === "nothing") return undefined;
     // Only a cookie could extend this session.
     if (next === "touch" && !canSetCookie && context.clientSide) return undefined;
     if (!canSetCookie && needsCookie(next, changes, context)) throw headersSent(context);
-    attempt = new Commit(requestSession, !isSave, onConflict);
+    attempt = new Commit(requestSession, occasion, onConflict);
   } catch (error) {
     if (isSave) changes.setAside(changes.requested);
     return Promise.reject(error);
@@ -65,7 +69,7 @@ export function commit(
   const storing = requestSession.runCommit(
     tracing ? () => tracing.run("commit", { id, operation: next }, execute) : execute,
   );
-  if (!isSave) context.collector.runIfDue();
+  if (withResponse) context.collector.runIfDue();
   return storing;
 }
 
@@ -87,18 +91,22 @@ export class Commit {
   /** The journal of the snapshot. A sign-out meanwhile gives the request another one. */
   readonly #journal: Journal;
   readonly deadline: Deadline;
-  readonly #withResponse: boolean;
+  readonly #occasion: Occasion;
   readonly #onConflict: OnConflict;
 
-  constructor(requestSession: RequestSession, withResponse: boolean, onConflict: OnConflict) {
+  constructor(requestSession: RequestSession, occasion: Occasion, onConflict: OnConflict) {
     this.requestSession = requestSession;
     this.context = requestSession.context;
     this.requested = requestSession.changes.requested;
     this.#journal = requestSession.changes.journal;
     this.snapshot = this.#journal.snapshot();
     this.deadline = new Deadline(requestSession.context.storeTimeout);
-    this.#withResponse = withResponse;
+    this.#occasion = occasion;
     this.#onConflict = onConflict;
+  }
+
+  get #withResponse(): boolean {
+    return this.#occasion === "response";
   }
 
   /** Nothing was stored: the changes are pending again. */
@@ -118,7 +126,7 @@ export class Commit {
     } catch (error) {
       this.#undo();
       // The caller of save() deals with the failure: the response does not try the same again.
-      if (!this.#withResponse) requestSession.changes.setAside(this.requested);
+      if (this.#occasion === "save") requestSession.changes.setAside(this.requested);
       throw error;
     }
   }
@@ -160,7 +168,8 @@ export class Commit {
 
   /** Whether the commit stores more than a renewed token or a renewed encryption. */
   get #changes(): boolean {
-    return this.requested.rotate !== undefined || this.snapshot.content !== this.snapshot.base;
+    const { rotate, lifetime } = this.requested;
+    return rotate !== undefined || lifetime !== undefined || this.snapshot.content !== this.snapshot.base;
   }
 
   /** A failed renewal does not fail the response either. */
@@ -192,6 +201,7 @@ export class Commit {
       const step = token ? "none" : stepIn(requestSession, base, this.#withResponse);
       const next = this.#next(base, {
         ...base.record,
+        ...this.requested.lifetime,
         data: content.data,
         flashes: content.flashes,
         ...(token ? { ...tokenFields(token), rotation: this.freshRotation() } : this.#rotatedFields(base.record, step)),

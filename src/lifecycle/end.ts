@@ -7,6 +7,8 @@ import {
   type SessionRecord,
 } from "../record/record.ts";
 import type { Context } from "../context.ts";
+import { SessionError } from "../errors.ts";
+import type { FormerSessions } from "../former.ts";
 import { readLatest } from "../capabilities.ts";
 import { Deadline } from "../deadline.ts";
 
@@ -28,6 +30,7 @@ export async function endIfUnchanged(
   deadline: Deadline,
   announce: () => void,
 ): Promise<EndOutcome> {
+  await endFormer(context, base.record, deadline);
   const record = createEndedRecord(base.record);
   // Another request may be ending it at the same moment: only the own mark is taken back.
   const isOurs = ({ secretHash }: SessionRecord) => timingSafeEqual(secretHash, record.secretHash);
@@ -48,6 +51,31 @@ export async function endIfUnchanged(
   if (marked === "no room" && isEnded === false) return "changed";
   announce();
   return isEnded ? "ended" : "gone";
+}
+
+/**
+ * Ends the former session whose place a session has taken. It comes before the end of that session, so that nobody is told of a
+ * sign-out while the former cookie still opens something.
+ *
+ * @throws SessionError ERR_SESSION_STORE
+ */
+export async function endFormer(context: Context, { formerly }: SessionRecord, deadline: Deadline): Promise<void> {
+  const source = formerly && context.former?.find(({ name }) => name === formerly.source);
+  if (!source?.end) return;
+  const { key } = formerly!;
+  await deadline.run("end", () => fromFormer(source, "end", async () => source.end!(key)));
+}
+
+/** Asks a source, and names it where it fails. */
+export async function fromFormer<T>({ name }: FormerSessions, what: string, ask: () => Promise<T>): Promise<T> {
+  try {
+    return await ask();
+  } catch (cause) {
+    const reason = cause instanceof Error && cause.message ? `: ${cause.message}` : "";
+    throw new SessionError("ERR_SESSION_STORE", `adopt: ${name} failed to ${what} a former session${reason}`, {
+      cause,
+    });
+  }
 }
 
 /** Marks a record as ended. `"no room"`: the store refuses updates. A full disk may still allow a deletion. */
@@ -170,7 +198,7 @@ export async function discard(context: Context, id: string, deadline: Deadline):
 const PAUSES_MS = [500, 2000, 6000, 20_000];
 
 /** @returns whether it was done in the end. It never rejects. */
-async function retryInBackground(
+export async function retryInBackground(
   context: Context,
   id: string,
   act: (within: Deadline) => Promise<unknown>,

@@ -1,11 +1,17 @@
 import type { Commit } from "./commit.ts";
-import { discard, finishEnd, preventPutBack, putBack } from "./end.ts";
+import { discard, endFormer, finishEnd, preventPutBack, putBack } from "./end.ts";
 import { SessionError } from "../errors.ts";
 import { extendedEnd } from "./timeouts.ts";
 import { isAnotherUser } from "./plan.ts";
 import { EMPTY, type Content } from "../changes/journal.ts";
 import { withinLimit } from "../users.ts";
-import { createEndedRecord, encryptSession, type LoadedRecord, type SessionRecord } from "../record/record.ts";
+import {
+  createEndedRecord,
+  encryptSession,
+  type Formerly,
+  type LoadedRecord,
+  type SessionRecord,
+} from "../record/record.ts";
 import { retryUntilDone } from "./retries.ts";
 import { createRandomPart } from "../random.ts";
 import { run, wait, type Answer, type Coroutine } from "../coroutine.ts";
@@ -42,11 +48,16 @@ export function* createAfterEnd(commit: Commit, content: Content, end: () => Pro
 export async function moveSession(commit: Commit): Promise<void> {
   const { requestSession, context, requested, snapshot } = commit;
   const from = requestSession.token!.id;
-  const { userId, createdAt, ...began } = requestSession.loaded!.record;
+  const { record } = requestSession.loaded!;
+  const { userId, createdAt, formerly, ...began } = record;
   const changesHands = isAnotherUser(requestSession, requested.signIn!.userId);
   // Keys that may not be kept are left out, whatever the handler has seen.
   const content = commit.keep ? commit.replayOn({ ...began }) : snapshot.content;
-  const session = new NewSession(commit, content, changesHands ? context.now() : createdAt);
+  // The former session of another user ends. One of the same user ends with the new session.
+  if (changesHands) await endFormer(context, record, commit.deadline);
+  const session = changesHands
+    ? new NewSession(commit, content, context.now())
+    : new NewSession(commit, content, createdAt, formerly);
   await run(session.store(() => endFormerSession(commit, session)));
   context.moves.delete(session.token.id);
   if (session.isDropped) {
@@ -139,9 +150,10 @@ class NewSession {
   loaded: LoadedRecord;
   #content: Content;
 
-  constructor(commit: Commit, content: Content, createdAt: number) {
+  constructor(commit: Commit, content: Content, createdAt: number, formerly?: Formerly) {
     const { context, requestSession, requested } = commit;
-    const { userId, note, idle, absolute } = requested.signIn ?? {};
+    const { userId, note } = requested.signIn ?? {};
+    const { idle, absolute } = requested.signIn ?? requested.lifetime ?? {};
     this.#commit = commit;
     this.#content = content;
     this.token = { id: requestSession.id, secret: createRandomPart(), epoch: 1 };
@@ -155,6 +167,7 @@ class NewSession {
       signedInAt: requested.signIn && context.now(),
       client: requested.signIn && requestSession.client,
       rotation: commit.freshRotation(),
+      formerly,
       data: content.data,
       flashes: content.flashes,
     });

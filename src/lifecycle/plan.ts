@@ -20,12 +20,13 @@ export function planOf(requestSession: RequestSession, withResponse: boolean): P
     confirms: requested.signOut !== undefined && requestSession.endedIds.length > 0,
     signedIn: requested.signIn !== undefined,
     rotated: requested.rotate !== undefined,
-    changed: changes.hasDataChanges,
+    changed: requested.lifetime !== undefined || changes.hasDataChanges,
     outdated: loaded !== undefined && (loaded.byPreviousKey || (withResponse && requestSession.isTokenByPreviousKey)),
     rotates: loaded !== undefined && stepIn(requestSession, loaded, withResponse) !== "none",
     touchDue:
       loaded !== undefined &&
       !requestSession.passive &&
+      !requestSession.hasAdopted &&
       touchIsDue(context.now(), loaded.expiresAt, loaded.record, context.timeouts),
   });
 }
@@ -66,6 +67,6 @@ export function needsCookie(
   { clientSide }: Pick<Context, "clientSide">,
 ): boolean {
   if (next === "update") return clientSide !== undefined || requested.rotate !== undefined;
-  if (next === "confirm") return requested.signIn !== undefined || hasDataChanges;
+  if (next === "confirm") return requested.signIn !== undefined || requested.lifetime !== undefined || hasDataChanges;
   return next === "create" || next === "move" || next === "delete";
 }

@@ -10,6 +10,7 @@ import {
 import { createDecodeError } from "../errors.ts";
 import { createNonce } from "../random.ts";
 import { RecentRecords } from "./recent-records.ts";
+import { VerifiedTokens } from "./verified-tokens.ts";
 
 /**
  * One secret key, or a list of the current key and the previous keys that are still accepted. Each has at least 32 bytes; a
@@ -30,12 +31,16 @@ export interface Keyring {
    * ones.
    */
   successors(id: string, secret: string): string[];
+  /** Derives ids and secrets for the adoption of former sessions: with the current key first, then with the previous ones. */
+  adoption(...parts: readonly string[]): string[];
   /** Encrypts and authenticates a record. It can be decrypted under the same id only. */
   encrypt(id: string, plain: Uint8Array): Uint8Array;
   /** Decrypts a record, and tells whether a previous key encrypted it. */
   decrypt(id: string, encrypted: Uint8Array): { plain: Uint8Array; byPreviousKey: boolean };
   /** What the current key has encrypted or decrypted lately. */
   readonly recent: RecentRecords;
+  /** The tokens whose signature was verified lately. */
+  readonly verified: VerifiedTokens;
 }
 
 const SIGNATURE_LENGTH = 32;
@@ -108,6 +113,7 @@ interface DerivedKey {
   readonly id: number;
   readonly signing: KeyObject;
   readonly rotating: KeyObject;
+  readonly adopting: KeyObject;
   /** Of its HMACs the keys of the groups are made. */
   readonly groups: KeyObject;
   /** The keys of the groups that were used so far. */
@@ -137,6 +143,7 @@ export function createKeyring(secretKey: SecretKey | undefined, cookieName: stri
 
   return {
     recent: new RecentRecords(),
+    verified: new VerifiedTokens(),
 
     sign: (text) => computeSignature(current, text),
 
@@ -150,6 +157,9 @@ export function createKeyring(secretKey: SecretKey | undefined, cookieName: stri
     },
 
     successors: (id, secret) => keys.map((key) => computeSuccessor(key, id, secret)),
+
+    // As JSON, no two lists of parts have the same text.
+    adoption: (...parts) => keys.map((key) => computePart(key.adopting, JSON.stringify(parts))),
 
     encrypt(id, plain) {
       const associated = associatedData(GROUP_FORMAT, id);
@@ -204,6 +214,7 @@ function deriveKey(secret: Buffer, cookieName: string): DerivedKey {
     id: key("key id", KEY_ID_BYTES).readUInt32BE(),
     signing: createSecretKey(key("token signature", 32)),
     rotating: createSecretKey(key("secret rotation", 32)),
+    adopting: createSecretKey(key("adoption", 32)),
     groups: createSecretKey(key("record groups", 32)),
     groupKeys: [],
     singles: createSecretKey(key("record seal", 32)),
@@ -215,7 +226,12 @@ function computeSignature(key: DerivedKey, text: string): string {
 }
 
 function computeSuccessor(key: DerivedKey, id: string, secret: string): string {
-  return createHmac("sha256", key.rotating).update(id).update(secret).digest().toString("base64url", 0, 16);
+  return computePart(key.rotating, id + secret);
+}
+
+/** 128 bits, in the characters of an id or a secret. */
+function computePart(key: KeyObject, text: string): string {
+  return createHmac("sha256", key).update(text).digest().toString("base64url", 0, 16);
 }
 
 /**

@@ -34,6 +34,14 @@ interface OptionalFields {
   readonly note?: string | undefined;
   readonly rotation?: Rotation | undefined;
   readonly ended?: Ended | undefined;
+  readonly formerly?: Formerly | undefined;
+}
+
+/** The former session whose place this one has taken. It ends with this one. */
+export interface Formerly {
+  /** The name of its source. */
+  readonly source: string;
+  readonly key: string;
 }
 
 /**
@@ -99,10 +107,13 @@ function encodeRecord(record: SessionRecord): Buffer {
   return bytes;
 }
 
-function encodeOptionalFields({ flashes, idle, absolute, client, note, rotation, ended }: SessionRecord): string {
+function encodeOptionalFields(record: SessionRecord): string {
+  const { flashes, idle, absolute, client, note, rotation, ended, formerly } = record;
   // Most sessions have none, and this runs at every write.
-  if (flashes.length === 0 && (idle ?? absolute ?? client ?? note ?? rotation ?? ended) === undefined) return "";
-  const all = { flashes: flashes.length > 0 ? flashes : undefined, idle, absolute, client, note, rotation, ended };
+  if (flashes.length === 0 && (idle ?? absolute ?? client ?? note ?? rotation ?? ended ?? formerly) === undefined)
+    return "";
+  const shown = flashes.length > 0 ? flashes : undefined;
+  const all = { flashes: shown, idle, absolute, client, note, rotation, ended, formerly };
   const present = Object.entries(all).filter(([, value]) => value !== undefined);
   return present.length > 0 ? encodeValue(Object.fromEntries(present), "record", BOUNDLESS) : "";
 }
@@ -164,6 +175,7 @@ const SHAPES: Readonly<Record<"flashes" | keyof OptionalFields, Shape>> = {
   rotation: (value) =>
     isDictionary(value) && isNumber(value["since"]) && having({ previous: isHash, next: isHash })(value),
   ended: having({ movedTo: isText, userId: isText }),
+  formerly: having({ source: isText, key: isText }),
 };
 
 /** Encodes a record for the store. It is encrypted, unless the store keeps it in this process's memory. */
@@ -183,12 +195,20 @@ export function encryptSession(
  * session and `revokeAll` must find it, unless that finds the one that it has moved to.
  */
 export function createEndedRecord(
-  { createdAt, epoch, userId }: SessionRecord,
+  { createdAt, epoch, userId }: Pick<SessionRecord, "createdAt" | "epoch" | "userId">,
   moved?: { readonly to: string; readonly isListed: boolean },
 ): SessionRecord {
   const secretHash = new Uint8Array(hashSecret(createRandomPart()));
   const empty = { signedInAt: undefined, userId: moved?.isListed ? undefined : userId, flashes: [], data: "{}" };
   return { ...empty, secretHash, epoch: nextEpoch(epoch), createdAt, ended: { movedTo: moved?.to, userId } };
+}
+
+/**
+ * Creates the record of a marker, which says that a former session has become the session `id`. No token opens it, and no list
+ * of sessions has it.
+ */
+export function createMarker(id: string, now: number): SessionRecord {
+  return createEndedRecord({ createdAt: now, epoch: 0, userId: undefined }, { to: id, isListed: false });
 }
 
 /**

@@ -27,7 +27,11 @@ describe("verifyToken", () => {
   it("returns the token that was given to signToken", () => {
     expect(text).toHaveLength(TOKEN_LENGTH);
     expect(text).toMatch(/^[\w-]+$/);
-    expect(verifyToken(keyring, text)).toEqual({ token, byPreviousKey: false });
+    expect(verifyToken(keyring, text)).toEqual({
+      token,
+      tokenByPreviousKey: false,
+      secretHash: new Uint8Array(hashSecret(token.secret)),
+    });
   });
 
   it("returns every epoch that a token may have", () => {
@@ -141,8 +145,15 @@ describe("verifyToken", () => {
 
   it("says which tokens a previous key signed, and refuses those of a removed one", () => {
     const old = signToken(createKeyring(KEYS[1], "session"), token);
-    expect(verifyToken(createKeyring([KEYS[0], KEYS[1]], "session"), old)).toEqual({ token, byPreviousKey: true });
-    expect(verifyToken(createKeyring([KEYS[1], KEYS[0]], "session"), old)).toEqual({ token, byPreviousKey: false });
+    expect(verifyToken(createKeyring([KEYS[0], KEYS[1]], "session"), old)).toMatchObject({
+      token,
+      tokenByPreviousKey: true,
+    });
+    expect(verifyToken(createKeyring([KEYS[1], KEYS[0]], "session"), old)).toEqual({
+      token,
+      tokenByPreviousKey: false,
+      secretHash: new Uint8Array(hashSecret(token.secret)),
+    });
     expect(verifyToken(createKeyring([KEYS[0], KEYS[2]], "session"), old)).toBeUndefined();
   });
 

@@ -1,5 +1,6 @@
 import { hash } from "node:crypto";
 import type { Keyring } from "./keyring.ts";
+import type { Verified } from "./verified-tokens.ts";
 
 /**
  * The content of the client's cookie, or of its header, where another character stands for the 1: `1<id><secret><epoch><signature>`, 81 characters.
@@ -12,6 +13,11 @@ export interface Token {
   readonly id: string;
   readonly secret: string;
   readonly epoch: number;
+}
+
+/** A token with a valid signature. */
+export interface VerifiedToken extends Verified {
+  readonly token: Token;
 }
 
 const FORMAT = "1";
@@ -39,21 +45,29 @@ export function signToken(keyring: Keyring, { id, secret, epoch }: Token, format
 }
 
 /**
- * Parses a token, and tells whether a previous key signed it. Returns `undefined` if no key of the keyring signed it.
+ * Parses a token. Returns `undefined` if no key of the keyring signed it. Otherwise it tells whether a previous key did, and
+ * gives the hash of the secret.
  */
-export function verifyToken(
-  keyring: Keyring,
-  value: string,
-  format = FORMAT,
-): { token: Token; byPreviousKey: boolean } | undefined {
+export function verifyToken(keyring: Keyring, value: string, format = FORMAT): VerifiedToken | undefined {
   if (value.length !== TOKEN_LENGTH || value[0] !== format) return undefined;
-  const key = keyring.verify(value.slice(0, SIGNED_LENGTH), value.slice(SIGNED_LENGTH));
-  if (key < 0) return undefined;
-  const id = value.slice(1, 1 + PART_LENGTH);
-  const secret = value.slice(1 + PART_LENGTH, SECRET_END);
+  const verified = keyring.verified.find(value, () => check(keyring, value));
+  if (!verified) return undefined;
+  const { tokenByPreviousKey, secretHash } = verified;
   let epoch = 0;
   for (let at = SECRET_END; at < SIGNED_LENGTH; at++) epoch = epoch * 64 + BASE64URL.indexOf(value[at]!);
-  return { token: { id, secret, epoch }, byPreviousKey: key > 0 };
+  const token = { id: value.slice(1, 1 + PART_LENGTH), secret: secretIn(value), epoch };
+  return { token, tokenByPreviousKey, secretHash };
+}
+
+function check(keyring: Keyring, value: string): Verified | undefined {
+  const key = keyring.verify(value.slice(0, SIGNED_LENGTH), value.slice(SIGNED_LENGTH));
+  if (key < 0) return undefined;
+  // A copy: a slice of a pool would keep the pool in memory.
+  return { tokenByPreviousKey: key > 0, secretHash: new Uint8Array(hashSecret(secretIn(value))) };
+}
+
+function secretIn(value: string): string {
+  return value.slice(1 + PART_LENGTH, SECRET_END);
 }
 
 /** Hashes a secret for its record: half of its SHA-256. The secret is random, so no salt is needed. */

@@ -30,7 +30,7 @@ const FORMAT = "b";
 export function presentedBy({ keyring }: Context, request: AnyRequest, header: string): Presented[] | undefined {
   const [, value] = CREDENTIALS.exec(header) ?? [];
   const found = value === undefined || isRepeated(request) ? undefined : verifyToken(keyring, value, FORMAT);
-  return found && [{ token: found.token, tokenByPreviousKey: found.byPreviousKey }];
+  return found && [found];
 }
 
 /** Whether the header came more than once. node:http keeps the first one, and a proxy may go by the last. */

@@ -167,13 +167,19 @@ export function createCookie(options: CookieOptions, absoluteTimeout: number): S
   };
 }
 
+/** Creates a Set-Cookie value that deletes a cookie that another library has set. */
+export function clearForeign(name: string, path: string, domain: string | undefined, isSecure: boolean): string {
+  const scope = `; Path=${path}${domain === undefined ? "" : `; Domain=${domain}`}`;
+  return `${name}=; Max-Age=0${scope}${isSecure ? "; Secure" : ""}; HttpOnly; SameSite=Lax`;
+}
+
 /** A path may contain "=" as well. */
 function nameAndValue(text: string): [name: string, value: string] {
   const [name = ""] = text.split("=", 1);
   return [name, text.slice(name.length + 1)];
 }
 
-/** The parts of a Set-Cookie value that {@link createCookie} made. */
+/** The parts of a Set-Cookie value that {@link createCookie} made, or one of its kind. */
 export function cookieParts(line: string): CookieParts {
   const [pair, ...given] = line.split("; ").map(nameAndValue);
   const [name, value] = pair!;
@@ -189,7 +195,7 @@ export function cookieParts(line: string): CookieParts {
       ...(maxAge !== undefined && { maxAge: Number(maxAge) }),
       httpOnly: attributes.has("HttpOnly"),
       secure: attributes.has("Secure"),
-      sameSite: attributes.get("SameSite")!.toLowerCase() as CookieAttributes["sameSite"],
+      sameSite: (attributes.get("SameSite")?.toLowerCase() ?? "lax") as CookieAttributes["sameSite"],
       ...(attributes.has("Partitioned") && { partitioned: true }),
     },
   };
@@ -199,7 +205,7 @@ export function cookieParts(line: string): CookieParts {
  * The different values of the cookies that are named exactly `name`. Nothing is decoded or unquoted, and only the blanks
  * before a name are trimmed, so that no other cookie is mistaken for the real one.
  */
-function cookieValues(header: string, name: string): string[] {
+export function cookieValues(header: string, name: string): string[] {
   // Most requests have one, which needs no set.
   let first: string | undefined;
   let values: Set<string> | undefined;

@@ -37,6 +37,8 @@ export class OutgoingCookie {
   readonly #context: Context;
   #pending: Values | ValuesLater | undefined;
   #written: Values | undefined;
+  /** Values that remove the cookies of a former library, once. */
+  #former: Values = [];
   #isRenewal = false;
 
   constructor(context: Context, writer: TokenWriter) {
@@ -74,6 +76,11 @@ export class OutgoingCookie {
     this.#pending = this.writer.clear(this.#context, isSecure);
   }
 
+  /** Adds the removal of the cookies of a former library, whatever becomes of the session's own. */
+  clearFormer(values: Values): void {
+    this.#former = values;
+  }
+
   /** The store has changed a session that its client keeps. */
   replace(values: ValuesLater): void {
     this.#pending = values;
@@ -82,14 +89,17 @@ export class OutgoingCookie {
   /** No response may carry the cookie any more. */
   withdraw(): void {
     this.#pending = this.#written = undefined;
+    this.#former = [];
   }
 
   /** Gives the pending values to the headers that are written now. */
   take(): Values | undefined {
     const values = this.#pending;
-    if (values === undefined) return undefined;
-    this.#written = typeof values === "function" ? values() : values;
+    if (values === undefined && this.#former.length === 0) return undefined;
+    const own = typeof values === "function" ? values() : (values ?? []);
+    this.#written = this.#former.length > 0 ? [...own, ...this.#former] : own;
     this.#pending = undefined;
+    this.#former = [];
     return this.#written;
   }
 

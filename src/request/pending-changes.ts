@@ -1,16 +1,19 @@
-import type { Limits } from "../changes/codec.ts";
+import type { DataRules } from "../changes/codec.ts";
 import { GivenObjects } from "../changes/given-objects.ts";
 import { EMPTY, Journal, type Content } from "../changes/journal.ts";
 
 /** A requested sign-in. */
-export interface SignIn {
+export interface SignIn extends Lifetime {
   readonly userId: string;
   /** The id that the session will have. A failed attempt gives it another one. */
   id: string;
   /** The keys of the former data that the same user keeps. Default: all. */
   readonly keep?: readonly string[] | undefined;
   readonly note?: string | undefined;
-  /** In milliseconds, where they differ from the options. */
+}
+
+/** The timeouts of one session in milliseconds, where they differ from the options. */
+export interface Lifetime {
   readonly idle?: number | undefined;
   readonly absolute?: number | undefined;
 }
@@ -19,6 +22,8 @@ export interface SignIn {
 export interface Requested {
   readonly signIn?: SignIn;
   readonly rotate?: object;
+  /** The session is stored, also without other changes, with these timeouts of its own and a new expiry. */
+  readonly lifetime?: Lifetime;
   readonly signOut?: object;
 }
 
@@ -32,7 +37,7 @@ function without(requested: Requested, done: Requested): Requested {
 /** Everything that a handler has asked of its session and that is not stored yet. */
 export class PendingChanges {
   readonly #stored: () => Content;
-  readonly #limits: Limits;
+  readonly #limits: DataRules;
   readonly #onUse: (isWrite: boolean, isForgotten: boolean) => void;
   readonly #keptBy: (signIn: SignIn) => readonly string[] | undefined;
   #requested = NOTHING;
@@ -52,7 +57,7 @@ export class PendingChanges {
    */
   constructor(
     stored: () => Content,
-    limits: Limits,
+    limits: DataRules,
     onUse: (isWrite: boolean, isForgotten: boolean) => void,
     keptBy: (signIn: SignIn) => readonly string[] | undefined,
   ) {

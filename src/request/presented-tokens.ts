@@ -4,7 +4,7 @@ import { remove } from "../lifecycle/end.ts";
 import { match, type Match } from "../lifecycle/rotation.ts";
 import { load, loadLatest } from "../record/load.ts";
 import type { Client, LoadedRecord, SessionRecord } from "../record/record.ts";
-import { hashSecret, TOKEN_LENGTH, verifyToken, type Token } from "../record/token.ts";
+import { hashSecret, TOKEN_LENGTH, verifyToken, type Token, type VerifiedToken } from "../record/token.ts";
 import type { SessionState } from "./state.ts";
 import { Deadline } from "../deadline.ts";
 import type { Context } from "../context.ts";
@@ -13,18 +13,14 @@ import { wait, type Coroutine } from "../coroutine.ts";
 /** Maximum number of valid tokens that are read from one request. */
 const MAX_TOKENS = 4;
 
-/** A token with a valid signature in the request's cookies. */
-export interface Presented {
-  readonly token: Token;
-  readonly tokenByPreviousKey: boolean;
-}
+/** A token with a valid signature in the request. */
+export type Presented = VerifiedToken;
 
 /** Finds the tokens of a request when its session is read. */
 export type PresentedLater = () => readonly Presented[] | undefined;
 
 /** A stored session, and the status of one of the request's tokens for it. */
 interface OpenedSession extends Presented {
-  readonly secretHash: Uint8Array;
   readonly loaded: LoadedRecord;
   readonly tokenStatus: TokenStatus;
 }
@@ -37,7 +33,7 @@ export function presentedIn({ cookie, keyring }: Context, header: string, isSecu
   for (const value of cookie.values(header, isSecure)) {
     if (verified.length === MAX_TOKENS) break;
     const found = verifyToken(keyring, value);
-    if (found) verified.push({ token: found.token, tokenByPreviousKey: found.byPreviousKey });
+    if (found) verified.push(found);
   }
   return verified.length > 0 ? verified : undefined;
 }
@@ -136,8 +132,7 @@ function bestOf(context: Context, presented: readonly Presented[], loaded: Loade
   const { record, expiresAt } = loaded;
   let found: OpenedSession | undefined;
   let foundRank = Infinity;
-  for (const { token, tokenByPreviousKey } of presented) {
-    const secretHash = hashSecret(token.secret);
+  for (const { token, tokenByPreviousKey, secretHash } of presented) {
     const secret = matchOf(context, token, secretHash, record);
     const rank = 2 * BEST_FIRST.indexOf(secret) + Number(tokenByPreviousKey);
     if (rank >= foundRank) continue;

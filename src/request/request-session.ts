@@ -7,7 +7,9 @@ import { extendedEnd } from "../lifecycle/timeouts.ts";
 import type { Client, LoadedRecord, SessionRecord } from "../record/record.ts";
 import { hashSecret, type Token } from "../record/token.ts";
 import { createRandomPart } from "../random.ts";
-import { rejecting, run, type Answer, type Coroutine } from "../coroutine.ts";
+import { rejecting, run, wait, type Answer, type Coroutine } from "../coroutine.ts";
+import { adopt, formerIn } from "../lifecycle/adopt.ts";
+import { formerCookies } from "./former-cookies.ts";
 import type { BearerRequest } from "./bearer.ts";
 import { ClosedResponse } from "./closed-response.ts";
 import { IncomingRequest } from "./incoming-request.ts";
@@ -54,6 +56,8 @@ export class RequestSession {
 
   /** The request does not extend its session: polling, for example. */
   passive = false;
+  /** The request has adopted its session, which keeps the former one's time of expiry until the next request. */
+  hasAdopted = false;
   /** The session may come in the header Authorization. */
   bearer: BearerRequest | undefined;
 
@@ -72,7 +76,8 @@ export class RequestSession {
     );
     this.cookie = held?.cookie ?? new OutgoingCookie(context, tokenInCookie);
     const presented = held ? held.presented : header ? presentedIn(context, header, request.isSecure) : undefined;
-    this.#state = presented ? { kind: "unread", presented } : { kind: "none", tokenStatus: "anonymous" };
+    const mayAdopt = shared.former !== undefined && header !== undefined;
+    this.#state = presented || mayAdopt ? { kind: "unread", presented } : { kind: "none", tokenStatus: "anonymous" };
   }
 
   // The session's state
@@ -164,23 +169,24 @@ export class RequestSession {
     return (this.#loading ??= rejecting(() => this.#open(state.presented)) as Promise<void> | undefined);
   }
 
-  #open(presented: readonly Presented[] | PresentedLater): Answer<void> {
+  #open(presented: readonly Presented[] | PresentedLater | undefined): Answer<void> {
     const { tracing } = this.context;
     const load = () => run(this.#load(presented));
     if (!tracing) return load();
-    const id = typeof presented === "function" ? undefined : presented[0]!.token.id;
+    const id = typeof presented === "object" ? presented[0]!.token.id : undefined;
     return tracing.run("open", { id }, load, () => ({ status: this.tokenStatus }));
   }
 
-  *#load(given: readonly Presented[] | PresentedLater): Coroutine<void> {
+  *#load(given: readonly Presented[] | PresentedLater | undefined): Coroutine<void> {
     const presented = typeof given === "function" ? given() : given;
-    if (!presented) {
-      this.#state = { kind: "none", tokenStatus: "anonymous" };
-      return;
-    }
-    this.#presentedId = presented[0]!.token.id;
+    const client = () => this.client;
     try {
-      const { state, isPersonal } = yield* openPresented(this.context, presented, () => this.client);
+      if (!presented) {
+        yield* this.#adopt(client);
+        return;
+      }
+      this.#presentedId = presented[0]!.token.id;
+      const { state, isPersonal } = yield* openPresented(this.context, presented, client);
       this.#state = state;
       this.progress.isPersonal = isPersonal;
     } catch (caught) {
@@ -188,6 +194,20 @@ export class RequestSession {
       this.#state = { kind: "unreadable", error };
       throw error;
     }
+  }
+
+  /** Goes on with a former library's session, where the request has the cookie of one. */
+  *#adopt(client: () => Client | undefined): Coroutine<void> {
+    const found = formerIn(this.context, this.request.cookieHeader);
+    const adopted = found.length > 0 ? yield* wait(adopt(this.context, found, client)) : undefined;
+    this.#state = adopted?.state ?? { kind: "none", tokenStatus: "anonymous" };
+    if (!adopted) return;
+    this.progress.isPersonal = true;
+    this.hasAdopted = adopted.isNew;
+    // Without the cookie, the next request with the former one goes on with the same session.
+    if (!this.progress.canSetCookie) return;
+    this.cookie.clearFormer(formerCookies(this.context, adopted.sources, this.request.isSecure));
+    if (this.#live) this.issueCookie();
   }
 
   /** The handler has used the session, or is about to: it can't become another one. */

@@ -17,8 +17,8 @@ import type { Presented, PresentedLater } from "./presented-tokens.ts";
 
 /** The session, as far as this request knows it. */
 export type SessionState =
-  /** The request carries tokens, and the store was not asked yet. */
-  | { readonly kind: "unread"; readonly presented: readonly Presented[] | PresentedLater }
+  /** The request carries tokens, and the store was not asked yet. Without tokens, it may carry a former library's cookie. */
+  | { readonly kind: "unread"; readonly presented: readonly Presented[] | PresentedLater | undefined }
   /** The store could not be read, or the request is refused: nothing is known of the session, and nothing may be done to it. */
   | { readonly kind: "unreadable"; readonly error: unknown }
   /** There is no live session. `endedIds`: those that others have ended. */

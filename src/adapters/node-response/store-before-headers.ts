@@ -14,15 +14,22 @@ import type { ResponseHooks } from "./response-hooks.ts";
  *
  * @param onFailure - takes the error of a commit.
  * @param request - has the session as its property `session`, which must not be replaced meanwhile.
+ * @param beforeStoring - is called when the headers are about to be sent, before anything is stored.
  */
 export function storeBeforeHeaders<Data extends object>(
   session: Session<Data>,
   res: ServerResponse,
   onFailure: (error: unknown) => void,
   request?: { readonly session?: unknown },
+  beforeStoring?: BeforeStoring,
 ): void {
   abortOnDestroy(res);
-  delayResponse(res, new SessionHooks(requestSessionOf(session), res, onFailure, request));
+  delayResponse(res, new SessionHooks(requestSessionOf(session), res, onFailure, request, beforeStoring));
+}
+
+/** Makes the last changes of a session. */
+interface BeforeStoring {
+  beforeStoring(): void;
 }
 
 /** Sets the caching headers of the error response to a request whose session could not be read. */
@@ -36,6 +43,7 @@ class SessionHooks implements ResponseHooks, ResponseHeaders {
   readonly #res: ServerResponse;
   readonly onFailure: (error: unknown) => void;
   readonly #request: { readonly session?: unknown } | undefined;
+  readonly #beforeStoring: BeforeStoring | undefined;
   /** The session's headers. A held response takes no headers until it is released. */
   #writes: [name: string, value: string][] | undefined;
 
@@ -47,7 +55,9 @@ class SessionHooks implements ResponseHooks, ResponseHeaders {
     res: ServerResponse,
     onFailure: (error: unknown) => void,
     request?: { readonly session?: unknown },
+    beforeStoring?: BeforeStoring,
   ) {
+    this.#beforeStoring = beforeStoring;
     this.#request = request;
     this.#requestSession = requestSession;
     this.#res = res;
@@ -57,6 +67,7 @@ class SessionHooks implements ResponseHooks, ResponseHeaders {
   beforeHeaders(): Promise<() => void> | undefined {
     this.#written = this.#requestSession.cookie.written;
     if (this.#request && isReplaced(this.#request.session)) throw new TypeError(REPLACED);
+    this.#beforeStoring?.beforeStoring();
     const storing = concludeResponse(this.#requestSession, this);
     if (storing) return storing.then(() => () => this.#apply());
     this.#apply();

@@ -23,7 +23,7 @@ export interface SqliteStoreOptions {
   table?: string | undefined;
   /**
    * How long an operation waits while another process or a transaction of the application has locked the database, such as
-   * `"500ms"`. Then it rejects. Waiting does not block the event loop. Default `"5s"`.
+   * `"500ms"`. Then it rejects. Waiting does not block the event loop. Default `"2s"`, as `storeTimeout`.
    */
   busyTimeout?: Duration | undefined;
   /**
@@ -89,7 +89,7 @@ export function sqliteStore(db: SqliteDatabase, options: SqliteStoreOptions = {}
   }
   checkOptions("sqliteStore", options, { table: true, busyTimeout: true, announceChanges: true, clock: true });
   checkClock("sqliteStore: clock", options.clock);
-  const { table = "sojourn_sessions", busyTimeout = "5s", announceChanges = false, clock = () => Date.now() } = options;
+  const { table = "sojourn_sessions", busyTimeout = "2s", announceChanges = false, clock = () => Date.now() } = options;
   if (typeof table !== "string" || !/^(?!sqlite_)[a-z_][a-z0-9_]{0,99}$/i.test(table)) {
     throw new TypeError("sqliteStore: table must be a name of letters, digits and _, such as sojourn_sessions");
   }

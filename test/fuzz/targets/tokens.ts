@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import * as fc from "fast-check";
 import { createKeyring } from "../../../src/record/keyring.ts";
-import { nextEpoch, signToken, TOKEN_LENGTH, verifyToken, type Token } from "../../../src/record/token.ts";
+import { hashSecret, nextEpoch, signToken, TOKEN_LENGTH, verifyToken, type Token } from "../../../src/record/token.ts";
 import { growth } from "../growth.ts";
 import { mutated } from "../mutations.ts";
 import { target } from "../target.ts";
@@ -66,8 +66,9 @@ export const tokenTargets = [
       const value = signToken(KEYRING, token);
       assert.equal(value.length, TOKEN_LENGTH);
       assert.match(value, /^[\w-]+$/);
-      assert.deepEqual(verifyToken(KEYRING, value), { token, byPreviousKey: false });
-      assert.deepEqual(verifyToken(KEYRING, signToken(BEFORE, token)), { token, byPreviousKey: true });
+      const secretHash = new Uint8Array(hashSecret(token.secret));
+      assert.deepEqual(verifyToken(KEYRING, value), { token, tokenByPreviousKey: false, secretHash });
+      assert.deepEqual(verifyToken(KEYRING, signToken(BEFORE, token)), { token, tokenByPreviousKey: true, secretHash });
       for (const stranger of STRANGERS) assert.equal(verifyToken(stranger, value), undefined);
       assert.ok(nextEpoch(token.epoch) < 2 ** 24);
     },

@@ -1,0 +1,332 @@
+import type { IncomingMessage } from "node:http";
+import type { Dictionary } from "../changes/codec.ts";
+import type { Context } from "../context.ts";
+import { commit } from "../lifecycle/commit.ts";
+import type { Token } from "../record/token.ts";
+import { OutgoingCookie, type TokenWriter } from "../request/outgoing-cookie.ts";
+import type { Lifetime } from "../request/pending-changes.ts";
+import type { RequestSession } from "../request/request-session.ts";
+import { requestSessionOf } from "../request/session-handle.ts";
+import type { Session as CoreSession } from "../session.ts";
+import { tokenValue } from "./cookie-value.ts";
+import { Cookie, setCookie, settingsOf, type KeptSettings } from "./cookie.ts";
+import type { Resolved } from "./options.ts";
+import { createSession, findBacking, NOT_FOUND, type Backing, type Session } from "./session.ts";
+
+/** A request with the members that express-session gives it. */
+export type SessionRequest = IncomingMessage & {
+  session?: Session | null;
+  sessionID?: unknown;
+  sessionStore?: unknown;
+};
+
+/** The key of the data under which a session keeps the settings of its cookie, where they differ from the options. */
+const COOKIE_KEY = "cookie";
+
+/** What one request does with its session, in the words of express-session. */
+export class RequestState {
+  readonly req: SessionRequest;
+  readonly options: Resolved;
+  readonly core: CoreSession<Dictionary>;
+  readonly inner: RequestSession;
+  readonly isSecure: boolean;
+  /** The cookie, once somebody has asked for it, and its settings at that moment. */
+  #cookie: Cookie | undefined;
+  #settings = "";
+  #current!: RequestBacking;
+  /** The version of the record that the request has begun with. */
+  versionBefore: number | undefined;
+
+  constructor(req: SessionRequest, core: CoreSession<Dictionary>, options: Resolved) {
+    this.req = req;
+    this.core = core;
+    this.options = options;
+    this.inner = requestSessionOf(core);
+    this.isSecure = isEncrypted(req, options.proxy);
+    this.inner.cookie = new SessionCookie(this);
+  }
+
+  get context(): Context {
+    return this.inner.context;
+  }
+
+  /** The session is read. */
+  start(): void {
+    this.versionBefore = this.inner.loaded?.version;
+    this.install();
+  }
+
+  /** Puts a session object into the request. The one before keeps the data that it has now. */
+  install(): void {
+    this.#cookie = undefined;
+    this.#current = new RequestBacking(this);
+    this.req.session = createSession(this.#current);
+    this.req.sessionID = this.inner.id;
+  }
+
+  get cookie(): Cookie {
+    if (this.#cookie) return this.#cookie;
+    const kept = this.#keptSettings;
+    const cookie = new Cookie({ ...this.options.cookieFor(this.req), ...kept });
+    if (cookie.secure === "auto") cookie.secure = this.isSecure;
+    if (cookie.sameSite === "auto") cookie.sameSite = this.isSecure ? "none" : "lax";
+    this.#settings = JSON.stringify(settingsOf(cookie));
+    return (this.#cookie = cookie);
+  }
+
+  set cookie(cookie: Cookie) {
+    void this.cookie;
+    this.#cookie = cookie;
+  }
+
+  /** Most sessions have no data under that key: to look for it must not look like a use of the session. */
+  get #keptSettings(): KeptSettings | undefined {
+    const { loaded } = this.inner;
+    if (loaded && !loaded.record.data.includes(`"${COOKIE_KEY}":`)) return undefined;
+    const { data } = this.inner.changes.journal;
+    return Object.hasOwn(data, COOKIE_KEY) ? (data[COOKIE_KEY] as KeptSettings) : undefined;
+  }
+
+  // What the methods of a session ask for
+
+  /** Stores the session, although nothing has changed. */
+  keep(): void {
+    const { inner, options } = this;
+    if (!inner.token && !options.saveUninitialized && !inner.changes.hasDataChanges) return;
+    inner.watchClose();
+    inner.changes.request({ lifetime: this.#lifetime });
+  }
+
+  /** Ends the session. The request has none from then on. */
+  end(): void {
+    this.#current.detach();
+    this.core.signOut();
+    // An id is for one session, also where nothing of it was stored.
+    this.inner.renewId(undefined);
+  }
+
+  async reload(): Promise<void> {
+    if (!this.inner.token) throw new Error(NOT_FOUND);
+    this.#current.detach();
+    await this.core.reload();
+    if (!this.inner.token) throw new Error(NOT_FOUND);
+    this.install();
+  }
+
+  async store(isAwaited: boolean): Promise<void> {
+    if (this.req.session) this.#applyChanges();
+    try {
+      if (isAwaited) await this.core.save();
+      else await commit(this.inner, "unawaited");
+    } catch (error) {
+      if (!isAwaited) this.context.emitter.emit("error", { id: this.inner.id, error });
+      throw error;
+    }
+  }
+
+  // Before the response
+
+  /** Called when the headers are about to be sent: the commit follows. */
+  beforeStoring(): void {
+    const { inner, options } = this;
+    if (!inner.isLoaded) return;
+    const { session, sessionID } = this.req;
+    if (session === null || session === undefined) {
+      if (options.unsetDestroys && (inner.token || inner.changes.hasDataChanges)) this.core.signOut();
+      else if (!inner.isSignedOut) this.#forget();
+      return;
+    }
+    if (!findBacking(session)) throw new TypeError(REPLACED);
+    if (typeof sessionID !== "string") return this.#forget();
+    if (inner.progress.isAccessed || this.#cookie) this.#applyChanges();
+    const isNew = !inner.token && inner.tokenStatus !== "superseded";
+    if (isNew && options.saveUninitialized) {
+      inner.progress.markAccessed();
+      this.#keepCookie();
+      inner.changes.request({ lifetime: this.#lifetime });
+    }
+  }
+
+  /** The request has no session any more: nothing of it is stored. */
+  #forget(): void {
+    this.inner.changes.forget();
+    this.core.passive = true;
+  }
+
+  #applyChanges(): void {
+    const { core, inner, options } = this;
+    const isChanged = this.#keepCookie();
+    const isNew = core.isNew;
+    const userId = options.userId(core.data);
+    const before = core.userId;
+    if (userId !== before) {
+      if (userId === undefined) {
+        // Nobody is signed in any more: the data go on in another session, which nobody's list shows.
+        const data = core.toJSON();
+        core.signOut();
+        Object.assign(core.data, data);
+        inner.changes.request({ lifetime: this.#lifetime });
+      } else {
+        core.signIn(userId);
+        const { signIn } = inner.changes.requested;
+        inner.changes.request({ signIn: { ...signIn!, ...this.#lifetime } });
+      }
+      this.req.sessionID = inner.id;
+    } else if (isChanged || (isNew && this.#hasOwnLifetime && inner.changes.hasDataChanges)) {
+      inner.changes.request({ lifetime: this.#lifetime });
+    }
+  }
+
+  /** Keeps the settings of the cookie with the data, if the handler has changed them. */
+  #keepCookie(): boolean {
+    const cookie = this.#cookie;
+    if (!cookie) return false;
+    const settings = settingsOf(cookie);
+    const text = JSON.stringify(settings);
+    if (text === this.#settings) return false;
+    this.#settings = text;
+    this.inner.access();
+    const { data } = this.inner.changes.journal;
+    const differing = Object.entries(settings).filter(
+      ([name, value]) => this.options.defaults[name as never] !== value,
+    );
+    if (differing.length > 0) data[COOKIE_KEY] = Object.fromEntries(differing);
+    else delete data[COOKIE_KEY];
+    return true;
+  }
+
+  /** The timeouts of this session: its cookie's lifetime is the idle timeout. */
+  get #lifetime(): Lifetime {
+    const { originalMaxAge } = this.cookie;
+    const { idle, absolute } = this.context.timeouts;
+    if (originalMaxAge === null || originalMaxAge === this.options.defaults.originalMaxAge)
+      return { idle: undefined, absolute: undefined };
+    const own = Math.max(1, Math.ceil(originalMaxAge) || 1);
+    if (own === idle) return { idle: undefined, absolute: undefined };
+    return { idle: own, absolute: own > absolute ? own : undefined };
+  }
+
+  get #hasOwnLifetime(): boolean {
+    return (this.#cookie !== undefined || this.options.isDynamic) && this.#lifetime.idle !== undefined;
+  }
+}
+
+const REPLACED =
+  'req.session was replaced by an object that is no session: req.session = null ends it under unset: "destroy"; put data into req.session';
+
+/** One object of `req.session`. After another has taken its place, it has the data of that moment. */
+class RequestBacking implements Backing {
+  readonly #state: RequestState;
+  #kept: { readonly data: Dictionary; cookie: Cookie; readonly id: string } | undefined;
+
+  constructor(state: RequestState) {
+    this.#state = state;
+  }
+
+  get request(): SessionRequest {
+    return this.#state.req;
+  }
+
+  get id(): string {
+    return this.#kept?.id ?? this.#state.core.id;
+  }
+
+  get data(): Dictionary {
+    return this.#kept?.data ?? this.#state.core.data;
+  }
+
+  get cookie(): Cookie {
+    return this.#kept?.cookie ?? this.#state.cookie;
+  }
+
+  set cookie(cookie: Cookie) {
+    if (this.#kept) this.#kept.cookie = cookie;
+    else this.#state.cookie = cookie;
+  }
+
+  detach(): void {
+    const { core, cookie } = this.#state;
+    const data = Object.assign(Object.create(null) as Dictionary, core.toJSON());
+    this.#kept ??= { data, cookie, id: core.id };
+  }
+
+  keep(): void {
+    if (!this.#kept) this.#state.keep();
+  }
+
+  destroy(): void {
+    if (this.#kept) return;
+    this.#state.end();
+    delete this.#state.req.session;
+  }
+
+  regenerate(): void {
+    if (!this.#kept) this.#state.end();
+    this.#state.install();
+  }
+
+  reload(): Promise<void> {
+    return this.#state.reload();
+  }
+
+  store(isAwaited: boolean): Promise<void> {
+    return this.#state.store(isAwaited);
+  }
+}
+
+/** The cookie of a response, with the attributes of the session's own. */
+class SessionCookie extends OutgoingCookie {
+  readonly #state: RequestState;
+
+  constructor(state: RequestState) {
+    super(state.context, new CookieWriter(state));
+    this.#state = state;
+  }
+
+  /** Called when the headers are written: what is to be stored is stored. */
+  override take(): readonly string[] | undefined {
+    const { inner, options, req } = this.#state;
+    if (this.pending === undefined && inner.token && req.session && this.#isDue(options.rolling)) inner.issueCookie();
+    return super.take();
+  }
+
+  /** The browser has the session's own cookie already. It gets it anew where its lifetime is to begin anew. */
+  #isDue(rolling: boolean): boolean {
+    if (rolling) return true;
+    const { inner, cookie } = this.#state;
+    return inner.loaded!.version !== this.#state.versionBefore && cookie.expires instanceof Date;
+  }
+}
+
+class CookieWriter implements TokenWriter {
+  readonly #state: RequestState;
+
+  constructor(state: RequestState) {
+    this.#state = state;
+  }
+
+  issue({ keyring }: Context, token: Token): (() => readonly string[]) | undefined {
+    const { cookie, isSecure, options } = this.#state;
+    if (cookie.secure && !isSecure) return undefined;
+    return () => {
+      cookie.maxAge = cookie.originalMaxAge;
+      return [setCookie(options.name, tokenValue(keyring, token), cookie)];
+    };
+  }
+
+  clear(): readonly string[] {
+    const { cookie, options } = this.#state;
+    const ended = new Cookie({ ...settingsOf(cookie), originalMaxAge: undefined });
+    ended.expires = new Date(0);
+    return [`${setCookie(options.name, "", ended)}; Max-Age=0`];
+  }
+}
+
+/** Whether the client's connection was encrypted, as express-session finds it. */
+function isEncrypted(req: IncomingMessage & { secure?: unknown }, proxy: boolean | undefined): boolean {
+  if ((req.socket as { encrypted?: boolean } | undefined)?.encrypted) return true;
+  if (proxy === false) return false;
+  if (proxy !== true) return req.secure === true;
+  const header = req.headers["x-forwarded-proto"];
+  return typeof header === "string" && header.split(",", 1)[0]!.trim().toLowerCase() === "https";
+}
