@@ -28,3 +28,15 @@ declare module "passport" {
   const passport: { Passport: typeof Passport; Strategy: typeof Strategy };
   export default passport;
 }
+
+declare module "express-mysql-session" {
+  import type { Store } from "express-session";
+  class MySqlStore extends Store {
+    constructor(options: object, pool: object);
+    onReady(): Promise<void>;
+    get: Store["get"];
+    set: Store["set"];
+    destroy: Store["destroy"];
+  }
+  export default function create(session: object): typeof MySqlStore;
+}
