@@ -1,5 +1,4 @@
 import assert from "node:assert/strict";
-import type { Server as HttpServer } from "node:http";
 import { createSessions, type Sessions } from "../../sessions.ts";
 import type { SessionEvents } from "../../events.ts";
 import type { Session } from "../../session.ts";
@@ -98,7 +97,7 @@ const COMMON: Readonly<Record<string, Handler>> = {
   "/login": async (session, exchange) => {
     // A lazy adapter has not read it.
     await session.load();
-    session.signIn(exchange.header("x-user") ?? "ada");
+    session.signIn(exchange.header("x-user") || "ada");
     return { redirect: "/who" };
   },
   "/logout": (session) => {
@@ -221,8 +220,8 @@ async function originOf(server: AdapterServer): Promise<string> {
 
 async function closeServer(server: AdapterServer): Promise<void> {
   if ("url" in server) return void (await server.close());
-  const closed = new Promise((resolve) => server.close(resolve));
-  if ("closeAllConnections" in server) (server as HttpServer).closeAllConnections();
+  const closed = new Promise<void>((resolve) => void server.close(resolve));
+  server.closeAllConnections?.();
   await closed;
 }
 

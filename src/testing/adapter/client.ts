@@ -1,11 +1,22 @@
-import type { Agent, IncomingHttpHeaders } from "node:http";
-import type { Socket } from "node:net";
+import type { Agent as HttpAgent } from "node:http";
+
+/** The types of node:http are not loaded for those who take `cookieFor()` from this entry. */
+type Agent = object;
+
+/** A socket of node:net. */
+interface Wire {
+  setEncoding(encoding: "latin1"): unknown;
+  on(event: "data", listener: (part: string) => void): unknown;
+  on(event: "error" | "close", listener: () => void): unknown;
+  destroy(): unknown;
+}
 
 /** A response as it came over the wire. */
 export interface Answer {
   /** `0`: the connection ended without a response. */
   readonly status: number;
-  readonly headers: IncomingHttpHeaders;
+  /** All headers but Set-Cookie. */
+  readonly headers: Readonly<Record<string, string | undefined>>;
   /** The session's cookies alone. */
   readonly cookies: readonly string[];
   /** The cookies of the application. */
@@ -85,15 +96,16 @@ async function ask(url: string, { method = "GET", headers = {}, chunks, signal }
   // Only here: a program that takes cookieFor() from this entry may run where there is no node:http.
   const { request } = await import("node:http");
   return new Promise<Answer>((resolve) => {
-    const asking = request(url, { method, headers, agent: agent ?? false, ...(signal && { signal }) }, (response) => {
+    const using = (agent ?? false) as HttpAgent | false;
+    const asking = request(url, { method, headers, agent: using, ...(signal && { signal }) }, (response) => {
       const parts: Buffer[] = [];
       response.on("data", (part: Buffer) => parts.push(part));
       response.on("error", () => undefined);
       response.on("close", () => {
-        const cookies = response.headers["set-cookie"] ?? [];
+        const { "set-cookie": cookies = [], ...others } = response.headers;
         resolve({
           status: response.statusCode ?? 0,
-          headers: response.headers,
+          headers: others as Record<string, string>,
           cookies: cookies.filter(isOfSession),
           otherCookies: cookies.filter((line) => !isOfSession(line)),
           body: new TextDecoder().decode(joined(parts)),
@@ -122,12 +134,12 @@ function joined(parts: readonly Uint8Array[]): Uint8Array {
 
 /** A connection whose bytes a case reads as they come. */
 export class Connection {
-  readonly #socket: Socket;
+  readonly #socket: Wire;
   #received = "";
   #isClosed = false;
   #waiting: (() => void)[] = [];
 
-  constructor(socket: Socket) {
+  constructor(socket: Wire) {
     this.#socket = socket;
     socket.setEncoding("latin1");
     socket.on("data", (part: string) => {

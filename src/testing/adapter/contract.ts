@@ -1,4 +1,3 @@
-import type { Server } from "node:net";
 import { checkOptions } from "../../checks.ts";
 import type { AnyRequest } from "../../request/request.ts";
 import type { Session } from "../../session.ts";
@@ -71,8 +70,22 @@ export interface AdapterParts {
   readonly routes: readonly AdapterRoute[];
 }
 
-/** A server that listens on a port of the loopback interface. */
-export type AdapterServer = Server | { readonly url: string; close(): unknown };
+/** A server that listens on a port of the loopback interface: one of node:http, or any other with its URL. */
+export type AdapterServer = ListeningServer | { readonly url: string; close(): unknown };
+
+/** What the suite calls of a server of node:http. */
+export interface ListeningServer {
+  /** `false`: the suite waits for the event `listening`. */
+  readonly listening: boolean;
+  /** Waits for an event. */
+  once(event: "listening", listener: () => void): unknown;
+  /** Returns an object with the port. */
+  address(): { readonly port: number } | string | null;
+  /** Ends the server, and calls the function when it has ended. */
+  close(ended: () => void): unknown;
+  /** Ends connections that are kept alive. */
+  closeAllConnections?(): void;
+}
 
 /** Starts an application on a port of its own. The server is closed after the case. */
 export type StartApplication = (parts: AdapterParts) => AdapterServer | Promise<AdapterServer>;

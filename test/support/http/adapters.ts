@@ -6,12 +6,14 @@ import express, { type NextFunction } from "express";
 import express4 from "express4";
 import Fastify, { type FastifyInstance } from "fastify";
 import { Hono } from "hono";
+import Koa from "koa";
 import { bodyLimit } from "hono/body-limit";
 import type { Session } from "sojourn";
 import { sessionMiddleware as onExpress } from "sojourn/express";
 import { sessionPlugin as onFastify } from "sojourn/fastify";
 import { withSession as onFetch } from "sojourn/fetch";
 import { sessionMiddleware as onHono } from "sojourn/hono";
+import { sessionMiddleware as onKoa } from "sojourn/koa";
 import { withSession as onNode } from "sojourn/node";
 import type {
   AdapterContractOptions,
@@ -37,6 +39,7 @@ export const adapters: Readonly<Record<string, Adapter>> = {
   "Express 5": { start: startExpress(express), options: { bodyLimit: LIMIT } },
   "Express 4": { start: startExpress(express4), options: { bodyLimit: LIMIT } },
   "Fastify 5": { start: startFastify, options: { bodyLimit: LIMIT, severalSessions: false } },
+  "Koa 3": { start: startKoa },
   "Hono 4": { start: startHono, options: { bodyLimit: LIMIT, responses: true } },
 };
 
@@ -99,6 +102,27 @@ async function startFastify({ mounts, routes }: AdapterParts) {
   });
   await app.listen({ port: 0, host: "127.0.0.1" });
   return app.server;
+}
+
+function startKoa({ mounts, routes }: AdapterParts) {
+  const app = new Koa().on("error", () => {});
+  for (const { path, sessions, options } of mounts) {
+    const middleware = onKoa(sessions, options);
+    app.use((ctx, next) => (ctx.path.startsWith(path) ? middleware(ctx as never, next) : next()));
+  }
+  app.use(async (ctx) => {
+    const { handle } = routes.find(({ path }) => path === ctx.path)!;
+    const reply = await handle((ctx as unknown as { session: Session }).session, {
+      request: ctx,
+      header: (name) => ctx.get(name),
+      text: () => text(ctx.req),
+    });
+    for (const [name, value] of reply.headers) ctx.append(name, value);
+    ctx.status = reply.redirect === undefined ? reply.status : 303;
+    if (reply.redirect !== undefined) return ctx.redirect(reply.redirect);
+    ctx.body = typeof reply.body === "string" ? reply.body : Readable.from(reply.body);
+  });
+  return app.listen(0, "127.0.0.1");
 }
 
 function startHono({ mounts, routes }: AdapterParts) {
