@@ -2,6 +2,7 @@ import { hkdfSync, KeyObject } from "node:crypto";
 import type { IncomingMessage } from "node:http";
 import { resolveOptions, type SessionsOptions, type Settings } from "../options.ts";
 import type { SessionStore } from "../store.ts";
+import { passportUser } from "../user-id.ts";
 import { warnOnce } from "../warnings.ts";
 import { createCookieReader } from "./cookie-value.ts";
 import { Cookie, settingsOf, type KeptSettings } from "./cookie.ts";
@@ -68,7 +69,7 @@ export interface SessionOptions extends CoreOptions {
   resave?: boolean | undefined;
   /** Does nothing: the id is always random, because other parts of the cookie make it secret. */
   genid?(req: IncomingMessage): string;
-  /** Gives the id of the user who is signed in, by the session's data. Default: passport's, `data.passport.user`. */
+  /** Gives the id of the user who is signed in, by the session's data. Default: passport's, `data.passport.user` or its `id`. */
   userId?(data: Readonly<Record<string, unknown>>): string | number | undefined | null;
   /**
    * What happens while the store has said that it is disconnected. `"wait"`: a request that has a session gets the store's
@@ -175,16 +176,6 @@ function isExpressStore(store: Store | SessionStore | undefined): store is Store
 function storeOf(store: Store | SessionStore | undefined): SessionStore {
   if (store === undefined) return memoryStore();
   return isExpressStore(store) ? expressStore(store) : store;
-}
-
-/** The user whom passport has signed in. */
-function passportUser(data: Readonly<Record<string, unknown>>): string | number | undefined {
-  const user = (data["passport"] as { user?: unknown } | null | undefined)?.user;
-  if (typeof user === "number") return user;
-  // Others are no id that could be listed.
-  return typeof user === "string" && user !== "" && Buffer.byteLength(user) <= 512 && !/\p{Surrogate}/u.test(user)
-    ? user
-    : undefined;
 }
 
 function textOf(userId: string | number | undefined | null): string | undefined {
