@@ -23,6 +23,7 @@ const PURPOSES = {
   "./csrf": "Refuses requests that pages of other origins send.",
   "./adopt":
     "Keeps users signed in who come from express-session, cookie-session, iron-session, @fastify/session or koa-session.",
+  "./passport": "Makes passport and @fastify/passport sign in by Sojourn's sessions.",
   "./tracing": "Publishes each operation by `node:diagnostics_channel`.",
   "./fetch": "The adapter for whatever speaks `Request` and `Response`: Bun, Deno, Workers.",
   "./node": "The adapter for node:http.",
