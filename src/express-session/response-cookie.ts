@@ -24,8 +24,10 @@ export class SessionCookie extends OutgoingCookie {
 
   /** The browser has the session's own cookie already. It gets it anew where its lifetime is to begin anew. */
   #isDue(rolling: boolean): boolean {
-    if (rolling) return true;
     const { inner, cookie } = this.#state;
+    // The browser may have a newer token than the one that it came with.
+    if (inner.matchIn(inner.loaded!.record) !== "current") return false;
+    if (rolling) return true;
     return inner.loaded!.version !== this.#state.versionBefore && cookie.expires instanceof Date;
   }
 }

@@ -3,6 +3,7 @@ import { Client } from "../../test/support/http/client.ts";
 import { createGate } from "../../test/support/http/stage.ts";
 import { serve, site, SECRET, type Held } from "../../test/support/express-session.ts";
 import { memoryStore } from "../stores/memory.ts";
+import { faulty } from "../testing/faulty.ts";
 import { session } from "./index.ts";
 
 type Sent = { send(body: string): void; json(body: unknown): void; end(): void; write(text: string): void };
@@ -53,6 +54,23 @@ describe("the cookie's lifetime", () => {
     advance(59 * DAY);
     expect((await ada.get("/get")).body).toBe('{"a":"1"}');
     expect((await ada.get("/set?b=2")).setCookies[0]).toContain(new Date(Date.now() + 60 * DAY).toUTCString());
+  });
+
+  it("begins anew under rolling without a token that was rotated out, also where the store fails", async () => {
+    const { clock, advance } = frozen();
+    let isDown = false;
+    const fault = () => (isDown ? ("error" as const) : ("ok" as const));
+    const store = faulty(memoryStore(), { update: fault });
+    const rotation = { every: "10m", grace: "1m" } as const;
+    const { visitor } = await site(routes, { clock, store, rotation, rolling: true, idleTimeout: "1h" });
+    const ada = visitor();
+    await ada.get("/set?a=1");
+    advance(11 * 60_000);
+    const slow = ada.twin();
+    await ada.get("/get");
+    await ada.get("/get");
+    isDown = true;
+    expect(await slow.get("/set?a=2")).toMatchObject({ status: 503, setCookies: [] });
   });
 
   it("begins anew with each response under rolling, and otherwise with each change", async () => {
@@ -184,7 +202,61 @@ describe("a request without req.session", () => {
   });
 });
 
+describe("the sign-in of another user into an object that the one before has left", () => {
+  it("is this user's, who sees nothing else of the data before", async () => {
+    const login = (req: Held, res: Sent) => {
+      req.session.passport ??= {};
+      req.session.passport.user = req.query["user"];
+      res.send("");
+    };
+    const { visitor, middleware } = await site({ ...routes, "/login": login });
+    const browser = visitor();
+    await browser.get("/set?cart=tea");
+    await browser.get("/login?user=ada");
+    await browser.get("/login?user=bea");
+    expect((await browser.get("/get")).body).toBe('{"passport":{"user":"bea"}}');
+    const counts = ["ada", "bea"].map(async (user) => (await middleware.sessions.list(user)).length);
+    expect(await Promise.all(counts)).toEqual([0, 1]);
+  });
+});
+
 describe("a session that is destroyed after the headers were sent", () => {
+  it.each([
+    ["it was not used before", "/get", (req: Held) => req.session.destroy(), (res: Sent) => res.write("a")],
+    ["it is new", undefined, (req: Held) => req.session.destroy(), (res: Sent) => res.end()],
+    [
+      "it is destroyed by regenerate()",
+      "/get",
+      (req: Held) => req.session.regenerate(() => {}),
+      (res: Sent) => res.end(),
+    ],
+  ])("has ended where %s", async (_, first, end, send) => {
+    const gate = createGate();
+    const errors: unknown[] = [];
+    const late = (req: Held, res: Sent) => {
+      if (first === undefined) req.session.a = 1;
+      send(res);
+      try {
+        end(req);
+      } catch (error) {
+        errors.push(error);
+      }
+      res.end();
+      gate.open();
+    };
+    const { visitor, middleware } = await site({ ...routes, "/late": late });
+    const ada = visitor();
+    if (first) await ada.get("/set?a=1");
+    const ended = new Promise((resolve) => {
+      middleware.sessions.on("signedOut", resolve);
+      middleware.sessions.on("revoked", resolve);
+    });
+    expect(await ada.get("/late")).toMatchObject({ status: 200, complete: true });
+    expect(errors).toEqual([]);
+    await ended;
+    expect((await ada.get("/get")).body).toBe("{}");
+  });
+
   it("has ended when it calls back", async () => {
     const gate = createGate();
     const late = (req: Held, res: Sent) => {

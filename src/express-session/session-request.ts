@@ -1,7 +1,8 @@
 import type { IncomingMessage } from "node:http";
-import type { Dictionary } from "../changes/codec.ts";
+import { decode, type Dictionary } from "../changes/codec.ts";
 import type { Context } from "../context.ts";
 import { commit } from "../lifecycle/commit.ts";
+import { isAnotherUser } from "../lifecycle/plan.ts";
 import type { Lifetime } from "../request/pending-changes.ts";
 import type { RequestSession } from "../request/request-session.ts";
 import { requestSessionOf } from "../request/session-handle.ts";
@@ -182,14 +183,24 @@ export class RequestState {
         Object.assign(core.data, data);
         inner.changes.request({ lifetime: this.#lifetime });
       } else {
+        const changed = isAnotherUser(inner, userId) ? this.#changedData : {};
         core.signIn(userId);
         const { signIn } = inner.changes.requested;
         inner.changes.request({ signIn: { ...signIn!, ...this.#lifetime } });
+        // Another user is in an object of before, of which that user sees nothing else.
+        if (options.userId(core.data) !== userId) Object.assign(core.data, changed);
       }
       this.req.sessionID = inner.id;
     } else if (isChanged || (isNew && this.#hasOwnLifetime && inner.changes.hasDataChanges)) {
       inner.changes.request({ lifetime: this.#lifetime });
     }
+  }
+
+  /** The data under the keys that this request has changed. */
+  get #changedData(): Dictionary {
+    const stored = decode(this.inner.loaded!.record.data);
+    const isChanged = ([key, value]: [string, unknown]) => JSON.stringify(value) !== JSON.stringify(stored[key]);
+    return Object.fromEntries(Object.entries(this.core.toJSON()).filter(isChanged));
   }
 
   /** Keeps the settings of the cookie with the data, if the handler has changed them. */
@@ -275,8 +286,10 @@ class RequestBacking implements Backing {
   }
 
   snapshot(): Kept {
-    const { core, cookie } = this.#state;
-    return { data: Object.assign(Object.create(null) as Dictionary, core.toJSON()), cookie, id: core.id };
+    const { inner, cookie } = this.#state;
+    // It is no use of the session, which would be too late after the headers.
+    const data = inner.changes.journal.toJSON();
+    return { data: Object.assign(Object.create(null) as Dictionary, data), cookie, id: inner.id };
   }
 
   detach(kept: Kept): void {
