@@ -38,7 +38,7 @@ declare module "passport-local" {
 declare module "passport-oauth2" {
   type Done = (error: null, user: object) => void;
   type Verify = (access: string, refresh: string, profile: object, done: Done) => void;
-  const OAuth2Strategy: new (options: object, verify: Verify) => { userProfile: unknown };
+  const OAuth2Strategy: new (options: object, verify: Verify) => object;
   export default OAuth2Strategy;
 }
 
