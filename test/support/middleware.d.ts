@@ -57,3 +57,15 @@ declare module "lusca" {
   const lusca: { csrf(options?: object): RequestHandler };
   export default lusca;
 }
+
+declare module "express-mysql-session" {
+  import type { Store } from "express-session";
+  class MySqlStore extends Store {
+    constructor(options: object, pool: object);
+    onReady(): Promise<void>;
+    get: Store["get"];
+    set: Store["set"];
+    destroy: Store["destroy"];
+  }
+  export default function create(session: object): typeof MySqlStore;
+}
