@@ -43,8 +43,9 @@ function print(node) {
 }
 
 /** The type of a property as it is written, or that of an alias that no entry exports; that of a method as a function. */
-export function typeOf(node, { checker, reflections }) {
-  if (ts.isMethodSignature(node)) {
+export function typeOf(node, context) {
+  const { checker, reflections } = context;
+  if (ts.isMethodSignature(node) || ts.isMethodDeclaration(node)) {
     const text = print(node).replace(/;$/, "");
     return text.slice(node.name.getText().length + (node.questionToken ? 1 : 0)).replace(/\): (?=[^:]*$)/, ") => ");
   }
