@@ -49,11 +49,11 @@ export function typeOf(node, context) {
     const text = print(node).replace(/;$/, "");
     return text.slice(node.name.getText().length + (node.questionToken ? 1 : 0)).replace(/\): (?=[^:]*$)/, ") => ");
   }
-  // A setter has none of its own.
-  if (!node.type) return typeOf(node.parameters[0], context);
-  const [named] = ts.isTypeReferenceNode(node.type) ? namedTypes(node.type, checker) : [];
+  // A setter has its type at its parameter.
+  const written = ts.isSetAccessor(node) ? node.parameters[0].type : node.type;
+  const [named] = ts.isTypeReferenceNode(written) ? namedTypes(written, checker) : [];
   const alias = named?.declarations?.find(ts.isTypeAliasDeclaration);
-  return print(alias && !reflections.has(named) && !alias.typeParameters ? alias.type : node.type);
+  return print(alias && !reflections.has(named) && !alias.typeParameters ? alias.type : written);
 }
 
 /** The symbols of the types of dist that a node names, each once, without its own type parameters. */

@@ -17,11 +17,13 @@ const PURPOSES = {
   "./copy": "Copies the sessions of one store to another.",
   "./open": "Makes a store, and its client, from a URL.",
   "./adapter": "The parts that adapters for frameworks are made of.",
+  "./adapter/node": "The parts that adapters for frameworks on node:http are made of.",
   "./context": "The session of the current request as an import.",
   "./bearer": "Tokens in `Authorization: Bearer`, for native clients.",
   "./csrf": "Refuses requests that pages of other origins send.",
   "./adopt":
     "Keeps users signed in who come from express-session, cookie-session, iron-session, @fastify/session or koa-session.",
+  "./passport": "Makes passport and @fastify/passport sign in by Sojourn's sessions.",
   "./tracing": "Publishes each operation by `node:diagnostics_channel`.",
   "./fetch": "The adapter for whatever speaks `Request` and `Response`: Bun, Deno, Workers.",
   "./node": "The adapter for node:http.",
@@ -30,6 +32,7 @@ const PURPOSES = {
   "./express-session/types": "The types of `req.session`, `req.sessionID` and `req.sessionStore` of the drop-in.",
   "./express-session": "express-session on Sojourn, and its stores for Sojourn.",
   "./fastify": "The adapter for Fastify 5.",
+  "./koa": "The adapter for Koa 3.",
   "./hono": "The adapter for Hono 4.",
   "./testing": "What the tests of an application, a store or an adapter need.",
 };

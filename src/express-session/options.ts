@@ -6,6 +6,7 @@ import type { OptionNames } from "../checks.ts";
 import { resolveOptions, type SessionsOptions, type Settings } from "../options.ts";
 import type { SessionStore } from "../store.ts";
 import { memoryStore } from "../stores/memory.ts";
+import { passportUser } from "../user-id.ts";
 import { warnOnce } from "../warnings.ts";
 import { formerSessions } from "./adoption.ts";
 import { createCookieReader } from "./cookie-value.ts";
@@ -98,7 +99,7 @@ export interface SessionOptions extends CoreOptions, RouteOptions {
    * `"several"` in a worker of `node:cluster`.
    */
   processes?: "one" | "several" | undefined;
-  /** Gives the id of the user who is signed in, by the session's data. Default: passport's, `data.passport.user`. */
+  /** Gives the id of the user who is signed in, by the session's data. Default: passport's, `data.passport.user` or its `id`. */
   userId?(data: Readonly<Record<string, unknown>>): string | number | undefined | null;
   /**
    * What happens while the store has said that it is disconnected. `"wait"`: a request that has a session gets the store's
@@ -224,16 +225,6 @@ function isExpressStore(store: Store | SessionStore | undefined): store is Store
 function storeOf(store: Store | SessionStore | undefined, options: ExpressStoreOptions): SessionStore {
   if (store === undefined) return memoryStore({ clock: options.clock });
   return isExpressStore(store) ? createExpressStore(store, options, false) : store;
-}
-
-/** The user whom passport has signed in. */
-function passportUser(data: Readonly<Record<string, unknown>>): string | number | undefined {
-  const user = (data["passport"] as { user?: unknown } | null | undefined)?.user;
-  if (typeof user === "number") return user;
-  // Others are no id that could be listed.
-  return typeof user === "string" && user !== "" && Buffer.byteLength(user) <= 512 && !/\p{Surrogate}/u.test(user)
-    ? user
-    : undefined;
 }
 
 function textOf(userId: string | number | undefined | null): string | undefined {

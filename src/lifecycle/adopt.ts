@@ -21,6 +21,7 @@ import { matchOf } from "../request/presented-tokens.ts";
 import type { LiveState, SessionState } from "../request/state.ts";
 import { tokenStatus } from "./decisions.ts";
 import { discard, fromFormer, remove, retryInBackground } from "./end.ts";
+import { isUserId } from "../user-id.ts";
 import { retryUntilDone } from "./retries.ts";
 import { absoluteEnd, extendedEnd } from "./timeouts.ts";
 
@@ -200,9 +201,8 @@ async function readFormer(
 
 /** @throws TypeError for what the source of the application has got wrong. */
 function checkFormerSession({ name }: FormerSessions, { userId, expiresAt, createdAt }: FormerSession): void {
-  const isUser =
-    userId === undefined || (typeof userId === "string" && userId !== "" && Buffer.byteLength(userId) <= 512);
-  if (!isUser) throw new TypeError(`adopt: ${name} must give the user's id as a string of 1 to 512 bytes`);
+  if (userId !== undefined && !isUserId(userId))
+    throw new TypeError(`adopt: ${name} must give the user's id as a string of 1 to 512 bytes`);
   for (const at of [expiresAt, createdAt]) {
     if (at !== undefined && !(Number.isFinite(at) && at >= 0))
       throw new TypeError(`adopt: ${name} must give times in epoch milliseconds, not ${String(at)}`);
