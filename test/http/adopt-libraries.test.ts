@@ -1,5 +1,6 @@
+import { createHmac } from "node:crypto";
 import { createSessions } from "sojourn";
-import { ironSession } from "sojourn/adopt";
+import { expressSession, ironSession } from "sojourn/adopt";
 import { memoryStore } from "sojourn/memory";
 import { describe, expect, it } from "vitest";
 import { libraries, PREVIOUS, type FormerApplication } from "../support/http/former.ts";
@@ -98,6 +99,24 @@ describe.each(libraries)("A session of $name", ({ start, cookie: name, hasStore,
     expect(await who(await foreign.signIn())).toBeUndefined();
     expect(errors).toEqual([]);
     expect(await who(cookie)).toBe("ada");
+  });
+});
+
+describe("A session of express-session", () => {
+  it("keeps its user signed in whose store has extended it without writing the record, as connect-redis does", async () => {
+    const now = 1_795_711_825_436;
+    const passed = { originalMaxAge: HOUR, expires: new Date(now - 24 * HOUR).toISOString() };
+    const record = { cookie: passed, passport: { user: "ada" } };
+    const { sessions, open } = sessionsOf(
+      { source: expressSession({ secret: "an old secret", store: async () => record, clock: () => now }) },
+      () => now,
+    );
+    const signature = createHmac("sha256", "an old secret").update("an-id").digest("base64").replace(/=+$/, "");
+    const cookie = `connect.sid=${encodeURIComponent(`s:an-id.${signature}`)}`;
+    const { userId, expiresAt } = await open(cookie);
+    expect([userId, expiresAt]).toEqual(["ada", now + HOUR]);
+    await sessions.revokeAll("ada");
+    expect((await open(cookie)).userId).toBeUndefined();
   });
 });
 
