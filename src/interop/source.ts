@@ -1,4 +1,5 @@
 import { hash } from "node:crypto";
+import { isUserId } from "../checks.ts";
 import type { FormerCookie, FormerSession } from "../former.ts";
 
 /** The data of a former session, as its library kept them. */
@@ -49,7 +50,8 @@ export function formerSession(
 
 function passportUser({ passport }: FormerData): string | undefined {
   const user = (passport as { user?: unknown } | null | undefined)?.user;
-  return (typeof user === "string" && user !== "") || typeof user === "number" ? String(user) : undefined;
+  // Others are no id that could be listed: a whole profile, for example. The data keep it.
+  return isUserId(user) || typeof user === "number" ? String(user) : undefined;
 }
 
 /** A dictionary that a former library has written. */

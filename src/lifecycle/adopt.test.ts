@@ -523,6 +523,7 @@ describe("The option adopt refuses", () => {
   it.each([
     [{ ...ADA, userId: "" }, "must give the user's id"],
     [{ ...ADA, userId: 7 as never }, "must give the user's id"],
+    [{ ...ADA, userId: "\ud800" }, "must give the user's id"],
     [{ ...ADA, expiresAt: NaN }, "must give times in epoch milliseconds"],
   ])("a former session that the source has got wrong: %o", async (wrong, message) => {
     const { former, old } = moved();

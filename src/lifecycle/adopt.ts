@@ -1,6 +1,7 @@
 import { encode } from "../changes/codec.ts";
 import { MAX_FLASHES } from "../changes/flashes.ts";
 import { readLatest } from "../capabilities.ts";
+import { isUserId } from "../checks.ts";
 import type { Context } from "../context.ts";
 import { Deadline } from "../deadline.ts";
 import { SessionError } from "../errors.ts";
@@ -200,9 +201,8 @@ async function readFormer(
 
 /** @throws TypeError for what the source of the application has got wrong. */
 function checkFormerSession({ name }: FormerSessions, { userId, expiresAt, createdAt }: FormerSession): void {
-  const isUser =
-    userId === undefined || (typeof userId === "string" && userId !== "" && Buffer.byteLength(userId) <= 512);
-  if (!isUser) throw new TypeError(`adopt: ${name} must give the user's id as a string of 1 to 512 bytes`);
+  if (userId !== undefined && !isUserId(userId))
+    throw new TypeError(`adopt: ${name} must give the user's id as a string of 1 to 512 bytes`);
   for (const at of [expiresAt, createdAt]) {
     if (at !== undefined && !(Number.isFinite(at) && at >= 0))
       throw new TypeError(`adopt: ${name} must give times in epoch milliseconds, not ${String(at)}`);

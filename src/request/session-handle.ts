@@ -1,4 +1,4 @@
-import { checkOptions } from "../checks.ts";
+import { checkOptions, isUserId } from "../checks.ts";
 import type { Dictionary } from "../changes/codec.ts";
 import { milliseconds, type Duration } from "../duration.ts";
 import { SessionError } from "../errors.ts";
@@ -142,14 +142,7 @@ class SessionHandle implements Session<Dictionary> {
   }
 
   signIn(userId: string, options: SignInOptions<Dictionary> = {}): void {
-    if (
-      typeof userId !== "string" ||
-      userId === "" ||
-      Buffer.byteLength(userId) > 512 ||
-      /\p{Surrogate}/u.test(userId)
-    ) {
-      throw new TypeError("signIn(userId) takes the user's id, a string of 1 to 512 bytes");
-    }
+    if (!isUserId(userId)) throw new TypeError("signIn(userId) takes the user's id, a string of 1 to 512 bytes");
     const requestSession = this.#withCookie("sign in");
     requestSession.changes.refuseInUpdate("called signIn()");
     requestSession.signIn({ userId, ...resolveSignIn(options) });
