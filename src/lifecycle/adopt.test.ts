@@ -118,6 +118,16 @@ describe("The option adopt", () => {
     expect(old.sessions.size).toBe(0);
   });
 
+  it("stores nothing for a visitor's session without data, which does not count beside another one either", async () => {
+    const { former, old, store, sessions } = moved();
+    old.sessions.set("empty", { data: {} });
+    const browser = former(undefined, "empty");
+    await browser.visit((session) => expect(session.isNew).toBe(true));
+    expect([browser.jar.size, store.calls.create]).toEqual([0, 0]);
+    const both = new Request("https://shop.example/", { headers: { cookie: "old=empty; old=one" } });
+    expect((await sessions.open(both)).userId).toBe("ada");
+  });
+
   it.each([
     ["a visitor without it", undefined, 0],
     ["a forged one", "forged", 1],
