@@ -1,4 +1,5 @@
 export interface Mode {
+  skipLibCheck?: boolean;
   readonly type: string;
   readonly module: string;
   readonly moduleResolution?: string;

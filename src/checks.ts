@@ -52,8 +52,3 @@ export function checkClock(option: string, clock: unknown, like: "Date.now" | "p
   const time = like === "Date.now" ? "epoch milliseconds" : "milliseconds that only grow";
   throw new TypeError(`${option} must be a function that returns ${time}, such as ${like}`);
 }
-
-/** Whether a value can be a user's id: one that every store can keep, and list by. */
-export function isUserId(value: unknown): value is string {
-  return typeof value === "string" && value !== "" && Buffer.byteLength(value) <= 512 && !/\p{Surrogate}/u.test(value);
-}

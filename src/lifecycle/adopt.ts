@@ -1,7 +1,6 @@
 import { encode } from "../changes/codec.ts";
 import { MAX_FLASHES } from "../changes/flashes.ts";
 import { readLatest } from "../capabilities.ts";
-import { isUserId } from "../checks.ts";
 import type { Context } from "../context.ts";
 import { Deadline } from "../deadline.ts";
 import { SessionError } from "../errors.ts";
@@ -22,6 +21,7 @@ import { matchOf } from "../request/presented-tokens.ts";
 import type { LiveState, SessionState } from "../request/state.ts";
 import { tokenStatus } from "./decisions.ts";
 import { discard, fromFormer, remove, retryInBackground } from "./end.ts";
+import { isUserId } from "../user-id.ts";
 import { retryUntilDone } from "./retries.ts";
 import { absoluteEnd, extendedEnd } from "./timeouts.ts";
 

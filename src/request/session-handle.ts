@@ -1,4 +1,4 @@
-import { checkOptions, isUserId } from "../checks.ts";
+import { checkOptions } from "../checks.ts";
 import type { Dictionary } from "../changes/codec.ts";
 import { milliseconds, type Duration } from "../duration.ts";
 import { SessionError } from "../errors.ts";
@@ -11,6 +11,7 @@ import type { SignIn } from "./pending-changes.ts";
 import { reload } from "./reload.ts";
 import type { RequestSession } from "./request-session.ts";
 import { protectPrototype } from "./protect-prototype.ts";
+import { isUserId } from "../user-id.ts";
 
 const INSPECT = Symbol.for("nodejs.util.inspect.custom");
 /** Where the session of "sojourn/context" has the one that it stands for. */
