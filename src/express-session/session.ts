@@ -55,6 +55,7 @@ export interface Session {
   resetMaxAge(): this;
 }
 
+/** The class of `req.session`, as `instanceof` takes it. */
 export interface SessionConstructor {
   new (req: StoreRequest, data?: StoredData): Session;
   readonly prototype: Session;

@@ -120,6 +120,16 @@ describe("The option adopt", () => {
     expect(old.sessions.size).toBe(0);
   });
 
+  it("stores nothing for a visitor's session without data, which does not count beside another one either", async () => {
+    const { former, old, store, sessions } = moved();
+    old.sessions.set("empty", { data: {} });
+    const browser = former(undefined, "empty");
+    await browser.visit((session) => expect(session.isNew).toBe(true));
+    expect([browser.jar.size, store.calls.create]).toEqual([0, 0]);
+    const both = new Request("https://shop.example/", { headers: { cookie: "old=empty; old=one" } });
+    expect((await sessions.open(both)).userId).toBe("ada");
+  });
+
   it.each([
     ["a visitor without it", undefined, 0],
     ["a forged one", "forged", 1],
@@ -620,6 +630,7 @@ describe("The option adopt refuses", () => {
   it.each([
     [{ ...ADA, userId: "" }, "must give the user's id"],
     [{ ...ADA, userId: 7 as never }, "must give the user's id"],
+    [{ ...ADA, userId: "\ud800" }, "must give the user's id"],
     [{ ...ADA, expiresAt: NaN }, "must give times in epoch milliseconds"],
   ])("a former session that the source has got wrong: %o", async (wrong, message) => {
     const { former, old } = moved();

@@ -202,7 +202,12 @@ async function readFormer(
   const former = await deadline.run("read", () => fromFormer(source, "read", async () => source.read(found)));
   if (!former) return undefined;
   checkFormerSession(source, former);
-  return (former.expiresAt ?? Infinity) > context.now() ? former : undefined;
+  return (former.expiresAt ?? Infinity) > context.now() && !isEmpty(former) ? former : undefined;
+}
+
+/** A visitor's session without anything. Express-session stores one for each visitor by default: it is worth no record here. */
+function isEmpty({ userId, data, flashes = [] }: FormerSession): boolean {
+  return userId === undefined && flashes.length === 0 && Object.keys(data ?? {}).length === 0;
 }
 
 /** @throws TypeError for what the source of the application has got wrong. */
