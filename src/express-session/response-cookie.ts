@@ -18,8 +18,15 @@ export class SessionCookie extends OutgoingCookie {
   /** Called when the headers are written: what is to be stored is stored. */
   override take(): readonly string[] | undefined {
     const { inner, options, req } = this.#state;
-    if (this.pending === undefined && inner.token && req.session && this.#isDue(options.rolling)) inner.issueCookie();
-    return super.take();
+    try {
+      if (this.pending === undefined && inner.token && req.session && this.#isDue(options.rolling)) inner.issueCookie();
+      return super.take();
+    } catch (error) {
+      // The error's response must not fail by the same attribute: nobody takes a second error.
+      if (this.#state.hasBadCookie) return undefined;
+      this.#state.hasBadCookie = true;
+      throw error;
+    }
   }
 
   /** The browser has the session's own cookie already. It gets it anew where its lifetime is to begin anew. */

@@ -2,6 +2,8 @@ import { afterEach, describe, expect, it, vi } from "vitest";
 import { Client } from "../../test/support/http/client.ts";
 import { createGate } from "../../test/support/http/stage.ts";
 import { serve, site, SECRET, type Held } from "../../test/support/express-session.ts";
+import { cookieSession } from "../interop/cookie-session.ts";
+import { hmac } from "../interop/signatures.ts";
 import { memoryStore } from "../stores/memory.ts";
 import { faulty } from "../testing/faulty.ts";
 import { session } from "./index.ts";
@@ -273,6 +275,42 @@ describe("a session that is destroyed after the headers were sent", () => {
 });
 
 describe("the cookie of a session", () => {
+  it.each([{ path: "/;" }, { expires: new Date(NaN) }, { sameSite: "none of them" }])(
+    "fails the response where it is given the attribute %o, and the session stays as it was",
+    async (attribute) => {
+      const bad = (req: Held, res: Sent) => {
+        Object.assign(req.session.cookie, attribute);
+        req.session.a = 2;
+        res.send("");
+      };
+      for (const rolling of [true, false]) {
+        const { visitor } = await site({ ...routes, "/bad": bad }, { rolling });
+        const ada = visitor();
+        expect(await ada.get("/bad")).toMatchObject({ status: 500, setCookies: [] });
+        await ada.get("/set?a=1");
+        expect(await ada.get("/bad")).toMatchObject({ status: 500, setCookies: [] });
+        expect((await ada.get("/get")).body).toBe('{"a":"1"}');
+      }
+    },
+  );
+
+  it("fails each response of a request for which the option gives an attribute that no browser takes", async () => {
+    const { visitor } = await site(routes, { cookie: () => ({ domain: "shop;example" }), rolling: true });
+    expect(await visitor().get("/set?a=1")).toMatchObject({ status: 500, setCookies: [] });
+  });
+
+  it.each([{ path: "/;" }, { originalMaxAge: "long" }, "chocolate"])(
+    "has the attributes of the options where data that were adopted have %o under the key cookie",
+    async (cookie) => {
+      const value = Buffer.from(JSON.stringify({ cookie, a: "1" })).toString("base64");
+      const signature = hmac("sha1", "key", `old=${value}`).toString("base64url");
+      const { visitor } = await site(routes, { adopt: [cookieSession({ keys: "key", name: "old" })] });
+      const answer = await visitor().get("/get", { cookie: `old=${value}; old.sig=${signature}` });
+      expect([answer.status, answer.body]).toEqual([200, '{"a":"1"}']);
+      expect(answer.setCookies[0]).toMatch(/^connect\.sid=[^;]+; Path=\/; HttpOnly$/);
+    },
+  );
+
   it("has Secure and SameSite=None under auto, where X-Forwarded-Proto is trusted", async () => {
     const { visitor } = await site(routes, { proxy: true, cookie: { secure: "auto", sameSite: "auto" } });
     const headers = { "x-forwarded-proto": "https" };

@@ -8,7 +8,7 @@ import type { RequestSession } from "../request/request-session.ts";
 import { requestSessionOf } from "../request/session-handle.ts";
 import type { Session as CoreSession } from "../session.ts";
 import { storedUsers } from "../users.ts";
-import { Cookie, settingsOf, type KeptSettings } from "./cookie.ts";
+import { Cookie, setCookie, settingsOf, type KeptSettings } from "./cookie.ts";
 import type { Resolved } from "./options.ts";
 import { isEncrypted, SessionCookie } from "./response-cookie.ts";
 import { createSession, findBacking, NOT_FOUND, type Backing, type Session } from "./session.ts";
@@ -36,6 +36,8 @@ export class RequestState {
   /** The id of a session that is to be ended after the headers were sent. */
   #revoked: string | undefined;
   #current!: RequestBacking;
+  /** An error has told that a browser would refuse an attribute of the cookie. */
+  hasBadCookie = false;
   /** The version of the record that the request has begun with. */
   versionBefore: number | undefined;
 
@@ -88,7 +90,9 @@ export class RequestState {
     const { loaded } = this.inner;
     if (loaded && !loaded.record.data.includes(`"${COOKIE_KEY}":`)) return undefined;
     const { data } = this.inner.changes.journal;
-    return Object.hasOwn(data, COOKIE_KEY) ? (data[COOKIE_KEY] as KeptSettings) : undefined;
+    const kept = Object.hasOwn(data, COOKIE_KEY) ? (data[COOKIE_KEY] as KeptSettings) : undefined;
+    // Adopted data may have anything under that key.
+    return kept && isCookie(kept) ? kept : undefined;
   }
 
   // What the methods of a session ask for
@@ -157,6 +161,7 @@ export class RequestState {
     if (inner.progress.isAccessed || this.#cookie) this.#applyChanges();
     const isNew = !inner.token && inner.tokenStatus !== "superseded";
     if (isNew && options.saveUninitialized) {
+      this.#checkCookie();
       inner.progress.markAccessed();
       this.#keepCookie();
       inner.changes.request({ lifetime: this.#lifetime });
@@ -171,6 +176,7 @@ export class RequestState {
 
   #applyChanges(): void {
     const { core, inner, options } = this;
+    this.#checkCookie();
     const isChanged = this.#keepCookie();
     const isNew = core.isNew;
     const userId = options.userId(core.data);
@@ -201,6 +207,14 @@ export class RequestState {
     const stored = decode(this.inner.loaded!.record.data);
     const isChanged = ([key, value]: [string, unknown]) => JSON.stringify(value) !== JSON.stringify(stored[key]);
     return Object.fromEntries(Object.entries(this.core.toJSON()).filter(isChanged));
+  }
+
+  /** @throws TypeError for an attribute that a browser would refuse, before anything is stored. */
+  #checkCookie(): void {
+    if (!this.#cookie && !this.options.isDynamic) return;
+    this.hasBadCookie = true;
+    setCookie(this.options.name, "", this.cookie);
+    this.hasBadCookie = false;
   }
 
   /** Keeps the settings of the cookie with the data, if the handler has changed them. */
@@ -243,6 +257,15 @@ export class RequestState {
 
   get #hasOwnLifetime(): boolean {
     return (this.#cookie !== undefined || this.options.isDynamic) && this.#lifetime.idle !== undefined;
+  }
+}
+
+/** Whether a cookie can have these settings. */
+function isCookie(settings: KeptSettings): boolean {
+  try {
+    return setCookie("cookie", "", new Cookie(settings)) !== "";
+  } catch {
+    return false;
   }
 }
 
