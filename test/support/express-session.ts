@@ -4,6 +4,8 @@ import express, { type NextFunction, type Request, type Response } from "express
 import express4 from "express4";
 import { onTestFinished } from "vitest";
 import { session, type SessionMiddleware, type SessionOptions } from "../../src/express-session/index.ts";
+import { memoryStore } from "../../src/stores/memory.ts";
+import { faulty } from "../../src/testing/faulty.ts";
 import { Client } from "./http/client.ts";
 
 export const SECRET = "a secret of the old application, which is long enough";
@@ -49,3 +51,23 @@ export async function site(
   const origin = await serve(app);
   return { origin, errors, middleware, visitor: () => new Client(origin) };
 }
+
+/** A route that counts. */
+export const count = {
+  "/count": (req: Held, res: { send(body: string): void }) => {
+    req.session.count = ((req.session.count as number | undefined) ?? 0) + 1;
+    res.send(String(req.session.count));
+  },
+};
+
+/** A store that fails while it is down. */
+export function downWhen(isDown: () => boolean) {
+  const fault = () => (isDown() ? ("error" as const) : ("ok" as const));
+  return faulty(memoryStore(), { read: fault, create: fault, update: fault, touch: fault, delete: fault });
+}
+
+/** The sessions of an application, by their ids. */
+export const allSessions = (middleware: { store: { all(callback: (error: unknown, found?: object) => void): void } }) =>
+  new Promise<object>((resolve, reject) =>
+    middleware.store.all((error, found) => (error ? reject(error) : resolve(found!))),
+  );

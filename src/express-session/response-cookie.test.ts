@@ -1,0 +1,77 @@
+import { describe, expect, it } from "vitest";
+import { site, type Held } from "../../test/support/express-session.ts";
+import { cookieSession } from "../interop/cookie-session.ts";
+import { hmac } from "../interop/signatures.ts";
+
+type Sent = { send(body: string): void; json(body: unknown): void };
+
+const routes = {
+  "/set": (req: Held, res: Sent) => {
+    Object.assign(req.session, req.query);
+    res.send("");
+  },
+  "/get": (req: Held, res: Sent) => res.json({ ...req.session, cookie: undefined }),
+};
+
+describe("the cookie of a session", () => {
+  it.each([{ path: "/;" }, { expires: new Date(NaN) }, { sameSite: "none of them" }])(
+    "fails the response where it is given the attribute %o, and the session stays as it was",
+    async (attribute) => {
+      const bad = (req: Held, res: Sent) => {
+        Object.assign(req.session.cookie, attribute);
+        req.session.a = 2;
+        res.send("");
+      };
+      for (const rolling of [true, false]) {
+        const { visitor } = await site({ ...routes, "/bad": bad }, { rolling });
+        const ada = visitor();
+        expect(await ada.get("/bad")).toMatchObject({ status: 500, setCookies: [] });
+        await ada.get("/set?a=1");
+        expect(await ada.get("/bad")).toMatchObject({ status: 500, setCookies: [] });
+        expect((await ada.get("/get")).body).toBe('{"a":"1"}');
+      }
+    },
+  );
+
+  it("fails each response of a request for which the option gives an attribute that no browser takes", async () => {
+    const { visitor } = await site(routes, { cookie: () => ({ domain: "shop;example" }), rolling: true });
+    expect(await visitor().get("/set?a=1")).toMatchObject({ status: 500, setCookies: [] });
+  });
+
+  it.each([{ path: "/;" }, { originalMaxAge: "long" }, "chocolate"])(
+    "has the attributes of the options where data that were adopted have %o under the key cookie",
+    async (cookie) => {
+      const value = Buffer.from(JSON.stringify({ cookie, a: "1" })).toString("base64");
+      const signature = hmac("sha1", "key", `old=${value}`).toString("base64url");
+      const { visitor } = await site(routes, { adopt: [cookieSession({ keys: "key", name: "old" })] });
+      const answer = await visitor().get("/get", { cookie: `old=${value}; old.sig=${signature}` });
+      expect([answer.status, answer.body]).toEqual([200, '{"a":"1"}']);
+      expect(answer.setCookies[0]).toMatch(/^connect\.sid=[^;]+; Path=\/; HttpOnly$/);
+    },
+  );
+
+  it("has Secure and SameSite=None under auto, where X-Forwarded-Proto is trusted", async () => {
+    const { visitor } = await site(routes, { proxy: true, cookie: { secure: "auto", sameSite: "auto" } });
+    const headers = { "x-forwarded-proto": "https" };
+    expect((await visitor().get("/set?a=1", { headers })).setCookies[0]).toMatch(/; Secure; SameSite=None$/);
+    expect((await visitor().get("/set?a=1")).setCookies[0]).toMatch(/; HttpOnly; SameSite=Lax$/);
+  });
+
+  it("is not set over HTTP, if it is to be secure", async () => {
+    const { visitor } = await site(routes, { cookie: { secure: true } });
+    expect((await visitor().get("/set?a=1")).setCookies).toEqual([]);
+  });
+
+  it("keeps the attributes that a handler gives it", async () => {
+    const strict = (req: Held, res: Sent) => {
+      req.session.a = 1;
+      Object.assign(req.session.cookie, { sameSite: "strict", httpOnly: false });
+      res.send("");
+    };
+    const show = (req: Held, res: Sent) => res.json(req.session.cookie.sameSite);
+    const { visitor } = await site({ "/strict": strict, "/show": show });
+    const ada = visitor();
+    expect((await ada.get("/strict")).setCookies[0]).toMatch(/; Path=\/; SameSite=Strict$/);
+    expect((await ada.get("/show")).body).toBe('"strict"');
+  });
+});
