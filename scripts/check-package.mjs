@@ -22,6 +22,7 @@ const OLD = {
   express: { version: "4" },
   fastify: { version: "4" },
   hono: { version: "3" },
+  koa: { version: "2" },
 };
 
 /** An application's dependencies, with the oldest compiler that the types are made for beside the newest. */

@@ -1,4 +1,5 @@
 import { commitToResponse, concludeFailure, concludeResponse, reportBypassed } from "../request/respond.ts";
+import { canSetHeaders, copyWithHeaders, recordHeaders } from "../request/fetch-response.ts";
 import { finishResponse } from "../request/finish-response.ts";
 import type { ResponseHeaders } from "../request/cache-headers.ts";
 import type { CloseSource } from "../request/request.ts";
@@ -12,6 +13,8 @@ import type { CsrfProtection } from "./csrf.ts";
 import { expectBearer, type BearerTokens } from "../request/bearer.ts";
 
 export { sessionFactory } from "../sessions.ts";
+export { linkReplacement } from "../request/request.ts";
+export { logSessionError } from "./log.ts";
 export type { CookieAttributes, CookieParts } from "../request/cookie.ts";
 export type { CloseSource, ResponseHeaders };
 
@@ -162,6 +165,15 @@ export function failSession<Data extends object>(
   headers: ResponseHeaders,
 ): Promise<void> | undefined {
   return concludeFailure(requestSessionOf(session), headers);
+}
+
+/** Gives a copy of an error's response, with the headers that {@link failSession} writes. Nothing is stored any more. */
+export async function failResponse<Data extends object>(session: Session<Data>, response: Response): Promise<Response> {
+  if (!canSetHeaders(response)) return response;
+  const headers = recordHeaders(response);
+  await failSession(session, headers);
+  endSession(session);
+  return copyWithHeaders(response, headers.writes);
 }
 
 /**

@@ -1,5 +1,5 @@
 import { SessionError } from "../errors.ts";
-import { copyWithHeaders, canSetHeaders, recordHeaders, streamBodyOf } from "../request/fetch-response.ts";
+import { streamBodyOf } from "../request/fetch-response.ts";
 import type { Session } from "../session.ts";
 import { expectFramework } from "../request/frameworks.ts";
 import type { Sessions } from "../sessions.ts";
@@ -7,8 +7,7 @@ import {
   ADAPTER_OPTIONS,
   claimResponse,
   commitSession,
-  endSession,
-  failSession,
+  failResponse,
   releaseSession,
   resolveAdapterOptions,
   findAddress,
@@ -75,11 +74,7 @@ export function withSession<Data extends object, Rest extends unknown[] = []>(
       releaseSession(session);
       if (!(error instanceof SessionError)) throw error;
       const response = await onError(error, request);
-      if (!isOutermost || !canSetHeaders(response)) return response;
-      const headers = recordHeaders(response);
-      await failSession(session, headers);
-      endSession(session);
-      return copyWithHeaders(response, headers.writes);
+      return isOutermost ? await failResponse(session, response) : response;
     }
   };
   // At once: nobody would see the rejection of a promise that another framework does not expect.

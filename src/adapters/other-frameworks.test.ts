@@ -1,6 +1,7 @@
 import express from "express";
 import Fastify from "fastify";
 import { Hono } from "hono";
+import Koa from "koa";
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { describe, expect, it, onTestFinished } from "vitest";
@@ -9,6 +10,7 @@ import * as ofExpress from "./express.ts";
 import * as ofFastify from "./fastify.ts";
 import * as ofFetch from "./fetch.ts";
 import * as ofHono from "./hono.ts";
+import * as ofKoa from "./koa.ts";
 
 // JavaScript has no types that refuse these, and TypeScript accepts a function of fewer parameters.
 
@@ -29,6 +31,8 @@ describe("an adapter in another framework", () => {
     ["requireUser of sojourn/fastify", ofFastify.requireUser()],
     ["requireRecentSignIn of sojourn/fastify", ofFastify.requireRecentSignIn({ within: "10m" })],
     ["requireUser of sojourn/hono", ofHono.requireUser()],
+    ["sessionMiddleware of sojourn/koa", ofKoa.sessionMiddleware(sessions)],
+    ["requireUser of sojourn/koa", ofKoa.requireUser()],
     ["requireRecentSignIn of sojourn/hono", ofHono.requireRecentSignIn({ within: "10m" })],
   ])("names the import for Express: %s", async (_, middleware) => {
     const app = express();
@@ -42,6 +46,18 @@ describe("an adapter in another framework", () => {
     await app.register(ofFastify.sessionPlugin(sessions));
     app.get("/", { preHandler: ofHono.requireUser() as never }, () => "never");
     expect((await app.inject("/")).json().message).toContain('sessionPlugin(sessions)) from "sojourn/fastify"');
+  });
+
+  it.each<[string, unknown]>([
+    ["sessionMiddleware of sojourn/express", ofExpress.sessionMiddleware(sessions)],
+    ["requireUser of sojourn/express", ofExpress.requireUser()],
+    ["requireUser of sojourn/hono", ofHono.requireUser()],
+    ["withSession of sojourn/fetch", handler],
+  ])("names the import for Koa: %s", async (_, middleware) => {
+    const app = new Koa().use(ofKoa.sessionMiddleware(sessions)).use(middleware as Koa.Middleware);
+    const error = new Promise<string>((resolve) => app.on("error", ({ message }: Error) => resolve(message)));
+    await answerOf(createServer((req, res) => void app.callback()(req, res)));
+    expect(await error).toContain('sessionMiddleware(sessions)) from "sojourn/koa"');
   });
 
   it.each<[string, unknown]>([

@@ -132,6 +132,12 @@ describe("innermost", () => {
     }
   });
 
+  it("sees through a wrapper that has headers, a URL and a socket of its own, as a context of Koa has", () => {
+    const req = node();
+    const { headers, url, socket } = req as { headers: object; url?: string; socket: object };
+    expect(innermost({ req, headers, url, socket } as unknown as AnyRequest)).toBe(req);
+  });
+
   it("sees through a wrapper that has headers and a socket of its own, as a Fastify request has", () => {
     const raw = node();
     expect(innermost({ raw, headers: raw.headers, socket: raw.socket, protocol: "http" } as AnyRequest)).toBe(raw);

@@ -47,14 +47,18 @@ export function isSameRequest(one: AnyRequest, other: AnyRequest): boolean {
 
 /**
  * Whether an object is a request itself. Such an object is never unwrapped: other middleware may keep anything in
- * `req.raw`. A Fastify request looks like one of node:http, but has no HTTP version.
+ * `req.raw`. A request of Fastify and a context of Koa look like a request of node:http, but have no HTTP version.
  */
 function isPlain(request: unknown): request is PlainRequest {
   if (typeof request !== "object" || request === null) return false;
   const { headers, url, socket } = request as { headers?: object; url?: unknown; socket?: unknown };
   if (typeof headers !== "object" || headers === null) return false;
   if (typeof (headers as { get?: unknown }).get === "function") return typeof url === "string";
-  return typeof socket === "object" && socket !== null && ("httpVersion" in request || !("raw" in request));
+  return (
+    typeof socket === "object" &&
+    socket !== null &&
+    ("httpVersion" in request || !("raw" in request || "req" in request))
+  );
 }
 
 function unwrap(wrapper: unknown): PlainRequest {

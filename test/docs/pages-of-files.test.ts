@@ -9,7 +9,7 @@ import { afterAll, describe, expect, it } from "vitest";
 import { document, filesOf, ROOT, workshop } from "../support/http/blocks.ts";
 import { originFor, SECRET_KEY } from "../support/http/servers.ts";
 
-const PAGES = ["docs/testing.md", "docs/adapters.md", "docs/templates.md"];
+const PAGES = ["docs/testing.md", "docs/koa.md", "docs/write-an-adapter.md", "docs/templates.md"];
 
 describe.each(PAGES)("%s", (name) => {
   const page = document(name);

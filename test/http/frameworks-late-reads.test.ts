@@ -11,34 +11,8 @@ import { originFor, originOf, SECRET_KEY, serve, ways } from "../support/http/se
 import { createGate } from "../support/http/stage.ts";
 
 const HOUR = 3_600_000;
-const LATE = "begun\nERR_SESSION_HEADERS_SENT";
 
 describe.each(ways)("sojourn for $name and a session that is first read while the body streams", (way) => {
-  it("throws, for visitors too, because the caching headers were sent already", async () => {
-    const { visitor, signedIn } = await serve(way);
-    for (const client of [visitor(), await signedIn()]) {
-      const answer = await client.get("/late-look");
-      expect(answer).toMatchObject({ status: 200, body: LATE, complete: true });
-      expect([answer.headers.vary, answer.headers["cache-control"]]).toEqual([undefined, undefined]);
-    }
-  });
-
-  it("shows it with the option personal, and sends the caching headers from the start", async () => {
-    const { visitor, signedIn } = await serve(way, { personal: true });
-    const client = await signedIn();
-    const [mine, nobodys] = [await client.get("/late-look"), await visitor().get("/late-look")];
-    expect([mine.body, mine.headers.vary, mine.headers["cache-control"]]).toEqual(["begun\nada", "Cookie", "private"]);
-    expect([nobodys.body, nobodys.headers.vary]).toEqual(["begun\nanonymous", "Cookie"]);
-  });
-
-  it("sends the caching headers from the start, even if the session is read only then", async () => {
-    const { visitor, signedIn } = await serve(way, { personal: true, lazy: true });
-    const client = await signedIn();
-    const [mine, nobodys] = [await client.get("/late-look"), await visitor().get("/late-look")];
-    expect([mine.body, mine.headers.vary, mine.headers["cache-control"]]).toEqual(["begun\nada", "Cookie", "private"]);
-    expect([nobodys.body, nobodys.headers.vary]).toEqual(["begun\nanonymous", "Cookie"]);
-  });
-
   // The first byte was written, and waits for the store together with the headers, so these can still be changed.
   it.runIf(way.detectsLateChanges)("is in time while the response is delayed", async () => {
     const { signedIn, clock, holds } = await serve(way);

@@ -9,7 +9,7 @@ import { compile, MODES, PROGRAMS } from "../../scripts/type-programs.mjs";
 const folder = mkdtempSync(join(tmpdir(), "sojourn-programs-"));
 mkdirSync(join(folder, "node_modules"));
 symlinkSync(ROOT, join(folder, "node_modules/sojourn"), "junction");
-for (const name of ["@types", "express", "fastify", "hono", "typescript"]) {
+for (const name of ["@types", "express", "fastify", "hono", "koa", "typescript"]) {
   symlinkSync(join(ROOT, "node_modules", name), join(folder, "node_modules", name), "junction");
 }
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
@@ -18,6 +18,13 @@ describe("a strict program without skipLibCheck", () => {
   // `npm run package` compiles all programs in all modes, with an older compiler too.
   it.each(Object.entries(MODES))("has SessionData in every framework, and no misspelt key: %s", async (name, mode) => {
     expect(await compile(folder, `declared-${name}`, PROGRAMS.declared, mode)).toBe("");
+  });
+
+  // The types of Koa themselves do not compile beside a newer content-disposition, as Express 5 has it.
+  it("has SessionData in Koa", async () => {
+    expect(await compile(folder, "koa", ["data.ts", "use.ts", "koa.ts"], { ...MODES.esm, skipLibCheck: true })).toBe(
+      "",
+    );
   });
 
   // docs/compatibility.md says what to do.
@@ -37,6 +44,14 @@ describe("a strict program without skipLibCheck", () => {
 
   it("may load @types/express-session, and has its data by sessions.of(req)", async () => {
     expect(await compile(folder, "express-session", PROGRAMS.expressSession, MODES.esm)).toBe("");
+  });
+
+  it.each([
+    ["has the types of sojourn/express-session for the drop-in", PROGRAMS.dropIn],
+    ["keeps those of @types/express-session for the drop-in", PROGRAMS.dropInWithKeptTypes],
+  ])("%s", async (name, files) => {
+    expect(await compile(folder, name.replaceAll(/\W/g, "-"), files, MODES.esm)).toBe("");
+    expect(await compile(folder, `commonjs-${name.replaceAll(/\W/g, "-")}`, files, MODES.commonjs)).toBe("");
   });
 
   it("may not declare req.session twice: the compiler names both files", async () => {

@@ -38,7 +38,6 @@ export const TARGETED = [
 ] as const;
 
 const json = (value: unknown): Reply => ({ body: JSON.stringify(value) });
-const nothing = (): string => "";
 
 /** The little application that runs on every way in. */
 export const routes: Readonly<Record<string, Route>> = {
@@ -96,8 +95,6 @@ export const routes: Readonly<Record<string, Route>> = {
     return { body: `aborted: ${aborted}` };
   },
 
-  "/signal": ({ session }) => ({ body: `aborted: ${session.signal.aborted}` }),
-
   "/signal-stream": ({ session }) => {
     const { signal } = session;
     return {
@@ -120,19 +117,6 @@ export const routes: Readonly<Record<string, Route>> = {
     };
   },
 
-  "/described": ({ session }) => {
-    session.data.seen = true;
-    return {
-      headers: [
-        ["etag", '"a-success"'],
-        ["last-modified", "Mon, 02 Nov 2026 08:00:00 GMT"],
-        ["content-language", "eo"],
-        ["link", "</next>; rel=next"],
-      ],
-      body: "a success and what it says of itself",
-    };
-  },
-
   "/redirect": ({ session, query }) => {
     session.data.step = query.get("step");
     return { redirect: "/step" };
@@ -140,22 +124,6 @@ export const routes: Readonly<Record<string, Route>> = {
   "/step": ({ session }) => ({ body: String(session.data.step) }),
 
   "/untouched": () => ({ body: "nobody looked" }),
-
-  "/throws": ({ session }) => {
-    if (session.data.username === "nobody") nothing();
-    throw new Error("the application's own mistake");
-  },
-
-  "/bad-value": ({ session }) => {
-    session.data.good = "also dropped";
-    session.data.bad = nothing;
-    return { headers: [["x-never-seen", "1"]], body: "a success that must not be seen" };
-  },
-
-  "/big": ({ session }) => {
-    session.data.big = "x".repeat(300_000);
-    return { body: "a success that must not be seen" };
-  },
 
   "/stream": ({ session }) => {
     session.data.before = 1;
@@ -189,19 +157,6 @@ export const routes: Readonly<Record<string, Route>> = {
     return { body: "nobody reads this" };
   },
 
-  "/late-signin": ({ session }) => ({
-    status: session.isNew ? 200 : 409,
-    body: (async function* () {
-      yield "begun\n";
-      try {
-        session.signIn("ada");
-        yield "signed in";
-      } catch (error) {
-        yield (error as { code: string }).code;
-      }
-    })(),
-  }),
-
   "/late-look": ({ session }) => ({
     body: (async function* () {
       yield "begun\n";
@@ -219,12 +174,10 @@ export const routes: Readonly<Record<string, Route>> = {
     return { body: session.userId ?? "anonymous" };
   },
 
-  "/public": ({ session }) => ({ headers: [["cache-control", "public, max-age=60"]], body: session.userId ?? "-" }),
   "/targeted": ({ session, query }) => {
     if (query.has("write")) session.data.n = 1;
     return { headers: TARGETED, body: session.userId ?? "-" };
   },
-  "/vary": ({ session }) => ({ headers: [["vary", "Accept-Encoding"]], body: session.userId ?? "-" }),
 
   // Those below know nothing of the request. They are for adapters with the option `context`.
 
@@ -257,12 +210,6 @@ export const routes: Readonly<Record<string, Route>> = {
   "/context/stream": ({ stage, query }) => {
     current.data.before = current.userId;
     return { body: streamedInContext(stage, query) };
-  },
-
-  "/etag": ({ session, header }) => {
-    const etag = `"${session.userId ?? "anonymous"}"`;
-    const headers = [["etag", etag]] as const;
-    return header("if-none-match") === etag ? { status: 304, headers } : { headers, body: etag };
   },
 };
 
