@@ -1,6 +1,7 @@
+import { createHmac } from "node:crypto";
 import Koa from "koa";
 import { createSessions } from "sojourn";
-import { ironSession } from "sojourn/adopt";
+import { expressSession, ironSession } from "sojourn/adopt";
 import { sessionMiddleware as onKoa } from "sojourn/koa";
 import { memoryStore } from "sojourn/memory";
 import { describe, expect, it } from "vitest";
@@ -113,6 +114,36 @@ describe.each(libraries)("A session of $name", ({ start, cookie: name, hasStore,
     expect(await who(await foreign.signIn())).toBeUndefined();
     expect(errors).toEqual([]);
     expect(await who(cookie)).toBe("ada");
+  });
+});
+
+describe("A session of express-session", () => {
+  const signature = createHmac("sha256", "an old secret").update("an-id").digest("base64").replace(/=+$/, "");
+  const COOKIE = `connect.sid=${encodeURIComponent(`s:an-id.${signature}`)}`;
+
+  it("keeps its user signed in whose store has extended it without writing the record, as connect-redis does", async () => {
+    const now = 1_795_711_825_436;
+    const passed = { originalMaxAge: HOUR, expires: new Date(now - 24 * HOUR).toISOString() };
+    const record = { cookie: passed, passport: { user: "ada" } };
+    const { sessions, open } = sessionsOf(
+      { source: expressSession({ secret: "an old secret", store: async () => record, clock: () => now }) },
+      () => now,
+    );
+    const { userId, expiresAt } = await open(COOKIE);
+    expect([userId, expiresAt]).toEqual(["ada", now + HOUR]);
+    await sessions.revokeAll("ada");
+    expect((await open(COOKIE)).userId).toBeUndefined();
+  });
+
+  it.each([
+    ["a profile of more than 512 bytes", "x".repeat(513)],
+    ["half a character", "\ud800"],
+  ])("goes on without a user where passport has kept %s as its user", async (_which, user) => {
+    const store = async () => ({ cookie: {}, passport: { user }, cart: ["tea"] });
+    const { sessions, open } = sessionsOf({ source: expressSession({ secret: "an old secret", store }) });
+    const session = await open(COOKIE);
+    expect([session.userId, session.data]).toEqual([undefined, { passport: { user }, cart: ["tea"] }]);
+    await sessions.close();
   });
 });
 
