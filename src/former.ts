@@ -2,10 +2,11 @@ import { checkOptions } from "./checks.ts";
 
 /** A cookie of the former library, as it was set. */
 export interface FormerCookie {
+  /** The cookie's name. */
   readonly name: string;
-  /** Default `"/"`. */
+  /** The path that it was set with. Default `"/"`. */
   readonly path?: string | undefined;
-  /** Default none. */
+  /** The domain that it was set with. Default none. */
   readonly domain?: string | undefined;
 }
 

@@ -43,14 +43,17 @@ function print(node) {
 }
 
 /** The type of a property as it is written, or that of an alias that no entry exports; that of a method as a function. */
-export function typeOf(node, { checker, reflections }) {
-  if (ts.isMethodSignature(node)) {
+export function typeOf(node, context) {
+  const { checker, reflections } = context;
+  if (ts.isMethodSignature(node) || ts.isMethodDeclaration(node)) {
     const text = print(node).replace(/;$/, "");
     return text.slice(node.name.getText().length + (node.questionToken ? 1 : 0)).replace(/\): (?=[^:]*$)/, ") => ");
   }
-  const [named] = ts.isTypeReferenceNode(node.type) ? namedTypes(node.type, checker) : [];
+  // A setter has its type at its parameter.
+  const written = ts.isSetAccessor(node) ? node.parameters[0].type : node.type;
+  const [named] = ts.isTypeReferenceNode(written) ? namedTypes(written, checker) : [];
   const alias = named?.declarations?.find(ts.isTypeAliasDeclaration);
-  return print(alias && !reflections.has(named) && !alias.typeParameters ? alias.type : node.type);
+  return print(alias && !reflections.has(named) && !alias.typeParameters ? alias.type : written);
 }
 
 /** The symbols of the types of dist that a node names, each once, without its own type parameters. */

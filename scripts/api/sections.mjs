@@ -17,7 +17,10 @@ const markdown = (parts, here) => commentText(parts, (target, text) => link(targ
 
 /** A reflection's comment without its tags. Of a function, the comment of an export alone is that of its whole file. */
 export function summaryOf(reflection, here) {
-  const comment = reflection.signatures?.find((one) => one.hasComment())?.comment ?? reflection.comment;
+  const comment =
+    reflection.signatures?.find((one) => one.hasComment())?.comment ??
+    reflection.getSignature?.comment ??
+    reflection.comment;
   return comment ? markdown(comment.summary, here) : "";
 }
 

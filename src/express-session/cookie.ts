@@ -11,12 +11,19 @@ type SameSite = boolean | "lax" | "strict" | "none";
 
 /** `req.session.cookie`: the attributes of one session's cookie. A change of them is kept with the session. */
 export class Cookie {
+  /** The path below which the cookie is sent. */
   path: string | undefined = "/";
+  /** The domain whose hosts get the cookie. Without it, only the host that set it. */
   declare domain?: string | undefined;
+  /** Whether scripts of a page can't read the cookie. */
   httpOnly: boolean | undefined = true;
+  /** Whether the cookie is set over HTTPS alone. */
   declare secure?: boolean | "auto" | undefined;
+  /** Which requests of other sites carry the cookie. */
   declare sameSite?: SameSite | "auto" | undefined;
+  /** Whether each top-level site has a cookie of its own (CHIPS). */
   declare partitioned?: boolean | undefined;
+  /** Which cookies a browser forgets first. */
   declare priority?: Priority | undefined;
   /** The lifetime as it was set, in milliseconds. `null`: the cookie ends when the browser is closed. */
   originalMaxAge: number | null = null;
@@ -32,6 +39,7 @@ export class Cookie {
     this.originalMaxAge = originalMaxAge as number | null;
   }
 
+  /** The end of the cookie. `null`: when the browser is closed. */
   get expires(): Date | false | null | undefined {
     return this.#expires;
   }
@@ -60,6 +68,7 @@ export class Cookie {
     return { originalMaxAge, partitioned, priority, expires, secure, httpOnly, domain, path, sameSite };
   }
 
+  /** For `JSON.stringify`: the attributes. */
   toJSON(): object {
     return this.data;
   }

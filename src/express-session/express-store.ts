@@ -55,6 +55,32 @@ const ENDED_MS = 86_400_000;
  * ```
  */
 export function expressStore(store: ExpressSessionStore, options: ExpressStoreOptions = {}): SessionStore {
+  return createExpressStore(store, options);
+}
+
+/** Keys that this process has created lately: what one of them names may be there. */
+const created = new Set<string>();
+const MAX_CREATED = 10_000;
+
+/** Notes that a key is used from now on. @returns whether it was noted before. */
+function noteCreated(key: string): boolean {
+  if (created.has(key)) return true;
+  created.add(key);
+  if (created.size > MAX_CREATED) for (const oldest of created) return !created.delete(oldest);
+  return false;
+}
+
+/**
+ * As {@link expressStore}.
+ *
+ * @param asksBeforeCreate - `false`: under an id that this process has not created lately there is nothing, because it is
+ *   random. Some stores fail when they are asked for a session that is missing, and all of them take time.
+ */
+export function createExpressStore(
+  store: ExpressSessionStore,
+  options: ExpressStoreOptions,
+  asksBeforeCreate = true,
+): SessionStore {
   checkStore(store);
   checkOptions("expressStore", options, { processes: true, clock: true });
   checkClock("expressStore: clock", options.clock);
@@ -150,7 +176,8 @@ export function expressStore(store: ExpressSessionStore, options: ExpressStoreOp
       checkStored(given);
       const stored = copyOf(given);
       return alone(id, async () => {
-        if ((await find(id)).kind !== "free") return false;
+        const mayExist = noteCreated(keyOf(id)) || asksBeforeCreate || isShared;
+        if (mayExist && (await find(id)).kind !== "free") return false;
         await write(keyOf(id), encodeSession(id, stored, clock()));
         if (await hasEnded(id)) await remove(endedKeyOf(id));
         return true;

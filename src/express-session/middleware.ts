@@ -35,8 +35,8 @@ interface Runtime {
   readonly begin: ReturnType<typeof sessionFactory<Dictionary>>;
 }
 
-/** The requests that have a session, for the calls of a store that are given a request. */
-const states = new WeakMap<object, RequestState>();
+/** Where a request has its state, for the calls of a store that are given a request. */
+const STATE = Symbol("sojourn.expressSession.state");
 
 /**
  * The middleware of express-session on Sojourn's core: the same options, `req.session`, `req.sessionID` and
@@ -49,8 +49,8 @@ const states = new WeakMap<object, RequestState>();
  *
  * @throws TypeError for an option that can't be meant.
  */
-export function session(options: SessionOptions & AdapterOptions<IncomingMessage> = {}): SessionMiddleware {
-  const { lazy: _lazy, passive, personal, bearer, csrf, context, ...rest } = options;
+export function session(options: SessionOptions = {}): SessionMiddleware {
+  const { passive, personal, bearer, csrf, context, ...rest } = options;
   const given = Object.entries({ passive, personal, bearer, csrf, context }).filter(([, value]) => value !== undefined);
   const resolved = resolve(rest);
   const prepare = resolveAdapterOptions<IncomingMessage, AdapterOptions<IncomingMessage>>(
@@ -90,7 +90,7 @@ export function session(options: SessionOptions & AdapterOptions<IncomingMessage
     }
     const core = runtime.begin(req);
     const state = new RequestState(req, core, resolved);
-    states.set(req, state);
+    (req as { [STATE]?: RequestState })[STATE] = state;
     req.sessionStore = runtime.view;
     const isOutermost = claimResponse(core, res);
     const proceed = (): void => {
@@ -122,7 +122,7 @@ export function session(options: SessionOptions & AdapterOptions<IncomingMessage
 }
 
 function generate(req: StoreRequest): void {
-  const state = states.get(req);
+  const state = (req as { [STATE]?: RequestState })[STATE];
   if (!state) throw new TypeError("store.generate(req): this request has not come through the session middleware");
   state.end();
   state.install();

@@ -1,13 +1,18 @@
+import cluster from "node:cluster";
 import { hkdfSync, KeyObject } from "node:crypto";
 import type { IncomingMessage } from "node:http";
+import type { AdapterOptions } from "../adapters/adapter.ts";
+import type { OptionNames } from "../checks.ts";
 import { resolveOptions, type SessionsOptions, type Settings } from "../options.ts";
 import type { SessionStore } from "../store.ts";
+import { memoryStore } from "../stores/memory.ts";
+import { passportUser } from "../user-id.ts";
 import { warnOnce } from "../warnings.ts";
+import { formerSessions } from "./adoption.ts";
 import { createCookieReader } from "./cookie-value.ts";
 import { Cookie, settingsOf, type KeptSettings } from "./cookie.ts";
-import { expressStore } from "./express-store.ts";
+import { createExpressStore, type ExpressStoreOptions } from "./express-store.ts";
 import type { Store } from "./store.ts";
-import { memoryStore } from "../stores/memory.ts";
 
 /** The option `cookie`. */
 export interface CookieSettings {
@@ -44,17 +49,38 @@ export type Secret = string | NodeJS.ArrayBufferView | KeyObject;
 /** Options of Sojourn that may stand beside those of express-session. */
 type CoreOptions = Partial<Omit<SessionsOptions, "secretKey" | "store" | "cookie">>;
 
+/** Options of the adapters that may stand beside them too. */
+export type RouteOptions = Omit<AdapterOptions<IncomingMessage>, "lazy">;
+
+const CORE_OPTIONS: OptionNames<CoreOptions> = {
+  idleTimeout: true,
+  absoluteTimeout: true,
+  anonymousTimeout: true,
+  touchInterval: true,
+  timeouts: true,
+  rotation: true,
+  maxPerUser: true,
+  client: true,
+  adopt: true,
+  trustProxy: true,
+  diagnostics: true,
+  tracing: true,
+  storeTimeout: true,
+  limits: true,
+  clock: true,
+};
+
 /** The options of `session()`: those of express-session, and those of `createSessions` but `secretKey`. */
-export interface SessionOptions extends CoreOptions {
+export interface SessionOptions extends CoreOptions, RouteOptions {
   /** The secret, or a list: the first one signs, the others are still accepted. Default: that of `cookieParser(secret)`. */
   secret?: Secret | readonly Secret[] | undefined;
   /** A store of express-session, or one of Sojourn such as `redisStore()`. Default: the memory of this process. */
   store?: Store | SessionStore | undefined;
-  /** The attributes of the cookie, or a function that gives them for a request. */
+  /** The attributes of the cookie, or a function that gives them for a request. Default: those of {@link CookieSettings}. */
   cookie?: CookieSettings | { of(req: IncomingMessage): CookieSettings }["of"] | undefined;
   /** The name of the cookie. Default `"connect.sid"`. */
   name?: string | undefined;
-  /** An older word for `name`. */
+  /** An older word for `name`. Default `name`. */
   key?: string | undefined;
   /** Whether each response sets the cookie again, so that its lifetime begins anew. Default `false`. */
   rolling?: boolean | undefined;
@@ -64,11 +90,16 @@ export interface SessionOptions extends CoreOptions {
   proxy?: boolean | undefined;
   /** Whether `req.session = null` ends the session (`"destroy"`), or only forgets this request's changes. Default `"keep"`. */
   unset?: "destroy" | "keep" | undefined;
-  /** Does nothing: a session that was not changed is never written, so that no request overwrites another one's changes. */
+  /** Does nothing: a session that was not changed is never written, so that no request overwrites another one's changes. Default `false`. */
   resave?: boolean | undefined;
   /** Does nothing: the id is always random, because other parts of the cookie make it secret. */
   genid?(req: IncomingMessage): string;
-  /** Gives the id of the user who is signed in, by the session's data. Default: passport's, `data.passport.user`. */
+  /**
+   * Whether other processes use a store of express-session too: see {@link ExpressStoreOptions.processes}. Default `"one"`, and
+   * `"several"` in a worker of `node:cluster`.
+   */
+  processes?: "one" | "several" | undefined;
+  /** Gives the id of the user who is signed in, by the session's data. Default: passport's, `data.passport.user` or its `id`. */
   userId?(data: Readonly<Record<string, unknown>>): string | number | undefined | null;
   /**
    * What happens while the store has said that it is disconnected. `"wait"`: a request that has a session gets the store's
@@ -102,9 +133,11 @@ export interface Resolved {
  *
  * @throws TypeError for an option that can't be meant.
  */
-export function resolve(options: SessionOptions): Resolved {
+export function resolve(options: Omit<SessionOptions, keyof RouteOptions>): Resolved {
   const { secret, store, cookie = {}, name, key, genid, unset, proxy, resave: _resave, ...rest } = options;
-  const { rolling, saveUninitialized = true, userId = passportUser, whenDisconnected = "wait", ...core } = rest;
+  const { rolling, saveUninitialized = true, userId = passportUser, whenDisconnected = "wait", ...others } = rest;
+  const { processes = cluster.isWorker ? "several" : "one", ...left } = others;
+  const core = knownOf(left);
   if (genid !== undefined && typeof genid !== "function") throw new TypeError("genid option must be a function");
   if (genid !== undefined) {
     warnOnce(
@@ -122,29 +155,32 @@ export function resolve(options: SessionOptions): Resolved {
   const cookieName = name || key || "connect.sid";
   const isFunction = typeof cookie === "function";
   const first = new Cookie(isFunction ? undefined : cookie);
-  const sessionStore = storeOf(store);
+  const usual = first.originalMaxAge;
+  const userOf = (data: Readonly<Record<string, unknown>>) => textOf(userId(data));
+  const given = isExpressStore(store) ? store : undefined;
+  const sessionStore = storeOf(store, { processes, clock: core.clock });
   return {
     name: cookieName,
     rolling: Boolean(rolling),
     saveUninitialized,
     proxy,
     unsetDestroys: unset === "destroy",
-    userId: (data) => textOf(userId(data)),
+    userId: userOf,
     cookieFor: isFunction ? (req) => cookie(req) : () => cookie,
     defaults: settingsOf(first),
     isDynamic: isFunction || Boolean(cookie.expires),
     skipsDisconnected: whenDisconnected === "skip",
-    given: isExpressStore(store) ? store : undefined,
+    given,
     settings(requestSecret) {
-      const secretKey = keysOf(secret || requestSecret);
-      if (!secretKey) return undefined;
-      const { maxAge } = first;
-      const fixed = isFunction || typeof maxAge !== "number" || cookie.expires ? undefined : Math.ceil(maxAge);
+      const secrets = secretsOf(secret || requestSecret);
+      if (!secrets) return undefined;
+      const fixed = isFunction || cookie.expires || usual === null ? undefined : Math.ceil(usual);
       const settings = resolveOptions({
         ...timeoutsFor(fixed, core),
+        ...(given && { adopt: [formerSessions(given, { secrets, name: cookieName, usual, userId: userOf })] }),
         ...core,
         trustProxy: core.trustProxy ?? proxy === true,
-        secretKey,
+        secretKey: secrets.map(keyOf),
         store: sessionStore,
         cookie: { name: cookieName, secure: false, persistent: false },
       });
@@ -155,6 +191,20 @@ export function resolve(options: SessionOptions): Resolved {
       };
     },
   };
+}
+
+/** An application may have options that nobody has ever read. They must not stop it. */
+function knownOf(options: CoreOptions): CoreOptions {
+  const entries = Object.entries(options).filter(([name]) => {
+    if (Object.hasOwn(CORE_OPTIONS, name)) return true;
+    warnOnce(
+      "SOJOURN_UNKNOWN_OPTION",
+      name,
+      `session() of sojourn/express-session has no option "${name}", which does nothing: remove it`,
+    );
+    return false;
+  });
+  return Object.fromEntries(entries);
 }
 
 const DAY = 86_400_000;
@@ -172,19 +222,9 @@ function isExpressStore(store: Store | SessionStore | undefined): store is Store
   return typeof (store as Partial<Store> | undefined)?.get === "function";
 }
 
-function storeOf(store: Store | SessionStore | undefined): SessionStore {
-  if (store === undefined) return memoryStore();
-  return isExpressStore(store) ? expressStore(store) : store;
-}
-
-/** The user whom passport has signed in. */
-function passportUser(data: Readonly<Record<string, unknown>>): string | number | undefined {
-  const user = (data["passport"] as { user?: unknown } | null | undefined)?.user;
-  if (typeof user === "number") return user;
-  // Others are no id that could be listed.
-  return typeof user === "string" && user !== "" && Buffer.byteLength(user) <= 512 && !/\p{Surrogate}/u.test(user)
-    ? user
-    : undefined;
+function storeOf(store: Store | SessionStore | undefined, options: ExpressStoreOptions): SessionStore {
+  if (store === undefined) return memoryStore({ clock: options.clock });
+  return isExpressStore(store) ? createExpressStore(store, options, false) : store;
 }
 
 function textOf(userId: string | number | undefined | null): string | undefined {
@@ -193,22 +233,24 @@ function textOf(userId: string | number | undefined | null): string | undefined 
 
 const KEY_BYTES = 32;
 
-/** Keys of full length from secrets of any length. */
-function keysOf(given: unknown): Uint8Array[] | undefined {
+function secretsOf(given: unknown): Uint8Array[] | undefined {
   if (!given) return undefined;
   const secrets: unknown[] = Array.isArray(given) ? given : [given];
-  return secrets.map((secret) => {
-    const bytes = bytesOf(secret);
-    if (bytes.length < KEY_BYTES) {
-      warnOnce(
-        "SOJOURN_SHORT_SECRET",
-        "",
-        "The option secret of sojourn/express-session is so short that it can be guessed: whoever guesses it can sign in as " +
-          "anybody. Make one with npx sojourn keygen, and put the old one behind it: secret: [new, old]",
-      );
-    }
-    return Buffer.from(hkdfSync("sha256", bytes, "sojourn/express-session", "secret", KEY_BYTES));
-  });
+  const unique = new Map(secrets.map(bytesOf).map((bytes) => [bytes.toString("latin1"), bytes]));
+  return [...unique.values()];
+}
+
+/** A key of full length from a secret of any length. */
+function keyOf(secret: Uint8Array): Uint8Array {
+  if (secret.length < KEY_BYTES) {
+    warnOnce(
+      "SOJOURN_SHORT_SECRET",
+      "",
+      "The option secret of sojourn/express-session is so short that it can be guessed: whoever guesses it can sign in as " +
+        "anybody. Make one with npx sojourn keygen, and put the old one behind it: secret: [new, old]",
+    );
+  }
+  return Buffer.from(hkdfSync("sha256", secret, "sojourn/express-session", "secret", KEY_BYTES));
 }
 
 function bytesOf(secret: unknown): Buffer {

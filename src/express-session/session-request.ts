@@ -2,15 +2,14 @@ import type { IncomingMessage } from "node:http";
 import type { Dictionary } from "../changes/codec.ts";
 import type { Context } from "../context.ts";
 import { commit } from "../lifecycle/commit.ts";
-import type { Token } from "../record/token.ts";
-import { OutgoingCookie, type TokenWriter } from "../request/outgoing-cookie.ts";
 import type { Lifetime } from "../request/pending-changes.ts";
 import type { RequestSession } from "../request/request-session.ts";
 import { requestSessionOf } from "../request/session-handle.ts";
 import type { Session as CoreSession } from "../session.ts";
-import { tokenValue } from "./cookie-value.ts";
-import { Cookie, setCookie, settingsOf, type KeptSettings } from "./cookie.ts";
+import { storedUsers } from "../users.ts";
+import { Cookie, settingsOf, type KeptSettings } from "./cookie.ts";
 import type { Resolved } from "./options.ts";
+import { isEncrypted, SessionCookie } from "./response-cookie.ts";
 import { createSession, findBacking, NOT_FOUND, type Backing, type Session } from "./session.ts";
 
 /** A request with the members that express-session gives it. */
@@ -33,6 +32,8 @@ export class RequestState {
   /** The cookie, once somebody has asked for it, and its settings at that moment. */
   #cookie: Cookie | undefined;
   #settings = "";
+  /** The id of a session that is to be ended after the headers were sent. */
+  #revoked: string | undefined;
   #current!: RequestBacking;
   /** The version of the record that the request has begun with. */
   versionBefore: number | undefined;
@@ -52,15 +53,17 @@ export class RequestState {
 
   /** The session is read. */
   start(): void {
-    this.versionBefore = this.inner.loaded?.version;
+    const { inner } = this;
+    this.versionBefore = inner.loaded?.version;
     this.install();
+    if (inner.hasAdopted) inner.changes.request({ lifetime: this.#formerLifetime });
   }
 
   /** Puts a session object into the request. The one before keeps the data that it has now. */
-  install(): void {
+  install(backing = new RequestBacking(this)): void {
     this.#cookie = undefined;
-    this.#current = new RequestBacking(this);
-    this.req.session = createSession(this.#current);
+    this.#current = backing;
+    this.req.session = createSession(backing);
     this.req.sessionID = this.inner.id;
   }
 
@@ -99,23 +102,31 @@ export class RequestState {
 
   /** Ends the session. The request has none from then on. */
   end(): void {
-    this.#current.detach();
-    this.core.signOut();
+    const kept = this.#current.snapshot();
+    const { core, inner } = this;
+    // After the headers were sent no cookie can be removed. The session ends all the same.
+    if (inner.token && !inner.progress.canSetCookie) this.#revoked = inner.token.id;
+    else core.signOut();
+    this.#current.detach(kept);
     // An id is for one session, also where nothing of it was stored.
-    this.inner.renewId(undefined);
+    inner.renewId(undefined);
   }
 
   async reload(): Promise<void> {
-    if (!this.inner.token) throw new Error(NOT_FOUND);
-    this.#current.detach();
+    const { inner } = this;
+    if (!inner.token || inner.isSignedOut) throw new Error(NOT_FOUND);
     await this.core.reload();
-    if (!this.inner.token) throw new Error(NOT_FOUND);
-    this.install();
+    if (!inner.token) throw new Error(NOT_FOUND);
+    // The object before stays one of this session: who has kept it may go on with it, or end the session by it.
+    this.install(this.#current);
   }
 
   async store(isAwaited: boolean): Promise<void> {
-    if (this.req.session) this.#applyChanges();
+    const revoked = this.#revoked;
+    this.#revoked = undefined;
+    if (this.req.session && !revoked) this.#applyChanges();
     try {
+      if (revoked) return void (await storedUsers.revoke(this.context, revoked, undefined));
       if (isAwaited) await this.core.save();
       else await commit(this.inner, "unawaited");
     } catch (error) {
@@ -136,8 +147,12 @@ export class RequestState {
       else if (!inner.isSignedOut) this.#forget();
       return;
     }
-    if (!findBacking(session)) throw new TypeError(REPLACED);
+    // Another session's object would look stored, and is not.
+    if (findBacking(session) !== this.#current) throw new TypeError(REPLACED);
     if (typeof sessionID !== "string") return this.#forget();
+    if (inner.changes.isSetAside) return;
+    // A user in data that are not stored is not signed in.
+    inner.changes.dropSetAside();
     if (inner.progress.isAccessed || this.#cookie) this.#applyChanges();
     const isNew = !inner.token && inner.tokenStatus !== "superseded";
     if (isNew && options.saveUninitialized) {
@@ -206,18 +221,33 @@ export class RequestState {
     return { idle: own, absolute: own > absolute ? own : undefined };
   }
 
+  /** An adopted session lives on as long as its cookie, though nobody knows how long ago it has begun. */
+  get #formerLifetime(): Lifetime {
+    const { idle } = this.#lifetime;
+    const { timeouts, now } = this.context;
+    const { signedInAt, createdAt } = this.inner.loaded!.record;
+    const needed = now() - (signedInAt ?? createdAt) + (idle ?? timeouts.idle);
+    return { idle, absolute: needed > timeouts.absolute ? needed : undefined };
+  }
+
   get #hasOwnLifetime(): boolean {
     return (this.#cookie !== undefined || this.options.isDynamic) && this.#lifetime.idle !== undefined;
   }
 }
 
 const REPLACED =
-  'req.session was replaced by an object that is no session: req.session = null ends it under unset: "destroy"; put data into req.session';
+  'req.session was replaced by an object that is not the session of this request: req.session = null ends it under unset: "destroy"; put data into req.session';
+
+interface Kept {
+  readonly data: Dictionary;
+  readonly id: string;
+  cookie: Cookie;
+}
 
 /** One object of `req.session`. After another has taken its place, it has the data of that moment. */
 class RequestBacking implements Backing {
   readonly #state: RequestState;
-  #kept: { readonly data: Dictionary; cookie: Cookie; readonly id: string } | undefined;
+  #kept: Kept | undefined;
 
   constructor(state: RequestState) {
     this.#state = state;
@@ -244,24 +274,27 @@ class RequestBacking implements Backing {
     else this.#state.cookie = cookie;
   }
 
-  detach(): void {
+  snapshot(): Kept {
     const { core, cookie } = this.#state;
-    const data = Object.assign(Object.create(null) as Dictionary, core.toJSON());
-    this.#kept ??= { data, cookie, id: core.id };
+    return { data: Object.assign(Object.create(null) as Dictionary, core.toJSON()), cookie, id: core.id };
+  }
+
+  detach(kept: Kept): void {
+    this.#kept ??= kept;
   }
 
   keep(): void {
     if (!this.#kept) this.#state.keep();
   }
 
+  /** The request's session ends, also by an object of before `regenerate()`: nobody may take a live session for an ended one. */
   destroy(): void {
-    if (this.#kept) return;
     this.#state.end();
     delete this.#state.req.session;
   }
 
   regenerate(): void {
-    if (!this.#kept) this.#state.end();
+    this.#state.end();
     this.#state.install();
   }
 
@@ -272,61 +305,4 @@ class RequestBacking implements Backing {
   store(isAwaited: boolean): Promise<void> {
     return this.#state.store(isAwaited);
   }
-}
-
-/** The cookie of a response, with the attributes of the session's own. */
-class SessionCookie extends OutgoingCookie {
-  readonly #state: RequestState;
-
-  constructor(state: RequestState) {
-    super(state.context, new CookieWriter(state));
-    this.#state = state;
-  }
-
-  /** Called when the headers are written: what is to be stored is stored. */
-  override take(): readonly string[] | undefined {
-    const { inner, options, req } = this.#state;
-    if (this.pending === undefined && inner.token && req.session && this.#isDue(options.rolling)) inner.issueCookie();
-    return super.take();
-  }
-
-  /** The browser has the session's own cookie already. It gets it anew where its lifetime is to begin anew. */
-  #isDue(rolling: boolean): boolean {
-    if (rolling) return true;
-    const { inner, cookie } = this.#state;
-    return inner.loaded!.version !== this.#state.versionBefore && cookie.expires instanceof Date;
-  }
-}
-
-class CookieWriter implements TokenWriter {
-  readonly #state: RequestState;
-
-  constructor(state: RequestState) {
-    this.#state = state;
-  }
-
-  issue({ keyring }: Context, token: Token): (() => readonly string[]) | undefined {
-    const { cookie, isSecure, options } = this.#state;
-    if (cookie.secure && !isSecure) return undefined;
-    return () => {
-      cookie.maxAge = cookie.originalMaxAge;
-      return [setCookie(options.name, tokenValue(keyring, token), cookie)];
-    };
-  }
-
-  clear(): readonly string[] {
-    const { cookie, options } = this.#state;
-    const ended = new Cookie({ ...settingsOf(cookie), originalMaxAge: undefined });
-    ended.expires = new Date(0);
-    return [`${setCookie(options.name, "", ended)}; Max-Age=0`];
-  }
-}
-
-/** Whether the client's connection was encrypted, as express-session finds it. */
-function isEncrypted(req: IncomingMessage & { secure?: unknown }, proxy: boolean | undefined): boolean {
-  if ((req.socket as { encrypted?: boolean } | undefined)?.encrypted) return true;
-  if (proxy === false) return false;
-  if (proxy !== true) return req.secure === true;
-  const header = req.headers["x-forwarded-proto"];
-  return typeof header === "string" && header.split(",", 1)[0]!.trim().toLowerCase() === "https";
 }

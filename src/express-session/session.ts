@@ -2,7 +2,8 @@ import { Cookie } from "./cookie.ts";
 import type { Store, StoredData, StoreRequest } from "./store.ts";
 
 type Dictionary = Record<string, unknown>;
-type Callback = (error?: unknown) => void;
+// oxlint-disable-next-line typescript/no-explicit-any -- callbacks of applications declare what they expect
+type Callback = (error?: any) => void;
 
 /** What is behind a session object. */
 export interface Backing {
@@ -35,21 +36,26 @@ export interface Session {
   /** Stores the session now. Without a callback it gives a promise. */
   save(): Promise<void>;
   save(callback: Callback): this;
+  save(callback?: Callback): this | Promise<void>;
   /** Reads the data anew. Changes that were not stored are forgotten. */
   reload(): Promise<void>;
   reload(callback: Callback): this;
+  reload(callback?: Callback): this | Promise<void>;
   /** Ends the session, and removes `req.session`. */
   destroy(): Promise<void>;
   destroy(callback: Callback): this;
+  destroy(callback?: Callback): this | Promise<void>;
   /** Ends the session, and puts a new one with another id in its place. */
   regenerate(): Promise<void>;
   regenerate(callback: Callback): this;
+  regenerate(callback?: Callback): this | Promise<void>;
   /** Begins the lifetime anew, and stores it. Each request does that by itself, at most once in `touchInterval`. */
   touch(): this;
   /** Begins the lifetime of the cookie anew. */
   resetMaxAge(): this;
 }
 
+/** The class of `req.session`, as `instanceof` takes it. */
 export interface SessionConstructor {
   new (req: StoreRequest, data?: StoredData): Session;
   readonly prototype: Session;
@@ -168,7 +174,7 @@ class Outcome extends Promise<void> {
 /** The object that a handler gets: data as its own keys, through which changes are noticed. */
 export function createSession(backing: Backing): Session {
   const target = Object.create(Session.prototype) as object;
-  backings.set(target, backing);
+  (target as { [BACKING]?: Backing })[BACKING] = backing;
   return new Proxy(target, traps) as Session;
 }
 
@@ -236,15 +242,15 @@ function promised(call: (done: (error?: unknown) => void) => void): Promise<void
   });
 }
 
-/** A property of the target would be seen by everybody who looks for properties. */
-const backings = new WeakMap<object, Backing>();
+/** A property of the target, which the traps hide: an entry in a WeakMap costs more, at every garbage collection. */
+const behind = (target: object): Backing => (target as { [BACKING]: Backing })[BACKING];
 const isMethod = (key: string | symbol): boolean => Object.hasOwn(Session.prototype, key);
 const isData = (key: string | symbol): key is string => typeof key === "string" && !OWN.includes(key) && !isMethod(key);
 
 /** One object for all sessions. A property that an application puts in place of a method is kept in the target, and not stored. */
 const traps: ProxyHandler<object> = {
   get(target, key, receiver) {
-    const backing = backings.get(target)!;
+    const backing = behind(target);
     switch (key) {
       case "cookie":
         return backing.cookie;
@@ -254,6 +260,9 @@ const traps: ProxyHandler<object> = {
         return backing.request;
       case BACKING:
         return backing;
+      case "__proto__":
+        // Whoever writes to the prototype writes to the sessions of all clients.
+        return undefined;
       default:
         if (!isData(key) || !Object.hasOwn(backing.data, key)) return Reflect.get(target, key, receiver) as unknown;
         return backing.data[key];
@@ -261,9 +270,11 @@ const traps: ProxyHandler<object> = {
   },
 
   set(target, key, value) {
-    const backing = backings.get(target)!;
+    const backing = behind(target);
     if (key === "cookie") backing.cookie = value instanceof Cookie ? value : new Cookie(value as object);
     else if (key === "id" || key === "req") return false;
+    // The application has defined it, as something that is not stored.
+    else if (Object.hasOwn(target, key)) return Reflect.set(target, key, value);
     else if (isData(key)) {
       // It would become the prototype of whatever the data are copied to.
       if (key !== "__proto__") backing.data[key] = value;
@@ -271,29 +282,31 @@ const traps: ProxyHandler<object> = {
     return true;
   },
 
-  has: (target, key) => OWN.includes(key as string) || Reflect.has(target, key) || key in backings.get(target)!.data,
+  has: (target, key) => OWN.includes(key as string) || Reflect.has(target, key) || key in behind(target).data,
 
   deleteProperty(target, key) {
-    return isData(key) ? delete backings.get(target)!.data[key] : Reflect.deleteProperty(target, key);
+    return isData(key) ? delete behind(target).data[key] : Reflect.deleteProperty(target, key);
   },
 
   ownKeys: (target) => [
     "cookie",
-    ...Object.keys(backings.get(target)!.data).filter(isData),
-    ...Reflect.ownKeys(target),
+    ...Object.keys(behind(target).data).filter(isData),
+    ...Reflect.ownKeys(target).filter((key) => key !== BACKING),
   ],
 
   getOwnPropertyDescriptor(target, key) {
-    const { cookie, data } = backings.get(target)!;
+    const { cookie, data } = behind(target);
     if (key === "cookie") return { value: cookie, writable: true, enumerable: true, configurable: true };
+    if (key === BACKING) return undefined;
     if (!isData(key)) return Reflect.getOwnPropertyDescriptor(target, key);
     const descriptor = Reflect.getOwnPropertyDescriptor(data, key);
     return descriptor && { ...descriptor, configurable: true };
   },
 
   defineProperty(target, key, descriptor) {
-    const { data } = backings.get(target)!;
-    if (!isData(key) || !("value" in descriptor) || descriptor.enumerable === false)
+    const { data } = behind(target);
+    const isSeen = descriptor.enumerable ?? (isData(key) && Object.hasOwn(data, key));
+    if (!isData(key) || !("value" in descriptor) || !isSeen)
       return Reflect.defineProperty(target, key, { ...descriptor, configurable: true });
     data[key] = descriptor.value;
     return true;

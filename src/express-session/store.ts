@@ -70,6 +70,7 @@ for (const [name, value] of Object.entries({
 
 /** Keeps sessions in the memory of this process, as text: for development, and for tests. */
 export class MemoryStore extends Store {
+  /** The sessions as JSON, by their ids. */
   sessions: Record<string, string> = Object.create(null) as Record<string, string>;
 
   override get(id: string, callback: (error: unknown, session?: StoredData | null) => void): void {

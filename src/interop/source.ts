@@ -1,5 +1,6 @@
 import { hash } from "node:crypto";
 import type { FormerCookie, FormerSession } from "../former.ts";
+import { passportUser } from "../user-id.ts";
 
 /** The data of a former session, as its library kept them. */
 export type FormerData = Readonly<Record<string, unknown>>;
@@ -7,8 +8,8 @@ export type FormerData = Readonly<Record<string, unknown>>;
 /** The options that all sources have. */
 export interface SourceOptions {
   /**
-   * Gives the id of the user who is signed in, from the data. Default: that of passport, `data.passport?.user`, where it is a
-   * string or a number.
+   * Gives the id of the user who is signed in, from the data. Default: that of passport, `data.passport?.user` or
+   * its `id`, where it is a string or a number.
    */
   userId?: ((data: FormerData) => string | undefined) | undefined;
   /** Gives the data of the new session, from those of the former one. Default: the same data. */
@@ -45,11 +46,6 @@ export function formerSession(
 ): FormerSession {
   const { userId = passportUser, data: convert } = options;
   return { ...times, userId: userId(data), data: convert ? convert(data) : data };
-}
-
-function passportUser({ passport }: FormerData): string | undefined {
-  const user = (passport as { user?: unknown } | null | undefined)?.user;
-  return (typeof user === "string" && user !== "") || typeof user === "number" ? String(user) : undefined;
 }
 
 /** A dictionary that a former library has written. */

@@ -1,6 +1,8 @@
 import { describe, expect, it, vi } from "vitest";
 import { begin, gated, KEYS, site, START, type SiteOptions } from "../../test/support/stores.ts";
 import type { FormerSession, FormerSessions } from "../former.ts";
+import { bearerTokens, type BearerTokens } from "../adapters/bearer.ts";
+import { cached } from "../stores/cached.ts";
 import { createSessions } from "../sessions.ts";
 import { cookieStore } from "../cookie-store/store.ts";
 import { memoryStore } from "../stores/memory.ts";
@@ -118,6 +120,16 @@ describe("The option adopt", () => {
     expect(old.sessions.size).toBe(0);
   });
 
+  it("stores nothing for a visitor's session without data, which does not count beside another one either", async () => {
+    const { former, old, store, sessions } = moved();
+    old.sessions.set("empty", { data: {} });
+    const browser = former(undefined, "empty");
+    await browser.visit((session) => expect(session.isNew).toBe(true));
+    expect([browser.jar.size, store.calls.create]).toEqual([0, 0]);
+    const both = new Request("https://shop.example/", { headers: { cookie: "old=empty; old=one" } });
+    expect((await sessions.open(both)).userId).toBe("ada");
+  });
+
   it.each([
     ["a visitor without it", undefined, 0],
     ["a forged one", "forged", 1],
@@ -180,6 +192,20 @@ describe("The option adopt", () => {
     expect([...browser.jar.keys()]).toEqual(["old", "__Host-session"]);
   });
 
+  it("removes a former cookie that was kept at a sign-out, and nothing where there is none", async () => {
+    const old = library();
+    Object.assign(old.source, { keepCookies: true, end: undefined });
+    const { former, browser } = moved({}, old);
+    const client = former();
+    await client.visit();
+    await client.visit((session) => session.signOut());
+    expect([...client.jar]).toEqual([]);
+    const other = browser();
+    await other.visit((session) => session.signIn("bea"));
+    const response = await other.visit((session) => session.signOut());
+    expect(response.headers.getSetCookie()).toHaveLength(1);
+  });
+
   it("replaces a former cookie of the same name, and never removes its own", async () => {
     const old = library();
     Object.assign(old.source, { cookies: [{ name: "old" }, { name: "old", path: "/app" }] });
@@ -201,6 +227,50 @@ describe("The option adopt", () => {
       session.passive = true;
       expect(session.expiresAt).toBe(START + HOUR);
     });
+  });
+
+  it("keeps each key of the former data as data, whatever it is called", async () => {
+    const { former, old } = moved();
+    const data = JSON.parse('{"__proto__":{"isAdmin":true},"constructor":1}') as Record<string, unknown>;
+    old.sessions.set("one", { ...ADA, data });
+    const browser = former();
+    await browser.visit();
+    await browser.visit((session) => {
+      expect(Object.keys(session.data)).toEqual(["__proto__", "constructor"]);
+      expect((session.data as { isAdmin?: boolean }).isAdmin).toBeUndefined();
+    });
+  });
+
+  it("refuses former data over the limits, and stores nothing", async () => {
+    const { former, store } = moved({ limits: { bytes: 10 } });
+    await expect(former().visit()).rejects.toMatchObject({ code: "ERR_SESSION_TOO_LARGE" });
+    expect(store.calls.create).toBe(0);
+  });
+
+  it("reads past a near cache, which may not know the marker or the end of a session yet", async () => {
+    const backend = memoryStore({ clock: () => START });
+    const clock = () => START;
+    const [here, there] = [0, 1].map(() => cached(backend, { clock, elapsed: clock }));
+    const { former, elsewhere, sessions } = moved({ store: here! });
+    const other = createSessions<Data>({ secretKey: KEYS[0], clock, store: there!, adopt: [library().source] });
+    const browser = former();
+    await browser.visit();
+    expect(await former(other).userId()).toBe("ada");
+    expect(elsewhere).toBeDefined();
+    await browser.visit((session) => session.signOut());
+    expect(await former(other).userId()).toBeUndefined();
+    expect(await former(sessions).userId()).toBeUndefined();
+  });
+
+  it("lets the header Authorization count beside a former cookie", async () => {
+    const { sessions, old, store } = moved();
+    const headers = { cookie: "old=one", authorization: "Bearer x" };
+    const open = (bearer: BearerTokens) => sessions.open(new Request("https://shop.example/", { headers }), { bearer });
+    expect((await open(bearerTokens())).userId).toBeUndefined();
+    expect((await open(bearerTokens({ cookies: true }))).userId).toBeUndefined();
+    expect([old.calls.find, store.calls.total]).toEqual([0, 0]);
+    const browser = new Request("https://shop.example/", { headers: { cookie: "old=one" } });
+    expect((await sessions.open(browser, { bearer: bearerTokens({ cookies: true }) })).userId).toBe("ada");
   });
 
   it("adopts for a WebSocket, whose answer has no cookie, and gives it to the next request", async () => {
@@ -320,6 +390,35 @@ describe("A former cookie", () => {
     old.sessions.set("one", ADA);
     expect(await former().userId()).toBeUndefined();
     expect(await browser.userId()).toBe("bea");
+  });
+
+  it("of a request that comes after a sign-in sets no cookie, which would undo that of the sign-in", async () => {
+    const { former } = moved();
+    const browser = former();
+    const parallel = browser.copy();
+    await browser.visit((session) => session.signIn("bea"));
+    const response = await parallel.visit((session) => {
+      expect(session.userId).toBeUndefined();
+      session.data.n = 1;
+    });
+    expect(response.headers.getSetCookie().filter((cookie) => !cookie.startsWith("old="))).toEqual([]);
+    // A client whose new cookie was lost signs in once more.
+    await former().visit((session) => session.signIn("cleo"));
+    expect(await browser.userId()).toBe("bea");
+  });
+
+  it("opens nothing after a replay, which ends the former session", async () => {
+    const { former, old, time } = moved({ rotation: { every: "10m", grace: "10s" } });
+    const browser = former();
+    await browser.visit();
+    const thief = browser.copy();
+    time.now += 11 * 60_000;
+    await browser.visit();
+    await browser.visit();
+    time.now += 11_000;
+    old.isDown = true;
+    expect(await thief.userId()).toBeUndefined();
+    expect([old.calls.end, await browser.userId()]).toEqual([1, undefined]);
   });
 
   it.each([
@@ -523,6 +622,7 @@ describe("The option adopt refuses", () => {
   it.each([
     [{ ...ADA, userId: "" }, "must give the user's id"],
     [{ ...ADA, userId: 7 as never }, "must give the user's id"],
+    [{ ...ADA, userId: "\ud800" }, "must give the user's id"],
     [{ ...ADA, expiresAt: NaN }, "must give times in epoch milliseconds"],
   ])("a former session that the source has got wrong: %o", async (wrong, message) => {
     const { former, old } = moved();

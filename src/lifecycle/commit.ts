@@ -283,7 +283,7 @@ export class Commit {
     await retryUntilDone(async () => {
       const announce = () => context.emitter.emit("signedOut", { id, userId });
       const outcome = await endIfUnchanged(context, id, base, this.deadline, announce);
-      if (outcome === "ended") requestSession.cookie.clear(requestSession.request.isSecure);
+      if (outcome === "ended") requestSession.clearCookies();
       // Another request may have ended the rest and given the client another cookie.
       else if (outcome === "gone") requestSession.cookie.withdraw();
       else {

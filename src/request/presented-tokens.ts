@@ -1,6 +1,6 @@
 import { timingSafeEqual } from "node:crypto";
 import { tokenStatus, type TokenStatus } from "../lifecycle/decisions.ts";
-import { remove } from "../lifecycle/end.ts";
+import { endFormer, remove } from "../lifecycle/end.ts";
 import { match, type Match } from "../lifecycle/rotation.ts";
 import { load, loadLatest } from "../record/load.ts";
 import type { Client, LoadedRecord, SessionRecord } from "../record/record.ts";
@@ -120,10 +120,13 @@ function* openSession(
   }
   if (!loaded || !opened) return undefined;
   const { userId, client: signedInFrom } = loaded.record;
+  const report = (error: unknown) => context.emitter.emit("error", { id, error });
   if (opened.tokenStatus === "expired") context.emitter.emit("expired", { id, userId });
   // Two clients hold tokens of this session, and nobody can tell which one is the thief.
   if (opened.tokenStatus === "replayed" && (yield* wait(remove(context, id, deadline))) !== false) {
     context.emitter.emit("replayed", { id, userId, client: signedInFrom, presentedBy: client() });
+    // The session has ended by now, whatever the former store says.
+    yield* wait(endFormer(context, loaded.record, deadline).catch(report));
   }
   return opened;
 }

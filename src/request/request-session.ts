@@ -9,7 +9,7 @@ import { hashSecret, type Token } from "../record/token.ts";
 import { createRandomPart } from "../random.ts";
 import { rejecting, run, wait, type Answer, type Coroutine } from "../coroutine.ts";
 import { adopt, formerIn } from "../lifecycle/adopt.ts";
-import { formerCookies } from "./former-cookies.ts";
+import { removeFormer, removePresent } from "./former-cookies.ts";
 import type { BearerRequest } from "./bearer.ts";
 import { ClosedResponse } from "./closed-response.ts";
 import { IncomingRequest } from "./incoming-request.ts";
@@ -206,7 +206,7 @@ export class RequestSession {
     this.hasAdopted = adopted.isNew;
     // Without the cookie, the next request with the former one goes on with the same session.
     if (!this.progress.canSetCookie) return;
-    this.cookie.clearFormer(formerCookies(this.context, adopted.sources, this.request.isSecure));
+    this.cookie.clearFormer(removeFormer(this.context, adopted.sources, this.request.isSecure));
     if (this.#live) this.issueCookie();
   }
 
@@ -340,6 +340,13 @@ export class RequestSession {
   issueCookie(token = this.token!, isRenewal = false): void {
     if (this.cookie.writer.writeHeader === undefined) diagnoseIssuedCookie(this, this.#presentedId === undefined);
     this.cookie.issue(token, this.loaded!.record, this.request.isSecure, isRenewal);
+  }
+
+  /** The session has ended: the response removes its cookie, and those of former libraries. */
+  clearCookies(): void {
+    const { cookieHeader, isSecure } = this.request;
+    this.cookie.clear(isSecure);
+    this.cookie.clearFormer(removePresent(this.context, cookieHeader, isSecure));
   }
 
   // The response

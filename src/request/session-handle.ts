@@ -11,6 +11,7 @@ import type { SignIn } from "./pending-changes.ts";
 import { reload } from "./reload.ts";
 import type { RequestSession } from "./request-session.ts";
 import { protectPrototype } from "./protect-prototype.ts";
+import { isUserId } from "../user-id.ts";
 
 const INSPECT = Symbol.for("nodejs.util.inspect.custom");
 /** Where the session of "sojourn/context" has the one that it stands for. */
@@ -142,14 +143,7 @@ class SessionHandle implements Session<Dictionary> {
   }
 
   signIn(userId: string, options: SignInOptions<Dictionary> = {}): void {
-    if (
-      typeof userId !== "string" ||
-      userId === "" ||
-      Buffer.byteLength(userId) > 512 ||
-      /\p{Surrogate}/u.test(userId)
-    ) {
-      throw new TypeError("signIn(userId) takes the user's id, a string of 1 to 512 bytes");
-    }
+    if (!isUserId(userId)) throw new TypeError("signIn(userId) takes the user's id, a string of 1 to 512 bytes");
     const requestSession = this.#withCookie("sign in");
     requestSession.changes.refuseInUpdate("called signIn()");
     requestSession.signIn({ userId, ...resolveSignIn(options) });

@@ -6,7 +6,7 @@ const ROOT = join(import.meta.dirname, "../..");
 
 /** What every layer may use. It knows nothing of what is built on it. */
 const BASE =
-  /^src\/(?:capabilities|checks|concurrency|coroutine|deadline|duration|errors|keyed-queue|random|store)\.ts$/;
+  /^src\/(?:capabilities|checks|concurrency|coroutine|deadline|duration|errors|keyed-queue|random|store|user-id)\.ts$/;
 
 /** What a layer may import besides itself; of `types` nothing but types. */
 interface Allowed {
@@ -31,7 +31,7 @@ const LAYERS: Readonly<Record<string, Allowed>> = {
   adapters: { values: ["base", "core"] },
   // It speaks to what lies under the core, because express-session shows a session to its store.
   "express-session": {
-    values: ["base", "changes", "record", "core", "stores/shared", "stores/memory", "adapters"],
+    values: ["base", "changes", "record", "core", "stores/shared", "stores/memory", "adapters", "interop"],
   },
   // It reads the cookies and data of other libraries, and imports none of them.
   interop: { values: ["base"], types: ["core"] },

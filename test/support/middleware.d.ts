@@ -12,10 +12,11 @@ declare module "method-override" {
 
 declare module "passport" {
   import type { RequestHandler } from "express";
+  export type User = { id: string; [key: string]: unknown };
   class Passport {
     use(strategy: object): this;
-    serializeUser(serialize: (user: { id: string }, done: (error: null, id: string) => void) => void): void;
-    deserializeUser(deserialize: (id: string, done: (error: null, user: { id: string }) => void) => void): void;
+    serializeUser(serialize: (user: User, done: (error: null, value: unknown) => void) => void): void;
+    deserializeUser(deserialize: (value: never, done: (error: null, user: User | false) => void) => void): void;
     initialize(): RequestHandler;
     session(): RequestHandler;
     authenticate(name: string, options?: object): RequestHandler;
@@ -27,6 +28,34 @@ declare module "passport" {
   }
   const passport: { Passport: typeof Passport; Strategy: typeof Strategy };
   export default passport;
+}
+
+declare module "passport-local" {
+  type Done = (error: null, user: object | false, info?: object) => void;
+  export const Strategy: new (verify: (username: string, password: string, done: Done) => void) => object;
+}
+
+declare module "passport-oauth2" {
+  type Done = (error: null, user: object) => void;
+  type Verify = (access: string, refresh: string, profile: object, done: Done) => void;
+  const OAuth2Strategy: new (options: object, verify: Verify) => object;
+  export default OAuth2Strategy;
+}
+
+declare module "connect-ensure-login" {
+  import type { RequestHandler } from "express";
+  export function ensureLoggedIn(options: string | object): RequestHandler;
+}
+
+declare module "express-flash" {
+  import type { RequestHandler } from "express";
+  export default function flash(): RequestHandler;
+}
+
+declare module "lusca" {
+  import type { RequestHandler } from "express";
+  const lusca: { csrf(options?: object): RequestHandler };
+  export default lusca;
 }
 
 declare module "express-mysql-session" {

@@ -14,8 +14,20 @@ describe("require in a CommonJS program", () => {
     const exported = JSON.parse(stdout) as Record<string, string[]>;
     const { exports: entries } = JSON.parse(readFileSync(join(ROOT, "package.json"), "utf8")) as { exports: object };
     expect(Object.keys(exported)).toEqual(Object.keys(entries).filter((entry) => entry !== "./package.json"));
-    expect(Object.keys(exported).filter((entry) => exported[entry]!.length === 0)).toEqual(["./express/types"]);
+    const empty = Object.keys(exported).filter((entry) => exported[entry]!.length === 0);
+    expect(empty.toSorted()).toEqual(["./express-session/types", "./express/types"]);
     expect(stderr).toBe("");
+  });
+
+  it("gives the function itself for sojourn/express-session, with the classes as its properties", async () => {
+    const program = `
+      const session = require("sojourn/express-session");
+      const { Store, MemoryStore, Session, Cookie, expressStore } = session;
+      console.log(typeof session, [Store, MemoryStore, Session, Cookie, expressStore].map((one) => typeof one).join());
+      import("sojourn/express-session").then((module) => console.log(module.default === session, module.Store === Store));
+    `;
+    const { stdout } = await run(process.execPath, ["--input-type=commonjs", "-e", program], { cwd: ROOT });
+    expect(stdout).toBe(`function ${Array.from({ length: 5 }, () => "function").join()}\ntrue true\n`);
   });
 
   it("and import in the same process give the same sessions", async () => {

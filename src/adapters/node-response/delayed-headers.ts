@@ -124,15 +124,57 @@ function lockByHeaderField(res: NodeResponse): HeaderLock | undefined {
   node[HEADER] = "held";
   // Node writes the headers and the body with this method. Calls of Node's own methods, past ours, end up here.
   node[SEND] = throwBypass;
+  let restore: (() => void) | undefined;
   const unlock = () => {
     node[HEADER] = null;
     node[SEND] = send;
     node.finished = false;
+    restore?.();
   };
-  if (res.headersSent) return { end: () => void (node.finished = true), unlock };
+  const end = () => {
+    node.finished = true;
+    restore ??= keepConnection(res);
+  };
+  if (res.headersSent) return { end, unlock };
   unlock();
   return undefined;
 }
+
+const MESSAGE = "_httpMessage";
+
+/**
+ * A server that closes ends the connections whose response is finished. This one only looks finished. Returns the function
+ * that puts the response back.
+ */
+function keepConnection(res: NodeResponse): (() => void) | undefined {
+  const socket = res.socket as { [MESSAGE]?: unknown } | null;
+  const node = res as { [WRITE_RAW]?: Listener };
+  const writeRaw = node[WRITE_RAW];
+  if (socket?.[MESSAGE] !== res || typeof writeRaw !== "function") return undefined;
+  const unfinished = new Proxy(res, UNFINISHED);
+  socket[MESSAGE] = unfinished;
+  const restore = () => {
+    if (socket[MESSAGE] === unfinished) socket[MESSAGE] = res;
+  };
+  // Informational responses leave at once, if the response is the one of its connection.
+  node[WRITE_RAW] = (...args) => {
+    restore();
+    const written: unknown = writeRaw.apply(res, args);
+    if (socket[MESSAGE] === res) socket[MESSAGE] = unfinished;
+    return written;
+  };
+  return () => {
+    restore();
+    node[WRITE_RAW] = writeRaw;
+  };
+}
+
+const WRITE_RAW = "_writeRaw";
+
+const UNFINISHED: ProxyHandler<NodeResponse> = {
+  get: (res, name) => (name === "finished" ? false : (Reflect.get(res, name) as unknown)),
+  set: (res, name, value) => Reflect.set(res, name, value),
+};
 
 /** Replaces members of the response: for HTTP/2, and for runtimes other than Node. */
 function lockByProperties(res: NodeResponse): HeaderLock {

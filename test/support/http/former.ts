@@ -27,17 +27,18 @@ export interface FormerApplication {
   signIn(): Promise<string>;
   /** The source for the option `adopt`. */
   readonly source: FormerSessions;
-  /** The number of sessions in its store. */
+  /** Its store, where it has one, and the number of sessions in that. */
+  readonly store?: unknown;
   readonly size: () => number;
 }
 
-export const SECRET = "an old secret of the former application, 1";
+const SECRET = "an old secret of the former application, 1";
 export const PREVIOUS = "an older secret of the former application";
 const DATA = { userId: "ada", cart: ["tea", "Zoë"] };
 const userId = (data: Readonly<Record<string, unknown>>) => data["userId"] as string | undefined;
 
 /** The Cookie header of a browser after a response. */
-export function cookieOf({ setCookies }: Answer): string {
+function cookieOf({ setCookies }: Answer): string {
   return setCookies.map((line) => line.split(";", 1)[0]!).join("; ");
 }
 
@@ -60,10 +61,15 @@ function callbackStore() {
   };
 }
 
-async function application(listener: Listener, source: FormerSessions, size: () => number): Promise<FormerApplication> {
+async function application(
+  listener: Listener,
+  source: FormerSessions,
+  { store, size = () => 0 }: { store?: unknown; size?: () => number } = {},
+): Promise<FormerApplication> {
   const origin = await originFor(listener);
   return {
     source,
+    store,
     size,
     who: async (cookie) => (await ask(origin, { cookie })).body,
     signIn: async () => cookieOf(await ask(origin, { method: "POST" })),
@@ -74,6 +80,8 @@ interface Variant {
   /** The former cookies name a time of expiry, or the store does. */
   readonly maxAge?: number | undefined;
   readonly secret?: string;
+  /** Of iron-session, which has no default. */
+  readonly cookieName?: string;
 }
 
 async function onExpress({ maxAge, secret = SECRET }: Variant): Promise<FormerApplication> {
@@ -92,7 +100,7 @@ async function onExpress({ maxAge, secret = SECRET }: Variant): Promise<FormerAp
   });
   app.get("/", (req, res) => void res.send((req.session as { userId?: string }).userId ?? "nobody"));
   const source = adopt.expressSession({ secret: [SECRET, PREVIOUS], store, userId });
-  return application(app, source, () => store.kept.size);
+  return application(app, source, { store, size: () => store.kept.size });
 }
 
 async function onFastify({ maxAge, secret = SECRET }: Variant): Promise<FormerApplication> {
@@ -109,11 +117,7 @@ async function onFastify({ maxAge, secret = SECRET }: Variant): Promise<FormerAp
   });
   await app.ready();
   const source = adopt.fastifySession({ secret: [SECRET, PREVIOUS], store, userId });
-  return application(
-    (req, res) => app.routing(req, res),
-    source,
-    () => store.kept.size,
-  );
+  return application((req, res) => app.routing(req, res), source, { store, size: () => store.kept.size });
 }
 
 async function onCookieSession({ secret = SECRET }: Variant): Promise<FormerApplication> {
@@ -124,23 +128,23 @@ async function onCookieSession({ secret = SECRET }: Variant): Promise<FormerAppl
     res.send("");
   });
   app.get("/", (req, res) => void res.send((req.session as { userId?: string }).userId ?? "nobody"));
-  return application(app, adopt.cookieSession({ keys: [SECRET, PREVIOUS], name: "session", userId }), () => 0);
+  return application(app, adopt.cookieSession({ keys: [SECRET, PREVIOUS], name: "session", userId }));
 }
 
-async function onIronSession({ maxAge, secret = SECRET }: Variant): Promise<FormerApplication> {
+async function onIronSession({ maxAge, secret = SECRET, cookieName = "app" }: Variant): Promise<FormerApplication> {
   const passwords = { "1": PREVIOUS, "2": SECRET };
   const password = secret === SECRET ? passwords : { "1": secret };
   const ttl = maxAge === undefined ? 0 : maxAge / 1000;
   const handler = async (req: IncomingMessage, res: ServerResponse) => {
-    const options = { password, cookieName: "app", ttl, cookieOptions: { secure: false } };
+    const options = { password, cookieName, ttl, cookieOptions: { secure: false } };
     const session = await getIronSession<{ userId?: string }>(req, res, options);
     if (req.method === "GET") return void res.end(session.userId ?? "nobody");
     Object.assign(session, DATA);
     await session.save();
     res.end();
   };
-  const source = adopt.ironSession({ password: passwords, cookieName: "app", userId });
-  return application(handler, source, () => 0);
+  const source = adopt.ironSession({ password: passwords, cookieName, userId });
+  return application(handler, source);
 }
 
 async function onKoa({ maxAge, secret = SECRET }: Variant, isStored: boolean): Promise<FormerApplication> {
@@ -161,7 +165,7 @@ async function onKoa({ maxAge, secret = SECRET }: Variant, isStored: boolean): P
     }
   });
   const source = adopt.koaSession({ keys: [SECRET, PREVIOUS], userId, ...(isStored && { store }) });
-  return application(app.callback(), source, () => kept.size);
+  return application(app.callback(), source, { store: isStored ? store : undefined, size: () => kept.size });
 }
 
 /** Each library, with the name of its cookie, and whether a sign-out ends its sessions in a store. */

@@ -1,0 +1,67 @@
+import type { IncomingMessage } from "node:http";
+import type { Context } from "../context.ts";
+import type { Token } from "../record/token.ts";
+import { OutgoingCookie, type TokenWriter } from "../request/outgoing-cookie.ts";
+import { tokenValue } from "./cookie-value.ts";
+import { Cookie, setCookie, settingsOf } from "./cookie.ts";
+import type { RequestState } from "./session-request.ts";
+
+/** The cookie of a response, with the attributes of the session's own. */
+export class SessionCookie extends OutgoingCookie {
+  readonly #state: RequestState;
+
+  constructor(state: RequestState) {
+    super(state.context, new CookieWriter(state));
+    this.#state = state;
+  }
+
+  /** Called when the headers are written: what is to be stored is stored. */
+  override take(): readonly string[] | undefined {
+    const { inner, options, req } = this.#state;
+    if (this.pending === undefined && inner.token && req.session && this.#isDue(options.rolling)) inner.issueCookie();
+    return super.take();
+  }
+
+  /** The browser has the session's own cookie already. It gets it anew where its lifetime is to begin anew. */
+  #isDue(rolling: boolean): boolean {
+    if (rolling) return true;
+    const { inner, cookie } = this.#state;
+    return inner.loaded!.version !== this.#state.versionBefore && cookie.expires instanceof Date;
+  }
+}
+
+class CookieWriter implements TokenWriter {
+  readonly #state: RequestState;
+
+  constructor(state: RequestState) {
+    this.#state = state;
+  }
+
+  issue({ keyring }: Context, token: Token): (() => readonly string[]) | undefined {
+    const state = this.#state;
+    const { isSecure, options } = state;
+    if (state.cookie.secure && !isSecure) return undefined;
+    return () => {
+      // The handler may have put another cookie in its place.
+      const { cookie } = state;
+      cookie.maxAge = cookie.originalMaxAge;
+      return [setCookie(options.name, tokenValue(keyring, token), cookie)];
+    };
+  }
+
+  clear(): readonly string[] {
+    const { cookie, options } = this.#state;
+    const ended = new Cookie({ ...settingsOf(cookie), originalMaxAge: undefined });
+    ended.expires = new Date(0);
+    return [`${setCookie(options.name, "", ended)}; Max-Age=0`];
+  }
+}
+
+/** Whether the client's connection was encrypted, as express-session finds it. */
+export function isEncrypted(req: IncomingMessage & { secure?: unknown }, proxy: boolean | undefined): boolean {
+  if ((req.socket as { encrypted?: boolean } | undefined)?.encrypted) return true;
+  if (proxy === false) return false;
+  if (proxy !== true) return req.secure === true;
+  const header = req.headers["x-forwarded-proto"];
+  return typeof header === "string" && header.split(",", 1)[0]!.trim().toLowerCase() === "https";
+}
