@@ -12,6 +12,8 @@ export interface ExpressSessionOptions extends SourceOptions {
   store: CallbackStore | ReadData;
   /** The option `name` of express-session. Default `"connect.sid"`. */
   name?: string | undefined;
+  /** Returns the time in epoch milliseconds, for tests. Default `Date.now`. */
+  clock?: (() => number) | undefined;
 }
 
 /**
@@ -23,21 +25,28 @@ export interface ExpressSessionOptions extends SourceOptions {
  * @throws TypeError for an unknown option, and without a secret or store.
  */
 export function expressSession(options: ExpressSessionOptions): FormerSessions {
-  checkOptions("expressSession", options, { secret: true, store: true, name: true, ...SOURCE_OPTIONS });
-  const { name = "connect.sid" } = options;
+  checkOptions("expressSession", options, { secret: true, store: true, name: true, clock: true, ...SOURCE_OPTIONS });
+  const { name = "connect.sid", clock = () => Date.now() } = options;
   const secrets = secretsOf("expressSession: secret", options.secret);
-  return signedIds("express-session", name, options, (value) => {
+  const idOf = (value: string) => {
     const text = decoded(value);
     return text?.startsWith("s:") ? unsigned(text.slice(2), secrets) : undefined;
-  });
+  };
+  return signedIds("express-session", name, options, idOf, (cookie) => extendedEndOf(cookie, clock()));
 }
 
-/** Sessions in a store, whose cookie has the signed id. @param idOf - gives the id in a cookie that is authentic. */
+/**
+ * Sessions in a store, whose cookie has the signed id.
+ *
+ * @param idOf - gives the id in a cookie that is authentic.
+ * @param endOfSession - gives the end of the session, from the settings of its cookie.
+ */
 export function signedIds(
   library: string,
   name: string,
   options: SourceOptions & { readonly store: CallbackStore | ReadData },
   idOf: (value: string) => string | undefined,
+  endOfSession: (cookie: unknown) => number | undefined = endOf,
 ): FormerSessions {
   const store = dataStore(`${library}: store`, options.store);
   return {
@@ -51,7 +60,7 @@ export function signedIds(
       const found = await store.read(key);
       if (!found) return undefined;
       const { cookie, ...data } = found;
-      return formerSession(options, data, { expiresAt: endOf(cookie) });
+      return formerSession(options, data, { expiresAt: endOfSession(cookie) });
     },
     ...(store.end && { end: store.end }),
   };
@@ -59,4 +68,14 @@ export function signedIds(
 
 function endOf(cookie: unknown): number | undefined {
   return timeOf((cookie as FormerData | null | undefined)?.["expires"]);
+}
+
+/**
+ * A request extends the session by its lifetime. Stores such as connect-redis do that without writing the record, so the time in
+ * it may have passed: that the store gives the record tells that the session lives.
+ */
+function extendedEndOf(cookie: unknown, now: number): number | undefined {
+  const end = endOf(cookie);
+  const { originalMaxAge } = (cookie ?? {}) as FormerData;
+  return end === undefined || typeof originalMaxAge !== "number" ? end : Math.max(end, now + originalMaxAge);
 }

@@ -120,6 +120,16 @@ describe("The option adopt", () => {
     expect(old.sessions.size).toBe(0);
   });
 
+  it("stores nothing for a visitor's session without data, which does not count beside another one either", async () => {
+    const { former, old, store, sessions } = moved();
+    old.sessions.set("empty", { data: {} });
+    const browser = former(undefined, "empty");
+    await browser.visit((session) => expect(session.isNew).toBe(true));
+    expect([browser.jar.size, store.calls.create]).toEqual([0, 0]);
+    const both = new Request("https://shop.example/", { headers: { cookie: "old=empty; old=one" } });
+    expect((await sessions.open(both)).userId).toBe("ada");
+  });
+
   it.each([
     ["a visitor without it", undefined, 0],
     ["a forged one", "forged", 1],
@@ -382,6 +392,21 @@ describe("A former cookie", () => {
     expect(await browser.userId()).toBe("bea");
   });
 
+  it("of a request that comes after a sign-in sets no cookie, which would undo that of the sign-in", async () => {
+    const { former } = moved();
+    const browser = former();
+    const parallel = browser.copy();
+    await browser.visit((session) => session.signIn("bea"));
+    const response = await parallel.visit((session) => {
+      expect(session.userId).toBeUndefined();
+      session.data.n = 1;
+    });
+    expect(response.headers.getSetCookie().filter((cookie) => !cookie.startsWith("old="))).toEqual([]);
+    // A client whose new cookie was lost signs in once more.
+    await former().visit((session) => session.signIn("cleo"));
+    expect(await browser.userId()).toBe("bea");
+  });
+
   it("opens nothing after a replay, which ends the former session", async () => {
     const { former, old, time } = moved({ rotation: { every: "10m", grace: "10s" } });
     const browser = former();
@@ -597,6 +622,7 @@ describe("The option adopt refuses", () => {
   it.each([
     [{ ...ADA, userId: "" }, "must give the user's id"],
     [{ ...ADA, userId: 7 as never }, "must give the user's id"],
+    [{ ...ADA, userId: "\ud800" }, "must give the user's id"],
     [{ ...ADA, expiresAt: NaN }, "must give times in epoch milliseconds"],
   ])("a former session that the source has got wrong: %o", async (wrong, message) => {
     const { former, old } = moved();

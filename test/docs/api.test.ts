@@ -31,7 +31,9 @@ describe("the API reference", () => {
         .replaceAll(/```.*?```/gs, "")
         .replaceAll(/^(?:\||Types:|It has the members).*$/gm, "")
         .trim();
-    const silent = sections.filter(({ page, text }) => !["express-types.md", "express-session-types.md"].includes(page) && prose(text) === "");
+    const silent = sections.filter(
+      ({ page, text }) => !["express-types.md", "express-session-types.md"].includes(page) && prose(text) === "",
+    );
     expect(silent.map(({ page, heading }) => `${page}: ${heading}`)).toEqual([]);
   });
 

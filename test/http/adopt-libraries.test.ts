@@ -1,9 +1,13 @@
+import { createHmac } from "node:crypto";
+import Koa from "koa";
 import { createSessions } from "sojourn";
-import { ironSession } from "sojourn/adopt";
+import { expressSession, ironSession } from "sojourn/adopt";
+import { sessionMiddleware as onKoa } from "sojourn/koa";
 import { memoryStore } from "sojourn/memory";
 import { describe, expect, it } from "vitest";
 import { libraries, PREVIOUS, type FormerApplication } from "../support/http/former.ts";
-import { SECRET_KEY, serve, ways } from "../support/http/servers.ts";
+import { ask } from "../support/http/client.ts";
+import { originFor, SECRET_KEY, serve, ways } from "../support/http/servers.ts";
 
 const HOUR = 3_600_000;
 const [express] = ways;
@@ -11,7 +15,8 @@ const [express] = ways;
 /** Opens the session of a request with these cookies. */
 function sessionsOf({ source }: Pick<FormerApplication, "source">, now?: () => number) {
   const clock = now ?? (() => Date.now());
-  const sessions = createSessions({ secretKey: SECRET_KEY, store: memoryStore({ clock }), adopt: [source], clock });
+  const options = { secretKey: SECRET_KEY, store: memoryStore({ clock }), cookie: { name: "sid" } };
+  const sessions = createSessions({ ...options, adopt: [source], clock });
   const open = (cookie: string) => sessions.open(new Request("https://shop.example/", { headers: { cookie } }));
   return { sessions, open, who: async (cookie: string) => (await open(cookie)).userId };
 }
@@ -36,6 +41,17 @@ describe.each(libraries)("A session of $name", ({ start, cookie: name, hasStore,
       expect(former.size()).toBe(0);
       expect(await former.who(cookie)).toBe("nobody");
     }
+  });
+
+  it("keeps its user signed in on Koa 3", async () => {
+    const former = await start({});
+    const { sessions } = sessionsOf(former);
+    const app = new Koa().use(onKoa(sessions)).use((ctx) => {
+      ctx.body = ctx.session.userId ?? "nobody";
+    });
+    const { body, setCookies } = await ask(await originFor(app.callback()), { cookie: await former.signIn() });
+    expect(body).toBe("ada");
+    expect(setCookies).toContainEqual(expect.stringMatching(/^sid=1[\w-]{80};/));
   });
 
   it("keeps a user signed in whose cookie was signed with a previous secret", async () => {
@@ -98,6 +114,36 @@ describe.each(libraries)("A session of $name", ({ start, cookie: name, hasStore,
     expect(await who(await foreign.signIn())).toBeUndefined();
     expect(errors).toEqual([]);
     expect(await who(cookie)).toBe("ada");
+  });
+});
+
+describe("A session of express-session", () => {
+  const signature = createHmac("sha256", "an old secret").update("an-id").digest("base64").replace(/=+$/, "");
+  const COOKIE = `connect.sid=${encodeURIComponent(`s:an-id.${signature}`)}`;
+
+  it("keeps its user signed in whose store has extended it without writing the record, as connect-redis does", async () => {
+    const now = 1_795_711_825_436;
+    const passed = { originalMaxAge: HOUR, expires: new Date(now - 24 * HOUR).toISOString() };
+    const record = { cookie: passed, passport: { user: "ada" } };
+    const { sessions, open } = sessionsOf(
+      { source: expressSession({ secret: "an old secret", store: async () => record, clock: () => now }) },
+      () => now,
+    );
+    const { userId, expiresAt } = await open(COOKIE);
+    expect([userId, expiresAt]).toEqual(["ada", now + HOUR]);
+    await sessions.revokeAll("ada");
+    expect((await open(COOKIE)).userId).toBeUndefined();
+  });
+
+  it.each([
+    ["a profile of more than 512 bytes", "x".repeat(513)],
+    ["half a character", "\ud800"],
+  ])("goes on without a user where passport has kept %s as its user", async (_which, user) => {
+    const store = async () => ({ cookie: {}, passport: { user }, cart: ["tea"] });
+    const { sessions, open } = sessionsOf({ source: expressSession({ secret: "an old secret", store }) });
+    const session = await open(COOKIE);
+    expect([session.userId, session.data]).toEqual([undefined, { passport: { user }, cart: ["tea"] }]);
+    await sessions.close();
   });
 });
 
