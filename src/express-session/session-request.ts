@@ -295,14 +295,19 @@ class RequestBacking implements Backing {
     if (!this.#kept) this.#state.keep();
   }
 
+  /** After a `reload`, the former object still stands for the session of the request. */
+  get #isCurrent(): boolean {
+    return this.#kept === undefined || this.#kept.id === this.#state.core.id;
+  }
+
   destroy(): void {
-    if (this.#kept) return;
+    if (!this.#isCurrent) return;
     this.#state.end();
     delete this.#state.req.session;
   }
 
   regenerate(): void {
-    if (!this.#kept) this.#state.end();
+    if (this.#isCurrent) this.#state.end();
     this.#state.install();
   }
 
