@@ -6,7 +6,10 @@ export interface Mode {
 }
 export declare const MODES: Readonly<Record<"esm" | "commonjs" | "node16" | "bundler", Mode>>;
 export declare const PROGRAMS: Readonly<
-  Record<"declared" | "withoutNode" | "perInstance" | "expressSession", readonly string[]>
+  Record<
+    "declared" | "withoutNode" | "perInstance" | "expressSession" | "dropIn" | "dropInWithKeptTypes",
+    readonly string[]
+  >
 >;
 export declare function compile(
   folder: string,

@@ -23,6 +23,8 @@ export const PROGRAMS = {
   withoutNode: ["data.ts", "use.ts", "hono.ts", "fetch.ts", "without-node.ts"],
   perInstance: ["per-instance.ts"],
   expressSession: ["data.ts", "use.ts", "express-session.ts"],
+  dropIn: ["drop-in.ts"],
+  dropInWithKeptTypes: ["drop-in-kept-types.ts"],
 };
 
 /**

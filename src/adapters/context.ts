@@ -8,14 +8,21 @@ interface Emitter {
   emit(event: never, ...args: never[]): boolean;
 }
 
+/** The method by which a Readable of Node.js asks its program for more. */
+const READ = "_read";
+
 /** Knows the session of the current request, for the option `context` of an adapter. */
 export interface SessionContext {
   /** Calls a function, in which `session` is the given one, and in everything that it starts: for a socket or a job. */
   run<Data extends object, Result>(session: Session<Data>, callback: () => Result): Result;
   /** For adapters: the listeners of these objects are called within the request that they belong to. */
   bindEvents<Data extends object>(session: Session<Data>, ...emitters: Emitter[]): void;
-  /** For adapters: the program behind a response's body is run within the request that it belongs to. */
-  bindStream<Data extends object>(session: Session<Data>, stream: ReadableStream | undefined): void;
+  /**
+   * For adapters: the program behind a response's body is run within the request that it belongs to.
+   *
+   * @param body - a ReadableStream, or a Readable of Node.js. Others have no program.
+   */
+  bindStream<Data extends object>(session: Session<Data>, body: unknown): void;
 }
 
 /**
@@ -63,7 +70,10 @@ export function createContext<Data extends object = DeclaredData>(): {
     },
 
     bindStream(session, stream) {
-      if (!stream) return;
+      const readable = stream as { [READ]?: (size: number) => void } | null | undefined;
+      const more = readable?.[READ]?.bind(readable);
+      if (more) readable![READ] = (size) => storage.run(session, () => more(size));
+      if (!(stream instanceof ReadableStream)) return;
       // A method of the instance, so that the body is handed over as it is.
       Object.defineProperty(stream, "getReader", {
         configurable: true,

@@ -1,5 +1,7 @@
 /// <reference types="node" preserve="true" />
+import type { ServerResponse } from "node:http";
 import type { DefaultState, Middleware, ParameterizedContext } from "koa";
+import { streamBodyOf } from "../request/fetch-response.ts";
 import { expectFramework } from "../request/frameworks.ts";
 import type { DeclaredData, Session } from "../session.ts";
 import type { Sessions } from "../sessions.ts";
@@ -54,13 +56,30 @@ export function sessionMiddleware<Data extends object>(
       await prepare(session, ctx);
     } catch (error) {
       setFailureHeaders(session, res);
+      giveHeaders(error, res);
       throw error;
     }
     // Koa may send what the handler has put into the context, or the handler writes to the response itself.
-    if (isOutermost) storeBeforeHeaders(session, res, (error) => ctx.onerror(error as Error));
-    context?.bindEvents(session, req, res);
-    await (context ? context.run(session, next) : next());
+    if (isOutermost) {
+      storeBeforeHeaders(session, res, (error) => {
+        giveHeaders(error, res);
+        ctx.onerror(error as Error);
+      });
+    }
+    if (!context) return next();
+    context.bindEvents(session, req, res);
+    await context.run(session, next);
+    // Koa sends the body after all middleware.
+    const body = ctx.body as unknown;
+    context.bindStream(session, body instanceof Response ? streamBodyOf(body) : body);
   };
+}
+
+/** Koa takes all headers off the response to an error, also those of middleware before us, and sets those of the error. */
+function giveHeaders(error: unknown, res: ServerResponse): void {
+  if (typeof error !== "object" || error === null || !Object.isExtensible(error)) return;
+  const { headers } = error as { headers?: object };
+  Object.assign(error, { headers: { ...headers, ...res.getHeaders() } });
 }
 
 /**

@@ -56,7 +56,7 @@ describe("an adapter in another framework", () => {
   ])("names the import for Koa: %s", async (_, middleware) => {
     const app = new Koa().use(ofKoa.sessionMiddleware(sessions)).use(middleware as Koa.Middleware);
     const error = new Promise<string>((resolve) => app.on("error", ({ message }: Error) => resolve(message)));
-    await answerOf(createServer(app.callback()));
+    await answerOf(createServer((req, res) => void app.callback()(req, res)));
     expect(await error).toContain('sessionMiddleware(sessions)) from "sojourn/koa"');
   });
 

@@ -8,6 +8,9 @@ import { MemoryStore, Store, type StoreConstructor } from "./store.ts";
 export { type ExpressSessionStore, type ExpressStoreOptions } from "./express-store.ts";
 export type { CookieSettings, SessionOptions, Secret } from "./options.ts";
 export type { SessionMiddleware } from "./middleware.ts";
+export type { SessionView } from "./session-view.ts";
+export type { StoreConstructor, StoredData, StoreRequest } from "./store.ts";
+export type { SessionConstructor } from "./session.ts";
 export { Cookie, expressStore, MemoryStore, Session, Store };
 
 /**

@@ -150,6 +150,65 @@ describe("req.session", () => {
     });
   });
 
+  it("leads nobody to its prototype by the key __proto__, so that no client changes the sessions of others", async () => {
+    const routes = {
+      "/set": (req: Held, res: { send(body: string): void }) => {
+        req.session["__proto__"].isAdmin = true;
+        res.send("");
+      },
+      "/get": (req: Held, res: { send(body: string): void }) => res.send(String(req.session.isAdmin)),
+    };
+    const { visitor } = await site(routes);
+    expect((await visitor().get("/set")).status).toBe(500);
+    expect((await visitor().get("/get")).body).toBe("undefined");
+    expect(Session.prototype).not.toHaveProperty("isAdmin");
+  });
+
+  it("keeps to itself what Object.defineProperty has made invisible, also after an assignment", async () => {
+    const routes = {
+      "/": (req: Held, res: { json(body: unknown): void }) => {
+        const { session } = req;
+        let given: unknown;
+        Object.defineProperty(session, "cached", { value: 1, writable: true });
+        Object.defineProperty(session, "setter", {
+          get: () => given,
+          set(value) {
+            given = value;
+          },
+        });
+        Object.assign(session, { cached: 2, setter: 3 });
+        res.json([session.cached, given, Object.keys(session)]);
+      },
+    };
+    const { visitor } = await site(routes);
+    expect(JSON.parse((await visitor().get("/")).body)).toEqual([2, 3, ["cookie"]]);
+  });
+
+  it("fails the response where another session's object has taken its place, since nothing of that one is stored", async () => {
+    const routes = {
+      "/load": (req: Held, res: { send(body: string): void }) =>
+        req.sessionStore.load(req.sessionID, (_, other) => {
+          req.session = other;
+          req.session.count = 100;
+          res.send("");
+        }),
+      "/back": (req: Held, res: { send(body: string): void }) => {
+        const before = req.session;
+        req.session.regenerate(() => {
+          req.session = before;
+          res.send("");
+        });
+      },
+      ...count,
+    };
+    const { visitor } = await site(routes);
+    const ada = visitor();
+    await ada.get("/count");
+    expect((await ada.get("/load")).status).toBe(500);
+    expect((await ada.get("/count")).body).toBe("2");
+    expect((await ada.get("/back")).status).toBe(500);
+  });
+
   it("gives a promise where a method is called without a callback, and itself where it is called with one", async () => {
     const routes = {
       "/": async (req: Held, res: { json(body: unknown): void }) => {
@@ -164,6 +223,41 @@ describe("req.session", () => {
     const { visitor } = await site(routes);
     expect(JSON.parse((await visitor().get("/")).body)).toEqual([true, true]);
   });
+});
+
+describe("req.session.save()", () => {
+  it.each(["/again", "/later"])(
+    "that has failed signs nobody in, whatever the response to %s stores in its place",
+    async (path) => {
+      let isDown = false;
+      const login = async (req: Held) => {
+        req.session.passport = { user: "ada" };
+        isDown = true;
+        await req.session.save().catch(() => {});
+        isDown = false;
+      };
+      const routes = {
+        "/again": async (req: Held, res: { send(body: string): void }) => {
+          await login(req);
+          res.send("Try again");
+        },
+        "/later": async (req: Held, res: { send(body: string): void }) => {
+          await login(req);
+          req.session.message = "Try again";
+          res.send("");
+        },
+        "/get": (req: Held, res: { json(body: unknown): void }) => res.json({ ...req.session, cookie: 0 }),
+      };
+      const { visitor, middleware } = await site(routes, { store: downWhen(() => isDown) });
+      const ada = visitor();
+      expect((await ada.get(path)).status).toBe(200);
+      expect(await middleware.sessions.list("ada")).toEqual([]);
+      expect(JSON.parse((await ada.get("/get")).body)).toEqual({
+        ...(path === "/later" && { message: "Try again" }),
+        cookie: 0,
+      });
+    },
+  );
 });
 
 describe("req.session.regenerate()", () => {
@@ -195,6 +289,25 @@ describe("req.session.regenerate()", () => {
 });
 
 describe("req.session.destroy()", () => {
+  it("of an object of before regenerate() ends the session that the request has by then", async () => {
+    const routes = {
+      "/logout": async (req: Held, res: { send(body: string): void }) => {
+        const before = req.session;
+        await before.regenerate();
+        req.session.user = "ada";
+        await req.session.save();
+        await before.destroy();
+        res.send(typeof req.session);
+      },
+      ...count,
+    };
+    const { visitor, middleware } = await site(routes);
+    const ada = visitor();
+    await ada.get("/count");
+    expect((await ada.get("/logout")).body).toBe("undefined");
+    expect(await all(middleware)).toEqual({});
+  });
+
   it("has ended the session when it calls back, and no request under way brings it back", async () => {
     const gate = createGate();
     const routes = {
@@ -263,7 +376,72 @@ describe("req.session.reload()", () => {
     const { visitor } = await site(routes);
     const ada = visitor();
     await ada.get("/count");
-    expect(JSON.parse((await ada.get("/reload")).body)).toEqual([99, 2, false]);
+    expect(JSON.parse((await ada.get("/reload")).body)).toEqual([2, 2, false]);
+  });
+
+  it.each(["destroy", "regenerate"])("leaves an object of before it with which %s() ends the session", async (end) => {
+    const routes = {
+      "/logout": async (req: Held, res: { send(body: string): void }) => {
+        const before = req.session;
+        await before.reload();
+        await before[end]();
+        res.send(typeof req.session);
+      },
+      ...count,
+    };
+    const { visitor } = await site(routes);
+    const ada = visitor();
+    await ada.get("/count");
+    const other = ada.twin();
+    expect((await ada.get("/logout")).body).toBe(end === "destroy" ? "undefined" : "object");
+    expect((await other.get("/count")).body).toBe("1");
+  });
+
+  it("leaves the session as it is where the store fails: it can be changed and ended", async () => {
+    let isDown = false;
+    const reload = async (req: Held) => {
+      isDown = true;
+      await req.session.reload().catch(() => {});
+      isDown = false;
+    };
+    const routes = {
+      "/change": async (req: Held, res: { send(body: string): void }) => {
+        await reload(req);
+        req.session.count = 40;
+        res.send("");
+      },
+      "/logout": async (req: Held, res: { send(body: string): void }) => {
+        await reload(req);
+        await req.session.destroy();
+        res.send("");
+      },
+      ...count,
+    };
+    const { visitor } = await site(routes, { store: downWhen(() => isDown) });
+    const ada = visitor();
+    await ada.get("/count");
+    await ada.get("/change");
+    expect((await ada.get("/count")).body).toBe("41");
+    const other = ada.twin();
+    await ada.get("/logout");
+    expect((await other.get("/count")).body).toBe("1");
+  });
+
+  it("fails after destroy(), and does not take it back", async () => {
+    const routes = {
+      "/logout": async (req: Held, res: { send(body: string): void }) => {
+        const { session } = req;
+        session.destroy();
+        res.send(String(await session.reload().catch((error: Error) => error.message)));
+      },
+      ...count,
+    };
+    const { visitor } = await site(routes);
+    const ada = visitor();
+    await ada.get("/count");
+    const other = ada.twin();
+    expect((await ada.get("/logout")).body).toBe("failed to load session");
+    expect((await other.get("/count")).body).toBe("1");
   });
 
   it.each(["destroy", "regenerate"])("leaves an object before it whose %s() ends the session", async (method) => {

@@ -60,10 +60,10 @@ export class RequestState {
   }
 
   /** Puts a session object into the request. The one before keeps the data that it has now. */
-  install(): void {
+  install(backing = new RequestBacking(this)): void {
     this.#cookie = undefined;
-    this.#current = new RequestBacking(this);
-    this.req.session = createSession(this.#current);
+    this.#current = backing;
+    this.req.session = createSession(backing);
     this.req.sessionID = this.inner.id;
   }
 
@@ -113,13 +113,12 @@ export class RequestState {
   }
 
   async reload(): Promise<void> {
-    if (!this.inner.token) throw new Error(NOT_FOUND);
-    const before = this.#current;
-    const kept = before.snapshot();
+    const { inner } = this;
+    if (!inner.token || inner.isSignedOut) throw new Error(NOT_FOUND);
     await this.core.reload();
-    if (!this.inner.token) throw new Error(NOT_FOUND);
-    before.detach(kept);
-    this.install();
+    if (!inner.token) throw new Error(NOT_FOUND);
+    // The object before stays one of this session: who has kept it may go on with it, or end the session by it.
+    this.install(this.#current);
   }
 
   async store(isAwaited: boolean): Promise<void> {
@@ -148,8 +147,12 @@ export class RequestState {
       else if (!inner.isSignedOut) this.#forget();
       return;
     }
-    if (!findBacking(session)) throw new TypeError(REPLACED);
+    // Another session's object would look stored, and is not.
+    if (findBacking(session) !== this.#current) throw new TypeError(REPLACED);
     if (typeof sessionID !== "string") return this.#forget();
+    if (inner.changes.isSetAside) return;
+    // A user in data that are not stored is not signed in.
+    inner.changes.dropSetAside();
     if (inner.progress.isAccessed || this.#cookie) this.#applyChanges();
     const isNew = !inner.token && inner.tokenStatus !== "superseded";
     if (isNew && options.saveUninitialized) {
@@ -244,7 +247,7 @@ export class RequestState {
 }
 
 const REPLACED =
-  'req.session was replaced by an object that is no session: req.session = null ends it under unset: "destroy"; put data into req.session';
+  'req.session was replaced by an object that is not the session of this request: req.session = null ends it under unset: "destroy"; put data into req.session';
 
 interface Kept {
   readonly data: Dictionary;
@@ -295,19 +298,14 @@ class RequestBacking implements Backing {
     if (!this.#kept) this.#state.keep();
   }
 
-  /** After a `reload`, the former object still stands for the session of the request. */
-  get #isCurrent(): boolean {
-    return this.#kept === undefined || this.#kept.id === this.#state.core.id;
-  }
-
+  /** The request's session ends, also by an object of before `regenerate()`: nobody may take a live session for an ended one. */
   destroy(): void {
-    if (!this.#isCurrent) return;
     this.#state.end();
     delete this.#state.req.session;
   }
 
   regenerate(): void {
-    if (this.#isCurrent) this.#state.end();
+    this.#state.end();
     this.#state.install();
   }
 

@@ -29,6 +29,7 @@ export class SessionView extends Store {
     this.#generate = generate;
   }
 
+  /** Gives a request a new session in place of its own, which ends. */
   generate(req: StoreRequest): void {
     this.#generate(req);
   }

@@ -55,6 +55,7 @@ export interface Session {
   resetMaxAge(): this;
 }
 
+/** The class of `req.session`, as `instanceof` takes it. */
 export interface SessionConstructor {
   new (req: StoreRequest, data?: StoredData): Session;
   readonly prototype: Session;
@@ -259,6 +260,9 @@ const traps: ProxyHandler<object> = {
         return backing.request;
       case BACKING:
         return backing;
+      case "__proto__":
+        // Whoever writes to the prototype writes to the sessions of all clients.
+        return undefined;
       default:
         if (!isData(key) || !Object.hasOwn(backing.data, key)) return Reflect.get(target, key, receiver) as unknown;
         return backing.data[key];
@@ -269,6 +273,8 @@ const traps: ProxyHandler<object> = {
     const backing = behind(target);
     if (key === "cookie") backing.cookie = value instanceof Cookie ? value : new Cookie(value as object);
     else if (key === "id" || key === "req") return false;
+    // The application has defined it, as something that is not stored.
+    else if (Object.hasOwn(target, key)) return Reflect.set(target, key, value);
     else if (isData(key)) {
       // It would become the prototype of whatever the data are copied to.
       if (key !== "__proto__") backing.data[key] = value;
@@ -299,7 +305,8 @@ const traps: ProxyHandler<object> = {
 
   defineProperty(target, key, descriptor) {
     const { data } = behind(target);
-    if (!isData(key) || !("value" in descriptor) || descriptor.enumerable === false)
+    const isSeen = descriptor.enumerable ?? (isData(key) && Object.hasOwn(data, key));
+    if (!isData(key) || !("value" in descriptor) || !isSeen)
       return Reflect.defineProperty(target, key, { ...descriptor, configurable: true });
     data[key] = descriptor.value;
     return true;

@@ -392,6 +392,21 @@ describe("A former cookie", () => {
     expect(await browser.userId()).toBe("bea");
   });
 
+  it("of a request that comes after a sign-in sets no cookie, which would undo that of the sign-in", async () => {
+    const { former } = moved();
+    const browser = former();
+    const parallel = browser.copy();
+    await browser.visit((session) => session.signIn("bea"));
+    const response = await parallel.visit((session) => {
+      expect(session.userId).toBeUndefined();
+      session.data.n = 1;
+    });
+    expect(response.headers.getSetCookie().filter((cookie) => !cookie.startsWith("old="))).toEqual([]);
+    // A client whose new cookie was lost signs in once more.
+    await former().visit((session) => session.signIn("cleo"));
+    expect(await browser.userId()).toBe("bea");
+  });
+
   it("opens nothing after a replay, which ends the former session", async () => {
     const { former, old, time } = moved({ rotation: { every: "10m", grace: "10s" } });
     const browser = former();

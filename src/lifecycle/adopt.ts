@@ -59,7 +59,7 @@ interface Adopted {
 }
 
 interface Opened {
-  readonly state: LiveState;
+  readonly state: SessionState;
   readonly isNew: boolean;
 }
 
@@ -97,15 +97,17 @@ export async function adopt(
 ): Promise<Adopted> {
   const deadline = new Deadline(context.storeTimeout);
   const sources = [...new Set(candidates.map(({ source }) => source))];
+  let state: SessionState = { kind: "none", tokenStatus: "anonymous" };
   // The first source that has a session counts. In one source, two sessions mean that somebody planted one.
   for (const source of sources) {
     const own = candidates.filter((candidate) => candidate.source === source);
     const worth = own.length === 1 ? own : await worthOf(context, own, deadline);
     if (worth.length > 1) break;
     const opened = worth[0] && (await openOrAdopt(context, worth[0], deadline, client));
-    if (opened) return { ...opened, sources };
+    if (opened?.state.kind === "live") return { ...opened, sources };
+    state = opened?.state ?? state;
   }
-  return { state: { kind: "none", tokenStatus: "anonymous" }, isNew: false, sources };
+  return { state, isNew: false, sources };
 }
 
 /** Those of several candidates that have a session, former or not. */
@@ -114,7 +116,7 @@ async function worthOf(context: Context, candidates: readonly Candidate[], deadl
   for (const candidate of candidates) {
     const marker = await readMarker(context, candidate, deadline);
     const isWorth = marker
-      ? await openMarked(context, marker, deadline)
+      ? (await openMarked(context, marker, deadline))?.kind === "live"
       : await readFormer(context, candidate, deadline);
     if (isWorth) found.push(candidate);
   }
@@ -174,14 +176,17 @@ async function readMarker(context: Context, candidate: Candidate, deadline: Dead
   return undefined;
 }
 
-/** Opens the session that a marker names. `undefined` if it has ended, or if its token was replaced. */
-async function openMarked(context: Context, { token }: Marker, deadline: Deadline): Promise<LiveState | undefined> {
+/**
+ * Opens the session that a marker names. `undefined` if it has ended. If its token was replaced, the request may set no cookie:
+ * the client may have got the new one meanwhile.
+ */
+async function openMarked(context: Context, { token }: Marker, deadline: Deadline): Promise<SessionState | undefined> {
   const loaded = await loadLatest(context, token.id, deadline);
   if (!loaded) return undefined;
   const secretHash = hashSecret(token.secret);
   const match = matchOf(context, token, secretHash, loaded.record);
   const status = tokenStatus(loaded.record, loaded.expiresAt, match, context.now(), context.timeouts);
-  return status === "live" ? liveState(token, secretHash, loaded) : undefined;
+  return status === "live" ? liveState(token, secretHash, loaded) : { kind: "none", tokenStatus: status };
 }
 
 function liveState(token: Token, secretHash: Uint8Array, loaded: LoadedRecord): LiveState {

@@ -3,6 +3,7 @@ import { cookieTargets } from "./targets/cookies.ts";
 import { dataTargets } from "./targets/data.ts";
 import { delayedTargets } from "./targets/delayed-response.ts";
 import { fileTargets } from "./targets/files.ts";
+import { formerTargets } from "./targets/former.ts";
 import { headerTargets } from "./targets/headers.ts";
 import { recordTargets } from "./targets/records.ts";
 import { redisTargets } from "./targets/redis.ts";
@@ -13,6 +14,7 @@ import { urlTargets } from "./targets/urls.ts";
 export const TARGETS: readonly Target[] = [
   ...cookieTargets,
   ...tokenTargets,
+  ...formerTargets,
   ...recordTargets,
   ...dataTargets,
   ...redisTargets,

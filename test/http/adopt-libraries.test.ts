@@ -1,10 +1,13 @@
 import { createHmac } from "node:crypto";
+import Koa from "koa";
 import { createSessions } from "sojourn";
 import { expressSession, ironSession } from "sojourn/adopt";
+import { sessionMiddleware as onKoa } from "sojourn/koa";
 import { memoryStore } from "sojourn/memory";
 import { describe, expect, it } from "vitest";
 import { libraries, PREVIOUS, type FormerApplication } from "../support/http/former.ts";
-import { SECRET_KEY, serve, ways } from "../support/http/servers.ts";
+import { ask } from "../support/http/client.ts";
+import { originFor, SECRET_KEY, serve, ways } from "../support/http/servers.ts";
 
 const HOUR = 3_600_000;
 const [express] = ways;
@@ -12,7 +15,8 @@ const [express] = ways;
 /** Opens the session of a request with these cookies. */
 function sessionsOf({ source }: Pick<FormerApplication, "source">, now?: () => number) {
   const clock = now ?? (() => Date.now());
-  const sessions = createSessions({ secretKey: SECRET_KEY, store: memoryStore({ clock }), adopt: [source], clock });
+  const options = { secretKey: SECRET_KEY, store: memoryStore({ clock }), cookie: { name: "sid" } };
+  const sessions = createSessions({ ...options, adopt: [source], clock });
   const open = (cookie: string) => sessions.open(new Request("https://shop.example/", { headers: { cookie } }));
   return { sessions, open, who: async (cookie: string) => (await open(cookie)).userId };
 }
@@ -37,6 +41,17 @@ describe.each(libraries)("A session of $name", ({ start, cookie: name, hasStore,
       expect(former.size()).toBe(0);
       expect(await former.who(cookie)).toBe("nobody");
     }
+  });
+
+  it("keeps its user signed in on Koa 3", async () => {
+    const former = await start({});
+    const { sessions } = sessionsOf(former);
+    const app = new Koa().use(onKoa(sessions)).use((ctx) => {
+      ctx.body = ctx.session.userId ?? "nobody";
+    });
+    const { body, setCookies } = await ask(await originFor(app.callback()), { cookie: await former.signIn() });
+    expect(body).toBe("ada");
+    expect(setCookies).toContainEqual(expect.stringMatching(/^sid=1[\w-]{80};/));
   });
 
   it("keeps a user signed in whose cookie was signed with a previous secret", async () => {

@@ -4,11 +4,13 @@ import express from "express";
 import express4 from "express4";
 import Fastify from "fastify";
 import { Hono } from "hono";
+import Koa from "koa";
 import { createSessions, SessionError, type Sessions } from "sojourn";
 import * as onExpress from "sojourn/express";
 import * as onFastify from "sojourn/fastify";
 import * as onFetch from "sojourn/fetch";
 import * as onHono from "sojourn/hono";
+import * as onKoa from "sojourn/koa";
 import { memoryStore } from "sojourn/memory";
 import * as onNode from "sojourn/node";
 import { testClock } from "sojourn/testing";
@@ -32,6 +34,29 @@ const onNodeServer = (listener: Listener) => listen(listener);
 const apps: readonly App[] = [
   { name: "Express 5", start: (sessions, lazy) => onNodeServer(expressApp(express, sessions, lazy)) },
   { name: "Express 4", start: (sessions, lazy) => onNodeServer(expressApp(express4, sessions, lazy)) },
+  {
+    name: "Koa 3",
+    start(sessions, lazy) {
+      const app = new Koa().on("error", () => {});
+      const page = (path: string, guard: Koa.Middleware, name: string): void => {
+        const show: Koa.Middleware<object, onKoa.SessionProperties> = (ctx) => {
+          ctx.body = `${name} ${ctx.session.userId}`;
+        };
+        app.use((ctx, next) => (ctx.path === path ? guard(ctx, async () => show(ctx as never, next)) : next()));
+      };
+      app.use(onKoa.sessionMiddleware(sessions, { lazy }));
+      page("/account", onKoa.requireUser(USER), "account of");
+      page("/api", onKoa.requireUser(), "api of");
+      page("/pay", onKoa.requireRecentSignIn(RECENT), "pay");
+      app.use(async (ctx) => {
+        const session = await sessions.of(ctx).load();
+        session.signIn("ada");
+        ctx.status = 303;
+        ctx.redirect(onKoa.returnTo(ctx));
+      });
+      return onNodeServer(app.callback());
+    },
+  },
   {
     name: "Fastify 5",
     async start(sessions, lazy) {

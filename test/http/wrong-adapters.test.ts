@@ -170,6 +170,15 @@ const mistakes: Readonly<Record<string, readonly [rule: RegExp, Partial<Steps>]>
       },
     },
   ],
+  "loses a new token in the response of an outage": [
+    /the cookie that an earlier save\(\) has stored/,
+    {
+      async fail(session, exchange, error) {
+        await honest.fail(session, exchange, error);
+        exchange.headers.delete("set-cookie");
+      },
+    },
+  ],
   "lets caches store the response of an outage": [/503 where a change can't be stored/, { fail: () => {} }],
   "leaves the ETag of the success in the response of an outage": [
     /503 where a change can't be stored/,

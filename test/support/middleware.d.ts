@@ -30,18 +30,6 @@ declare module "passport" {
   export default passport;
 }
 
-declare module "express-mysql-session" {
-  import type { Store } from "express-session";
-  class MySqlStore extends Store {
-    constructor(options: object, pool: object);
-    onReady(): Promise<void>;
-    get: Store["get"];
-    set: Store["set"];
-    destroy: Store["destroy"];
-  }
-  export default function create(session: object): typeof MySqlStore;
-}
-
 declare module "passport-local" {
   type Done = (error: null, user: object | false, info?: object) => void;
   export const Strategy: new (verify: (username: string, password: string, done: Done) => void) => object;
@@ -50,7 +38,7 @@ declare module "passport-local" {
 declare module "passport-oauth2" {
   type Done = (error: null, user: object) => void;
   type Verify = (access: string, refresh: string, profile: object, done: Done) => void;
-  const OAuth2Strategy: new (options: object, verify: Verify) => { userProfile: unknown };
+  const OAuth2Strategy: new (options: object, verify: Verify) => object;
   export default OAuth2Strategy;
 }
 
@@ -68,4 +56,16 @@ declare module "lusca" {
   import type { RequestHandler } from "express";
   const lusca: { csrf(options?: object): RequestHandler };
   export default lusca;
+}
+
+declare module "express-mysql-session" {
+  import type { Store } from "express-session";
+  class MySqlStore extends Store {
+    constructor(options: object, pool: object);
+    onReady(): Promise<void>;
+    get: Store["get"];
+    set: Store["set"];
+    destroy: Store["destroy"];
+  }
+  export default function create(session: object): typeof MySqlStore;
 }

@@ -46,6 +46,14 @@ describe("a strict program without skipLibCheck", () => {
     expect(await compile(folder, "express-session", PROGRAMS.expressSession, MODES.esm)).toBe("");
   });
 
+  it.each([
+    ["has the types of sojourn/express-session for the drop-in", PROGRAMS.dropIn],
+    ["keeps those of @types/express-session for the drop-in", PROGRAMS.dropInWithKeptTypes],
+  ])("%s", async (name, files) => {
+    expect(await compile(folder, name.replaceAll(/\W/g, "-"), files, MODES.esm)).toBe("");
+    expect(await compile(folder, `commonjs-${name.replaceAll(/\W/g, "-")}`, files, MODES.commonjs)).toBe("");
+  });
+
   it("may not declare req.session twice: the compiler names both files", async () => {
     const errors = await compile(folder, "both-declared", ["both-declared.ts"], MODES.esm);
     expect(errors).toMatch(/^[^\n]*(?:express-session\/index|express-types)\.d\.ts[^\n]* TS2717: [^\n]*'session'/);

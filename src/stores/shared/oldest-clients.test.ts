@@ -19,7 +19,7 @@ describe("peerDependencies", () => {
   });
 
   it("name every client of a store and every framework whose types an adapter uses", () => {
-    const expected = [...Object.keys(OLDEST_CLIENTS), "express", "fastify", "hono"].toSorted();
+    const expected = [...Object.keys(OLDEST_CLIENTS), "express", "fastify", "hono", "koa"].toSorted();
     expect(Object.keys(manifest.peerDependencies).toSorted()).toEqual(expected);
   });
 });

@@ -94,6 +94,27 @@ export const failureCases = ({ handlerErrors }: Declared): readonly AdapterRule[
     },
   ],
   [
+    "sends the cookie that an earlier save() has stored with the 503 for a change that can't be stored",
+    async (bench) => {
+      const { signedIn, failing } = await bench.start({
+        "/rotate": async (session) => {
+          session.rotate();
+          await session.save();
+          failing.add("update");
+          session.data.late = 1;
+          return "a success";
+        },
+      });
+      const client = await signedIn();
+      const answer = await client.get("/rotate");
+      expectAnswer(answer, { status: 503, caching: "no-store", cookies: 1 }, "a change after save()");
+      assert.doesNotMatch(answer.body, /a success/, "the body of the success must not be sent");
+      failing.clear();
+      expectAnswer(await client.get("/who"), { body: "ada" }, "the page with the new cookie");
+      expectAnswer(await client.get("/data"), { body: "{}" }, "the data after the outage");
+    },
+  ],
+  [
     "serves visitors, and pages without session, while the store fails",
     async (bench) => {
       const { visitor, failing } = await bench.start();

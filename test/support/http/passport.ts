@@ -58,7 +58,7 @@ export async function visit(session: RequestHandler, mount: (app: Express) => vo
   const app = express().use(session);
   mount(app);
   app.use((error: Error & { status?: number }, _req: Request, res: Response, _next: NextFunction) => {
-    res.status(error.status ?? 500).send(`${error.name}: ${error.message}`);
+    res.status(error.status ?? (res.statusCode < 400 ? 500 : res.statusCode)).send(`${error.name}: ${error.message}`);
   });
   const origin = await originFor(app);
   return () => new Client(origin);

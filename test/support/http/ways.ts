@@ -5,6 +5,7 @@ import express, { type ErrorRequestHandler } from "express";
 import express4 from "express4";
 import Fastify from "fastify";
 import { Hono } from "hono";
+import Koa from "koa";
 import { SessionError, type Sessions } from "sojourn";
 import type { AdapterOptions } from "sojourn/adapter";
 import type { BearerTokens } from "sojourn/bearer";
@@ -12,6 +13,7 @@ import { sessionMiddleware as onExpress } from "sojourn/express";
 import { sessionPlugin as onFastify } from "sojourn/fastify";
 import { withSession as onFetch } from "sojourn/fetch";
 import { sessionMiddleware as onHono } from "sojourn/hono";
+import { sessionMiddleware as onKoa } from "sojourn/koa";
 import { withSession as onNode } from "sojourn/node";
 import { routes, type Asked, type Reply } from "./application.ts";
 import type { Stage } from "./stage.ts";
@@ -41,7 +43,7 @@ export interface Way {
   start(serving: Serving): Promise<Server>;
 }
 
-type WayName = "fetch" | "node:http" | "Express 5" | "Express 4" | "Fastify 5" | "Hono 4";
+type WayName = "fetch" | "node:http" | "Express 5" | "Express 4" | "Fastify 5" | "Koa 3" | "Hono 4";
 
 export type Listener = (req: IncomingMessage, res: ServerResponse) => unknown;
 
@@ -146,6 +148,33 @@ export const ways: readonly Way[] = [
       }
       await app.listen({ port: 0, host: "127.0.0.1" });
       return app.server;
+    },
+  },
+  {
+    name: "Koa 3",
+    detectsLateChanges: true,
+    async start({ sessions, stage, lazy, personal, parts, trustProxy, seen }) {
+      const app = new Koa({ proxy: trustProxy });
+      if (seen) {
+        Object.assign(app.context, {
+          onerror(this: Koa.Context, error?: Error) {
+            if (!error) return;
+            seen.push(error);
+            if (this.headerSent) return void this.res.destroy();
+            this.res.writeHead(statusOf(error), { [CUSTOM]: "1" }).end(codeOf(error));
+          },
+        });
+      }
+      app.use(onKoa(sessions, { lazy, personal, ...parts })).use(async (ctx) => {
+        const header = (name: string) => ctx.get(name) || undefined;
+        const reply = await run(ctx.path, { session: ctx.session, query: queryOf(ctx.url), stage, header });
+        for (const [name, value] of reply.headers ?? []) ctx.append(name, value);
+        ctx.status = reply.redirect === undefined ? (reply.status ?? 200) : 303;
+        if (reply.redirect !== undefined) return ctx.redirect(reply.redirect);
+        const { body = "" } = reply;
+        ctx.body = typeof body === "string" ? body : Readable.from(body);
+      });
+      return listen(app.callback());
     },
   },
   {

@@ -1,0 +1,66 @@
+// An application that has changed one line, without @types/express-session.
+import { EventEmitter } from "node:events";
+import express from "express";
+// oxlint-disable-next-line import/no-unassigned-import -- declares req.session
+import "sojourn/express-session/types";
+import session, { MemoryStore, Store, type SessionOptions } from "sojourn/express-session";
+import { redisStore } from "sojourn/redis";
+
+declare module "sojourn/express-session" {
+  interface SessionData {
+    username?: string;
+    cart?: { items: string[] };
+  }
+}
+
+export const options: SessionOptions = {
+  secret: ["new", Buffer.from("old")],
+  store: new MemoryStore(),
+  cookie: (req) => ({ maxAge: 1000, secure: "auto", path: req.url ?? "/" }),
+  genid: (req) => String(req.url),
+  resave: false,
+  saveUninitialized: false,
+  rolling: true,
+  unset: "destroy",
+  proxy: true,
+  idleTimeout: "30m",
+};
+
+/** A store of the application's own. */
+export class OwnStore extends Store {
+  override get(_id: string, callback: (error: unknown, session?: null) => void): void {
+    callback(null, null);
+  }
+  override set(_id: string, _session: object, callback?: (error?: unknown) => void): void {
+    callback?.();
+  }
+  override destroy(_id: string, callback?: (error?: unknown) => void): void {
+    callback?.();
+  }
+}
+export const emitter: EventEmitter = new OwnStore();
+
+export const app: express.Express = express();
+app.use(session(options));
+app.use(session({ secret: "s", store: new OwnStore() }));
+app.use(session({ secret: "s", store: redisStore(undefined as never) }));
+app.get("/", async (req, res, next) => {
+  const name: string | undefined = req.session.username;
+  req.session.cart ??= { items: [] };
+  req.session.cart.items.push(name ?? "");
+  req.session.cookie.maxAge = 60_000;
+  req.session.cookie.expires = new Date();
+  const id: string = req.sessionID + req.session.id;
+  req.session.save((error: Error | undefined) => error && next(error));
+  req.session.regenerate((error) => next(error));
+  const same: typeof req.session = req.session.touch().resetMaxAge();
+  await same.save();
+  await req.session.destroy();
+  req.sessionStore.get(id, (_error, found) => res.json(found));
+  // @ts-expect-error -- the key is misspelt
+  res.send(req.session.usernam);
+});
+
+const middleware = session(options);
+export const users: Promise<unknown> = middleware.sessions.list("ada");
+export const { store } = middleware;
