@@ -10,6 +10,7 @@ import {
 import { useDictionaryMode } from "../adapters/dictionary-mode.ts";
 import { setFailureHeaders, storeBeforeHeaders } from "../adapters/node-response/store-before-headers.ts";
 import type { Dictionary } from "../changes/codec.ts";
+import { requestSessionOf } from "../request/session-handle.ts";
 import { pathOf } from "../request/target.ts";
 import { contextOf, sessionsWith, type Sessions } from "../sessions.ts";
 import { resolve, type SessionOptions } from "./options.ts";
@@ -92,8 +93,11 @@ export function session(options: SessionOptions = {}): SessionMiddleware {
     const state = new RequestState(req, core, resolved);
     (req as { [STATE]?: RequestState })[STATE] = state;
     req.sessionStore = runtime.view;
-    const isOutermost = claimResponse(core, res);
+    // A WebSocket has none: ws and Socket.IO give an object in its place.
+    const hasResponse = typeof (res as Partial<ServerResponse>).getHeaderNames === "function";
+    const isOutermost = hasResponse && claimResponse(core, res);
     const proceed = (): void => {
+      if (!hasResponse) requestSessionOf(core).progress.attach();
       state.start();
       if (isOutermost) storeBeforeHeaders(core, res, next, undefined, state);
       if (!context) return next();
@@ -104,7 +108,7 @@ export function session(options: SessionOptions = {}): SessionMiddleware {
     if (!reading) return proceed();
     reading
       .then(proceed, (error: unknown) => {
-        setFailureHeaders(core, res);
+        if (hasResponse) setFailureHeaders(core, res);
         next(error);
       })
       .catch(next);

@@ -1,3 +1,5 @@
+import { IncomingMessage } from "node:http";
+import { Socket } from "node:net";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { Client } from "../../test/support/http/client.ts";
 import { createGate } from "../../test/support/http/stage.ts";
@@ -226,7 +228,7 @@ describe("the cookie of a session", () => {
     const unhandled = vi.fn<(error: unknown) => void>();
     process.on("unhandledRejection", unhandled);
     const store = faulty(memoryStore());
-    const routes = {
+    const handlers = {
       "/set": (req: Held, res: Sent) => {
         req.session.cookie[name] = value;
         req.session.user = "ada";
@@ -238,7 +240,7 @@ describe("the cookie of a session", () => {
       },
       "/get": (req: Held, res: Sent) => res.send(`${req.session.count} ${req.session.user}`),
     };
-    const { visitor } = await site(routes, { store });
+    const { visitor } = await site(handlers, { store });
     const ada = visitor();
     expect(await ada.get("/set")).toMatchObject({ status: 500, setCookies: [] });
     expect(store.calls.create).toBe(0);
@@ -321,5 +323,47 @@ describe("session() without Express", () => {
     const ada = new Client(origin);
     await ada.get("/");
     expect((await ada.get("/")).body).toBe("2");
+  });
+});
+
+describe("A WebSocket request, to which ws and Socket.IO give an object in place of a response,", () => {
+  const emitter = { setHeader() {}, getHeader() {}, removeHeader() {}, write() {}, writeHead() {}, end() {} };
+  it.each([
+    ["ws", {}],
+    ["Socket.IO", emitter],
+  ])("has the session with %s: it can be saved, reloaded and destroyed", async (_which, response) => {
+    const { visitor, middleware } = await site(routes);
+    const ada = visitor();
+    await ada.get("/set?a=1");
+    const open = (cookie: string | undefined) => {
+      const req = Object.assign(new IncomingMessage(new Socket()), { url: "/", headers: cookie ? { cookie } : {} });
+      return new Promise<Held>((resolve, reject) => {
+        middleware(req, response as never, (error) => (error ? reject(error) : resolve(req as never)));
+      });
+    };
+    const { session: held } = await open(ada.cookie);
+    held.live = "yes";
+    await held.save();
+    expect((await ada.get("/get")).body).toBe('{"a":"1","live":"yes"}');
+    await ada.get("/set?a=2");
+    const req = await open(ada.cookie);
+    await ada.get("/set?a=3");
+    await req.session.reload();
+    expect(req.session.a).toBe("3");
+    await req.session.destroy();
+    expect((await ada.get("/get")).body).toBe("{}");
+    expect({ ...(await open(undefined)).session, cookie: 0 }).toEqual({ cookie: 0 });
+  });
+
+  it("gets an error by next if the store fails", async () => {
+    let isDown = false;
+    const read = () => (isDown ? ("error" as const) : ("ok" as const));
+    const { visitor, middleware } = await site(routes, { store: faulty(memoryStore(), { read }) });
+    const ada = visitor();
+    await ada.get("/set?a=1");
+    isDown = true;
+    const req = Object.assign(new IncomingMessage(new Socket()), { url: "/", headers: { cookie: ada.cookie } });
+    const error = await new Promise((resolve) => middleware(req, {} as never, resolve));
+    expect(error).toMatchObject({ code: "ERR_SESSION_STORE", status: 503 });
   });
 });
