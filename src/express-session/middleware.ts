@@ -99,7 +99,10 @@ export function session(options: SessionOptions = {}): SessionMiddleware {
     const proceed = (): void => {
       if (!hasResponse) requestSessionOf(core).progress.attach();
       state.start();
-      if (isOutermost) storeBeforeHeaders(core, res, next, undefined, state);
+      if (isOutermost) {
+        res.on("error", ignoreSecondEnd);
+        storeBeforeHeaders(core, res, next, undefined, state);
+      }
       if (!context) return next();
       context.bindEvents(core, req, res);
       context.run(core, next);
@@ -123,6 +126,14 @@ export function session(options: SessionOptions = {}): SessionMiddleware {
     sessions: { get: () => found().sessions },
     store: { get: () => found().view },
   }) as unknown as SessionMiddleware;
+}
+
+/**
+ * A handler that ends its response twice goes unnoticed with express-session. Nobody else may listen: the error of Node would end
+ * the process.
+ */
+function ignoreSecondEnd(this: ServerResponse, error: Error & { code?: string }): void {
+  if (error.code !== "ERR_STREAM_WRITE_AFTER_END" && this.listenerCount("error") === 1) throw error;
 }
 
 function generate(req: StoreRequest): void {

@@ -1,5 +1,6 @@
 import { IncomingMessage } from "node:http";
 import { Socket } from "node:net";
+import type { Response } from "express";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { Client } from "../../test/support/http/client.ts";
 import { createGate } from "../../test/support/http/stage.ts";
@@ -323,6 +324,48 @@ describe("session() without Express", () => {
     const ada = new Client(origin);
     await ada.get("/");
     expect((await ada.get("/")).body).toBe("2");
+  });
+});
+
+describe("a response that its handler ends twice", () => {
+  it("is sent once, and the process goes on", async () => {
+    const uncaught = vi.fn<(error: unknown) => void>();
+    process.on("uncaughtException", uncaught);
+    const gate = createGate();
+    const twice = (req: Held, res: Response) => {
+      req.session.a = 1;
+      res.end("one");
+      res.end("two");
+      res.write("three");
+      res.once("finish", () => gate.open());
+    };
+    const { visitor } = await site({ "/": twice as never });
+    expect(await visitor().get("/")).toMatchObject({ status: 200, body: "one", complete: true });
+    await gate.pass();
+    await new Promise(setImmediate);
+    process.off("uncaughtException", uncaught);
+    expect(uncaught).not.toHaveBeenCalled();
+  });
+
+  it("still fails for another error that nobody listens for", async () => {
+    const { visitor } = await site({
+      "/": ((_req: Held, res: Response) => {
+        const errors: unknown[] = [];
+        const emit = (error: Error) => {
+          try {
+            res.emit("error", error);
+          } catch (thrown) {
+            errors.push(thrown);
+          }
+        };
+        const error = new Error("another");
+        emit(error);
+        res.once("error", () => {});
+        emit(error);
+        res.send(String(errors.length));
+      }) as never,
+    });
+    expect((await visitor().get("/")).body).toBe("1");
   });
 });
 
