@@ -24,6 +24,7 @@ export const CONTENDERS = [
   own("express", "memory"),
   peer("express", "express-session, MemoryStore", "memory", peers.expressSession()),
   peer("express", "express-session, memorystore", "memory", peers.expressSession(peers.memorystore)),
+  peer("express", "sojourn/express-session", "memory", peers.dropIn()),
   own("express", "cookie"),
   peer("express", "cookie-session", "cookie", peers.cookieSession),
   own("express", "files"),
@@ -44,6 +45,8 @@ export const CONTENDERS = [
   own("express", NODE_REDIS),
   own("express", IOREDIS),
   peer("express", "express-session, connect-redis", NODE_REDIS, peers.expressSession(peers.connectRedis)),
+  peer("express", "sojourn/express-session, connect-redis", NODE_REDIS, peers.dropIn(peers.connectRedis)),
+  peer("express", "sojourn/express-session, redisStore", NODE_REDIS, peers.dropIn(peers.sojournRedis)),
   own("express", "PostgreSQL"),
   peer("express", "express-session, connect-pg-simple", "PostgreSQL", peers.expressSession(peers.connectPgSimple)),
 

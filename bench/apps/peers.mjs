@@ -9,8 +9,12 @@ const objectActions = (sessionOf, rest) => plain({ data: sessionOf, ...rest });
 
 // Express
 
-export const expressSession = (storeOf) => async (place) => {
-  const { default: session } = await import("express-session");
+export const expressSession = (storeOf) => onExpressSession("express-session", storeOf);
+/** The drop-in: the same application, by a change of one line. */
+export const dropIn = (storeOf) => onExpressSession("sojourn/express-session", storeOf);
+
+const onExpressSession = (library, storeOf) => async (place) => {
+  const { default: session } = await import(library);
   const options = {
     secret: SECRET,
     resave: false,
@@ -41,6 +45,10 @@ export const memorystore = async (_place, session) => {
 export const connectRedis = async ({ redis }) => {
   const { RedisStore } = await import("connect-redis");
   return new RedisStore({ client: await nodeRedis(redis) });
+};
+export const sojournRedis = async ({ redis }) => {
+  const { redisStore } = await import("sojourn/redis");
+  return redisStore(await nodeRedis(redis));
 };
 export const connectPgSimple = async ({ postgres }, session) => {
   const { default: store } = await import("connect-pg-simple");

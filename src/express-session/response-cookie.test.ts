@@ -1,7 +1,9 @@
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { site, type Held } from "../../test/support/express-session.ts";
 import { cookieSession } from "../interop/cookie-session.ts";
 import { hmac } from "../interop/signatures.ts";
+import { memoryStore } from "../stores/memory.ts";
+import { faulty } from "../testing/faulty.ts";
 
 type Sent = { send(body: string): void; json(body: unknown): void };
 
@@ -60,6 +62,47 @@ describe("the cookie of a session", () => {
   it("is not set over HTTP, if it is to be secure", async () => {
     const { visitor } = await site(routes, { cookie: { secure: true } });
     expect((await visitor().get("/set?a=1")).setCookies).toEqual([]);
+  });
+
+  it.each([
+    ["path", "/a\r\nset-cookie: b=c"],
+    ["domain", "a; b"],
+    ["sameSite", "sometimes"],
+    ["priority", "urgent"],
+    ["maxAge", NaN],
+    ["maxAge", Infinity],
+    ["expires", new Date(NaN)],
+  ])("of the %s %o fails the response, and nothing is stored", async (name, value) => {
+    const unhandled = vi.fn<(error: unknown) => void>();
+    process.on("unhandledRejection", unhandled);
+    const store = faulty(memoryStore());
+    const handlers = {
+      "/set": (req: Held, res: Sent) => {
+        req.session.cookie[name] = value;
+        req.session.user = "ada";
+        res.send("");
+      },
+      "/begin": (req: Held, res: Sent) => {
+        req.session.count = 1;
+        res.send("");
+      },
+      "/get": (req: Held, res: Sent) => res.send(`${req.session.count} ${req.session.user}`),
+    };
+    const { visitor } = await site(handlers, { store });
+    const ada = visitor();
+    expect(await ada.get("/set")).toMatchObject({ status: 500, setCookies: [] });
+    expect(store.calls.create).toBe(0);
+    await ada.get("/begin");
+    expect(await ada.get("/set")).toMatchObject({ status: 500, setCookies: [] });
+    expect((await ada.get("/get")).body).toBe("1 undefined");
+    process.off("unhandledRejection", unhandled);
+    expect(unhandled).not.toHaveBeenCalled();
+  });
+
+  it("that a function of the request gets wrong fails the response", async () => {
+    const cookie = () => ({ path: "/", domain: "a; b" });
+    const { visitor } = await site({ "/": (req, res) => res.send((req.session.a = "b")) }, { cookie });
+    expect(await visitor().get("/")).toMatchObject({ status: 500, setCookies: [] });
   });
 
   it("keeps the attributes that a handler gives it", async () => {

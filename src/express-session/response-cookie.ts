@@ -25,6 +25,7 @@ export class SessionCookie extends OutgoingCookie {
       // The error's response must not fail by the same attribute: nobody takes a second error.
       if (this.#state.hasBadCookie) return undefined;
       this.#state.hasBadCookie = true;
+      this.withdraw();
       throw error;
     }
   }

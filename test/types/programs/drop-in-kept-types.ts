@@ -1,4 +1,5 @@
 // An application that has changed one line and keeps @types/express-session, with its own declaration for it.
+/* oxlint-disable import/no-named-as-default, typescript/no-floating-promises -- as an application has it */
 import express from "express";
 import type { SessionData } from "express-session";
 import session, { type SessionOptions } from "sojourn/express-session";

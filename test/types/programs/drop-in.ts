@@ -1,4 +1,5 @@
 // An application that has changed one line, without @types/express-session.
+/* oxlint-disable import/no-named-as-default, typescript/no-floating-promises -- as an application has it */
 import { EventEmitter } from "node:events";
 import express from "express";
 // oxlint-disable-next-line import/no-unassigned-import -- declares req.session
@@ -44,6 +45,7 @@ export const app: express.Express = express();
 app.use(session(options));
 app.use(session({ secret: "s", store: new OwnStore() }));
 app.use(session({ secret: "s", store: redisStore(undefined as never) }));
+// oxlint-disable-next-line oxc/no-async-endpoint-handlers -- Express 5 takes its rejection
 app.get("/", async (req, res, next) => {
   const name: string | undefined = req.session.username;
   req.session.cart ??= { items: [] };
