@@ -221,7 +221,6 @@ export class RequestState {
   #keepCookie(): boolean {
     const cookie = this.#cookie;
     if (!cookie) return false;
-    this.#checkCookie(cookie);
     const settings = settingsOf(cookie);
     const text = JSON.stringify(settings);
     if (text === this.#settings) return false;
@@ -234,16 +233,6 @@ export class RequestState {
     if (differing.length > 0) data[COOKIE_KEY] = Object.fromEntries(differing);
     else delete data[COOKIE_KEY];
     return true;
-  }
-
-  /** Nothing is stored whose cookie could not be set: its client would never have it. */
-  #checkCookie(cookie: Cookie): void {
-    try {
-      setCookie(this.options.name, "", cookie);
-    } catch (error) {
-      this.#cookie = undefined;
-      throw error;
-    }
   }
 
   /** The timeouts of this session: its cookie's lifetime is the idle timeout. */
