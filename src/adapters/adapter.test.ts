@@ -2,7 +2,15 @@ import { describe, expect, it, onTestFinished, vi } from "vitest";
 import { begin, site, type SiteOptions } from "../../test/support/stores.ts";
 import { requestSessionOf } from "../request/session-handle.ts";
 import type { CookieParts, ResponseHeaders } from "./adapter.ts";
-import { concludeSession, failSession } from "./adapter.ts";
+import {
+  ADAPTER_OPTIONS,
+  type AdapterOptions,
+  concludeSession,
+  failSession,
+  resolveAdapterOptions,
+} from "./adapter.ts";
+import { bearerTokens } from "./bearer.ts";
+import { csrfProtection } from "./csrf.ts";
 
 /** The headers of a framework that writes cookies itself. */
 function headersWithCookies() {
@@ -17,6 +25,26 @@ function headersWithCookies() {
   };
   return { headers, cookies, given };
 }
+
+describe("An adapter of a framework whose context Sojourn does not know", () => {
+  const request = new Request("https://shop.example/", {
+    method: "POST",
+    headers: { "sec-fetch-site": "cross-site", authorization: "Bearer nonsense" },
+  });
+
+  it("refuses a form of another site by csrf, and takes bearer tokens", async () => {
+    interface Context {
+      readonly given: Request;
+    }
+    const prepareWith = (options: AdapterOptions<Context>) =>
+      resolveAdapterOptions<Context, AdapterOptions<Context>>("test", options, ADAPTER_OPTIONS);
+    const { sessions } = site();
+    const prepared = (options: AdapterOptions<Context>) =>
+      prepareWith(options)(begin(sessions, request.clone()), { given: request });
+    await expect(prepared({ csrf: csrfProtection() })).rejects.toMatchObject({ code: "ERR_SESSION_ORIGIN" });
+    expect(() => prepared({ bearer: bearerTokens() })).not.toThrow();
+  });
+});
 
 describe("An adapter whose headers have setCookie", () => {
   it("gets the cookie as a structure, and caches are told", async () => {

@@ -92,15 +92,20 @@ export function resolveAdapterOptions<Request, Options extends AdapterOptions<Re
     if (bearer) {
       const tokens = typeof bearer === "function" ? bearer(request) : bearer;
       // Refused before anything else: which session it would be is not clear.
-      const refusing = tokens && expectBearer(adapter, tokens).begin(request as AnyRequest, session);
+      const refusing = tokens && expectBearer(adapter, tokens).begin(requestOf(session), session);
       if (refusing) return refusing;
     }
     if (passive) session.passive = passive(request);
     if (isTrueFor(personal, request)) requestSessionOf(session).progress.markAccessed();
     // Refused before the store is asked.
-    const admitting = csrf?.admit(request as AnyRequest, session);
+    const admitting = csrf?.admit(requestOf(session), session);
     return admitting ? admitting.then(() => read(session, request)) : read(session, request);
   };
+}
+
+/** The request itself. The adapter's own object may be a context that nobody else knows. */
+function requestOf<Data extends object>(session: Session<Data>): AnyRequest {
+  return requestSessionOf(session).request.raw;
 }
 
 /**

@@ -444,6 +444,24 @@ describe("req.session.reload()", () => {
     expect((await other.get("/count")).body).toBe("1");
   });
 
+  it.each(["destroy", "regenerate"])("leaves an object before it whose %s() ends the session", async (method) => {
+    const routes = {
+      "/end": async (req: Held, res: { send(body: string): void }) => {
+        const { session: before } = req;
+        await before.reload();
+        await before[method]();
+        res.send("");
+      },
+      ...count,
+    };
+    const { visitor } = await site(routes);
+    const ada = visitor();
+    await ada.get("/count");
+    const other = ada.twin();
+    await ada.get("/end");
+    expect((await other.get("/count")).body).toBe("1");
+  });
+
   it("fails for a session that is not stored", async () => {
     const routes = {
       "/": (req: Held, res: { send(body: string): void }) =>

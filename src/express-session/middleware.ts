@@ -10,6 +10,7 @@ import {
 import { useDictionaryMode } from "../adapters/dictionary-mode.ts";
 import { setFailureHeaders, storeBeforeHeaders } from "../adapters/node-response/store-before-headers.ts";
 import type { Dictionary } from "../changes/codec.ts";
+import { requestSessionOf } from "../request/session-handle.ts";
 import { pathOf } from "../request/target.ts";
 import { contextOf, sessionsWith, type Sessions } from "../sessions.ts";
 import { resolve, type SessionOptions } from "./options.ts";
@@ -92,10 +93,16 @@ export function session(options: SessionOptions = {}): SessionMiddleware {
     const state = new RequestState(req, core, resolved);
     (req as { [STATE]?: RequestState })[STATE] = state;
     req.sessionStore = runtime.view;
-    const isOutermost = claimResponse(core, res);
+    // A WebSocket has none: ws and Socket.IO give an object in its place.
+    const hasResponse = typeof (res as Partial<ServerResponse>).getHeaderNames === "function";
+    const isOutermost = hasResponse && claimResponse(core, res);
     const proceed = (): void => {
+      if (!hasResponse) requestSessionOf(core).progress.attach();
       state.start();
-      if (isOutermost) storeBeforeHeaders(core, res, next, undefined, state);
+      if (isOutermost) {
+        res.on("error", ignoreSecondEnd);
+        storeBeforeHeaders(core, res, next, undefined, state);
+      }
       if (!context) return next();
       context.bindEvents(core, req, res);
       context.run(core, next);
@@ -104,7 +111,7 @@ export function session(options: SessionOptions = {}): SessionMiddleware {
     if (!reading) return proceed();
     reading
       .then(proceed, (error: unknown) => {
-        setFailureHeaders(core, res);
+        if (hasResponse) setFailureHeaders(core, res);
         next(error);
       })
       .catch(next);
@@ -119,6 +126,14 @@ export function session(options: SessionOptions = {}): SessionMiddleware {
     sessions: { get: () => found().sessions },
     store: { get: () => found().view },
   }) as unknown as SessionMiddleware;
+}
+
+/**
+ * A handler that ends its response twice goes unnoticed with express-session. Nobody else may listen: the error of Node would end
+ * the process.
+ */
+function ignoreSecondEnd(this: ServerResponse, error: Error & { code?: string }): void {
+  if (error.code !== "ERR_STREAM_WRITE_AFTER_END" && this.listenerCount("error") === 1) throw error;
 }
 
 function generate(req: StoreRequest): void {

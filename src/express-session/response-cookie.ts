@@ -19,7 +19,13 @@ export class SessionCookie extends OutgoingCookie {
   override take(): readonly string[] | undefined {
     const { inner, options, req } = this.#state;
     if (this.pending === undefined && inner.token && req.session && this.#isDue(options.rolling)) inner.issueCookie();
-    return super.take();
+    try {
+      return super.take();
+    } catch (error) {
+      // The error response goes without it.
+      this.withdraw();
+      throw error;
+    }
   }
 
   /** The browser has the session's own cookie already. It gets it anew where its lifetime is to begin anew. */

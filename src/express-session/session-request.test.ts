@@ -1,8 +1,12 @@
+import { IncomingMessage } from "node:http";
+import { Socket } from "node:net";
+import type { Response } from "express";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { Client } from "../../test/support/http/client.ts";
 import { createGate } from "../../test/support/http/stage.ts";
 import { serve, site, SECRET, type Held } from "../../test/support/express-session.ts";
 import { memoryStore } from "../stores/memory.ts";
+import { faulty } from "../testing/faulty.ts";
 import { session } from "./index.ts";
 
 type Sent = { send(body: string): void; json(body: unknown): void; end(): void; write(text: string): void };
@@ -213,6 +217,47 @@ describe("the cookie of a session", () => {
     expect((await visitor().get("/set?a=1")).setCookies).toEqual([]);
   });
 
+  it.each([
+    ["path", "/a\r\nset-cookie: b=c"],
+    ["domain", "a; b"],
+    ["sameSite", "sometimes"],
+    ["priority", "urgent"],
+    ["maxAge", NaN],
+    ["maxAge", Infinity],
+    ["expires", new Date(NaN)],
+  ])("of the %s %o fails the response, and nothing is stored", async (name, value) => {
+    const unhandled = vi.fn<(error: unknown) => void>();
+    process.on("unhandledRejection", unhandled);
+    const store = faulty(memoryStore());
+    const handlers = {
+      "/set": (req: Held, res: Sent) => {
+        req.session.cookie[name] = value;
+        req.session.user = "ada";
+        res.send("");
+      },
+      "/begin": (req: Held, res: Sent) => {
+        req.session.count = 1;
+        res.send("");
+      },
+      "/get": (req: Held, res: Sent) => res.send(`${req.session.count} ${req.session.user}`),
+    };
+    const { visitor } = await site(handlers, { store });
+    const ada = visitor();
+    expect(await ada.get("/set")).toMatchObject({ status: 500, setCookies: [] });
+    expect(store.calls.create).toBe(0);
+    await ada.get("/begin");
+    expect(await ada.get("/set")).toMatchObject({ status: 500, setCookies: [] });
+    expect((await ada.get("/get")).body).toBe("1 undefined");
+    process.off("unhandledRejection", unhandled);
+    expect(unhandled).not.toHaveBeenCalled();
+  });
+
+  it("that a function of the request gets wrong fails the response", async () => {
+    const cookie = () => ({ path: "/", domain: "a; b" });
+    const { visitor } = await site({ "/": (req, res) => res.send((req.session.a = "b")) }, { cookie });
+    expect(await visitor().get("/")).toMatchObject({ status: 500, setCookies: [] });
+  });
+
   it("keeps the attributes that a handler gives it", async () => {
     const strict = (req: Held, res: Sent) => {
       req.session.a = 1;
@@ -279,5 +324,89 @@ describe("session() without Express", () => {
     const ada = new Client(origin);
     await ada.get("/");
     expect((await ada.get("/")).body).toBe("2");
+  });
+});
+
+describe("a response that its handler ends twice", () => {
+  it("is sent once, and the process goes on", async () => {
+    const uncaught = vi.fn<(error: unknown) => void>();
+    process.on("uncaughtException", uncaught);
+    const gate = createGate();
+    const twice = (req: Held, res: Response) => {
+      req.session.a = 1;
+      res.end("one");
+      res.end("two");
+      res.write("three");
+      res.once("finish", () => gate.open());
+    };
+    const { visitor } = await site({ "/": twice as never });
+    expect(await visitor().get("/")).toMatchObject({ status: 200, body: "one", complete: true });
+    await gate.pass();
+    await new Promise(setImmediate);
+    process.off("uncaughtException", uncaught);
+    expect(uncaught).not.toHaveBeenCalled();
+  });
+
+  it("still fails for another error that nobody listens for", async () => {
+    const { visitor } = await site({
+      "/": ((_req: Held, res: Response) => {
+        const errors: unknown[] = [];
+        const emit = (error: Error) => {
+          try {
+            res.emit("error", error);
+          } catch (thrown) {
+            errors.push(thrown);
+          }
+        };
+        const error = new Error("another");
+        emit(error);
+        res.once("error", () => {});
+        emit(error);
+        res.send(String(errors.length));
+      }) as never,
+    });
+    expect((await visitor().get("/")).body).toBe("1");
+  });
+});
+
+describe("A WebSocket request, to which ws and Socket.IO give an object in place of a response,", () => {
+  const emitter = { setHeader() {}, getHeader() {}, removeHeader() {}, write() {}, writeHead() {}, end() {} };
+  it.each([
+    ["ws", {}],
+    ["Socket.IO", emitter],
+  ])("has the session with %s: it can be saved, reloaded and destroyed", async (_which, response) => {
+    const { visitor, middleware } = await site(routes);
+    const ada = visitor();
+    await ada.get("/set?a=1");
+    const open = (cookie: string | undefined) => {
+      const req = Object.assign(new IncomingMessage(new Socket()), { url: "/", headers: cookie ? { cookie } : {} });
+      return new Promise<Held>((resolve, reject) => {
+        middleware(req, response as never, (error) => (error ? reject(error) : resolve(req as never)));
+      });
+    };
+    const { session: held } = await open(ada.cookie);
+    held.live = "yes";
+    await held.save();
+    expect((await ada.get("/get")).body).toBe('{"a":"1","live":"yes"}');
+    await ada.get("/set?a=2");
+    const req = await open(ada.cookie);
+    await ada.get("/set?a=3");
+    await req.session.reload();
+    expect(req.session.a).toBe("3");
+    await req.session.destroy();
+    expect((await ada.get("/get")).body).toBe("{}");
+    expect({ ...(await open(undefined)).session, cookie: 0 }).toEqual({ cookie: 0 });
+  });
+
+  it("gets an error by next if the store fails", async () => {
+    let isDown = false;
+    const read = () => (isDown ? ("error" as const) : ("ok" as const));
+    const { visitor, middleware } = await site(routes, { store: faulty(memoryStore(), { read }) });
+    const ada = visitor();
+    await ada.get("/set?a=1");
+    isDown = true;
+    const req = Object.assign(new IncomingMessage(new Socket()), { url: "/", headers: { cookie: ada.cookie } });
+    const error = await new Promise((resolve) => middleware(req, {} as never, resolve));
+    expect(error).toMatchObject({ code: "ERR_SESSION_STORE", status: 503 });
   });
 });

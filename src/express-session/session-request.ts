@@ -7,7 +7,7 @@ import type { RequestSession } from "../request/request-session.ts";
 import { requestSessionOf } from "../request/session-handle.ts";
 import type { Session as CoreSession } from "../session.ts";
 import { storedUsers } from "../users.ts";
-import { Cookie, settingsOf, type KeptSettings } from "./cookie.ts";
+import { Cookie, setCookie, settingsOf, type KeptSettings } from "./cookie.ts";
 import type { Resolved } from "./options.ts";
 import { isEncrypted, SessionCookie } from "./response-cookie.ts";
 import { createSession, findBacking, NOT_FOUND, type Backing, type Session } from "./session.ts";
@@ -196,6 +196,7 @@ export class RequestState {
   #keepCookie(): boolean {
     const cookie = this.#cookie;
     if (!cookie) return false;
+    this.#checkCookie(cookie);
     const settings = settingsOf(cookie);
     const text = JSON.stringify(settings);
     if (text === this.#settings) return false;
@@ -208,6 +209,16 @@ export class RequestState {
     if (differing.length > 0) data[COOKIE_KEY] = Object.fromEntries(differing);
     else delete data[COOKIE_KEY];
     return true;
+  }
+
+  /** Nothing is stored whose cookie could not be set: its client would never have it. */
+  #checkCookie(cookie: Cookie): void {
+    try {
+      setCookie(this.options.name, "", cookie);
+    } catch (error) {
+      this.#cookie = undefined;
+      throw error;
+    }
   }
 
   /** The timeouts of this session: its cookie's lifetime is the idle timeout. */

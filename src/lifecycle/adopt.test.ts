@@ -184,6 +184,12 @@ describe("The option adopt", () => {
     await former(undefined, "two").visit((session) => expect(session.signedInWithin("1h")).toBe(true));
   });
 
+  it("believes no time of a sign-in that is in the future", async () => {
+    const { former, old } = moved();
+    old.sessions.set("one", { ...ADA, createdAt: START + 10 * HOUR });
+    await former().visit((session) => expect([session.createdAt, session.signedInAt]).toEqual([START, START]));
+  });
+
   it("keeps the former cookie where the source says so", async () => {
     const old = library();
     Object.assign(old.source, { keepCookies: true });

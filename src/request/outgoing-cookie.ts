@@ -10,6 +10,8 @@ type Values = readonly string[];
 /** Values that are made when the response takes them: the session may still change. */
 type ValuesLater = () => Values;
 
+const NONE: Values = [];
+
 /** How a token goes to its client. */
 export interface TokenWriter {
   /** Makes the values for the client of a session. */
@@ -38,7 +40,7 @@ export class OutgoingCookie {
   #pending: Values | ValuesLater | undefined;
   #written: Values | undefined;
   /** Values that remove the cookies of a former library, once. */
-  #former: Values = [];
+  #former = NONE;
   #isRenewal = false;
 
   constructor(context: Context, writer: TokenWriter) {
@@ -89,7 +91,7 @@ export class OutgoingCookie {
   /** No response may carry the cookie any more. */
   withdraw(): void {
     this.#pending = this.#written = undefined;
-    this.#former = [];
+    this.#former = NONE;
   }
 
   /** Gives the pending values to the headers that are written now. */
@@ -99,7 +101,7 @@ export class OutgoingCookie {
     const own = typeof values === "function" ? values() : (values ?? []);
     this.#written = this.#former.length > 0 ? [...own, ...this.#former] : own;
     this.#pending = undefined;
-    this.#former = [];
+    this.#former = NONE;
     return this.#written;
   }
 

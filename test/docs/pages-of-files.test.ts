@@ -1,15 +1,18 @@
 import { spawnSync } from "node:child_process";
 import { dirname, join } from "node:path";
 import type { Express } from "express";
+import type { FastifyInstance } from "fastify";
 import type { Hono } from "hono";
 import { createSessions, type Session, type Sessions } from "sojourn";
 import { memoryStore } from "sojourn/memory";
 import { cookieFor } from "sojourn/testing";
 import { afterAll, describe, expect, it } from "vitest";
 import { document, filesOf, ROOT, workshop } from "../support/http/blocks.ts";
+import { Client } from "../support/http/client.ts";
 import { originFor, SECRET_KEY } from "../support/http/servers.ts";
+import type { Listener } from "../support/http/ways.ts";
 
-const PAGES = ["docs/testing.md", "docs/koa.md", "docs/write-an-adapter.md", "docs/templates.md"];
+const PAGES = ["docs/testing.md", "docs/koa.md", "docs/write-an-adapter.md", "docs/templates.md", "docs/passport.md"];
 
 describe.each(PAGES)("%s", (name) => {
   const page = document(name);
@@ -74,3 +77,33 @@ describe("the session in a template", () => {
     expect(await response.text()).toContain("<p>Hello ada</p>");
   });
 });
+
+describe("passport on native sessions", () => {
+  const place = workshop();
+  afterAll(place.clear);
+  const paths = filesOf(document("docs/passport.md")).map(({ name, code }) => place.file(name, code));
+  type Find = (name: string, password: string) => { id: string } | undefined;
+  const findUser: Find = (name, password) => (password === "lovelace" ? { id: name } : undefined);
+
+  it.each(paths)("signs in and out as %s shows", async (path) => {
+    const sessions = createSessions({ secretKey: SECRET_KEY, store: memoryStore() });
+    const { createApp } = (await import(path)) as { createApp(given: Sessions, find: Find): Express | FastifyInstance };
+    const app = createApp(sessions, findUser);
+    if ("routing" in app) await app.ready();
+    const [ada, visitor] = (await clientsOf("routing" in app ? (req, res) => app.routing(req, res) : app)) as [
+      Client,
+      Client,
+    ];
+    expect((await ada.post("/login?username=ada&password=guess")).status).toBe(401);
+    expect((await ada.post("/login?username=ada&password=lovelace")).status).toBe(303);
+    expect([(await ada.get("/")).body, (await visitor.get("/")).body]).toEqual(["Hello ada", "Hello stranger"]);
+    expect(await sessions.list("ada")).toHaveLength(1);
+    await ada.post("/logout");
+    expect([(await ada.get("/")).body, await sessions.list("ada")]).toEqual(["Hello stranger", []]);
+  });
+});
+
+async function clientsOf(listener: Listener): Promise<Client[]> {
+  const origin = await originFor(listener);
+  return [new Client(origin), new Client(origin)];
+}

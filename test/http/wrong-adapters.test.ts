@@ -245,6 +245,8 @@ const mistakes: Readonly<Record<string, readonly [rule: RegExp, Partial<Steps>]>
   "ignores options that it does not know": [/for an option that it does not have/, forgetting("lazily")],
   "ignores the option lazy": [/with the option lazy/, forgetting("lazy")],
   "ignores the option passive": [/with the option passive/, forgetting("passive")],
+  "ignores the option csrf": [/with the option csrf/, forgetting("csrf")],
+  "ignores the option context": [/within the option context/, { within: (_session, _context, call) => call() }],
   "ignores the option personal": [/unless the option personal says so/, forgetting("personal")],
   "ignores the options of an adapter within another": [
     /takes the options of the inner adapter/,

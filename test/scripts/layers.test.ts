@@ -35,8 +35,8 @@ const LAYERS: Readonly<Record<string, Allowed>> = {
   },
   // It reads the cookies and data of other libraries, and imports none of them.
   interop: { values: ["base"], types: ["core"] },
-  // The adapters of the contract's cases keep their sessions in it.
-  testing: { values: ["base", "core", "stores/memory"] },
+  // The cases of the adapter contract use them.
+  testing: { values: ["base", "core", "stores/memory", "adapters"] },
   cli: { values: ["base", "core"] },
 };
 

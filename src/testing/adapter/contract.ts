@@ -1,3 +1,5 @@
+import type { SessionContext } from "../../adapters/context.ts";
+import type { CsrfProtection } from "../../adapters/csrf.ts";
 import { checkOptions } from "../../checks.ts";
 import type { AnyRequest } from "../../request/request.ts";
 import type { Session } from "../../session.ts";
@@ -24,6 +26,8 @@ export interface AdapterMount {
     readonly lazy?: boolean;
     readonly personal?: boolean;
     readonly passive?: () => boolean;
+    readonly context?: SessionContext;
+    readonly csrf?: CsrfProtection;
   };
 }
 

@@ -62,6 +62,57 @@ export const mountCases = ({ nested, severalSessions }: Declared): readonly Adap
       }
     },
   ],
+  [
+    "answers 403 to a form of another site with the option csrf, and calls no handler",
+    async (bench) => {
+      const { csrfProtection } = await import("../../adapters/csrf.ts");
+      let handled = 0;
+      const { signedIn } = await bench.start(
+        {
+          "/post": () => {
+            handled += 1;
+            return "posted";
+          },
+        },
+        { options: { csrf: csrfProtection() } },
+      );
+      const client = await signedIn();
+      const post = (site: string) => client.get("/post", { method: "POST", headers: { "sec-fetch-site": site } });
+      expectAnswer(await post("cross-site"), { status: 403 }, "a form of another site");
+      assert.equal(handled, 0, "the handler must not be called");
+      expectAnswer(await post("same-origin"), { body: "posted" }, "a form of this site");
+    },
+  ],
+  [
+    "runs each handler, and its body, within the option context",
+    async (bench) => {
+      const { createContext } = await import("../../adapters/context.ts");
+      const { context, session: current } = createContext<Record<string, unknown>>();
+      const shown = async function* () {
+        await new Promise((resolve) => setImmediate(resolve));
+        yield `${current.userId} `;
+        await new Promise((resolve) => setImmediate(resolve));
+        yield `${current.userId}`;
+      };
+      const { signedIn } = await bench.start(
+        {
+          "/page": async () => {
+            let page = "";
+            for await (const part of shown()) page += part;
+            return page;
+          },
+          "/body": (session) => ({ status: session.isNew ? 409 : 200, body: shown() }),
+        },
+        { options: { context } },
+      );
+      const [ada, bob] = [await signedIn("ada"), await signedIn("bob")];
+      for (const path of ["/page", "/body"]) {
+        const answers = await Promise.all([ada.get(path), bob.get(path)]);
+        expectAnswer(answers[0], { body: "ada ada" }, `${path} of the first client`);
+        expectAnswer(answers[1], { body: "bob bob" }, `${path} of the second client`);
+      }
+    },
+  ],
   ...(nested ? nestedCases : [refusalCase("throws a TypeError where it is used within itself", { inner: {} })]),
   severalSessions
     ? severalCase

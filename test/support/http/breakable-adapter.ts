@@ -22,6 +22,8 @@ interface Exchange {
   headers: Headers;
   status: number;
   reply: AdapterReply | undefined;
+  /** Calls the program of the handler, and that of its body. */
+  within<Result>(call: () => Result): Result;
 }
 
 type Begin = ReturnType<typeof sessionFactory>;
@@ -35,6 +37,8 @@ export interface Steps {
   claim(session: Session, exchange: Exchange): boolean;
   /** Reads the session. */
   read(reading: () => unknown, exchange: Exchange, isOutermost: boolean): unknown;
+  /** Calls the handler within the option `context`. */
+  within<Result>(session: Session, context: AdapterMount["options"]["context"], call: () => Result): Result;
   /** Gives the session to the handler. */
   give(session: Session): Session;
   /** Stores the session, and writes its headers. */
@@ -60,6 +64,7 @@ export const honest: Steps = {
   begin: (begin, { req }) => begin(req),
   claim: (session, { res }) => claimResponse(session, res),
   read: (reading) => reading(),
+  within: (session, context, call) => (context ? context.run(session, call) : call()),
   give: (session) => session,
   conclude: (session, { headers }) => concludeSession(session, honest.headers(headers)),
   headers: (headers) => ({
@@ -80,26 +85,28 @@ export const honest: Steps = {
 export function adapterWith(mistakes: Partial<Steps>): StartApplication {
   const steps = { ...honest, ...mistakes };
   return ({ mounts, routes }) => {
-    const mounted = mounts.map((mount) => ({ path: mount.path, ...steps.mount(mount) }));
+    const mounted = mounts.map((mount) => ({
+      path: mount.path,
+      context: mount.options.context,
+      ...steps.mount(mount),
+    }));
 
     async function answer(exchange: Exchange, claimed: Session[]): Promise<void> {
       const { req } = exchange;
       let session: Session | undefined;
-      for (const { path, begin, prepare } of mounted) {
+      for (const { path, begin, prepare, context } of mounted) {
         if (!req.url!.startsWith(path)) continue;
         const begun = steps.begin(begin, exchange);
         const isOutermost = steps.claim(begun, exchange);
         if (isOutermost) claimed.unshift(begun);
         await steps.read(() => prepare(begun, req), exchange, isOutermost);
         session = begun;
+        exchange.within = (call) => steps.within(begun, context, call);
       }
-      const reply = await routes
-        .find(({ path }) => path === req.url)!
-        .handle(steps.give(session!), {
-          request: req,
-          header: (name) => req.headers[name]?.toString(),
-          text: () => text(req),
-        });
+      const { handle } = routes.find(({ path }) => path === req.url)!;
+      const header = (name: string) => req.headers[name]?.toString();
+      const asked = { request: req, header, text: () => text(req) };
+      const reply = await exchange.within(() => handle(steps.give(session!), asked));
       exchange.reply = reply;
       exchange.status = reply.response?.status ?? (reply.redirect === undefined ? reply.status : 303);
       exchange.headers = new Headers(reply.response?.headers);
@@ -109,7 +116,14 @@ export function adapterWith(mistakes: Partial<Steps>): StartApplication {
     }
 
     async function serve(req: IncomingMessage, res: ServerResponse): Promise<void> {
-      const exchange: Exchange = { req, res, headers: new Headers(), status: 200, reply: undefined };
+      const exchange: Exchange = {
+        req,
+        res,
+        headers: new Headers(),
+        status: 200,
+        reply: undefined,
+        within: (call) => call(),
+      };
       const claimed: Session[] = [];
       let body: AdapterReply["body"] = "";
       try {
@@ -122,8 +136,11 @@ export function adapterWith(mistakes: Partial<Steps>): StartApplication {
       }
       res.setHeaders(exchange.headers).writeHead(exchange.status);
       if (typeof body === "string") return void res.end(body);
+      const chunks = body;
       try {
-        for await (const chunk of body) res.write(chunk);
+        await exchange.within(async () => {
+          for await (const chunk of chunks) res.write(chunk);
+        });
         for (const one of claimed) await steps.finish(one, exchange);
         res.end();
       } catch {
