@@ -14,7 +14,7 @@ async function serve(use: typeof expressSession, store: unknown) {
   const app = express();
   app.use(use({ secret: SECRET, store: store as never, resave: false, saveUninitialized: false }));
   app.post("/login", (req, res, next) => {
-    req.session.regenerate((error) => {
+    (req.session as unknown as expressSession.Session).regenerate((error: unknown) => {
       if (error) return next(error);
       Object.assign(req.session, { passport: { user: "ada" }, items: {} });
       res.send("in");
@@ -26,7 +26,9 @@ async function serve(use: typeof expressSession, store: unknown) {
   });
   app.get("/", (req, res) => void res.json({ ...req.session, cookie: undefined }));
   app.post("/logout", (req, res, next) => {
-    req.session.destroy((error: unknown) => (error ? next(error) : res.send("out")));
+    (req.session as unknown as expressSession.Session).destroy((error: unknown) =>
+      error ? next(error) : res.send("out"),
+    );
   });
   return originFor(app);
 }
