@@ -226,6 +226,20 @@ describe("req.session", () => {
 });
 
 describe("req.session.save()", () => {
+  it("tells its callback of a value that can't be kept", async () => {
+    const routes = {
+      "/": (req: Held, res: { send(body: string): void }) => {
+        req.session.big = 1n;
+        req.session.save((error: unknown) => {
+          delete req.session.big;
+          res.send(String(error));
+        });
+      },
+    };
+    const { visitor } = await site(routes);
+    expect((await visitor().get("/")).body).toContain("BigInt");
+  });
+
   it.each(["/again", "/later"])(
     "that has failed signs nobody in, whatever the response to %s stores in its place",
     async (path) => {

@@ -18,11 +18,13 @@ export class SessionCookie extends OutgoingCookie {
   /** Called when the headers are written: what is to be stored is stored. */
   override take(): readonly string[] | undefined {
     const { inner, options, req } = this.#state;
-    if (this.pending === undefined && inner.token && req.session && this.#isDue(options.rolling)) inner.issueCookie();
     try {
+      if (this.pending === undefined && inner.token && req.session && this.#isDue(options.rolling)) inner.issueCookie();
       return super.take();
     } catch (error) {
-      // The error response goes without it.
+      // The error's response must not fail by the same attribute: nobody takes a second error.
+      if (this.#state.hasBadCookie) return undefined;
+      this.#state.hasBadCookie = true;
       this.withdraw();
       throw error;
     }
@@ -30,8 +32,10 @@ export class SessionCookie extends OutgoingCookie {
 
   /** The browser has the session's own cookie already. It gets it anew where its lifetime is to begin anew. */
   #isDue(rolling: boolean): boolean {
-    if (rolling) return true;
     const { inner, cookie } = this.#state;
+    // The browser may have a newer token than the one that it came with.
+    if (inner.matchIn(inner.loaded!.record) !== "current") return false;
+    if (rolling) return true;
     return inner.loaded!.version !== this.#state.versionBefore && cookie.expires instanceof Date;
   }
 }

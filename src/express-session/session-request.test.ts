@@ -5,6 +5,8 @@ import { afterEach, describe, expect, it, vi } from "vitest";
 import { Client } from "../../test/support/http/client.ts";
 import { createGate } from "../../test/support/http/stage.ts";
 import { serve, site, SECRET, type Held } from "../../test/support/express-session.ts";
+import { cookieSession } from "../interop/cookie-session.ts";
+import { hmac } from "../interop/signatures.ts";
 import { memoryStore } from "../stores/memory.ts";
 import { faulty } from "../testing/faulty.ts";
 import { session } from "./index.ts";
@@ -57,6 +59,23 @@ describe("the cookie's lifetime", () => {
     advance(59 * DAY);
     expect((await ada.get("/get")).body).toBe('{"a":"1"}');
     expect((await ada.get("/set?b=2")).setCookies[0]).toContain(new Date(Date.now() + 60 * DAY).toUTCString());
+  });
+
+  it("begins anew under rolling without a token that was rotated out, also where the store fails", async () => {
+    const { clock, advance } = frozen();
+    let isDown = false;
+    const fault = () => (isDown ? ("error" as const) : ("ok" as const));
+    const store = faulty(memoryStore(), { update: fault });
+    const rotation = { every: "10m", grace: "1m" } as const;
+    const { visitor } = await site(routes, { clock, store, rotation, rolling: true, idleTimeout: "1h" });
+    const ada = visitor();
+    await ada.get("/set?a=1");
+    advance(11 * 60_000);
+    const slow = ada.twin();
+    await ada.get("/get");
+    await ada.get("/get");
+    isDown = true;
+    expect(await slow.get("/set?a=2")).toMatchObject({ status: 503, setCookies: [] });
   });
 
   it("begins anew with each response under rolling, and otherwise with each change", async () => {
@@ -188,7 +207,61 @@ describe("a request without req.session", () => {
   });
 });
 
+describe("the sign-in of another user into an object that the one before has left", () => {
+  it("is this user's, who sees nothing else of the data before", async () => {
+    const login = (req: Held, res: Sent) => {
+      req.session.passport ??= {};
+      req.session.passport.user = req.query["user"];
+      res.send("");
+    };
+    const { visitor, middleware } = await site({ ...routes, "/login": login });
+    const browser = visitor();
+    await browser.get("/set?cart=tea");
+    await browser.get("/login?user=ada");
+    await browser.get("/login?user=bea");
+    expect((await browser.get("/get")).body).toBe('{"passport":{"user":"bea"}}');
+    const counts = ["ada", "bea"].map(async (user) => (await middleware.sessions.list(user)).length);
+    expect(await Promise.all(counts)).toEqual([0, 1]);
+  });
+});
+
 describe("a session that is destroyed after the headers were sent", () => {
+  it.each([
+    ["it was not used before", "/get", (req: Held) => req.session.destroy(), (res: Sent) => res.write("a")],
+    ["it is new", undefined, (req: Held) => req.session.destroy(), (res: Sent) => res.end()],
+    [
+      "it is destroyed by regenerate()",
+      "/get",
+      (req: Held) => req.session.regenerate(() => {}),
+      (res: Sent) => res.end(),
+    ],
+  ])("has ended where %s", async (_, first, end, send) => {
+    const gate = createGate();
+    const errors: unknown[] = [];
+    const late = (req: Held, res: Sent) => {
+      if (first === undefined) req.session.a = 1;
+      send(res);
+      try {
+        end(req);
+      } catch (error) {
+        errors.push(error);
+      }
+      res.end();
+      gate.open();
+    };
+    const { visitor, middleware } = await site({ ...routes, "/late": late });
+    const ada = visitor();
+    if (first) await ada.get("/set?a=1");
+    const ended = new Promise((resolve) => {
+      middleware.sessions.on("signedOut", resolve);
+      middleware.sessions.on("revoked", resolve);
+    });
+    expect(await ada.get("/late")).toMatchObject({ status: 200, complete: true });
+    expect(errors).toEqual([]);
+    await ended;
+    expect((await ada.get("/get")).body).toBe("{}");
+  });
+
   it("has ended when it calls back", async () => {
     const gate = createGate();
     const late = (req: Held, res: Sent) => {
@@ -205,6 +278,42 @@ describe("a session that is destroyed after the headers were sent", () => {
 });
 
 describe("the cookie of a session", () => {
+  it.each([{ path: "/;" }, { expires: new Date(NaN) }, { sameSite: "none of them" }])(
+    "fails the response where it is given the attribute %o, and the session stays as it was",
+    async (attribute) => {
+      const bad = (req: Held, res: Sent) => {
+        Object.assign(req.session.cookie, attribute);
+        req.session.a = 2;
+        res.send("");
+      };
+      for (const rolling of [true, false]) {
+        const { visitor } = await site({ ...routes, "/bad": bad }, { rolling });
+        const ada = visitor();
+        expect(await ada.get("/bad")).toMatchObject({ status: 500, setCookies: [] });
+        await ada.get("/set?a=1");
+        expect(await ada.get("/bad")).toMatchObject({ status: 500, setCookies: [] });
+        expect((await ada.get("/get")).body).toBe('{"a":"1"}');
+      }
+    },
+  );
+
+  it("fails each response of a request for which the option gives an attribute that no browser takes", async () => {
+    const { visitor } = await site(routes, { cookie: () => ({ domain: "shop;example" }), rolling: true });
+    expect(await visitor().get("/set?a=1")).toMatchObject({ status: 500, setCookies: [] });
+  });
+
+  it.each([{ path: "/;" }, { originalMaxAge: "long" }, "chocolate"])(
+    "has the attributes of the options where data that were adopted have %o under the key cookie",
+    async (cookie) => {
+      const value = Buffer.from(JSON.stringify({ cookie, a: "1" })).toString("base64");
+      const signature = hmac("sha1", "key", `old=${value}`).toString("base64url");
+      const { visitor } = await site(routes, { adopt: [cookieSession({ keys: "key", name: "old" })] });
+      const answer = await visitor().get("/get", { cookie: `old=${value}; old.sig=${signature}` });
+      expect([answer.status, answer.body]).toEqual([200, '{"a":"1"}']);
+      expect(answer.setCookies[0]).toMatch(/^connect\.sid=[^;]+; Path=\/; HttpOnly$/);
+    },
+  );
+
   it("has Secure and SameSite=None under auto, where X-Forwarded-Proto is trusted", async () => {
     const { visitor } = await site(routes, { proxy: true, cookie: { secure: "auto", sameSite: "auto" } });
     const headers = { "x-forwarded-proto": "https" };

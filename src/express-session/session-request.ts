@@ -1,7 +1,8 @@
 import type { IncomingMessage } from "node:http";
-import type { Dictionary } from "../changes/codec.ts";
+import { decode, type Dictionary } from "../changes/codec.ts";
 import type { Context } from "../context.ts";
 import { commit } from "../lifecycle/commit.ts";
+import { isAnotherUser } from "../lifecycle/plan.ts";
 import type { Lifetime } from "../request/pending-changes.ts";
 import type { RequestSession } from "../request/request-session.ts";
 import { requestSessionOf } from "../request/session-handle.ts";
@@ -35,6 +36,8 @@ export class RequestState {
   /** The id of a session that is to be ended after the headers were sent. */
   #revoked: string | undefined;
   #current!: RequestBacking;
+  /** An error has told that a browser would refuse an attribute of the cookie. */
+  hasBadCookie = false;
   /** The version of the record that the request has begun with. */
   versionBefore: number | undefined;
 
@@ -87,7 +90,9 @@ export class RequestState {
     const { loaded } = this.inner;
     if (loaded && !loaded.record.data.includes(`"${COOKIE_KEY}":`)) return undefined;
     const { data } = this.inner.changes.journal;
-    return Object.hasOwn(data, COOKIE_KEY) ? (data[COOKIE_KEY] as KeptSettings) : undefined;
+    const kept = Object.hasOwn(data, COOKIE_KEY) ? (data[COOKIE_KEY] as KeptSettings) : undefined;
+    // Adopted data may have anything under that key.
+    return kept && isCookie(kept) ? kept : undefined;
   }
 
   // What the methods of a session ask for
@@ -156,6 +161,7 @@ export class RequestState {
     if (inner.progress.isAccessed || this.#cookie) this.#applyChanges();
     const isNew = !inner.token && inner.tokenStatus !== "superseded";
     if (isNew && options.saveUninitialized) {
+      this.#checkCookie();
       inner.progress.markAccessed();
       this.#keepCookie();
       inner.changes.request({ lifetime: this.#lifetime });
@@ -170,6 +176,7 @@ export class RequestState {
 
   #applyChanges(): void {
     const { core, inner, options } = this;
+    this.#checkCookie();
     const isChanged = this.#keepCookie();
     const isNew = core.isNew;
     const userId = options.userId(core.data);
@@ -182,14 +189,32 @@ export class RequestState {
         Object.assign(core.data, data);
         inner.changes.request({ lifetime: this.#lifetime });
       } else {
+        const changed = isAnotherUser(inner, userId) ? this.#changedData : {};
         core.signIn(userId);
         const { signIn } = inner.changes.requested;
         inner.changes.request({ signIn: { ...signIn!, ...this.#lifetime } });
+        // Another user is in an object of before, of which that user sees nothing else.
+        if (options.userId(core.data) !== userId) Object.assign(core.data, changed);
       }
       this.req.sessionID = inner.id;
     } else if (isChanged || (isNew && this.#hasOwnLifetime && inner.changes.hasDataChanges)) {
       inner.changes.request({ lifetime: this.#lifetime });
     }
+  }
+
+  /** The data under the keys that this request has changed. */
+  get #changedData(): Dictionary {
+    const stored = decode(this.inner.loaded!.record.data);
+    const isChanged = ([key, value]: [string, unknown]) => JSON.stringify(value) !== JSON.stringify(stored[key]);
+    return Object.fromEntries(Object.entries(this.core.toJSON()).filter(isChanged));
+  }
+
+  /** @throws TypeError for an attribute that a browser would refuse, before anything is stored. */
+  #checkCookie(): void {
+    if (!this.#cookie && !this.options.isDynamic) return;
+    this.hasBadCookie = true;
+    setCookie(this.options.name, "", this.cookie);
+    this.hasBadCookie = false;
   }
 
   /** Keeps the settings of the cookie with the data, if the handler has changed them. */
@@ -246,6 +271,15 @@ export class RequestState {
   }
 }
 
+/** Whether a cookie can have these settings. */
+function isCookie(settings: KeptSettings): boolean {
+  try {
+    return setCookie("cookie", "", new Cookie(settings)) !== "";
+  } catch {
+    return false;
+  }
+}
+
 const REPLACED =
   'req.session was replaced by an object that is not the session of this request: req.session = null ends it under unset: "destroy"; put data into req.session';
 
@@ -286,8 +320,10 @@ class RequestBacking implements Backing {
   }
 
   snapshot(): Kept {
-    const { core, cookie } = this.#state;
-    return { data: Object.assign(Object.create(null) as Dictionary, core.toJSON()), cookie, id: core.id };
+    const { inner, cookie } = this.#state;
+    // It is no use of the session, which would be too late after the headers.
+    const data = inner.changes.journal.toJSON();
+    return { data: Object.assign(Object.create(null) as Dictionary, data), cookie, id: inner.id };
   }
 
   detach(kept: Kept): void {

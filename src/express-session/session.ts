@@ -81,18 +81,15 @@ export function findBacking(session: unknown): Backing | undefined {
 const methods = {
   save(this: Session, callback?: unknown) {
     const backing = backingOf(this);
-    backing.keep();
-    return stored(this, backing, callback);
+    return storedAfter(() => backing.keep(), this, backing, callback);
   },
   destroy(this: Session, callback?: unknown) {
     const backing = backingOf(this);
-    backing.destroy();
-    return stored(this, backing, callback);
+    return storedAfter(() => backing.destroy(), this, backing, callback);
   },
   regenerate(this: Session, callback?: unknown) {
     const backing = backingOf(this);
-    backing.regenerate();
-    return stored(this, backing, callback);
+    return storedAfter(() => backing.regenerate(), this, backing, callback);
   },
   reload(this: Session, callback?: unknown) {
     const reloading = backingOf(this).reload();
@@ -129,6 +126,18 @@ function callBack(outcome: Promise<void>, callback: Function): void {
     () => process.nextTick(callback as () => void),
     (error: unknown) => process.nextTick(callback as (error: unknown) => void, error),
   );
+}
+
+/** A callback is told of every failure: an error that is thrown in another callback would end the process. */
+function storedAfter(ask: () => void, session: Session, backing: Backing, callback: unknown): Session | Promise<void> {
+  try {
+    ask();
+  } catch (error) {
+    if (typeof callback !== "function") throw error;
+    process.nextTick(callback, error);
+    return session;
+  }
+  return stored(session, backing, callback);
 }
 
 function stored(session: Session, backing: Backing, callback: unknown): Session | Promise<void> {

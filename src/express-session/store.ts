@@ -52,7 +52,11 @@ Object.setPrototypeOf(Store.prototype, EventEmitter.prototype);
 for (const [name, value] of Object.entries({
   regenerate(this: Store & { generate(req: StoreRequest): void }, req: StoreRequest, callback: Callback) {
     this.destroy(req.sessionID as string, (error) => {
-      this.generate(req);
+      try {
+        this.generate(req);
+      } catch (failure) {
+        return callback(error ?? failure);
+      }
       callback(error);
     });
   },

@@ -495,6 +495,14 @@ describe("A former cookie", () => {
     expect((await open("old=one; old=gone")).userId).toBe("ada");
   });
 
+  it("stays beside a planted one, which would otherwise be the only one that the next request has", async () => {
+    const { sessions, old } = moved();
+    old.sessions.set("two", { ...ADA, userId: "mallory" });
+    const request = new Request("https://shop.example/", { headers: { cookie: "old=one; old=two" } });
+    const response = await sessions.commit(await sessions.open(request), new Response());
+    expect(response.headers.getSetCookie()).toEqual([]);
+  });
+
   it("counts by the order of the sources where two libraries have one", async () => {
     const [first, second] = [library(), library()];
     const { find } = second.source;

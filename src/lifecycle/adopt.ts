@@ -102,7 +102,8 @@ export async function adopt(
   for (const source of sources) {
     const own = candidates.filter((candidate) => candidate.source === source);
     const worth = own.length === 1 ? own : await worthOf(context, own, deadline);
-    if (worth.length > 1) break;
+    // Their cookies stay: the planted one may be out of reach, and would be the only one of the next request.
+    if (worth.length > 1) return { state, isNew: false, sources: [] };
     const opened = worth[0] && (await openOrAdopt(context, worth[0], deadline, client));
     if (opened?.state.kind === "live") return { ...opened, sources };
     state = opened?.state ?? state;
