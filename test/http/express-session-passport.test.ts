@@ -182,6 +182,25 @@ describe("the sessions behind sojourn/express-session", () => {
     expect([await who(ada), await who(grace)]).toEqual([null, "grace"]);
   });
 
+  it("have a new id and cookie after a sign-in that forgets to regenerate, as that of passport 0.4", async () => {
+    const { sessions, start } = ours();
+    const visitor = await start((app) => {
+      withPassport(app);
+      app.post("/login-0.4", (req, res) => {
+        (req as Held).session.passport = { user: "ada" };
+        res.send("in");
+      });
+    });
+    const ada = visitor();
+    await ada.post("/set?cart=tea");
+    const planted = ada.twin();
+    const before = (await ada.get("/id")).body;
+    await ada.post("/login-0.4");
+    expect([await who(ada), await data(ada), await who(planted)]).toEqual(["ada", { cart: "tea" }, null]);
+    expect((await sessions.list("ada")).map(({ id }) => id)).toEqual([(await ada.get("/id")).body]);
+    expect((await ada.get("/id")).body).not.toBe(before);
+  });
+
   it("end but for the one whose user has changed the password", async () => {
     const { sessions, start } = ours();
     const visitor = await start((app) => {

@@ -1,5 +1,5 @@
 import express from "express";
-import expressSession from "express-session";
+import expressSession, { type Session } from "express-session";
 import { session } from "sojourn/express-session";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { expressStorePackages, type ExpressStoreWorld } from "../support/express-stores.ts";
@@ -9,12 +9,15 @@ import { originFor } from "../support/http/servers.ts";
 const SECRET = "a secret of the old application, which is long enough";
 const PARALLEL = 10;
 
+/** The types of these tests have the session of Sojourn for `req.session`. */
+const sessionOf = (req: express.Request) => req.session as unknown as Session;
+
 /** One application: nothing but its first line tells whether express-session or the drop-in is behind it. */
 async function serve(use: typeof expressSession, store: unknown) {
   const app = express();
   app.use(use({ secret: SECRET, store: store as never, resave: false, saveUninitialized: false }));
   app.post("/login", (req, res, next) => {
-    req.session.regenerate((error) => {
+    (req.session as unknown as expressSession.Session).regenerate((error: unknown) => {
       if (error) return next(error);
       Object.assign(req.session, { passport: { user: "ada" }, items: {} });
       res.send("in");
@@ -26,7 +29,9 @@ async function serve(use: typeof expressSession, store: unknown) {
   });
   app.get("/", (req, res) => void res.json({ ...req.session, cookie: undefined }));
   app.post("/logout", (req, res, next) => {
-    req.session.destroy((error: unknown) => (error ? next(error) : res.send("out")));
+    (req.session as unknown as expressSession.Session).destroy((error: unknown) =>
+      error ? next(error) : res.send("out"),
+    );
   });
   return originFor(app);
 }
