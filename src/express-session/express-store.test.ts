@@ -240,7 +240,12 @@ describe("expressStore over a store", () => {
   });
 
   it("keeps each of 200 concurrent changes of one session in one process", async () => {
-    const { browser } = site<{ items?: number[] }>({ store: expressStore(new MemoryStore()), clock: Date.now });
+    const { browser } = site<{ items?: number[] }>({
+      store: expressStore(new MemoryStore()),
+      clock: Date.now,
+      // They wait for each other, and the machine may be busy.
+      storeTimeout: "1h",
+    });
     const ada = browser();
     await ada.visit((session) => (session.data.items = []));
     const visits = Array.from({ length: 200 }, (_, n) => ada.visit((session) => session.data.items!.push(n)));

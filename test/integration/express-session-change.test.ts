@@ -1,5 +1,5 @@
 import express from "express";
-import expressSession, { type Session } from "express-session";
+import expressSession from "express-session";
 import { session } from "sojourn/express-session";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { expressStorePackages, type ExpressStoreWorld } from "../support/express-stores.ts";
@@ -8,9 +8,6 @@ import { originFor } from "../support/http/servers.ts";
 
 const SECRET = "a secret of the old application, which is long enough";
 const PARALLEL = 10;
-
-/** The types of these tests have the session of Sojourn for `req.session`. */
-const sessionOf = (req: express.Request) => req.session as unknown as Session;
 
 /** One application: nothing but its first line tells whether express-session or the drop-in is behind it. */
 async function serve(use: typeof expressSession, store: unknown) {

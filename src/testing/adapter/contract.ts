@@ -78,7 +78,7 @@ export interface AdapterParts {
 export type AdapterServer = ListeningServer | { readonly url: string; close(): unknown };
 
 /** What the suite calls of a server of node:http. */
-export interface ListeningServer {
+interface ListeningServer {
   /** `false`: the suite waits for the event `listening`. */
   readonly listening: boolean;
   /** Waits for an event. */

@@ -56,7 +56,9 @@ app.get("/", async (req, res, next) => {
   req.session.save((error: Error | undefined) => error && next(error));
   req.session.regenerate((error) => next(error));
   const same: typeof req.session = req.session.touch().resetMaxAge();
+  // eslint-disable-next-line typescript/await-thenable -- the linter also sees the types of express-session
   await same.save();
+  // eslint-disable-next-line typescript/await-thenable -- the linter also sees the types of express-session
   await req.session.destroy();
   req.sessionStore.get(id, (_error, found) => res.json(found));
   // @ts-expect-error -- the key is misspelt
