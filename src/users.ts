@@ -1,5 +1,5 @@
 import { SessionError } from "./errors.ts";
-import { refuseFormer } from "./lifecycle/adopt.ts";
+import { refuseFormer } from "./lifecycle/refusals.ts";
 import { endIfUnchanged, preventPutBack, remove } from "./lifecycle/end.ts";
 import { lastSeenAt } from "./lifecycle/timeouts.ts";
 import { decryptSession, type Client, type LoadedRecord } from "./record/record.ts";

@@ -16,12 +16,13 @@ import {
   type SessionRecord,
 } from "../record/record.ts";
 import { hashSecret, tokenFields, type Token } from "../record/token.ts";
-import { cookieValues, MAX_LIFETIME } from "../request/cookie.ts";
+import { cookieValues } from "../request/cookie.ts";
 import { matchOf } from "../request/presented-tokens.ts";
 import type { LiveState, SessionState } from "../request/state.ts";
 import { tokenStatus } from "./decisions.ts";
 import { discard, fromFormer, remove, retryInBackground } from "./end.ts";
 import { isUserId } from "../user-id.ts";
+import { isRefused, markerEnd } from "./refusals.ts";
 import { retryUntilDone } from "./retries.ts";
 import { absoluteEnd, extendedEnd } from "./timeouts.ts";
 
@@ -345,39 +346,4 @@ class Adoption {
   #discard(): Promise<void> {
     return discard(this.#context, this.#token.id, this.#deadline.forUndo);
   }
-}
-
-/** A marker lives as long as the former cookie could be accepted. Browsers keep no cookie for longer than 400 days. */
-function markerEnd({ now, timeouts }: Context, expiresAt: number | undefined): number {
-  return Math.floor(expiresAt === undefined ? now() + MAX_LIFETIME : Math.max(expiresAt, now() + timeouts.absolute));
-}
-
-/** The ids of the records that refuse every adoption, or those of a user's sessions. */
-function refusalIds({ keyring }: Context, userId: string | undefined): string[] {
-  return userId === undefined ? keyring.adoption("everything") : keyring.adoption("user", userId);
-}
-
-async function isRefused(context: Context, userId: string | undefined, deadline: Deadline): Promise<boolean> {
-  const ids = [...refusalIds(context, undefined), ...(userId === undefined ? [] : refusalIds(context, userId))];
-  const found = await Promise.all(ids.map((id) => deadline.run("read", () => readLatest(context.store, id))));
-  return found.some((stored) => stored !== undefined);
-}
-
-/**
- * From now on, no former session of the user is adopted, or none at all without a user: revoking must end the sessions too whose
- * clients have not come by since the move.
- *
- * @throws SessionError ERR_SESSION_STORE
- */
-export async function refuseFormer(context: Context, userId?: string): Promise<void> {
-  if (!context.former) return;
-  const deadline = new Deadline(context.storeTimeout);
-  const id = refusalIds(context, userId)[0]!;
-  const expiresAt = markerEnd(context, undefined);
-  const stored = encryptSession(context, id, { record: createMarker(id, context.now()), version: 1, expiresAt });
-  await retryUntilDone(
-    async () =>
-      (await deadline.run("create", () => context.store.create(id, stored))) ||
-      deadline.run("touch", () => context.store.touch(id, expiresAt)),
-  );
 }
