@@ -99,6 +99,11 @@ describe("resolveOptions", () => {
     for (const none of [undefined, null, 5]) expect(refusal(none)).toThrow(/createSessions takes an object/);
   });
 
+  it("names the wrapper of a store of express-session", () => {
+    const store = { get() {}, set() {}, destroy() {} };
+    expect(refusalWith({ store: store as never })).toThrow("wrap it by expressStore(store)");
+  });
+
   it("names every method that a store lacks", () => {
     const { read, create } = memoryStore();
     expect(refusalWith({ store: { read, create } })).toThrow("store lacks update, touch, delete");

@@ -178,6 +178,9 @@ export function resolveOptions(options: SessionsOptions): Settings {
     );
   }
   const missing = OPERATIONS.filter((method) => typeof store[method] !== "function");
+  if (missing.length > 0 && typeof (store as { get?: unknown }).get === "function" && "destroy" in store) {
+    throw new TypeError('store is one of express-session: wrap it by expressStore(store) of "sojourn/express-session"');
+  }
   if (missing.length > 0) throw new TypeError(`store lacks ${missing.join(", ")}; see SessionStore for the contract`);
   if (typeof trustProxy !== "boolean") throw new TypeError("trustProxy must be true or false");
 

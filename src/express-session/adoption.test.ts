@@ -3,7 +3,7 @@ import expressSession from "express-session";
 import { describe, expect, it } from "vitest";
 import { Client } from "../../test/support/http/client.ts";
 import { SECRET, serve, site, type Held } from "../../test/support/express-session.ts";
-import type { SessionOptions } from "./index.ts";
+import { expressStore, type SessionOptions } from "./index.ts";
 
 type Sent = { send(body: string): void; json(body: unknown): void };
 
@@ -35,7 +35,7 @@ const routes = {
 async function change(options: SessionOptions = {}, path = "/login", secret: string | string[] = SECRET) {
   const store = new expressSession.MemoryStore();
   const old = await before(store, secret);
-  const after = await site(routes, { store: store as never, secret, ...options });
+  const after = await site(routes, { store, secret, ...options });
   const browser = async () => {
     const client = new Client(old);
     await client.get(path);
@@ -53,6 +53,14 @@ const NOBODY = JSON.stringify([null, null]);
 const idIn = (cookie: string) => /s%3A([^.]+)\./.exec(cookie)![1]!;
 
 describe("session() over the store that express-session has used", () => {
+  it("keeps users signed in where expressStore wraps it, too", async () => {
+    const store = new expressSession.MemoryStore();
+    const client = new Client(await before(store));
+    await client.get("/login");
+    const after = await site(routes, { store: expressStore(store) });
+    expect((await after.visitor().get("/get", { cookie: client.cookie })).body).toBe(GET);
+  });
+
   it("keeps users signed in, each in a session of their own, which the lists know", async () => {
     const { browser, middleware } = await change();
     const [ada, other] = [await browser(), await browser()];

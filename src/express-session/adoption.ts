@@ -1,7 +1,8 @@
 import type { FormerSessions } from "../former.ts";
 import { expressSession } from "../interop/express-session.ts";
 import type { KeptSettings } from "./cookie.ts";
-import type { Store, StoredData } from "./store.ts";
+import type { ExpressSessionStore } from "./express-store.ts";
+import type { StoredData } from "./store.ts";
 
 /** Under this key the former cookie comes along: a source gives the data without it. */
 const CARRIED = "\0cookie";
@@ -12,7 +13,7 @@ const CARRIED = "\0cookie";
  * @param usual - the lifetime that sessions have by the options. A session that had another one keeps it.
  */
 export function formerSessions(
-  store: Store,
+  store: ExpressSessionStore,
   options: {
     readonly secrets: readonly Uint8Array[];
     readonly name: string;
@@ -27,8 +28,8 @@ export function formerSessions(
     userId,
     store: {
       get: (id: string, callback: (error: unknown, found?: unknown) => void) =>
-        store.get(id, (error, found) => callback(error, found && withCookie(found))),
-      destroy: (id: string, callback: (error: unknown) => void) => store.destroy(id, callback),
+        store.get(id, (error, found) => callback(error, found ? withCookie(found as StoredData) : undefined)),
+      destroy: (id: string, callback: (error?: unknown) => void) => store.destroy(id, callback),
     },
     data({ [CARRIED]: carried, ...data }) {
       const { originalMaxAge } = carried as KeptSettings;

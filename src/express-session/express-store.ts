@@ -15,6 +15,14 @@ export interface ExpressSessionStore {
   all?(callback: (error?: unknown, sessions?: unknown) => void): unknown;
 }
 
+/** The stores of express-session behind those that {@link expressStore} has made. */
+const origins = new WeakMap<SessionStore, ExpressSessionStore>();
+
+/** The store of express-session that `expressStore` was given. */
+export function originOf(store: SessionStore): ExpressSessionStore | undefined {
+  return origins.get(store);
+}
+
 /** The options of {@link expressStore}. */
 export interface ExpressStoreOptions {
   /**
@@ -55,7 +63,9 @@ const ENDED_MS = 86_400_000;
  * ```
  */
 export function expressStore(store: ExpressSessionStore, options: ExpressStoreOptions = {}): SessionStore {
-  return createExpressStore(store, options);
+  const made = createExpressStore(store, options);
+  origins.set(made, store);
+  return made;
 }
 
 /** Keys that this process has created lately: what one of them names may be there. */

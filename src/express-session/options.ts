@@ -11,8 +11,7 @@ import { warnOnce } from "../warnings.ts";
 import { formerSessions } from "./adoption.ts";
 import { createCookieReader } from "./cookie-value.ts";
 import { Cookie, settingsOf, type KeptSettings } from "./cookie.ts";
-import { createExpressStore, type ExpressStoreOptions } from "./express-store.ts";
-import type { Store } from "./store.ts";
+import { createExpressStore, originOf, type ExpressSessionStore, type ExpressStoreOptions } from "./express-store.ts";
 
 /** The option `cookie`. */
 export interface CookieSettings {
@@ -75,7 +74,7 @@ export interface SessionOptions extends CoreOptions, RouteOptions {
   /** The secret, or a list: the first one signs, the others are still accepted. Default: that of `cookieParser(secret)`. */
   secret?: Secret | readonly Secret[] | undefined;
   /** A store of express-session, or one of Sojourn such as `redisStore()`. Default: the memory of this process. */
-  store?: Store | SessionStore | undefined;
+  store?: ExpressSessionStore | SessionStore | undefined;
   /** The attributes of the cookie, or a function that gives them for a request. Default: those of {@link CookieSettings}. */
   cookie?: CookieSettings | { of(req: IncomingMessage): CookieSettings }["of"] | undefined;
   /** The name of the cookie. Default `"connect.sid"`. */
@@ -123,7 +122,7 @@ export interface Resolved {
   readonly isDynamic: boolean;
   readonly skipsDisconnected: boolean;
   /** The store that the application has given, if it is one of express-session. */
-  readonly given: Store | undefined;
+  readonly given: GivenStore | undefined;
   /** The settings of the core for a secret. `undefined`: there is no secret. */
   settings(secret: unknown): Settings | undefined;
 }
@@ -157,7 +156,7 @@ export function resolve(options: Omit<SessionOptions, keyof RouteOptions>): Reso
   const first = new Cookie(isFunction ? undefined : cookie);
   const usual = first.originalMaxAge;
   const userOf = (data: Readonly<Record<string, unknown>>) => textOf(userId(data));
-  const given = isExpressStore(store) ? store : undefined;
+  const given = isExpressStore(store) ? store : store && originOf(store);
   const sessionStore = storeOf(store, { processes, clock: core.clock });
   return {
     name: cookieName,
@@ -193,6 +192,9 @@ export function resolve(options: Omit<SessionOptions, keyof RouteOptions>): Reso
   };
 }
 
+/** A store of express-session. Most of them tell when they are connected. */
+type GivenStore = ExpressSessionStore & { on?(event: string, listener: (...args: unknown[]) => void): unknown };
+
 /** An application may have options that nobody has ever read. They must not stop it. */
 function knownOf(options: CoreOptions): CoreOptions {
   const entries = Object.entries(options).filter(([name]) => {
@@ -218,11 +220,13 @@ function timeoutsFor(maxAge: number | undefined, core: CoreOptions): CoreOptions
     : { idleTimeout };
 }
 
-function isExpressStore(store: Store | SessionStore | undefined): store is Store {
-  return typeof (store as Partial<Store> | undefined)?.get === "function";
+type AnyStore = ExpressSessionStore | SessionStore | undefined;
+
+function isExpressStore(store: AnyStore): store is ExpressSessionStore {
+  return typeof (store as Partial<ExpressSessionStore> | undefined)?.get === "function";
 }
 
-function storeOf(store: Store | SessionStore | undefined, options: ExpressStoreOptions): SessionStore {
+function storeOf(store: AnyStore, options: ExpressStoreOptions): SessionStore {
   if (store === undefined) return memoryStore({ clock: options.clock });
   return isExpressStore(store) ? createExpressStore(store, options, false) : store;
 }

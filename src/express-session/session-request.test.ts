@@ -140,6 +140,24 @@ describe("a user in the data", () => {
     expect((await client.get("/get")).body).toBe('{"passport":{"user":"grace"}}');
   });
 
+  it("stays signed in who has signed in by the session of Sojourn, and not by the data", async () => {
+    const { visitor, middleware } = await site({
+      "/login": (req, res) => {
+        middleware.sessions.of(req).signIn("ada");
+        res.send("");
+      },
+      "/add": (req, res) => {
+        req.session.count = (req.session.count ?? 0) + 1;
+        res.json([req.session.count, middleware.sessions.of(req).userId]);
+      },
+    });
+    const ada = visitor();
+    await ada.get("/login");
+    expect((await ada.get("/add")).body).toBe('[1,"ada"]');
+    expect((await ada.get("/add")).body).toBe('[2,"ada"]');
+    expect(await middleware.sessions.list("ada")).toHaveLength(1);
+  });
+
   it("is found by the option userId", async () => {
     const { visitor, middleware } = await site(routes, { userId: ({ user }) => user as string | undefined });
     await visitor().get("/set?user=7");

@@ -180,8 +180,7 @@ export class RequestState {
     const isChanged = this.#keepCookie();
     const isNew = core.isNew;
     const userId = options.userId(core.data);
-    const before = core.userId;
-    if (userId !== before) {
+    if (userId !== core.userId && !this.#isKeptUser(userId)) {
       if (userId === undefined) {
         // Nobody is signed in any more: the data go on in another session, which nobody's list shows.
         const data = core.toJSON();
@@ -200,6 +199,12 @@ export class RequestState {
     } else if (isChanged || (isNew && this.#hasOwnLifetime && inner.changes.hasDataChanges)) {
       inner.changes.request({ lifetime: this.#lifetime });
     }
+  }
+
+  /** Who has signed in by `signIn()` alone, and not by the data, goes on being signed in. */
+  #isKeptUser(userId: string | undefined): boolean {
+    const { loaded } = this.inner;
+    return userId === undefined && (!loaded || this.options.userId(decode(loaded.record.data)) === undefined);
   }
 
   /** The data under the keys that this request has changed. */

@@ -1,8 +1,8 @@
 // An application that has changed one line and keeps @types/express-session, with its own declaration for it.
 /* oxlint-disable import/no-named-as-default, typescript/no-floating-promises -- as an application has it */
 import express from "express";
-import type { SessionData } from "express-session";
-import session, { type SessionOptions } from "sojourn/express-session";
+import { MemoryStore, Store, type SessionData } from "express-session";
+import session, { expressStore, type SessionOptions } from "sojourn/express-session";
 
 declare module "express-session" {
   interface SessionData {
@@ -15,7 +15,17 @@ export const options: SessionOptions = {
   resave: false,
   saveUninitialized: false,
   cookie: { maxAge: 1 },
+  store: new MemoryStore(),
 };
+
+/** As connect-redis and others declare theirs. */
+declare class RedisStore extends Store {
+  get(sid: string, cb?: (error?: unknown, session?: SessionData) => void): Promise<void>;
+  set(sid: string, session: SessionData, cb?: (error?: unknown) => void): Promise<void>;
+  destroy(sid: string, cb?: (error?: unknown) => void): Promise<void>;
+}
+export const onRedis: SessionOptions = { ...options, store: new RedisStore() };
+export const wrapped: SessionOptions = { ...options, store: expressStore(new RedisStore()) };
 export const app: express.Express = express();
 app.use(session(options));
 app.get("/", (req, res, next) => {
