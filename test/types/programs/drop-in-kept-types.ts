@@ -1,5 +1,5 @@
 // An application that has changed one line and keeps @types/express-session, with its own declaration for it.
-/* oxlint-disable import/no-named-as-default, typescript/no-floating-promises -- as an application has it */
+/* oxlint-disable import/no-named-as-default, typescript/no-floating-promises, typescript/no-misused-promises -- as an application has it */
 import express from "express";
 import { MemoryStore, Store, type SessionData } from "express-session";
 import session, { expressStore, type SessionOptions } from "sojourn/express-session";
