@@ -54,7 +54,7 @@ export const syncCases: readonly Rule[] = [
       const { store } = bench;
       const id = uniqueId();
       const stored = sessionFor(bench);
-      const given = sessionFor(bench);
+      const given = { ...stored, payload: Uint8Array.from(stored.payload) };
       await answer(store, "create", id, given);
       given.payload.fill(0);
       (await answer(store, "read", id))?.payload.fill(0);
