@@ -38,6 +38,8 @@ export class RequestState {
   #current!: RequestBacking;
   /** An error has told that a browser would refuse an attribute of the cookie. */
   hasBadCookie = false;
+  /** This request has signed in a user whom the data named. */
+  #hasSignedInByData = false;
   /** The version of the record that the request has begun with. */
   versionBefore: number | undefined;
 
@@ -189,6 +191,7 @@ export class RequestState {
         inner.changes.request({ lifetime: this.#lifetime });
       } else {
         const changed = isAnotherUser(inner, userId) ? this.#changedData : {};
+        this.#hasSignedInByData = true;
         core.signIn(userId);
         const { signIn } = inner.changes.requested;
         inner.changes.request({ signIn: { ...signIn!, ...this.#lifetime } });
@@ -204,7 +207,8 @@ export class RequestState {
   /** Who has signed in by `signIn()` alone, and not by the data, goes on being signed in. */
   #isKeptUser(userId: string | undefined): boolean {
     const { loaded } = this.inner;
-    return userId === undefined && (!loaded || this.options.userId(decode(loaded.record.data)) === undefined);
+    if (userId !== undefined || this.#hasSignedInByData) return false;
+    return !loaded || this.options.userId(decode(loaded.record.data)) === undefined;
   }
 
   /** The data under the keys that this request has changed. */
