@@ -34,6 +34,7 @@ const PURPOSES = {
   "./fastify": "The adapter for Fastify 5.",
   "./koa": "The adapter for Koa 3.",
   "./hono": "The adapter for Hono 4.",
+  "./h3": "The adapter for h3 2 and Nitro 3.",
   "./testing": "What the tests of an application, a store or an adapter need.",
 };
 

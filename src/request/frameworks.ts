@@ -1,5 +1,5 @@
 /** The frameworks that an adapter can tell from the object that it is given. */
-export type Framework = "express" | "fastify" | "hono" | "koa" | "node" | "fetch";
+export type Framework = "express" | "fastify" | "hono" | "koa" | "h3" | "nuxt" | "node" | "fetch";
 
 /** Sentences that say how to mount the sessions in a framework. */
 export const MOUNT: Readonly<Record<Framework, string>> = {
@@ -7,14 +7,22 @@ export const MOUNT: Readonly<Record<Framework, string>> = {
   fastify: 'register app.register(sessionPlugin(sessions)) from "sojourn/fastify" on this instance or one around it',
   hono: 'mount app.use(sessionMiddleware(sessions)) from "sojourn/hono" before this route',
   koa: 'mount app.use(sessionMiddleware(sessions)) from "sojourn/koa" before this route',
+  h3: 'mount app.use(sessionMiddleware(sessions)) from "sojourn/h3" before this route',
+  nuxt: 'add "sojourn/nuxt" to the modules of nuxt.config, and make the sessions in server/sessions.ts',
   node: 'wrap the handler: createServer(withSession(sessions, handler)) from "sojourn/node"',
   fetch: 'wrap the handler: withSession(sessions, handler) from "sojourn/fetch"',
 };
+
+/** A mark that version 2 has on the class of its events, and version 1 on each. */
+const H3_EVENT = "__is_event__";
 
 /** Recognises the framework of a request, of a context, or of an application. */
 export function frameworkOf(given: unknown): Framework {
   if (typeof given !== "object" || given === null) return typeof given === "function" ? "express" : "fetch";
   const shape = given as Record<string, unknown>;
+  // An event of h3 has an "app", and a response by the name "res".
+  if ((shape["constructor"] as Record<string, unknown> | undefined)?.[H3_EVENT] === true) return "h3";
+  if (shape[H3_EVENT] === true) return "nuxt";
   if (typeof shape["addHook"] === "function" || "routeOptions" in shape) return "fastify";
   if (isObject(shape["req"]) && isObject((shape["req"] as Record<string, unknown>)["raw"])) return "hono";
   if (typeof shape["onerror"] === "function" && isObject(shape["req"])) return "koa";
