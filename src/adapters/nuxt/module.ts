@@ -33,7 +33,9 @@ interface Nitro {
   readonly hooks: { hook(name: "prerender:config", listener: (config: NitroConfig) => void): unknown };
 }
 
-const SERVER = "sojourn/nuxt/server";
+/** Paths, since the declarations that Nuxt makes for automatic imports would not find an entry of a package. */
+const APP = fileURLToPath(new URL("./app.js", import.meta.url));
+const SERVER = fileURLToPath(new URL("./server.js", import.meta.url));
 const FUNCTIONS = ["getUserSession", "setUserSession", "replaceUserSession", "requireUserSession", "clearUserSession"];
 
 /**
@@ -68,7 +70,7 @@ function sojourn(inline: ModuleOptions, nuxt: Nuxt): void {
     });
   });
   nuxt.hook("imports:extend", (imports: Import[]) => {
-    imports.push({ name: "useUserSession", from: fileURLToPath(new URL("./app.js", import.meta.url)) });
+    imports.push({ name: "useUserSession", from: APP });
   });
 }
 
