@@ -112,6 +112,26 @@ describe("sessionMiddleware of h3", () => {
     expect((await ask("http://evil.example")).status).toBe(403);
   });
 
+  it("refuses the session where Nitro makes a response for its cache, by a request without the cookie", async () => {
+    const { app, sessions } = appOf();
+    const cached = (headers: (event: H3Event) => Headers) => (event: H3Event) => {
+      Object.assign(event, { req: new Request(event.req.url, { headers: headers(event) }) });
+      return event.context.session.userId ?? "nobody";
+    };
+    app
+      .get(
+        "/kept",
+        cached(() => new Headers({ accept: "*/*" })),
+      )
+      .get(
+        "/varied",
+        cached(({ req }) => req.headers),
+      );
+    const headers = { cookie: await cookieFor(sessions, "ada") };
+    expect((await app.request("/kept", { headers })).status).toBe(500);
+    expect(await (await app.request("/varied", { headers })).text()).toBe("ada");
+  });
+
   it("reports changes that a handler of node:http has sent no cookie for", async () => {
     const { app, events } = appOf();
     app.use(signIn).get(

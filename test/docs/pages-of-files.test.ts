@@ -12,7 +12,14 @@ import { Client } from "../support/http/client.ts";
 import { originFor, SECRET_KEY } from "../support/http/servers.ts";
 import type { Listener } from "../support/http/ways.ts";
 
-const PAGES = ["docs/testing.md", "docs/koa.md", "docs/write-an-adapter.md", "docs/templates.md", "docs/passport.md"];
+const PAGES = [
+  "docs/testing.md",
+  "docs/koa.md",
+  "docs/h3.md",
+  "docs/write-an-adapter.md",
+  "docs/templates.md",
+  "docs/passport.md",
+];
 
 describe.each(PAGES)("%s", (name) => {
   const page = document(name);
@@ -24,7 +31,9 @@ describe.each(PAGES)("%s", (name) => {
 
   it("says of each block of TypeScript what its file is called", () => {
     expect(files.length).toBeGreaterThan(1);
-    expect(page.match(/```tsx?\n/g)).toHaveLength(files.length);
+    // Those of an example are compared with it by quoted-files.test.ts.
+    const quoted = page.match(/<!-- quoted from: .*\n```tsx?\n/g) ?? [];
+    expect(page.match(/```tsx?\n/g)).toHaveLength(files.length + quoted.length);
   });
 
   it("shows code whose types are right", async () => {

@@ -51,7 +51,7 @@ function sojourn(inline: ModuleOptions, nuxt: Nuxt): void {
   const file = resolve(nuxt.options.serverDir, options.sessions ?? "sessions");
   if (!["", ".ts", ".mts", ".js", ".mjs"].some((extension) => existsSync(file + extension))) {
     throw new TypeError(
-      `sojourn/nuxt: ${file}.ts is missing: it exports \`sessions\`, as createSessions makes them; another place is the option \`sessions\` of the key \`sojourn\` in nuxt.config`,
+      `sojourn/nuxt: ${file} is missing: it exports \`sessions\`, as createSessions makes them; another place is the option \`sessions\` of the key \`sojourn\` in nuxt.config`,
     );
   }
   // Nitro takes paths for plugins, and no file has to be there.
