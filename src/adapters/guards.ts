@@ -33,17 +33,21 @@ export interface RecentSignInOptions extends GuardOptions {
 type Guard = (request: AnyRequest, session: unknown) => string | undefined | Promise<string | undefined>;
 
 /** Lets requests pass whose session belongs to a user. */
-export function createUserGuard(framework: Framework, options: GuardOptions): Guard {
-  checkOptions("requireUser", options, { loginPage: true });
-  return createGuard(framework, "requireUser", options, (session) => session.userId !== undefined);
+export function createUserGuard(framework: Framework, options: GuardOptions, name = "requireUser"): Guard {
+  checkOptions(name, options, { loginPage: true });
+  return createGuard(framework, name, options, (session) => session.userId !== undefined);
 }
 
 /** Lets requests pass whose user signed in within the given time. */
-export function createRecentSignInGuard(framework: Framework, options: RecentSignInOptions): Guard {
-  checkOptions("requireRecentSignIn", options, { loginPage: true, within: true });
+export function createRecentSignInGuard(
+  framework: Framework,
+  options: RecentSignInOptions,
+  name = "requireRecentSignIn",
+): Guard {
+  checkOptions(name, options, { loginPage: true, within: true });
   const { within } = options;
-  const maxAge = Math.floor(milliseconds(within, "requireRecentSignIn: within") / 1000);
-  return createGuard(framework, "requireRecentSignIn", options, (session) => session.signedInWithin(within), maxAge);
+  const maxAge = Math.floor(milliseconds(within, `${name}: within`) / 1000);
+  return createGuard(framework, name, options, (session) => session.signedInWithin(within), maxAge);
 }
 
 function createGuard(
@@ -90,7 +94,12 @@ function checkRoomForReturn(name: string, loginPage = ""): void {
   }
 }
 
-function expectSession(session: unknown, framework: Framework): Session<object> {
+/**
+ * Checks that a request has a session.
+ *
+ * @throws TypeError that says how to mount the sessions.
+ */
+export function expectSession(session: unknown, framework: Framework): Session<object> {
   try {
     requestSessionOf(session);
   } catch {
