@@ -1,5 +1,5 @@
 /** The frameworks that an adapter can tell from the object that it is given. */
-export type Framework = "express" | "fastify" | "hono" | "koa" | "node" | "fetch";
+export type Framework = "express" | "fastify" | "hono" | "koa" | "nest" | "node" | "fetch";
 
 /** Sentences that say how to mount the sessions in a framework. */
 export const MOUNT: Readonly<Record<Framework, string>> = {
@@ -7,6 +7,7 @@ export const MOUNT: Readonly<Record<Framework, string>> = {
   fastify: 'register app.register(sessionPlugin(sessions)) from "sojourn/fastify" on this instance or one around it',
   hono: 'mount app.use(sessionMiddleware(sessions)) from "sojourn/hono" before this route',
   koa: 'mount app.use(sessionMiddleware(sessions)) from "sojourn/koa" before this route',
+  nest: 'import SojournModule.forRoot({ sessions }) of "sojourn/nest" in the root module',
   node: 'wrap the handler: createServer(withSession(sessions, handler)) from "sojourn/node"',
   fetch: 'wrap the handler: withSession(sessions, handler) from "sojourn/fetch"',
 };
