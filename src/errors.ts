@@ -90,9 +90,14 @@ export class SessionError extends Error {
 
   /** Creates a plain error response. It hides the message of a status from 500 on. */
   getResponse(): Response {
-    const body = this.expose ? this.message : BODY[this.status];
-    return new Response(`${body}\n`, { status: this.status, headers: this.headers });
+    return new Response(`${messageForClient(this)}\n`, { status: this.status, headers: this.headers });
   }
+}
+
+/** The message that a client may see. */
+export function messageForClient(error: unknown): string {
+  if (!(error instanceof SessionError)) return BODY[500]!;
+  return error.expose ? error.message : BODY[error.status]!;
 }
 
 /** A record of the store, or a part of it, that does not decode. */

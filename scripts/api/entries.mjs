@@ -34,6 +34,7 @@ const PURPOSES = {
   "./fastify": "The adapter for Fastify 5.",
   "./koa": "The adapter for Koa 3.",
   "./nest": "The module for NestJS 12, on Express and on Fastify.",
+  "./socket.io": "The adapter for socket.io 4.",
   "./hono": "The adapter for Hono 4.",
   "./testing": "What the tests of an application, a store or an adapter need.",
 };

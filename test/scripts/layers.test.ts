@@ -41,7 +41,7 @@ const LAYERS: Readonly<Record<string, Allowed>> = {
 };
 
 /** Peers whose types a layer may use. No layer imports a package for more than its types. */
-const PACKAGES: Readonly<Record<string, readonly string[]>> = { adapters: ["fastify", "hono", "koa"] };
+const PACKAGES: Readonly<Record<string, readonly string[]>> = { adapters: ["fastify", "hono", "koa", "socket.io"] };
 
 interface Import {
   readonly from: string;
