@@ -33,6 +33,8 @@ const PURPOSES = {
   "./express-session": "express-session on Sojourn, and its stores for Sojourn.",
   "./fastify": "The adapter for Fastify 5.",
   "./koa": "The adapter for Koa 3.",
+  "./sveltekit": "The adapter for SvelteKit 3.",
+  "./astro": "The adapter for Astro 7.",
   "./hono": "The adapter for Hono 4.",
   "./testing": "What the tests of an application, a store or an adapter need.",
 };

@@ -10,7 +10,9 @@ import * as ofExpress from "./express.ts";
 import * as ofFastify from "./fastify.ts";
 import * as ofFetch from "./fetch.ts";
 import * as ofHono from "./hono.ts";
+import * as ofAstro from "./astro.ts";
 import * as ofKoa from "./koa.ts";
+import * as ofSvelteKit from "./sveltekit.ts";
 
 // JavaScript has no types that refuse these, and TypeScript accepts a function of fewer parameters.
 
@@ -34,6 +36,8 @@ describe("an adapter in another framework", () => {
     ["sessionMiddleware of sojourn/koa", ofKoa.sessionMiddleware(sessions)],
     ["requireUser of sojourn/koa", ofKoa.requireUser()],
     ["requireRecentSignIn of sojourn/hono", ofHono.requireRecentSignIn({ within: "10m" })],
+    ["sessionHandle of sojourn/sveltekit", ofSvelteKit.sessionHandle(sessions)],
+    ["sessionMiddleware of sojourn/astro", ofAstro.sessionMiddleware(sessions)],
   ])("names the import for Express: %s", async (_, middleware) => {
     const app = express();
     app.use(ofExpress.sessionMiddleware(sessions), middleware as express.RequestHandler);

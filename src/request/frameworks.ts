@@ -1,5 +1,5 @@
 /** The frameworks that an adapter can tell from the object that it is given. */
-export type Framework = "express" | "fastify" | "hono" | "koa" | "node" | "fetch";
+export type Framework = "express" | "fastify" | "hono" | "koa" | "sveltekit" | "astro" | "node" | "fetch";
 
 /** Sentences that say how to mount the sessions in a framework. */
 export const MOUNT: Readonly<Record<Framework, string>> = {
@@ -7,6 +7,8 @@ export const MOUNT: Readonly<Record<Framework, string>> = {
   fastify: 'register app.register(sessionPlugin(sessions)) from "sojourn/fastify" on this instance or one around it',
   hono: 'mount app.use(sessionMiddleware(sessions)) from "sojourn/hono" before this route',
   koa: 'mount app.use(sessionMiddleware(sessions)) from "sojourn/koa" before this route',
+  sveltekit: 'export const handle = sessionHandle(sessions) from "sojourn/sveltekit" in src/hooks.server.ts',
+  astro: 'export const onRequest = sessionMiddleware(sessions) from "sojourn/astro" in src/middleware.ts',
   node: 'wrap the handler: createServer(withSession(sessions, handler)) from "sojourn/node"',
   fetch: 'wrap the handler: withSession(sessions, handler) from "sojourn/fetch"',
 };
@@ -15,6 +17,8 @@ export const MOUNT: Readonly<Record<Framework, string>> = {
 export function frameworkOf(given: unknown): Framework {
   if (typeof given !== "object" || given === null) return typeof given === "function" ? "express" : "fetch";
   const shape = given as Record<string, unknown>;
+  if ("isSubRequest" in shape) return "sveltekit";
+  if ("isPrerendered" in shape) return "astro";
   if (typeof shape["addHook"] === "function" || "routeOptions" in shape) return "fastify";
   if (isObject(shape["req"]) && isObject((shape["req"] as Record<string, unknown>)["raw"])) return "hono";
   if (typeof shape["onerror"] === "function" && isObject(shape["req"])) return "koa";
