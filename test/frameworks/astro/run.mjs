@@ -1,6 +1,7 @@
 // Runs the suite against the build. Each case has a server of its own; its port tells the build which application to serve.
 import { createServer } from "node:http";
 import { adapterContract } from "sojourn/testing";
+import options from "./options.json" with { type: "json" };
 
 globalThis.sojournSuite = { applications: new Map() };
 // Astro loads the middleware with the first request. The first case needs it before.
@@ -16,7 +17,7 @@ function serve(parts) {
   return server;
 }
 
-for (const { name, run } of adapterContract(serve, { responses: true, handlerErrors: "discarded" })) {
+for (const { name, run } of adapterContract(serve, options)) {
   const wrong = await run().then(
     () => null,
     (error) => error.message,

@@ -1,9 +1,9 @@
 // Runs the suite against the build. Each case has a server of its own; its port tells the build which application to serve.
 import { createServer } from "node:http";
 import { adapterContract } from "sojourn/testing";
+import options from "./options.json" with { type: "json" };
 
-const BODY_LIMIT = 64 * 1024;
-Object.assign(process.env, { PROTOCOL_HEADER: "x-forwarded-proto", BODY_SIZE_LIMIT: String(BODY_LIMIT) });
+Object.assign(process.env, { PROTOCOL_HEADER: "x-forwarded-proto", BODY_SIZE_LIMIT: String(options.bodyLimit) });
 globalThis.sojournSuite = { applications: new Map() };
 const { handler } = await import("./build/handler.js");
 
@@ -19,7 +19,7 @@ function serve(parts) {
   return server;
 }
 
-for (const { name, run } of adapterContract(serve, { responses: true, bodyLimit: BODY_LIMIT })) {
+for (const { name, run } of adapterContract(serve, options)) {
   const wrong = await run().then(
     () => null,
     (error) => error.message,
