@@ -35,6 +35,8 @@ const PURPOSES = {
   "./koa": "The adapter for Koa 3.",
   "./nest": "The module for NestJS 12, on Express and on Fastify.",
   "./socket.io": "The adapter for socket.io 4.",
+  "./sveltekit": "The adapter for SvelteKit 3.",
+  "./astro": "The adapter for Astro 7.",
   "./hono": "The adapter for Hono 4.",
   "./testing": "What the tests of an application, a store or an adapter need.",
 };

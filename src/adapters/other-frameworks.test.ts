@@ -10,8 +10,10 @@ import * as ofExpress from "./express.ts";
 import * as ofFastify from "./fastify.ts";
 import * as ofFetch from "./fetch.ts";
 import * as ofHono from "./hono.ts";
+import * as ofAstro from "./astro.ts";
 import * as ofKoa from "./koa.ts";
 import * as ofSocketIo from "./socket-io/entry.ts";
+import * as ofSvelteKit from "./sveltekit.ts";
 
 // JavaScript has no types that refuse these, and TypeScript accepts a function of fewer parameters.
 
@@ -37,6 +39,8 @@ describe("an adapter in another framework", () => {
     ["requireRecentSignIn of sojourn/hono", ofHono.requireRecentSignIn({ within: "10m" })],
     ["sessionMiddleware of sojourn/socket.io", ofSocketIo.sessionMiddleware(sessions)],
     ["requireUser of sojourn/socket.io", ofSocketIo.requireUser()],
+    ["sessionHandle of sojourn/sveltekit", ofSvelteKit.sessionHandle(sessions)],
+    ["sessionMiddleware of sojourn/astro", ofAstro.sessionMiddleware(sessions)],
   ])("names the import for Express: %s", async (_, middleware) => {
     const app = express();
     app.use(ofExpress.sessionMiddleware(sessions), middleware as express.RequestHandler);

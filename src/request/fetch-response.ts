@@ -155,7 +155,8 @@ async function settled(finish: Finish): Promise<void> {
   }
 }
 
-function withoutCookies(headers: Headers, cookies: readonly string[]): void {
+/** Takes Set-Cookie values, or a token, out of headers. */
+export function withoutCookies(headers: Headers, cookies: readonly string[]): void {
   if (cookies.includes(headers.get(TOKEN_HEADER) ?? "")) headers.delete(TOKEN_HEADER);
   const others = headers.getSetCookie().filter((line) => !cookies.includes(line));
   headers.delete("set-cookie");

@@ -1,5 +1,15 @@
 /** The frameworks that an adapter can tell from the object that it is given. */
-export type Framework = "express" | "fastify" | "hono" | "koa" | "nest" | "socket.io" | "node" | "fetch";
+export type Framework =
+  | "express"
+  | "fastify"
+  | "hono"
+  | "koa"
+  | "nest"
+  | "socket.io"
+  | "sveltekit"
+  | "astro"
+  | "node"
+  | "fetch";
 
 /** Sentences that say how to mount the sessions in a framework. */
 export const MOUNT: Readonly<Record<Framework, string>> = {
@@ -9,6 +19,8 @@ export const MOUNT: Readonly<Record<Framework, string>> = {
   koa: 'mount app.use(sessionMiddleware(sessions)) from "sojourn/koa" before this route',
   nest: 'import SojournModule.forRoot({ sessions }) of "sojourn/nest" in the root module',
   "socket.io": 'mount io.use(sessionMiddleware(sessions)) from "sojourn/socket.io" on this namespace',
+  sveltekit: 'export const handle = sessionHandle(sessions) from "sojourn/sveltekit" in src/hooks.server.ts',
+  astro: 'export const onRequest = sessionMiddleware(sessions) from "sojourn/astro" in src/middleware.ts',
   node: 'wrap the handler: createServer(withSession(sessions, handler)) from "sojourn/node"',
   fetch: 'wrap the handler: withSession(sessions, handler) from "sojourn/fetch"',
 };
@@ -30,6 +42,8 @@ export function mountOf(framework: Framework | OtherFramework): string {
 export function frameworkOf(given: unknown): Framework {
   if (typeof given !== "object" || given === null) return typeof given === "function" ? "express" : "fetch";
   const shape = given as Record<string, unknown>;
+  if ("isSubRequest" in shape) return "sveltekit";
+  if ("isPrerendered" in shape) return "astro";
   if (typeof shape["addHook"] === "function" || "routeOptions" in shape) return "fastify";
   if (isObject(shape["req"]) && isObject((shape["req"] as Record<string, unknown>)["raw"])) return "hono";
   if (typeof shape["onerror"] === "function" && isObject(shape["req"])) return "koa";
