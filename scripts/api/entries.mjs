@@ -38,6 +38,9 @@ const PURPOSES = {
   "./sveltekit": "The adapter for SvelteKit 3.",
   "./astro": "The adapter for Astro 7.",
   "./hono": "The adapter for Hono 4.",
+  "./h3": "The adapter for h3 2 and Nitro 3.",
+  "./nuxt": "The module for Nuxt 4.",
+  "./nuxt/server": "The functions that the module for Nuxt imports automatically on the server.",
   "./testing": "What the tests of an application, a store or an adapter need.",
 };
 

@@ -1,5 +1,6 @@
 import express from "express";
 import Fastify from "fastify";
+import { H3, type H3Event } from "h3";
 import { Hono } from "hono";
 import Koa from "koa";
 import { createServer, type Server } from "node:http";
@@ -9,6 +10,7 @@ import { site } from "../../test/support/stores.ts";
 import * as ofExpress from "./express.ts";
 import * as ofFastify from "./fastify.ts";
 import * as ofFetch from "./fetch.ts";
+import * as ofH3 from "./h3.ts";
 import * as ofHono from "./hono.ts";
 import * as ofAstro from "./astro.ts";
 import * as ofKoa from "./koa.ts";
@@ -36,6 +38,8 @@ describe("an adapter in another framework", () => {
     ["requireUser of sojourn/hono", ofHono.requireUser()],
     ["sessionMiddleware of sojourn/koa", ofKoa.sessionMiddleware(sessions)],
     ["requireUser of sojourn/koa", ofKoa.requireUser()],
+    ["sessionMiddleware of sojourn/h3", ofH3.sessionMiddleware(sessions)],
+    ["requireUser of sojourn/h3", ofH3.requireUser()],
     ["requireRecentSignIn of sojourn/hono", ofHono.requireRecentSignIn({ within: "10m" })],
     ["sessionMiddleware of sojourn/socket.io", ofSocketIo.sessionMiddleware(sessions)],
     ["requireUser of sojourn/socket.io", ofSocketIo.requireUser()],
@@ -83,6 +87,15 @@ describe("an adapter in another framework", () => {
   ])("names the import for socket.io: %s", (_, middleware) => {
     const socket = { nsp: {}, handshake: { headers: {} }, request: {}, conn: {}, data: {} };
     expect(() => middleware(socket, () => undefined)).toThrow('sessionMiddleware(sessions)) from "sojourn/socket.io"');
+  });
+
+  it.each<[string, (event: never, next: never) => unknown]>([
+    ["requireUser of sojourn/hono", ofHono.requireUser()],
+    ["requireUser of sojourn/koa", ofKoa.requireUser()],
+  ])("names the import for h3: %s", async (_, middleware) => {
+    const app = new H3({ silent: true, onError: ({ cause }) => (cause as Error).message });
+    app.use(ofH3.sessionMiddleware(sessions)).use((event: H3Event, next) => middleware(event as never, next as never));
+    expect(await (await app.request("/")).text()).toContain('sessionMiddleware(sessions)) from "sojourn/h3"');
   });
 
   it("throws under node:http, where nobody would see a rejection", () => {

@@ -6,6 +6,8 @@ export type Framework =
   | "koa"
   | "nest"
   | "socket.io"
+  | "h3"
+  | "nuxt"
   | "sveltekit"
   | "astro"
   | "node"
@@ -21,6 +23,8 @@ export const MOUNT: Readonly<Record<Framework, string>> = {
   "socket.io": 'mount io.use(sessionMiddleware(sessions)) from "sojourn/socket.io" on this namespace',
   sveltekit: 'export const handle = sessionHandle(sessions) from "sojourn/sveltekit" in src/hooks.server.ts',
   astro: 'export const onRequest = sessionMiddleware(sessions) from "sojourn/astro" in src/middleware.ts',
+  h3: 'mount app.use(sessionMiddleware(sessions)) from "sojourn/h3" before this route',
+  nuxt: 'add "sojourn/nuxt" to the modules of nuxt.config, and make the sessions in server/sessions.ts',
   node: 'wrap the handler: createServer(withSession(sessions, handler)) from "sojourn/node"',
   fetch: 'wrap the handler: withSession(sessions, handler) from "sojourn/fetch"',
 };
@@ -38,12 +42,18 @@ export function mountOf(framework: Framework | OtherFramework): string {
   return typeof framework === "string" ? MOUNT[framework] : framework.mount;
 }
 
+/** A mark that version 2 has on the class of its events, and version 1 on each. */
+const H3_EVENT = "__is_event__";
+
 /** Recognises the framework of a request, of a context, or of an application. */
 export function frameworkOf(given: unknown): Framework {
   if (typeof given !== "object" || given === null) return typeof given === "function" ? "express" : "fetch";
   const shape = given as Record<string, unknown>;
   if ("isSubRequest" in shape) return "sveltekit";
   if ("isPrerendered" in shape) return "astro";
+  // An event of h3 has an "app", and a response by the name "res".
+  if ((shape["constructor"] as Record<string, unknown> | undefined)?.[H3_EVENT] === true) return "h3";
+  if (shape[H3_EVENT] === true) return "nuxt";
   if (typeof shape["addHook"] === "function" || "routeOptions" in shape) return "fastify";
   if (isObject(shape["req"]) && isObject((shape["req"] as Record<string, unknown>)["raw"])) return "hono";
   if (typeof shape["onerror"] === "function" && isObject(shape["req"])) return "koa";
