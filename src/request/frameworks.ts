@@ -1,5 +1,5 @@
 /** The frameworks that an adapter can tell from the object that it is given. */
-export type Framework = "express" | "fastify" | "hono" | "koa" | "node" | "fetch";
+export type Framework = "express" | "fastify" | "hono" | "koa" | "node" | "fetch" | "react-router" | "tanstack-start";
 
 /** Sentences that say how to mount the sessions in a framework. */
 export const MOUNT: Readonly<Record<Framework, string>> = {
@@ -9,6 +9,10 @@ export const MOUNT: Readonly<Record<Framework, string>> = {
   koa: 'mount app.use(sessionMiddleware(sessions)) from "sojourn/koa" before this route',
   node: 'wrap the handler: createServer(withSession(sessions, handler)) from "sojourn/node"',
   fetch: 'wrap the handler: withSession(sessions, handler) from "sojourn/fetch"',
+  "react-router":
+    'export const middleware = [sessionMiddleware(sessions)] in app/root.tsx, with the one from "sojourn/react-router"',
+  "tanstack-start":
+    'give createMiddleware().server(sessionMiddleware(sessions)), with the one from "sojourn/tanstack-start", to requestMiddleware of createStart',
 };
 
 /** Recognises the framework of a request, of a context, or of an application. */
@@ -18,6 +22,12 @@ export function frameworkOf(given: unknown): Framework {
   if (typeof shape["addHook"] === "function" || "routeOptions" in shape) return "fastify";
   if (isObject(shape["req"]) && isObject((shape["req"] as Record<string, unknown>)["raw"])) return "hono";
   if (typeof shape["onerror"] === "function" && isObject(shape["req"])) return "koa";
+  if (isObject(shape["request"]) && isObject(shape["context"])) {
+    // Of these two, only React Router's context has methods.
+    return typeof (shape["context"] as Record<string, unknown>)["set"] === "function"
+      ? "react-router"
+      : "tanstack-start";
+  }
   if ("app" in shape && "res" in shape) return "express";
   return "httpVersion" in shape ? "node" : "fetch";
 }
