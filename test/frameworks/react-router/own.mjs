@@ -261,7 +261,10 @@ const cases = {
     const files = readdirSync(folder).filter((file) => file.endsWith(".js"));
     assert.ok(files.length > 3);
     for (const file of files) {
-      assert.doesNotMatch(readFileSync(new URL(file, folder), "utf8"), /ERR_SESSION|sojourn|node:crypto|createSessions/);
+      assert.doesNotMatch(
+        readFileSync(new URL(file, folder), "utf8"),
+        /ERR_SESSION|sojourn|node:crypto|createSessions/,
+      );
     }
   },
 };

@@ -3,10 +3,7 @@ import { callFunction, callLater } from "../functions.ts";
 
 export const Route = createFileRoute("/page")({
   loader: async () => {
-    const [layout, page] = await Promise.all([
-      callFunction({ data: "layout" }),
-      callFunction({ data: "page" }),
-    ]);
+    const [layout, page] = await Promise.all([callFunction({ data: "layout" }), callFunction({ data: "page" })]);
     return { layout, page, later: callLater() };
   },
   component: Page,
