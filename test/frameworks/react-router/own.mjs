@@ -1,63 +1,11 @@
 // Known failures of other libraries, and all that only React Router has: pages, their data, errors, prefetching.
 import assert from "node:assert/strict";
-import { randomBytes } from "node:crypto";
-import { get } from "node:http";
 import { readdirSync, readFileSync } from "node:fs";
 import { createSessions } from "sojourn";
 import { memoryStore } from "sojourn/memory";
 import { cookieFor, testClock } from "sojourn/testing";
+import { casesWith, gate } from "./own-cases.mjs";
 import { start } from "./server.mjs";
-
-/** Starts the application with these loaders and actions. `ask` sends a request of a signed-in user. */
-async function application(pages) {
-  const { clock, advance } = testClock();
-  const store = memoryStore({ clock });
-  const calls = { update: 0 };
-  const counting = { ...store, update: (...given) => ((calls.update += 1), store.update(...given)) };
-  const sessions = createSessions({ secretKey: randomBytes(32), store: counting, clock, idleTimeout: "10m" });
-  const dropped = [];
-  sessions.on("dropped", (event) => dropped.push(event));
-  const server = await start({ mounts: [{ path: "/", sessions, options: {} }], pages });
-  const origin = `http://127.0.0.1:${server.address().port}`;
-  const cookie = await cookieFor(sessions, "ada");
-  calls.update = 0;
-  return {
-    sessions,
-    advance,
-    calls,
-    dropped,
-    ask: (path, init = {}) => send(origin + path, { ...init, headers: { cookie, ...init.headers } }),
-    visit: (path, init) => send(origin + path, init),
-    /** As a browser opens a page. `fetch` sends a mode of its own. */
-    navigate: (path) =>
-      new Promise((resolve, reject) =>
-        get(origin + path, { headers: { accept: "text/html", "sec-fetch-mode": "navigate" } }, (response) => {
-          response.resume();
-          resolve(response);
-        }).on("error", reject),
-      ),
-    dataOf: async () => (await sessions.open(new Request(origin, { headers: { cookie } }))).data,
-    async close() {
-      await sessions.close();
-      await new Promise((resolve) => {
-        server.close(resolve);
-        server.closeAllConnections();
-      });
-    },
-  };
-}
-
-const BROWSER = "Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0";
-
-/** To a program that does not say that it is a browser, React Router streams nothing. */
-const send = (url, init = {}) =>
-  fetch(url, { redirect: "manual", ...init, headers: { "user-agent": BROWSER, ...init.headers } });
-
-function gate() {
-  let open;
-  const opened = new Promise((resolve) => (open = resolve));
-  return { open, opened };
-}
 
 const post = { method: "POST", body: new URLSearchParams({ a: "1" }) };
 
@@ -71,7 +19,7 @@ const cases = {
       const response = await app.ask(path);
       assert.equal(response.status, 200);
       await response.text();
-      assert.deepEqual({ ...(await app.dataOf()) }, { layout: 1, page: 1 });
+      assert.deepEqual(await app.dataOf(), { layout: 1, page: 1 });
       assert.equal(app.calls.update, 1);
     }
   },
@@ -98,14 +46,12 @@ const cases = {
   },
 
   "keeps what another tab writes while an action works that redirects": async (use) => {
-    const { open, opened } = gate();
-    const { open: arrive, opened: arrived } = gate();
+    const { open, arrived, pass } = gate();
     const app = await use({
       page: (session) => void (session.data.tab = 1),
       action: async (session) => {
         session.data.action = 1;
-        arrive();
-        await opened;
+        await pass();
         return new Response(null, { status: 302, headers: { location: "/own/page" } });
       },
     });
@@ -115,7 +61,7 @@ const cases = {
     open();
     const response = await acting;
     assert.deepEqual([response.status, response.headers.get("location")], [302, "/own/page"]);
-    assert.deepEqual({ ...(await app.dataOf()) }, { tab: 1, action: 1 });
+    assert.deepEqual(await app.dataOf(), { tab: 1, action: 1 });
   },
 
   "stores what an action writes that throws a redirect, and sets its cookie": async (use) => {
@@ -172,11 +118,11 @@ const cases = {
   },
 
   "stores what a streamed promise writes, before the last byte": async (use) => {
-    const { open, opened } = gate();
+    const { open, pass } = gate();
     const app = await use({
       later: async (session) => {
         assert.equal(session.userId, "ada");
-        await opened;
+        await pass();
         session.data.later = 1;
         return "done";
       },
@@ -190,11 +136,11 @@ const cases = {
   },
 
   "ends a session that signs out in one tab while another streams": async (use) => {
-    const { open, opened } = gate();
+    const { open, pass } = gate();
     const app = await use({
       later: async (session) => {
         assert.equal(session.userId, "ada");
-        await opened;
+        await pass();
         session.data.later = 1;
         return "done";
       },
@@ -269,18 +215,7 @@ const cases = {
   },
 };
 
-export const ownCases = Object.entries(cases).map(([name, check]) => ({
-  name,
-  async run() {
-    const started = [];
-    try {
-      await check(async (pages) => {
-        const app = await application(pages);
-        started.push(app);
-        return app;
-      });
-    } finally {
-      for (const app of started) await app.close();
-    }
-  },
-}));
+const sojourn = { createSessions, memoryStore, cookieFor, testClock };
+const startWith = ({ mounts, ...pages }) => start({ mounts, pages });
+
+export const ownCases = casesWith(sojourn, startWith, cases);

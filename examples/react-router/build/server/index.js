@@ -160,8 +160,8 @@ function loader({ request, context }) {
 // \0virtual:react-router/server-manifest
 var server_manifest_default = {
 	"entry": {
-		"module": "/assets/entry.client-Dz3naw5d.js",
-		"imports": ["/assets/jsx-runtime-D1YbPiS3.js"],
+		"module": "/assets/entry.client-4I7gYA-o.js",
+		"imports": ["/assets/jsx-runtime-BTNgrzS1.js"],
 		"css": []
 	},
 	"routes": {
@@ -178,8 +178,8 @@ var server_manifest_default = {
 			"hasClientMiddleware": false,
 			"hasDefaultExport": true,
 			"hasErrorBoundary": true,
-			"module": "/assets/root-Dt8uk2KN.js",
-			"imports": ["/assets/jsx-runtime-D1YbPiS3.js", "/assets/lib-Dodr6sGu.js"],
+			"module": "/assets/root-B7R_T9Z8.js",
+			"imports": ["/assets/jsx-runtime-BTNgrzS1.js", "/assets/lib-CgMGHo7_.js"],
 			"css": [],
 			"clientActionModule": void 0,
 			"clientLoaderModule": void 0,
@@ -199,8 +199,8 @@ var server_manifest_default = {
 			"hasClientMiddleware": false,
 			"hasDefaultExport": true,
 			"hasErrorBoundary": false,
-			"module": "/assets/home-DgazRlIM.js",
-			"imports": ["/assets/jsx-runtime-D1YbPiS3.js", "/assets/lib-Dodr6sGu.js"],
+			"module": "/assets/home-B4X4qL0Q.js",
+			"imports": ["/assets/jsx-runtime-BTNgrzS1.js", "/assets/lib-CgMGHo7_.js"],
 			"css": [],
 			"clientActionModule": void 0,
 			"clientLoaderModule": void 0,
@@ -220,8 +220,8 @@ var server_manifest_default = {
 			"hasClientMiddleware": false,
 			"hasDefaultExport": true,
 			"hasErrorBoundary": false,
-			"module": "/assets/login-BnKwRVSl.js",
-			"imports": ["/assets/jsx-runtime-D1YbPiS3.js", "/assets/lib-Dodr6sGu.js"],
+			"module": "/assets/login-BS_Szkmg.js",
+			"imports": ["/assets/jsx-runtime-BTNgrzS1.js", "/assets/lib-CgMGHo7_.js"],
 			"css": [],
 			"clientActionModule": void 0,
 			"clientLoaderModule": void 0,
@@ -250,8 +250,8 @@ var server_manifest_default = {
 			"hydrateFallbackModule": void 0
 		}
 	},
-	"url": "/assets/manifest-002443bf.js",
-	"version": "002443bf",
+	"url": "/assets/manifest-c8ee4e2a.js",
+	"version": "c8ee4e2a",
 	"sri": void 0
 };
 // \0virtual:react-router/server-build

@@ -1,6 +1,6 @@
 import { notFound, redirect } from "@tanstack/react-router";
 import { createServerFn } from "@tanstack/react-start";
-import { getRequest, setResponseHeader } from "@tanstack/react-start/server";
+import { getRequest, setResponseHeader, setResponseStatus } from "@tanstack/react-start/server";
 import { caseOf } from "./cases.ts";
 
 export const callFunction = createServerFn()
@@ -10,19 +10,18 @@ export const callFunction = createServerFn()
     return String(await caseOf(request)?.functions?.[data]?.(context.session, request));
   });
 
-export const callLater = createServerFn().handler(async ({ context }) => {
-  const request = getRequest();
-  return String(await caseOf(request)?.functions?.["later"]?.(context.session, request));
-});
-
-/** What a server function does by Start's own means. */
-export const act = createServerFn({ method: "POST" }).handler(async ({ context }) => {
-  const request = getRequest();
-  const wish = await caseOf(request)?.functions?.["act"]?.(context.session, request);
-  if (wish === "redirect") throw redirect({ to: "/page" });
-  if (wish === "notFound") throw notFound();
-  if (wish === "cache") setResponseHeader("Cache-Control", "public, max-age=600");
-  return "done";
-});
-
-export const functionUrls = createServerFn().handler(() => ({ act: act.url }));
+/** Does what the case wishes by Start's own means. */
+export const act = createServerFn({ method: "POST" })
+  .validator((wish: string) => wish)
+  .handler(async ({ data: wish, context }) => {
+    const request = getRequest();
+    setResponseHeader("Cache-Control", "public, max-age=600");
+    setResponseHeader("Vary", "Accept");
+    setResponseHeader("ETag", '"a-success"');
+    if (wish === "return") setResponseStatus(201);
+    await caseOf(request)?.functions?.["act"]?.(context.session, request);
+    if (wish === "redirect") throw redirect({ to: "/own/page" });
+    if (wish === "notFound") throw notFound();
+    if (wish === "throw") throw new Error("planned error of a server function");
+    return { done: wish };
+  });
