@@ -1,20 +1,5 @@
-/** The frameworks that an adapter can tell from the object that it is given. */
-export type Framework =
-  | "express"
-  | "fastify"
-  | "hono"
-  | "koa"
-  | "nest"
-  | "socket.io"
-  | "h3"
-  | "nuxt"
-  | "sveltekit"
-  | "astro"
-  | "node"
-  | "fetch";
-
 /** Sentences that say how to mount the sessions in a framework. */
-export const MOUNT: Readonly<Record<Framework, string>> = {
+export const MOUNT = {
   express: 'mount app.use(sessionMiddleware(sessions)) from "sojourn/express" before this route',
   fastify: 'register app.register(sessionPlugin(sessions)) from "sojourn/fastify" on this instance or one around it',
   hono: 'mount app.use(sessionMiddleware(sessions)) from "sojourn/hono" before this route',
@@ -27,7 +12,14 @@ export const MOUNT: Readonly<Record<Framework, string>> = {
   nuxt: 'add "sojourn/nuxt" to the modules of nuxt.config, and make the sessions in server/sessions.ts',
   node: 'wrap the handler: createServer(withSession(sessions, handler)) from "sojourn/node"',
   fetch: 'wrap the handler: withSession(sessions, handler) from "sojourn/fetch"',
-};
+  "react-router":
+    'export const middleware = [sessionMiddleware(sessions)] in app/root.tsx, with the one from "sojourn/react-router"',
+  "tanstack-start":
+    'give createMiddleware().server(sessionMiddleware(sessions)), with the one from "sojourn/tanstack-start", to requestMiddleware of createStart',
+} as const;
+
+/** The frameworks that an adapter can tell from the object that it is given. */
+export type Framework = keyof typeof MOUNT;
 
 /** A framework that the library has no adapter for, as the messages of its adapter name it. */
 export interface OtherFramework {
@@ -58,6 +50,12 @@ export function frameworkOf(given: unknown): Framework {
   if (isObject(shape["req"]) && isObject((shape["req"] as Record<string, unknown>)["raw"])) return "hono";
   if (typeof shape["onerror"] === "function" && isObject(shape["req"])) return "koa";
   if (isObject(shape["nsp"]) && isObject(shape["handshake"])) return "socket.io";
+  if (isObject(shape["request"]) && isObject(shape["context"])) {
+    // Of these two, only React Router's context has methods.
+    return typeof (shape["context"] as Record<string, unknown>)["set"] === "function"
+      ? "react-router"
+      : "tanstack-start";
+  }
   if ("app" in shape && "res" in shape) return "express";
   return "httpVersion" in shape ? "node" : "fetch";
 }
