@@ -158,7 +158,7 @@ describe("a guard of h3", () => {
 
   it("answers a visitor with 401 and the reason, or sends a browser to the login page", async () => {
     const refused = await app.request("/account");
-    expect(await refused.json()).toEqual({ status: 401, message: "Please sign in" });
+    expect(await refused.json()).toMatchObject({ status: 401, message: "Please sign in" });
     const sent = await app.request("/page", { headers: { accept: "text/html" } });
     expect([sent.status, sent.headers.get("location")]).toEqual([303, "/login?returnTo=%2Fpage"]);
     expect(console.error).not.toHaveBeenCalled();

@@ -19,6 +19,8 @@ const PAGES = [
   "docs/write-an-adapter.md",
   "docs/templates.md",
   "docs/passport.md",
+  "docs/socket.io.md",
+  "docs/websockets.md",
 ];
 
 describe.each(PAGES)("%s", (name) => {
