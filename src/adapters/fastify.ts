@@ -1,31 +1,37 @@
 import type { FastifyInstance, FastifyPluginCallback, FastifyReply, FastifyRequest } from "fastify";
-import type { ResponseHeaders } from "../request/cache-headers.ts";
-import { checkUnread, streamBodyOf } from "../request/fetch-response.ts";
 import type { Session } from "../session.ts";
 import type { Sessions } from "../sessions.ts";
-import { expectFramework } from "../request/frameworks.ts";
 import {
   ADAPTER_OPTIONS,
+  checkUnread,
   claimResponse,
   concludeSession,
+  createRecentSignInGuard,
+  createUserGuard,
   describesResponse,
+  expectFramework,
+  isResponse,
+  logSessionError,
   reportBypass,
   resolveAdapterOptions,
   sessionFactory,
   type AdapterOptions,
+  type Guard,
+  type GuardOptions,
+  type RecentSignInOptions,
+  type ResponseHeaders,
 } from "./adapter.ts";
 import type { SessionContext } from "./context.ts";
-import { finishBeforeEnd } from "./node-response/finish.ts";
+import {
+  finishBeforeEnd,
+  isWatchingDirectWrites,
+  respondWithError,
+  storeBeforeHeaders,
+  watchDirectWrites,
+} from "./node-response/entry.ts";
 import type { RegisterOptions } from "./fastify-register.ts";
-import { createRecentSignInGuard, createUserGuard, type GuardOptions, type RecentSignInOptions } from "./guards.ts";
-import { logSessionError } from "./log.ts";
-import { DirectWrites } from "./node-response/direct-writes.ts";
-import { requestSessionOf } from "../request/session-handle.ts";
-import { abortOnDestroy } from "./node-response/abort.ts";
-import { respondWithError } from "./node-response/respond-with-error.ts";
-import { storeBeforeHeaders } from "./node-response/store-before-headers.ts";
 
-export { returnTo, type GuardOptions, type RecentSignInOptions, type ReturnOptions } from "./guards.ts";
+export { returnTo, type GuardOptions, type RecentSignInOptions, type ReturnOptions } from "./adapter.ts";
 
 declare module "fastify" {
   interface FastifyRequest {
@@ -70,10 +76,7 @@ export function sessionPlugin<Data extends object>(
     addOnRequest((request, reply, next) => {
       const session = beginSession(request);
       const { raw } = reply;
-      if (claimResponse(session, raw)) {
-        const { progress } = requestSessionOf(session);
-        progress.beforeHeaders = new DirectWrites(raw, progress, () => storeWithoutHook(session, request, raw));
-      }
+      if (claimResponse(session, raw)) watchDirectWrites(session, raw, () => storeWithoutHook(session, request, raw));
       const reading = prepare(session, request);
       const proceed = () => {
         if (!context) return next();
@@ -105,8 +108,7 @@ function bindBodies<Data extends object>(
   beginSession: (request: FastifyRequest) => Session<Data>,
 ): void {
   app.addHook("onSend", (request, _reply, payload, next) => {
-    const body = isResponse(payload) ? streamBodyOf(payload) : payload;
-    if (body instanceof ReadableStream) context.bindStream(beginSession(request), body);
+    if (isResponse(payload) || payload instanceof ReadableStream) context.bindStream(beginSession(request), payload);
     next(null, payload);
   });
 }
@@ -141,8 +143,7 @@ function decorateHijack<Data extends object>(
     const { request, raw } = this;
     const session = beginSession(request);
     // Without it, somebody has hijacked the reply before our hook.
-    const { beforeHeaders } = requestSessionOf(session).progress;
-    if (beforeHeaders && !raw.headersSent) storeWithoutHook(session, request, raw);
+    if (isWatchingDirectWrites(session) && !raw.headersSent) storeWithoutHook(session, request, raw);
     return inheritedHijack(this, hijack).call(this);
   }
   app.decorateReply("hijack", hijack);
@@ -182,10 +183,10 @@ function decorate<Data extends object>(
     next();
   });
   app.addHook("onSend", (request, reply, payload, next) => {
-    abortOnDestroy(reply.raw);
     let body = payload;
     try {
-      if (isResponse(payload)) body = unpackResponse(reply, payload);
+      // Of HEAD, Fastify measures the text that is left out.
+      if (isResponse(payload)) body = unpackResponse(reply, payload) ?? (request.method === "HEAD" ? "" : null);
     } catch (error) {
       return next(error as Error);
     }
@@ -219,10 +220,6 @@ function isStream(payload: unknown): boolean {
 /** Fastify logs errors only where its option `logger` is set. */
 function isWithLogger(app: FastifyInstance): boolean {
   return "level" in app.log;
-}
-
-function isResponse(payload: unknown): payload is Response {
-  return typeof payload === "object" && Object.prototype.toString.call(payload) === "[object Response]";
 }
 
 /** Unpacks a Response before Fastify does: after all hooks, it would overwrite our Cache-Control and Vary. */
@@ -286,7 +283,7 @@ export function requireRecentSignIn(options: RecentSignInOptions): PreHandler {
   return guard("requireRecentSignIn", createRecentSignInGuard("fastify", options));
 }
 
-function guard(name: string, decide: ReturnType<typeof createUserGuard>): PreHandler {
+function guard(name: string, decide: Guard): PreHandler {
   const check: PreHandler = async (request, reply) => {
     const location = await decide(request, request.session);
     return location === undefined ? undefined : reply.redirect(location, 303);

@@ -1,7 +1,7 @@
 import { checkOptions } from "../checks.ts";
 import { milliseconds, type Duration } from "../duration.ts";
 import { SessionError } from "../errors.ts";
-import { MOUNT, type Framework } from "../request/frameworks.ts";
+import { mountOf, type Framework, type OtherFramework } from "../request/frameworks.ts";
 import { isOwnOrigin } from "../request/origin.ts";
 import { innermost, requestHeader, type AnyRequest } from "../request/request.ts";
 import { requestSessionOf } from "../request/session-handle.ts";
@@ -30,17 +30,25 @@ export interface RecentSignInOptions extends GuardOptions {
  *
  * @throws SessionError ERR_SESSION_SIGN_IN (401).
  */
-type Guard = (request: AnyRequest, session: unknown) => string | undefined | Promise<string | undefined>;
+export type Guard = (request: AnyRequest, session: unknown) => string | undefined | Promise<string | undefined>;
 
-/** Lets requests pass whose session belongs to a user. */
-export function createUserGuard(framework: Framework, options: GuardOptions, name = "requireUser"): Guard {
+/**
+ * Lets requests pass whose session belongs to a user: the decision of `requireUser`, for an adapter.
+ *
+ * @throws TypeError for an unknown option, and for a `loginPage` that is no path of this site.
+ */
+export function createUserGuard(
+  framework: Framework | OtherFramework,
+  options: GuardOptions,
+  name = "requireUser",
+): Guard {
   checkOptions(name, options, { loginPage: true });
   return createGuard(framework, name, options, (session) => session.userId !== undefined);
 }
 
-/** Lets requests pass whose user signed in within the given time. */
+/** Lets requests pass whose user signed in within the given time: the decision of `requireRecentSignIn`, for an adapter. */
 export function createRecentSignInGuard(
-  framework: Framework,
+  framework: Framework | OtherFramework,
   options: RecentSignInOptions,
   name = "requireRecentSignIn",
 ): Guard {
@@ -51,7 +59,7 @@ export function createRecentSignInGuard(
 }
 
 function createGuard(
-  framework: Framework,
+  framework: Framework | OtherFramework,
   name: string,
   { loginPage }: GuardOptions,
   isMet: (session: Session<object>) => boolean,
@@ -99,11 +107,11 @@ function checkRoomForReturn(name: string, loginPage = ""): void {
  *
  * @throws TypeError that says how to mount the sessions.
  */
-export function expectSession(session: unknown, framework: Framework): Session<object> {
+export function expectSession(session: unknown, framework: Framework | OtherFramework): Session<object> {
   try {
     requestSessionOf(session);
   } catch {
-    throw new TypeError(`This request has no session: ${MOUNT[framework]}`);
+    throw new TypeError(`This request has no session: ${mountOf(framework)}`);
   }
   return session as Session<object>;
 }
