@@ -34,6 +34,8 @@ const PURPOSES = {
   "./fastify": "The adapter for Fastify 5.",
   "./koa": "The adapter for Koa 3.",
   "./hono": "The adapter for Hono 4.",
+  "./react-router": "The adapter for React Router 8.",
+  "./tanstack-start": "The adapter for TanStack Start.",
   "./testing": "What the tests of an application, a store or an adapter need.",
 };
 
