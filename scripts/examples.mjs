@@ -34,9 +34,12 @@ export function nodeFor(name, env = process.env) {
 }
 
 /** The environment in which an example's programs find its Node. Its framework decides whether they are for production. */
-export function environmentFor(node, { NODE_ENV: _, ...env } = process.env) {
-  return { ...env, PATH: [dirname(node), env.PATH].join(delimiter), NODE_OPTIONS: "" };
-}
+export const environmentFor = (node, env = process.env) => ({
+  ...env,
+  PATH: [dirname(node), env.PATH].join(delimiter),
+  NODE_ENV: undefined,
+  NODE_OPTIONS: "",
+});
 
 /** Installs an example's packages, and the library as it is built now. */
 export function installExample(name) {
