@@ -96,7 +96,7 @@ export class SessionError extends Error {
 
   /** The text that the client may see: the message of a status below 500. */
   get data(): string {
-    return this.expose ? this.message : BODY[this.status];
+    return messageForClient(this);
   }
 
   /** React Router answers with the status of an error that has this property. */
@@ -113,6 +113,12 @@ export class SessionError extends Error {
   getResponse(): Response {
     return new Response(`${this.data}\n`, { status: this.status, headers: this.headers });
   }
+}
+
+/** The message that a client may see. */
+export function messageForClient(error: unknown): string {
+  if (!(error instanceof SessionError)) return BODY[500]!;
+  return error.expose ? error.message : BODY[error.status]!;
 }
 
 /** A record of the store, or a part of it, that does not decode. */

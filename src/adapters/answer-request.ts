@@ -1,10 +1,15 @@
 import { SessionError } from "../errors.ts";
-import { streamBodyOf } from "../request/fetch-response.ts";
-import type { CloseSource } from "../request/request.ts";
 import type { Session } from "../session.ts";
-import { claimResponse, commitSession, failResponse, releaseSession, type Prepare } from "./adapter.ts";
+import {
+  claimResponse,
+  commitSession,
+  failResponse,
+  logSessionError,
+  releaseSession,
+  type CloseSource,
+  type Prepare,
+} from "./adapter.ts";
 import type { SessionContext } from "./context.ts";
-import { logSessionError } from "./log.ts";
 
 /** Makes the response for a session that could not be read or stored. */
 type AnswerError<Given> = (error: SessionError, given: Given) => Response | Promise<Response>;
@@ -35,7 +40,7 @@ export async function answerRequest<Data extends object, Given>(
     const reading = prepare(session, given);
     if (reading) await reading;
     const response = await (context ? context.run(session, handle) : handle());
-    context?.bindStream(session, streamBodyOf(response));
+    context?.bindStream(session, response);
     // For a client that has gone, a framework answers before the handler is done. Its changes are stored without a response.
     const isGone = source?.reportsNormalEnd === false && source.destroyed;
     return isOutermost && !isGone ? await commitSession(session, response) : response;

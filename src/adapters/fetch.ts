@@ -1,20 +1,24 @@
 import type { SessionError } from "../errors.ts";
 import type { Session } from "../session.ts";
-import { expectFramework } from "../request/frameworks.ts";
 import type { Sessions } from "../sessions.ts";
 import {
   ADAPTER_OPTIONS,
+  createRecentSignInGuard,
+  createUserGuard,
+  expectFramework,
   resolveAdapterOptions,
   findAddress,
   findResponse,
   sessionFactory,
   tellAddress,
   type AdapterOptions,
+  type Guard,
+  type GuardOptions,
+  type RecentSignInOptions,
 } from "./adapter.ts";
 import { answerRequest, answerSessionError } from "./answer-request.ts";
-import { createRecentSignInGuard, createUserGuard, type GuardOptions, type RecentSignInOptions } from "./guards.ts";
 
-export { returnTo, type GuardOptions, type RecentSignInOptions, type ReturnOptions } from "./guards.ts";
+export { returnTo, type GuardOptions, type RecentSignInOptions, type ReturnOptions } from "./adapter.ts";
 
 /** A handler of any server that speaks Request and Response. Further arguments of the server follow the session. */
 export type SessionHandler<Data extends object, Rest extends unknown[]> = (
@@ -92,7 +96,7 @@ export function requireRecentSignIn<Data extends object, Rest extends unknown[] 
 
 function guard<Data extends object, Rest extends unknown[]>(
   handler: SessionHandler<Data, Rest>,
-  decide: ReturnType<typeof createUserGuard>,
+  decide: Guard,
 ): SessionHandler<Data, Rest> {
   return async (request, session, ...rest) => {
     const location = await decide(request, session);

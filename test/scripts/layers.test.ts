@@ -42,9 +42,8 @@ const LAYERS: Readonly<Record<string, Allowed>> = {
 
 /** Peers whose types a layer may use. */
 const PACKAGES: Readonly<Record<string, readonly string[]>> = {
-  adapters: ["@tanstack/react-start", "fastify", "hono", "koa"],
+  adapters: ["@tanstack/react-start", "fastify", "hono", "koa", "socket.io"],
 };
-
 /** Frameworks without another way in than an import. Only their own adapters load them. */
 const LOADED: Readonly<Record<string, readonly string[]>> = {
   "src/adapters/tanstack-start.ts": ["@tanstack/react-start/server"],
