@@ -125,6 +125,8 @@ export function isBuilt(root = ROOT) {
 }
 
 const stampFile = (root) => join(root, "node_modules/.cache/sojourn-build");
+/** A file whose content tells one build of the library from another. */
+export const BUILD_STAMP = stampFile(ROOT);
 
 // By content, since a checkout or a copy gives files any time it likes.
 function sourceFingerprint(root) {

@@ -3,6 +3,7 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
+import { endWithNpm } from "./end-with-npm.mjs";
 import { exitWith, prepare, ROOT, SetupError } from "./setup.mjs";
 
 const server = join(ROOT, "examples/login/server.ts");
@@ -14,7 +15,7 @@ try {
   exitWith(error);
 }
 
-if (process.env.npm_lifecycle_event === "start") endWithNpm();
+endWithNpm("start");
 
 process.setSourceMapsEnabled(true);
 process.argv = [process.argv[0], server, ...process.argv.slice(2)];
@@ -23,14 +24,3 @@ process.argv = [process.argv[0], server, ...process.argv.slice(2)];
 const { register } = await import("tsx/esm/api");
 register();
 await import(pathToFileURL(server).href);
-
-/** npm ends the shell between it and this process, and nobody else: a server that is stopped by npm's id would stay. */
-function endWithNpm() {
-  const shell = process.ppid;
-  const check = setInterval(() => {
-    if (process.ppid === shell) return;
-    clearInterval(check);
-    process.kill(process.pid, "SIGTERM");
-  }, 500);
-  check.unref();
-}

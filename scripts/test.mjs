@@ -1,20 +1,25 @@
 // `npm test`: what Node and npm alone can run, from a fresh clone on. `npm run test:all`: the same, and what needs real
-// servers, a browser and other runtimes. The line `N passed, N failed` is the last one printed, whatever happens.
+// servers, a browser and other runtimes. `npm run test:frameworks -- koa`: the examples with packages of their own, and the
+// adapters for their frameworks. The line `N passed, N failed` is the last one printed, whatever happens.
 // Arguments go to vitest: `npm test -- src/changes/journal.test.ts -t conflict`.
 import { spawn } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { provideServers, variables } from "./servers.mjs";
+import { provideServers, serversOf, variables } from "./servers.mjs";
 import { prepare, ROOT, SetupError } from "./setup.mjs";
 
 const REPORTER = "test/support/closing-line-reporter.ts";
 /** What needs more than Node and npm. */
 const SERVERS = "test/integration";
+/** What installs and builds the examples, each with its framework. */
+const FRAMEWORKS = "test/frameworks";
+
+const SCOPES = ["--all", "--left-out", "--frameworks"];
 
 const given = process.argv.slice(2);
 const [scope] = given;
-const args = scope === "--all" || scope === "--left-out" ? given.slice(1) : given;
+const args = SCOPES.includes(scope) ? given.slice(1) : given;
 
 try {
   prepare();
@@ -28,13 +33,17 @@ try {
       provide();
       await close(await runTests([SERVERS, ...args]));
       break;
+    case "--frameworks":
+      provide(serversOf("CHROMIUM_PATH", "NODE24_PATH"));
+      await close(await runTests(args.length > 0 ? args.map((name) => `${FRAMEWORKS}/${name}`) : [FRAMEWORKS]));
+      break;
     default: {
       // A server that happens to be there changes nothing: the same tests run everywhere.
       for (const name of variables()) delete process.env[name];
-      const outcome = await runTests(["--exclude", `${SERVERS}/**`, ...args]);
+      const outcome = await runTests(["--exclude", `${SERVERS}/**`, "--exclude", `${FRAMEWORKS}/**`, ...args]);
       console.log(
-        "Left out: real Redis, PostgreSQL and MariaDB, Chromium, better-sqlite3, and other versions of Node, Bun and " +
-          "Deno.\nTo run them too: npm run test:all",
+        "Left out: real Redis, PostgreSQL and MariaDB, Chromium, better-sqlite3, other versions of Node, Bun and Deno, " +
+          "and the examples with their frameworks.\nTo run them too: npm run test:all",
       );
       await close(outcome);
     }
@@ -44,8 +53,8 @@ try {
   await close({ status: 1 });
 }
 
-function provide() {
-  for (const { name, env } of provideServers()) {
+function provide(servers) {
+  for (const { name, env } of provideServers(servers)) {
     if (process.env.CI) throw new SetupError(`${name} is missing: set ${env}, or put it on the PATH.`);
     console.log(`${name} is missing: its tests are skipped. (Set ${env}, or put it on the PATH.)`);
   }

@@ -17,9 +17,11 @@ const CONNECTIONS = 64;
 const CELL_SECONDS = 0.3;
 /**
  * Requests to a path before it is measured, and in each measurement, at least. By time alone a slow machine measured V8's
- * compiler: the fewer requests, the larger its share, and of a quick contender more than of a slow one.
+ * compiler: the fewer requests, the larger its share, and of a quick contender more than of a slow one. A contender that is
+ * slow for another reason gets fewer: a warm-up has a limit in seconds, and a measurement one of a second.
  */
 const WARM_UP = 3000;
+const WARM_UP_SECONDS = 1.5;
 const FEWEST = 500;
 
 export async function run({ node, rounds = 7, budget: seconds = budget, only, log }) {
@@ -44,10 +46,12 @@ export async function measureHttp(
       for (const path of isBare(row) ? ["untouched"] : paths) {
         const cookies = path === "untouched" || path === "sign-in" ? [] : server.cookies;
         const order = { port: server.port, path, cookies, connections };
-        const amountFor = ({ answered, seconds: took }) =>
-          Math.max(FEWEST, Math.round((answered / took) * CELL_SECONDS));
+        const amountFor = ({ answered, seconds: took }) => {
+          const rate = answered / took;
+          return Math.round(Math.max(Math.min(FEWEST, rate), rate * CELL_SECONDS));
+        };
         // The first one lets V8 compile; the second one finds out how slow it is.
-        await load.ask("load", { ...order, amount: isBare(row) ? paths.length * WARM_UP : WARM_UP });
+        await warmUp(load, order, isBare(row) ? paths.length : 1);
         const amount = amountFor(await load.ask("load", { ...order, amount: FEWEST }));
         const measure = () => measureLoad(load, server, { ...order, amount }, databasePid);
         cells.push({ key: `${row.name}: ${path}`, measure });
@@ -57,6 +61,14 @@ export async function measureHttp(
     return { machine, connections, contenders: layersOf([...started.keys()], values) };
   } finally {
     await Promise.all([load, ...started.values()].map(({ stop }) => stop()));
+  }
+}
+
+async function warmUp(load, order, share) {
+  let seconds = 0;
+  for (let sent = 0; sent < share * WARM_UP && seconds < share * WARM_UP_SECONDS; sent += FEWEST) {
+    const answer = await load.ask("load", { ...order, amount: FEWEST });
+    seconds += answer.seconds;
   }
 }
 

@@ -33,6 +33,7 @@ const PURPOSES = {
   "./express-session": "express-session on Sojourn, and its stores for Sojourn.",
   "./fastify": "The adapter for Fastify 5.",
   "./koa": "The adapter for Koa 3.",
+  "./nest": "The module for NestJS 12, on Express and on Fastify.",
   "./hono": "The adapter for Hono 4.",
   "./testing": "What the tests of an application, a store or an adapter need.",
 };

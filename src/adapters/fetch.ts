@@ -1,13 +1,15 @@
 import { SessionError } from "../errors.ts";
-import { streamBodyOf } from "../request/fetch-response.ts";
 import type { Session } from "../session.ts";
-import { expectFramework } from "../request/frameworks.ts";
 import type { Sessions } from "../sessions.ts";
 import {
   ADAPTER_OPTIONS,
   claimResponse,
   commitSession,
+  createRecentSignInGuard,
+  createUserGuard,
+  expectFramework,
   failResponse,
+  logSessionError,
   releaseSession,
   resolveAdapterOptions,
   findAddress,
@@ -15,11 +17,12 @@ import {
   sessionFactory,
   tellAddress,
   type AdapterOptions,
+  type Guard,
+  type GuardOptions,
+  type RecentSignInOptions,
 } from "./adapter.ts";
-import { createRecentSignInGuard, createUserGuard, type GuardOptions, type RecentSignInOptions } from "./guards.ts";
-import { logSessionError } from "./log.ts";
 
-export { returnTo, type GuardOptions, type RecentSignInOptions, type ReturnOptions } from "./guards.ts";
+export { returnTo, type GuardOptions, type RecentSignInOptions, type ReturnOptions } from "./adapter.ts";
 
 /** A handler of any server that speaks Request and Response. Further arguments of the server follow the session. */
 export type SessionHandler<Data extends object, Rest extends unknown[]> = (
@@ -68,7 +71,7 @@ export function withSession<Data extends object, Rest extends unknown[] = []>(
       if (reading) await reading;
       const handle = () => handler(request, session, ...rest);
       const response = await (context ? context.run(session, handle) : handle());
-      context?.bindStream(session, streamBodyOf(response));
+      context?.bindStream(session, response);
       return isOutermost ? await commitSession(session, response) : response;
     } catch (error) {
       releaseSession(session);
@@ -114,7 +117,7 @@ export function requireRecentSignIn<Data extends object, Rest extends unknown[] 
 
 function guard<Data extends object, Rest extends unknown[]>(
   handler: SessionHandler<Data, Rest>,
-  decide: ReturnType<typeof createUserGuard>,
+  decide: Guard,
 ): SessionHandler<Data, Rest> {
   return async (request, session, ...rest) => {
     const location = await decide(request, session);

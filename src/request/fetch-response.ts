@@ -28,6 +28,11 @@ export function canSetHeaders(response: Response | undefined): response is Respo
   return response.status !== 101 || "webSocket" in response;
 }
 
+/** Whether a value is a response. Its class may be of another module, such as the one of @hono/node-server. */
+export function isResponse(value: unknown): value is Response {
+  return typeof value === "object" && Object.prototype.toString.call(value) === "[object Response]";
+}
+
 /** @throws TypeError for a response that can't be sent, so that its session is not stored. */
 export function checkUnread(response: Response): void {
   // Reading more properties would turn @hono/node-server's Response into one that can be sent only once.

@@ -1,4 +1,4 @@
-import { spawn } from "node:child_process";
+import { spawn, type SpawnOptions } from "node:child_process";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { HUNG_MS } from "./throwaway.ts";
@@ -30,10 +30,19 @@ export async function casesIn(
   options: object = {},
 ): Promise<Map<string, string | null>> {
   const script = fileURLToPath(new URL("../fixtures/runtime.mjs", import.meta.url));
-  const words = [...flags, script, subject, folder, JSON.stringify(options)];
-  const child = spawn(command!, words, {
+  return casesOf(command!, [...flags, script, subject, folder, JSON.stringify(options)]);
+}
+
+/** What a program says of its cases, a line of JSON for each: its name, and what was wrong or `null`. */
+export async function casesOf(
+  command: string,
+  words: readonly string[],
+  { timeout = HUNG_MS, ...place }: Pick<SpawnOptions, "cwd" | "env" | "timeout"> = {},
+): Promise<Map<string, string | null>> {
+  const child = spawn(command, words, {
+    ...place,
     stdio: ["ignore", "pipe", "inherit"],
-    timeout: HUNG_MS,
+    timeout,
     killSignal: "SIGKILL",
   });
   const said = new Map<string, string | null>();

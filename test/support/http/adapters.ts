@@ -38,8 +38,8 @@ export const adapters: Readonly<Record<string, Adapter>> = {
   "node:http": { start: startNode },
   "Express 5": { start: startExpress(express), options: { bodyLimit: LIMIT } },
   "Express 4": { start: startExpress(express4), options: { bodyLimit: LIMIT } },
-  "Fastify 5": { start: startFastify, options: { bodyLimit: LIMIT, severalSessions: false } },
-  "Koa 3": { start: startKoa },
+  "Fastify 5": { start: startFastify, options: { bodyLimit: LIMIT, severalSessions: false, responses: true } },
+  "Koa 3": { start: startKoa, options: { responses: true } },
   "Hono 4": { start: startHono, options: { bodyLimit: LIMIT, responses: true } },
 };
 
@@ -87,6 +87,7 @@ async function startFastify({ mounts, routes }: AdapterParts) {
           header: (name) => request.headers[name]?.toString(),
           text: async () => request.body as string,
         });
+        if (answer.response) return reply.send(answer.response);
         for (const [name, value] of answer.headers) void reply.header(name, value);
         if (answer.redirect !== undefined) return reply.redirect(answer.redirect, 303);
         const { body } = answer;
@@ -117,6 +118,7 @@ function startKoa({ mounts, routes }: AdapterParts) {
       header: (name) => ctx.get(name),
       text: () => text(ctx.req),
     });
+    if (reply.response) return void (ctx.body = reply.response);
     for (const [name, value] of reply.headers) ctx.append(name, value);
     ctx.status = reply.redirect === undefined ? reply.status : 303;
     if (reply.redirect !== undefined) return ctx.redirect(reply.redirect);
@@ -148,7 +150,7 @@ function startHono({ mounts, routes }: AdapterParts) {
 }
 
 function startFetch({ mounts, routes }: AdapterParts) {
-  type Handle = (request: Request, session: Session) => Promise<Response>;
+  type Handle = (request: Request, session: Session, server: object) => Promise<Response>;
   const answer: Handle = async (request, session) => {
     const route = routes.find(({ path }) => path === new URL(request.url).pathname)!;
     const reply = await route.handle(session, {
@@ -162,10 +164,13 @@ function startFetch({ mounts, routes }: AdapterParts) {
   };
   const outermost = mounts.reduceRight<Handle>((inner, { path, sessions, options }) => {
     const mine = onFetch(sessions, inner, options);
-    return (request, session) =>
-      new URL(request.url).pathname.startsWith(path) ? mine(request) : inner(request, session);
+    return (request, session, server) =>
+      new URL(request.url).pathname.startsWith(path) ? mine(request, server) : inner(request, session, server);
   }, answer);
-  return createAdaptorServer({ fetch: outermost as never }).listen(0, "127.0.0.1");
+  return createAdaptorServer({ fetch: (request, server) => outermost(request, undefined as never, server) }).listen(
+    0,
+    "127.0.0.1",
+  );
 }
 
 function startNode({ mounts, routes }: AdapterParts) {

@@ -1,0 +1,3 @@
+import { describeExample } from "../support/frameworks/framework.ts";
+
+describeExample("koa");
