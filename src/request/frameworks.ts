@@ -1,5 +1,5 @@
 /** The frameworks that an adapter can tell from the object that it is given. */
-export type Framework = "express" | "fastify" | "hono" | "koa" | "nest" | "node" | "fetch";
+export type Framework = "express" | "fastify" | "hono" | "koa" | "nest" | "next" | "node" | "fetch";
 
 /** Sentences that say how to mount the sessions in a framework. */
 export const MOUNT: Readonly<Record<Framework, string>> = {
@@ -8,6 +8,7 @@ export const MOUNT: Readonly<Record<Framework, string>> = {
   hono: 'mount app.use(sessionMiddleware(sessions)) from "sojourn/hono" before this route',
   koa: 'mount app.use(sessionMiddleware(sessions)) from "sojourn/koa" before this route',
   nest: 'import SojournModule.forRoot({ sessions }) of "sojourn/nest" in the root module',
+  next: 'wrap the handler: route(fn) of nextSessions(…) from "sojourn/next"',
   node: 'wrap the handler: createServer(withSession(sessions, handler)) from "sojourn/node"',
   fetch: 'wrap the handler: withSession(sessions, handler) from "sojourn/fetch"',
 };
@@ -33,6 +34,7 @@ export function frameworkOf(given: unknown): Framework {
   if (isObject(shape["req"]) && isObject((shape["req"] as Record<string, unknown>)["raw"])) return "hono";
   if (typeof shape["onerror"] === "function" && isObject(shape["req"])) return "koa";
   if ("app" in shape && "res" in shape) return "express";
+  if ("nextUrl" in shape) return "next";
   return "httpVersion" in shape ? "node" : "fetch";
 }
 

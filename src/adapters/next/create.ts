@@ -1,7 +1,5 @@
-import { commit } from "../../lifecycle/commit.ts";
-import type { Flash } from "../../record/record.ts";
-import type { RequestSession } from "../../request/request-session.ts";
-import { requestSessionOf } from "../../request/session-handle.ts";
+import type { SessionError } from "../../errors.ts";
+import type { Flash } from "../../index.ts";
 import type { DeclaredData, Session } from "../../session.ts";
 import type { Sessions } from "../../sessions.ts";
 import {
@@ -9,8 +7,11 @@ import {
   concludeSession,
   endSession,
   failSession,
+  reopenSession,
   resolveAdapterOptions,
+  revisionOf,
   sessionFactory,
+  storeSession,
   type AdapterOptions,
   type ResponseHeaders,
 } from "../adapter.ts";
@@ -102,7 +103,6 @@ interface CookieJar {
 /** One request. Its session is the same in actions, and in the components that are rendered after them. */
 interface Entry<Data extends object> {
   readonly session: Session<Data>;
-  readonly requestSession: RequestSession;
   readonly info: { method: string } & NextRequestInfo;
   /** Aborts when the page has been sent. */
   readonly sent: AbortController;
@@ -131,8 +131,7 @@ export function createNextSessions<Data extends object>(
   const entries = new WeakMap<object, Entry<Data>>();
 
   function enter(headers: NextHeaders, session: Session<Data>, info: Entry<Data>["info"], sent: AbortController) {
-    const requestSession = requestSessionOf(session);
-    const entry = { session, requestSession, info, sent, changers: 0, view: undefined, isExtended: false };
+    const entry = { session, info, sent, changers: 0, view: undefined, isExtended: false };
     entries.set(headers, entry);
     return entry;
   }
@@ -160,13 +159,8 @@ export function createNextSessions<Data extends object>(
     if (entry.isExtended) return;
     entry.isExtended = true;
     // A prefetch never gets further than connection(), and in a function that is cached it throws: neither is a visit.
-    const extending = (async () => next.connection())().then(() => store(entry));
+    const extending = (async () => next.connection())().then(() => storeSession(entry.session));
     extending.catch(() => {});
-  }
-
-  /** Stores what needs no cookie: no component can set one. */
-  async function store({ requestSession }: Entry<Data>): Promise<void> {
-    await commit(requestSession, "save", false);
   }
 
   return {
@@ -184,14 +178,17 @@ export function createNextSessions<Data extends object>(
     },
 
     async takeFlashes(category) {
-      const entry = await readEntry();
-      const { session, requestSession } = entry;
-      if (entry.changers > 0) return session.takeFlashes(category);
-      if (requestSession.context.clientSide) throw new TypeError(FLASHES_IN_COOKIES);
+      const { session, changers } = await readEntry();
+      if (changers > 0) return session.takeFlashes(category);
       // A prefetch would take the messages for a page that may never be shown.
       await next.connection();
       const taken = session.takeFlashes(category);
-      await store(entry);
+      try {
+        await storeSession(session);
+      } catch (cause) {
+        const isKeptInCookies = (cause as Partial<SessionError> | null)?.code === "ERR_SESSION_HEADERS_SENT";
+        throw isKeptInCookies ? new TypeError(FLASHES_IN_COOKIES, { cause }) : cause;
+      }
       return taken;
     },
 
@@ -199,18 +196,18 @@ export function createNextSessions<Data extends object>(
       async function performAction(...args) {
         const jar = await openJar(next);
         const entry = await findEntry();
-        const { session, requestSession, info } = entry;
+        const { session, info } = entry;
         const isOutermost = entry.changers === 0;
         // There may be several actions, one after another.
-        if (isOutermost) requestSession.progress.reopen();
+        if (isOutermost) reopenSession(session);
         entry.changers += 1;
         entry.view = undefined;
         info.method = "POST";
-        let version: number | undefined;
+        let revision: number | undefined;
         const run = async () => {
           await prepare(session, info);
           await session.load();
-          version = requestSession.loaded?.version;
+          revision = revisionOf(session);
           const call = () => perform(session, ...args);
           return context ? context.run(session, call) : call();
         };
@@ -226,7 +223,7 @@ export function createNextSessions<Data extends object>(
           if (isOutermost) endSession(session);
         }
         // The answer has the page as it is after the change. Next.js sees to that only where a cookie is set.
-        if (isOutermost && requestSession.loaded?.version !== version) next.refresh();
+        if (isOutermost && revisionOf(session) !== revision) next.refresh();
         return answer();
       },
 

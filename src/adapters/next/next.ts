@@ -1,3 +1,4 @@
+import "./async-storage.ts";
 import { after, connection } from "next/server.js";
 import { cookies, headers } from "next/headers.js";
 import { refresh } from "next/cache.js";
