@@ -18,6 +18,7 @@ const PURPOSES = {
   "./open": "Makes a store, and its client, from a URL.",
   "./adapter": "The parts that adapters for frameworks are made of.",
   "./adapter/node": "The parts that adapters for frameworks on node:http are made of.",
+  "./adapter/fetch": "The parts that adapters for frameworks with `Response` objects are made of.",
   "./context": "The session of the current request as an import.",
   "./bearer": "Tokens in `Authorization: Bearer`, for native clients.",
   "./csrf": "Refuses requests that pages of other origins send.",
@@ -34,7 +35,15 @@ const PURPOSES = {
   "./fastify": "The adapter for Fastify 5.",
   "./koa": "The adapter for Koa 3.",
   "./nest": "The module for NestJS 12, on Express and on Fastify.",
+  "./socket.io": "The adapter for socket.io 4.",
+  "./sveltekit": "The adapter for SvelteKit 3.",
+  "./astro": "The adapter for Astro 7.",
+  "./react-router": "The adapter for React Router 8.",
+  "./tanstack-start": "The adapter for TanStack Start.",
   "./hono": "The adapter for Hono 4.",
+  "./h3": "The adapter for h3 2 and Nitro 3.",
+  "./nuxt": "The module for Nuxt 4.",
+  "./nuxt/server": "The functions that the module for Nuxt imports automatically on the server.",
   "./testing": "What the tests of an application, a store or an adapter need.",
 };
 
