@@ -1,3 +1,4 @@
+// oxlint-disable-next-line import/no-unassigned-import -- it has to run before Next.js is loaded
 import "./async-storage.ts";
 import { after, connection } from "next/server.js";
 import { cookies, headers } from "next/headers.js";

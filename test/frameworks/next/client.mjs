@@ -51,10 +51,8 @@ export class Client {
   async call(action, user = "ada") {
     const form = await this.#form(action);
     const id = [...form.keys()].find((key) => key.startsWith("$ACTION_ID_")).slice("$ACTION_ID_".length);
-    const body = new FormData();
-    body.set("1_user", user);
-    body.set("0", '["$K1"]');
-    const headers = { "next-action": id, accept: "text/x-component" };
+    const headers = { "next-action": id, accept: "text/x-component", "content-type": "text/plain;charset=UTF-8" };
+    const body = JSON.stringify([user]);
     const response = await this.ask("/forms", { method: "POST", body, headers });
     return { response, text: await response.text() };
   }
@@ -71,7 +69,12 @@ export class Client {
 }
 
 const unescaped = (text) =>
-  text.replaceAll("&quot;", '"').replaceAll("&#x27;", "'").replaceAll("&gt;", ">").replaceAll("&lt;", "<").replaceAll("&amp;", "&");
+  text
+    .replaceAll("&quot;", '"')
+    .replaceAll("&#x27;", "'")
+    .replaceAll("&gt;", ">")
+    .replaceAll("&lt;", "<")
+    .replaceAll("&amp;", "&");
 
 /** What a page shows. */
 export const textOf = (html) => unescaped(html.replaceAll(/<script.*?<\/script>/gs, "").replaceAll(/<[^>]*>/g, " "));

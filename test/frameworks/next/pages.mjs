@@ -173,7 +173,10 @@ export function pageCases(suite, { host }) {
         const client = visitor();
         const { response } = await client.get(`/other?way=${way}`);
         assert.deepEqual([response.status, response.headers.get("location")], [status, location]);
-        assert.deepEqual([response.headers.get("cache-control"), response.headers.getSetCookie().length], ["no-store", 1]);
+        assert.deepEqual(
+          [response.headers.get("cache-control"), response.headers.getSetCookie().length],
+          ["no-store", 1],
+        );
         await shows(client, `data {"first":"${way}"}`);
       }
     },
@@ -200,7 +203,9 @@ export function pageCases(suite, { host }) {
       for (let n = 0; n < 3; n += 1) {
         advance("8m");
         await shows(client, `user ${user}`);
-        assert.ok(await eventually(async () => (await (await sessionsOf()).list(user))[0]?.expiresAt > clock() + 540_000));
+        assert.ok(
+          await eventually(async () => (await (await sessionsOf()).list(user))[0]?.expiresAt > clock() + 540_000),
+        );
       }
     },
     "prefetches and speculative requests do not extend a session": async () => {
@@ -236,17 +241,18 @@ export function pageCases(suite, { host }) {
       await (await client.ask("/messages", { headers, redirect: "follow" })).text();
       await shows(client, "flashes saved", "/messages");
     },
-    "a page that streams while another tab signs out ends with the session aborted, and does not bring it back": async () => {
-      const { client, user } = await signedIn();
-      const gate = closed("stream");
-      const page = client.twin().get("/streamed");
-      await Promise.race([gate.reached, page]);
-      assert.equal(await (await sessionsOf()).revokeAll(user), 1);
-      gate.open();
-      const { text } = await page;
-      assert.ok(text.includes(`begin ${user}`) && text.includes(`end ${user} aborted true`), text);
-      await shows(client, "user nobody");
-    },
+    "a page that streams while another tab signs out ends with the session aborted, and does not bring it back":
+      async () => {
+        const { client, user } = await signedIn();
+        const gate = closed("stream");
+        const page = client.twin().get("/streamed");
+        await Promise.race([gate.reached, page]);
+        assert.equal(await (await sessionsOf()).revokeAll(user), 1);
+        gate.open();
+        const { text } = await page;
+        assert.ok(text.includes(`begin ${user}`) && text.includes(`end ${user} aborted true`), text);
+        await shows(client, "user nobody");
+      },
     "a store that can't be read is shown by error.tsx, and leaves the cookie alone": async () => {
       const { client, user } = await signedIn();
       failing.add("read");
@@ -302,4 +308,3 @@ export function pageCases(suite, { host }) {
   };
   return Object.entries(cases).map(([name, run]) => ({ name, run }));
 }
-

@@ -18,11 +18,7 @@ export interface Suite {
 export const suite = (): Suite => (globalThis as unknown as { suite: Suite }).suite;
 
 /** The type of a session is not `any`: the contract's routes refuse that. */
-export const handle = (
-  session: Session,
-  route: AdapterRoute,
-  request: Request,
-): Promise<AdapterReply> =>
+export const handle = (session: Session, route: AdapterRoute, request: Request): Promise<AdapterReply> =>
   route.handle(session, {
     request,
     header: (name) => request.headers.get(name),

@@ -6,17 +6,20 @@ import { after } from "next/server";
 import { action, getSession } from "../../lib/session";
 import { suite } from "../../lib/suite";
 
-export const signIn = action(async (session, form: FormData) => {
-  session.signIn(String(form.get("user")));
+/** A form sends it, or a script. */
+const nameOf = (user: FormData | string) => (typeof user === "string" ? user : String(user.get("user")));
+
+export const signIn = action(async (session, user: FormData | string) => {
+  session.signIn(nameOf(user));
 });
 
-export const signInAndRedirect = action(async (session, form: FormData) => {
-  session.signIn(String(form.get("user")));
+export const signInAndRedirect = action(async (session, user: FormData | string) => {
+  session.signIn(nameOf(user));
   redirect("/shown");
 });
 
-export const signInAndNotFound = action(async (session, form: FormData) => {
-  session.signIn(String(form.get("user")));
+export const signInAndNotFound = action(async (session, user: FormData | string) => {
+  session.signIn(nameOf(user));
   notFound();
 });
 
