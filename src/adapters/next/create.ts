@@ -44,11 +44,14 @@ export interface NextSessions<Data extends object = DeclaredData> {
    * Reads the session of the current request, once, wherever it is asked for. In a component it can't be changed. Below
    * `action` and `route` it is the session that they have.
    *
-   * @throws SessionError ERR_SESSION_STORE (503), ERR_SESSION_DECODE (500).
+   * @throws TypeError in a function with `"use cache: private"`. SessionError ERR_SESSION_STORE (503), ERR_SESSION_DECODE (500).
    */
   getSession(): Promise<ReadonlySession<Data>>;
 
-  /** Reads the session as a plain object: for functions with `"use cache: private"`, and for props of client components. */
+  /**
+   * Reads the session as a plain object: for functions with `"use cache: private"`, and for props of client components. It does
+   * not extend the session.
+   */
   readSession(): Promise<SessionSnapshot<Data>>;
 
   /**
@@ -150,23 +153,28 @@ export function createNextSessions<Data extends object>(
   async function readEntry(): Promise<Entry<Data>> {
     const entry = await findEntry();
     await entry.session.load();
-    if (entry.changers === 0) extend(entry);
     return entry;
   }
 
-  /** Who only looks at pages is active too. */
+  /** Extends the session: who only looks at pages is active too. */
   function extend(entry: Entry<Data>): void {
     if (entry.isExtended) return;
+    let visit: Promise<void>;
+    try {
+      // A prefetch never gets further, until it is given up.
+      visit = next.connection();
+    } catch (cause) {
+      throw new TypeError(IN_CACHE, { cause });
+    }
     entry.isExtended = true;
-    // A prefetch never gets further than connection(), and in a function that is cached it throws: neither is a visit.
-    const extending = (async () => next.connection())().then(() => storeSession(entry.session));
-    extending.catch(() => {});
+    visit.then(() => storeSession(entry.session)).catch(() => {});
   }
 
   return {
     async getSession() {
       const entry = await readEntry();
       if (entry.changers > 0) return entry.session as unknown as ReadonlySession<Data>;
+      extend(entry);
       // Nothing else says when the page has been sent.
       return (entry.view ??= readOnlySession(entry.session, () => next.after(() => entry.sent.abort())));
     },
@@ -284,6 +292,10 @@ async function openJar(next: NextFunctions): Promise<ResponseHeaders> {
 const NOT_AN_ACTION =
   "action(fn): this function was called while Next.js renders a component, and no cookie can be set then: " +
   "pass it to a form or an event handler, or use getSession() in the component";
+
+const IN_CACHE =
+  'getSession() was called in a function with "use cache: private", whose result may be kept: call readSession() there, ' +
+  "or getSession() around it";
 
 const FLASHES_IN_COOKIES =
   "takeFlashes(): sessions are kept in cookies, and a component can't set one: take the messages in a server action or a " +

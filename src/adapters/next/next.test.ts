@@ -106,6 +106,18 @@ describe("nextSessions", () => {
     }
   });
 
+  it("refuses getSession() in a function that is cached, and gives it the plain object", async () => {
+    const { next } = nextFor(cookie);
+    const cached = {
+      ...next,
+      connection() {
+        throw new Error("`connection()` inside use cache: private");
+      },
+    };
+    await expect(during(cached).getSession()).rejects.toThrow("call readSession() there");
+    expect((await during(cached).readSession()).userId).toBe("ada");
+  });
+
   it("releases session.signal when the page has been sent", async () => {
     const { next, tasks } = nextFor(cookie);
     const session = await during(next).getSession();
