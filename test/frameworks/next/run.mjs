@@ -7,6 +7,9 @@ import { adapterContract } from "sojourn/testing";
 import { contractHandler } from "./contract.mjs";
 import { pageCases } from "./pages.mjs";
 
+// Next.js prints to the console, and this program's output is for the test alone.
+console.log = console.error;
+
 const options = JSON.parse(readFileSync(new URL("options.json", import.meta.url), "utf8"));
 const suite = { handlers: new Map() };
 globalThis.suite = suite;
@@ -40,6 +43,6 @@ for (const { name, run } of [...contract, ...pageCases(suite, pages)]) {
     () => null,
     (error) => String(error?.stack ?? error),
   );
-  console.log(JSON.stringify([name, wrong]));
+  process.stdout.write(`${JSON.stringify([name, wrong])}\n`);
 }
 process.exit(0);
