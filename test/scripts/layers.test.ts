@@ -48,6 +48,7 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
 const LOADED: Readonly<Record<string, readonly string[]>> = {
   "src/adapters/nest/decorators.ts": ["@nestjs/common", "@nestjs/websockets"],
   "src/adapters/nest/module.ts": ["@nestjs/common", "@nestjs/core"],
+  "src/adapters/next/next.ts": ["next/cache.js", "next/headers.js", "next/server.js"],
   "src/adapters/tanstack-start.ts": ["@tanstack/react-start/server"],
 };
 
