@@ -13,9 +13,22 @@ import type { CsrfProtection } from "./csrf.ts";
 import { expectBearer, type BearerTokens } from "../request/bearer.ts";
 
 export { sessionFactory } from "../sessions.ts";
+export { checkUnread, isResponse } from "../request/fetch-response.ts";
+export { expectFramework, type Framework, type OtherFramework } from "../request/frameworks.ts";
 export { linkReplacement } from "../request/request.ts";
+export {
+  createRecentSignInGuard,
+  createUserGuard,
+  returnTo,
+  type Guard,
+  type GuardOptions,
+  type RecentSignInOptions,
+  type ReturnOptions,
+} from "./guards.ts";
 export { logSessionError } from "./log.ts";
+export { checkUnreplaced, type SessionHolder } from "./replaced.ts";
 export type { CookieAttributes, CookieParts } from "../request/cookie.ts";
+export type { DeclaredData } from "../session.ts";
 export type { CloseSource, ResponseHeaders };
 
 /** The options of every adapter. Of adapters that are mounted within another, for some routes, each one's options hold there. */
