@@ -1,12 +1,11 @@
 import assert from "node:assert/strict";
-import { close, cookiesOf } from "./pages.mjs";
 
 const FORM = { "content-type": "application/x-www-form-urlencoded" };
 
 export const cases = [
   [
     "keeps the changes of 200 pages that one client loads at once",
-    async ({ ask, signedIn }) => {
+    async ({ ask, signedIn, cookiesOf }) => {
       const cookie = await signedIn("ada");
       const pages = Array.from({ length: 200 }, () => ask("/count", { cookie }));
       for (const page of await Promise.all(pages)) {
@@ -20,7 +19,7 @@ export const cases = [
   ],
   [
     "takes a flash in a layout, once, although the headers have left",
-    async ({ ask }) => {
+    async ({ ask, cookiesOf }) => {
       const first = await ask("/count?flash");
       const [cookie, ...others] = cookiesOf(first);
       assert.deepEqual(others, []);
@@ -33,7 +32,7 @@ export const cases = [
   ],
   [
     "stores what a component changes while the page is streamed, before the page ends",
-    async ({ ask, signedIn }) => {
+    async ({ ask, signedIn, close }) => {
       const cookie = await signedIn("ada");
       const late = close("late");
       const response = await ask("/streamed", { cookie });
@@ -47,7 +46,7 @@ export const cases = [
   ],
   [
     "breaks a page off whose component uses the session first, after the headers, unless the page is personal",
-    async ({ ask, signedIn }) => {
+    async ({ ask, signedIn, close }) => {
       const cookie = await signedIn("ada");
       const late = close("late");
       const response = await ask("/late", { cookie });
@@ -75,7 +74,7 @@ export const cases = [
   ],
   [
     "keeps what another tab writes while an action runs, and redirects when both are stored",
-    async ({ ask, signedIn }) => {
+    async ({ ask, signedIn, close }) => {
       const cookie = await signedIn("ada");
       const action = close("action");
       const acted = ask("/acting?_action=signIn", { method: "POST", cookie, headers: FORM, body: "text=sent" });
@@ -90,7 +89,7 @@ export const cases = [
   ],
   [
     "signs in by an action, with one cookie: for a form, and for a script",
-    async ({ ask }) => {
+    async ({ ask, cookiesOf }) => {
       const body = "text=in&user=ada";
       for (const path of ["/acting?_action=signIn", "/_actions/signIn/"]) {
         const response = await ask(path, { method: "POST", headers: FORM, body });
@@ -103,7 +102,7 @@ export const cases = [
   ],
   [
     "has one session and one cookie where a page is rewritten to another one",
-    async ({ ask, calls }) => {
+    async ({ ask, calls, cookiesOf }) => {
       const before = calls.create;
       const response = await ask("/rewriting");
       assert.match(await response.text(), /<p>count<\/p>/);
@@ -115,7 +114,7 @@ export const cases = [
   ],
   [
     "has one session and one cookie where 404.astro takes the place of a page, or of none",
-    async ({ ask }) => {
+    async ({ ask, cookiesOf }) => {
       for (const [path, data] of [
         ["/missing", { tab: "missing", missed: "/missing" }],
         ["/nowhere", { missed: "/nowhere" }],

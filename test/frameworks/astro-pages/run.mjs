@@ -3,7 +3,7 @@ import { createSessions } from "sojourn";
 import { memoryStore } from "sojourn/memory";
 import { cookieFor, faulty } from "sojourn/testing";
 import { cases } from "./cases.mjs";
-import { pass, runCases, serve } from "./pages.mjs";
+import { close, cookiesOf, pass, runCases, serve } from "./pages.mjs";
 
 console.error = () => {};
 const store = faulty({ ...memoryStore() });
@@ -12,4 +12,4 @@ globalThis.sojournPages = { sessions, gate: pass };
 const { handler } = await import("./dist/server/entry.mjs");
 const ask = await serve((req, res) => void handler(req, res));
 const signedIn = (userId) => cookieFor(sessions, userId, { data: {} });
-await runCases(cases, { ask, sessions, signedIn, calls: store.calls });
+await runCases(cases, { ask, sessions, signedIn, close, cookiesOf, calls: store.calls });

@@ -1,5 +1,4 @@
 import assert from "node:assert/strict";
-import { close, cookiesOf } from "./pages.mjs";
 
 const HTML = { accept: "text/html" };
 const FORM = { "content-type": "application/x-www-form-urlencoded", ...HTML };
@@ -7,7 +6,7 @@ const FORM = { "content-type": "application/x-www-form-urlencoded", ...HTML };
 export const cases = [
   [
     "keeps what two parallel load functions of a page change, and sets one cookie",
-    async ({ ask }) => {
+    async ({ ask, cookiesOf, close }) => {
       const [layout, page] = [close("layout"), close("page")];
       const asked = ask("/two", { headers: HTML });
       await Promise.all([layout.reached, page.reached]);
@@ -23,7 +22,7 @@ export const cases = [
   ],
   [
     "gives 200 internal requests at once the session of their page, with one cookie and one write",
-    async ({ ask, calls }) => {
+    async ({ ask, calls, cookiesOf }) => {
       const before = { ...calls };
       const response = await ask("/fetching", { headers: HTML });
       assert.match(await response.text(), /<h1>ada 200<\/h1>/);
@@ -37,7 +36,7 @@ export const cases = [
   ],
   [
     "keeps the changes of 200 pages that one client loads at once",
-    async ({ ask, signedIn }) => {
+    async ({ ask, signedIn, cookiesOf }) => {
       const cookie = await signedIn("ada");
       const pages = Array.from({ length: 200 }, () => ask("/two", { cookie, headers: HTML }));
       for (const page of await Promise.all(pages)) {
@@ -51,7 +50,7 @@ export const cases = [
   ],
   [
     "stores what a streamed load function changes after the headers, before the page ends",
-    async ({ ask, signedIn }) => {
+    async ({ ask, signedIn, close }) => {
       const cookie = await signedIn("ada");
       for (const path of ["/streamed", "/streamed/__data.json"]) {
         const slow = close("slow");
@@ -67,7 +66,7 @@ export const cases = [
   ],
   [
     "breaks a streamed page off whose change can't be stored",
-    async ({ ask }) => {
+    async ({ ask, cookiesOf, close }) => {
       const slow = close("slow");
       const response = await ask("/streamed", { headers: HTML });
       assert.deepEqual(cookiesOf(response), []);
@@ -94,7 +93,7 @@ export const cases = [
   ],
   [
     "keeps what another tab writes while a form action runs, and redirects when both are stored",
-    async ({ ask, signedIn }) => {
+    async ({ ask, signedIn, close }) => {
       const cookie = await signedIn("ada");
       const action = close("action");
       const acted = ask("/acting", { method: "POST", cookie, headers: FORM, body: "text=sent" });
@@ -109,7 +108,7 @@ export const cases = [
   ],
   [
     "stores the changes of a load function that throws an error, or redirects, and sets their cookie",
-    async ({ ask }) => {
+    async ({ ask, cookiesOf }) => {
       for (const [path, status] of [
         ["/refusing", 418],
         ["/redirecting", 307],
@@ -124,7 +123,7 @@ export const cases = [
   ],
   [
     "gives the scripts of SvelteKit the data of a page with the cookie and the headers for caches",
-    async ({ ask }) => {
+    async ({ ask, cookiesOf }) => {
       const response = await ask("/two/__data.json");
       assert.equal(response.status, 200);
       assert.equal(cookiesOf(response).length, 1);
@@ -134,7 +133,7 @@ export const cases = [
   ],
   [
     "signs in by a remote function, and tells a remote query who it is",
-    async ({ ask }) => {
+    async ({ ask, cookiesOf }) => {
       const page = await (await ask("/remote", { headers: HTML })).text();
       assert.match(page, /nobody/);
       const [, action] = /<form[^>]* action="([^"]+)"/.exec(page);

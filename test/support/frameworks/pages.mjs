@@ -1,4 +1,4 @@
-// What the cases use of the running application.
+// What the cases of pages use of the running application. It is copied into its folder.
 import { createServer } from "node:http";
 
 /** Gates at which pages wait, by their name. A gate that no case has closed is open. */
