@@ -26,12 +26,19 @@ export interface SessionLocals<Data extends object = DeclaredData> {
 
 /** The members that the middleware uses of a context of Astro, and those that options look at. */
 export interface AstroContext {
+  /** The client's request, or that of a rewrite. */
   readonly request: Request;
+  /** Its address. */
   readonly url: URL;
+  /** The route, such as `/blog/[slug]`. */
   readonly routePattern: string;
+  /** The page is made at build time. */
   readonly isPrerendered: boolean;
+  /** Where the session is put. */
   readonly locals: object;
+  /** The client's network address. */
   readonly clientAddress: string;
+  /** Astro's cache, which is turned off for a response that depends on the session. */
   readonly cache: { readonly enabled: boolean; set(input: false): void };
 }
 

@@ -31,10 +31,15 @@ export interface SessionLocals<Data extends object = DeclaredData> {
 
 /** The members that the hook uses of an event of SvelteKit, and those that options look at. */
 export interface KitEvent {
+  /** The client's request, or an internal one. */
   readonly request: Request;
+  /** Its address. */
   readonly url: URL;
+  /** The route, such as `/blog/[slug]`. */
   readonly route: { readonly id: string | null };
+  /** Where the session is put. */
   readonly locals: object;
+  /** The cookies, for a redirect that a hook throws. */
   readonly cookies: {
     set(name: string, value: string, options: CookieAttributes & { encode(value: string): string }): void;
   };
@@ -42,6 +47,7 @@ export interface KitEvent {
   readonly isDataRequest: boolean;
   /** A page or an endpoint asks for another one, by the `fetch` of its event. */
   readonly isSubRequest: boolean;
+  /** Gives the client's network address. */
   readonly getClientAddress: () => string;
 }
 
