@@ -1,5 +1,6 @@
 import { AsyncLocalStorage } from "node:async_hooks";
 import { inspect } from "node:util";
+import { isResponse, streamBodyOf } from "../request/fetch-response.ts";
 import { CURRENT } from "../request/session-handle.ts";
 import type { DeclaredData, Session } from "../session.ts";
 
@@ -20,7 +21,7 @@ export interface SessionContext {
   /**
    * For adapters: the program behind a response's body is run within the request that it belongs to.
    *
-   * @param body - a ReadableStream, or a Readable of Node.js. Others have no program.
+   * @param body - a Response, a ReadableStream, or a Readable of Node.js. Others have no program.
    */
   bindStream<Data extends object>(session: Session<Data>, body: unknown): void;
 }
@@ -69,7 +70,8 @@ export function createContext<Data extends object = DeclaredData>(): {
       }
     },
 
-    bindStream(session, stream) {
+    bindStream(session, body) {
+      const stream = isResponse(body) ? streamBodyOf(body) : body;
       const readable = stream as { [READ]?: (size: number) => void } | null | undefined;
       const more = readable?.[READ]?.bind(readable);
       if (more) readable![READ] = (size) => storage.run(session, () => more(size));

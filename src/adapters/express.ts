@@ -1,19 +1,21 @@
 /// <reference types="node" preserve="true" />
 import type { IncomingMessage, ServerResponse } from "node:http";
-import { expectFramework, isEngineRequest } from "../request/frameworks.ts";
+import { isEngineRequest } from "../request/frameworks.ts";
 import type { Sessions } from "../sessions.ts";
 import {
   ADAPTER_OPTIONS,
-  claimResponse,
-  resolveAdapterOptions,
-  sessionFactory,
+  createRecentSignInGuard,
+  createUserGuard,
+  expectFramework,
   type AdapterOptions,
+  type Guard,
+  type GuardOptions,
+  type RecentSignInOptions,
+  type SessionHolder,
 } from "./adapter.ts";
-import { useDictionaryMode } from "./dictionary-mode.ts";
-import { createRecentSignInGuard, createUserGuard, type GuardOptions, type RecentSignInOptions } from "./guards.ts";
-import { storeBeforeHeaders, setFailureHeaders } from "./node-response/store-before-headers.ts";
+import { nodeAdapter, useDictionaryMode } from "./node-response/entry.ts";
 
-export { returnTo, type GuardOptions, type RecentSignInOptions, type ReturnOptions } from "./guards.ts";
+export { returnTo, type GuardOptions, type RecentSignInOptions, type ReturnOptions } from "./adapter.ts";
 
 type Next = (error?: unknown) => void;
 type Middleware = (req: IncomingMessage, res: ServerResponse, next: Next) => void;
@@ -34,13 +36,11 @@ export function sessionMiddleware<Data extends object, Request extends IncomingM
   sessions: Sessions<Data>,
   options: AdapterOptions<Request> = {},
 ): (req: Request, res: ServerResponse, next: Next) => void {
-  const beginSession = sessionFactory(sessions, "sessionMiddleware");
-  const prepare = resolveAdapterOptions<Request, AdapterOptions<Request>>(
-    "sessionMiddleware",
+  const serve = nodeAdapter<Data, Request, AdapterOptions<Request>>(sessions, {
+    name: "sessionMiddleware",
     options,
-    ADAPTER_OPTIONS,
-  );
-  const { context } = options;
+    names: ADAPTER_OPTIONS,
+  });
   return (req, res, next) => {
     if (typeof next !== "function" || typeof res?.setHeader !== "function" || isEngineRequest(req)) {
       expectFramework("express", "sessionMiddleware", req);
@@ -49,23 +49,13 @@ export function sessionMiddleware<Data extends object, Request extends IncomingM
       useDictionaryMode(req);
       useDictionaryMode(res);
     }
-    const session = beginSession(req);
-    (req as { session?: unknown }).session = session;
-    const isOutermost = claimResponse(session, res);
-    const proceed = () => {
-      if (isOutermost) storeBeforeHeaders(session, res, next, req as { session?: unknown });
-      if (!context) return next();
-      context.bindEvents(session, req, res);
-      context.run(session, next);
+    const holder: SessionHolder = req as object;
+    // The result of some frameworks' `next` is a promise, whose rejection they handle themselves.
+    const handle = () => {
+      next();
     };
-    const reading = prepare(session, req);
-    if (!reading) return proceed();
-    reading
-      .then(proceed, (error: unknown) => {
-        setFailureHeaders(session, res);
-        next(error);
-      })
-      .catch(next);
+    const serving = serve({ request: req, res, holder, onFailure: next, handle });
+    if (serving) serving.catch(next);
   };
 }
 
@@ -88,7 +78,7 @@ export function requireRecentSignIn(options: RecentSignInOptions): Middleware {
   return guard("requireRecentSignIn", createRecentSignInGuard("express", options));
 }
 
-function guard(name: string, decide: ReturnType<typeof createUserGuard>): Middleware {
+function guard(name: string, decide: Guard): Middleware {
   return (req, res, next) => {
     if (typeof next !== "function") expectFramework("express", name, req);
     const proceed = (location: string | undefined) => {

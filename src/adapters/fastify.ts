@@ -1,30 +1,37 @@
 import type { FastifyInstance, FastifyPluginCallback, FastifyReply, FastifyRequest } from "fastify";
-import type { ResponseHeaders } from "../request/cache-headers.ts";
-import { checkUnread, streamBodyOf } from "../request/fetch-response.ts";
 import type { Session } from "../session.ts";
 import type { Sessions } from "../sessions.ts";
-import { expectFramework } from "../request/frameworks.ts";
 import {
   ADAPTER_OPTIONS,
+  checkUnread,
   claimResponse,
   concludeSession,
+  createRecentSignInGuard,
+  createUserGuard,
   describesResponse,
+  expectFramework,
+  isResponse,
+  logSessionError,
   reportBypass,
   resolveAdapterOptions,
   sessionFactory,
   type AdapterOptions,
+  type Guard,
+  type GuardOptions,
+  type RecentSignInOptions,
+  type ResponseHeaders,
 } from "./adapter.ts";
 import type { SessionContext } from "./context.ts";
-import { finishBeforeEnd } from "./node-response/finish.ts";
-import { createRecentSignInGuard, createUserGuard, type GuardOptions, type RecentSignInOptions } from "./guards.ts";
-import { logSessionError } from "./log.ts";
-import { DirectWrites } from "./node-response/direct-writes.ts";
-import { requestSessionOf } from "../request/session-handle.ts";
-import { abortOnDestroy } from "./node-response/abort.ts";
-import { respondWithError } from "./node-response/respond-with-error.ts";
-import { storeBeforeHeaders } from "./node-response/store-before-headers.ts";
+import {
+  finishBeforeEnd,
+  isWatchingDirectWrites,
+  respondWithError,
+  storeBeforeHeaders,
+  watchDirectWrites,
+} from "./node-response/entry.ts";
+import type { RegisterOptions } from "./fastify-register.ts";
 
-export { returnTo, type GuardOptions, type RecentSignInOptions, type ReturnOptions } from "./guards.ts";
+export { returnTo, type GuardOptions, type RecentSignInOptions, type ReturnOptions } from "./adapter.ts";
 
 declare module "fastify" {
   interface FastifyRequest {
@@ -55,8 +62,9 @@ export function sessionPlugin<Data extends object>(
     ADAPTER_OPTIONS,
   );
   const { context } = options;
-  const plugin: FastifyPluginCallback = (app, _options, done) => {
+  const plugin: FastifyPluginCallback<RegisterOptions> = (app, registered, done) => {
     expectFramework("fastify", "sessionPlugin", app);
+    const { addOnRequest = (hook) => void app.addHook("onRequest", hook), isLogging = isWithLogger(app) } = registered;
     // An instance has the properties of those around it.
     const instance = app as { [REGISTERED]?: unknown };
     const isOutermost = instance[REGISTERED] === undefined;
@@ -65,13 +73,10 @@ export function sessionPlugin<Data extends object>(
       return;
     }
     instance[REGISTERED] = sessions;
-    app.addHook("onRequest", (request, reply, next) => {
+    addOnRequest((request, reply, next) => {
       const session = beginSession(request);
       const { raw } = reply;
-      if (claimResponse(session, raw)) {
-        const { progress } = requestSessionOf(session);
-        progress.beforeHeaders = new DirectWrites(raw, progress, () => storeWithoutHook(session, request, raw));
-      }
+      if (claimResponse(session, raw)) watchDirectWrites(session, raw, () => storeWithoutHook(session, request, raw));
       const reading = prepare(session, request);
       const proceed = () => {
         if (!context) return next();
@@ -80,12 +85,12 @@ export function sessionPlugin<Data extends object>(
       };
       if (!reading) return proceed();
       reading.then(proceed, (error: Error) => {
-        if (isWithoutLogger(app)) logSessionError(error);
+        if (!isLogging) logSessionError(error);
         next(error);
       });
     });
     if (context) bindBodies(app, context, beginSession);
-    if (isOutermost) decorate(app, beginSession);
+    if (isOutermost) decorate(app, beginSession, isLogging);
     done();
   };
   // As fastify-plugin does it: the hooks belong to the instance that registers, not to a child of it.
@@ -103,8 +108,7 @@ function bindBodies<Data extends object>(
   beginSession: (request: FastifyRequest) => Session<Data>,
 ): void {
   app.addHook("onSend", (request, _reply, payload, next) => {
-    const body = isResponse(payload) ? streamBodyOf(payload) : payload;
-    if (body instanceof ReadableStream) context.bindStream(beginSession(request), body);
+    if (isResponse(payload) || payload instanceof ReadableStream) context.bindStream(beginSession(request), payload);
     next(null, payload);
   });
 }
@@ -120,8 +124,8 @@ const REGISTERED = Symbol("sojourn.registered");
  */
 function storeWithoutHook<Data extends object>(session: Session<Data>, request: FastifyRequest, raw: RawReply): void {
   storeBeforeHeaders(session, raw, (error) => {
-    if (isWithoutLogger(request.server)) logSessionError(error);
-    else request.log.error(error);
+    if (isWithLogger(request.server)) request.log.error(error);
+    else logSessionError(error);
     if (!raw.headersSent) removeDescription(raw);
     respondWithError(error, raw);
   });
@@ -139,8 +143,7 @@ function decorateHijack<Data extends object>(
     const { request, raw } = this;
     const session = beginSession(request);
     // Without it, somebody has hijacked the reply before our hook.
-    const { beforeHeaders } = requestSessionOf(session).progress;
-    if (beforeHeaders && !raw.headersSent) storeWithoutHook(session, request, raw);
+    if (isWatchingDirectWrites(session) && !raw.headersSent) storeWithoutHook(session, request, raw);
     return inheritedHijack(this, hijack).call(this);
   }
   app.decorateReply("hijack", hijack);
@@ -163,6 +166,7 @@ function removeDescription(raw: RawReply): void {
 function decorate<Data extends object>(
   app: FastifyInstance,
   beginSession: (request: FastifyRequest) => Session<Data>,
+  isLogging: boolean,
 ): void {
   app.decorateRequest("session", {
     getter(this: FastifyRequest) {
@@ -179,10 +183,10 @@ function decorate<Data extends object>(
     next();
   });
   app.addHook("onSend", (request, reply, payload, next) => {
-    abortOnDestroy(reply.raw);
     let body = payload;
     try {
-      if (isResponse(payload)) body = unpackResponse(reply, payload);
+      // Of HEAD, Fastify measures the text that is left out.
+      if (isResponse(payload)) body = unpackResponse(reply, payload) ?? (request.method === "HEAD" ? "" : null);
     } catch (error) {
       return next(error as Error);
     }
@@ -200,7 +204,7 @@ function decorate<Data extends object>(
         }
       },
       (error: Error) => {
-        if (isWithoutLogger(app)) logSessionError(error);
+        if (!isLogging) logSessionError(error);
         for (const name of Object.keys(reply.getHeaders())) if (describesResponse(name)) reply.removeHeader(name);
         next(error);
       },
@@ -214,12 +218,8 @@ function isStream(payload: unknown): boolean {
 }
 
 /** Fastify logs errors only where its option `logger` is set. */
-function isWithoutLogger(app: FastifyInstance): boolean {
-  return !("level" in app.log);
-}
-
-function isResponse(payload: unknown): payload is Response {
-  return typeof payload === "object" && Object.prototype.toString.call(payload) === "[object Response]";
+function isWithLogger(app: FastifyInstance): boolean {
+  return "level" in app.log;
 }
 
 /** Unpacks a Response before Fastify does: after all hooks, it would overwrite our Cache-Control and Vary. */
@@ -283,7 +283,7 @@ export function requireRecentSignIn(options: RecentSignInOptions): PreHandler {
   return guard("requireRecentSignIn", createRecentSignInGuard("fastify", options));
 }
 
-function guard(name: string, decide: ReturnType<typeof createUserGuard>): PreHandler {
+function guard(name: string, decide: Guard): PreHandler {
   const check: PreHandler = async (request, reply) => {
     const location = await decide(request, request.session);
     return location === undefined ? undefined : reply.redirect(location, 303);

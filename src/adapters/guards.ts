@@ -1,7 +1,7 @@
 import { checkOptions } from "../checks.ts";
 import { milliseconds, type Duration } from "../duration.ts";
 import { SessionError } from "../errors.ts";
-import { MOUNT, type Framework } from "../request/frameworks.ts";
+import { mountOf, type Framework, type OtherFramework } from "../request/frameworks.ts";
 import { isOwnOrigin } from "../request/origin.ts";
 import { innermost, requestHeader, type AnyRequest } from "../request/request.ts";
 import { requestSessionOf } from "../request/session-handle.ts";
@@ -30,24 +30,36 @@ export interface RecentSignInOptions extends GuardOptions {
  *
  * @throws SessionError ERR_SESSION_SIGN_IN (401).
  */
-type Guard = (request: AnyRequest, session: unknown) => string | undefined | Promise<string | undefined>;
+export type Guard = (request: AnyRequest, session: unknown) => string | undefined | Promise<string | undefined>;
 
-/** Lets requests pass whose session belongs to a user. */
-export function createUserGuard(framework: Framework, options: GuardOptions): Guard {
-  checkOptions("requireUser", options, { loginPage: true });
-  return createGuard(framework, "requireUser", options, (session) => session.userId !== undefined);
+/**
+ * Lets requests pass whose session belongs to a user: the decision of `requireUser`, for an adapter.
+ *
+ * @throws TypeError for an unknown option, and for a `loginPage` that is no path of this site.
+ */
+export function createUserGuard(
+  framework: Framework | OtherFramework,
+  options: GuardOptions,
+  name = "requireUser",
+): Guard {
+  checkOptions(name, options, { loginPage: true });
+  return createGuard(framework, name, options, (session) => session.userId !== undefined);
 }
 
-/** Lets requests pass whose user signed in within the given time. */
-export function createRecentSignInGuard(framework: Framework, options: RecentSignInOptions): Guard {
-  checkOptions("requireRecentSignIn", options, { loginPage: true, within: true });
+/** Lets requests pass whose user signed in within the given time: the decision of `requireRecentSignIn`, for an adapter. */
+export function createRecentSignInGuard(
+  framework: Framework | OtherFramework,
+  options: RecentSignInOptions,
+  name = "requireRecentSignIn",
+): Guard {
+  checkOptions(name, options, { loginPage: true, within: true });
   const { within } = options;
-  const maxAge = Math.floor(milliseconds(within, "requireRecentSignIn: within") / 1000);
-  return createGuard(framework, "requireRecentSignIn", options, (session) => session.signedInWithin(within), maxAge);
+  const maxAge = Math.floor(milliseconds(within, `${name}: within`) / 1000);
+  return createGuard(framework, name, options, (session) => session.signedInWithin(within), maxAge);
 }
 
 function createGuard(
-  framework: Framework,
+  framework: Framework | OtherFramework,
   name: string,
   { loginPage }: GuardOptions,
   isMet: (session: Session<object>) => boolean,
@@ -90,11 +102,16 @@ function checkRoomForReturn(name: string, loginPage = ""): void {
   }
 }
 
-function expectSession(session: unknown, framework: Framework): Session<object> {
+/**
+ * Checks that a request has a session.
+ *
+ * @throws TypeError that says how to mount the sessions.
+ */
+export function expectSession(session: unknown, framework: Framework | OtherFramework): Session<object> {
   try {
     requestSessionOf(session);
   } catch {
-    throw new TypeError(`This request has no session: ${MOUNT[framework]}`);
+    throw new TypeError(`This request has no session: ${mountOf(framework)}`);
   }
   return session as Session<object>;
 }

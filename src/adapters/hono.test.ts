@@ -22,6 +22,22 @@ describe("sessionMiddleware of Hono", () => {
     expect(followers[1]).toBe(followers[0]);
   });
 
+  it("answers 500 where the handler puts null or data in the session's place, and says what to call", async () => {
+    for (const replacement of [null, { cart: [] }]) {
+      const messages: string[] = [];
+      const app = new Hono().use(sessionMiddleware(sessions)).get("/", (c) => {
+        c.set("session" as never, replacement as never);
+        return c.text("bye");
+      });
+      app.onError((error, c) => {
+        messages.push(error.message);
+        return c.text("failed", 500);
+      });
+      expect((await app.request("/")).status).toBe(500);
+      expect(messages).toEqual([expect.stringContaining("c.var.session was replaced, which changes nothing")]);
+    }
+  });
+
   it("gives one session to a request that is replaced twice", async () => {
     const app = new Hono().use(sessionMiddleware(sessions)).get("/", (c) => {
       const { raw: first } = c.req;

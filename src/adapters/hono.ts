@@ -1,30 +1,34 @@
 import type { Context, MiddlewareHandler } from "hono";
-import type { ResponseHeaders } from "../request/cache-headers.ts";
-import { isPromise } from "../coroutine.ts";
 import { SessionError } from "../errors.ts";
-import { expectFramework } from "../request/frameworks.ts";
-import { streamBodyOf } from "../request/fetch-response.ts";
-import { linkReplacement } from "../request/request.ts";
-import type { DeclaredData, Session } from "../session.ts";
+import type { Session } from "../session.ts";
 import type { Sessions } from "../sessions.ts";
 import {
   ADAPTER_OPTIONS,
+  checkUnreplaced,
   claimResponse,
   commitSession,
+  createRecentSignInGuard,
+  createUserGuard,
   describesResponse,
   endSession,
+  expectFramework,
   failSession,
+  linkReplacement,
+  logSessionError,
   resolveAdapterOptions,
   findAddress,
   findResponse,
   sessionFactory,
   tellAddress,
   type AdapterOptions,
+  type DeclaredData,
+  type Guard,
+  type GuardOptions,
+  type RecentSignInOptions,
+  type ResponseHeaders,
 } from "./adapter.ts";
-import { createRecentSignInGuard, createUserGuard, type GuardOptions, type RecentSignInOptions } from "./guards.ts";
-import { logSessionError } from "./log.ts";
 
-export { returnTo, type GuardOptions, type RecentSignInOptions, type ReturnOptions } from "./guards.ts";
+export { returnTo, type GuardOptions, type RecentSignInOptions, type ReturnOptions } from "./adapter.ts";
 
 /** The variables that the middleware adds to a context: `c.var.session`, typed by the data of `sessions`. */
 export interface SessionVariables<Data extends object = DeclaredData> {
@@ -69,12 +73,13 @@ export function sessionMiddleware<Data extends object>(
       throw error;
     }
     await (context ? context.run(session, next) : next());
-    if (c.finalized) context?.bindStream(session, streamBodyOf(c.res));
+    if (c.finalized) context?.bindStream(session, c.res);
     if (!isOutermost) return;
     let response: Response;
     try {
+      checkUnreplaced({ session: c.get("session") }, "c.var.session");
       const committing = commitSession(session, c.res);
-      response = isPromise(committing) ? await committing : committing;
+      response = "then" in committing ? await committing : committing;
     } catch (error) {
       logWhenAnswered(error);
       resetResponse(c);
@@ -170,7 +175,7 @@ export function requireRecentSignIn(options: RecentSignInOptions): MiddlewareHan
   return guard("requireRecentSignIn", createRecentSignInGuard("hono", options));
 }
 
-function guard(name: string, decide: ReturnType<typeof createUserGuard>): MiddlewareHandler {
+function guard(name: string, decide: Guard): MiddlewareHandler {
   const check: MiddlewareHandler = async (c, next) => {
     const location = await decide(c, (c.var as { session?: unknown }).session);
     return location === undefined ? next() : c.redirect(location, 303);

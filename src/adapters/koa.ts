@@ -1,21 +1,23 @@
 /// <reference types="node" preserve="true" />
 import type { ServerResponse } from "node:http";
 import type { DefaultState, Middleware, ParameterizedContext } from "koa";
-import { streamBodyOf } from "../request/fetch-response.ts";
-import { expectFramework } from "../request/frameworks.ts";
-import type { DeclaredData, Session } from "../session.ts";
+import type { Session } from "../session.ts";
 import type { Sessions } from "../sessions.ts";
 import {
   ADAPTER_OPTIONS,
-  claimResponse,
-  resolveAdapterOptions,
-  sessionFactory,
+  checkUnread,
+  createRecentSignInGuard,
+  createUserGuard,
+  expectFramework,
   type AdapterOptions,
+  type DeclaredData,
+  type Guard,
+  type GuardOptions,
+  type RecentSignInOptions,
 } from "./adapter.ts";
-import { createRecentSignInGuard, createUserGuard, type GuardOptions, type RecentSignInOptions } from "./guards.ts";
-import { setFailureHeaders, storeBeforeHeaders } from "./node-response/store-before-headers.ts";
+import { nodeAdapter } from "./node-response/entry.ts";
 
-export { returnTo, type GuardOptions, type RecentSignInOptions, type ReturnOptions } from "./guards.ts";
+export { returnTo, type GuardOptions, type RecentSignInOptions, type ReturnOptions } from "./adapter.ts";
 
 /** The properties that the middleware adds to a context: `ctx.session`, typed by the data of `sessions`. */
 export interface SessionProperties<Data extends object = DeclaredData> {
@@ -39,39 +41,34 @@ export function sessionMiddleware<Data extends object>(
   sessions: Sessions<Data>,
   options: AdapterOptions<ParameterizedContext> = {},
 ): Middleware<DefaultState, SessionProperties<Data>> {
-  const beginSession = sessionFactory(sessions, "sessionMiddleware");
-  const prepare = resolveAdapterOptions<ParameterizedContext, AdapterOptions<ParameterizedContext>>(
-    "sessionMiddleware",
-    options,
-    ADAPTER_OPTIONS,
-  );
   const { context } = options;
+  const serve = nodeAdapter<Data, ParameterizedContext, AdapterOptions<ParameterizedContext>>(sessions, {
+    name: "sessionMiddleware",
+    options,
+    names: ADAPTER_OPTIONS,
+  });
   return async (ctx, next) => {
     if (typeof ctx?.onerror !== "function") expectFramework("koa", "sessionMiddleware", ctx);
-    const { req, res } = ctx;
-    const session = beginSession(req);
-    ctx.session = session;
-    const isOutermost = claimResponse(session, res);
-    try {
-      await prepare(session, ctx);
-    } catch (error) {
-      setFailureHeaders(session, res);
+    const { res } = ctx;
+    let isRead = false;
+    const handle = async (session: Session<Data>) => {
+      isRead = true;
+      await next();
+      // Koa sends the body after all middleware.
+      const body = ctx.body as unknown;
+      if (body instanceof Response) checkUnread(body);
+      context?.bindStream(session, body);
+    };
+    const onFailure = (error: unknown) => {
       giveHeaders(error, res);
+      ctx.onerror(error as Error);
+    };
+    try {
+      await serve({ request: ctx, res, holder: ctx, onFailure, handle });
+    } catch (error) {
+      if (!isRead) giveHeaders(error, res);
       throw error;
     }
-    // Koa may send what the handler has put into the context, or the handler writes to the response itself.
-    if (isOutermost) {
-      storeBeforeHeaders(session, res, (error) => {
-        giveHeaders(error, res);
-        ctx.onerror(error as Error);
-      });
-    }
-    if (!context) return next();
-    context.bindEvents(session, req, res);
-    await context.run(session, next);
-    // Koa sends the body after all middleware.
-    const body = ctx.body as unknown;
-    context.bindStream(session, body instanceof Response ? streamBodyOf(body) : body);
   };
 }
 
@@ -101,7 +98,7 @@ export function requireRecentSignIn(options: RecentSignInOptions): Middleware {
   return guard("requireRecentSignIn", createRecentSignInGuard("koa", options));
 }
 
-function guard(name: string, decide: ReturnType<typeof createUserGuard>): Middleware {
+function guard(name: string, decide: Guard): Middleware {
   return async (ctx, next) => {
     if (typeof ctx?.onerror !== "function") expectFramework("koa", name, ctx);
     const location = await decide(ctx, (ctx as { session?: unknown }).session);

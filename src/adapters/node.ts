@@ -2,20 +2,19 @@
 import type { IncomingMessage, RequestListener, ServerResponse } from "node:http";
 import type { Session } from "../session.ts";
 import type { Sessions } from "../sessions.ts";
-import { rejecting, run, wait, type Coroutine } from "../coroutine.ts";
 import {
   ADAPTER_OPTIONS,
-  claimResponse,
-  resolveAdapterOptions,
-  sessionFactory,
+  createRecentSignInGuard,
+  createUserGuard,
+  logSessionError,
   type AdapterOptions,
+  type Guard,
+  type GuardOptions,
+  type RecentSignInOptions,
 } from "./adapter.ts";
-import { createRecentSignInGuard, createUserGuard, type GuardOptions, type RecentSignInOptions } from "./guards.ts";
-import { logSessionError } from "./log.ts";
-import { respondWithError } from "./node-response/respond-with-error.ts";
-import { storeBeforeHeaders, setFailureHeaders } from "./node-response/store-before-headers.ts";
+import { nodeAdapter, respondWithError } from "./node-response/entry.ts";
 
-export { returnTo, type GuardOptions, type RecentSignInOptions, type ReturnOptions } from "./guards.ts";
+export { returnTo, type GuardOptions, type RecentSignInOptions, type ReturnOptions } from "./adapter.ts";
 
 type SessionListener<Data extends object> = (
   req: IncomingMessage,
@@ -51,12 +50,12 @@ export function withSession<Data extends object>(
   handler: SessionListener<Data>,
   options: NodeOptions = {},
 ): RequestListener {
-  const beginSession = sessionFactory(sessions, "withSession");
-  const prepare = resolveAdapterOptions<IncomingMessage, NodeOptions>("withSession", options, {
-    ...ADAPTER_OPTIONS,
-    onError: true,
+  const serve = nodeAdapter<Data, IncomingMessage, NodeOptions>(sessions, {
+    name: "withSession",
+    options,
+    names: { ...ADAPTER_OPTIONS, onError: true },
   });
-  const { onError = answerError, context } = options;
+  const { onError = answerError } = options;
 
   async function answer(error: unknown, req: IncomingMessage, res: ServerResponse): Promise<void> {
     try {
@@ -68,24 +67,20 @@ export function withSession<Data extends object>(
     }
   }
 
-  function* serve(req: IncomingMessage, res: ServerResponse): Coroutine<void> {
-    const session = beginSession(req);
-    const isOutermost = claimResponse(session, res);
-    try {
-      yield* wait(prepare(session, req));
-    } catch (error) {
-      setFailureHeaders(session, res);
-      throw error;
-    }
-    if (isOutermost) storeBeforeHeaders(session, res, (error) => void answer(error, req, res));
-    context?.bindEvents(session, req, res);
-    yield* wait(context ? context.run(session, () => handler(req, res, session)) : handler(req, res, session));
-  }
-
   return (req, res) => {
-    const serving = rejecting(() => run(serve(req, res)));
-    if (serving) void serving.catch((error: unknown) => answer(error, req, res));
+    const onFailure = (error: unknown) => void answer(error, req, res);
+    try {
+      const serving = serve({ request: req, res, onFailure, handle: (session) => handler(req, res, session) });
+      if (isThenable(serving)) serving.then(undefined, onFailure);
+    } catch (error) {
+      onFailure(error);
+    }
   };
+}
+
+/** Some libraries have a class of promises of their own. */
+function isThenable(result: unknown): result is PromiseLike<unknown> {
+  return typeof (result as Partial<PromiseLike<unknown>> | null | undefined)?.then === "function";
 }
 
 function answerError(error: unknown, _req: IncomingMessage, res: ServerResponse): void {
@@ -116,10 +111,7 @@ export function requireRecentSignIn<Data extends object>(
   return guard(handler, createRecentSignInGuard("node", options));
 }
 
-function guard<Data extends object>(
-  handler: SessionListener<Data>,
-  decide: ReturnType<typeof createUserGuard>,
-): SessionListener<Data> {
+function guard<Data extends object>(handler: SessionListener<Data>, decide: Guard): SessionListener<Data> {
   return async (req, res, session) => {
     const location = await decide(req, session);
     if (location === undefined) return handler(req, res, session);

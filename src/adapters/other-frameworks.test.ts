@@ -1,5 +1,6 @@
 import express from "express";
 import Fastify from "fastify";
+import { H3, type H3Event } from "h3";
 import { Hono } from "hono";
 import Koa from "koa";
 import { createServer, type Server } from "node:http";
@@ -9,9 +10,12 @@ import { site } from "../../test/support/stores.ts";
 import * as ofExpress from "./express.ts";
 import * as ofFastify from "./fastify.ts";
 import * as ofFetch from "./fetch.ts";
+import * as ofH3 from "./h3.ts";
 import * as ofHono from "./hono.ts";
+import * as ofAstro from "./astro.ts";
 import * as ofKoa from "./koa.ts";
 import * as ofSocketIo from "./socket-io/entry.ts";
+import * as ofSvelteKit from "./sveltekit.ts";
 
 // JavaScript has no types that refuse these, and TypeScript accepts a function of fewer parameters.
 
@@ -34,9 +38,13 @@ describe("an adapter in another framework", () => {
     ["requireUser of sojourn/hono", ofHono.requireUser()],
     ["sessionMiddleware of sojourn/koa", ofKoa.sessionMiddleware(sessions)],
     ["requireUser of sojourn/koa", ofKoa.requireUser()],
+    ["sessionMiddleware of sojourn/h3", ofH3.sessionMiddleware(sessions)],
+    ["requireUser of sojourn/h3", ofH3.requireUser()],
     ["requireRecentSignIn of sojourn/hono", ofHono.requireRecentSignIn({ within: "10m" })],
     ["sessionMiddleware of sojourn/socket.io", ofSocketIo.sessionMiddleware(sessions)],
     ["requireUser of sojourn/socket.io", ofSocketIo.requireUser()],
+    ["sessionHandle of sojourn/sveltekit", ofSvelteKit.sessionHandle(sessions)],
+    ["sessionMiddleware of sojourn/astro", ofAstro.sessionMiddleware(sessions)],
   ])("names the import for Express: %s", async (_, middleware) => {
     const app = express();
     app.use(ofExpress.sessionMiddleware(sessions), middleware as express.RequestHandler);
@@ -89,6 +97,15 @@ describe("an adapter in another framework", () => {
     expect(() => middleware(request, response, () => undefined)).toThrow(
       'io.use(sessionMiddleware(sessions)) from "sojourn/s',
     );
+  });
+
+  it.each<[string, (event: never, next: never) => unknown]>([
+    ["requireUser of sojourn/hono", ofHono.requireUser()],
+    ["requireUser of sojourn/koa", ofKoa.requireUser()],
+  ])("names the import for h3: %s", async (_, middleware) => {
+    const app = new H3({ silent: true, onError: ({ cause }) => (cause as Error).message });
+    app.use(ofH3.sessionMiddleware(sessions)).use((event: H3Event, next) => middleware(event as never, next as never));
+    expect(await (await app.request("/")).text()).toContain('sessionMiddleware(sessions)) from "sojourn/h3"');
   });
 
   it("throws under node:http, where nobody would see a rejection", () => {

@@ -28,6 +28,11 @@ export function canSetHeaders(response: Response | undefined): response is Respo
   return response.status !== 101 || "webSocket" in response;
 }
 
+/** Whether a value is a response. Its class may be of another module, such as the one of @hono/node-server. */
+export function isResponse(value: unknown): value is Response {
+  return typeof value === "object" && Object.prototype.toString.call(value) === "[object Response]";
+}
+
 /** @throws TypeError for a response that can't be sent, so that its session is not stored. */
 export function checkUnread(response: Response): void {
   // Reading more properties would turn @hono/node-server's Response into one that can be sent only once.
@@ -76,10 +81,23 @@ type Finish = () => Promise<void> | void;
 function copied(response: Response, body: Body): Response {
   const copy = new Response(body, response);
   const prototype = Object.getPrototypeOf(response) as object;
+  const own = Object.getPrototypeOf(copy) as object;
   // The application may test for a class of its own.
-  if (Object.prototype.isPrototypeOf.call(Response.prototype, prototype)) Object.setPrototypeOf(copy, prototype);
+  if (prototype !== own && Object.prototype.isPrototypeOf.call(Response.prototype, prototype)) {
+    Object.setPrototypeOf(copy, prototype);
+    if (!isReadable(copy)) Object.setPrototypeOf(copy, own);
+  }
   for (const [name, value] of Object.entries(response)) if (!(name in copy)) Object.assign(copy, { [name]: value });
   return copy;
+}
+
+/** Whether the class of a copy can read it. One with private fields can't: no constructor of it has made the copy. */
+function isReadable(copy: Response): boolean {
+  try {
+    return copy.headers !== undefined && copy.status > 0 && copy.body !== undefined;
+  } catch {
+    return false;
+  }
 }
 
 /**
@@ -150,7 +168,8 @@ async function settled(finish: Finish): Promise<void> {
   }
 }
 
-function withoutCookies(headers: Headers, cookies: readonly string[]): void {
+/** Takes Set-Cookie values, or a token, out of headers. */
+export function withoutCookies(headers: Headers, cookies: readonly string[]): void {
   if (cookies.includes(headers.get(TOKEN_HEADER) ?? "")) headers.delete(TOKEN_HEADER);
   const others = headers.getSetCookie().filter((line) => !cookies.includes(line));
   headers.delete("set-cookie");

@@ -155,7 +155,7 @@ describe.each(ways)("sojourn for $name behind a proxy", (way) => {
     expect(await signIn(scene, { headers: { "x-forwarded-proto": "http, https" } })).toMatch(/^session=/);
   });
 
-  const hasSetting = /Express|Fastify/.test(way.name);
+  const hasSetting = /Express|Fastify|Koa/.test(way.name);
   it.runIf(hasSetting)("believes it where the framework's own setting does", async () => {
     const scene = await serve(way, { trustProxy: true });
     await expect(expectSecure(scene)).resolves.toBeUndefined();

@@ -217,6 +217,55 @@ const mistakes: Readonly<Record<string, readonly [rule: RegExp, Partial<Steps>]>
     /while a body is streamed, before the last byte/,
     { finish: (session) => void finishSession(session)?.catch(() => {}) },
   ],
+  "sends the last byte of a declared length before such changes are stored": [
+    /also where the response declares its length/,
+    {
+      async send(chunks, { res }) {
+        for await (const chunk of chunks) res.write(chunk);
+        return "";
+      },
+    },
+  ],
+  "leaves a response open whose body has failed": [/ends the connection where a body fails after/, { abort: () => {} }],
+  "ends a response whose body has failed as if it were complete": [
+    /ends the connection where a body fails after/,
+    { abort: ({ res }) => void res.end() },
+  ],
+  "gives an empty success for a body that fails before its first chunk": [
+    /before its first chunk/,
+    {
+      async send(chunks, exchange) {
+        let isEmpty = true;
+        async function* counted() {
+          for await (const chunk of chunks) {
+            isEmpty = false;
+            yield chunk;
+          }
+        }
+        return honest.send(counted(), exchange).catch((error: unknown) => {
+          if (isEmpty) return "";
+          throw error;
+        });
+      },
+    },
+  ],
+  "does not notice that a client goes away while a body is sent to it": [
+    /that a body makes after its client has gone/,
+    {
+      claim: (session, { res }) =>
+        claimResponse(session, {
+          once: (event, listener) =>
+            res.once(event, () => {
+              const isGone = res.headersSent && !res.writableEnded;
+              return isGone ? undefined : listener();
+            }),
+        }),
+    },
+  ],
+  "sends no headers of the session for HEAD of a streamed body": [
+    /answers HEAD of a streamed body/,
+    onlyIf(({ req, reply }) => req.method !== "HEAD" || typeof reply!.body === "string"),
+  ],
   "ends a stream whose last change can't be stored": [
     /cuts off a streamed response/,
     { finish: async (session) => Promise.resolve(finishSession(session)).catch(() => {}) },
@@ -245,6 +294,35 @@ const mistakes: Readonly<Record<string, readonly [rule: RegExp, Partial<Steps>]>
   "ignores options that it does not know": [/for an option that it does not have/, forgetting("lazily")],
   "ignores the option lazy": [/with the option lazy/, forgetting("lazy")],
   "ignores the option passive": [/with the option passive/, forgetting("passive")],
+  "ignores the option bearer": [/takes a token in Authorization/, forgetting("bearer")],
+  "reads the session before it refuses a form of another site": [
+    /403 to a form of another site/,
+    {
+      mount(mount) {
+        const { begin, prepare } = honest.mount(mount);
+        if (!mount.options.csrf) return { begin, prepare };
+        return {
+          begin,
+          async prepare(session, req) {
+            await session.load();
+            await prepare(session, req);
+          },
+        };
+      },
+    },
+  ],
+  "hides the client's address": [
+    /network address at a sign-in/,
+    {
+      begin(begin, { req }) {
+        const { socket } = req;
+        const hidden = new Proxy(socket, {
+          get: (_, name) => (name === "remoteAddress" ? undefined : (Reflect.get(socket, name) as unknown)),
+        });
+        return begin(Object.defineProperty(req, "socket", { value: hidden, configurable: true }));
+      },
+    },
+  ],
   "ignores the option csrf": [/with the option csrf/, forgetting("csrf")],
   "ignores the option context": [/within the option context/, { within: (_session, _context, call) => call() }],
   "ignores the option personal": [/unless the option personal says so/, forgetting("personal")],

@@ -1,5 +1,7 @@
 import type { ServerResponse } from "node:http";
 import type { ResponseProgress } from "../../request/response-progress.ts";
+import { requestSessionOf } from "../../request/session-handle.ts";
+import type { Session } from "../../session.ts";
 
 type Methods = Record<"writeHead" | "write" | "end" | "flushHeaders", (...args: unknown[]) => unknown>;
 
@@ -8,10 +10,30 @@ const WATCHED = Symbol("sojourn.directWrites");
 type Watched = Methods & { [WATCHED]: DirectWrites };
 
 /**
+ * Watches a response of a framework whose adapter commits the session in a hook before the headers: a program may write to the
+ * response past the framework.
+ *
+ * @param hold - is called before such a write. It makes the response wait for its session, by `storeBeforeHeaders`.
+ */
+export function watchDirectWrites<Data extends object>(
+  session: Session<Data>,
+  res: ServerResponse,
+  hold: () => void,
+): void {
+  const { progress } = requestSessionOf(session);
+  progress.beforeHeaders = new DirectWrites(res, progress, hold);
+}
+
+/** Whether {@link watchDirectWrites} was called for a session. */
+export function isWatchingDirectWrites<Data extends object>(session: Session<Data>): boolean {
+  return requestSessionOf(session).progress.beforeHeaders !== undefined;
+}
+
+/**
  * Finds out that the headers of a response are about to leave while its session is not committed: a program writes to it past
  * its framework, or has changed the session since the framework's last hook that we know of.
  */
-export class DirectWrites {
+class DirectWrites {
   readonly #res: Watched;
   readonly #progress: ResponseProgress;
   readonly #hold: () => void;

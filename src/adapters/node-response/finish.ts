@@ -3,12 +3,13 @@ import { finishResponse } from "../../request/finish-response.ts";
 import { requestSessionOf } from "../../request/session-handle.ts";
 import type { Session } from "../../session.ts";
 import { logSessionError } from "../log.ts";
-import { abortResponse } from "./abort.ts";
+import { abortOnDestroy, abortResponse } from "./abort.ts";
 import { checkEnd, checkWrite } from "./check-chunk.ts";
 import { heldBodyOf, type HeldBody } from "./held-body.ts";
 
 /**
- * Stores late changes of a session before the last byte of a streamed response, or cuts the response off.
+ * Stores late changes of a session before the last byte of a streamed response, or cuts the response off. For an adapter that
+ * commits the session in a hook before the headers.
  *
  * @param contentLength - gives the declared length, when the body begins.
  */
@@ -17,6 +18,7 @@ export function finishBeforeEnd<Data extends object>(
   res: ServerResponse,
   contentLength: () => unknown,
 ): void {
+  abortOnDestroy(res);
   const requestSession = requestSessionOf(session);
   const write = res.write as (...args: unknown[]) => boolean;
   const end = res.end as (...args: unknown[]) => ServerResponse;

@@ -5,6 +5,7 @@ import type { ResponseHeaders } from "../../request/cache-headers.ts";
 import type { RequestSession } from "../../request/request-session.ts";
 import { requestSessionOf } from "../../request/session-handle.ts";
 import type { Session } from "../../session.ts";
+import { checkUnreplaced, type SessionHolder } from "../replaced.ts";
 import { abortOnDestroy } from "./abort.ts";
 import { delayResponse } from "./delayed-response.ts";
 import type { ResponseHooks } from "./response-hooks.ts";
@@ -13,18 +14,18 @@ import type { ResponseHooks } from "./response-hooks.ts";
  * Commits a session before the headers of a response of node:http leave.
  *
  * @param onFailure - takes the error of a commit.
- * @param request - has the session as its property `session`, which must not be replaced meanwhile.
+ * @param holder - has the session as its property `session`, which must not be replaced meanwhile.
  * @param beforeStoring - is called when the headers are about to be sent, before anything is stored.
  */
 export function storeBeforeHeaders<Data extends object>(
   session: Session<Data>,
   res: ServerResponse,
   onFailure: (error: unknown) => void,
-  request?: { readonly session?: unknown },
+  holder?: Readonly<SessionHolder>,
   beforeStoring?: BeforeStoring,
 ): void {
   abortOnDestroy(res);
-  delayResponse(res, new SessionHooks(requestSessionOf(session), res, onFailure, request, beforeStoring));
+  delayResponse(res, new SessionHooks(requestSessionOf(session), res, onFailure, holder, beforeStoring));
 }
 
 /** Makes the last changes of a session. */
@@ -42,7 +43,7 @@ class SessionHooks implements ResponseHooks, ResponseHeaders {
   readonly #requestSession: RequestSession;
   readonly #res: ServerResponse;
   readonly onFailure: (error: unknown) => void;
-  readonly #request: { readonly session?: unknown } | undefined;
+  readonly #holder: Readonly<SessionHolder> | undefined;
   readonly #beforeStoring: BeforeStoring | undefined;
   /** The session's headers. A held response takes no headers until it is released. */
   #writes: [name: string, value: string][] | undefined;
@@ -54,11 +55,11 @@ class SessionHooks implements ResponseHooks, ResponseHeaders {
     requestSession: RequestSession,
     res: ServerResponse,
     onFailure: (error: unknown) => void,
-    request?: { readonly session?: unknown },
+    holder?: Readonly<SessionHolder>,
     beforeStoring?: BeforeStoring,
   ) {
     this.#beforeStoring = beforeStoring;
-    this.#request = request;
+    this.#holder = holder;
     this.#requestSession = requestSession;
     this.#res = res;
     this.onFailure = onFailure;
@@ -66,7 +67,7 @@ class SessionHooks implements ResponseHooks, ResponseHeaders {
 
   beforeHeaders(): Promise<() => void> | undefined {
     this.#written = this.#requestSession.cookie.written;
-    if (this.#request && isReplaced(this.#request.session)) throw new TypeError(REPLACED);
+    if (this.#holder) checkUnreplaced(this.#holder);
     this.#beforeStoring?.beforeStoring();
     const storing = concludeResponse(this.#requestSession, this);
     if (storing) return storing.then(() => () => this.#apply());
@@ -129,17 +130,4 @@ class SessionHooks implements ResponseHooks, ResponseHeaders {
     const others = [this.#res.getHeader("set-cookie") ?? []].flat().map(String);
     return [...(replaced ? others.filter((other) => !replaced.includes(other)) : others), cookie];
   }
-}
-
-const REPLACED =
-  "req.session was replaced, which changes nothing of the session: session.signOut() ends it, session.clear() removes its data; " +
-  "put data into req.session.data";
-
-/**
- * Whether somebody has set `req.session` to `null` or to data, as cookie-session and express-session allow. The session of
- * another library, which may be mounted after ours, is an object of a class.
- */
-function isReplaced(session: unknown): boolean {
-  if (typeof session !== "object" || session === null) return true;
-  return Object.getPrototypeOf(session) === Object.prototype;
 }

@@ -170,6 +170,11 @@ export class Connection {
     return this.#received;
   }
 
+  /** Whether the server has closed the connection. */
+  get isClosed(): boolean {
+    return this.#isClosed;
+  }
+
   /** Closes the connection without a word, as a client does that goes away. */
   destroy(): void {
     this.#socket.destroy();

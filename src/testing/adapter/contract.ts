@@ -1,6 +1,7 @@
 import type { SessionContext } from "../../adapters/context.ts";
 import type { CsrfProtection } from "../../adapters/csrf.ts";
 import { checkOptions } from "../../checks.ts";
+import type { BearerTokens } from "../../request/bearer.ts";
 import type { AnyRequest } from "../../request/request.ts";
 import type { Session } from "../../session.ts";
 import type { Sessions } from "../../sessions.ts";
@@ -28,6 +29,7 @@ export interface AdapterMount {
     readonly passive?: () => boolean;
     readonly context?: SessionContext;
     readonly csrf?: CsrfProtection;
+    readonly bearer?: BearerTokens;
   };
 }
 
@@ -113,6 +115,11 @@ export interface AdapterContractOptions {
   severalSessions?: boolean | undefined;
   /** Whether handlers return objects of the class Response, which an application may keep. Default `false`. */
   responses?: boolean | undefined;
+  /**
+   * Whether the framework tells the client's network address. Default `true`: the list of a user's sessions has it. `false`:
+   * the list is without it.
+   */
+  clientAddress?: boolean | undefined;
   /** The limit of the application's request bodies, in bytes, after which it answers 413. Default: it has none. */
   bodyLimit?: number | undefined;
 }
@@ -143,6 +150,7 @@ export function adapterContract(start: StartApplication, options: AdapterContrac
     nested: true,
     severalSessions: true,
     responses: true,
+    clientAddress: true,
     bodyLimit: true,
   });
   const declared: Declared = {
@@ -151,10 +159,11 @@ export function adapterContract(start: StartApplication, options: AdapterContrac
     nested: options.nested ?? true,
     severalSessions: options.severalSessions ?? true,
     responses: options.responses ?? false,
+    clientAddress: options.clientAddress ?? true,
     bodyLimit: options.bodyLimit,
   };
   const rules: AdapterRule[] = [
-    ...signInCases,
+    ...signInCases(declared),
     ...responseCases(declared),
     ...parallelCases,
     ...failureCases(declared),
@@ -183,5 +192,6 @@ export interface Declared extends Required<Omit<AdapterContractOptions, "bodyLim
   readonly nested: boolean;
   readonly severalSessions: boolean;
   readonly responses: boolean;
+  readonly clientAddress: boolean;
   readonly bodyLimit: number | undefined;
 }

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import type { Sessions } from "../../sessions.ts";
+import { cookieFor } from "../application.ts";
 import type { Handler, Setup } from "./bench.ts";
 import { expectAnswer } from "./checks.ts";
 import type { AdapterRule, Declared } from "./contract.ts";
@@ -63,11 +64,11 @@ export const mountCases = ({ nested, severalSessions }: Declared): readonly Adap
     },
   ],
   [
-    "answers 403 to a form of another site with the option csrf, and calls no handler",
+    "answers 403 to a form of another site with the option csrf, and calls neither the store nor the handler",
     async (bench) => {
       const { csrfProtection } = await import("../../adapters/csrf.ts");
       let handled = 0;
-      const { signedIn } = await bench.start(
+      const { signedIn, calls } = await bench.start(
         {
           "/post": () => {
             handled += 1;
@@ -78,9 +79,47 @@ export const mountCases = ({ nested, severalSessions }: Declared): readonly Adap
       );
       const client = await signedIn();
       const post = (site: string) => client.get("/post", { method: "POST", headers: { "sec-fetch-site": site } });
+      const { total } = calls;
       expectAnswer(await post("cross-site"), { status: 403 }, "a form of another site");
+      assert.equal(calls.total, total, "the store must not be called");
       assert.equal(handled, 0, "the handler must not be called");
       expectAnswer(await post("same-origin"), { body: "posted" }, "a form of this site");
+    },
+  ],
+  [
+    "takes a token in Authorization with the option bearer, gives it in Session-Token, and neither reads nor sets a cookie",
+    async (bench) => {
+      const { bearerTokens } = await import("../../adapters/bearer.ts");
+      let handled = 0;
+      const { visitor, sessions } = await bench.start(
+        {
+          "/write": (session) => {
+            handled += 1;
+            session.data.count = 1;
+            return session.userId ?? "nobody";
+          },
+        },
+        { options: { bearer: bearerTokens() } },
+      );
+      const vary = "Authorization";
+      const signedIn = await visitor().post("/login");
+      expectAnswer(signedIn, { status: 303, caching: "no-store", vary }, "the sign-in");
+      const token = signedIn.headers["session-token"] ?? "";
+      assert.notEqual(token, "", "the sign-in must have the header Session-Token");
+      const ask = (path: string, headers: Record<string, string> = { authorization: `Bearer ${token}` }) =>
+        visitor().get(path, { headers });
+      expectAnswer(await ask("/who"), { body: "ada", caching: "private", vary }, "the page with the token");
+      expectAnswer(await ask("/write"), { body: "ada", caching: "private", vary }, "the write with the token");
+      expectAnswer(await ask("/data"), { body: '{"count":1}' }, "the page after the write");
+      expectAnswer(await ask("/untouched"), { caching: "nothing", vary }, "a page without session");
+      const cookie = await cookieFor(sessions, "ada");
+      expectAnswer(await ask("/who", { cookie }), { body: "nobody", caching: "vary", vary }, "a page with a cookie");
+      const both = await ask("/write", { cookie, authorization: `Bearer ${token}` });
+      expectAnswer(both, { status: 400 }, "a request with two tokens");
+      assert.equal(handled, 1, "the handler must not be called for a request with two tokens");
+      const signedOut = await ask("/logout");
+      expectAnswer(signedOut, { status: 303, caching: "no-store", vary }, "the sign-out");
+      expectAnswer(await ask("/who"), { body: "nobody", caching: "vary", vary }, "the page after the sign-out");
     },
   ],
   [

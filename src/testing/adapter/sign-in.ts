@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { expectAnswer } from "./checks.ts";
-import type { AdapterRule } from "./contract.ts";
+import type { AdapterRule, Declared } from "./contract.ts";
 
 /** The rules of one client's requests, one after another. */
-export const signInCases: readonly AdapterRule[] = [
+export const signInCases = ({ clientAddress }: Declared): readonly AdapterRule[] => [
   [
     "calls no store operation for a visitor, and sets no cookie",
     async (bench) => {
@@ -150,6 +150,19 @@ export const signInCases: readonly AdapterRule[] = [
         "/same": (session, { request }) => String(application.sessions.of(request) === session),
       });
       expectAnswer(await application.visitor().get("/same"), { body: "true" }, "sessions.of(exchange.request)");
+    },
+  ],
+  [
+    clientAddress
+      ? "keeps the client's network address at a sign-in, for the list of the user's sessions"
+      : "keeps no network address at a sign-in, since the framework does not tell it",
+    async (bench) => {
+      const { signedIn, sessions } = await bench.start();
+      await signedIn();
+      const [listed] = await sessions.list("ada");
+      const address = listed?.client?.address;
+      if (clientAddress) assert.match(String(address), /^(?:::ffff:)?127\.0\.0\.1$|^::1$/, "the address of the client");
+      else assert.equal(address, undefined, "the address of the client");
     },
   ],
 ];

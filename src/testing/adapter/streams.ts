@@ -40,6 +40,16 @@ async function* changing(session: AnySession, gate: Gate): AsyncGenerator<string
   yield "done\n";
 }
 
+async function* breaking(session: AnySession, gate: Gate): AsyncGenerator<string> {
+  yield "begun\n";
+  await gate.pass();
+  session.data.after = 1;
+  throw new Error("planned error of a body");
+}
+
+/** Whether what has come is a response that looks complete. */
+const LOOKS_COMPLETE = /\r\n0\r\n\r\n$/;
+
 async function* trying(use: () => unknown): AsyncGenerator<string> {
   yield "begun\n";
   try {
@@ -48,6 +58,11 @@ async function* trying(use: () => unknown): AsyncGenerator<string> {
   } catch (error) {
     yield (error as { code?: string }).code ?? String(error);
   }
+}
+
+// oxlint-disable-next-line require-yield -- it fails before
+async function* failingAtOnce(): AsyncGenerator<string> {
+  throw new Error("planned error of a body");
 }
 
 const LATE = "begun\nERR_SESSION_HEADERS_SENT";
@@ -99,6 +114,64 @@ const sentCases: readonly AdapterRule[] = [
       }
     },
   ],
+  [
+    "ends the connection where a body fails after its first chunk, and stores or reports the changes made in it",
+    async (bench) => {
+      const gate = createGate();
+      const { signedIn, dropped, watchers } = await bench.start({
+        "/fails": (session) => {
+          session.data.before = session.signal.aborted ? 0 : 1;
+          return { body: breaking(session, gate) };
+        },
+      });
+      const client = await signedIn();
+      const connection = await client.connect("/fails");
+      await connection.until("begun");
+      gate.open();
+      assert.ok(await eventually(() => connection.isClosed), "the connection must end");
+      assert.doesNotMatch(connection.received, LOOKS_COMPLETE, "the response must not look complete");
+      const data = async () => JSON.parse((await client.get("/data")).body) as { before?: number; after?: number };
+      assert.equal((await data()).before, 1, "a change before the body must be stored");
+      const isStored = async () => (await data()).after === 1 || dropped.length > 0;
+      assert.ok(
+        await eventually(isStored),
+        "a change in the body must be stored, or the event dropped must tell of it",
+      );
+      assert.ok(await eventually(() => watchers() === 0), "nobody may watch the session any more");
+    },
+  ],
+  [
+    "gives no success for a body that fails before its first chunk",
+    async (bench) => {
+      const { signedIn } = await bench.start({
+        "/fails": (session) => ({ status: session.isNew ? 409 : 200, body: failingAtOnce() }),
+      });
+      const connection = await (await signedIn()).connect("/fails");
+      assert.ok(await eventually(() => connection.isClosed), "the connection must end");
+      const { received } = connection;
+      const isSuccess = received.startsWith("HTTP/1.1 200 ") && LOOKS_COMPLETE.test(received);
+      assert.ok(!isSuccess, "the response must be an error, or be cut off");
+    },
+  ],
+  [
+    "stores or reports the changes that a body makes after its client has gone, and releases session.signal",
+    async (bench) => {
+      const gate = createGate();
+      const { signedIn, dropped, watchers } = await bench.start({
+        "/stream": (session) => ({ status: session.signal.aborted ? 409 : 200, body: changing(session, gate) }),
+      });
+      const client = await signedIn();
+      const connection = await client.connect("/stream");
+      await connection.until("begun");
+      connection.destroy();
+      await connection.until();
+      expectAnswer(await client.get("/who"), { body: "ada" }, "the next request");
+      gate.open();
+      const isStored = async () => (await client.get("/data")).body === '{"after":1}' || dropped.length > 0;
+      assert.ok(await eventually(isStored), "a change must be stored, or the event dropped must tell of it");
+      assert.ok(await eventually(() => watchers() === 0), "nobody may watch the session any more");
+    },
+  ],
 ];
 
 /** Whether a lazy adapter knows that the request is a visitor's, before it is read, is its own affair. */
@@ -123,9 +196,33 @@ const storedCases: readonly AdapterRule[] = [
       const whole = connection.until();
       await storing.reachedBefore(whole);
       for (let n = 0; n < 3; n += 1) await visitor().get("/untouched");
-      assert.doesNotMatch(connection.received, /\r\n0\r\n\r\n$/, "the last byte must wait for the store");
+      assert.doesNotMatch(connection.received, LOOKS_COMPLETE, "the last byte must wait for the store");
       storing.open();
       assert.match(await whole, /done[^]*\r\n0\r\n\r\n$/, "the response must be complete");
+      expectAnswer(await client.get("/data"), { body: '{"after":1}' }, "the page after the stream");
+    },
+  ],
+  [
+    "stores such a change before the last byte also where the response declares its length",
+    async (bench) => {
+      const gate = createGate();
+      const { signedIn, hold, visitor } = await bench.start({
+        "/stream": (session) => ({
+          status: session.isNew ? 409 : 200,
+          headers: [["content-length", String("begun\ndone\n".length)]],
+          body: changing(session, gate),
+        }),
+      });
+      const client = await signedIn();
+      const storing = hold("update");
+      const connection = await client.connect("/stream");
+      gate.open();
+      const whole = connection.until();
+      await storing.reachedBefore(whole);
+      for (let n = 0; n < 3; n += 1) await visitor().get("/untouched");
+      assert.doesNotMatch(connection.received, /done\n/, "the last byte must wait for the store");
+      storing.open();
+      assert.match(await whole, /begun\n[^]*done\n/, "the response must be complete");
       expectAnswer(await client.get("/data"), { body: '{"after":1}' }, "the page after the stream");
     },
   ],
@@ -142,12 +239,14 @@ const storedCases: readonly AdapterRule[] = [
       await connection.until("begun");
       failing.add("update");
       gate.open();
-      assert.doesNotMatch(await connection.until(), /\r\n0\r\n\r\n$/, "the response must not look complete");
+      assert.ok(await eventually(() => connection.isClosed), "the connection must end");
+      assert.doesNotMatch(connection.received, LOOKS_COMPLETE, "the response must not look complete");
       failing.clear();
       expectAnswer(await client.get("/data"), { body: "{}" }, "the page after the stream");
 
       const visitors = await visitor().connect("/new");
-      assert.doesNotMatch(await visitors.until(), /\r\n0\r\n\r\n$/, "a session can't begin after the headers");
+      assert.ok(await eventually(() => visitors.isClosed), "the connection must end");
+      assert.doesNotMatch(visitors.received, LOOKS_COMPLETE, "a session can't begin after the headers");
     },
   ],
 ];

@@ -1,10 +1,11 @@
-import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { Readable } from "node:stream";
 import { text } from "node:stream/consumers";
 import { createAdaptorServer } from "@hono/node-server";
 import express, { type NextFunction } from "express";
 import express4 from "express4";
 import Fastify, { type FastifyInstance } from "fastify";
+import { bodyLimit as h3BodyLimit, H3, redirect, serve } from "h3";
 import { Hono } from "hono";
 import Koa from "koa";
 import { bodyLimit } from "hono/body-limit";
@@ -12,6 +13,7 @@ import type { Session } from "sojourn";
 import { sessionMiddleware as onExpress } from "sojourn/express";
 import { sessionPlugin as onFastify } from "sojourn/fastify";
 import { withSession as onFetch } from "sojourn/fetch";
+import { sessionMiddleware as onH3 } from "sojourn/h3";
 import { sessionMiddleware as onHono } from "sojourn/hono";
 import { sessionMiddleware as onKoa } from "sojourn/koa";
 import { withSession as onNode } from "sojourn/node";
@@ -38,8 +40,9 @@ export const adapters: Readonly<Record<string, Adapter>> = {
   "node:http": { start: startNode },
   "Express 5": { start: startExpress(express), options: { bodyLimit: LIMIT } },
   "Express 4": { start: startExpress(express4), options: { bodyLimit: LIMIT } },
-  "Fastify 5": { start: startFastify, options: { bodyLimit: LIMIT, severalSessions: false } },
-  "Koa 3": { start: startKoa },
+  "Fastify 5": { start: startFastify, options: { bodyLimit: LIMIT, severalSessions: false, responses: true } },
+  "Koa 3": { start: startKoa, options: { responses: true } },
+  "h3 2": { start: startH3, options: { bodyLimit: LIMIT, responses: true } },
   "Hono 4": { start: startHono, options: { bodyLimit: LIMIT, responses: true } },
 };
 
@@ -87,6 +90,7 @@ async function startFastify({ mounts, routes }: AdapterParts) {
           header: (name) => request.headers[name]?.toString(),
           text: async () => request.body as string,
         });
+        if (answer.response) return reply.send(answer.response);
         for (const [name, value] of answer.headers) void reply.header(name, value);
         if (answer.redirect !== undefined) return reply.redirect(answer.redirect, 303);
         const { body } = answer;
@@ -117,6 +121,7 @@ function startKoa({ mounts, routes }: AdapterParts) {
       header: (name) => ctx.get(name),
       text: () => text(ctx.req),
     });
+    if (reply.response) return void (ctx.body = reply.response);
     for (const [name, value] of reply.headers) ctx.append(name, value);
     ctx.status = reply.redirect === undefined ? reply.status : 303;
     if (reply.redirect !== undefined) return ctx.redirect(reply.redirect);
@@ -147,8 +152,31 @@ function startHono({ mounts, routes }: AdapterParts) {
   return createAdaptorServer(app).listen(0, "127.0.0.1");
 }
 
+async function startH3({ mounts, routes }: AdapterParts) {
+  const app = new H3({ silent: true });
+  for (const { path, sessions, options } of mounts)
+    app.use(path === "/" ? "/**" : `${path}/**`, onH3(sessions, options));
+  app.use(h3BodyLimit(LIMIT));
+  for (const { path, handle } of routes) {
+    app.all(path, async (event) => {
+      const reply = await handle(event.context.session, {
+        request: event,
+        header: (name) => event.req.headers.get(name),
+        text: () => event.req.text(),
+      });
+      if (reply.response) return reply.response;
+      for (const [name, value] of reply.headers) event.res.headers.append(name, value);
+      if (reply.redirect !== undefined) return redirect(reply.redirect, 303);
+      event.res.status = reply.status;
+      return webBody(reply) ?? "";
+    });
+  }
+  const server = await serve(app, { port: 0, hostname: "127.0.0.1", silent: true }).ready();
+  return server.node!.server as Server;
+}
+
 function startFetch({ mounts, routes }: AdapterParts) {
-  type Handle = (request: Request, session: Session) => Promise<Response>;
+  type Handle = (request: Request, session: Session, server: object) => Promise<Response>;
   const answer: Handle = async (request, session) => {
     const route = routes.find(({ path }) => path === new URL(request.url).pathname)!;
     const reply = await route.handle(session, {
@@ -162,10 +190,13 @@ function startFetch({ mounts, routes }: AdapterParts) {
   };
   const outermost = mounts.reduceRight<Handle>((inner, { path, sessions, options }) => {
     const mine = onFetch(sessions, inner, options);
-    return (request, session) =>
-      new URL(request.url).pathname.startsWith(path) ? mine(request) : inner(request, session);
+    return (request, session, server) =>
+      new URL(request.url).pathname.startsWith(path) ? mine(request, server) : inner(request, session, server);
   }, answer);
-  return createAdaptorServer({ fetch: outermost as never }).listen(0, "127.0.0.1");
+  return createAdaptorServer({ fetch: (request, server) => outermost(request, undefined as never, server) }).listen(
+    0,
+    "127.0.0.1",
+  );
 }
 
 function startNode({ mounts, routes }: AdapterParts) {

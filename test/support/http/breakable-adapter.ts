@@ -47,8 +47,12 @@ export interface Steps {
   /** Takes headers of the success away. */
   clean(headers: Headers): void;
   fail(session: Session, exchange: Exchange, error: unknown): unknown;
+  /** Sends the chunks of a streamed body, but for the last byte of one that declares its length. Gives that byte. */
+  send(chunks: AsyncIterable<string>, exchange: Exchange): Promise<string>;
   /** Stores changes before the last byte. */
   finish(session: Session, exchange: Exchange): unknown;
+  /** Ends a response whose body has failed. */
+  abort(exchange: Exchange): void;
 }
 
 /** The steps as they should be. */
@@ -78,7 +82,17 @@ export const honest: Steps = {
     for (const name of names) headers.delete(name);
   },
   fail: (session, { headers }) => failSession(session, honest.headers(headers)),
+  async send(chunks, { res, headers }) {
+    let held = "";
+    for await (const chunk of chunks) {
+      const whole = held + chunk;
+      held = headers.has("content-length") ? whole.slice(-1) : "";
+      res.write(whole.slice(0, whole.length - held.length));
+    }
+    return held;
+  },
   finish: (session) => finishSession(session),
+  abort: ({ res }) => void res.destroy(),
 };
 
 /** Serves the applications of the adapter contract by an adapter with these steps. */
@@ -138,13 +152,11 @@ export function adapterWith(mistakes: Partial<Steps>): StartApplication {
       if (typeof body === "string") return void res.end(body);
       const chunks = body;
       try {
-        await exchange.within(async () => {
-          for await (const chunk of chunks) res.write(chunk);
-        });
+        const lastByte = await exchange.within(() => steps.send(chunks, exchange));
         for (const one of claimed) await steps.finish(one, exchange);
-        res.end();
+        res.end(lastByte);
       } catch {
-        res.destroy();
+        steps.abort(exchange);
       }
     }
 
