@@ -117,8 +117,8 @@ export class SessionError extends Error {
 
 /** The message that a client may see. */
 export function messageForClient(error: unknown): string {
-  if (!(error instanceof SessionError)) return BODY[500]!;
-  return error.expose ? error.message : BODY[error.status]!;
+  if (!(error instanceof SessionError)) return BODY[500];
+  return error.expose ? error.message : BODY[error.status];
 }
 
 /** A record of the store, or a part of it, that does not decode. */
