@@ -1,6 +1,7 @@
 import { SessionError } from "../errors.ts";
 import { streamBodyOf } from "../request/fetch-response.ts";
 import { expectFramework } from "../request/frameworks.ts";
+import { isPrefetch } from "../request/prefetch.ts";
 import type { DeclaredData, Session } from "../session.ts";
 import type { Sessions } from "../sessions.ts";
 import {
@@ -15,7 +16,7 @@ import {
   tellAddress,
   type AdapterOptions,
 } from "./adapter.ts";
-import { isPrefetch, joinOuter, outerRequest, runWithin } from "./inner-requests.ts";
+import { joinOuter, outerRequest, runWithin } from "./inner-requests.ts";
 import { logSessionError } from "./log.ts";
 
 /** The locals of a page: `Astro.locals.session`. `interface Locals extends SessionLocals {}` in env.d.ts declares it. */

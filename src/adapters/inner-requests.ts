@@ -38,8 +38,3 @@ export function joinOuter<Data extends object>(
   linkReplacement(inner, outer);
   return true;
 }
-
-/** Whether the browser asks for a page that the user may never see. */
-export function isPrefetch(request: Request): boolean {
-  return request.headers.get("sec-purpose")?.startsWith("prefetch") === true;
-}

@@ -2,6 +2,7 @@ import { SessionError } from "../errors.ts";
 import type { ResponseHeaders } from "../request/cache-headers.ts";
 import { streamBodyOf } from "../request/fetch-response.ts";
 import { expectFramework } from "../request/frameworks.ts";
+import { isPrefetch } from "../request/prefetch.ts";
 import { requestSessionOf } from "../request/session-handle.ts";
 import type { DeclaredData, Session } from "../session.ts";
 import type { Sessions } from "../sessions.ts";
@@ -20,7 +21,7 @@ import {
   type AdapterOptions,
   type CookieAttributes,
 } from "./adapter.ts";
-import { isPrefetch, joinOuter, outerRequest, runWithin } from "./inner-requests.ts";
+import { joinOuter, outerRequest, runWithin } from "./inner-requests.ts";
 import { logSessionError } from "./log.ts";
 
 /** The locals of an event: `event.locals.session`. `interface Locals extends SessionLocals {}` in app.d.ts declares it. */
