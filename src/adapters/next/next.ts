@@ -28,8 +28,7 @@ const made = new Map<string, unknown>();
  *   createSessions({ secretKey: process.env.SECRET_KEY, store: fileStore() }),
  * );
  *
- * @throws TypeError for anything else, for an unknown option, where Next.js has bundled Sojourn several times, and in the Edge
- * runtime.
+ * @throws TypeError for anything else, for an unknown option, and where Next.js has bundled Sojourn several times.
  */
 export function nextSessions<Data extends object = DeclaredData>(
   sessions: Sessions<Data> | (() => Sessions<Data>),
@@ -77,9 +76,6 @@ const COPY = Symbol.for("sojourn.next");
 
 /** Each copy would have sessions and a store of its own, and take those of another for none. */
 function expectOneCopy(): void {
-  if (process.env["NEXT_RUNTIME"] === "edge") {
-    throw new TypeError('nextSessions: Sojourn needs Node.js: remove runtime = "edge" from this route');
-  }
   const shared = globalThis as { [COPY]?: unknown };
   if ((shared[COPY] ??= made) === made) return;
   throw new TypeError(
