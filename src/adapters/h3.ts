@@ -1,9 +1,6 @@
 /// <reference types="node" preserve="true" />
 import { HTTPError, HTTPResponse, toResponse, type H3Event, type Middleware } from "h3";
-import type { ResponseHeaders } from "../request/cache-headers.ts";
 import { SessionError } from "../errors.ts";
-import { expectFramework } from "../request/frameworks.ts";
-import { streamBodyOf } from "../request/fetch-response.ts";
 import type { Session } from "../session.ts";
 import type { Sessions } from "../sessions.ts";
 import {
@@ -11,19 +8,26 @@ import {
   claimResponse,
   commitSession,
   concludeSession,
+  createRecentSignInGuard,
+  createUserGuard,
   endSession,
+  expectFramework,
   failResponse,
   finishSession,
+  logSessionError,
   reportBypass,
   resolveAdapterOptions,
   sessionFactory,
   type AdapterOptions,
   type CloseSource,
+  type Guard,
+  type GuardOptions,
+  type RecentSignInOptions,
+  type ResponseHeaders,
 } from "./adapter.ts";
-import { createRecentSignInGuard, createUserGuard, type GuardOptions, type RecentSignInOptions } from "./guards.ts";
-import { logSessionError } from "./log.ts";
+import { refuseCached } from "./cached-route.ts";
 
-export { returnTo, type GuardOptions, type RecentSignInOptions, type ReturnOptions } from "./guards.ts";
+export { returnTo, type GuardOptions, type RecentSignInOptions, type ReturnOptions } from "./adapter.ts";
 
 declare module "h3" {
   interface H3EventContext {
@@ -56,7 +60,7 @@ export function sessionMiddleware<Data extends object>(
   const respond = async (event: H3Event, next: () => unknown): Promise<unknown> => {
     const session = beginSession(event.req);
     const isOutermost = claimResponse(session, sourceOf(event));
-    event.context.session = session as unknown as Session;
+    carry(event, session as unknown as Session);
     // A response to an error keeps the headers of earlier middleware, which h3 forgets with the response before it.
     const { res } = event;
     const fail = async (error: unknown): Promise<Response> => {
@@ -92,7 +96,7 @@ export function sessionMiddleware<Data extends object>(
         endSession(session);
         return response;
       }
-      context?.bindStream(session, streamBodyOf(response));
+      context?.bindStream(session, response);
       return await commitSession(session, response);
     } catch (error) {
       return fail(error);
@@ -103,6 +107,31 @@ export function sessionMiddleware<Data extends object>(
     return respond(event, next);
   };
 }
+
+/** Where the context of an event has its session. */
+const CARRIED = Symbol("sojourn.carried");
+
+interface Carrier {
+  [CARRIED]?: { readonly event: H3Event; readonly req: H3Event["req"]; readonly session: Session };
+}
+
+function carry(event: H3Event, session: Session): void {
+  const context = event.context as Carrier;
+  context[CARRIED] = { event, req: event.req, session };
+  Object.defineProperty(context, "session", SESSION);
+}
+
+/** One accessor for all: with functions of its own, V8 would make a hidden class of each context. */
+const SESSION: PropertyDescriptor & ThisType<Carrier> = {
+  configurable: true,
+  enumerable: true,
+  get() {
+    const { event, req, session } = this[CARRIED]!;
+    // Where it makes a response for its cache, Nitro replaces the request by one without cookies.
+    if (event.req !== req && event.req.headers.get("cookie") !== req.headers.get("cookie")) refuseCached();
+    return session;
+  },
+};
 
 /** A handler gives it that has answered through the response of node:http. Each copy of h3 has the same symbol. */
 const HANDLED = Symbol.for("h3.handled");
@@ -173,7 +202,7 @@ export function requireRecentSignIn(options: RecentSignInOptions): Middleware {
   return guard("requireRecentSignIn", createRecentSignInGuard("h3", options));
 }
 
-function guard(name: string, decide: ReturnType<typeof createUserGuard>): Middleware {
+function guard(name: string, decide: Guard): Middleware {
   const check: Middleware = async (event, next) => {
     const location = await decide(event, (event.context as { session?: unknown }).session);
     return location === undefined ? next() : new Response(null, { status: 303, headers: { location } });

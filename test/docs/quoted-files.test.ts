@@ -1,22 +1,16 @@
 import { describe, expect, it } from "vitest";
-import { document } from "../support/http/blocks.ts";
+import { document, pagesIn } from "../support/http/blocks.ts";
 
-/** Pages whose code is that of an example with a package of its own. Its own tests compile and run it. */
-const PAGES = ["docs/sveltekit.md", "docs/astro.md"];
+/** Blocks of pages that are files of an example, which its own tests compile and run. */
+const quoted = pagesIn("docs").flatMap((page) =>
+  Array.from(
+    document(page).matchAll(/<!-- quoted from: (\S+) -->\n```\w+\n(.*?)```/gs),
+    ([, file = "", code = ""]) => ({ page, file, code }),
+  ),
+);
 
-describe.each(PAGES)("%s", (page) => {
-  const blocks = document(page).match(/^```\w+\n/gm)!;
-  const files = Array.from(
-    document(page).matchAll(/<!-- file: (\S+) -->\n```\w+\n(.*?)```\n/gs),
-    ([, path = "", code]) => ({ path, code }),
-  );
+describe("a file of an example", () => {
+  it("is quoted by some pages", () => expect(quoted.length).toBeGreaterThan(5));
 
-  it("says of each block of code which file it is", () => {
-    expect(files.length).toBeGreaterThan(3);
-    expect(blocks).toHaveLength(files.length);
-  });
-
-  it.each(files)("shows $path as it is", ({ path, code }) => {
-    expect(code).toBe(document(path));
-  });
+  it.each(quoted)("is in $page as it is: $file", ({ file, code }) => expect(code).toBe(document(file)));
 });

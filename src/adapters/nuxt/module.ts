@@ -33,7 +33,9 @@ interface Nitro {
   readonly hooks: { hook(name: "prerender:config", listener: (config: NitroConfig) => void): unknown };
 }
 
-const SERVER = "sojourn/nuxt/server";
+/** Paths, since the declarations that Nuxt makes for automatic imports would not find an entry of a package. */
+const APP = fileURLToPath(new URL("./app.js", import.meta.url));
+const SERVER = fileURLToPath(new URL("./server.js", import.meta.url));
 const FUNCTIONS = ["getUserSession", "setUserSession", "replaceUserSession", "requireUserSession", "clearUserSession"];
 
 /**
@@ -49,7 +51,7 @@ function sojourn(inline: ModuleOptions, nuxt: Nuxt): void {
   const file = resolve(nuxt.options.serverDir, options.sessions ?? "sessions");
   if (!["", ".ts", ".mts", ".js", ".mjs"].some((extension) => existsSync(file + extension))) {
     throw new TypeError(
-      `sojourn/nuxt: ${file}.ts is missing: it exports \`sessions\`, as createSessions makes them; another place is the option \`sessions\` of the key \`sojourn\` in nuxt.config`,
+      `sojourn/nuxt: ${file} is missing: it exports \`sessions\`, as createSessions makes them; another place is the option \`sessions\` of the key \`sojourn\` in nuxt.config`,
     );
   }
   // Nitro takes paths for plugins, and no file has to be there.
@@ -68,7 +70,7 @@ function sojourn(inline: ModuleOptions, nuxt: Nuxt): void {
     });
   });
   nuxt.hook("imports:extend", (imports: Import[]) => {
-    imports.push({ name: "useUserSession", from: fileURLToPath(new URL("./app.js", import.meta.url)) });
+    imports.push({ name: "useUserSession", from: APP });
   });
 }
 
