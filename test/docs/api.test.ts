@@ -4,9 +4,9 @@ import { document, ROOT } from "../support/http/blocks.ts";
 import { membersOf, referencePages, sectionsOf } from "../support/reference.ts";
 
 // Next.js is too large to be installed here.
-vi.mock("next/cache.js", () => ({ refresh: vi.fn() }));
-vi.mock("next/headers.js", () => ({ cookies: vi.fn(), headers: vi.fn() }));
-vi.mock("next/server.js", () => ({ after: vi.fn(), connection: vi.fn() }));
+vi.mock("next/cache.js", () => ({ refresh: undefined }));
+vi.mock("next/headers.js", () => ({ cookies: undefined, headers: undefined }));
+vi.mock("next/server.js", () => ({ after: undefined, connection: undefined }));
 
 const reference = referencePages();
 const sections = [...reference].flatMap(([page, text]) => sectionsOf(text).map((section) => ({ page, ...section })));
