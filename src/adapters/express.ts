@@ -1,5 +1,6 @@
 /// <reference types="node" preserve="true" />
 import type { IncomingMessage, ServerResponse } from "node:http";
+import { isEngineRequest } from "../request/frameworks.ts";
 import type { Sessions } from "../sessions.ts";
 import {
   ADAPTER_OPTIONS,
@@ -41,7 +42,7 @@ export function sessionMiddleware<Data extends object, Request extends IncomingM
     names: ADAPTER_OPTIONS,
   });
   return (req, res, next) => {
-    if (typeof next !== "function" || typeof res?.setHeader !== "function") {
+    if (typeof next !== "function" || typeof res?.setHeader !== "function" || isEngineRequest(req)) {
       expectFramework("express", "sessionMiddleware", req);
     }
     if ("app" in req) {

@@ -58,8 +58,15 @@ export function frameworkOf(given: unknown): Framework {
       : "tanstack-start";
   }
   if ("app" in shape && "res" in shape) return "express";
+  if (isEngineRequest(shape)) return "socket.io";
   if ("nextUrl" in shape) return "next";
   return "httpVersion" in shape ? "node" : "fetch";
+}
+
+/** Whether a request belongs to the engine of socket.io, which has middleware of its own, for each request of a connection. */
+export function isEngineRequest(request: object): boolean {
+  const { _query: query } = request as { _query?: unknown };
+  return typeof query === "object" && query !== null && "transport" in query && !("app" in request);
 }
 
 /**

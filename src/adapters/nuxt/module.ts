@@ -38,13 +38,6 @@ const APP = fileURLToPath(new URL("./app.js", import.meta.url));
 const SERVER = fileURLToPath(new URL("./server.js", import.meta.url));
 const FUNCTIONS = ["getUserSession", "setUserSession", "replaceUserSession", "requireUserSession", "clearUserSession"];
 
-/**
- * The module for Nuxt 4. Every request has `event.context.session`. The functions of "sojourn/nuxt/server" and
- * `useUserSession()` are imported automatically.
- *
- * @example export default defineNuxtConfig({ modules: ["sojourn/nuxt"] });
- * @throws TypeError for an unknown option, and where the file of the sessions is missing.
- */
 function sojourn(inline: ModuleOptions, nuxt: Nuxt): void {
   const options = { ...nuxt.options.sojourn, ...inline };
   checkOptions("sojourn/nuxt", options, { sessions: true });
@@ -85,7 +78,22 @@ function pluginFor(file: string): string {
   ].join("\n");
 }
 
-// oxlint-disable-next-line import/no-default-export -- Nuxt takes nothing else
-export default Object.assign(sojourn, {
-  getMeta: async () => ({ name: "sojourn", configKey: "sojourn", compatibility: { nuxt: ">=4.0.0" } }),
+/** The form of a module of Nuxt. */
+interface NuxtModule {
+  (inline: ModuleOptions, nuxt: Nuxt): void;
+  getMeta(): Promise<{ name: string; configKey: "sojourn"; compatibility: { nuxt: string } }>;
+}
+
+/**
+ * The module for Nuxt 4. Every request has `event.context.session`. The functions of "sojourn/nuxt/server" and
+ * `useUserSession()` are imported automatically.
+ *
+ * @example export default defineNuxtConfig({ modules: ["sojourn/nuxt"] });
+ * @throws TypeError for an unknown option, and where the file of the sessions is missing.
+ */
+const nuxtModule: NuxtModule = Object.assign(sojourn, {
+  getMeta: async () => ({ name: "sojourn", configKey: "sojourn" as const, compatibility: { nuxt: ">=4.0.0" } }),
 });
+
+// oxlint-disable-next-line import/no-default-export -- Nuxt takes nothing else
+export default nuxtModule;
