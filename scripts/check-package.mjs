@@ -2,7 +2,7 @@
 // offline into an empty project and imports every entry from there. Where a registry can be reached, it also installs the
 // tarball beside old clients and frameworks, and passes those clients to the stores.
 import { spawnSync } from "node:child_process";
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { exitWith, npm, prepare, ROOT, SetupError } from "./setup.mjs";
@@ -63,6 +63,11 @@ function importEntries(tarball) {
   const project = mkdtempSync(join(temporary, "project-"));
   writeFileSync(join(project, "package.json"), '{ "private": true, "type": "module" }\n');
   run(npm("install", "--offline", "--no-audit", "--no-fund", "--silent", tarball), project);
+
+  // An adapter that calls its framework finds it as it does in an application.
+  for (const framework of ["h3"]) {
+    symlinkSync(join(ROOT, "node_modules", framework), join(project, "node_modules", framework), "junction");
+  }
 
   const { name, exports, bin } = JSON.parse(readFileSync(join(ROOT, "package.json"), "utf8"));
   const entries = Object.keys(exports).filter((entry) => !entry.endsWith(".json"));

@@ -41,8 +41,10 @@ export const environmentFor = (node, env = process.env) => ({
 });
 
 /** Installs an example's packages, and the library as it is built now. */
-export function installExample(name) {
-  const folder = folderOf(name);
+export const installExample = (name) => installPackages(folderOf(name));
+
+/** The same for any folder with a package.json and a lock file. */
+export function installPackages(folder) {
   ensureInstalled(folder);
   const stamp = join(folder, "node_modules/.sojourn-build");
   const built = readFileSync(BUILD_STAMP, "utf8");

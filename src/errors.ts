@@ -43,7 +43,8 @@ const STATUS: Record<SessionErrorCode, Status> = {
 };
 
 /** The bodies of error responses. They do not show the cause. */
-const BODY: Readonly<Record<number, string>> = {
+const BODY: Readonly<Record<Status, string>> = {
+  400: "Bad Request",
   401: "Unauthorized",
   403: "Forbidden",
   409: "Conflict",
@@ -57,8 +58,8 @@ const BODY: Readonly<Record<number, string>> = {
  * forged session is no error.
  *
  * `status`, `statusCode`, `expose` and `headers` are what Express, Fastify and Koa honour when they turn an error into a
- * response, and `getResponse()` what Hono does: 503 for the store, 409 for a conflict, 413 for data
- * over the limits, 500 for the rest, never cached.
+ * response, `getResponse()` what Hono does, and `statusText`, `data` and `internal` what React Router does: 503 for the
+ * store, 409 for a conflict, 413 for data over the limits, 500 for the rest, never cached.
  */
 export class SessionError extends Error {
   override readonly name = "SessionError";
@@ -88,11 +89,36 @@ export class SessionError extends Error {
     this.expose = this.status < 500 && this.status !== 413;
   }
 
+  /** The text of the status, for frameworks that look for this name. */
+  get statusText(): string {
+    return BODY[this.status].split(":", 1)[0]!;
+  }
+
+  /** The text that the client may see: the message of a status below 500. */
+  get data(): string {
+    return messageForClient(this);
+  }
+
+  /** React Router answers with the status of an error that has this property. */
+  get internal(): boolean {
+    return false;
+  }
+
+  /** React Router logs an error that has this property. */
+  get error(): SessionError | undefined {
+    return this.expose ? undefined : this;
+  }
+
   /** Creates a plain error response. It hides the message of a status from 500 on. */
   getResponse(): Response {
-    const body = this.expose ? this.message : BODY[this.status];
-    return new Response(`${body}\n`, { status: this.status, headers: this.headers });
+    return new Response(`${this.data}\n`, { status: this.status, headers: this.headers });
   }
+}
+
+/** The message that a client may see. */
+export function messageForClient(error: unknown): string {
+  if (!(error instanceof SessionError)) return BODY[500];
+  return error.expose ? error.message : BODY[error.status];
 }
 
 /** A record of the store, or a part of it, that does not decode. */

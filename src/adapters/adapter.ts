@@ -1,5 +1,5 @@
 import { commitToResponse, concludeFailure, concludeResponse, reportBypassed } from "../request/respond.ts";
-import { canSetHeaders, copyWithHeaders, recordHeaders } from "../request/fetch-response.ts";
+import { canSetHeaders, copyWithHeaders, recordHeaders, withoutCookies } from "../request/fetch-response.ts";
 import { finishResponse } from "../request/finish-response.ts";
 import type { ResponseHeaders } from "../request/cache-headers.ts";
 import type { CloseSource } from "../request/request.ts";
@@ -218,6 +218,28 @@ export function endSession<Data extends object>(session: Session<Data>): void {
  */
 export function reportBypass<Data extends object>(session: Session<Data>, how: string): void {
   reportBypassed(requestSessionOf(session), how);
+}
+
+/**
+ * Nobody would keep a cookie of this response: a change that needs one throws from here on. Call `session.save()` before
+ * {@link commitSession} then, which writes the headers alone.
+ */
+export function detachSession<Data extends object>(session: Session<Data>): void {
+  requestSessionOf(session).progress.attach();
+}
+
+/**
+ * The framework renders an error page for the same request, by the same adapter. The next commit decides the cookie.
+ *
+ * @param former - the committed response that the page takes the place of: its cookies of the session are taken out. Without
+ *   one there was an error: the changes of its handler are forgotten.
+ */
+export function reopenResponse<Data extends object>(session: Session<Data>, former: Response | undefined): void {
+  const { progress, cookie, changes } = requestSessionOf(session);
+  progress.reopen();
+  if (former) withoutCookies(former.headers, cookie.written ?? []);
+  else changes.forget();
+  cookie.repeat();
 }
 
 /** The response was not given: nobody listens to `session.signal` any more. */

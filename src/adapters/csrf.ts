@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { checkOptions } from "../checks.ts";
 import { SessionError } from "../errors.ts";
-import { isOwnOrigin } from "../request/origin.ts";
+import { isOwnOrigin, isOwnSite } from "../request/origin.ts";
 import { innermost, requestHeader, type AnyRequest } from "../request/request.ts";
 import { requestSessionOf } from "../request/session-handle.ts";
 import { pathOf } from "../request/target.ts";
@@ -88,7 +88,7 @@ export function csrfProtection(options: CsrfOptions = {}): CsrfProtection {
     const origin = requestHeader(request, "origin");
     if (origin !== undefined && trusted.has(origin)) return undefined;
     const site = requestHeader(request, "sec-fetch-site");
-    if (site !== undefined) return site === "same-origin" || site === "none" ? undefined : foreignPage();
+    if (site !== undefined) return isOwnSite(site) ? undefined : foreignPage();
     if (origin !== undefined) return isOwnOrigin(request, origin, context.trustProxy) ? undefined : foreignPage();
     return withoutOrigin === "allow" ? undefined : unknownPage();
   }

@@ -29,6 +29,7 @@ import {
   storeBeforeHeaders,
   watchDirectWrites,
 } from "./node-response/entry.ts";
+import type { RegisterOptions } from "./fastify-register.ts";
 
 export { returnTo, type GuardOptions, type RecentSignInOptions, type ReturnOptions } from "./adapter.ts";
 
@@ -61,8 +62,9 @@ export function sessionPlugin<Data extends object>(
     ADAPTER_OPTIONS,
   );
   const { context } = options;
-  const plugin: FastifyPluginCallback = (app, _options, done) => {
+  const plugin: FastifyPluginCallback<RegisterOptions> = (app, registered, done) => {
     expectFramework("fastify", "sessionPlugin", app);
+    const { addOnRequest = (hook) => void app.addHook("onRequest", hook), isLogging = isWithLogger(app) } = registered;
     // An instance has the properties of those around it.
     const instance = app as { [REGISTERED]?: unknown };
     const isOutermost = instance[REGISTERED] === undefined;
@@ -71,7 +73,7 @@ export function sessionPlugin<Data extends object>(
       return;
     }
     instance[REGISTERED] = sessions;
-    app.addHook("onRequest", (request, reply, next) => {
+    addOnRequest((request, reply, next) => {
       const session = beginSession(request);
       const { raw } = reply;
       if (claimResponse(session, raw)) watchDirectWrites(session, raw, () => storeWithoutHook(session, request, raw));
@@ -83,12 +85,12 @@ export function sessionPlugin<Data extends object>(
       };
       if (!reading) return proceed();
       reading.then(proceed, (error: Error) => {
-        if (isWithoutLogger(app)) logSessionError(error);
+        if (!isLogging) logSessionError(error);
         next(error);
       });
     });
     if (context) bindBodies(app, context, beginSession);
-    if (isOutermost) decorate(app, beginSession);
+    if (isOutermost) decorate(app, beginSession, isLogging);
     done();
   };
   // As fastify-plugin does it: the hooks belong to the instance that registers, not to a child of it.
@@ -122,8 +124,8 @@ const REGISTERED = Symbol("sojourn.registered");
  */
 function storeWithoutHook<Data extends object>(session: Session<Data>, request: FastifyRequest, raw: RawReply): void {
   storeBeforeHeaders(session, raw, (error) => {
-    if (isWithoutLogger(request.server)) logSessionError(error);
-    else request.log.error(error);
+    if (isWithLogger(request.server)) request.log.error(error);
+    else logSessionError(error);
     if (!raw.headersSent) removeDescription(raw);
     respondWithError(error, raw);
   });
@@ -164,6 +166,7 @@ function removeDescription(raw: RawReply): void {
 function decorate<Data extends object>(
   app: FastifyInstance,
   beginSession: (request: FastifyRequest) => Session<Data>,
+  isLogging: boolean,
 ): void {
   app.decorateRequest("session", {
     getter(this: FastifyRequest) {
@@ -201,7 +204,7 @@ function decorate<Data extends object>(
         }
       },
       (error: Error) => {
-        if (isWithoutLogger(app)) logSessionError(error);
+        if (!isLogging) logSessionError(error);
         for (const name of Object.keys(reply.getHeaders())) if (describesResponse(name)) reply.removeHeader(name);
         next(error);
       },
@@ -215,8 +218,8 @@ function isStream(payload: unknown): boolean {
 }
 
 /** Fastify logs errors only where its option `logger` is set. */
-function isWithoutLogger(app: FastifyInstance): boolean {
-  return !("level" in app.log);
+function isWithLogger(app: FastifyInstance): boolean {
+  return "level" in app.log;
 }
 
 /** Unpacks a Response before Fastify does: after all hooks, it would overwrite our Cache-Control and Vary. */

@@ -1,16 +1,11 @@
-import { SessionError } from "../errors.ts";
+import type { SessionError } from "../errors.ts";
 import type { Session } from "../session.ts";
 import type { Sessions } from "../sessions.ts";
 import {
   ADAPTER_OPTIONS,
-  claimResponse,
-  commitSession,
   createRecentSignInGuard,
   createUserGuard,
   expectFramework,
-  failResponse,
-  logSessionError,
-  releaseSession,
   resolveAdapterOptions,
   findAddress,
   findResponse,
@@ -21,6 +16,7 @@ import {
   type GuardOptions,
   type RecentSignInOptions,
 } from "./adapter.ts";
+import { answerRequest, answerSessionError } from "./answer-request.ts";
 
 export { returnTo, type GuardOptions, type RecentSignInOptions, type ReturnOptions } from "./adapter.ts";
 
@@ -61,35 +57,18 @@ export function withSession<Data extends object, Rest extends unknown[] = []>(
     ...ADAPTER_OPTIONS,
     onError: true,
   });
-  const { onError = respondWithError, context } = options;
-  const handleRequest = async (request: Request, rest: Rest): Promise<Response> => {
+  const { onError = answerSessionError, context } = options;
+  const answering = { prepare, context, onError };
+  const handleRequest = (request: Request, rest: Rest): Promise<Response> => {
     const session = beginSession(request);
-    const isOutermost = claimResponse(session, findResponse(rest[0]));
     if (rest[0]) tellAddress(session, () => findAddress(rest[0], request));
-    try {
-      const reading = prepare(session, request);
-      if (reading) await reading;
-      const handle = () => handler(request, session, ...rest);
-      const response = await (context ? context.run(session, handle) : handle());
-      context?.bindStream(session, response);
-      return isOutermost ? await commitSession(session, response) : response;
-    } catch (error) {
-      releaseSession(session);
-      if (!(error instanceof SessionError)) throw error;
-      const response = await onError(error, request);
-      return isOutermost ? await failResponse(session, response) : response;
-    }
+    return answerRequest(answering, session, request, () => handler(request, session, ...rest), findResponse(rest[0]));
   };
   // At once: nobody would see the rejection of a promise that another framework does not expect.
   return (request, ...rest) => {
     if (typeof request?.headers?.get !== "function") expectFramework("fetch", "withSession", request);
     return handleRequest(request, rest);
   };
-}
-
-function respondWithError(error: SessionError): Response {
-  logSessionError(error);
-  return error.getResponse();
 }
 
 /**

@@ -37,17 +37,25 @@ export type Guard = (request: AnyRequest, session: unknown) => string | undefine
  *
  * @throws TypeError for an unknown option, and for a `loginPage` that is no path of this site.
  */
-export function createUserGuard(framework: Framework | OtherFramework, options: GuardOptions): Guard {
-  checkOptions("requireUser", options, { loginPage: true });
-  return createGuard(framework, "requireUser", options, (session) => session.userId !== undefined);
+export function createUserGuard(
+  framework: Framework | OtherFramework,
+  options: GuardOptions,
+  name = "requireUser",
+): Guard {
+  checkOptions(name, options, { loginPage: true });
+  return createGuard(framework, name, options, (session) => session.userId !== undefined);
 }
 
 /** Lets requests pass whose user signed in within the given time: the decision of `requireRecentSignIn`, for an adapter. */
-export function createRecentSignInGuard(framework: Framework | OtherFramework, options: RecentSignInOptions): Guard {
-  checkOptions("requireRecentSignIn", options, { loginPage: true, within: true });
+export function createRecentSignInGuard(
+  framework: Framework | OtherFramework,
+  options: RecentSignInOptions,
+  name = "requireRecentSignIn",
+): Guard {
+  checkOptions(name, options, { loginPage: true, within: true });
   const { within } = options;
-  const maxAge = Math.floor(milliseconds(within, "requireRecentSignIn: within") / 1000);
-  return createGuard(framework, "requireRecentSignIn", options, (session) => session.signedInWithin(within), maxAge);
+  const maxAge = Math.floor(milliseconds(within, `${name}: within`) / 1000);
+  return createGuard(framework, name, options, (session) => session.signedInWithin(within), maxAge);
 }
 
 function createGuard(
@@ -94,7 +102,12 @@ function checkRoomForReturn(name: string, loginPage = ""): void {
   }
 }
 
-function expectSession(session: unknown, framework: Framework | OtherFramework): Session<object> {
+/**
+ * Checks that a request has a session.
+ *
+ * @throws TypeError that says how to mount the sessions.
+ */
+export function expectSession(session: unknown, framework: Framework | OtherFramework): Session<object> {
   try {
     requestSessionOf(session);
   } catch {

@@ -1,5 +1,6 @@
 import express from "express";
 import Fastify from "fastify";
+import { H3, type H3Event } from "h3";
 import { Hono } from "hono";
 import Koa from "koa";
 import { createServer, type Server } from "node:http";
@@ -9,8 +10,12 @@ import { site } from "../../test/support/stores.ts";
 import * as ofExpress from "./express.ts";
 import * as ofFastify from "./fastify.ts";
 import * as ofFetch from "./fetch.ts";
+import * as ofH3 from "./h3.ts";
 import * as ofHono from "./hono.ts";
+import * as ofAstro from "./astro.ts";
 import * as ofKoa from "./koa.ts";
+import * as ofSocketIo from "./socket-io/entry.ts";
+import * as ofSvelteKit from "./sveltekit.ts";
 
 // JavaScript has no types that refuse these, and TypeScript accepts a function of fewer parameters.
 
@@ -33,7 +38,13 @@ describe("an adapter in another framework", () => {
     ["requireUser of sojourn/hono", ofHono.requireUser()],
     ["sessionMiddleware of sojourn/koa", ofKoa.sessionMiddleware(sessions)],
     ["requireUser of sojourn/koa", ofKoa.requireUser()],
+    ["sessionMiddleware of sojourn/h3", ofH3.sessionMiddleware(sessions)],
+    ["requireUser of sojourn/h3", ofH3.requireUser()],
     ["requireRecentSignIn of sojourn/hono", ofHono.requireRecentSignIn({ within: "10m" })],
+    ["sessionMiddleware of sojourn/socket.io", ofSocketIo.sessionMiddleware(sessions)],
+    ["requireUser of sojourn/socket.io", ofSocketIo.requireUser()],
+    ["sessionHandle of sojourn/sveltekit", ofSvelteKit.sessionHandle(sessions)],
+    ["sessionMiddleware of sojourn/astro", ofAstro.sessionMiddleware(sessions)],
   ])("names the import for Express: %s", async (_, middleware) => {
     const app = express();
     app.use(ofExpress.sessionMiddleware(sessions), middleware as express.RequestHandler);
@@ -68,6 +79,23 @@ describe("an adapter in another framework", () => {
     app.use(ofHono.sessionMiddleware(sessions), middleware as never);
     app.onError((error, c) => c.text(error.message));
     expect(await (await app.request("/")).text()).toContain('sessionMiddleware(sessions)) from "sojourn/hono"');
+  });
+
+  it.each<[string, (socket: object, next: () => void) => unknown]>([
+    ["sessionMiddleware of sojourn/express", ofExpress.sessionMiddleware(sessions) as never],
+    ["requireUser of sojourn/express", ofExpress.requireUser() as never],
+  ])("names the import for socket.io: %s", (_, middleware) => {
+    const socket = { nsp: {}, handshake: { headers: {} }, request: {}, conn: {}, data: {} };
+    expect(() => middleware(socket, () => undefined)).toThrow('sessionMiddleware(sessions)) from "sojourn/socket.io"');
+  });
+
+  it.each<[string, (event: never, next: never) => unknown]>([
+    ["requireUser of sojourn/hono", ofHono.requireUser()],
+    ["requireUser of sojourn/koa", ofKoa.requireUser()],
+  ])("names the import for h3: %s", async (_, middleware) => {
+    const app = new H3({ silent: true, onError: ({ cause }) => (cause as Error).message });
+    app.use(ofH3.sessionMiddleware(sessions)).use((event: H3Event, next) => middleware(event as never, next as never));
+    expect(await (await app.request("/")).text()).toContain('sessionMiddleware(sessions)) from "sojourn/h3"');
   });
 
   it("throws under node:http, where nobody would see a rejection", () => {

@@ -81,10 +81,23 @@ type Finish = () => Promise<void> | void;
 function copied(response: Response, body: Body): Response {
   const copy = new Response(body, response);
   const prototype = Object.getPrototypeOf(response) as object;
+  const own = Object.getPrototypeOf(copy) as object;
   // The application may test for a class of its own.
-  if (Object.prototype.isPrototypeOf.call(Response.prototype, prototype)) Object.setPrototypeOf(copy, prototype);
+  if (prototype !== own && Object.prototype.isPrototypeOf.call(Response.prototype, prototype)) {
+    Object.setPrototypeOf(copy, prototype);
+    if (!isReadable(copy)) Object.setPrototypeOf(copy, own);
+  }
   for (const [name, value] of Object.entries(response)) if (!(name in copy)) Object.assign(copy, { [name]: value });
   return copy;
+}
+
+/** Whether the class of a copy can read it. One with private fields can't: no constructor of it has made the copy. */
+function isReadable(copy: Response): boolean {
+  try {
+    return copy.headers !== undefined && copy.status > 0 && copy.body !== undefined;
+  } catch {
+    return false;
+  }
 }
 
 /**
@@ -155,7 +168,8 @@ async function settled(finish: Finish): Promise<void> {
   }
 }
 
-function withoutCookies(headers: Headers, cookies: readonly string[]): void {
+/** Takes Set-Cookie values, or a token, out of headers. */
+export function withoutCookies(headers: Headers, cookies: readonly string[]): void {
   if (cookies.includes(headers.get(TOKEN_HEADER) ?? "")) headers.delete(TOKEN_HEADER);
   const others = headers.getSetCookie().filter((line) => !cookies.includes(line));
   headers.delete("set-cookie");

@@ -75,6 +75,22 @@ describe("checkOrigin", () => {
     );
   });
 
+  it.each([
+    ["cross-site", false],
+    ["same-site", false],
+    ["same-origin", true],
+    ["none", true],
+  ])("of a request without Origin goes by Sec-Fetch-Site: %s", (site, expected) => {
+    const check = () =>
+      checkOrigin({ headers: { host: "shop.example", "sec-fetch-site": site }, socket: {} }, [], false);
+    if (expected) expect(check).not.toThrow();
+    else expect(check).toThrow(/another site/);
+  });
+
+  it("lets in a request with neither Origin nor Sec-Fetch-Site, which is no browser's", () => {
+    expect(() => checkOrigin({ headers: { host: "shop.example" }, socket: {} }, [], false)).not.toThrow();
+  });
+
   it("lets in what is listed, whatever its scheme", () => {
     const request = { headers: { origin: "http://app.example", host: "shop.example" }, socket: { encrypted: true } };
     expect(() => checkOrigin(request, ["http://app.example"], false)).not.toThrow();

@@ -5,8 +5,9 @@ import { header, hostOf, isSecure, requestHeader, type AnyRequest } from "./requ
  * Refuses a connection that a page of another site opened. Browsers send cookies with every WebSocket handshake, and make
  * no CORS check before it (RFC 6455, section 10.2).
  *
- * A request without Origin does not come from a browser, and is allowed. Otherwise the origin must be the request's own, or
- * be listed. A page that was loaded over HTTP may have been changed by anybody, so it must not open a connection over HTTPS.
+ * The origin must be the request's own, or be listed. Browsers name none in a GET of the page's own origin, nor in one for an
+ * image or a script, but say in `Sec-Fetch-Site` where the page comes from. A request without both does not come from a current
+ * browser, and is allowed. A page that was loaded over HTTP may have been changed by anybody, so it must not open a connection over HTTPS.
  * A page that was loaded over HTTPS may open one over HTTP, because a request looks like HTTP behind a proxy that is not
  * trusted.
  *
@@ -14,11 +15,19 @@ import { header, hostOf, isSecure, requestHeader, type AnyRequest } from "./requ
  */
 export function checkOrigin(request: AnyRequest, trusted: readonly string[], trustProxy: boolean): void {
   const origin = header(request, "origin");
-  if (origin === undefined || trusted.includes(origin) || isOwnOrigin(request, origin, trustProxy)) return;
+  if (origin === undefined) {
+    const site = requestHeader(request, "sec-fetch-site");
+    if (site === undefined || isOwnSite(site)) return;
+  } else if (trusted.includes(origin) || isOwnOrigin(request, origin, trustProxy)) return;
   throw new SessionError(
     "ERR_SESSION_ORIGIN",
     "A page of another site asked for this connection; list its origin to allow it",
   );
+}
+
+/** Whether `Sec-Fetch-Site` says that a page of the request's own origin has made it, or the user. */
+export function isOwnSite(site: string): boolean {
+  return site === "same-origin" || site === "none";
 }
 
 /**

@@ -171,6 +171,19 @@ export interface CloseSource {
   readonly headersSent?: boolean;
   /** Whether the response was ended, by `end()`. */
   readonly writableEnded?: boolean;
+  /** `false`: it reports only that the client disconnects. The body reports a normal end. */
+  readonly reportsNormalEnd?: boolean;
+}
+
+/** The source that reports that the client of a fetch request disconnects, by its signal. */
+export function disconnectionOf({ signal }: { readonly signal: AbortSignal }): CloseSource {
+  return {
+    once: (_event, listener) => signal.addEventListener("abort", listener, { once: true }),
+    get destroyed() {
+      return signal.aborted;
+    },
+    reportsNormalEnd: false,
+  };
 }
 
 /** Calls back when the response is closed. Without a response, it calls back when the request's connection is closed. */
@@ -191,7 +204,7 @@ export function hasResponseEnded(request: AnyRequest, response: CloseSource | un
 
 /** Whether a normal end is reported too. A fetch request is notified only if the client disconnects. */
 export function reportsNormalEnd(request: AnyRequest, response: CloseSource | undefined): boolean {
-  return response !== undefined || !isFetch(innermost(request));
+  return response ? response.reportsNormalEnd !== false : !isFetch(innermost(request));
 }
 
 /** Whether the response to a request may have a body: one to HEAD has none. */

@@ -165,14 +165,15 @@ class SessionHandle implements Session<Dictionary> {
 
   #withCookie(what: string): RequestSession {
     const requestSession = this.#accessed;
-    requestSession.progress.reopenUnsent();
-    if (!requestSession.progress.canSetCookie) {
-      throw new SessionError(
-        "ERR_SESSION_HEADERS_SENT",
-        `Too late to ${what}: the response's headers, and the cookie with them, were sent`,
-      );
-    }
-    return requestSession;
+    const { progress } = requestSession;
+    progress.reopenUnsent();
+    if (progress.canSetCookie) return requestSession;
+    throw new SessionError(
+      "ERR_SESSION_HEADERS_SENT",
+      progress.isAttached
+        ? `This connection can't ${what}, since it sets no cookie: let the client send a request, or end the session by sessions.revoke(session.id)`
+        : `Too late to ${what}: the response's headers, and the cookie with them, were sent`,
+    );
   }
 
   save(options: SaveOptions = {}, ...callback: unknown[]): Promise<void> {

@@ -12,7 +12,15 @@ import { Client } from "../support/http/client.ts";
 import { originFor, SECRET_KEY } from "../support/http/servers.ts";
 import type { Listener } from "../support/http/ways.ts";
 
-const PAGES = ["docs/testing.md", "docs/koa.md", "docs/write-an-adapter.md", "docs/templates.md", "docs/passport.md"];
+const PAGES = [
+  "docs/testing.md",
+  "docs/koa.md",
+  "docs/write-an-adapter.md",
+  "docs/templates.md",
+  "docs/passport.md",
+  "docs/socket.io.md",
+  "docs/websockets.md",
+];
 
 describe.each(PAGES)("%s", (name) => {
   const page = document(name);

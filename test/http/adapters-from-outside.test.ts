@@ -9,6 +9,7 @@ const ENTRIES: Readonly<Record<string, string>> = {
   "../session.ts": "sojourn",
   "../sessions.ts": "sojourn",
   "./adapter.ts": "sojourn/adapter",
+  "./answer-request.ts": "sojourn/adapter/fetch",
   "./context.ts": "sojourn/context",
   "./node-response/entry.ts": "sojourn/adapter/node",
 };

@@ -1,34 +1,10 @@
 import type { ServerResponse } from "node:http";
-import { createSessions, type SessionStore } from "sojourn";
-import { memoryStore } from "sojourn/memory";
+import { createSessions } from "sojourn";
 import { describe, expect, it } from "vitest";
 import { Client, raw } from "../support/http/client.ts";
 import { originOf, SECRET_KEY, ways, type Way } from "../support/http/servers.ts";
 import { createStage } from "../support/http/stage.ts";
-
-/** A store that shows whether a session is watched: it has a subscriber for as long as one is. */
-function watchable(): { store: SessionStore; watching(): boolean; unwatched(): Promise<void> } {
-  const memory = memoryStore();
-  let count = 0;
-  let wake: (() => void)[] = [];
-  const store: SessionStore = {
-    ...memory,
-    subscribe(listener) {
-      count += 1;
-      const end = memory.subscribe(listener);
-      return () => {
-        count -= 1;
-        end();
-        if (count === 0) for (const one of wake.splice(0)) one();
-      };
-    },
-  };
-  return {
-    store,
-    watching: () => count > 0,
-    unwatched: async () => (count === 0 ? undefined : new Promise<void>((resolve) => (wake = [...wake, resolve]))),
-  };
-}
+import { watchable } from "../support/watchable.ts";
 
 async function serve(way: Way) {
   const { store, ...watch } = watchable();

@@ -86,7 +86,7 @@ describe("sojourn for Hono and upgradeWebSocket", () => {
     const { session, cookie, setCookies, userOf } = await connected({
       prepare: (_session, all, request) => all.attach(request),
     });
-    expect(() => session.signIn("eve")).toThrow("Too late to sign in");
+    expect(() => session.signIn("eve")).toThrow("This connection can't sign in, since it sets no cookie");
     session.data["saved"] = 1;
     await session.save();
     expect(setCookies).toEqual([]);

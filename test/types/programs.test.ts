@@ -9,7 +9,7 @@ import { compile, MODES, PROGRAMS } from "../../scripts/type-programs.mjs";
 const folder = mkdtempSync(join(tmpdir(), "sojourn-programs-"));
 mkdirSync(join(folder, "node_modules"));
 symlinkSync(ROOT, join(folder, "node_modules/sojourn"), "junction");
-for (const name of ["@types", "express", "fastify", "hono", "koa", "typescript"]) {
+for (const name of ["@types", "express", "fastify", "h3", "hono", "koa", "socket.io", "typescript"]) {
   symlinkSync(join(ROOT, "node_modules", name), join(folder, "node_modules", name), "junction");
 }
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
@@ -25,6 +25,15 @@ describe("a strict program without skipLibCheck", () => {
     expect(await compile(folder, "koa", ["data.ts", "use.ts", "koa.ts"], { ...MODES.esm, skipLibCheck: true })).toBe(
       "",
     );
+  });
+
+  it("has SessionData in socket.io", async () => {
+    expect(await compile(folder, "socket.io", ["data.ts", "use.ts", "socket-io.ts"], MODES.esm)).toBe("");
+  });
+
+  // h3's own types do not compile without those of the runtimes that it knows.
+  it("has SessionData in h3", async () => {
+    expect(await compile(folder, "h3", ["data.ts", "use.ts", "h3.ts"], { ...MODES.esm, skipLibCheck: true })).toBe("");
   });
 
   // docs/compatibility.md says what to do.

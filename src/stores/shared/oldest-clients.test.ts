@@ -19,7 +19,8 @@ describe("peerDependencies", () => {
   });
 
   it("name every client of a store and every framework whose types an adapter uses", () => {
-    const expected = [...Object.keys(OLDEST_CLIENTS), "express", "fastify", "hono", "koa"].toSorted();
+    const frameworks = ["@tanstack/react-start", "express", "fastify", "hono", "koa"];
+    const expected = [...Object.keys(OLDEST_CLIENTS), ...frameworks].toSorted();
     expect(Object.keys(manifest.peerDependencies).toSorted()).toEqual(expected);
   });
 });

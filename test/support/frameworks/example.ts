@@ -77,6 +77,7 @@ export function prepareExample(name: string): Example & { close(): void } {
       for (const file of ["package.json", "package-lock.json", ".npmrc"]) cpSync(join(folder, file), join(place, file));
       copyPackages(join(folder, "node_modules"), join(place, "node_modules"));
       cpSync(fileURLToPath(new URL(`../../frameworks/${part}`, import.meta.url)), place, { recursive: true });
+      cpSync(fileURLToPath(new URL("own-cases.mjs", import.meta.url)), join(place, "own-cases.mjs"));
       return {
         folder: place,
         run: (script) => runScript(name, script, node, { cwd: place }),

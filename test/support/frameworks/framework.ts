@@ -82,9 +82,17 @@ export function describeExample(
 
 /**
  * Runs the contract of adapters in the framework's own server: `run.mjs` of `test/frameworks/<name>/`, in a folder with the
- * packages of the example. `options.json` there has the options of the contract, which `run.mjs` reads too.
+ * packages of the example. `options.json` there has the options of the contract, which `run.mjs` reads too. `more` has the
+ * names of the cases that `run.mjs` adds to those of the contract.
  */
-export function describeSuite(name: string, { example: of = name, builds = false } = {}): void {
+export function describeSuite(
+  name: string,
+  {
+    example: of = name,
+    builds = false,
+    more = [],
+  }: { example?: string; builds?: boolean; more?: readonly string[] } = {},
+): void {
   const file = new URL(`../../frameworks/${name}/options.json`, import.meta.url);
   const options = JSON.parse(readFileSync(file, "utf8")) as AdapterContractOptions;
   const names = adapterContract(neverStarted, options).map((one) => one.name);
@@ -101,7 +109,7 @@ export function describeSuite(name: string, { example: of = name, builds = false
     });
     afterAll(() => example?.close());
 
-    it.each(names)("%s", (one) => {
+    it.each([...names, ...more])("%s", (one) => {
       expect(outcome.get(one), `the outcome, of ${outcome.size} in ${join(suite.folder, "run.mjs")}`).toBeNull();
     });
   });

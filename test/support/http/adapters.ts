@@ -1,10 +1,11 @@
-import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { Readable } from "node:stream";
 import { text } from "node:stream/consumers";
 import { createAdaptorServer } from "@hono/node-server";
 import express, { type NextFunction } from "express";
 import express4 from "express4";
 import Fastify, { type FastifyInstance } from "fastify";
+import { bodyLimit as h3BodyLimit, H3, redirect, serve } from "h3";
 import { Hono } from "hono";
 import Koa from "koa";
 import { bodyLimit } from "hono/body-limit";
@@ -12,6 +13,7 @@ import type { Session } from "sojourn";
 import { sessionMiddleware as onExpress } from "sojourn/express";
 import { sessionPlugin as onFastify } from "sojourn/fastify";
 import { withSession as onFetch } from "sojourn/fetch";
+import { sessionMiddleware as onH3 } from "sojourn/h3";
 import { sessionMiddleware as onHono } from "sojourn/hono";
 import { sessionMiddleware as onKoa } from "sojourn/koa";
 import { withSession as onNode } from "sojourn/node";
@@ -40,6 +42,7 @@ export const adapters: Readonly<Record<string, Adapter>> = {
   "Express 4": { start: startExpress(express4), options: { bodyLimit: LIMIT } },
   "Fastify 5": { start: startFastify, options: { bodyLimit: LIMIT, severalSessions: false, responses: true } },
   "Koa 3": { start: startKoa, options: { responses: true } },
+  "h3 2": { start: startH3, options: { bodyLimit: LIMIT, responses: true } },
   "Hono 4": { start: startHono, options: { bodyLimit: LIMIT, responses: true } },
 };
 
@@ -147,6 +150,29 @@ function startHono({ mounts, routes }: AdapterParts) {
     });
   }
   return createAdaptorServer(app).listen(0, "127.0.0.1");
+}
+
+async function startH3({ mounts, routes }: AdapterParts) {
+  const app = new H3({ silent: true });
+  for (const { path, sessions, options } of mounts)
+    app.use(path === "/" ? "/**" : `${path}/**`, onH3(sessions, options));
+  app.use(h3BodyLimit(LIMIT));
+  for (const { path, handle } of routes) {
+    app.all(path, async (event) => {
+      const reply = await handle(event.context.session, {
+        request: event,
+        header: (name) => event.req.headers.get(name),
+        text: () => event.req.text(),
+      });
+      if (reply.response) return reply.response;
+      for (const [name, value] of reply.headers) event.res.headers.append(name, value);
+      if (reply.redirect !== undefined) return redirect(reply.redirect, 303);
+      event.res.status = reply.status;
+      return webBody(reply) ?? "";
+    });
+  }
+  const server = await serve(app, { port: 0, hostname: "127.0.0.1", silent: true }).ready();
+  return server.node!.server as Server;
 }
 
 function startFetch({ mounts, routes }: AdapterParts) {

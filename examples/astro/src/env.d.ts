@@ -1,0 +1,13 @@
+import type { SessionLocals } from "sojourn/astro";
+
+declare global {
+  namespace App {
+    interface Locals extends SessionLocals {}
+  }
+}
+
+declare module "sojourn" {
+  interface SessionData {
+    username?: string;
+  }
+}

@@ -1,0 +1,4 @@
+import { sessionMiddleware } from "sojourn/astro";
+import { csrf, sessions } from "./sessions.js";
+
+export const onRequest = sessionMiddleware(sessions, { csrf });

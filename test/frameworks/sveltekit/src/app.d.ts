@@ -1,0 +1,7 @@
+import type { SessionLocals } from "sojourn/sveltekit";
+
+declare global {
+  namespace App {
+    interface Locals extends SessionLocals {}
+  }
+}
