@@ -45,6 +45,19 @@ describe("sessionMiddleware of h3", () => {
     expect(seen[0]).not.toBe(seen[1]);
   });
 
+  it("answers 500 where the handler puts null or data in the session's place", async () => {
+    for (const replacement of [null, { cart: [] }]) {
+      const { app } = appOf();
+      app.get("/", (event) => {
+        signIn(event);
+        Object.assign(event.context, { session: replacement });
+        return "bye";
+      });
+      const response = await app.request("/");
+      expect([response.status, response.headers.getSetCookie()]).toEqual([500, []]);
+    }
+  });
+
   it("sends the cookie with a response of the option onError, where the handler signed in before it threw", async () => {
     const onError = () => new Response("sorry", { status: 418 });
     const { app, sessions } = appOf({ config: { onError } });

@@ -1,29 +1,33 @@
 /// <reference types="node" preserve="true" />
 import { HTTPError, HTTPResponse, toResponse, type H3Event, type Middleware } from "h3";
-import type { ResponseHeaders } from "../request/cache-headers.ts";
 import { SessionError } from "../errors.ts";
-import { expectFramework } from "../request/frameworks.ts";
-import { streamBodyOf } from "../request/fetch-response.ts";
 import type { Session } from "../session.ts";
 import type { Sessions } from "../sessions.ts";
 import {
   ADAPTER_OPTIONS,
+  checkUnreplaced,
   claimResponse,
   commitSession,
   concludeSession,
+  createRecentSignInGuard,
+  createUserGuard,
   endSession,
+  expectFramework,
   failResponse,
   finishSession,
+  logSessionError,
   reportBypass,
   resolveAdapterOptions,
   sessionFactory,
   type AdapterOptions,
   type CloseSource,
+  type Guard,
+  type GuardOptions,
+  type RecentSignInOptions,
+  type ResponseHeaders,
 } from "./adapter.ts";
-import { createRecentSignInGuard, createUserGuard, type GuardOptions, type RecentSignInOptions } from "./guards.ts";
-import { logSessionError } from "./log.ts";
 
-export { returnTo, type GuardOptions, type RecentSignInOptions, type ReturnOptions } from "./guards.ts";
+export { returnTo, type GuardOptions, type RecentSignInOptions, type ReturnOptions } from "./adapter.ts";
 
 declare module "h3" {
   interface H3EventContext {
@@ -85,6 +89,7 @@ export function sessionMiddleware<Data extends object>(
       response = value = await errorResponse(event, error);
     }
     try {
+      checkUnreplaced(event.context, "event.context.session");
       if (!isRunning(value)) {
         // h3 has just made this response: nobody else has it.
         await concludeSession(session, headersOf(response));
@@ -92,7 +97,7 @@ export function sessionMiddleware<Data extends object>(
         endSession(session);
         return response;
       }
-      context?.bindStream(session, streamBodyOf(response));
+      context?.bindStream(session, response);
       return await commitSession(session, response);
     } catch (error) {
       return fail(error);
@@ -173,7 +178,7 @@ export function requireRecentSignIn(options: RecentSignInOptions): Middleware {
   return guard("requireRecentSignIn", createRecentSignInGuard("h3", options));
 }
 
-function guard(name: string, decide: ReturnType<typeof createUserGuard>): Middleware {
+function guard(name: string, decide: Guard): Middleware {
   const check: Middleware = async (event, next) => {
     const location = await decide(event, (event.context as { session?: unknown }).session);
     return location === undefined ? next() : new Response(null, { status: 303, headers: { location } });
