@@ -33,10 +33,11 @@ export function nodeFor(name, env = process.env) {
   return env[NEWER_NODE];
 }
 
-/** The environment in which an example's programs find its Node. */
+/** The environment in which an example's programs find its Node. Its framework decides whether they are for production. */
 export const environmentFor = (node, env = process.env) => ({
   ...env,
   PATH: [dirname(node), env.PATH].join(delimiter),
+  NODE_ENV: undefined,
   NODE_OPTIONS: "",
 });
 

@@ -4,6 +4,7 @@ import { createCleanup } from "./cleanup.ts";
 import { credentialsChanged } from "./credentials.ts";
 import { createEmitter, type SessionEvents, type SessionListener } from "./events.ts";
 import { resolveOptions, type SessionsOptions, type Settings } from "./options.ts";
+import { carriesToken } from "./request/carries.ts";
 import { checkOrigin } from "./request/origin.ts";
 import { RequestSession } from "./request/request-session.ts";
 import { expectBearer, type BearerTokens } from "./request/bearer.ts";
@@ -34,6 +35,17 @@ export interface Sessions<Data extends object = DeclaredData> {
    * Never for a cookie, however it is formed.
    */
   open(request: AnyRequest, options?: { passive?: boolean; bearer?: BearerTokens }): Promise<Session<Data>>;
+
+  /**
+   * Whether a request has a cookie that this application has signed. It answers at once, without the store, for a redirect
+   * before the page: the session may have ended, so that the page itself has to look at `session.userId`.
+   *
+   * @example
+   * if (!sessions.carries(request)) return Response.redirect(new URL("/login", request.url));
+   *
+   * @throws TypeError for anything but a request.
+   */
+  carries(request: AnyRequest): boolean;
 
   /**
    * Stores the changes of a session, and gives a copy of the response with the cookie and the rules for caches. Send nothing
@@ -191,6 +203,8 @@ export function sessionsWith<Data extends object>(settings: Settings): Sessions<
       if (passive !== undefined) session.passive = passive;
       return session.load();
     },
+
+    carries: (request) => carriesToken(context, request),
 
     commit: async (session, response) => run(commitToResponse(requestSessionOf(session), response)),
 

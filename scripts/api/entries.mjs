@@ -37,6 +37,7 @@ const PURPOSES = {
   "./nest": "The module for NestJS 12, on Express and on Fastify.",
   "./socket.io": "The adapter for socket.io 4.",
   "./sveltekit": "The adapter for SvelteKit 3.",
+  "./next": "The adapter for Next.js 16.",
   "./astro": "The adapter for Astro 7.",
   "./react-router": "The adapter for React Router 8.",
   "./tanstack-start": "The adapter for TanStack Start.",

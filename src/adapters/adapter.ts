@@ -1,3 +1,4 @@
+import { commit } from "../lifecycle/commit.ts";
 import { commitToResponse, concludeFailure, concludeResponse, reportBypassed } from "../request/respond.ts";
 import { canSetHeaders, copyWithHeaders, recordHeaders, withoutCookies } from "../request/fetch-response.ts";
 import { finishResponse } from "../request/finish-response.ts";
@@ -14,7 +15,13 @@ import { expectBearer, type BearerTokens } from "../request/bearer.ts";
 
 export { sessionFactory } from "../sessions.ts";
 export { checkUnread, isResponse } from "../request/fetch-response.ts";
-export { expectFramework, mountOf, type Framework, type OtherFramework } from "../request/frameworks.ts";
+export {
+  expectFramework,
+  isEngineRequest,
+  mountOf,
+  type Framework,
+  type OtherFramework,
+} from "../request/frameworks.ts";
 export { isPrefetch } from "../request/prefetch.ts";
 export { disconnectionOf, linkReplacement } from "../request/request.ts";
 export {
@@ -193,6 +200,29 @@ export async function failResponse<Data extends object>(session: Session<Data>, 
   await failSession(session, headers);
   endSession(session);
   return copyWithHeaders(response, headers.writes);
+}
+
+/**
+ * Stores what needs no cookie, and extends the session, where no response can carry one: while a framework renders its
+ * components, for example. `undefined` where there is nothing to wait for.
+ *
+ * @throws only by the promise: the errors of `session.save()`, ERR_SESSION_HEADERS_SENT for a change that needs a cookie.
+ */
+export function storeSession<Data extends object>(session: Session<Data>): Promise<void> | undefined {
+  return commit(requestSessionOf(session), "save", false);
+}
+
+/**
+ * Lets {@link concludeSession} store once more: for a framework that runs several handlers in one request, and sends the
+ * headers after all of them.
+ */
+export function reopenSession<Data extends object>(session: Session<Data>): void {
+  requestSessionOf(session).progress.reopen();
+}
+
+/** Tells whether something of the session was stored in between: the number is another then. `undefined`: there is no session. */
+export function revisionOf<Data extends object>(session: Session<Data>): number | undefined {
+  return requestSessionOf(session).loaded?.version;
 }
 
 /**

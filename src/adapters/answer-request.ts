@@ -12,7 +12,7 @@ import {
 import type { SessionContext } from "./context.ts";
 
 /** Makes the response for a session that could not be read or stored. */
-export type AnswerError<Given> = (error: SessionError, given: Given) => Response | Promise<Response>;
+type AnswerError<Given> = (error: SessionError, given: Given) => Response | Promise<Response>;
 
 /** The parts of {@link answerRequest} that an adapter makes once. */
 export interface Answering<Given> {

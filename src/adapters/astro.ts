@@ -1,6 +1,6 @@
 import { SessionError } from "../errors.ts";
-import { streamBodyOf } from "../request/fetch-response.ts";
 import { expectFramework } from "../request/frameworks.ts";
+import { isPrefetch } from "../request/prefetch.ts";
 import type { DeclaredData, Session } from "../session.ts";
 import type { Sessions } from "../sessions.ts";
 import {
@@ -15,8 +15,8 @@ import {
   tellAddress,
   type AdapterOptions,
 } from "./adapter.ts";
-import { isPrefetch, joinOuter, outerRequest, runWithin } from "./inner-requests.ts";
-import { logSessionError } from "./log.ts";
+import { answerSessionError } from "./answer-request.ts";
+import { joinOuter, outerRequest, runWithin } from "./inner-requests.ts";
 
 /** The locals of a page: `Astro.locals.session`. `interface Locals extends SessionLocals {}` in env.d.ts declares it. */
 export interface SessionLocals<Data extends object = DeclaredData> {
@@ -26,12 +26,19 @@ export interface SessionLocals<Data extends object = DeclaredData> {
 
 /** The members that the middleware uses of a context of Astro, and those that options look at. */
 export interface AstroContext {
+  /** The client's request, or that of a rewrite. */
   readonly request: Request;
+  /** Its address. */
   readonly url: URL;
+  /** The route, such as `/blog/[slug]`. */
   readonly routePattern: string;
+  /** The page is made at build time. */
   readonly isPrerendered: boolean;
+  /** Where the session is put. */
   readonly locals: object;
+  /** The client's network address. */
   readonly clientAddress: string;
+  /** Astro's cache, which is turned off for a response that depends on the session. */
   readonly cache: { readonly enabled: boolean; set(input: false): void };
 }
 
@@ -65,12 +72,12 @@ export function sessionMiddleware<Data extends object, Context extends AstroCont
   options: AstroOptions<Context> = {},
 ): AstroMiddleware<Context> {
   const beginSession = sessionFactory(sessions, "sessionMiddleware");
-  const given = { passive: ({ request }: Context) => isPrefetch(request), ...options };
-  const prepare = resolveAdapterOptions<Context, AstroOptions<Context>>("sessionMiddleware", given, {
-    ...ADAPTER_OPTIONS,
-    onError: true,
-  });
-  const { onError = respondWithError, context: sessionContext } = options;
+  const { passive, onError = answerSessionError, context: sessionContext } = options;
+  const prepare = resolveAdapterOptions<Context, AstroOptions<Context>>(
+    "sessionMiddleware",
+    { ...options, passive: (context) => isPrefetch(context.request) || passive?.(context) === true },
+    { ...ADAPTER_OPTIONS, onError: true },
+  );
   /** The responses that are not the last one: Astro may render an error page in their place, by the same middleware. */
   const replies = new WeakMap<object, Reply>();
 
@@ -96,7 +103,7 @@ export function sessionMiddleware<Data extends object, Context extends AstroCont
       await prepare(session, context);
       const handle = () => runWithin(request, locals, next);
       const response = await (sessionContext ? sessionContext.run(session, handle) : handle());
-      sessionContext?.bindStream(session, streamBodyOf(response));
+      sessionContext?.bindStream(session, response);
       if (!isOutermost) return response;
       // A route for every path takes the place of a missing error page, and would tell of a success.
       if (former?.response === null && response.status < 400) return await failResponse(session, unexpectedError());
@@ -149,9 +156,4 @@ function refuseSession({ locals, routePattern }: AstroContext): void {
 
 function unexpectedError(): Response {
   return new Response("Internal Server Error\n", { status: 500 });
-}
-
-function respondWithError(error: SessionError): Response {
-  logSessionError(error);
-  return error.getResponse();
 }

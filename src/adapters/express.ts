@@ -6,6 +6,7 @@ import {
   createRecentSignInGuard,
   createUserGuard,
   expectFramework,
+  isEngineRequest,
   type AdapterOptions,
   type Guard,
   type GuardOptions,
@@ -41,7 +42,7 @@ export function sessionMiddleware<Data extends object, Request extends IncomingM
     names: ADAPTER_OPTIONS,
   });
   return (req, res, next) => {
-    if (typeof next !== "function" || typeof res?.setHeader !== "function") {
+    if (typeof next !== "function" || typeof res?.setHeader !== "function" || isEngineRequest(req)) {
       expectFramework("express", "sessionMiddleware", req);
     }
     if ("app" in req) {

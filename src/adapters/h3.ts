@@ -5,7 +5,6 @@ import type { Session } from "../session.ts";
 import type { Sessions } from "../sessions.ts";
 import {
   ADAPTER_OPTIONS,
-  checkUnreplaced,
   claimResponse,
   commitSession,
   concludeSession,
@@ -26,6 +25,7 @@ import {
   type RecentSignInOptions,
   type ResponseHeaders,
 } from "./adapter.ts";
+import { refuseCached } from "./cached-route.ts";
 
 export { returnTo, type GuardOptions, type RecentSignInOptions, type ReturnOptions } from "./adapter.ts";
 
@@ -60,7 +60,7 @@ export function sessionMiddleware<Data extends object>(
   const respond = async (event: H3Event, next: () => unknown): Promise<unknown> => {
     const session = beginSession(event.req);
     const isOutermost = claimResponse(session, sourceOf(event));
-    event.context.session = session as unknown as Session;
+    carry(event, session as unknown as Session);
     // A response to an error keeps the headers of earlier middleware, which h3 forgets with the response before it.
     const { res } = event;
     const fail = async (error: unknown): Promise<Response> => {
@@ -89,7 +89,6 @@ export function sessionMiddleware<Data extends object>(
       response = value = await errorResponse(event, error);
     }
     try {
-      checkUnreplaced(event.context, "event.context.session");
       if (!isRunning(value)) {
         // h3 has just made this response: nobody else has it.
         await concludeSession(session, headersOf(response));
@@ -108,6 +107,31 @@ export function sessionMiddleware<Data extends object>(
     return respond(event, next);
   };
 }
+
+/** Where the context of an event has its session. */
+const CARRIED = Symbol("sojourn.carried");
+
+interface Carrier {
+  [CARRIED]?: { readonly event: H3Event; readonly req: H3Event["req"]; readonly session: Session };
+}
+
+function carry(event: H3Event, session: Session): void {
+  const context = event.context as Carrier;
+  context[CARRIED] = { event, req: event.req, session };
+  Object.defineProperty(context, "session", SESSION);
+}
+
+/** One accessor for all: with functions of its own, V8 would make a hidden class of each context. */
+const SESSION: PropertyDescriptor & ThisType<Carrier> = {
+  configurable: true,
+  enumerable: true,
+  get() {
+    const { event, req, session } = this[CARRIED]!;
+    // Where it makes a response for its cache, Nitro replaces the request by one without cookies.
+    if (event.req !== req && event.req.headers.get("cookie") !== req.headers.get("cookie")) refuseCached();
+    return session;
+  },
+};
 
 /** A handler gives it that has answered through the response of node:http. Each copy of h3 has the same symbol. */
 const HANDLED = Symbol.for("h3.handled");

@@ -1,5 +1,5 @@
 import { AsyncLocalStorage } from "node:async_hooks";
-import { linkReplacement, type AnyRequest } from "../request/request.ts";
+import { linkReplacement, requestHeader, type AnyRequest } from "../request/request.ts";
 import { requestSessionOf } from "../request/session-handle.ts";
 import type { Session } from "../session.ts";
 
@@ -23,23 +23,19 @@ export function outerRequest(): Outer | undefined {
 }
 
 /**
- * Gives an inner request the session of the outer one, if it has the same cookie. `false` for another cookie, or none: its
+ * Gives an inner request the session of the outer one, if it has the same token. `false` for another one, or none: its
  * caller wants to be somebody else, or nobody.
  */
 export function joinOuter<Data extends object>(
-  inner: AnyRequest,
+  inner: Request,
   outer: AnyRequest,
   begin: (request: AnyRequest) => Session<Data>,
 ): boolean {
-  const { context, request } = requestSessionOf(begin(outer));
-  const tokensOf = (header: string | undefined) => context.cookie.values(header, request.isSecure).join(" ");
-  const header = (inner as Request).headers.get("cookie") ?? undefined;
-  if (tokensOf(header) !== tokensOf(request.cookieHeader)) return false;
+  const { context, request, bearer } = requestSessionOf(begin(outer));
+  const tokensIn = (cookie: string | undefined) => context.cookie.values(cookie, request.isSecure).join(" ");
+  const header = (name: string) => inner.headers.get(name) ?? undefined;
+  if (tokensIn(header("cookie")) !== tokensIn(request.cookieHeader)) return false;
+  if (bearer && header("authorization") !== requestHeader(outer, "authorization")) return false;
   linkReplacement(inner, outer);
   return true;
-}
-
-/** Whether the browser asks for a page that the user may never see. */
-export function isPrefetch(request: Request): boolean {
-  return request.headers.get("sec-purpose")?.startsWith("prefetch") === true;
 }

@@ -89,6 +89,16 @@ describe("an adapter in another framework", () => {
     expect(() => middleware(socket, () => undefined)).toThrow('sessionMiddleware(sessions)) from "sojourn/socket.io"');
   });
 
+  // As the guides on express-session say. No WebSocket could connect.
+  it("names the import for socket.io: sessionMiddleware of sojourn/express as middleware of its engine", () => {
+    const request = { httpVersion: "1.1", headers: {}, socket: {}, _query: { EIO: "4", transport: "polling" } };
+    const response = { setHeader: () => undefined };
+    const middleware = ofExpress.sessionMiddleware(sessions) as (...given: unknown[]) => void;
+    expect(() => middleware(request, response, () => undefined)).toThrow(
+      'io.use(sessionMiddleware(sessions)) from "sojourn/s',
+    );
+  });
+
   it.each<[string, (event: never, next: never) => unknown]>([
     ["requireUser of sojourn/hono", ofHono.requireUser()],
     ["requireUser of sojourn/koa", ofKoa.requireUser()],

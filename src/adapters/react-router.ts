@@ -64,11 +64,12 @@ export interface ReactRouterOptions extends AdapterOptions<MiddlewareArguments> 
 export const sessionContext: RouterContext<Session> = {
   // React Router asks for it where nothing was set.
   get defaultValue(): Session {
-    throw new TypeError(
-      isBuilding()
-        ? "A page that is rendered by the build has no session: take it out of prerender in react-router.config.ts, or leave the session out of its loaders"
-        : `This request has no session: ${mountOf("react-router")}`,
-    );
+    if (isBuilding()) {
+      throw new TypeError(
+        "A page that is rendered by the build has no session: take it out of prerender in react-router.config.ts, or leave the session out of its loaders",
+      );
+    }
+    throw new TypeError(`This request has no session: ${mountOf("react-router")}`);
   },
 };
 

@@ -1,6 +1,7 @@
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { site } from "../../test/support/stores.ts";
-import { cookieFor } from "../testing/index.ts";
+import { cookieFor, tokenFor } from "../testing/index.ts";
+import { bearerTokens } from "./bearer.ts";
 import { sessionHandle, handleSessionError, type KitEvent, type SessionLocals } from "./sveltekit.ts";
 import { SessionError } from "../errors.ts";
 
@@ -92,6 +93,29 @@ describe("sessionHandle", () => {
       },
     });
     await visit(other, ({ data }) => expect(data).toEqual({ seen: true }));
+  });
+
+  it("gives an internal request with another bearer token than its page's a session of its own", async () => {
+    const bearing = sessionHandle<Record<string, unknown>, Event>(sessions, {
+      bearer: bearerTokens({ cookies: true }),
+    });
+    const tokenOf = async (userId: string) => `Bearer ${await tokenFor(sessions, userId, { data: {} })}`;
+    const [ada, bob] = [await tokenOf("ada"), await tokenOf("bob")];
+    const seen: unknown[] = [];
+    await bearing({
+      event: eventFor({ headers: { authorization: ada } }),
+      async resolve() {
+        for (const authorization of [ada, bob]) {
+          const resolve = ({ locals }: Event) => {
+            seen.push(locals.session.userId);
+            return new Response("inner");
+          };
+          await bearing({ event: internal({ headers: { authorization } }), resolve });
+        }
+        return new Response("page");
+      },
+    });
+    expect(seen).toEqual(["ada", "bob"]);
   });
 
   /** The next page of a client. */

@@ -1,7 +1,7 @@
 import { SessionError } from "../errors.ts";
 import type { ResponseHeaders } from "../request/cache-headers.ts";
-import { streamBodyOf } from "../request/fetch-response.ts";
 import { expectFramework } from "../request/frameworks.ts";
+import { isPrefetch } from "../request/prefetch.ts";
 import { requestSessionOf } from "../request/session-handle.ts";
 import type { DeclaredData, Session } from "../session.ts";
 import type { Sessions } from "../sessions.ts";
@@ -20,7 +20,7 @@ import {
   type AdapterOptions,
   type CookieAttributes,
 } from "./adapter.ts";
-import { isPrefetch, joinOuter, outerRequest, runWithin } from "./inner-requests.ts";
+import { joinOuter, outerRequest, runWithin } from "./inner-requests.ts";
 import { logSessionError } from "./log.ts";
 
 /** The locals of an event: `event.locals.session`. `interface Locals extends SessionLocals {}` in app.d.ts declares it. */
@@ -31,10 +31,15 @@ export interface SessionLocals<Data extends object = DeclaredData> {
 
 /** The members that the hook uses of an event of SvelteKit, and those that options look at. */
 export interface KitEvent {
+  /** The client's request, or an internal one. */
   readonly request: Request;
+  /** Its address. */
   readonly url: URL;
+  /** The route, such as `/blog/[slug]`. */
   readonly route: { readonly id: string | null };
+  /** Where the session is put. */
   readonly locals: object;
+  /** The cookies, for a redirect that a hook throws. */
   readonly cookies: {
     set(name: string, value: string, options: CookieAttributes & { encode(value: string): string }): void;
   };
@@ -42,6 +47,7 @@ export interface KitEvent {
   readonly isDataRequest: boolean;
   /** A page or an endpoint asks for another one, by the `fetch` of its event. */
   readonly isSubRequest: boolean;
+  /** Gives the client's network address. */
   readonly getClientAddress: () => string;
 }
 
@@ -76,10 +82,13 @@ export function sessionHandle<Data extends object, Event extends KitEvent = KitE
   options: SvelteKitOptions<Event> = {},
 ): KitHandle<Event> {
   const beginSession = sessionFactory(sessions, "sessionHandle");
-  const given = { passive: ({ request }: Event) => isPrefetch(request), ...options };
-  const prepare = resolveAdapterOptions<Event, SvelteKitOptions<Event>>("sessionHandle", given, OPTIONS);
-  // The other options have been applied to the request of the client, whose session it is.
-  const { lazy, context, onError = respondWithError } = options;
+  const { lazy, passive, context, onError = respondWithError } = options;
+  const prepare = resolveAdapterOptions<Event, SvelteKitOptions<Event>>(
+    "sessionHandle",
+    { ...options, passive: (event) => isPrefetch(event.request) || passive?.(event) === true },
+    OPTIONS,
+  );
+  // For an internal request. The other options have been applied to that of the client, whose session it is.
   const read = resolveAdapterOptions<Event, SvelteKitOptions<Event>>("sessionHandle", { lazy }, OPTIONS);
 
   return async (input) => {
@@ -93,14 +102,14 @@ export function sessionHandle<Data extends object, Event extends KitEvent = KitE
     // SvelteKit gives the cookies of an internal response to the client of the page.
     const isApart = outer !== undefined && !isShared;
     if (isOutermost) tellAddress(session, () => addressOf(event));
-    if (isApart) detachSession(session);
     (locals as SessionLocals<Data>).session = session;
     try {
       await (isShared ? read : prepare)(session, event);
+      if (isApart) detachSession(session);
       const handle = () => resolve(event);
       const within = () => (isShared ? handle() : runWithin(request, locals, handle));
       const response = await (context ? context.run(session, within) : within());
-      context?.bindStream(session, streamBodyOf(response));
+      context?.bindStream(session, response);
       if (!isOutermost) return response;
       if (isApart) await session.save();
       refusePrerendered(session, response, event);

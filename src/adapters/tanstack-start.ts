@@ -1,5 +1,4 @@
 import type { RequestServerOptions, RequestServerResult } from "@tanstack/react-start";
-import * as start from "@tanstack/react-start/server";
 import type { SessionError } from "../errors.ts";
 import type { Session } from "../session.ts";
 import type { Sessions } from "../sessions.ts";
@@ -22,6 +21,7 @@ export { returnTo, type ReturnOptions } from "./adapter.ts";
 
 /** What Start gives to a request middleware. */
 export interface RequestContext {
+  /** The request as it came. */
   readonly request: Request;
   /** The path of the request. That of a server function begins with `/_serverFn/`. */
   readonly pathname: string;
@@ -86,14 +86,16 @@ export function sessionMiddleware<Data extends object>(
     let handled: Response | undefined;
     const handle = async () => (handled = (await next({ context: { session } })).response);
     const response = await answerRequest(answering, session, given, handle, disconnectionOf(request));
-    publish(response, handled);
+    if (response !== handled) publish(await helpers(), response, handled);
     return response;
   };
 }
 
+/** Start's functions for headers. They are loaded at the first use: this entry can then be looked at without Start. */
+const helpers = () => import("@tanstack/react-start/server");
+
 /** Start applies what the application gave to `setResponseHeader` and the like once more, to the response that we return. */
-function publish(response: Response, handled: Response | undefined): void {
-  if (response === handled) return;
+function publish(start: Awaited<ReturnType<typeof helpers>>, response: Response, handled: Response | undefined): void {
   const isFailure = response.status !== handled?.status;
   if (isFailure) {
     for (const name of start.getResponseHeaders().keys()) {

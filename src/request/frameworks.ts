@@ -5,6 +5,7 @@ export const MOUNT = {
   hono: 'mount app.use(sessionMiddleware(sessions)) from "sojourn/hono" before this route',
   koa: 'mount app.use(sessionMiddleware(sessions)) from "sojourn/koa" before this route',
   nest: 'import SojournModule.forRoot({ sessions }) of "sojourn/nest" in the root module',
+  next: 'wrap the handler: route(handler) of nextSessions(…) from "sojourn/next"',
   "socket.io": 'mount io.use(sessionMiddleware(sessions)) from "sojourn/socket.io" on this namespace',
   sveltekit: 'export const handle = sessionHandle(sessions) from "sojourn/sveltekit" in src/hooks.server.ts',
   astro: 'export const onRequest = sessionMiddleware(sessions) from "sojourn/astro" in src/middleware.ts',
@@ -57,7 +58,15 @@ export function frameworkOf(given: unknown): Framework {
       : "tanstack-start";
   }
   if ("app" in shape && "res" in shape) return "express";
+  if (isEngineRequest(shape)) return "socket.io";
+  if ("nextUrl" in shape) return "next";
   return "httpVersion" in shape ? "node" : "fetch";
+}
+
+/** Whether a request belongs to the engine of socket.io, which has middleware of its own, for each request of a connection. */
+export function isEngineRequest(request: object): boolean {
+  const { _query: query } = request as { _query?: unknown };
+  return typeof query === "object" && query !== null && "transport" in query && !("app" in request);
 }
 
 /**

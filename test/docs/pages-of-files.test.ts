@@ -15,6 +15,7 @@ import type { Listener } from "../support/http/ways.ts";
 const PAGES = [
   "docs/testing.md",
   "docs/koa.md",
+  "docs/h3.md",
   "docs/write-an-adapter.md",
   "docs/templates.md",
   "docs/passport.md",
@@ -32,7 +33,9 @@ describe.each(PAGES)("%s", (name) => {
 
   it("says of each block of TypeScript what its file is called", () => {
     expect(files.length).toBeGreaterThan(1);
-    expect(page.match(/```tsx?\n/g)).toHaveLength(files.length);
+    // Those of an example are compared with it by quoted-files.test.ts.
+    const quoted = page.match(/<!-- quoted from: .*\n```tsx?\n/g) ?? [];
+    expect(page.match(/```tsx?\n/g)).toHaveLength(files.length + quoted.length);
   });
 
   it("shows code whose types are right", async () => {

@@ -15,11 +15,11 @@ describeExample("chat", {}, (framework) => {
     await logIn(page, username);
     const other = await context.newPage();
     await other.goto("/");
-    for (const tab of [page, other]) await expectSaid(tab, "You are in the chat.");
+    for (const tab of [page, other]) await expectShown(tab, "You are in the chat.");
     return [page, other, context];
   }
 
-  const expectSaid = (page: Page, text: string) => page.getByText(text, { exact: true }).waitFor();
+  const expectShown = (page: Page, text: string) => page.getByText(text).waitFor();
 
   async function say(page: Page, text: string): Promise<void> {
     await page.getByLabel("Message").fill(text);
@@ -30,7 +30,7 @@ describeExample("chat", {}, (framework) => {
     const [ada, second] = await twoTabs("ada");
     const [eve] = await twoTabs("<i>eve");
     await say(eve, "<b>hello</b>");
-    for (const tab of [ada, second, eve]) await expectSaid(tab, "<i>eve: <b>hello</b>");
+    for (const tab of [ada, second, eve]) await expectShown(tab, "<i>eve: <b>hello</b>");
   });
 
   it.skipIf(!hasBrowser)("closes the socket of the other tab at a log-out, and says so there", async () => {
@@ -38,14 +38,14 @@ describeExample("chat", {}, (framework) => {
     const [witness] = await twoTabs("linus");
     await page.getByRole("link", { name: "Log out" }).click();
     await page.getByRole("link", { name: "Log in" }).waitFor();
-    await other.getByText("You have been logged out.").waitFor();
+    await expectShown(other, "You have been logged out.");
     expect(await other.getByLabel("Message").isVisible()).toBe(false);
     await say(witness, "is anybody there?");
-    await expectSaid(witness, "linus: is anybody there?");
+    await expectShown(witness, "linus: is anybody there?");
     expect(await other.getByRole("listitem").allTextContents()).toEqual([]);
     // The tab may log in again, and is back in the chat.
     await logIn(other, "grace");
-    await expectSaid(other, "You are in the chat.");
+    await expectShown(other, "You are in the chat.");
   });
 
   it.skipIf(!hasBrowser)("closes the socket of one process at a log-out in another", async () => {
@@ -56,12 +56,12 @@ describeExample("chat", {}, (framework) => {
     const { page, context } = await openPage(framework.browser, here.url);
     onTestFinished(() => context.close());
     await logIn(page, "ada");
-    await expectSaid(page, "You are in the chat.");
+    await expectShown(page, "You are in the chat.");
     const other = await context.newPage();
     // The browser sends the same cookie to every port of a host.
     await other.goto(there.url);
     await other.getByRole("link", { name: "Log out" }).click();
-    await page.getByText("You have been logged out.").waitFor();
+    await expectShown(page, "You have been logged out.");
 
     async function start() {
       const server = await framework.example.start({ SECRET_KEY, SESSION_DIR });

@@ -17,6 +17,7 @@ describeSuite("tanstack-start", {
     "ends a session that signs out in one tab while another streams",
     "does not extend the session for a page that a browser prefetches",
     "refuses the session to a page that is rendered by the build",
+    "refuses a server function to a visitor by a middleware that uses the session",
     "has nothing of the server in the client's bundle",
   ],
 });

@@ -11,12 +11,13 @@ const ENTRIES: Readonly<Record<string, string>> = {
   "./adapter.ts": "sojourn/adapter",
   "./answer-request.ts": "sojourn/adapter/fetch",
   "./context.ts": "sojourn/context",
-  // A part of an adapter, which is compiled with it.
+  // Parts of adapters, which are compiled with them.
+  "./cached-route.ts": "./cached-route.ts",
   "./fastify-register.ts": "./fastify-register.ts",
   "./node-response/entry.ts": "sojourn/adapter/node",
 };
 
-const ADAPTERS = ["express", "fastify", "fastify-register", "fetch", "h3", "hono", "koa", "node"];
+const ADAPTERS = ["cached-route", "express", "fastify", "fastify-register", "fetch", "h3", "hono", "koa", "node"];
 
 /** Their frameworks are not installed here. */
 const NOT_COMPILED = ["react-router", "tanstack-start"];

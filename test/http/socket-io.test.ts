@@ -301,12 +301,26 @@ describe("a socket that is connected", () => {
     expect(await Promise.all(clients.map((client) => client.emitWithAck("who")))).toEqual(["ada", "eve"]);
   });
 
-  it("does not show its session to what sends socket.data to other servers", async () => {
-    const { sessions, join } = await serveSockets();
-    const { socket } = await join({ cookie: await cookieFor(sessions, "ada", { data: { secret: "1234" } }) });
+  it("shows neither its session nor its token to an adapter that sends sockets to other servers", async () => {
+    const { sessions, io, join } = await serveSockets();
+    const token = await tokenFor(sessions, "ada");
+    const cookie = await cookieFor(sessions, "ada", { data: { secret: "1234" } });
+    const secret = /=([^;]+)/.exec(cookie)![1]!;
+    const { client, socket } = await join({
+      cookie,
+      headers: { authorization: `Bearer ${token}`, "x-other": "shown" },
+    });
     Object.assign(socket.data, { name: "Ada" });
-    expect(JSON.stringify(socket.data)).toBe('{"name":"Ada"}');
-    expect(Object.keys(socket.data)).toEqual(["name"]);
+    // What ClusterAdapter of socket.io-adapter sends.
+    const { data, handshake } = (await io.fetchSockets())[0]!;
+    const sent = JSON.stringify({ data, handshake });
+    expect(sent).toContain("shown");
+    expect([secret, token, "1234"].filter((text) => sent.includes(text))).toEqual([]);
+    expect(JSON.parse(sent).data).toEqual({ name: "Ada" });
+    // Another namespace reads the same handshake.
+    io.of("/news").use(sessionMiddleware(sessions));
+    const news = await join({ beside: client, namespace: "/news" });
+    expect(news.socket.data.session.userId).toBe("ada");
   });
 });
 

@@ -23,4 +23,8 @@ describe("npm run example", () => {
     expect(PATH).toMatch(/^\/newer\/bin.\/usr\/bin$/);
     expect(NODE_OPTIONS).toBe("");
   });
+
+  it("builds an example for production, also within a test", () => {
+    expect(environmentFor("/newer/bin/node", { PATH: "/usr/bin", NODE_ENV: "test" }).NODE_ENV).toBeUndefined();
+  });
 });

@@ -42,10 +42,15 @@ const LAYERS: Readonly<Record<string, Allowed>> = {
 
 /** Peers whose types a layer may use. */
 const PACKAGES: Readonly<Record<string, readonly string[]>> = {
-  adapters: ["@tanstack/react-start", "fastify", "hono", "koa", "socket.io"],
+  adapters: ["@nestjs/common", "@nestjs/core", "@tanstack/react-start", "fastify", "hono", "koa", "socket.io", "vue"],
 };
 /** Frameworks without another way in than an import. Only their own adapters load them. */
 const LOADED: Readonly<Record<string, readonly string[]>> = {
+  "src/adapters/h3.ts": ["h3"],
+  "src/adapters/nuxt/app.ts": ["#imports"],
+  "src/adapters/nest/decorators.ts": ["@nestjs/common", "@nestjs/websockets"],
+  "src/adapters/nest/module.ts": ["@nestjs/common", "@nestjs/core"],
+  "src/adapters/next/next.ts": ["next/cache.js", "next/headers.js", "next/server.js"],
   "src/adapters/tanstack-start.ts": ["@tanstack/react-start/server"],
 };
 

@@ -3,6 +3,6 @@ import { sessionMiddleware } from "sojourn/tanstack-start";
 import { csrf, sessions } from "./sessions.ts";
 
 // Start removes the argument of server() from the client's bundle.
-const session = createMiddleware().server(sessionMiddleware(sessions, { csrf }));
+export const session = createMiddleware().server(sessionMiddleware(sessions, { csrf }));
 
 export const startInstance = createStart(() => ({ requestMiddleware: [session] }));

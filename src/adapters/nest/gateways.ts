@@ -1,11 +1,12 @@
 import type { IncomingMessage } from "node:http";
 import type { WebSocketAdapter } from "@nestjs/common";
 import { checkOptions } from "../../checks.ts";
-import { SessionError } from "../../errors.ts";
+import { messageForClient, SessionError } from "../../errors.ts";
 import type { BearerTokens } from "../../request/bearer.ts";
 import type { Session } from "../../session.ts";
 import { sessionFactory, type Sessions } from "../../sessions.ts";
 import { logSessionError } from "../log.ts";
+import { sessionMiddleware } from "../socket-io/entry.ts";
 
 /** The options of {@link withSession}: those of `sessions.attach`. */
 export interface GatewayOptions {
@@ -32,69 +33,23 @@ export function withSession<Adapter extends WebSocketAdapter, Data extends objec
 ): Adapter {
   sessionFactory(sessions, "withSession");
   checkOptions("withSession", options, { origins: true, bearer: true });
-  const { origins = [], bearer } = options;
-  const attach = async (request: IncomingMessage) => {
-    try {
-      return await sessions.attach(request, bearer ? { origins, bearer } : { origins });
-    } catch (error) {
-      logSessionError(error);
-      throw refusalOf(error);
-    }
-  };
-  if ("createIOServer" in adapter) attachInSocketIo(adapter, attach);
-  else attachInWs(adapter, attach);
+  if ("createIOServer" in adapter) attachInSocketIo(adapter, sessionMiddleware(sessions, options));
+  else attachInWs(adapter, attachWith(sessions, options));
   return adapter;
-}
-
-type Attach = (request: IncomingMessage) => Promise<Session<object>>;
-
-/** What a client may see of an error. */
-function refusalOf(error: unknown): Refusal {
-  if (error instanceof SessionError && error.expose) return new Refusal(error.status, error.message);
-  return error instanceof SessionError && error.status === 503
-    ? new Refusal(503, "Service Unavailable: please try again in a moment")
-    : new Refusal(500, "Internal Server Error");
-}
-
-class Refusal extends Error {
-  readonly status: number;
-
-  constructor(status: number, message: string) {
-    super(message);
-    this.status = status;
-  }
 }
 
 // socket.io
 
-interface Socket {
-  readonly request: IncomingMessage;
-  readonly data: { session?: unknown };
-  disconnect(close: boolean): unknown;
-  once(event: "disconnect", listener: () => void): unknown;
-}
-
 /** A server, or one of its namespaces. */
 interface SocketIo {
-  use(middleware: (socket: Socket, next: (error?: Error) => void) => void): unknown;
+  use(middleware: ReturnType<typeof sessionMiddleware>): unknown;
 }
 
-function attachInSocketIo(adapter: WebSocketAdapter, attach: Attach): void {
+function attachInSocketIo(adapter: WebSocketAdapter, middleware: ReturnType<typeof sessionMiddleware>): void {
   const create = adapter.create.bind(adapter);
   adapter.create = (port, options) => {
     const server = create(port, options) as SocketIo;
-    server.use((socket, next) => {
-      attach(socket.request).then((session) => {
-        socket.data.session = session;
-        connections.set(socket, { request: socket.request, session });
-        endWithSession(
-          session,
-          () => socket.disconnect(true),
-          (ended) => socket.once("disconnect", ended),
-        );
-        next();
-      }, next);
-    });
+    server.use(middleware);
     return server;
   };
 }
@@ -112,42 +67,55 @@ interface Handshake {
 }
 type Admitted = (isAdmitted: boolean, status?: number, message?: string) => void;
 type VerifyClient = (handshake: Handshake, done: Admitted) => unknown;
+type Attach = (request: IncomingMessage) => Promise<Session<object>>;
+
+function attachWith<Data extends object>(sessions: Sessions<Data>, { origins = [], bearer }: GatewayOptions): Attach {
+  return (request) => sessions.attach(request, bearer ? { origins, bearer } : { origins });
+}
 
 function attachInWs(adapter: WebSocketAdapter, attach: Attach): void {
   const attached = new WeakMap<IncomingMessage, Session<object>>();
+
+  async function verify(handshake: Handshake, done: Admitted, verifyClient?: VerifyClient): Promise<void> {
+    try {
+      attached.set(handshake.req, await attach(handshake.req));
+      // As ws does it: a function of one parameter gives the result.
+      if (verifyClient?.length === 2) verifyClient(handshake, done);
+      else done(verifyClient ? Boolean(verifyClient(handshake, done)) : true);
+    } catch (error) {
+      logSessionError(error);
+      done(false, error instanceof SessionError ? error.status : 500, messageForClient(error));
+    }
+  }
+
   const create = adapter.create.bind(adapter);
-  adapter.create = (port, options: { verifyClient?: VerifyClient } = {}) => {
-    const { verifyClient } = options;
-    // It is asked before the connection is accepted.
-    const verify: VerifyClient = ({ req, ...others }, done) => {
-      attach(req)
-        .then((session) => {
-          attached.set(req, session);
-          // ws calls a function of one parameter for its result.
-          if (verifyClient && verifyClient.length === 2) verifyClient({ req, ...others }, done);
-          else done(verifyClient ? Boolean(verifyClient({ req, ...others }, done)) : true);
-        })
-        .catch((error: unknown) => {
-          const { status, message } = error instanceof Refusal ? error : refusalOf(error);
-          done(false, status, message);
-        });
-    };
-    return create(port, { ...options, verifyClient: verify }) as unknown;
-  };
+  adapter.create = (port, options: { verifyClient?: VerifyClient } = {}) =>
+    create(port, {
+      ...options,
+      // It is asked before the connection is accepted.
+      verifyClient: (handshake: Handshake, done: Admitted) => void verify(handshake, done, options.verifyClient),
+    }) as unknown;
+
   const bindClientConnect = adapter.bindClientConnect.bind(adapter);
   adapter.bindClientConnect = (server, callback) =>
     bindClientConnect(server, (client: WebSocket, request: IncomingMessage, ...rest: unknown[]) => {
       const session = attached.get(request);
       if (!session) return client.close(1011, "this server was made without the adapter");
       connections.set(client, { request, session });
-      const end = () => {
-        // The client may send on, for as long as it does not answer.
-        client.removeAllListeners("message");
-        client.close(4401, "signed out");
-      };
       callback(client, request, ...rest);
-      endWithSession(session, end, (ended) => client.once("close", ended));
+      closeAtEnd(client, session);
     }) as unknown;
+}
+
+function closeAtEnd(client: WebSocket, { signal }: Session<object>): void {
+  const close = () => {
+    // The client may send on, for as long as it does not answer.
+    client.removeAllListeners("message");
+    client.close(4401, "signed out");
+  };
+  if (signal.aborted) return close();
+  signal.addEventListener("abort", close, { once: true });
+  client.once("close", () => signal.removeEventListener("abort", close));
 }
 
 // Both
@@ -161,15 +129,10 @@ const connections = new WeakMap<object, Connection>();
 
 /** The session of a gateway's connection. */
 export function connectionOf(client: object): Connection {
-  const connection = connections.get(client);
-  if (connection) return connection;
+  const { request, data } = client as { request?: IncomingMessage; data?: { session?: Session<object> } };
+  const found = connections.get(client) ?? (request && data?.session && { request, session: data.session });
+  if (found) return found;
   throw new TypeError(
     'This connection has no session: call app.useWebSocketAdapter(withSession(app.get(Sessions), adapter)) of "sojourn/nest"',
   );
-}
-
-function endWithSession({ signal }: Session<object>, end: () => void, onDone: (ended: () => void) => void): void {
-  if (signal.aborted) return end();
-  signal.addEventListener("abort", end, { once: true });
-  onDone(() => signal.removeEventListener("abort", end));
 }

@@ -109,12 +109,19 @@ function resolveMount<Data extends object>(given: SojournOptions<Data>): ReturnT
   return createMount(sessions, options);
 }
 
+/** The applications that have sessions. */
+const hosts = new WeakSet<HttpAdapterHost>();
+
 /** Begins and ends with the application. */
 class MountedSessions implements OnApplicationShutdown {
   readonly #sessions: CreatedSessions;
 
   constructor(options: SojournOptions, host: HttpAdapterHost) {
     this.#sessions = options.sessions;
+    if (hosts.has(host)) {
+      throw new TypeError("SojournModule is imported twice: import one SojournModule.forRoot(…), in the root module");
+    }
+    hosts.add(host);
     const mount = resolveMount(options);
     // An application without HTTP has none.
     if (host.httpAdapter) mount(host.httpAdapter);

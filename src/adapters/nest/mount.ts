@@ -30,10 +30,6 @@ export function createMount<Data extends object>(
   const middleware = sessionMiddleware<Data, IncomingMessage & PlatformRequest>(sessions, options);
   const plugin = sessionPlugin(sessions, options) as FastifyPluginCallback<RegisterOptions>;
   return (adapter) => {
-    if (mounted.has(adapter)) {
-      throw new TypeError("SojournModule is imported twice: import one SojournModule.forRoot(…), in the root module");
-    }
-    mounted.add(adapter);
     if (adapter.getType() !== "fastify") {
       adapter.use(middleware);
       return;
@@ -45,8 +41,6 @@ export function createMount<Data extends object>(
     });
   };
 }
-
-const mounted = new WeakSet<HttpAdapter>();
 
 type OnRequest = (...given: Parameters<onRequestHookHandler>) => unknown;
 

@@ -1,5 +1,6 @@
 /// <reference types="node" preserve="true" />
 import type { IncomingMessage, ServerResponse } from "node:http";
+import { refuseCached } from "../cached-route.ts";
 import { MOUNT } from "../../request/frameworks.ts";
 import type { DeclaredData, Session } from "../../session.ts";
 
@@ -62,13 +63,10 @@ const SESSION: PropertyDescriptor & ThisType<Context> = {
   configurable: true,
   enumerable: true,
   get() {
-    if (this.cache) throw new TypeError(CACHED);
+    if (this.cache) refuseCached();
     return this[CARRIED]!.session;
   },
 };
-
-const CACHED =
-  "A session was used on a route whose response Nitro keeps for everybody: leave `cache`, `swr` and `isr` out of its route rules, or use the session on a route beside it, which the page fetches";
 
 function serverPart(context: Context, { session }: Carried): ServerPart["sojourn"] {
   return {

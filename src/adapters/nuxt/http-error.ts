@@ -1,5 +1,5 @@
 import { SessionError } from "../../errors.ts";
-import { logSessionError } from "../log.ts";
+import { logSessionError } from "../adapter.ts";
 
 /** An error with a status, as h3 1 knows it. It is not imported from there: an application may have two versions of h3. */
 export class HttpError extends Error {

@@ -33,23 +33,18 @@ interface Nitro {
   readonly hooks: { hook(name: "prerender:config", listener: (config: NitroConfig) => void): unknown };
 }
 
-const SERVER = "sojourn/nuxt/server";
+/** Paths, since the declarations that Nuxt makes for automatic imports would not find an entry of a package. */
+const APP = fileURLToPath(new URL("./app.js", import.meta.url));
+const SERVER = fileURLToPath(new URL("./server.js", import.meta.url));
 const FUNCTIONS = ["getUserSession", "setUserSession", "replaceUserSession", "requireUserSession", "clearUserSession"];
 
-/**
- * The module for Nuxt 4. Every request has `event.context.session`. The functions of "sojourn/nuxt/server" and
- * `useUserSession()` are imported automatically.
- *
- * @example export default defineNuxtConfig({ modules: ["sojourn/nuxt"] });
- * @throws TypeError for an unknown option, and where the file of the sessions is missing.
- */
 function sojourn(inline: ModuleOptions, nuxt: Nuxt): void {
   const options = { ...nuxt.options.sojourn, ...inline };
   checkOptions("sojourn/nuxt", options, { sessions: true });
   const file = resolve(nuxt.options.serverDir, options.sessions ?? "sessions");
   if (!["", ".ts", ".mts", ".js", ".mjs"].some((extension) => existsSync(file + extension))) {
     throw new TypeError(
-      `sojourn/nuxt: ${file}.ts is missing: it exports \`sessions\`, as createSessions makes them; another place is the option \`sessions\` of the key \`sojourn\` in nuxt.config`,
+      `sojourn/nuxt: ${file} is missing: it exports \`sessions\`, as createSessions makes them; another place is the option \`sessions\` of the key \`sojourn\` in nuxt.config`,
     );
   }
   // Nitro takes paths for plugins, and no file has to be there.
@@ -68,7 +63,7 @@ function sojourn(inline: ModuleOptions, nuxt: Nuxt): void {
     });
   });
   nuxt.hook("imports:extend", (imports: Import[]) => {
-    imports.push({ name: "useUserSession", from: fileURLToPath(new URL("./app.js", import.meta.url)) });
+    imports.push({ name: "useUserSession", from: APP });
   });
 }
 
@@ -83,7 +78,22 @@ function pluginFor(file: string): string {
   ].join("\n");
 }
 
-// oxlint-disable-next-line import/no-default-export -- Nuxt takes nothing else
-export default Object.assign(sojourn, {
-  getMeta: async () => ({ name: "sojourn", configKey: "sojourn", compatibility: { nuxt: ">=4.0.0" } }),
+/** The form of a module of Nuxt. */
+interface NuxtModule {
+  (inline: ModuleOptions, nuxt: Nuxt): void;
+  getMeta(): Promise<{ name: string; configKey: "sojourn"; compatibility: { nuxt: string } }>;
+}
+
+/**
+ * The module for Nuxt 4. Every request has `event.context.session`. The functions of "sojourn/nuxt/server" and
+ * `useUserSession()` are imported automatically.
+ *
+ * @example export default defineNuxtConfig({ modules: ["sojourn/nuxt"] });
+ * @throws TypeError for an unknown option, and where the file of the sessions is missing.
+ */
+const nuxtModule: NuxtModule = Object.assign(sojourn, {
+  getMeta: async () => ({ name: "sojourn", configKey: "sojourn" as const, compatibility: { nuxt: ">=4.0.0" } }),
 });
+
+// oxlint-disable-next-line import/no-default-export -- Nuxt takes nothing else
+export default nuxtModule;

@@ -1,5 +1,5 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
-import { forbidCaching, type ResponseHeaders } from "../../request/cache-headers.ts";
+import { forbidCaching } from "../../request/cache-headers.ts";
 import { SessionError } from "../../errors.ts";
 import type { Session } from "../../session.ts";
 import type { Sessions } from "../../sessions.ts";
@@ -11,14 +11,14 @@ import {
   failSession,
   finishSession,
   linkReplacement,
+  logSessionError,
   reportBypass,
   resolveAdapterOptions,
   sessionFactory,
   type AdapterOptions,
+  type ResponseHeaders,
 } from "../adapter.ts";
-import { logSessionError } from "../log.ts";
-import { respondWithError } from "../node-response/respond-with-error.ts";
-import { setFailureHeaders, storeBeforeHeaders } from "../node-response/store-before-headers.ts";
+import { respondWithError, setFailureHeaders, storeBeforeHeaders } from "../node-response/entry.ts";
 import { CARRIED, carry, clientSession, sessionIn, type Carried, type Context, type NuxtEvent } from "./carried.ts";
 import { asHttpError } from "./http-error.ts";
 

@@ -111,8 +111,8 @@ export function sessionMiddleware<Data extends object>(
     if (frameworkOf(given) !== "socket.io") expectFramework("socket.io", "sessionMiddleware", given);
     const socket = given as unknown as AnySocket;
     const pass = (session: Session<Data>) => {
-      // Adapters for several servers send the properties that are enumerable to the others: the session's data are secret.
       Object.defineProperty(socket.data, "session", { value: session, configurable: true, writable: true });
+      hideTokens(socket.handshake.headers);
       if (!context) return next();
       socket.use((_event, handle) => context.run(session, handle));
       context.run(session, next);
@@ -182,6 +182,16 @@ function requestOf({ request, handshake }: AnySocket): AnyRequest {
   const { headers, url, method } = request;
   const socket = { encrypted: handshake.secure, remoteAddress: handshake.address };
   return { headers, url, method, socket, httpVersion: "1.1" } as AnyRequest;
+}
+
+/**
+ * Adapters for several servers send `data` and `handshake` of a socket to the others, in the clear: the properties that are
+ * enumerable. The token opens the session, and so is none of them, as the session itself.
+ */
+function hideTokens(headers: object): void {
+  for (const name of ["cookie", "authorization"]) {
+    if (Object.hasOwn(headers, name)) Object.defineProperty(headers, name, { enumerable: false });
+  }
 }
 
 /** Disconnects a socket when its session ends. Gives a function that does so where it has ended already. */

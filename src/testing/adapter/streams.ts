@@ -179,6 +179,9 @@ function cachingOf({ headers }: Answer): "private" | "vary" {
   return headers["cache-control"] === "private" ? "private" : "vary";
 }
 
+/** A framework that leaves out the declared length sends the last byte in a chunk of its own. */
+const WITH_LAST_BYTE = /begun\n[^]*done(?:\r\n1\r\n)?\n/;
+
 const storedCases: readonly AdapterRule[] = [
   [
     "stores a change that is made while a body is streamed, before the last byte",
@@ -220,9 +223,9 @@ const storedCases: readonly AdapterRule[] = [
       const whole = connection.until();
       await storing.reachedBefore(whole);
       for (let n = 0; n < 3; n += 1) await visitor().get("/untouched");
-      assert.doesNotMatch(connection.received, /done\n/, "the last byte must wait for the store");
+      assert.doesNotMatch(connection.received, WITH_LAST_BYTE, "the last byte must wait for the store");
       storing.open();
-      assert.match(await whole, /begun\n[^]*done\n/, "the response must be complete");
+      assert.match(await whole, WITH_LAST_BYTE, "the response must be complete");
       expectAnswer(await client.get("/data"), { body: '{"after":1}' }, "the page after the stream");
     },
   ],

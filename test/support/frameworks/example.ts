@@ -77,7 +77,9 @@ export function prepareExample(name: string): Example & { close(): void } {
       for (const file of ["package.json", "package-lock.json", ".npmrc"]) cpSync(join(folder, file), join(place, file));
       copyPackages(join(folder, "node_modules"), join(place, "node_modules"));
       cpSync(fileURLToPath(new URL(`../../frameworks/${part}`, import.meta.url)), place, { recursive: true });
-      cpSync(fileURLToPath(new URL("own-cases.mjs", import.meta.url)), join(place, "own-cases.mjs"));
+      for (const shared of ["own-cases.mjs", "pages.mjs"]) {
+        cpSync(fileURLToPath(new URL(shared, import.meta.url)), join(place, shared));
+      }
       return {
         folder: place,
         run: (script) => runScript(name, script, node, { cwd: place }),

@@ -109,6 +109,10 @@ export function describeSuite(
     });
     afterAll(() => example?.close());
 
+    it.skipIf(!builds)("has no errors of types", () => {
+      expect(() => suite.run("types")).not.toThrow();
+    });
+
     it.each([...names, ...more])("%s", (one) => {
       expect(outcome.get(one), `the outcome, of ${outcome.size} in ${join(suite.folder, "run.mjs")}`).toBeNull();
     });

@@ -1,9 +1,10 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
+import { connect as connectTcp } from "node:net";
 import { Controller, Module, Post, type Type } from "@nestjs/common";
 import { IoAdapter } from "@nestjs/platform-socket.io";
 import { WsAdapter } from "@nestjs/platform-ws";
-import { SubscribeMessage, WebSocketGateway } from "@nestjs/websockets";
+import { SubscribeMessage, WebSocketGateway, type OnGatewayDisconnect } from "@nestjs/websockets";
 import { io } from "socket.io-client";
 import type { Sessions as AllSessions } from "sojourn";
 import { Session, Sessions, SignedIn, SojournModule, UserId, withSession } from "sojourn/nest";
@@ -31,6 +32,22 @@ class NamespaceGateway {
   @SubscribeMessage("who")
   who(@UserId() userId: string | undefined) {
     return { event: "you", data: userId ?? "nobody" };
+  }
+}
+
+@WebSocketGateway()
+class CountingGateway implements OnGatewayDisconnect {
+  static handled = 0;
+  static leave = () => {};
+
+  @SubscribeMessage("count")
+  count() {
+    CountingGateway.handled += 1;
+    return { event: "counted", data: CountingGateway.handled };
+  }
+
+  handleDisconnect() {
+    CountingGateway.leave();
   }
 }
 
@@ -103,6 +120,34 @@ async function withGateways(
   }
 }
 
+/** A client that never answers the server's end of the connection. */
+async function connectStubborn(url: string, cookie: string) {
+  const { hostname, port } = new URL(url);
+  const socket = connectTcp(Number(port), hostname);
+  const lines = [
+    "GET / HTTP/1.1",
+    `Host: ${hostname}:${port}`,
+    "Connection: Upgrade",
+    "Upgrade: websocket",
+    "Sec-WebSocket-Version: 13",
+    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+    `Cookie: ${cookie}`,
+  ];
+  socket.write(`${lines.join("\r\n")}\r\n\r\n`);
+  const [head] = (await once(socket, "data")) as [Buffer];
+  assert.match(head.toString(), /^HTTP\/1\.1 101 /);
+  const payload = Buffer.from('{"event":"count","data":{}}');
+  return {
+    /** Sends a message, in a frame whose mask is zero. */
+    send: () => socket.write(Buffer.concat([Buffer.from([0x81, 0x80 | payload.length, 0, 0, 0, 0]), payload])),
+    /** The first byte of the next frame. */
+    frame: async () => ((await once(socket, "data")) as [Buffer])[0][0],
+    end: () => socket.end(),
+  };
+}
+
+const CLOSE_FRAME = 0x88;
+
 /** The rules of gateways, on one of the platforms. */
 export const gatewayCases = (platform: Platform): Case[] =>
   (["socket.io", "ws"] as const).flatMap((kind) => casesOf(platform, kind, kind === "ws" ? connectWs : connectIo));
@@ -166,5 +211,29 @@ const casesOf = (platform: Platform, kind: Kind, connect: Connect): Case[] => [
             ),
         },
       ]
-    : []),
+    : [
+        {
+          name: "handles no message after the end of the session, from a client that stays (ws)",
+          run: () =>
+            withGateways(
+              platform,
+              kind,
+              async ({ url, sessions }) => {
+                CountingGateway.handled = 0;
+                const client = await connectStubborn(url, await cookieFor(sessions, "ada"));
+                client.send();
+                await client.frame();
+                assert.equal(CountingGateway.handled, 1);
+                const left = new Promise<void>((resolve) => (CountingGateway.leave = resolve));
+                await sessions.revokeAll("ada");
+                assert.equal(await client.frame(), CLOSE_FRAME);
+                client.send();
+                client.end();
+                await left;
+                assert.equal(CountingGateway.handled, 1);
+              },
+              [CountingGateway],
+            ),
+        },
+      ]),
 ];

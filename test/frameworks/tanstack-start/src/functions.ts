@@ -2,6 +2,7 @@ import { notFound, redirect } from "@tanstack/react-router";
 import { createServerFn } from "@tanstack/react-start";
 import { getRequest, setResponseHeader, setResponseStatus } from "@tanstack/react-start/server";
 import { caseOf } from "./cases.ts";
+import { signedIn } from "./signed-in.ts";
 
 export const callFunction = createServerFn()
   .validator((name: string) => name)
@@ -25,3 +26,7 @@ export const act = createServerFn({ method: "POST" })
     if (wish === "throw") throw new Error("planned error of a server function");
     return { done: wish };
   });
+
+export const whoAmI = createServerFn()
+  .middleware([signedIn])
+  .handler(({ context }) => context.userId);

@@ -11,6 +11,8 @@ const slot = (place: number) =>
       : options.next<SessionContext>();
   });
 
-const slots = [slot(0), slot(1), slot(2)] as const;
+export const session = slot(0);
 
-export const startInstance = createStart(() => ({ requestMiddleware: slots }));
+const requestMiddleware = [session, slot(1), slot(2)] as const;
+
+export const startInstance = createStart(() => ({ requestMiddleware }));

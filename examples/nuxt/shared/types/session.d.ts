@@ -1,0 +1,7 @@
+declare module "sojourn" {
+  interface SessionData {
+    user?: { id: string };
+  }
+}
+
+export {};

@@ -1,0 +1,5 @@
+"use client";
+
+export default function Failed() {
+  return <p>the boundary</p>;
+}

@@ -1,0 +1,7 @@
+export default defineNuxtConfig({
+  compatibilityDate: "2026-11-01",
+  telemetry: false,
+  modules: ["sojourn/nuxt"],
+  sojourn: { sessions: "own/sessions.ts" },
+  routeRules: { "/prerendered": { prerender: true }, "/cached": { swr: 60 } },
+});

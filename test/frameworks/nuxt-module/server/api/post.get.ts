@@ -1,0 +1,1 @@
+export default defineEventHandler((event) => event.$fetch("/api/visit", { method: "POST" }));

@@ -1,0 +1,1 @@
+export default defineEventHandler(async (event) => replaceUserSession(event, await readBody(event)));

@@ -1,0 +1,21 @@
+import type { Sessions } from "sojourn";
+import type { SessionLocals } from "sojourn/sveltekit";
+
+declare global {
+  namespace App {
+    interface Locals extends SessionLocals {}
+  }
+  /** run.mjs makes the sessions, and opens the gates. */
+  var sojournPages: { sessions: Sessions; gate(name: string): Promise<void> } | undefined;
+}
+
+declare module "sojourn" {
+  interface SessionData {
+    count?: number;
+    layout?: boolean;
+    page?: boolean;
+    late?: boolean;
+    tab?: string;
+    action?: string;
+  }
+}

@@ -1,0 +1,7 @@
+import { error } from "@sveltejs/kit";
+import type { PageServerLoad } from "./$types.js";
+
+export const load: PageServerLoad = ({ locals: { session } }) => {
+  session.update("count", (n = 0) => n + 1);
+  error(418, "A teapot");
+};

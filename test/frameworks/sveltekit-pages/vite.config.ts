@@ -1,0 +1,14 @@
+import adapter from "@sveltejs/adapter-node";
+import { sveltekit } from "@sveltejs/kit/vite";
+import { defineConfig } from "vite";
+
+export default defineConfig({
+  plugins: [
+    sveltekit({
+      adapter: adapter({ precompress: false }),
+      csrf: { trustedOrigins: ["*"] },
+      compilerOptions: { experimental: { async: true } },
+      experimental: { remoteFunctions: true },
+    }),
+  ],
+});
