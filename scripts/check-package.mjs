@@ -2,7 +2,7 @@
 // offline into an empty project and imports every entry from there. Where a registry can be reached, it also installs the
 // tarball beside old clients and frameworks, and passes those clients to the stores.
 import { spawnSync } from "node:child_process";
-import { mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { exitWith, npm, prepare, ROOT, SetupError } from "./setup.mjs";
@@ -36,6 +36,13 @@ const TYPED = {
   "typescript-5": "npm:typescript@5.8",
 };
 
+/** The functions of Next.js that its adapter imports. */
+const NEXT = {
+  "cache.js": ["refresh"],
+  "headers.js": ["cookies", "headers"],
+  "server.js": ["after", "connection"],
+};
+
 const temporary = mkdtempSync(join(tmpdir(), "sojourn-package-"));
 process.on("exit", () => rmSync(temporary, { recursive: true, force: true }));
 
@@ -67,6 +74,14 @@ function importEntries(tarball) {
   // An adapter that calls its framework finds it as it does in an application.
   for (const framework of ["h3"]) {
     symlinkSync(join(ROOT, "node_modules", framework), join(project, "node_modules", framework), "junction");
+  }
+
+  // Next.js is too large for that.
+  const next = join(project, "node_modules/next");
+  mkdirSync(next);
+  writeFileSync(join(next, "package.json"), '{ "name": "next", "version": "16.0.0" }\n');
+  for (const [file, functions] of Object.entries(NEXT)) {
+    writeFileSync(join(next, file), functions.map((one) => `exports.${one} = () => {};\n`).join(""));
   }
 
   const { name, exports, bin } = JSON.parse(readFileSync(join(ROOT, "package.json"), "utf8"));

@@ -1,7 +1,12 @@
 import { join } from "node:path";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { document, ROOT } from "../support/http/blocks.ts";
 import { membersOf, referencePages, sectionsOf } from "../support/reference.ts";
+
+// Next.js is too large to be installed here.
+vi.mock("next/cache.js", () => ({ refresh: undefined }));
+vi.mock("next/headers.js", () => ({ cookies: undefined, headers: undefined }));
+vi.mock("next/server.js", () => ({ after: undefined, connection: undefined }));
 
 const reference = referencePages();
 const sections = [...reference].flatMap(([page, text]) => sectionsOf(text).map((section) => ({ page, ...section })));

@@ -7,7 +7,7 @@ import { createSessions, type Session, type Sessions } from "sojourn";
 import { memoryStore } from "sojourn/memory";
 import { cookieFor } from "sojourn/testing";
 import { afterAll, describe, expect, it } from "vitest";
-import { document, filesOf, ROOT, workshop } from "../support/http/blocks.ts";
+import { document, filesOf, quotesOf, ROOT, workshop } from "../support/http/blocks.ts";
 import { Client } from "../support/http/client.ts";
 import { originFor, SECRET_KEY } from "../support/http/servers.ts";
 import type { Listener } from "../support/http/ways.ts";
@@ -33,9 +33,7 @@ describe.each(PAGES)("%s", (name) => {
 
   it("says of each block of TypeScript what its file is called", () => {
     expect(files.length).toBeGreaterThan(1);
-    // Those of an example are compared with it by quoted-files.test.ts.
-    const quoted = page.match(/<!-- quoted from: .*\n```tsx?\n/g) ?? [];
-    expect(page.match(/```tsx?\n/g)).toHaveLength(files.length + quoted.length);
+    expect(page.match(/```tsx?\n/g)).toHaveLength(files.length + quotesOf(page).length);
   });
 
   it("shows code whose types are right", async () => {

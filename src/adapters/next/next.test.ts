@@ -149,6 +149,21 @@ describe("nextSessions", () => {
     },
   );
 
+  it("renews a token of a previous key with an action, since a component can't", async () => {
+    const { backend, ...former } = site<Data>({ secretKey: KEYS[1] });
+    const one = former.browser();
+    await one.visit((session) => session.signIn("ada"));
+    const renewing = application(
+      createSessions<Data>({ secretKey: [KEYS[0], KEYS[1]], store: backend, clock: () => time.now }),
+    );
+    const { next, set } = nextFor(one.cookie);
+    renewing.during(next);
+    expect((await renewing.app.getSession()).userId).toBe("ada");
+    expect(set.size).toBe(0);
+    await renewing.app.action((session) => session.userId)();
+    expect([...set.keys()]).toEqual(["__Host-session"]);
+  });
+
   it("discards the changes of an action that fails", async () => {
     const { next, set } = nextFor(cookie);
     const { update } = store.calls;

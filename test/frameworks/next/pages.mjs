@@ -180,6 +180,12 @@ export function pageCases(suite, { host }) {
         await shows(client, `data {"first":"${way}"}`);
       }
     },
+    "a route handler within requireUser() of sojourn/fetch needs a user": async () => {
+      const { client, user } = await signedIn();
+      assert.equal((await client.get("/user")).text, user);
+      const { response } = await visitor().get("/user");
+      assert.deepEqual([response.status, response.headers.get("cache-control")], [401, "no-store"]);
+    },
     "a redirect() after a form becomes a 303": async () => {
       const { client } = await signedIn();
       const response = await client.ask("/other", { method: "POST", body: new URLSearchParams({ a: "1" }) });

@@ -34,10 +34,26 @@ export function blocksOf(text: string): Block[] {
   return Array.from(found, ([, how = "", code = ""]) => ({ how, code }));
 }
 
-/** The files that a page shows one by one. */
-export function filesOf(text: string): { readonly name: string; readonly code: string }[] {
-  const found = text.matchAll(/<!-- file: (\S+) -->\n```tsx?\n(.*?)```/gs);
+export interface PageFile {
+  readonly name: string;
+  readonly code: string;
+}
+
+const IN_REPOSITORY = /^(?:examples|test)\//;
+
+function allFilesOf(text: string): PageFile[] {
+  const found = text.matchAll(/<!-- file: (\S+) -->\n```\w+\n(.*?)```/gs);
   return Array.from(found, ([, name = "", code = ""]) => ({ name, code }));
+}
+
+/** The files that a page shows one by one, and that exist on it alone. */
+export function filesOf(text: string): PageFile[] {
+  return allFilesOf(text).filter(({ name }) => !IN_REPOSITORY.test(name));
+}
+
+/** The files of the repository that a page shows, as a whole or in part. Their own tests compile and run them. */
+export function quotesOf(text: string): PageFile[] {
+  return allFilesOf(text).filter(({ name }) => IN_REPOSITORY.test(name));
 }
 
 /** A place to try blocks of code in. */
