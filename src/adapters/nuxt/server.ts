@@ -35,14 +35,7 @@ export async function setUserSession(
   data: Partial<DeclaredData>,
   options: SetUserSessionOptions = {},
 ): Promise<UserSession> {
-  const session = await loaded(event);
-  const { userId = idOf(data), ...signIn } = options;
-  const isAnother = userId !== undefined && userId !== session.userId;
-  // What belongs to the former user is not merged.
-  if (isAnother && session.userId !== undefined) session.signOut();
-  merge(session.data, data);
-  if (isAnother) session.signIn(userId, signIn);
-  return copyOf(session);
+  return change(await loaded(event), data, options);
 }
 
 /** Replaces the data of the session. It does otherwise as {@link setUserSession}. */
@@ -51,8 +44,22 @@ export async function replaceUserSession(
   data: Partial<DeclaredData>,
   options: SetUserSessionOptions = {},
 ): Promise<UserSession> {
-  (await loaded(event)).clear();
-  return setUserSession(event, data, options);
+  return change(await loaded(event), data, options, (session) => session.clear());
+}
+
+/** @param before - is called once nothing can be wrong any more with what was given. */
+function change(
+  session: Session,
+  data: Partial<DeclaredData>,
+  { userId, ...options }: SetUserSessionOptions,
+  before?: (session: Session) => void,
+): UserSession {
+  const user = userId ?? idOf(data);
+  // First, since it refuses what it can't use, and hides what belongs to another user, so that this is not merged.
+  if (user !== undefined && user !== session.userId) session.signIn(user, options);
+  before?.(session);
+  merge(session.data, data);
+  return copyOf(session);
 }
 
 /**
@@ -92,9 +99,10 @@ function idOf(data: Partial<DeclaredData>): string | undefined {
 
 function merge(target: object, given: object): void {
   for (const [key, value] of Object.entries(given) as [string, unknown][]) {
-    const present: unknown = Reflect.get(target, key);
+    // What an object inherits, all objects of the process share.
+    const present: unknown = Object.hasOwn(target, key) ? Reflect.get(target, key) : undefined;
     if (isPlain(value) && isPlain(present)) merge(present, value);
-    else Reflect.set(target, key, value);
+    else Object.defineProperty(target, key, { value, writable: true, enumerable: true, configurable: true });
   }
 }
 
