@@ -5,6 +5,7 @@ import { bodyLimit, defineWebSocketHandler, fromNodeHandler, H3, onResponse, toN
 import { afterEach, beforeEach, describe, expect, it, onTestFinished, vi } from "vitest";
 import { cookieFor } from "../testing/application.ts";
 import { site, type SiteOptions } from "../../test/support/stores.ts";
+import { bearerTokens } from "./bearer.ts";
 import { requireRecentSignIn, requireUser, sessionMiddleware } from "./h3.ts";
 
 beforeEach(() => void vi.spyOn(console, "error").mockReturnValue());
@@ -130,6 +131,19 @@ describe("sessionMiddleware of h3", () => {
     const headers = { cookie: await cookieFor(sessions, "ada") };
     expect((await app.request("/kept", { headers })).status).toBe(500);
     expect(await (await app.request("/varied", { headers })).text()).toBe("ada");
+  });
+
+  it("refuses the session on a route that Nitro keeps to a visitor without a cookie, and to a user with a token", async () => {
+    const { sessions } = site();
+    const app = new H3({ silent: true }).use(sessionMiddleware(sessions, { bearer: bearerTokens() }));
+    app.get("/kept", (event) => {
+      Object.assign(event, { req: new Request(event.req.url, { headers: { host: "localhost" } }) });
+      return event.context.session.userId ?? event.context.session.id;
+    });
+    const authorization = `Bearer ${(await cookieFor(sessions, "ada")).split("=")[1]}`;
+    for (const headers of [{ accept: "*/*" }, { authorization }]) {
+      expect((await app.request("/kept", { headers })).status).toBe(500);
+    }
   });
 
   it("reports changes that a handler of node:http has sent no cookie for", async () => {

@@ -25,7 +25,7 @@ import {
   type RecentSignInOptions,
   type ResponseHeaders,
 } from "./adapter.ts";
-import { refuseCached } from "./cached-route.ts";
+import { checkUnkept } from "./cached-route.ts";
 
 export { returnTo, type GuardOptions, type RecentSignInOptions, type ReturnOptions } from "./adapter.ts";
 
@@ -56,11 +56,12 @@ export function sessionMiddleware<Data extends object>(
     options,
     ADAPTER_OPTIONS,
   );
-  const { context } = options;
+  const { context, bearer } = options;
+  const credentials = bearer ? ["cookie", "authorization"] : ["cookie"];
   const respond = async (event: H3Event, next: () => unknown): Promise<unknown> => {
     const session = beginSession(event.req);
     const isOutermost = claimResponse(session, sourceOf(event));
-    carry(event, session as unknown as Session);
+    carry(event, session as unknown as Session, credentials);
     // A response to an error keeps the headers of earlier middleware, which h3 forgets with the response before it.
     const { res } = event;
     const fail = async (error: unknown): Promise<Response> => {
@@ -112,12 +113,17 @@ export function sessionMiddleware<Data extends object>(
 const CARRIED = Symbol("sojourn.carried");
 
 interface Carrier {
-  [CARRIED]?: { readonly event: H3Event; readonly req: H3Event["req"]; readonly session: Session };
+  [CARRIED]?: {
+    readonly event: H3Event;
+    readonly req: H3Event["req"];
+    readonly credentials: readonly string[];
+    readonly session: Session;
+  };
 }
 
-function carry(event: H3Event, session: Session): void {
+function carry(event: H3Event, session: Session, credentials: readonly string[]): void {
   const context = event.context as Carrier;
-  context[CARRIED] = { event, req: event.req, session };
+  context[CARRIED] = { event, req: event.req, credentials, session };
   Object.defineProperty(context, "session", SESSION);
 }
 
@@ -126,9 +132,8 @@ const SESSION: PropertyDescriptor & ThisType<Carrier> = {
   configurable: true,
   enumerable: true,
   get() {
-    const { event, req, session } = this[CARRIED]!;
-    // Where it makes a response for its cache, Nitro replaces the request by one without cookies.
-    if (event.req !== req && event.req.headers.get("cookie") !== req.headers.get("cookie")) refuseCached();
+    const { event, req, credentials, session } = this[CARRIED]!;
+    checkUnkept(req, event.req, credentials);
     return session;
   },
 };
