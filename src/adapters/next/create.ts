@@ -7,6 +7,7 @@ import {
   concludeSession,
   endSession,
   failSession,
+  reopenResponse,
   reopenSession,
   resolveAdapterOptions,
   revisionOf,
@@ -206,11 +207,13 @@ export function createNextSessions<Data extends object>(
         const entry = await findEntry();
         const { session, info } = entry;
         const isOutermost = entry.changers === 0;
-        // There may be several actions, one after another.
-        if (isOutermost) reopenSession(session);
+        // There may be several actions, one after another. A route handler around one has a request of its own.
+        if (isOutermost) {
+          reopenSession(session);
+          info.method = "POST";
+        }
         entry.changers += 1;
         entry.view = undefined;
-        info.method = "POST";
         let revision: number | undefined;
         const run = async () => {
           await prepare(session, info);
@@ -224,7 +227,11 @@ export function createNextSessions<Data extends object>(
           answer = await afterNavigation(run);
           if (isOutermost) await concludeSession(session, jar);
         } catch (error) {
-          if (isOutermost) await failSession(session, jar);
+          if (isOutermost) {
+            await failSession(session, jar);
+            // Or the next action would carry them out, and a component would see and store them.
+            reopenResponse(session, undefined);
+          }
           throw error;
         } finally {
           entry.changers -= 1;

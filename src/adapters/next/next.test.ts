@@ -177,6 +177,34 @@ describe("nextSessions", () => {
     expect((await app.getSession()).userId).toBe("ada");
   });
 
+  it("shows and stores nothing of a failed action, in components and in an action after it", async () => {
+    const { next } = nextFor(cookie);
+    const fail = app.action((session) => {
+      session.data["n"] = 1;
+      session.signIn("eve");
+      throw new Error("planned");
+    });
+    during(next);
+    await expect(fail()).rejects.toThrow("planned");
+    const { userId, data } = await app.getSession();
+    expect([userId, data]).toEqual(["ada", { cart: { items: ["tea"] } }]);
+    await app.action((session) => void (session.data["m"] = 2))();
+    during(nextFor(cookie).next);
+    expect(await app.readSession()).toMatchObject({ userId: "ada", data: { cart: { items: ["tea"] }, m: 2 } });
+  });
+
+  it("runs an action that a route handler calls, with its session", async () => {
+    const { next } = nextFor();
+    const login = app.action((session, name: string) => session.signIn(name));
+    const handle = app.route(async (_request, session) => {
+      await login("bob");
+      return new Response(session.userId);
+    });
+    during(next);
+    const response = await handle(new Request("https://shop.example/", { method: "POST" }));
+    expect([await response.text(), response.headers.getSetCookie().length]).toEqual(["bob", 1]);
+  });
+
   it("has the page rendered anew if an action has changed the session, and not otherwise", async () => {
     const { next } = nextFor(cookie);
     during(next);
