@@ -3,7 +3,7 @@ import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { bodyLimit, defineWebSocketHandler, fromNodeHandler, H3, onResponse, toNodeHandler, type H3Event } from "h3";
 import { afterEach, beforeEach, describe, expect, it, onTestFinished, vi } from "vitest";
-import { cookieFor } from "../testing/application.ts";
+import { cookieFor, tokenFor } from "../testing/application.ts";
 import { site, type SiteOptions } from "../../test/support/stores.ts";
 import { bearerTokens } from "./bearer.ts";
 import { requireRecentSignIn, requireUser, sessionMiddleware } from "./h3.ts";
@@ -140,7 +140,7 @@ describe("sessionMiddleware of h3", () => {
       Object.assign(event, { req: new Request(event.req.url, { headers: { host: "localhost" } }) });
       return event.context.session.userId ?? event.context.session.id;
     });
-    const authorization = `Bearer ${(await cookieFor(sessions, "ada")).split("=")[1]}`;
+    const authorization = `Bearer ${await tokenFor(sessions, "ada")}`;
     for (const headers of [{ accept: "*/*" }, { authorization }]) {
       expect((await app.request("/kept", { headers })).status).toBe(500);
     }

@@ -7,6 +7,7 @@ import {
   ADAPTER_OPTIONS,
   claimResponse,
   concludeSession,
+  dependsOnSession,
   endSession,
   failSession,
   finishSession,
@@ -55,12 +56,13 @@ export function sessionPlugin<Data extends object>({
 }): (nitroApp: NitroApp) => void {
   const beginSession = sessionFactory(sessions, "sojourn/nuxt");
   const prepare = resolveAdapterOptions<NuxtEvent, AdapterOptions<NuxtEvent>>("sojourn/nuxt", options, ADAPTER_OPTIONS);
-  const { context } = options;
+  const { context, bearer } = options;
+  const credentials = bearer ? ["cookie", "authorization"] : ["cookie"];
 
   async function serve(event: NuxtEvent, next: () => unknown): Promise<unknown> {
     const { res } = event.node;
     const req: CarryingRequest = event.node.req;
-    const page = pageOf(req);
+    const page = pageOf(req, credentials);
     if (page) linkReplacement(req, page.req);
     const session = beginSession(req);
     req[CARRIED] = { session: session as unknown as Session, req: page?.req ?? req };
@@ -125,11 +127,11 @@ function signOut(session: Session): object {
  * The page that has made a request to its own server, by `event.$fetch` or `useFetch`. Both have one session: the cookie of
  * the page's response is the only one that reaches the client.
  */
-function pageOf({ __unenv__: context, headers }: CarryingRequest): Carried | undefined {
+function pageOf({ __unenv__: context, headers }: CarryingRequest, credentials: readonly string[]): Carried | undefined {
   const page = context?.[CARRIED];
   // What is made for everybody is made without a user.
   if (!page || context?.cache) return undefined;
-  return page.req.headers.cookie === headers.cookie ? page : undefined;
+  return credentials.every((name) => page.req.headers[name] === headers[name]) ? page : undefined;
 }
 
 /** Whether a response does not leave the server. */
@@ -145,8 +147,13 @@ async function concludeInternal(event: NuxtEvent, response: { body?: unknown }):
   const { res } = event.node;
   const req: CarryingRequest = event.node.req;
   const carried = req[CARRIED];
-  if (!carried || carried.req !== req || !isInternal(res) || isErrorPage(event)) return;
+  if (!carried || carried.req !== req || !isInternal(res)) return;
   const { session } = carried;
+  if (isErrorPage(event)) {
+    // The client's own response has the cookie, and may not have used the session.
+    if (dependsOnSession(session)) forbidCaching(headersOf(res));
+    return;
+  }
   try {
     await concludeSession(session, headersOf(res));
     await finishSession(session);
