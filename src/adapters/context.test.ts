@@ -1,6 +1,7 @@
 import { EventEmitter } from "node:events";
 import { inspect } from "node:util";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
+import { requestSessionOf } from "../request/session-handle.ts";
 import { createSessions } from "../sessions.ts";
 import { memoryStore } from "../stores/memory.ts";
 import { createContext } from "./context.ts";
@@ -95,6 +96,23 @@ describe("the session of a context", () => {
       expect(Object.hasOwn(session, "data")).toBe(Object.hasOwn(own, "data"));
       expect(() => Object.freeze(session)).toThrow(TypeError);
     });
+  });
+
+  it("is a session all the same where an adapter checks each use of it", async () => {
+    const { context, session } = createContext();
+    const own = await newSession();
+    const check = vi.fn<() => void>();
+    context.run(
+      own,
+      () => {
+        (session.data as Record<string, unknown>)["username"] = "ada";
+        session.passive = true;
+        expect([session.pop("username"), own.passive]).toEqual(["ada", true]);
+        expect(check).toHaveBeenCalledTimes(3);
+        expect(requestSessionOf(session)).toBe(requestSessionOf(own));
+      },
+      check,
+    );
   });
 
   it("can be logged outside of a request", () => {

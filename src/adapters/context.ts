@@ -14,8 +14,12 @@ const READ = "_read";
 
 /** Knows the session of the current request, for the option `context` of an adapter. */
 export interface SessionContext {
-  /** Calls a function, in which `session` is the given one, and in everything that it starts: for a socket or a job. */
-  run<Data extends object, Result>(session: Session<Data>, callback: () => Result): Result;
+  /**
+   * Calls a function, in which `session` is the given one, and in everything that it starts: for a socket or a job.
+   *
+   * @param check - for adapters: it is called before each use of `session`, and may throw.
+   */
+  run<Data extends object, Result>(session: Session<Data>, callback: () => Result, check?: () => void): Result;
   /** For adapters: the listeners of these objects are called within the request that they belong to. */
   bindEvents<Data extends object>(session: Session<Data>, ...emitters: Emitter[]): void;
   /**
@@ -58,7 +62,7 @@ export function createContext<Data extends object = DeclaredData>(): {
   }
 
   const context: SessionContext = {
-    run: (session, callback) => storage.run(session, callback),
+    run: (session, callback, check) => storage.run(check ? checkedSession(session, check) : session, callback),
 
     bindEvents(session, ...emitters) {
       for (const emitter of emitters as BoundEmitter[]) {
@@ -106,6 +110,22 @@ export const { context } = common;
  */
 export const session: Session = common.session;
 
+/** Stands for a session that may not be used everywhere in its request. */
+function checkedSession(own: object, check: () => void): object {
+  return new Proxy(own, {
+    get(_target, property) {
+      check();
+      if (property === CURRENT) return own;
+      const value: unknown = Reflect.get(own, property);
+      return typeof value === "function" ? (Object.freeze(value.bind(own)) as unknown) : value;
+    },
+    set(_target, property, value) {
+      check();
+      return Reflect.set(own, property, value);
+    },
+  });
+}
+
 /** Stands for the session of whichever request uses it. Nothing is kept in it, since all requests share it. */
 function createProxy(find: () => object | undefined): object {
   const current = (): object => {
@@ -123,7 +143,10 @@ function createProxy(find: () => object | undefined): object {
   };
   return new Proxy(target, {
     get(_target, property) {
-      if (property === CURRENT) return find();
+      if (property === CURRENT) {
+        const found: { [CURRENT]?: object } | undefined = find();
+        return found?.[CURRENT] ?? found;
+      }
       const found = current();
       const value: unknown = Reflect.get(found, property);
       // Nobody may keep anything in a function that is made for one call.

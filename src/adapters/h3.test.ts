@@ -6,6 +6,7 @@ import { afterEach, beforeEach, describe, expect, it, onTestFinished, vi } from 
 import { cookieFor, tokenFor } from "../testing/application.ts";
 import { site, type SiteOptions } from "../../test/support/stores.ts";
 import { bearerTokens } from "./bearer.ts";
+import { createContext } from "./context.ts";
 import { requireRecentSignIn, requireUser, sessionMiddleware } from "./h3.ts";
 
 beforeEach(() => void vi.spyOn(console, "error").mockReturnValue());
@@ -144,6 +145,18 @@ describe("sessionMiddleware of h3", () => {
     for (const headers of [{ accept: "*/*" }, { authorization }]) {
       expect((await app.request("/kept", { headers })).status).toBe(500);
     }
+  });
+
+  it("refuses the session of sojourn/context too, on a route that Nitro keeps", async () => {
+    const { context, session } = createContext();
+    const { sessions } = site();
+    const app = new H3({ silent: true }).use(sessionMiddleware(sessions, { context }));
+    app.get("/kept", (event) => {
+      Object.assign(event, { req: new Request(event.req.url) });
+      return session.userId;
+    });
+    const headers = { cookie: await cookieFor(sessions, "ada") };
+    expect((await app.request("/kept", { headers })).status).toBe(500);
   });
 
   it("reports changes that a handler of node:http has sent no cookie for", async () => {

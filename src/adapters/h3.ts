@@ -74,7 +74,9 @@ export function sessionMiddleware<Data extends object>(
       if (!isOutermost) throw error;
       return fail(error);
     }
-    const handle = () => (context ? context.run(session, next) : next());
+    const { req } = event;
+    const check = () => checkUnkept(req, event.req, credentials);
+    const handle = () => (context ? context.run(session, next, check) : next());
     if (!isOutermost) return handle();
 
     let value: unknown;

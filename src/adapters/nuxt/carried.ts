@@ -59,11 +59,16 @@ export function carry(context: Context, carried: Carried): void {
   });
 }
 
+/** @throws TypeError where a response is made that Nitro keeps. */
+export function checkUncached({ cache }: Context): void {
+  if (cache) refuseCached();
+}
+
 const SESSION: PropertyDescriptor & ThisType<Context> = {
   configurable: true,
   enumerable: true,
   get() {
-    if (this.cache) refuseCached();
+    checkUncached(this);
     return this[CARRIED]!.session;
   },
 };

@@ -4,6 +4,7 @@ import { site } from "../../../test/support/stores.ts";
 import { cookieFor, tokenFor } from "../../testing/application.ts";
 import { bearerTokens } from "../bearer.ts";
 import type { AdapterOptions } from "../adapter.ts";
+import { createContext } from "../context.ts";
 import { sessionIn, type NuxtEvent } from "./carried.ts";
 import { sessionPlugin } from "./plugin.ts";
 
@@ -66,6 +67,18 @@ describe("the plugin of Nuxt", () => {
       return [await userOf(event), ...(await Promise.all(asking))];
     };
     expect((await fetch(ada, page)).body).toEqual(["ada", "ada", "bob"]);
+  });
+
+  it("refuses the session of sojourn/context too, where Nitro makes a response for its cache", async () => {
+    const { context, session } = createContext();
+    const { sessions, fetch } = applicationWith({ context });
+    const headers = { cookie: await cookieFor(sessions, "ada") };
+    const cached: Handle = (event) => {
+      Object.assign(event.context, { cache: {} });
+      return session.userId;
+    };
+    await expect(fetch(headers, cached)).rejects.toThrow("Nitro keeps for everybody");
+    expect((await fetch(headers, () => session.userId)).body).toBe("ada");
   });
 
   it("lets no cache store the page of an error that shows the session", async () => {

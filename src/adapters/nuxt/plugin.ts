@@ -20,7 +20,16 @@ import {
   type ResponseHeaders,
 } from "../adapter.ts";
 import { respondWithError, setFailureHeaders, storeBeforeHeaders } from "../node-response/entry.ts";
-import { CARRIED, carry, clientSession, sessionIn, type Carried, type Context, type NuxtEvent } from "./carried.ts";
+import {
+  CARRIED,
+  carry,
+  checkUncached,
+  clientSession,
+  sessionIn,
+  type Carried,
+  type Context,
+  type NuxtEvent,
+} from "./carried.ts";
 import { asHttpError } from "./http-error.ts";
 
 const MOUNTED = Symbol("sojourn.mounted");
@@ -79,7 +88,7 @@ export function sessionPlugin<Data extends object>({
     if (isOutermost && isInternal(res)) res.once("close", () => reportBypass(session, UNHEARD));
     context?.bindEvents(session, req, res);
     try {
-      return await (context ? context.run(session, next) : next());
+      return await (context ? context.run(session, next, () => checkUncached(event.context)) : next());
     } catch (error) {
       // h3 1 leaves a response open whose body fails, and its client waits.
       if (res.headersSent && !res.writableEnded) respondWithError(error, res);
