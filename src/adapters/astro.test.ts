@@ -147,4 +147,13 @@ describe("sessionMiddleware of sojourn/astro", () => {
     await onRequest(context, page);
     expect(context.locals.session.passive).toBe(true);
   });
+
+  it("renders an error page in the place of a response whose headers can't be written", async () => {
+    const context = contextFor();
+    // So are those of the responses that fetch() gives.
+    const given = Response.redirect("http://localhost/other", 302);
+    expect(await onRequest(context, () => Promise.resolve(given))).toBe(given);
+    const response = await onRequest(context, () => Promise.resolve(new Response("sorry", { status: 404 })));
+    expect([response.status, await response.text()]).toEqual([404, "sorry"]);
+  });
 });

@@ -170,6 +170,8 @@ async function settled(finish: Finish): Promise<void> {
 
 /** Takes Set-Cookie values, or a token, out of headers. */
 export function withoutCookies(headers: Headers, cookies: readonly string[]): void {
+  // Nor is it sure that they can be written: those of fetch() and of Response.redirect() can't.
+  if (cookies.length === 0) return;
   if (cookies.includes(headers.get(TOKEN_HEADER) ?? "")) headers.delete(TOKEN_HEADER);
   const others = headers.getSetCookie().filter((line) => !cookies.includes(line));
   headers.delete("set-cookie");

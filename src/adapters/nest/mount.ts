@@ -55,7 +55,12 @@ function runFirst(adapter: HttpAdapter, hook: onRequestHookHandler): void {
       // Nest's middleware gets the request of node:http.
       (request.raw as { session?: unknown }).session = request.session;
       if (error || !other) return done(error);
-      follow(other.call(this, request, reply, done), done);
+      try {
+        follow(other.call(this, request, reply, done), done);
+      } catch (failure) {
+        // Where a session has been read, nobody else would catch it, and it would end the process.
+        done(failure as Error);
+      }
     });
   } satisfies onRequestHookHandler);
   adapter.setOnRequestHook = (later) => void (other = later as OnRequest);
