@@ -93,6 +93,30 @@ describe("nextSessions", () => {
     expect(items).toEqual(["tea"]);
   });
 
+  it("refuses a component changes in sets, in keys of maps, and of URLs", async () => {
+    const { next } = nextFor(cookie);
+    during(next);
+    await app.action(({ data }) => {
+      data["set"] = new Set([{ n: 1 }]);
+      data["map"] = new Map([[{ n: 1 }, 1]]);
+      data["url"] = new URL("https://shop.example/a?b=1");
+    })();
+    interface Stored {
+      readonly set: Set<{ n: number }>;
+      readonly map: Map<{ n: number }, number>;
+      readonly url: URL;
+    }
+    const { set, map, url } = (await app.getSession()).data as unknown as Stored;
+    for (const change of [
+      () => ([...set][0]!.n = 2),
+      () => ([...map.keys()][0]!.n = 2),
+      () => (url.pathname = "/b"),
+      () => url.searchParams.append("c", "1"),
+    ])
+      expect(change).toThrow(/action\(async \(session\) => …\)/);
+    expect([[...set], [...map], url.href]).toEqual([[{ n: 1 }], [[{ n: 1 }, 1]], "https://shop.example/a?b=1"]);
+  });
+
   it("extends the session of a visit, but not for a prefetch", async () => {
     for (const [isPrefetching, extended] of [
       [true, 0],

@@ -70,17 +70,34 @@ export function readOnlySession<Data extends object>(
   return view as ReadonlySession<Data>;
 }
 
-/** Makes a deep copy read-only. Plain objects and arrays refuse by a Proxy; others have methods that refuse. */
+/**
+ * Makes a deep copy read-only. Plain objects and arrays refuse by a Proxy; others have methods and setters that refuse. Nothing
+ * can refuse for the bytes of a Uint8Array.
+ */
 function readOnlyData(value: unknown): unknown {
   if (typeof value !== "object" || value === null) return value;
-  if (value instanceof Map) for (const [key, item] of value) value.set(key, readOnlyData(item));
+  if (value instanceof Map) {
+    const entries = Array.from(value, ([key, item]) => [readOnlyData(key), readOnlyData(item)]);
+    value.clear();
+    for (const [key, item] of entries) value.set(key, item);
+  }
+  if (value instanceof Set) {
+    const items = Array.from(value, readOnlyData);
+    value.clear();
+    for (const item of items) value.add(item);
+  }
   if (Array.isArray(value) || isPlain(value)) {
     for (const [key, item] of Object.entries(value)) Object.defineProperty(value, key, { value: readOnlyData(item) });
     return new Proxy(value, refusing("session.data"));
   }
-  for (const name of Object.getOwnPropertyNames(Object.getPrototypeOf(value))) {
-    if (!/^(?:set|add|delete|clear)/.test(name)) continue;
-    Object.defineProperty(value, name, { value: () => refuse("session.data"), enumerable: false });
+  const prototype = Object.getPrototypeOf(value) as object;
+  for (const [name, { get, set }] of Object.entries(Object.getOwnPropertyDescriptors(prototype))) {
+    // Those of a URL.
+    if (name === "searchParams") Object.defineProperty(value, name, { value: readOnlyData(get!.call(value)) });
+    else if (get && set) Object.defineProperty(value, name, { get: get.bind(value), set: refuseData });
+    else if (/^(?:set|add|append|delete|clear|sort)/.test(name)) {
+      Object.defineProperty(value, name, { value: refuseData, enumerable: false });
+    }
   }
   return value;
 }
@@ -99,6 +116,10 @@ function refusing(what: string): ProxyHandler<object> {
     setPrototypeOf: () => refuse(what),
     preventExtensions: () => refuse(what),
   };
+}
+
+function refuseData(): never {
+  return refuse("session.data");
 }
 
 function refuse(what: string): never {
