@@ -121,7 +121,8 @@ export function ensureBuilt(root = ROOT) {
 export function isBuilt(root = ROOT) {
   const stamp = stampFile(root);
   if (!existsSync(stamp) || readFileSync(stamp, "utf8") !== sourceFingerprint(root)) return false;
-  return sources(root).every((file) => existsSync(join(root, "dist", file.replace(/(\.d)?\.ts$/, ".js"))));
+  const compiled = sources(root).filter((file) => !file.endsWith(".d.ts"));
+  return compiled.every((file) => existsSync(join(root, "dist", file.replace(/\.ts$/, ".js"))));
 }
 
 const stampFile = (root) => join(root, "node_modules/.cache/sojourn-build");

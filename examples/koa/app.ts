@@ -31,8 +31,8 @@ export function createApp(sessions: Sessions<Data>) {
   });
 
   router.post("/login", bodyParser(), (ctx) => {
-    const { username = "" } = ctx.request.body as { username?: string };
-    if (username === "") ctx.throw(400, "Please enter a username.");
+    const { username } = ctx.request.body as { username?: unknown };
+    if (typeof username !== "string" || username.trim() === "") return ctx.throw(400, "Please enter a username.");
     ctx.session.data.username = username;
     ctx.session.signIn(username);
     ctx.status = 303;

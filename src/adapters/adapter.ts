@@ -15,8 +15,15 @@ import { expectBearer, type BearerTokens } from "../request/bearer.ts";
 
 export { sessionFactory } from "../sessions.ts";
 export { checkUnread, isResponse } from "../request/fetch-response.ts";
-export { expectFramework, type Framework, type OtherFramework } from "../request/frameworks.ts";
-export { linkReplacement } from "../request/request.ts";
+export {
+  expectFramework,
+  isEngineRequest,
+  mountOf,
+  type Framework,
+  type OtherFramework,
+} from "../request/frameworks.ts";
+export { isPrefetch } from "../request/prefetch.ts";
+export { disconnectionOf, linkReplacement } from "../request/request.ts";
 export {
   createRecentSignInGuard,
   createUserGuard,

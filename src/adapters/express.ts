@@ -1,12 +1,12 @@
 /// <reference types="node" preserve="true" />
 import type { IncomingMessage, ServerResponse } from "node:http";
-import { isEngineRequest } from "../request/frameworks.ts";
 import type { Sessions } from "../sessions.ts";
 import {
   ADAPTER_OPTIONS,
   createRecentSignInGuard,
   createUserGuard,
   expectFramework,
+  isEngineRequest,
   type AdapterOptions,
   type Guard,
   type GuardOptions,

@@ -1,14 +1,24 @@
 import type { SessionError } from "../errors.ts";
-import { expectFramework, MOUNT } from "../request/frameworks.ts";
-import { isPrefetch } from "../request/prefetch.ts";
-import { disconnectionOf } from "../request/request.ts";
 import type { Session } from "../session.ts";
 import type { Sessions } from "../sessions.ts";
-import { ADAPTER_OPTIONS, resolveAdapterOptions, sessionFactory, type AdapterOptions } from "./adapter.ts";
+import {
+  ADAPTER_OPTIONS,
+  createRecentSignInGuard,
+  createUserGuard,
+  disconnectionOf,
+  expectFramework,
+  isPrefetch,
+  mountOf,
+  resolveAdapterOptions,
+  sessionFactory,
+  type AdapterOptions,
+  type Guard,
+  type GuardOptions,
+  type RecentSignInOptions,
+} from "./adapter.ts";
 import { answerRequest, answerSessionError } from "./answer-request.ts";
-import { createRecentSignInGuard, createUserGuard, type GuardOptions, type RecentSignInOptions } from "./guards.ts";
 
-export { returnTo, type GuardOptions, type RecentSignInOptions, type ReturnOptions } from "./guards.ts";
+export { returnTo, type GuardOptions, type RecentSignInOptions, type ReturnOptions } from "./adapter.ts";
 
 /** The part of React Router's `RouterContextProvider` that is used here. */
 interface ContextProvider {
@@ -59,7 +69,7 @@ export const sessionContext: RouterContext<Session> = {
         "A page that is rendered by the build has no session: take it out of prerender in react-router.config.ts, or leave the session out of its loaders",
       );
     }
-    throw new TypeError(`This request has no session: ${MOUNT["react-router"]}`);
+    throw new TypeError(`This request has no session: ${mountOf("react-router")}`);
   },
 };
 
@@ -114,7 +124,7 @@ export function requireRecentSignIn(options: RecentSignInOptions): Middleware {
   return guard("requireRecentSignIn", createRecentSignInGuard("react-router", options));
 }
 
-function guard(name: string, decide: ReturnType<typeof createUserGuard>): Middleware {
+function guard(name: string, decide: Guard): Middleware {
   return async (args, next) => {
     if (typeof args?.context?.get !== "function") expectFramework("react-router", name, args);
     const location = await decideOn(args, decide);
@@ -122,10 +132,7 @@ function guard(name: string, decide: ReturnType<typeof createUserGuard>): Middle
   };
 }
 
-async function decideOn(
-  { request, url, context }: MiddlewareArguments,
-  decide: ReturnType<typeof createUserGuard>,
-): Promise<string | undefined> {
+async function decideOn({ request, url, context }: MiddlewareArguments, decide: Guard): Promise<string | undefined> {
   // React Router fetches the data of a page that the user opens, by another path. It follows a redirect to the login page.
   const { pathname } = new URL(request.url);
   const isData = pathname.endsWith(".data") && pathname !== url.pathname;

@@ -1,21 +1,23 @@
 import type { RequestServerOptions, RequestServerResult } from "@tanstack/react-start";
 import type { SessionError } from "../errors.ts";
-import { expectFramework, MOUNT } from "../request/frameworks.ts";
-import { isPrefetch } from "../request/prefetch.ts";
-import { disconnectionOf } from "../request/request.ts";
-import type { DeclaredData, Session } from "../session.ts";
+import type { Session } from "../session.ts";
 import type { Sessions } from "../sessions.ts";
 import {
   ADAPTER_OPTIONS,
   claimResponse,
   describesResponse,
+  disconnectionOf,
+  expectFramework,
+  isPrefetch,
+  mountOf,
   resolveAdapterOptions,
   sessionFactory,
   type AdapterOptions,
+  type DeclaredData,
 } from "./adapter.ts";
 import { answerRequest, answerSessionError } from "./answer-request.ts";
 
-export { returnTo, type ReturnOptions } from "./guards.ts";
+export { returnTo, type ReturnOptions } from "./adapter.ts";
 
 /** What Start gives to a request middleware. */
 export interface RequestContext {
@@ -77,7 +79,7 @@ export function sessionMiddleware<Data extends object>(
     const session = beginSession(request);
     if (handlerType === undefined) {
       // A middleware of one server function: pages call it while they are rendered, and it has no response of its own.
-      if (claimResponse(session)) throw new TypeError(`This request has no session: ${MOUNT["tanstack-start"]}`);
+      if (claimResponse(session)) throw new TypeError(`This request has no session: ${mountOf("tanstack-start")}`);
       await prepare(session, given);
       return next({ context: { session } });
     }

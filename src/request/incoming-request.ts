@@ -8,13 +8,14 @@ import {
   isWebSocketRequest,
   routeOf,
   type AnyRequest,
+  type PlainRequest,
 } from "./request.ts";
 
 /** A session's request: whatever depends on it alone. */
 export class IncomingRequest {
   readonly raw: AnyRequest;
-  /** The request within a framework's own object. */
-  readonly #innermost: AnyRequest;
+  /** The request within a framework's own object, whose properties may be slow getters. */
+  readonly #innermost: PlainRequest;
   readonly #trustProxy: boolean;
 
   /** Gives the client's address, where a server of fetch handlers tells it. An adapter sets it. */
@@ -22,7 +23,7 @@ export class IncomingRequest {
   /** `csrfProtection()` has refused it. */
   isRefused = false;
 
-  constructor(raw: AnyRequest, innermost: AnyRequest, trustProxy: boolean) {
+  constructor(raw: AnyRequest, innermost: PlainRequest, trustProxy: boolean) {
     this.raw = raw;
     this.#innermost = innermost;
     this.#trustProxy = trustProxy;
@@ -34,16 +35,16 @@ export class IncomingRequest {
   }
 
   get cookieHeader(): string | undefined {
-    return cookieHeader(this.raw);
+    return cookieHeader(this.#innermost);
   }
 
   get isSecure(): boolean {
-    return isSecure(this.raw, this.#trustProxy);
+    return isSecure(this.raw, this.#trustProxy, this.#innermost);
   }
 
   /** Whether X-Forwarded-Proto says HTTPS, believed or not. */
   get claimsHttps(): boolean {
-    return claimsHttps(this.raw);
+    return claimsHttps(this.#innermost);
   }
 
   /** The route, for a message. */
@@ -53,12 +54,12 @@ export class IncomingRequest {
 
   /** It asks for a WebSocket. */
   get isUpgrade(): boolean {
-    return isWebSocketRequest(this.raw);
+    return isWebSocketRequest(this.#innermost);
   }
 
   /** Whether the response to it has a body that somebody reads. */
   get expectsBody(): boolean {
-    return canHaveBody(this.raw);
+    return canHaveBody(this.#innermost);
   }
 
   /** For the option `client`. */

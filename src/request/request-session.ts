@@ -25,7 +25,7 @@ import {
   type Presented,
   type PresentedLater,
 } from "./presented-tokens.ts";
-import type { AnyRequest } from "./request.ts";
+import type { AnyRequest, PlainRequest } from "./request.ts";
 import { ResponseProgress } from "./response-progress.ts";
 import { SessionSignal } from "./session-signal.ts";
 import type { LiveState, SessionState } from "./state.ts";
@@ -61,7 +61,7 @@ export class RequestSession {
   /** The session may come in the header Authorization. */
   bearer: BearerRequest | undefined;
 
-  constructor(shared: Context, raw: AnyRequest, innermost = raw) {
+  constructor(shared: Context, raw: AnyRequest, innermost: PlainRequest) {
     const request = (this.request = new IncomingRequest(raw, innermost, shared.trustProxy));
     const header = request.cookieHeader;
     const held = shared.clientSide?.begin(shared, header, request.isSecure);

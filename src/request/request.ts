@@ -9,7 +9,7 @@ export type AnyRequest =
   | { readonly raw: PlainRequest }
   | { readonly req: PlainRequest | { readonly raw: PlainRequest } };
 
-type PlainRequest = FetchRequest | NodeRequest;
+export type PlainRequest = FetchRequest | NodeRequest;
 
 interface FetchRequest {
   readonly url: string;
@@ -123,12 +123,11 @@ export function cookieHeader(request: AnyRequest): string | undefined {
  * Whether the client's connection was encrypted. Headers of a proxy count if they are trusted: by `trustProxy`, or by the
  * framework's own setting, which then shows in its `protocol`.
  */
-export function isSecure(request: AnyRequest, trustProxy: boolean): boolean {
-  const inner = innermost(request);
+export function isSecure(request: AnyRequest, trustProxy: boolean, inner = innermost(request)): boolean {
   if (isFetch(inner) ? inner.url.startsWith("https:") : (inner.socket as { encrypted?: boolean }).encrypted)
     return true;
   if ((request as { protocol?: unknown }).protocol === "https") return true;
-  return trustProxy && claimsHttps(request);
+  return trustProxy && claimsHttps(inner);
 }
 
 /** Whether a proxy's headers say that the client used HTTPS. */

@@ -25,6 +25,8 @@ const OPTIONS = [...reference].flatMap(([page, text]) => [
 const TAKERS: Readonly<Record<string, readonly string[]>> = {
   "sojourn.md": [""],
   "adapter.md": ["sessionMiddleware", "sessionPlugin", "withSession"],
+  // Its options are a key of nuxt.config.
+  "nuxt.md": ["`sojourn/nuxt` is a module"],
 };
 
 /** Whether a page of code and prose names an option, as `name` or as the key of an object. */

@@ -124,6 +124,12 @@ describe("ensureBuilt", () => {
     expect(compiled()).toContain("answer = 2");
   });
 
+  it("has nothing to do again if a source only declares types", () => {
+    write("src/types.d.ts", "export type Answer = number;\n");
+    ensureBuilt(root);
+    expect(isBuilt(root)).toBe(true);
+  });
+
   it("leaves nothing in dist whose source is gone", () => {
     write("src/old.ts", "export {};\n");
     ensureBuilt(root);

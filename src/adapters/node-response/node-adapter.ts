@@ -18,6 +18,7 @@ export interface NodeAdapterParts<Options> {
 export interface NodeExchange<Data extends object, Request, Result> {
   /** The framework's own request or context, as the options take it. The proxy setting of the framework counts. */
   readonly request: Request;
+  /** The response of node:http, which waits for the session. */
   readonly res: ServerResponse;
   /** Is given the session as its property `session`. */
   readonly holder?: SessionHolder | undefined;

@@ -79,7 +79,9 @@ export function sessionPlugin<Data extends object>({
     try {
       return await (context ? context.run(session, next) : next());
     } catch (error) {
-      if (error instanceof SessionError) forbidCaching(headersOf(res));
+      // h3 1 leaves a response open whose body fails, and its client waits.
+      if (res.headersSent && !res.writableEnded) respondWithError(error, res);
+      else if (error instanceof SessionError) forbidCaching(headersOf(res));
       throw asHttpError(error);
     }
   }
