@@ -19,6 +19,7 @@ const PURPOSES = {
   "./adapter": "The parts that adapters for frameworks are made of.",
   "./adapter/node": "The parts that adapters for frameworks on node:http are made of.",
   "./adapter/fetch": "The parts that adapters for frameworks with `Response` objects are made of.",
+  "./adapter/inner-requests": "The parts of adapters for frameworks that make requests within a request.",
   "./context": "The session of the current request as an import.",
   "./bearer": "Tokens in `Authorization: Bearer`, for native clients.",
   "./csrf": "Refuses requests that pages of other origins send.",

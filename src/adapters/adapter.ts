@@ -193,6 +193,11 @@ export function failSession<Data extends object>(
   return concludeFailure(requestSessionOf(session), headers);
 }
 
+/** Whether a handler has used the session, so that what it makes is not for everybody. */
+export function dependsOnSession<Data extends object>(session: Session<Data>): boolean {
+  return requestSessionOf(session).progress.isAccessed;
+}
+
 /** Gives a copy of an error's response, with the headers that {@link failSession} writes. Nothing is stored any more. */
 export async function failResponse<Data extends object>(session: Session<Data>, response: Response): Promise<Response> {
   if (!canSetHeaders(response)) return response;

@@ -45,6 +45,15 @@ describe("sessionMiddleware of sojourn/astro", () => {
     expect(response.headers.getSetCookie()).toHaveLength(1);
   });
 
+  it("throws where a page puts something else in the place of the session", async () => {
+    const context = contextFor();
+    const replacing = onRequest(context, () => {
+      context.locals.session = { username: "ada" } as never;
+      return page();
+    });
+    await expect(replacing).rejects.toThrow("locals.session was replaced");
+  });
+
   it("keeps two clients apart whose pages were given the same locals", async () => {
     const locals = {};
     const ada = await cookieFor(sessions, "ada", { data: {} });

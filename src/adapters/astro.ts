@@ -1,19 +1,21 @@
 import { SessionError } from "../errors.ts";
-import { expectFramework } from "../request/frameworks.ts";
-import { isPrefetch } from "../request/prefetch.ts";
-import type { DeclaredData, Session } from "../session.ts";
+import type { Session } from "../session.ts";
 import type { Sessions } from "../sessions.ts";
 import {
   ADAPTER_OPTIONS,
+  checkUnreplaced,
   claimResponse,
   commitSession,
+  expectFramework,
   failResponse,
+  isPrefetch,
   releaseSession,
   reopenResponse,
   resolveAdapterOptions,
   sessionFactory,
   tellAddress,
   type AdapterOptions,
+  type DeclaredData,
 } from "./adapter.ts";
 import { answerSessionError } from "./answer-request.ts";
 import { joinOuter, outerRequest, runWithin } from "./inner-requests.ts";
@@ -105,6 +107,7 @@ export function sessionMiddleware<Data extends object, Context extends AstroCont
       const response = await (sessionContext ? sessionContext.run(session, handle) : handle());
       sessionContext?.bindStream(session, response);
       if (!isOutermost) return response;
+      checkUnreplaced(locals, "locals.session");
       // A route for every path takes the place of a missing error page, and would tell of a success.
       if (former?.response === null && response.status < 400) return await failResponse(session, unexpectedError());
       const answer = await commitSession(session, response);

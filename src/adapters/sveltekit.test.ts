@@ -48,6 +48,18 @@ describe("sessionHandle", () => {
     return [event, response];
   }
 
+  it.each([null, { username: "ada" }])("throws where a handler puts %j in the place of the session", async (value) => {
+    const event = eventFor();
+    const replacing = handle({
+      event,
+      resolve({ locals }) {
+        locals.session = value as never;
+        return new Response("page");
+      },
+    });
+    await expect(replacing).rejects.toThrow("locals.session was replaced");
+  });
+
   it("gives an internal request the session of its page, and sets one cookie", async () => {
     const event = eventFor();
     const response = await handle({

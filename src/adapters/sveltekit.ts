@@ -1,27 +1,29 @@
 import { SessionError } from "../errors.ts";
-import type { ResponseHeaders } from "../request/cache-headers.ts";
-import { expectFramework } from "../request/frameworks.ts";
-import { isPrefetch } from "../request/prefetch.ts";
-import { requestSessionOf } from "../request/session-handle.ts";
-import type { DeclaredData, Session } from "../session.ts";
+import type { Session } from "../session.ts";
 import type { Sessions } from "../sessions.ts";
 import {
   ADAPTER_OPTIONS,
+  checkUnreplaced,
   claimResponse,
   commitSession,
   concludeSession,
+  dependsOnSession,
   detachSession,
   endSession,
+  expectFramework,
   failResponse,
+  isPrefetch,
+  logSessionError,
   releaseSession,
   resolveAdapterOptions,
   sessionFactory,
   tellAddress,
   type AdapterOptions,
   type CookieAttributes,
+  type DeclaredData,
+  type ResponseHeaders,
 } from "./adapter.ts";
 import { joinOuter, outerRequest, runWithin } from "./inner-requests.ts";
-import { logSessionError } from "./log.ts";
 
 /** The locals of an event: `event.locals.session`. `interface Locals extends SessionLocals {}` in app.d.ts declares it. */
 export interface SessionLocals<Data extends object = DeclaredData> {
@@ -111,6 +113,7 @@ export function sessionHandle<Data extends object, Event extends KitEvent = KitE
       const response = await (context ? context.run(session, within) : within());
       context?.bindStream(session, response);
       if (!isOutermost) return response;
+      checkUnreplaced(locals, "locals.session");
       if (isApart) await session.save();
       refusePrerendered(session, response, event);
       return await commitSession(session, response);
@@ -168,7 +171,7 @@ function cookiesOf({ cookies }: KitEvent): ResponseHeaders {
 /** At build time SvelteKit marks what it keeps. A page that it does not keep is empty then. */
 function refusePrerendered<Data extends object>(session: Session<Data>, response: Response, event: KitEvent): void {
   if (!response.headers.has("x-sveltekit-routeid") || response.status === 204) return;
-  if (!requestSessionOf(session).progress.isAccessed) return;
+  if (!dependsOnSession(session)) return;
   throw new TypeError(
     `${event.route.id} is prerendered, and uses the session: everybody would get the same page. Write export const prerender = false in it, or use the session only where building of "$app/env" is false`,
   );

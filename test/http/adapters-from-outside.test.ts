@@ -10,6 +10,7 @@ const ENTRIES: Readonly<Record<string, string>> = {
   "../sessions.ts": "sojourn",
   "./adapter.ts": "sojourn/adapter",
   "./answer-request.ts": "sojourn/adapter/fetch",
+  "./inner-requests.ts": "sojourn/adapter/inner-requests",
   "./context.ts": "sojourn/context",
   // Parts of adapters, which are compiled with them.
   "./cached-route.ts": "./cached-route.ts",
@@ -17,7 +18,19 @@ const ENTRIES: Readonly<Record<string, string>> = {
   "./node-response/entry.ts": "sojourn/adapter/node",
 };
 
-const ADAPTERS = ["cached-route", "express", "fastify", "fastify-register", "fetch", "h3", "hono", "koa", "node"];
+const ADAPTERS = [
+  "astro",
+  "cached-route",
+  "express",
+  "fastify",
+  "fastify-register",
+  "fetch",
+  "h3",
+  "hono",
+  "koa",
+  "node",
+  "sveltekit",
+];
 
 /** Their frameworks are not installed here. */
 const NOT_COMPILED = ["react-router", "tanstack-start"];
