@@ -2,7 +2,7 @@
 // They come from bench/results alone, so that a test can compare them with no package installed.
 import { altOf, PICTURES, resultOf } from "./alt-texts.mjs";
 import { commandsTable, layerTables, ownRival, saturationTable } from "./layers.mjs";
-import { conditions, cost, figure, NONE, ratio, spread, table } from "./tables.mjs";
+import { conditions, cost, figure, NONE, ratio, spread, table, UNMEASURABLE } from "./tables.mjs";
 
 /** Documents with generated blocks, and the way from each to the pictures. */
 export const DOCUMENTS = { "docs/benchmarks.md": "pictures", "README.md": "docs/pictures" };
@@ -186,7 +186,7 @@ const WRITERS = {
     ];
     return table(
       head,
-      rows.filter((cells) => cells.at(-1) !== NONE || cells[3] !== NONE),
+      rows.filter(([, , read, , , write]) => read !== UNMEASURABLE || write !== UNMEASURABLE),
     );
   },
 
