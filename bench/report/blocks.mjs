@@ -1,6 +1,6 @@
 // The generated blocks of docs/benchmarks.md and README.md: what stands between `<!-- bench:NAME -->` and `<!-- /bench:NAME -->`.
 // They come from bench/results alone, so that a test can compare them with no package installed.
-import { altOf, PICTURES, resultOf } from "./alt-texts.mjs";
+import { altOf, PICTURES, resultOf, who } from "./alt-texts.mjs";
 import { commandsTable, layerTables, ownRival, saturationTable } from "./layers.mjs";
 import { conditions, cost, figure, NONE, ratio, spread, table, UNMEASURABLE } from "./tables.mjs";
 
@@ -165,7 +165,7 @@ const WRITERS = {
   cost([{ contenders, node }]) {
     const compared = contenders
       .map((row) => ({ row, own: ownRival(contenders, row) }))
-      .filter(({ row, own }) => own && own !== row && row.cells.read && !row.library.startsWith("floor"));
+      .filter(({ row, own }) => own && own !== row && row.cells.read && who(row) === "peer");
     const rows = compared.map(({ row, own }) => [
       `${row.framework}: ${row.library}`,
       cost(own.cells.read.layer),
