@@ -72,7 +72,7 @@ function importEntries(tarball) {
   run(npm("install", "--offline", "--no-audit", "--no-fund", "--silent", tarball), project);
 
   // An adapter that calls its framework finds it as it does in an application.
-  for (const framework of ["h3"]) {
+  for (const framework of ["h3", "@nestjs"]) {
     symlinkSync(join(ROOT, "node_modules", framework), join(project, "node_modules", framework), "junction");
   }
 

@@ -17,7 +17,9 @@ export function exampleNames() {
 
 export function manifestOf(name) {
   if (!exampleNames().includes(name)) {
-    throw new SetupError(`There is no example ${JSON.stringify(name)}. There are: ${exampleNames().join(", ")}.`);
+    throw new SetupError(
+      `There is no example ${JSON.stringify(name)}. There are: ${exampleNames().join(", ")}. \`npm start\` starts examples/login.`,
+    );
   }
   return JSON.parse(readFileSync(join(folderOf(name), "package.json"), "utf8"));
 }

@@ -1,8 +1,8 @@
 import { ownRival } from "./layers.mjs";
 
-/** Whose row of a result it is. */
+/** Whose row of a result it is. The drop-in for express-session is Sojourn as well. */
 export const who = ({ library }) =>
-  library === "sojourn" ? "sojourn" : library.startsWith("floor") ? "floor" : "peer";
+  /^sojourn\b/.test(library) ? "sojourn" : library.startsWith("floor") ? "floor" : "peer";
 
 /** The result of a part on the oldest Node. */
 export const resultOf = (results, part) => results.get(part)?.find(({ skipped }) => skipped === undefined);

@@ -1,8 +1,8 @@
 // The generated blocks of docs/benchmarks.md and README.md: what stands between `<!-- bench:NAME -->` and `<!-- /bench:NAME -->`.
 // They come from bench/results alone, so that a test can compare them with no package installed.
-import { altOf, PICTURES, resultOf } from "./alt-texts.mjs";
+import { altOf, PICTURES, resultOf, who } from "./alt-texts.mjs";
 import { commandsTable, layerTables, ownRival, saturationTable } from "./layers.mjs";
-import { conditions, cost, figure, NONE, ratio, spread, table } from "./tables.mjs";
+import { conditions, cost, figure, NONE, ratio, spread, table, UNMEASURABLE } from "./tables.mjs";
 
 /** Documents with generated blocks, and the way from each to the pictures. */
 export const DOCUMENTS = { "docs/benchmarks.md": "pictures", "README.md": "docs/pictures" };
@@ -165,7 +165,7 @@ const WRITERS = {
   cost([{ contenders, node }]) {
     const compared = contenders
       .map((row) => ({ row, own: ownRival(contenders, row) }))
-      .filter(({ row, own }) => own && own !== row && row.cells.read && !row.library.startsWith("floor"));
+      .filter(({ row, own }) => own && own !== row && row.cells.read && who(row) === "peer");
     const rows = compared.map(({ row, own }) => [
       `${row.framework}: ${row.library}`,
       cost(own.cells.read.layer),
@@ -186,7 +186,7 @@ const WRITERS = {
     ];
     return table(
       head,
-      rows.filter((cells) => cells.at(-1) !== NONE || cells[3] !== NONE),
+      rows.filter(([, , read, , , write]) => read !== UNMEASURABLE || write !== UNMEASURABLE),
     );
   },
 

@@ -24,9 +24,11 @@ export function spread(cell) {
 /** Below this, a difference from the bare application is noise, and a ratio of it too. */
 const NOISE_US = 1;
 
+export const UNMEASURABLE = `under ${NOISE_US}`;
+
 /** What a library adds to the bare application, for a reader who compares. */
 export function cost({ median }) {
-  return median < NOISE_US ? `under ${NOISE_US}` : figure(median);
+  return median < NOISE_US ? UNMEASURABLE : figure(median);
 }
 
 /** How many times as much `own` costs as `other`. */

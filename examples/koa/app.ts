@@ -31,8 +31,9 @@ export function createApp(sessions: Sessions<Data>) {
   });
 
   router.post("/login", bodyParser(), (ctx) => {
-    const { username } = ctx.request.body as { username?: unknown };
-    if (typeof username !== "string" || username.trim() === "") return ctx.throw(400, "Please enter a username.");
+    const field = (ctx.request.body as { username?: unknown }).username;
+    const username = typeof field === "string" ? field.trim() : "";
+    if (username === "" || username.length > 64) ctx.throw(400, "Please enter a username of at most 64 characters.");
     ctx.session.data.username = username;
     ctx.session.signIn(username);
     ctx.status = 303;

@@ -50,7 +50,7 @@ describeExample("nest", { builds: true }, (framework) => {
 const READABLE = {
   status: 400,
   type: "text/html; charset=utf-8",
-  body: expect.stringContaining("<h1>Please enter a username.</h1>") as unknown,
+  body: expect.stringContaining("<h1>Please enter a username of at most 64 characters.</h1>") as unknown,
 };
 
 async function answerToNoName(url: string) {

@@ -21,7 +21,7 @@ describeExample("next", { builds: true }, (framework) => {
 
 const options = JSON.parse(readFileSync(new URL("options.json", FOLDER), "utf8")) as AdapterContractOptions;
 const rules = adapterContract(() => Promise.reject(new Error("only the names are asked for")), options);
-const { pageCases } = (await import(new URL("pages.mjs", FOLDER).href)) as {
+const { pageCases } = (await import(new URL("page-cases.mjs", FOLDER).href)) as {
   pageCases(suite: object, server: { host: string }): { readonly name: string }[];
 };
 

@@ -36,7 +36,7 @@ describeExample("sveltekit", { builds: true }, (framework) => {
       await page.goto("/login", { waitUntil: "networkidle" });
       await page.locator("input[name=username]").fill(" ");
       await page.locator("button").click();
-      expect(await page.getByRole("alert").textContent()).toBe("Please enter a username.");
+      expect(await page.getByRole("alert").textContent()).toBe("Please enter a username of at most 64 characters.");
       await context.close();
     }
   });

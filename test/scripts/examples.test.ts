@@ -1,7 +1,9 @@
 import { spawnSync } from "node:child_process";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
-import { environmentFor, exampleNames, nodeFor } from "../../scripts/examples.mjs";
+import { environmentFor, exampleNames, folderOf, nodeFor } from "../../scripts/examples.mjs";
 
 const SCRIPT = fileURLToPath(new URL("../../scripts/example.mjs", import.meta.url));
 const run = (...words: string[]) => spawnSync(process.execPath, [SCRIPT, ...words], { encoding: "utf8" });
@@ -17,6 +19,15 @@ describe("npm run example", () => {
   it("runs an example on this Node if it is new enough", () => {
     expect(nodeFor("koa")).toBe(process.execPath);
   });
+
+  it.each(exampleNames())(
+    "has the library from this folder, and no registry's address, in the lock file of %s",
+    (name) => {
+      const lock = readFileSync(join(folderOf(name), "package-lock.json"), "utf8");
+      expect(JSON.parse(lock).packages["node_modules/sojourn"].resolved).toBe("file:../..");
+      expect(lock).not.toMatch(/"resolved": "http/);
+    },
+  );
 
   it("lets the programs of an example find its Node first", () => {
     const { PATH, NODE_OPTIONS } = environmentFor("/newer/bin/node", { PATH: "/usr/bin", NODE_OPTIONS: "--inspect" });

@@ -28,11 +28,12 @@ export class AppController {
 
   @Post("login")
   @Redirect("/", 303)
-  login(@Body("username") username: unknown, @Session() session: Session) {
-    if (typeof username !== "string" || username.trim() === "")
-      throw new BadRequestException("Please enter a username.");
-    session.data.username = username.trim();
-    session.signIn(username.trim());
+  login(@Body("username") field: unknown, @Session() session: Session) {
+    const username = typeof field === "string" ? field.trim() : "";
+    if (username === "" || username.length > 64)
+      throw new BadRequestException("Please enter a username of at most 64 characters.");
+    session.data.username = username;
+    session.signIn(username);
   }
 
   @Get("logout")

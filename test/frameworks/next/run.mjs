@@ -5,7 +5,7 @@ import { createServer } from "node:http";
 import next from "next";
 import { adapterContract } from "sojourn/testing";
 import { contractHandler } from "./contract.mjs";
-import { pageCases } from "./pages.mjs";
+import { pageCases } from "./page-cases.mjs";
 
 // Next.js prints to the console, and this program's output is for the test alone.
 console.log = console.error;

@@ -54,6 +54,12 @@ export function describeExample(
       await expect(framework.example.start({ SECRET_KEY: "" })).rejects.toThrow(/sojourn keygen/);
     });
 
+    it("has no error for a name that is too long", async () => {
+      const body = new URLSearchParams({ username: "a".repeat(600) });
+      const { status } = await fetch(`${framework.url}/login`, { method: "POST", body, redirect: "manual" });
+      expect(status).toBeLessThan(500);
+    });
+
     it("answers a visitor without a cookie, and tells shared caches not to keep the page", async () => {
       const { status, headers } = await fetch(framework.url);
       expect(status).toBe(200);
