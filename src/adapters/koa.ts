@@ -1,6 +1,7 @@
 /// <reference types="node" preserve="true" />
 import type { ServerResponse } from "node:http";
 import type { DefaultState, Middleware, ParameterizedContext } from "koa";
+import { SessionError } from "../errors.ts";
 import type { Session } from "../session.ts";
 import type { Sessions } from "../sessions.ts";
 import {
@@ -60,23 +61,26 @@ export function sessionMiddleware<Data extends object>(
       context?.bindStream(session, body);
     };
     const onFailure = (error: unknown) => {
-      giveHeaders(error, res);
-      ctx.onerror(error as Error);
+      ctx.onerror(withHeaders(error, res) as Error);
     };
     try {
       await serve({ request: ctx, res, holder: ctx, onFailure, handle });
     } catch (error) {
-      if (!isRead) giveHeaders(error, res);
-      throw error;
+      throw isRead ? error : withHeaders(error, res);
     }
   };
 }
 
-/** Koa takes all headers off the response to an error, also those of middleware before us, and sets those of the error. */
-function giveHeaders(error: unknown, res: ServerResponse): void {
-  if (typeof error !== "object" || error === null || !Object.isExtensible(error)) return;
-  const { headers } = error as { headers?: object };
-  Object.assign(error, { headers: { ...headers, ...res.getHeaders() } });
+/**
+ * Gives an error the headers of its response. Koa takes all of them off, also those of middleware before us, and sets those of
+ * the error.
+ */
+function withHeaders(error: unknown, res: ServerResponse): unknown {
+  if (typeof error !== "object" || error === null) return error;
+  const headers = { ...(error as { headers?: object }).headers, ...res.getHeaders() };
+  if (error instanceof SessionError) return Object.assign(error, { headers });
+  // The application may throw one error for many clients, who must not get each other's cookies.
+  return Object.create(error, { headers: { value: headers, enumerable: true, writable: true, configurable: true } });
 }
 
 /**
