@@ -19,7 +19,16 @@ import {
   type ResponseHeaders,
 } from "../adapter.ts";
 import { respondWithError, setFailureHeaders, storeBeforeHeaders } from "../node-response/entry.ts";
-import { CARRIED, carry, clientSession, sessionIn, type Carried, type Context, type NuxtEvent } from "./carried.ts";
+import {
+  CARRIED,
+  carry,
+  clientSession,
+  isKeptForAll,
+  sessionIn,
+  type Carried,
+  type Context,
+  type NuxtEvent,
+} from "./carried.ts";
 import { asHttpError } from "./http-error.ts";
 
 const MOUNTED = Symbol("sojourn.mounted");
@@ -128,7 +137,7 @@ function signOut(session: Session): object {
 function pageOf({ __unenv__: context, headers }: CarryingRequest): Carried | undefined {
   const page = context?.[CARRIED];
   // What is made for everybody is made without a user.
-  if (!page || context?.cache) return undefined;
+  if (!context || !page || isKeptForAll(context)) return undefined;
   return page.req.headers.cookie === headers.cookie ? page : undefined;
 }
 
