@@ -163,20 +163,23 @@ describe.skipIf(!canRun("nuxt"))("the module for Nuxt", () => {
 
     it("shows nobody on pages that are prerendered, or that Nitro keeps for all", async () => {
       const visitor = await ada();
-      for (const path of ["/prerendered", "/cached", "/cached"]) {
+      for (const path of ["/prerendered", "/cached", "/cached", "/isr"]) {
         expect(await visitor.ask(path)).toMatchObject({ text: "Hello", cookies: 0 });
       }
     });
 
-    it.skipIf(!hasBrowser).each(["/prerendered", "/cached", "/"])("shows the user in Chromium on %s", async (path) => {
-      const { page, context, complaints } = await openPage(browser, server.url);
-      const [name = "", value = ""] = (await ada()).cookie.split(/=(.*)/s);
-      await context.addCookies([{ name, value, url: server.url }]);
-      await page.goto(path);
-      await page.getByText("Hello Ada").waitFor();
-      expect(complaints).toEqual([]);
-      await context.close();
-    });
+    it.skipIf(!hasBrowser).each(["/prerendered", "/cached", "/isr", "/"])(
+      "shows the user in Chromium on %s",
+      async (path) => {
+        const { page, context, complaints } = await openPage(browser, server.url);
+        const [name = "", value = ""] = (await ada()).cookie.split(/=(.*)/s);
+        await context.addCookies([{ name, value, url: server.url }]);
+        await page.goto(path);
+        await page.getByText("Hello Ada").waitFor();
+        expect(complaints).toEqual([]);
+        await context.close();
+      },
+    );
   });
 
   it("throws where a route whose response Nitro keeps for everybody uses a session", async () => {

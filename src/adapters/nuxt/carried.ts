@@ -48,6 +48,13 @@ export interface Context extends ServerPart {
   readonly session?: Session;
   /** Nitro sets it while it makes a response for its cache. */
   readonly cache?: object;
+  /** Nitro's own part, with the rules of the route. */
+  readonly _nitro?: { readonly routeRules?: { readonly isr?: unknown } };
+}
+
+/** Whether the response of a route is kept for everybody: by Nitro, or by the platform, which `isr` asks to do so. */
+export function isKeptForAll({ cache, _nitro }: Context): boolean {
+  return cache !== undefined || Boolean(_nitro?.routeRules?.isr);
 }
 
 /** Gives the context of an event the session of its request. */
@@ -60,8 +67,8 @@ export function carry(context: Context, carried: Carried): void {
 }
 
 /** @throws TypeError where a response is made that Nitro keeps. */
-export function checkUncached({ cache }: Context): void {
-  if (cache) refuseCached();
+export function checkUncached(context: Context): void {
+  if (isKeptForAll(context)) refuseCached();
 }
 
 const SESSION: PropertyDescriptor & ThisType<Context> = {
@@ -75,7 +82,7 @@ const SESSION: PropertyDescriptor & ThisType<Context> = {
 
 function serverPart(context: Context, { session }: Carried): ServerPart["sojourn"] {
   return {
-    read: () => (context.cache || !session.isLoaded ? undefined : clientSession(session)),
+    read: () => (isKeptForAll(context) || !session.isLoaded ? undefined : clientSession(session)),
     clear: () => session.signOut(),
   };
 }

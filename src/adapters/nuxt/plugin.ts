@@ -25,6 +25,7 @@ import {
   carry,
   checkUncached,
   clientSession,
+  isKeptForAll,
   sessionIn,
   type Carried,
   type Context,
@@ -139,7 +140,7 @@ function signOut(session: Session): object {
 function pageOf({ __unenv__: context, headers }: CarryingRequest, credentials: readonly string[]): Carried | undefined {
   const page = context?.[CARRIED];
   // What is made for everybody is made without a user.
-  if (!page || context?.cache) return undefined;
+  if (!context || !page || isKeptForAll(context)) return undefined;
   return credentials.every((name) => page.req.headers[name] === headers[name]) ? page : undefined;
 }
 

@@ -3,5 +3,5 @@ export default defineNuxtConfig({
   telemetry: false,
   modules: ["sojourn/nuxt"],
   sojourn: { sessions: "own/sessions.ts" },
-  routeRules: { "/prerendered": { prerender: true }, "/cached": { swr: 60 } },
+  routeRules: { "/prerendered": { prerender: true }, "/cached": { swr: 60 }, "/isr": { isr: 60 } },
 });
