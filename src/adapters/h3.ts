@@ -128,6 +128,8 @@ const SESSION: PropertyDescriptor & ThisType<Carrier> = {
   get() {
     const { event, req, session } = this[CARRIED]!;
     // Where it makes a response for its cache, Nitro replaces the request by one without cookies.
+    const { routeRules } = event.context as { routeRules?: { isr?: unknown } };
+    if (routeRules?.isr) refuseCached();
     if (event.req !== req && event.req.headers.get("cookie") !== req.headers.get("cookie")) refuseCached();
     return session;
   },
