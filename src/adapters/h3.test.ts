@@ -159,6 +159,16 @@ describe("sessionMiddleware of h3", () => {
     expect((await app.request("/kept", { headers })).status).toBe(500);
   });
 
+  it("refuses the session on a route of Nitro that the platform keeps for everybody", async () => {
+    const { app, sessions } = appOf();
+    app.get("/isr", (event) => {
+      Object.assign(event.context, { routeRules: { isr: { route: "/isr", options: 60 } } });
+      return event.context.session.userId ?? "nobody";
+    });
+    const headers = { cookie: await cookieFor(sessions, "ada") };
+    expect((await app.request("/isr", { headers })).status).toBe(500);
+  });
+
   it("reports changes that a handler of node:http has sent no cookie for", async () => {
     const { app, events } = appOf();
     app.use(signIn).get(

@@ -25,7 +25,7 @@ import {
   type RecentSignInOptions,
   type ResponseHeaders,
 } from "./adapter.ts";
-import { checkUnkept } from "./cached-route.ts";
+import { checkUnkept, refuseCached } from "./cached-route.ts";
 
 export { returnTo, type GuardOptions, type RecentSignInOptions, type ReturnOptions } from "./adapter.ts";
 
@@ -75,7 +75,7 @@ export function sessionMiddleware<Data extends object>(
       return fail(error);
     }
     const { req } = event;
-    const check = () => checkUnkept(req, event.req, credentials);
+    const check = () => checkForOne(event, req, credentials);
     const handle = () => (context ? context.run(session, next, check) : next());
     if (!isOutermost) return handle();
 
@@ -129,13 +129,20 @@ function carry(event: H3Event, session: Session, credentials: readonly string[])
   Object.defineProperty(context, "session", SESSION);
 }
 
+/** @param req - the request as the client sent it. @throws TypeError where the response is kept for everybody. */
+function checkForOne(event: H3Event, req: H3Event["req"], credentials: readonly string[]): void {
+  const { routeRules } = event.context as { routeRules?: { isr?: unknown } };
+  if (routeRules?.isr) refuseCached();
+  checkUnkept(req, event.req, credentials);
+}
+
 /** One accessor for all: with functions of its own, V8 would make a hidden class of each context. */
 const SESSION: PropertyDescriptor & ThisType<Carrier> = {
   configurable: true,
   enumerable: true,
   get() {
     const { event, req, credentials, session } = this[CARRIED]!;
-    checkUnkept(req, event.req, credentials);
+    checkForOne(event, req, credentials);
     return session;
   },
 };
