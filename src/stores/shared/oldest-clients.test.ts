@@ -18,9 +18,20 @@ describe("peerDependencies", () => {
     expect(ranges.filter(([name]) => manifest.peerDependenciesMeta[name]?.optional !== true)).toEqual([]);
   });
 
-  it("name every client of a store and every framework whose types an adapter uses", () => {
-    const frameworks = ["@tanstack/react-start", "express", "fastify", "hono", "koa"];
-    const expected = [...Object.keys(OLDEST_CLIENTS), ...frameworks].toSorted();
+  it("name every client of a store and every framework that an adapter uses", () => {
+    const nest = ["@nestjs/common", "@nestjs/core", "@nestjs/websockets"];
+    const frameworks = [
+      "@tanstack/react-start",
+      "express",
+      "fastify",
+      "h3",
+      "hono",
+      "koa",
+      "next",
+      "nuxt",
+      "socket.io",
+    ];
+    const expected = [...Object.keys(OLDEST_CLIENTS), ...nest, ...frameworks].toSorted();
     expect(Object.keys(manifest.peerDependencies).toSorted()).toEqual(expected);
   });
 });
