@@ -41,6 +41,8 @@ function talk(connection: WebSocket, session: Session<Data>): void {
   session.signal.addEventListener("abort", close, { once: true });
   connection.on("error", () => connection.terminate());
   connection.on("message", () => {
+    // A client may go on sending after close().
+    if (session.signal.aborted) return;
     const count = async () => {
       session.update("messages", (n = 0) => n + 1);
       await session.save();
