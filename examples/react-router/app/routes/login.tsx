@@ -5,7 +5,8 @@ import type { Route } from "./+types/login";
 export async function action({ request, context }: Route.ActionArgs) {
   const form = await request.formData();
   const username = String(form.get("username") ?? "").trim();
-  if (username === "" || username.length > 64) return data({ problem: "Please enter a username of at most 64 characters." }, { status: 400 });
+  if (username === "" || username.length > 64)
+    return data({ problem: "Please enter a username of at most 64 characters." }, { status: 400 });
   const session = context.get(sessionContext);
   session.data.username = username;
   session.signIn(username);

@@ -8,7 +8,8 @@ export const Route = createFileRoute("/login")({
       POST: async ({ request, context: { session } }) => {
         const form = await request.formData();
         const username = String(form.get("username") ?? "").trim();
-        if (username === "" || username.length > 64) return new Response("Please enter a username of at most 64 characters.", { status: 400 });
+        if (username === "" || username.length > 64)
+          return new Response("Please enter a username of at most 64 characters.", { status: 400 });
         session.data.username = username;
         session.signIn(username);
         throw redirect({ href: "/", statusCode: 303 });
