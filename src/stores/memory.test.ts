@@ -105,6 +105,16 @@ describe("memoryStore", () => {
     await expect(store.create("f", session(9000))).rejects.toThrow("full");
   });
 
+  it("makes room for a new session when it is full, where others were extended before one has expired", async () => {
+    const { store, time } = storeAt({ maxSessions: 5 });
+    for (const id of ["a", "b", "c", "d"]) await store.create(id, session(2000));
+    await store.create("e", session(3000));
+    for (const id of ["a", "b", "c", "d"]) await store.touch(id, 9000);
+    time.now = 3000;
+    expect(await store.create("f", session(9000))).toBe(true);
+    await expect(store.create("g", session(9000))).rejects.toThrow("full");
+  });
+
   it("evicts the session that expires first with whenFull `evict`", async () => {
     const { store } = storeAt({ maxSessions: 3, whenFull: "evict" });
     await store.create("a", session(5000));
@@ -236,6 +246,24 @@ describe("expiryHeap", () => {
       heap.remove(first);
     }
     expect(order).toEqual([...model.values()].toSorted((a, b) => a - b));
+  });
+
+  it("finds what has expired step by step, however many were extended before", () => {
+    const heap = expiryHeap();
+    const extended = Array.from({ length: 100 }, (_, n) => heap.add(n));
+    const last = heap.add(200);
+    for (const entry of extended) heap.move(entry, 300 + entry);
+    expect(heap.due(50)).toBeTypeOf("number");
+    let steps = 0;
+    for (let entry = heap.due(250); entry !== undefined; entry = heap.due(250)) {
+      steps += 1;
+      if (heap.expiryOf(entry) <= 250) heap.remove(entry);
+      else heap.settle(entry);
+    }
+    expect(steps).toBe(101);
+    expect(heap.size).toBe(100);
+    expect(heap.expiryOf(last)).toBe(200);
+    expect(heap.expiryOf(heap.first()!)).toBe(300);
   });
 });
 

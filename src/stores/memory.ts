@@ -36,7 +36,7 @@ export interface MemoryStore extends SessionStore {
 }
 
 const MAX_SESSIONS = 16_000_000;
-// Each create removes up to two expired sessions. So expired sessions disappear even if deleteExpired is never called.
+// Each create looks at two sessions that may have expired. So expired sessions disappear even if deleteExpired is never called.
 const REMOVED_PER_CREATE = 2;
 const REMOVAL_BATCH_SIZE = 256;
 const MAX_SLICE_MS = 3;
@@ -121,14 +121,19 @@ export function memoryStore(options: MemoryStoreOptions = {}): MemoryStore {
     payloads.set(entry, "");
   }
 
-  function removeExpired(limit: number, now: number): number {
+  /** Looks at so many of the sessions that may have expired. Gives how many it has removed, and whether that were all. */
+  function removeExpired(limit: number, now: number): { removed: number; isDone: boolean } {
     let removed = 0;
-    for (let first = expiries.first(); first !== undefined; first = expiries.first()) {
-      if (removed === limit || expiries.expiryOf(first) > now) break;
-      remove(first);
-      removed += 1;
+    for (let step = 0; step < limit; step += 1) {
+      const entry = expiries.due(now);
+      if (entry === undefined) return { removed, isDone: true };
+      if (expiries.expiryOf(entry) > now) expiries.settle(entry);
+      else {
+        remove(entry);
+        removed += 1;
+      }
     }
-    return removed;
+    return { removed, isDone: false };
   }
 
   return {
@@ -157,14 +162,14 @@ export function memoryStore(options: MemoryStoreOptions = {}): MemoryStore {
       }
       removeExpired(REMOVED_PER_CREATE, now);
       if (entries.size >= maxSessions) {
-        // The session that expires first is live, so all sessions are live.
-        if (whenFull === "error") {
+        const first = expiries.first()!;
+        if (expiries.expiryOf(first) > now && whenFull === "error") {
           throw new Error(
             `the memory store is full with ${maxSessions} live sessions: raise maxSessions, ` +
               'shorten the timeouts, or set whenFull to "evict"',
           );
         }
-        remove(expiries.first()!);
+        remove(first);
       }
       const entry = expiries.add(stored.expiresAt);
       const copy = copyString(id);
@@ -237,17 +242,16 @@ export function memoryStore(options: MemoryStoreOptions = {}): MemoryStore {
       assertOpen();
       checkPositiveInteger("deleteExpired: limit", limit);
       // Calls follow each other, so each call begins with a pause. A call without work needs none.
-      const first = expiries.first();
-      if (first === undefined || expiries.expiryOf(first) > clock()) return 0;
+      if (expiries.due(clock()) === undefined) return 0;
       await nextTurn();
       assertOpen();
       let deleted = 0;
       let began = performance.now();
       for (;;) {
         const batchSize = Math.min(limit - deleted, REMOVAL_BATCH_SIZE);
-        const removed = removeExpired(batchSize, clock());
+        const { removed, isDone } = removeExpired(batchSize, clock());
         deleted += removed;
-        if (removed < batchSize || deleted === limit) return deleted;
+        if (isDone || deleted === limit) return deleted;
         if (performance.now() - began > MAX_SLICE_MS) {
           await nextTurn();
           assertOpen();
