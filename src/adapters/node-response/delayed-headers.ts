@@ -49,8 +49,10 @@ export function mergeHeaders(res: NodeResponse, [status, second, third]: WriteHe
   const isFresh = res.getHeaderNames().length === 0;
   if (headers) {
     try {
-      if (Array.isArray(headers)) setAll(res, pairs(headers), isFresh, true);
-      else setAll(res, Object.entries(headers), isFresh, isFresh);
+      if (Array.isArray(headers)) setAll(res, pairs(headers), isFresh);
+      else
+        for (const name of Object.keys(headers))
+          setOne(res, name, headers[name], isFresh, isFresh && res.hasHeader(name));
     } catch (error) {
       // An error's response gets no header of the one that could not be sent: a length above all.
       if (isFresh) {
@@ -78,16 +80,20 @@ function* pairs(list: readonly unknown[]): Generator<[string, unknown]> {
   for (let i = 0; i < list.length; i += 2) yield [String(list[i]), list[i + 1]];
 }
 
-/** @param repeats - whether a name that comes again, in whatever case, is one more line. */
-function setAll(res: NodeResponse, headers: Iterable<[string, unknown]>, isFresh: boolean, repeats: boolean): void {
+/** A name that comes again, in whatever case, is one more line. */
+function setAll(res: NodeResponse, headers: Iterable<[string, unknown]>, isFresh: boolean): void {
   const seen = new Set<string>();
   for (const [name, value] of headers) {
-    if (!name && !isFresh) continue;
     const key = name.toLowerCase();
-    if (repeats && seen.has(key)) res.appendHeader(name, value);
-    else res.setHeader(name, copyValue(value));
+    setOne(res, name, value, isFresh, seen.has(key));
     seen.add(key);
   }
+}
+
+function setOne(res: NodeResponse, name: string, value: unknown, isFresh: boolean, comesAgain: boolean): void {
+  if (!name && !isFresh) return;
+  if (comesAgain) res.appendHeader(name, value);
+  else res.setHeader(name, copyValue(value));
 }
 
 /** Copies an array: appendHeader pushes into the one that it finds, and the program may share it between responses. */

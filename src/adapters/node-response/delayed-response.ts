@@ -40,18 +40,18 @@ class DelayedResponse {
   private readonly originals: Methods;
   /** Our methods. Middleware mounted after us keeps them and may call them at any time. */
   private readonly replacements: Omit<Methods, "on">;
-  private readonly initialNames: string[];
-  private readonly initialValues: unknown[] = [];
+  /** The headers that were set before us. */
+  private readonly initialHeaders: [name: string, value: unknown][] | undefined;
   private sources: Readable[] | undefined;
   private drainListeners: Listener[] | undefined;
-  private delayedCalls: (() => unknown)[] = [];
+  private delayedCalls: (() => unknown)[] | undefined;
   private isCallingWriteHead = false;
   private hasReturnedFalse = false;
   private isSocketFull = false;
   private isEnded = false;
   private status = 200;
   /** As they were when the headers were decided: what is set later belongs to no response. */
-  private decided: Partial<Pick<NodeResponse, "sendDate" | "statusMessage">> = {};
+  private decided: Partial<Pick<NodeResponse, "sendDate" | "statusMessage">> | undefined;
   private isEnding = false;
   /** The call that sends the headers is `end`: nothing follows them. */
   private isWhole = false;
@@ -74,7 +74,8 @@ class DelayedResponse {
       end: (...args) => this.end(args),
       flushHeaders: () => this.flushHeaders(),
     };
-    this.initialNames = res.getHeaderNames();
+    const names = res.getHeaderNames();
+    if (names.length > 0) this.initialHeaders = names.map((name) => [name, copyValue(res.getHeader(name))]);
   }
 
   install(): void {
@@ -84,7 +85,6 @@ class DelayedResponse {
     res.end = replacements.end;
     res.flushHeaders = replacements.flushHeaders;
     this.allowStreamWrites = refuseStreamWrites(res);
-    for (const name of this.initialNames) this.initialValues.push(copyValue(res.getHeader(name)));
     this.response.on("pipe", (source) => (this.sources ??= []).push(source));
     // The package compression, mounted before us, adds listeners for 'drain' to its own stream: res.emit does not reach
     // them.
@@ -107,7 +107,7 @@ class DelayedResponse {
       const state = this.callBeforeHeaders();
       if (this.isCallingWriteHead) return res;
       if (state === "released") return originals.writeHead.apply(res, head);
-      this.delayedCalls.push(() => originals.writeHead.apply(res, head));
+      this.delay(() => originals.writeHead.apply(res, head));
     } else if (this.state === "released") {
       return originals.writeHead.apply(res, args);
     } else if (this.state === "waiting" && (args.length > 1 || args[0] !== this.status)) {
@@ -125,7 +125,7 @@ class DelayedResponse {
     if (state === "released") return this.pass(args);
     // Failed: a compressor mounted after us still writes its buffered bytes. They are discarded.
     if (state === "failed") return true;
-    this.delayedCalls.push(() => (this.isSocketFull = this.pass(args) === false));
+    this.delay(() => (this.isSocketFull = this.pass(args) === false));
     this.hasReturnedFalse = true;
     return false;
   }
@@ -151,7 +151,7 @@ class DelayedResponse {
     if (state === "waiting") {
       this.lock?.end();
       this.endsLate = !wasOpen;
-      this.delayedCalls.push(() => this.passEnd(args));
+      this.delay(() => this.passEnd(args));
     }
     return res;
   }
@@ -178,7 +178,11 @@ class DelayedResponse {
     const { res, originals } = this;
     const state = this.state === "open" ? this.callWriteHead() : this.state;
     if (state === "released") originals.flushHeaders.call(res);
-    if (state === "waiting") this.delayedCalls.push(() => originals.flushHeaders.call(res));
+    if (state === "waiting") this.delay(() => originals.flushHeaders.call(res));
+  }
+
+  private delay(call: () => unknown): void {
+    (this.delayedCalls ??= []).push(call);
   }
 
   /** Calls writeHead if the program did not, so that middleware that replaced it after us runs first. */
@@ -237,7 +241,7 @@ class DelayedResponse {
   }
 
   private release(setHeaders: (() => void) | void): void {
-    const { res, delayedCalls } = this;
+    const { res, delayedCalls = [] } = this;
     const storing = this.endsLate ? this.storeLateChanges() : undefined;
     if (storing) {
       this.endsLate = false;
@@ -249,7 +253,7 @@ class DelayedResponse {
     }
     this.lock?.unlock();
     this.lock = undefined;
-    this.delayedCalls = [];
+    this.delayedCalls = undefined;
     this.state = "released";
     this.restoreMethods();
     // Over HTTP/1.1, Node ignores a write to a closed response. Over HTTP/2, it throws.
@@ -280,7 +284,7 @@ class DelayedResponse {
     const { res, originals } = this;
     this.lock?.unlock();
     this.allowStreamWrites?.();
-    this.delayedCalls = [];
+    this.delayedCalls = undefined;
     this.state = "failed";
     for (const source of this.sources ?? []) source.unpipe?.(this.response);
     if (res.headersSent) {
@@ -318,10 +322,10 @@ class DelayedResponse {
 
   /** Resets the headers to those that were set before us (CORS, security, the request's id), and the status to 500. */
   private resetForError(): void {
-    const { res, hooks, sources, initialNames, initialValues } = this;
+    const { res, hooks, sources, initialHeaders = [] } = this;
     const { sendDate } = res;
     for (const name of res.getHeaderNames()) res.removeHeader(name);
-    initialNames.forEach((name, i) => res.setHeader(name, initialValues[i]));
+    for (const [name, value] of initialHeaders) res.setHeader(name, value);
     hooks.beforeFailure?.();
     res.sendDate = sendDate;
     res.statusCode = 500;

@@ -48,17 +48,22 @@ export function nodeAdapter<Data extends object, Request extends AnyRequest, Opt
   const prepare = resolveAdapterOptions<Request, Options>(name, options, names);
   const { context } = options;
 
-  return <Result>({ request, res, holder, onFailure, handle }: NodeExchange<Data, Request, Result>) => {
+  function proceed<Result>(
+    { request, res, holder, onFailure, handle }: NodeExchange<Data, Request, Result>,
+    session: Session<Data>,
+    isOutermost: boolean,
+  ): Result {
+    if (isOutermost) storeBeforeHeaders(session, res, onFailure, holder);
+    if (!context) return handle(session);
+    context.bindEvents(session, innermost(request) as never, res);
+    return context.run(session, () => handle(session));
+  }
+
+  return <Result>(exchange: NodeExchange<Data, Request, Result>) => {
+    const { request, res, holder } = exchange;
     const session = beginSession(request);
     if (holder) holder.session = session;
     const isOutermost = claimResponse(session, res);
-
-    const proceed = (): Result => {
-      if (isOutermost) storeBeforeHeaders(session, res, onFailure, holder);
-      if (!context) return handle(session);
-      context.bindEvents(session, innermost(request) as never, res);
-      return context.run(session, () => handle(session));
-    };
     const fail = (error: unknown): never => {
       setFailureHeaders(session, res);
       throw error;
@@ -70,6 +75,7 @@ export function nodeAdapter<Data extends object, Request extends AnyRequest, Opt
     } catch (error) {
       return fail(error);
     }
-    return reading ? (reading.then(proceed, fail) as Promise<Awaited<Result>>) : proceed();
+    if (!reading) return proceed(exchange, session, isOutermost);
+    return reading.then(() => proceed(exchange, session, isOutermost), fail) as Promise<Awaited<Result>>;
   };
 }

@@ -45,7 +45,7 @@ class SessionHooks implements ResponseHooks, ResponseHeaders {
   readonly onFailure: (error: unknown) => void;
   readonly #holder: Readonly<SessionHolder> | undefined;
   readonly #beforeStoring: BeforeStoring | undefined;
-  /** The session's headers. A held response takes no headers until it is released. */
+  /** The session's headers, while the response is held: it takes none until it is released. */
   #writes: [name: string, value: string][] | undefined;
 
   /** The cookies of an earlier commit, which the headers have already. */
@@ -70,9 +70,9 @@ class SessionHooks implements ResponseHooks, ResponseHeaders {
     if (this.#holder) checkUnreplaced(this.#holder);
     this.#beforeStoring?.beforeStoring();
     const storing = concludeResponse(this.#requestSession, this);
-    if (storing) return storing.then(() => () => this.#apply());
-    this.#apply();
-    return undefined;
+    if (!storing) return undefined;
+    this.#writes = [];
+    return storing.then(() => () => this.#apply());
   }
 
   prepareFailure(): Promise<void> | undefined {
@@ -83,7 +83,6 @@ class SessionHooks implements ResponseHooks, ResponseHeaders {
   beforeFailure(): void {
     this.#writes = undefined;
     writeFailureHeaders(this.#requestSession, this);
-    this.#apply();
   }
 
   beforeEnd(): Promise<void> | undefined {
@@ -108,7 +107,8 @@ class SessionHooks implements ResponseHooks, ResponseHeaders {
   }
 
   set(name: string, value: string): void {
-    (this.#writes ??= []).push([name, value]);
+    if (this.#writes) this.#writes.push([name, value]);
+    else this.#write(name, value);
   }
 
   append(name: string, value: string): void {
@@ -116,11 +116,11 @@ class SessionHooks implements ResponseHooks, ResponseHeaders {
   }
 
   #apply(): void {
-    if (!this.#writes) return;
-    const res = this.#res;
-    for (const [name, value] of this.#writes) {
-      res.setHeader(name, name === "Set-Cookie" ? this.#withCookie(value) : value);
-    }
+    for (const [name, value] of this.#writes!) this.#write(name, value);
+  }
+
+  #write(name: string, value: string): void {
+    this.#res.setHeader(name, name === "Set-Cookie" ? this.#withCookie(value) : value);
   }
 
   /** The application's cookies and ours, in a new array: the application may share its array between responses. */
