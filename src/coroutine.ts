@@ -16,6 +16,14 @@ export function isPromise<T>(answer: Answer<T>): answer is Promise<T> {
   return typeof (answer as { then?: unknown } | null | undefined)?.then === "function";
 }
 
+/**
+ * Goes on with an answer: at once, or when it is there. For the steps that each request takes, where a coroutine would cost more than
+ * the step itself.
+ */
+export function andThen<T, Result>(answer: Answer<T>, next: (value: T) => Answer<Result>): Answer<Result> {
+  return isPromise(answer) ? answer.then(next) : next(answer);
+}
+
 /** Runs a coroutine: until its end, or until the first promise. `undefined` of one without a result means that it is done. */
 export function run<T>(coroutine: Coroutine<T>): Answer<T> {
   const { done, value } = coroutine.next();

@@ -18,21 +18,21 @@ export interface KeyedQueue {
 export function createKeyedQueue(): KeyedQueue {
   /** Promises of the result of each key's last task, or of nothing if it fails. */
   const tails = new Map<string, Promise<unknown>>();
-  /** The keys whose tasks have not returned yet. Such a task may call a listener that starts another one. */
-  const starting = new Set<string>();
+  /** The keys whose tasks have not returned yet, one within the other: such a task may call a listener that starts another one. */
+  const starting: string[] = [];
 
   function start<T>(key: string, task: () => Answer<T>): Answer<T> {
-    starting.add(key);
+    starting.push(key);
     try {
       return rejecting(task);
     } finally {
-      starting.delete(key);
+      starting.pop();
     }
   }
 
   const queue: KeyedQueue = {
     run(key, task) {
-      if (starting.has(key)) return Promise.resolve().then(() => queue.run(key, task));
+      if (starting.includes(key)) return Promise.resolve().then(() => queue.run(key, task));
       const previous = tails.get(key) as Promise<Parameters<typeof task>[0]> | undefined;
       const result = previous
         ? previous.then((before) => start(key, () => task(before)))

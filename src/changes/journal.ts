@@ -20,10 +20,15 @@ import {
   type ReadonlyChanges,
   type Updater,
 } from "./steps.ts";
-import { Tracker, type OnUse } from "./tracker.ts";
+import { Tracker, type DataUser } from "./tracker.ts";
 import { areSameValues, valuesOf, type Values } from "./values.ts";
 
 export { EMPTY, only, replay, type Content, type Snapshot } from "./replay.ts";
+
+/** Is told of a handler's use of a journal's data. It may throw. */
+export interface JournalOwner {
+  useData(isWrite: boolean, journal: Journal): void;
+}
 
 /** The state of a journal when a call of `save()` failed: the response does not store it after all. */
 interface SetAside {
@@ -57,7 +62,7 @@ interface Restricted {
  * That there are changes is found by comparing texts. Which they are is only asked after a conflict: a tracker knows what
  * was assigned, deleted and updated, and comparing the moments in between tells what was changed in place.
  */
-export class Journal {
+export class Journal implements DataUser {
   #base: Content;
   #tracker: Tracker | undefined;
   #flashes: readonly StoredFlash[];
@@ -72,15 +77,15 @@ export class Journal {
   /** Set while a requested sign-in hides data. */
   #restricted: Restricted | undefined;
   readonly #limits: DataRules;
-  readonly #onUse: OnUse | undefined;
+  readonly #owner: JournalOwner | undefined;
   readonly #given: GivenObjects;
 
   /**
-   * @param onUse - is told of changes that a handler makes, also through data that it has kept since long ago.
+   * @param owner - is told of changes that a handler makes, also through data that it has kept since long ago.
    * @param given - the objects that the request was given, also by its other journals.
    */
-  constructor(base: Content, limits: DataRules, onUse?: OnUse, given = new GivenObjects()) {
-    this.#onUse = onUse;
+  constructor(base: Content, limits: DataRules, owner?: JournalOwner, given = new GivenObjects()) {
+    this.#owner = owner;
     this.#given = given;
     this.#base = base;
     this.#flashes = base.flashes;
@@ -92,11 +97,17 @@ export class Journal {
   }
 
   get #tracked(): Tracker {
-    return (this.#tracker ??= new Tracker(decode(this.#base.data), this.#onUse, this.#addGiven));
+    return (this.#tracker ??= new Tracker(decode(this.#base.data), this));
+  }
+
+  onUse(isWrite: boolean): void {
+    this.#owner?.useData(isWrite, this);
   }
 
   /** Their user is the one whose data they are at that moment, whoever signs in later. */
-  readonly #addGiven = (objects: readonly object[]): void => this.#given.add(objects, this.#base.userId);
+  onGive(objects: readonly object[]): void {
+    this.#given.add(objects, this.#base.userId);
+  }
 
   /** Whether the handler holds objects that it could change in place. */
   get hasGivenObjects(): boolean {
@@ -135,7 +146,7 @@ export class Journal {
     const taken = this.#flashes.filter(wanted);
     if (taken.length > 0) this.#flashes = this.#flashes.filter((flash) => !wanted(flash));
     const stored = new Set(this.#base.flashes.map(({ key }) => key));
-    for (const { key, message } of taken) if (isObject(message) && stored.has(key)) this.#addGiven(objectsIn(message));
+    for (const { key, message } of taken) if (isObject(message) && stored.has(key)) this.onGive(objectsIn(message));
     return taken.map(({ category: of, message }) => ({ category: of, message }));
   }
 
@@ -203,7 +214,7 @@ export class Journal {
   #continue(tracker: Tracker, snapshot: Snapshot, stored: Content, isOwn: boolean): readonly string[] {
     const { base, content, from, end } = snapshot;
     if (!isOwn && end.all) {
-      this.#addGiven(end.all);
+      this.onGive(end.all);
       tracker.allGiven();
     }
     if (content.data === stored.data) return [];

@@ -4,11 +4,13 @@ import { isEmptyContainer, isObject, objectsIn } from "./containers.ts";
 import { GivenValues } from "./given-values.ts";
 import { momentOf, NO_VALUE, WHOLE, type Changes, type KeyChanges, type Step, type Updater } from "./steps.ts";
 
-/** Called before a change through the dictionary, and when an object that could be changed is taken from it. It may throw. */
-export type OnUse = (isWrite: boolean) => void;
-
-/** Called with all objects of a stored value that is given to a handler for the first time. */
-export type OnGive = (objects: readonly object[]) => void;
+/** Is told how a handler uses the dictionary. */
+export interface DataUser {
+  /** Called before a change through the dictionary, and when an object that could be changed is taken from it. It may throw. */
+  onUse(isWrite: boolean): void;
+  /** Called with all objects of a stored value that is given to a handler for the first time. */
+  onGive(objects: readonly object[]): void;
+}
 
 /**
  * The dictionary that a handler holds, and what was done to it since one moment: which keys were assigned, deleted or
@@ -18,8 +20,9 @@ export type OnGive = (objects: readonly object[]) => void;
 export class Tracker implements ProxyHandler<Dictionary> {
   readonly raw: Dictionary;
   readonly proxy: Dictionary;
-  readonly #onUse: OnUse | undefined;
-  #onGive: OnGive | undefined;
+  readonly #user: DataUser | undefined;
+  /** Every object in the data counts as given. */
+  #areAllGiven: boolean;
   /** The keys that the handler has looked at or changed, since the first restart. */
   #touched: ReadonlyMap<string, unknown>[] | undefined;
   #changes: Changes | undefined;
@@ -29,10 +32,10 @@ export class Tracker implements ProxyHandler<Dictionary> {
   /** The handler may hold other objects too: only the text of the data tells of a change then. */
   #holdsOthers = false;
 
-  constructor(raw: Dictionary, onUse?: OnUse, onGive?: OnGive) {
+  constructor(raw: Dictionary, user?: DataUser) {
     this.raw = raw;
-    this.#onUse = onUse;
-    this.#onGive = onGive;
+    this.#user = user;
+    this.#areAllGiven = user === undefined;
     this.proxy = new Proxy(raw, this);
   }
 
@@ -78,15 +81,15 @@ export class Tracker implements ProxyHandler<Dictionary> {
 
   /** The handler is given an object, and may change it in place at any time. */
   #give(key: string, value: object): void {
-    this.#onUse?.(false);
+    this.#user?.onUse(false);
     this.#see(key, value);
     if (this.#changes) this.#holdsOthers = true;
     if (!this.#holdsOthers) (this.#given ??= new GivenValues()).add(key, value);
   }
 
   #see(key: string, value: unknown): void {
-    const { all, byKey } = this.#seen;
     if (!isObject(value) || this.#changes?.has(key)) return;
+    const { all, byKey } = this.#seen;
     const isSeen = all !== undefined || byKey?.has(key) === true;
     // After a restart objects are listed that the handler was never given.
     const isNew = this.#touched ? !this.#touched.some((keys) => keys.has(key)) : !isSeen;
@@ -98,19 +101,19 @@ export class Tracker implements ProxyHandler<Dictionary> {
       known.set(key, objects);
       if (!byKey) this.#seen = { byKey: known };
     }
-    this.#onGive?.(objects);
+    if (!this.#areAllGiven) this.#user?.onGive(objects);
     this.#touched?.push(new Map([[key, objects]]));
   }
 
   /** Every object in the data counts as given, for a reason that the handler's looking does not tell. */
   allGiven(): void {
-    this.#onGive = undefined;
+    this.#areAllGiven = true;
     this.#touched = undefined;
   }
 
   /** The keys that were looked at or changed until now stay known over a restart. */
   #keepTouched(): void {
-    if (!this.#onGive) return;
+    if (this.#areAllGiven) return;
     const changes = this.#changes ?? UNCHANGED;
     if (!this.#touched) this.#touched = [this.#seen.byKey ?? UNCHANGED, changes];
     else if (this.#changes) this.#touched.push(changes);
@@ -159,7 +162,7 @@ export class Tracker implements ProxyHandler<Dictionary> {
 
   set(raw: Dictionary, key: string | symbol, value: unknown, receiver: unknown): boolean {
     if (typeof key === "symbol" || receiver !== this.proxy) return Reflect.set(raw, key, value, receiver);
-    this.#onUse?.(true);
+    this.#user?.onUse(true);
     const before = raw[key];
     // `data.k ??= …` that gives the very object is no assignment.
     if (value === before && isObject(value)) return true;
@@ -171,7 +174,7 @@ export class Tracker implements ProxyHandler<Dictionary> {
   }
 
   defineProperty(raw: Dictionary, key: string | symbol, descriptor: PropertyDescriptor): boolean {
-    this.#onUse?.(true);
+    this.#user?.onUse(true);
     const isNew = !Object.hasOwn(raw, key);
     if (!Reflect.defineProperty(raw, key, descriptor)) return false;
     this.#holdsOthers = true;
@@ -181,7 +184,7 @@ export class Tracker implements ProxyHandler<Dictionary> {
 
   deleteProperty(raw: Dictionary, key: string | symbol): boolean {
     if (!Object.hasOwn(raw, key)) return true;
-    this.#onUse?.(true);
+    this.#user?.onUse(true);
     if (!Reflect.deleteProperty(raw, key)) return false;
     if (typeof key === "string") this.note(key, WHOLE);
     return true;

@@ -16,7 +16,7 @@ import type { Context } from "../context.ts";
 import type { Requested } from "../request/pending-changes.ts";
 import type { RequestSession } from "../request/request-session.ts";
 import { Deadline } from "../deadline.ts";
-import { run, wait, type Answer, type Coroutine } from "../coroutine.ts";
+import { isPromise, run, wait, type Answer, type Coroutine } from "../coroutine.ts";
 
 /**
  * The reason for a commit: a call of `save()`, whose caller deals with a failure; one whose failure nobody takes, so that the
@@ -47,12 +47,13 @@ export function commit(
   const { changes, context } = requestSession;
   const isSave = occasion === "save";
   const withResponse = occasion === "response";
-  let next: Plan;
+  let next: Exclude<Plan, "nothing">;
   let attempt: Commit;
   try {
     if (isSave) changes.takeBack();
-    next = planOf(requestSession, withResponse);
-    if (next === "nothing") return undefined;
+    const planned = planOf(requestSession, withResponse);
+    if (planned === "nothing") return undefined;
+    next = planned;
     // Only a cookie could extend this session.
     if (next === "touch" && !canSetCookie && context.clientSide) return undefined;
     if (!canSetCookie && needsCookie(next, changes, context)) throw headersSent(context);
@@ -118,7 +119,11 @@ export class Commit {
    * @param before - the record that the commit before this one has left in the store.
    * @returns the record that this one leaves there, as far as it is known.
    */
-  *executeOrUndo(id: string, next: Plan, before: LoadedRecord | undefined): Coroutine<LoadedRecord | undefined> {
+  *executeOrUndo(
+    id: string,
+    next: Exclude<Plan, "nothing">,
+    before: LoadedRecord | undefined,
+  ): Coroutine<LoadedRecord | undefined> {
     const { requestSession } = this;
     try {
       yield* this.#execute(next, before);
@@ -131,24 +136,22 @@ export class Commit {
     }
   }
 
-  *#execute(next: Plan, before: LoadedRecord | undefined): Coroutine<void> {
+  #execute(next: Exclude<Plan, "nothing">, before: LoadedRecord | undefined): Coroutine<void> {
     switch (next) {
-      case "nothing":
-        return;
       case "touch":
-        return yield* this.#touch();
+        return this.#touch();
       case "create":
-        return yield* createSession(this, this.snapshot.content);
+        return createSession(this, this.snapshot.content);
       case "move":
-        return yield* wait(moveSession(this));
+        return wait(moveSession(this));
       case "update":
-        return yield* this.#changes ? this.#update(before) : this.#renew(before);
+        return this.#changes ? this.#update(before) : this.#renew(before);
       case "delete":
-        return yield* this.#signOut(() => this.#delete());
+        return this.#signOut(() => this.#delete());
       case "confirm":
-        return yield* this.#signOut(() => this.#confirm());
+        return this.#signOut(() => this.#confirm());
       case "drop":
-        return this.drop("superseded");
+        return wait(this.drop("superseded"));
     }
   }
 
@@ -206,7 +209,8 @@ export class Commit {
         flashes: content.flashes,
         ...(token ? { ...tokenFields(token), rotation: this.freshRotation() } : this.#rotatedFields(base.record, step)),
       });
-      if (next.expiresAt > context.now() && (yield* this.#replacedToken(id, base, next, token !== undefined))) {
+      const isReplaced = next.expiresAt > context.now() && this.#replace(id, base, next, token !== undefined);
+      if (isPromise(isReplaced) ? yield* wait(isReplaced) : isReplaced) {
         this.applyCommit(token ?? requestSession.token!, next, content);
         if (token) requestSession.issueCookie();
         else this.#issueCookie(step);
@@ -247,18 +251,15 @@ export class Commit {
   }
 
   /** If a new token may not be stored, the old one has to stay valid. */
-  *#replacedToken(id: string, base: LoadedRecord, next: LoadedRecord, isNewToken: boolean): Coroutine<boolean> {
-    const { context, requestSession } = this;
-    try {
-      return yield* wait(this.replaceRecord(id, base, next, { extendOnly: requestSession.passive }));
-    } catch (error) {
+  #replace(id: string, base: LoadedRecord, next: LoadedRecord, isNewToken: boolean): Answer<boolean> {
+    const replacing = this.replaceRecord(id, base, next, { extendOnly: this.requestSession.passive });
+    if (!isNewToken || !isPromise(replacing)) return replacing;
+    return replacing.catch(async (error: unknown) => {
       const { secretHash } = next.record;
-      if (isNewToken)
-        yield* wait(
-          putBack(context, id, base, (record) => timingSafeEqual(record.secretHash, secretHash), this.deadline.forUndo),
-        );
+      const isOurs = (record: SessionRecord) => timingSafeEqual(record.secretHash, secretHash);
+      await putBack(this.context, id, base, isOurs, this.deadline.forUndo);
       throw error;
-    }
+    });
   }
 
   /** Compare-and-set of a record. @param options.extendOnly - keeps a later expiry. */
@@ -268,10 +269,9 @@ export class Commit {
     next: LoadedRecord,
     { extendOnly = false, deadline = this.deadline } = {},
   ): Answer<boolean> {
-    const { store } = this.context;
     const { payload, version, expiresAt, userId } = encryptSession(this.context, id, next);
     const stored = { payload, version, expiresAt, userId, extendOnly };
-    return deadline.ask(store, "update", id, stored, base.version);
+    return deadline.ask(this.context.store, "update", id, stored, base.version);
   }
 
   /** Ends the live session. */

@@ -3,7 +3,7 @@ import { decryptSession, type LoadedRecord } from "./record.ts";
 import type { SessionStore } from "../store.ts";
 import { readLatest } from "../capabilities.ts";
 import type { Deadline } from "../deadline.ts";
-import { wait, type Coroutine } from "../coroutine.ts";
+import { andThen, type Answer } from "../coroutine.ts";
 
 interface RecordSource {
   readonly store: SessionStore;
@@ -11,13 +11,15 @@ interface RecordSource {
 }
 
 /**
- * Reads the session `id` from the store, which may have a near cache. Returns `undefined` if there is none.
+ * Reads the session `id` from the store, which may have a near cache. Gives `undefined` if there is none.
  *
  * @throws SessionError `ERR_SESSION_STORE`, or `ERR_SESSION_DECODE` if the record can't be decrypted.
  */
-export function* load(context: RecordSource, id: string, deadline: Deadline): Coroutine<LoadedRecord | undefined> {
-  const stored = yield* wait(deadline.ask(context.store, "read", id));
-  return stored && ignoreEnded(decryptSession(context, id, stored));
+export function load(context: RecordSource, id: string, deadline: Deadline): Answer<LoadedRecord | undefined> {
+  return andThen(
+    deadline.ask(context.store, "read", id),
+    (stored) => stored && ignoreEnded(decryptSession(context, id, stored)),
+  );
 }
 
 /** Reads a session as {@link load} does, but past any near cache. */

@@ -1,6 +1,6 @@
 import type { DataRules } from "../changes/codec.ts";
 import { GivenObjects } from "../changes/given-objects.ts";
-import { EMPTY, Journal, type Content } from "../changes/journal.ts";
+import { EMPTY, Journal, type Content, type JournalOwner } from "../changes/journal.ts";
 
 /** A requested sign-in. */
 export interface SignIn extends Lifetime {
@@ -34,12 +34,24 @@ function without(requested: Requested, done: Requested): Requested {
   return left.length > 0 ? Object.fromEntries(left) : NOTHING;
 }
 
+/** The session that changes belong to. An object and no functions: each request would make one of each. */
+export interface ChangedSession {
+  /** The stored content that changes are compared with. */
+  readonly storedContent: Content;
+  /**
+   * A handler changes data, or takes an object from them that it could change, also through data that it has kept.
+   *
+   * @param isForgotten - these data were given up meanwhile, and nobody stores them.
+   */
+  useData(isWrite: boolean, isForgotten: boolean): void;
+  /** The keys of the former data that a sign-in keeps. `undefined`: all. */
+  keptBy(signIn: SignIn): readonly string[] | undefined;
+}
+
 /** Everything that a handler has asked of its session and that is not stored yet. */
-export class PendingChanges {
-  readonly #stored: () => Content;
+export class PendingChanges implements JournalOwner {
+  readonly #session: ChangedSession;
   readonly #limits: DataRules;
-  readonly #onUse: (isWrite: boolean, isForgotten: boolean) => void;
-  readonly #keptBy: (signIn: SignIn) => readonly string[] | undefined;
   #requested = NOTHING;
   /** The calls that a failed `save()` was to carry out. Its caller has dealt with that failure. */
   #setAside: Requested | undefined;
@@ -49,21 +61,8 @@ export class PendingChanges {
   /** The key whose update is being made. */
   #updatedKey: string | undefined;
 
-  /**
-   * @param stored - gives the stored content that changes are compared with.
-   * @param onUse - is called when a handler changes data, or takes an object from them that it could change, also through
-   * data that it has kept. `isForgotten`: these data were given up meanwhile, and nobody stores them.
-   * @param keptBy - gives the keys of the former data that a sign-in keeps. `undefined`: all.
-   */
-  constructor(
-    stored: () => Content,
-    limits: DataRules,
-    onUse: (isWrite: boolean, isForgotten: boolean) => void,
-    keptBy: (signIn: SignIn) => readonly string[] | undefined,
-  ) {
-    this.#onUse = onUse;
-    this.#keptBy = keptBy;
-    this.#stored = stored;
+  constructor(session: ChangedSession, limits: DataRules) {
+    this.#session = session;
     this.#limits = limits;
   }
 
@@ -73,17 +72,13 @@ export class PendingChanges {
 
   /** The changes of data. The journal is made at the first access. */
   get journal(): Journal {
-    return this.#journal ?? this.#newJournal();
+    return (this.#journal ??= new Journal(this.#base, this.#limits, this, (this.#given ??= new GivenObjects())));
   }
 
-  #newJournal(): Journal {
-    const onUse = (isWrite: boolean) => {
-      if (isWrite) this.refuseInUpdate("changed session.data");
-      this.#onUse(isWrite, this.#journal !== journal);
-    };
-    const journal: Journal = new Journal(this.#base, this.#limits, onUse, (this.#given ??= new GivenObjects()));
-    this.#journal = journal;
-    return journal;
+  /** The handler uses the data of a journal, which may be a former one. */
+  useData(isWrite: boolean, journal: Journal): void {
+    if (isWrite) this.refuseInUpdate("changed session.data");
+    this.#session.useData(isWrite, this.#journal !== journal);
   }
 
   /** Whether the handler holds objects that it could change in place. */
@@ -97,7 +92,7 @@ export class PendingChanges {
 
   /** After a sign-out changes belong to a new session. */
   get #base(): Content {
-    return this.#requested.signOut ? EMPTY : this.#stored();
+    return this.#requested.signOut ? EMPTY : this.#session.storedContent;
   }
 
   get isAnythingRequested(): boolean {
@@ -121,7 +116,7 @@ export class PendingChanges {
   /** Hides from the handler the data of before that the requested sign-in does not keep. @see Journal.restrict */
   #hide(onFailure: "throw" | "hide"): void {
     const { signIn } = this.#requested;
-    const asked = signIn && { keep: this.#keptBy(signIn), userId: signIn.userId };
+    const asked = signIn && { keep: this.#session.keptBy(signIn), userId: signIn.userId };
     if (asked || this.#journal) this.journal.restrict(asked, onFailure);
   }
 

@@ -8,7 +8,7 @@ import { hashSecret, TOKEN_LENGTH, verifyToken, type Token, type VerifiedToken }
 import type { SessionState } from "./state.ts";
 import { Deadline } from "../deadline.ts";
 import type { Context } from "../context.ts";
-import { wait, type Coroutine } from "../coroutine.ts";
+import { andThen, run, wait, type Answer, type Coroutine } from "../coroutine.ts";
 
 /** Maximum number of valid tokens that are read from one request. */
 const MAX_TOKENS = 4;
@@ -61,72 +61,104 @@ export function isAccepted(secret: Match): boolean {
   return BEST_FIRST.indexOf(secret) <= BEST_FIRST.indexOf("previous");
 }
 
-/**
- * Reads the sessions that the request's tokens name.
- *
- * @returns the state of the one that is live, and whether there is any.
- */
-export function* openPresented(
+/** What the request's tokens have opened, and whether a session is live. */
+export interface Opened {
+  readonly state: SessionState;
+  readonly isPersonal: boolean;
+}
+
+/** Describes the sender of a request, for the event of a replay. */
+export interface Sender {
+  readonly client: Client | undefined;
+}
+
+/** Reads the sessions that the request's tokens name. Most requests have one token. */
+export function openPresented(context: Context, presented: readonly Presented[], sender: Sender): Answer<Opened> {
+  const deadline = new Deadline(context.storeTimeout);
+  if (presented.length > 1) return run(openEach(context, presented, deadline, sender));
+  const { id } = presented[0]!.token;
+  return andThen(openSession(context, id, presented, deadline, sender), (opened) =>
+    opened?.tokenStatus === "live"
+      ? { state: liveState(opened), isPersonal: true }
+      : { state: deadState(opened?.tokenStatus, opened ? [] : [id]), isPersonal: false },
+  );
+}
+
+function* openEach(
   context: Context,
   presented: readonly Presented[],
-  client: () => Client | undefined,
-): Coroutine<{ state: SessionState; isPersonal: boolean }> {
-  const deadline = new Deadline(context.storeTimeout);
+  deadline: Deadline,
+  sender: Sender,
+): Coroutine<Opened> {
   const live: OpenedSession[] = [];
   const endedIds: string[] = [];
-  let status: Exclude<TokenStatus, "live"> = "anonymous";
-  for (let i = 0; i < presented.length; i += 1) {
-    const { id } = presented[i]!.token;
-    const own = ofSession(presented, id);
+  let status: DeadStatus | undefined;
+  for (const [i, { token }] of presented.entries()) {
+    const { id } = token;
+    const own = presented.filter((other) => other.token.id === id);
     if (own[0] !== presented[i]) continue;
-    const opened = yield* openSession(context, id, own, deadline, client);
+    const opened = yield* wait(openSession(context, id, own, deadline, sender));
     if (!opened) endedIds.push(id);
     else if (opened.tokenStatus === "live") live.push(opened);
-    else if (status === "anonymous") status = opened.tokenStatus;
+    else if (status === undefined || status === "anonymous") status = opened.tokenStatus;
   }
   const isPersonal = live.length > 0;
   if (live.length === 1) return { state: liveState(live[0]!), isPersonal };
   // Two live sessions in one request: somebody planted one. Neither is believed.
-  return { state: { kind: "none", tokenStatus: isPersonal ? "anonymous" : status, endedIds }, isPersonal };
+  return { state: deadState(isPersonal ? undefined : status, endedIds), isPersonal };
 }
 
-/** The tokens that name one session. Most requests have one token. */
-function ofSession(presented: readonly Presented[], id: string): readonly Presented[] {
-  return presented.length === 1 ? presented : presented.filter(({ token }) => token.id === id);
+type DeadStatus = Exclude<TokenStatus, "live">;
+
+function deadState(status: DeadStatus | undefined, endedIds: readonly string[]): SessionState {
+  return { kind: "none", tokenStatus: status ?? "anonymous", endedIds };
 }
 
 function liveState({ token, secretHash, tokenByPreviousKey, loaded }: OpenedSession): SessionState {
   return { kind: "live", token, secretHash, isTokenByPreviousKey: tokenByPreviousKey, loaded };
 }
 
-/**
- * Reads the session `id` and judges the best of the request's tokens for it. There may be two during a rotation.
- *
- * @param client - describes the sender of the request, for the event of a replay.
- */
-function* openSession(
+/** Reads the session `id` and judges the best of the request's tokens for it. There may be two during a rotation. */
+function openSession(
   context: Context,
   id: string,
   presented: readonly Presented[],
   deadline: Deadline,
-  client: () => Client | undefined,
+  sender: Sender,
+): Answer<OpenedSession | undefined> {
+  return andThen(load(context, id, deadline), (loaded) => {
+    const opened = loaded && bestOf(context, presented, loaded);
+    return opened?.tokenStatus === "live"
+      ? opened
+      : run(openDoubtful(context, id, presented, deadline, sender, opened));
+  });
+}
+
+/** The session that was read is not live, as it seems. */
+function* openDoubtful(
+  context: Context,
+  id: string,
+  presented: readonly Presented[],
+  deadline: Deadline,
+  sender: Sender,
+  found: OpenedSession | undefined,
 ): Coroutine<OpenedSession | undefined> {
-  let loaded = yield* load(context, id, deadline);
-  let opened = loaded && bestOf(context, presented, loaded);
-  if (loaded && opened?.tokenStatus !== "live" && context.store.readLatest) {
+  let opened = found;
+  if (context.store.readLatest) {
     // A near cache may be older than this token.
-    loaded = yield* wait(loadLatest(context, id, deadline));
-    opened = loaded && bestOf(context, presented, loaded);
+    const latest = yield* wait(loadLatest(context, id, deadline));
+    opened = latest && bestOf(context, presented, latest);
   }
-  if (!loaded || !opened) return undefined;
-  const { userId, client: signedInFrom } = loaded.record;
+  if (!opened) return undefined;
+  const { record } = opened.loaded;
+  const { userId, client: signedInFrom } = record;
   const report = (error: unknown) => context.emitter.emit("error", { id, error });
   if (opened.tokenStatus === "expired") context.emitter.emit("expired", { id, userId });
   // Two clients hold tokens of this session, and nobody can tell which one is the thief.
   if (opened.tokenStatus === "replayed" && (yield* wait(remove(context, id, deadline))) !== false) {
-    context.emitter.emit("replayed", { id, userId, client: signedInFrom, presentedBy: client() });
+    context.emitter.emit("replayed", { id, userId, client: signedInFrom, presentedBy: sender.client });
     // The session has ended by now, whatever the former store says.
-    yield* wait(endFormer(context, loaded.record, deadline).catch(report));
+    yield* wait(endFormer(context, record, deadline).catch(report));
   }
   return opened;
 }

@@ -1,4 +1,4 @@
-import { EMPTY } from "../changes/journal.ts";
+import { EMPTY, type Content } from "../changes/journal.ts";
 import type { Context } from "../context.ts";
 import type { TokenStatus } from "../lifecycle/decisions.ts";
 import { keptBy } from "../lifecycle/plan.ts";
@@ -7,7 +7,7 @@ import { extendedEnd } from "../lifecycle/timeouts.ts";
 import type { Client, LoadedRecord, SessionRecord } from "../record/record.ts";
 import { hashSecret, type Token } from "../record/token.ts";
 import { createRandomPart } from "../random.ts";
-import { rejecting, run, wait, type Answer, type Coroutine } from "../coroutine.ts";
+import { andThen, isPromise, rejecting, run, wait, type Answer, type Coroutine } from "../coroutine.ts";
 import { adopt, formerIn } from "../lifecycle/adopt.ts";
 import { removeFormer, removePresent } from "./former-cookies.ts";
 import type { BearerRequest } from "./bearer.ts";
@@ -16,7 +16,7 @@ import { IncomingRequest } from "./incoming-request.ts";
 import { diagnoseIssuedCookie } from "./issued-cookie.ts";
 import { LateChanges } from "./late-changes.ts";
 import { OutgoingCookie, tokenInCookie } from "./outgoing-cookie.ts";
-import { PendingChanges, type Requested, type SignIn } from "./pending-changes.ts";
+import { PendingChanges, type ChangedSession, type Requested, type SignIn } from "./pending-changes.ts";
 import {
   matchOf,
   openPresented,
@@ -37,7 +37,7 @@ const DONE = Promise.resolve();
 const NONE: readonly string[] = [];
 
 /** One request's session, from the cookie that came to the cookie that goes. All transitions of its states are here. */
-export class RequestSession {
+export class RequestSession implements ChangedSession {
   readonly context: Context;
   readonly changes: PendingChanges;
   cookie: OutgoingCookie;
@@ -68,12 +68,7 @@ export class RequestSession {
     const context = held ? { ...shared, store: held.store } : shared;
     this.context = context;
     this.progress = new ResponseProgress(raw);
-    this.changes = new PendingChanges(
-      () => this.loaded?.record ?? EMPTY,
-      context.limits,
-      (isWrite, isForgotten) => this.#useData(isWrite, isForgotten),
-      (signIn) => keptBy(this, signIn),
-    );
+    this.changes = new PendingChanges(this, context.limits);
     this.cookie = held?.cookie ?? new OutgoingCookie(context, tokenInCookie);
     const presented = held ? held.presented : header ? presentedIn(context, header, request.isSecure) : undefined;
     const mayAdopt = shared.former !== undefined && header !== undefined;
@@ -129,6 +124,15 @@ export class RequestSession {
     return this.changes.requested.signOut ? undefined : this.loaded?.record;
   }
 
+  get storedContent(): Content {
+    return this.loaded?.record ?? EMPTY;
+  }
+
+  /** The keys of the former data that a sign-in keeps. `undefined`: all. */
+  keptBy(signIn: SignIn): readonly string[] | undefined {
+    return keptBy(this, signIn);
+  }
+
   /** The id of the live session, or the one that a new session will have. */
   get id(): string {
     const { signIn, signOut } = this.changes.requested;
@@ -166,40 +170,52 @@ export class RequestSession {
     const state = this.#state;
     if (state.kind === "unreadable") return Promise.reject(state.error);
     if (state.kind !== "unread") return undefined;
-    return (this.#loading ??= rejecting(() => this.#open(state.presented)) as Promise<void> | undefined);
+    return (this.#loading ??= this.#open(state.presented) as Promise<void> | undefined);
   }
 
   #open(presented: readonly Presented[] | PresentedLater | undefined): Answer<void> {
     const { tracing } = this.context;
-    const load = () => run(this.#load(presented));
-    if (!tracing) return load();
+    if (!tracing) return this.#load(presented);
     const id = typeof presented === "object" ? presented[0]!.token.id : undefined;
-    return tracing.run("open", { id }, load, () => ({ status: this.tokenStatus }));
+    return rejecting(() =>
+      tracing.run(
+        "open",
+        { id },
+        () => this.#load(presented),
+        () => ({ status: this.tokenStatus }),
+      ),
+    );
   }
 
-  *#load(given: readonly Presented[] | PresentedLater | undefined): Coroutine<void> {
-    const presented = typeof given === "function" ? given() : given;
-    const client = () => this.client;
+  /** Throws only by the promise. */
+  #load(given: readonly Presented[] | PresentedLater | undefined): Answer<void> {
     try {
-      if (!presented) {
-        yield* this.#adopt(client);
-        return;
-      }
-      this.#presentedId = presented[0]!.token.id;
-      const { state, isPersonal } = yield* openPresented(this.context, presented, client);
-      this.#state = state;
-      this.progress.isPersonal = isPersonal;
-    } catch (caught) {
-      const error = this.bearer?.explain(caught) ?? caught;
-      this.#state = { kind: "unreadable", error };
-      throw error;
+      const presented = typeof given === "function" ? given() : given;
+      const opening = presented ? this.#openPresented(presented) : run(this.#adopt());
+      return isPromise(opening) ? opening.catch((error: unknown) => this.#failLoad(error)) : undefined;
+    } catch (error) {
+      return rejecting(() => this.#failLoad(error));
     }
   }
 
+  #failLoad(caught: unknown): never {
+    const error = this.bearer?.explain(caught) ?? caught;
+    this.#state = { kind: "unreadable", error };
+    throw error;
+  }
+
+  #openPresented(presented: readonly Presented[]): Answer<void> {
+    this.#presentedId = presented[0]!.token.id;
+    return andThen(openPresented(this.context, presented, this), ({ state, isPersonal }) => {
+      this.#state = state;
+      this.progress.isPersonal = isPersonal;
+    });
+  }
+
   /** Goes on with a former library's session, where the request has the cookie of one. */
-  *#adopt(client: () => Client | undefined): Coroutine<void> {
+  *#adopt(): Coroutine<void> {
     const found = formerIn(this.context, this.request.cookieHeader);
-    const adopted = found.length > 0 ? yield* wait(adopt(this.context, found, client)) : undefined;
+    const adopted = found.length > 0 ? yield* wait(adopt(this.context, found, () => this.client)) : undefined;
     this.#state = adopted?.state ?? { kind: "none", tokenStatus: "anonymous" };
     if (!adopted) return;
     this.progress.isPersonal = true;
@@ -376,7 +392,7 @@ export class RequestSession {
   }
 
   /** The handler uses data that it may have kept since before the response, or since before a sign-out. */
-  #useData(isWrite: boolean, isForgotten: boolean): void {
+  useData(isWrite: boolean, isForgotten: boolean): void {
     if (isForgotten) {
       if (isWrite) this.lateChanges.refuseForgotten();
       return;

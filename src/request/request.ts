@@ -162,6 +162,8 @@ const FORWARDED_PAIR = /^([\w!#$%&'*+\-.^`|~]+)[ \t]*=[ \t]*("(?:[^"\\]|\\[^])*"
 export interface CloseSource {
   /** Calls the listener when it is closed. */
   once(event: "close", listener: () => void): unknown;
+  /** The same, where it is closed once only: `once` makes three objects for each listener. */
+  on?(event: "close", listener: () => void): unknown;
   /** Whether it is closed, or about to be. */
   readonly destroyed?: boolean;
   /** An HTTP/2 response has this flag on its stream. */
@@ -188,7 +190,8 @@ export function disconnectionOf({ signal }: { readonly signal: AbortSignal }): C
 /** Calls back when the response is closed. Without a response, it calls back when the request's connection is closed. */
 export function onResponseEnd(request: AnyRequest, response: CloseSource | undefined, done: () => void): void {
   const inner = innermost(request);
-  if (response) response.once("close", done);
+  if (response?.on) response.on("close", done);
+  else if (response) response.once("close", done);
   else if (isFetch(inner)) signalOf(inner)?.addEventListener("abort", done, { once: true });
   else (inner.socket as Partial<CloseSource>).once?.("close", done);
 }
