@@ -62,6 +62,13 @@ export function sessionPlugin<Data extends object>(
     ADAPTER_OPTIONS,
   );
   const { context } = options;
+
+  function proceed(session: Session<Data>, request: FastifyRequest, raw: RawReply, next: () => void): void {
+    if (!context) return next();
+    context.bindEvents(session, request.raw, raw);
+    context.run(session, next);
+  }
+
   const plugin: FastifyPluginCallback<RegisterOptions> = (app, registered, done) => {
     expectFramework("fastify", "sessionPlugin", app);
     const { addOnRequest = (hook) => void app.addHook("onRequest", hook), isLogging = isWithLogger(app) } = registered;
@@ -78,16 +85,14 @@ export function sessionPlugin<Data extends object>(
       const { raw } = reply;
       if (claimResponse(session, raw)) watchDirectWrites(session, raw, () => storeWithoutHook(session, request, raw));
       const reading = prepare(session, request);
-      const proceed = () => {
-        if (!context) return next();
-        context.bindEvents(session, request.raw, raw);
-        context.run(session, next);
-      };
-      if (!reading) return proceed();
-      reading.then(proceed, (error: Error) => {
-        if (!isLogging) logSessionError(error);
-        next(error);
-      });
+      if (!reading) return proceed(session, request, raw, next);
+      reading.then(
+        () => proceed(session, request, raw, next),
+        (error: Error) => {
+          if (!isLogging) logSessionError(error);
+          next(error);
+        },
+      );
     });
     if (context) bindBodies(app, context, beginSession);
     if (isOutermost) decorate(app, beginSession, isLogging);

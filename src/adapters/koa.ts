@@ -51,22 +51,22 @@ export function sessionMiddleware<Data extends object>(
   return async (ctx, next) => {
     if (typeof ctx?.onerror !== "function") expectFramework("koa", "sessionMiddleware", ctx);
     const { res } = ctx;
-    let isRead = false;
-    const handle = async (session: Session<Data>) => {
-      isRead = true;
-      await next();
-      // Koa sends the body after all middleware.
-      const body = ctx.body as unknown;
-      if (body instanceof Response) checkUnread(body);
-      context?.bindStream(session, body);
+    let read: Session<Data> | undefined;
+    const handle = (session: Session<Data>) => {
+      read = session;
+      return next();
     };
     const onFailure = (error: unknown) => {
       ctx.onerror(withHeaders(error, res) as Error);
     };
     try {
       await serve({ request: ctx, res, holder: ctx, onFailure, handle });
+      // Koa sends the body after all middleware.
+      const body = ctx.body as unknown;
+      if (body instanceof Response) checkUnread(body);
+      context?.bindStream(read!, body);
     } catch (error) {
-      throw isRead ? error : withHeaders(error, res);
+      throw read ? error : withHeaders(error, res);
     }
   };
 }
