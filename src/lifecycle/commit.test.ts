@@ -1031,6 +1031,24 @@ describe("A store that answers at once", () => {
     expect(await browser.data()).toMatchObject({ n: 51, k0: 0, k49: 49 });
   });
 
+  it("signs in before the response goes on, without a promise: a visitor, the same user again, and another user", async () => {
+    const sessions = createSessions<Data>({ secretKey: KEYS[0], store: memoryStore() });
+    const browser = new Browser(sessions);
+    const ids = new Set<string>();
+    for (const user of ["ada", "ada", "bob"]) {
+      const { session, end } = await browser.begin();
+      session.data.mine = user;
+      session.signIn(user);
+      expect(commit(requestSessionOf(session), "response")).toBe(undefined);
+      await end();
+      ids.add(session.id);
+      expect(await browser.data()).toEqual({ mine: user });
+      expect(await sessions.list(user)).toMatchObject([{ id: session.id }]);
+    }
+    expect(ids.size).toBe(3);
+    expect(await sessions.list("ada")).toEqual([]);
+  });
+
   it("lets a listener of the commit's event save the same session, after that commit", async () => {
     const sessions = createSessions<Data>({ secretKey: KEYS[0], store: memoryStore() });
     const browser = new Browser(sessions);

@@ -140,7 +140,7 @@ export class Commit {
       case "create":
         return yield* createSession(this, this.snapshot.content);
       case "move":
-        return yield* wait(moveSession(this));
+        return yield* moveSession(this);
       case "update":
         return yield* this.#changes ? this.#update(before) : this.#renew(before);
       case "delete":
