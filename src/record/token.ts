@@ -40,7 +40,8 @@ export function nextEpoch(epoch: number): number {
 
 /** @param format - the first character. Tokens of one format are not accepted in place of another. */
 export function signToken(keyring: Keyring, { id, secret, epoch }: Token, format = FORMAT): string {
-  const text = format + id + secret + Buffer.of(epoch >> 16, epoch >> 8, epoch).toString("base64url");
+  let text = format + id + secret;
+  for (let bits = 18; bits >= 0; bits -= 6) text += BASE64URL[(epoch >> bits) & 63];
   return text + keyring.sign(text);
 }
 

@@ -278,12 +278,12 @@ export class RequestSession {
   // Calls of the handler
 
   /** Signs in at the next commit. The session has its new id at once, so that the handler can use it. */
-  signIn(asked: Omit<SignIn, "id">): void {
+  signIn(userId: string, { note, keep, idle, absolute }: Omit<SignIn, "userId" | "id">): void {
     // A commit under way may be storing the session under the other id already.
     const isStored = this.#moves || this.#committing !== undefined;
     const id = isStored ? createRandomPart() : this.id;
     this.watchClose();
-    this.changes.request({ signIn: { ...asked, id } });
+    this.changes.request({ signIn: { id, userId, note, keep, idle, absolute } });
     this.#announceMove(id);
   }
 
@@ -422,7 +422,7 @@ export class RequestSession {
   /** The application's description of the client. */
   get client(): Client | undefined {
     try {
-      return this.context.client(this.request.forClient);
+      return this.context.client?.(this.request.forClient);
     } catch (error) {
       // The application's mistake must keep nobody from signing in, and no replay from being reported.
       this.context.emitter.emit("error", { id: this.id, error });
