@@ -908,6 +908,25 @@ describe("A visitor's sign-in that save() could not store", () => {
     expect(session.id).not.toBe(id);
     expect((await end()).headers.getSetCookie()).toHaveLength(1);
   });
+
+  it("is tried again with another secret", async () => {
+    const backend = memoryStore();
+    const secretHashes: string[] = [];
+    const store: SessionStore = {
+      ...backend,
+      async create(id, stored) {
+        secretHashes.push(Buffer.from(stored.payload).toString("hex", 1, 17));
+        if (secretHashes.length === 1) throw new Error("down");
+        return backend.create(id, stored);
+      },
+    };
+    const sessions = createSessions<Data>({ secretKey: KEYS[0], store });
+    const { session } = await new Browser(sessions).begin();
+    session.signIn("ada");
+    await expect(session.save()).rejects.toMatchObject({ code: "ERR_SESSION_STORE" });
+    await session.save();
+    expect(new Set(secretHashes).size).toBe(2);
+  });
 });
 
 describe("A save() that failed, and a response without a body", () => {

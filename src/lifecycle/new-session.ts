@@ -13,7 +13,6 @@ import {
   type SessionRecord,
 } from "../record/record.ts";
 import { retryUntilDone } from "./retries.ts";
-import { createRandomPart } from "../random.ts";
 import { run, wait, type Answer, type Coroutine } from "../coroutine.ts";
 import { tokenFields, type Token } from "../record/token.ts";
 
@@ -157,7 +156,7 @@ class NewSession {
     const { idle, absolute } = requested.signIn ?? requested.lifetime ?? {};
     this.#commit = commit;
     this.#content = content;
-    this.token = { id: requestSession.id, secret: createRandomPart(), epoch: 1 };
+    this.token = requestSession.newToken(requestSession.id);
     const { secretHash, epoch } = tokenFields(this.token);
     this.loaded = this.#loaded(1, {
       secretHash,

@@ -5,7 +5,7 @@ import { keptBy } from "../lifecycle/plan.ts";
 import type { Match } from "../lifecycle/rotation.ts";
 import { extendedEnd } from "../lifecycle/timeouts.ts";
 import type { Client, LoadedRecord, SessionRecord } from "../record/record.ts";
-import { hashSecret, type Token } from "../record/token.ts";
+import { createToken, hashSecret, type Token } from "../record/token.ts";
 import { createRandomPart } from "../random.ts";
 import { rejecting, run, wait, type Answer, type Coroutine } from "../coroutine.ts";
 import { adopt, formerIn } from "../lifecycle/adopt.ts";
@@ -49,8 +49,8 @@ export class RequestSession {
   #signal: SessionSignal | undefined;
   /** The first id that the cookie named, for events about a session that is not live. */
   #presentedId: string | undefined;
-  /** The id that a new session will have. */
-  #newId: string | undefined;
+  /** The token that a new session will have. */
+  #newToken: Token | undefined;
   #lateChanges: LateChanges | undefined;
   #closedResponse: ClosedResponse | undefined;
 
@@ -141,7 +141,12 @@ export class RequestSession {
   }
 
   get #idOfNew(): string {
-    return (this.#newId ??= createRandomPart());
+    return (this.#newToken ??= createToken()).id;
+  }
+
+  /** The token of a session that is stored for the first time, under this id. */
+  newToken(id: string): Token {
+    return this.#newToken?.id === id ? this.#newToken : { id, secret: createRandomPart(), epoch: 1 };
   }
 
   /** The id that the request came with. */
@@ -237,7 +242,7 @@ export class RequestSession {
     const isTokenByPreviousKey = before?.isTokenByPreviousKey === true;
     this.#state = { kind: "live", token, secretHash: before?.secretHash, isTokenByPreviousKey, loaded };
     // An id is never used twice: after a sign-out another session may begin.
-    this.#newId = undefined;
+    this.#newToken = undefined;
   }
 
   /** The store has extended the session. */
@@ -315,7 +320,7 @@ export class RequestSession {
 
   /** Takes another id for the next attempt, since a failed commit may have stored a session under this one. */
   renewId(signIn: SignIn | undefined): void {
-    if (!this.#moves) this.#newId = createRandomPart();
+    if (!this.#moves) this.#newToken = createToken();
     if (!signIn) return;
     this.context.moves.delete(signIn.id);
     signIn.id = this.#moves ? createRandomPart() : this.#idOfNew;
