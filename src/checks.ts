@@ -20,12 +20,13 @@ export function checkOptions<Options extends object>(
   options: Options,
   names: OptionNames<NoInfer<Options>>,
 ): void {
-  const known = Object.keys(names);
   if (typeof options !== "object" || options === null) {
-    throw new TypeError(`${where} takes an object with any of ${known.join(", ")}, not ${String(options)}`);
+    throw new TypeError(
+      `${where} takes an object with any of ${Object.keys(names).join(", ")}, not ${String(options)}`,
+    );
   }
   for (const name of Object.keys(options)) {
-    if (!Object.hasOwn(names, name)) throw unknownOption(where, name, known);
+    if (!Object.hasOwn(names, name)) throw unknownOption(where, name, Object.keys(names));
   }
 }
 

@@ -26,8 +26,8 @@ export interface Context {
   readonly timeouts: Timeouts;
   readonly rotation: RotationPolicy | undefined;
   readonly maxPerUser: UserLimit | undefined;
-  /** Gives the application's description of a request's client. */
-  readonly client: (request: ClientRequest) => Client | undefined;
+  /** Gives the application's description of a request's client, where it wants one. */
+  readonly client: ((request: ClientRequest) => Client | undefined) | undefined;
   /** The sources of former sessions. */
   readonly former: readonly FormerSessions[] | undefined;
   readonly limits: DataRules;

@@ -66,11 +66,13 @@ const EVENT_NAMES = namesOf<keyof SessionEvents>({
 
 /** Copies and freezes an event and the clients in it, so that no listener can change them. Errors are not copied. */
 function freezeEvent<Event extends object>(event: Event): Event {
-  const copy = Object.entries(event).map(([key, value]: [string, unknown]) => {
+  const copy = { ...event } as Record<string, unknown>;
+  for (const key of Object.keys(copy)) {
+    const value = copy[key];
     const isPlain = typeof value === "object" && value !== null && Object.getPrototypeOf(value) === Object.prototype;
-    return [key, isPlain ? Object.freeze({ ...value }) : value] as const;
-  });
-  return Object.freeze(Object.fromEntries(copy) as Event);
+    if (isPlain) copy[key] = Object.freeze({ ...value });
+  }
+  return Object.freeze(copy as Event);
 }
 
 export function createEmitter(): Emitter {
@@ -87,9 +89,11 @@ export function createEmitter(): Emitter {
       return () => void set.delete(subscription);
     },
     emit(name, given) {
+      const set = listeners.get(name);
+      if (!set || set.size === 0) return;
       // All listeners get the same object.
       const event = freezeEvent(given);
-      for (const { listener } of listeners.get(name) ?? []) {
+      for (const { listener } of set) {
         // An error of a listener must neither fail the request nor stay unnoticed.
         const warnOfFailure = (error: unknown) => {
           const description = error instanceof Error ? (error.stack ?? error.message) : String(error);

@@ -100,7 +100,7 @@ export interface Settings {
   readonly timeouts: Timeouts;
   readonly rotation: RotationPolicy | undefined;
   readonly maxPerUser: UserLimit | undefined;
-  readonly client: (request: ClientRequest) => Client | undefined;
+  readonly client: ((request: ClientRequest) => Client | undefined) | undefined;
   /** The sources of former sessions. */
   readonly former: readonly FormerSessions[] | undefined;
   readonly cookie: SessionCookie;
@@ -217,7 +217,7 @@ export function resolveOptions(options: SessionsOptions): Settings {
 function resolveClient(client: NonNullable<SessionsOptions["client"]>): Settings["client"] {
   if (typeof client === "function") return client;
   checkOptions("client", client, { userAgent: true, address: true });
-  return client.userAgent || client.address ? describeBy(client) : () => undefined;
+  return client.userAgent || client.address ? describeBy(client) : undefined;
 }
 
 function resolveAdopt({ adopt }: SessionsOptions, clientSide: ClientSide | undefined): Settings["former"] {

@@ -49,18 +49,24 @@ interface Watch {
 export function createSessionSignals(context: Omit<Context, "live" | "moves" | "collector">): SessionSignals {
   const { store, emitter, now } = context;
   const watches = new Map<string, Watch>();
+  let isListening = false;
   let unsubscribe: (() => void) | undefined;
   let isSubscribed = false;
   let round: NodeJS.Timeout | undefined;
   let isChecking = false;
   let isDue = false;
 
-  for (const name of ["signedOut", "revoked", "replayed"] as const) emitter.on(name, ({ id }) => end(id, name));
-  // The token may have changed: signals of requests with the old one abort.
-  emitter.on("rotated", ({ id }) => recheck(id));
-  emitter.on("signedIn", ({ previousId }) => {
-    if (previousId !== undefined) recheck(previousId);
-  });
+  /** From the first watch on: an event that nobody listens to costs nothing. */
+  function listenToEvents(): void {
+    if (isListening) return;
+    isListening = true;
+    for (const name of ["signedOut", "revoked", "replayed"] as const) emitter.on(name, ({ id }) => end(id, name));
+    // The token may have changed: signals of requests with the old one abort.
+    emitter.on("rotated", ({ id }) => recheck(id));
+    emitter.on("signedIn", ({ previousId }) => {
+      if (previousId !== undefined) recheck(previousId);
+    });
+  }
 
   function recheck(id: string): void {
     const watch = watches.get(id);
@@ -155,6 +161,7 @@ export function createSessionSignals(context: Omit<Context, "live" | "moves" | "
   }
 
   function add(id: string, controller: AbortController, epoch: () => number | undefined) {
+    listenToEvents();
     unsubscribe ??= store.subscribe?.({ ended: (ended) => end(ended, "revoked"), listening: setSubscribed });
     let watch = watches.get(id);
     if (!watch) watches.set(id, (watch = { controllers: new Map(), timer: undefined }));

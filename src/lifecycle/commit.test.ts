@@ -908,6 +908,25 @@ describe("A visitor's sign-in that save() could not store", () => {
     expect(session.id).not.toBe(id);
     expect((await end()).headers.getSetCookie()).toHaveLength(1);
   });
+
+  it("is tried again with another secret", async () => {
+    const backend = memoryStore();
+    const secretHashes: string[] = [];
+    const store: SessionStore = {
+      ...backend,
+      async create(id, stored) {
+        secretHashes.push(Buffer.from(stored.payload).toString("hex", 1, 17));
+        if (secretHashes.length === 1) throw new Error("down");
+        return backend.create(id, stored);
+      },
+    };
+    const sessions = createSessions<Data>({ secretKey: KEYS[0], store });
+    const { session } = await new Browser(sessions).begin();
+    session.signIn("ada");
+    await expect(session.save()).rejects.toMatchObject({ code: "ERR_SESSION_STORE" });
+    await session.save();
+    expect(new Set(secretHashes).size).toBe(2);
+  });
 });
 
 describe("A save() that failed, and a response without a body", () => {
@@ -1029,6 +1048,24 @@ describe("A store that answers at once", () => {
       ),
     );
     expect(await browser.data()).toMatchObject({ n: 51, k0: 0, k49: 49 });
+  });
+
+  it("signs in before the response goes on, without a promise: a visitor, the same user again, and another user", async () => {
+    const sessions = createSessions<Data>({ secretKey: KEYS[0], store: memoryStore() });
+    const browser = new Browser(sessions);
+    const ids = new Set<string>();
+    for (const user of ["ada", "ada", "bob"]) {
+      const { session, end } = await browser.begin();
+      session.data.mine = user;
+      session.signIn(user);
+      expect(commit(requestSessionOf(session), "response")).toBe(undefined);
+      await end();
+      ids.add(session.id);
+      expect(await browser.data()).toEqual({ mine: user });
+      expect(await sessions.list(user)).toMatchObject([{ id: session.id }]);
+    }
+    expect(ids.size).toBe(3);
+    expect(await sessions.list("ada")).toEqual([]);
   });
 
   it("lets a listener of the commit's event save the same session, after that commit", async () => {

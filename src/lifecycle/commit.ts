@@ -143,7 +143,7 @@ export class Commit {
       case "create":
         return createSession(this, this.snapshot.content);
       case "move":
-        return wait(moveSession(this));
+        return moveSession(this);
       case "update":
         return this.#changes ? this.#update(before) : this.#renew(before);
       case "delete":
@@ -395,8 +395,9 @@ export class Commit {
     requestSession.continueFrom(token, loaded);
     const { changes } = requestSession;
     const late = this.#journal.stored(this.snapshot, loaded.record);
-    const paths = Object.freeze([...(content.dropped ?? []), ...late]);
-    if (paths.length > 0) {
+    const { dropped = [] } = content;
+    if (dropped.length + late.length > 0) {
+      const paths = Object.freeze([...dropped, ...late]);
       const { userId } = loaded.record;
       this.context.emitter.emit("dropped", { id: token.id, userId, reason: "removed", paths });
     }

@@ -13,7 +13,6 @@ import {
   type SessionRecord,
 } from "../record/record.ts";
 import { retryUntilDone } from "./retries.ts";
-import { createRandomPart } from "../random.ts";
 import { run, wait, type Answer, type Coroutine } from "../coroutine.ts";
 import { tokenFields, type Token } from "../record/token.ts";
 
@@ -45,7 +44,7 @@ export function* createAfterEnd(commit: Commit, content: Content, end: () => Pro
  * invalid. The new session is stored first. Then compare-and-set ends the old record, and the new session takes over the
  * changes that others have stored until that moment. The token is handed out after both.
  */
-export async function moveSession(commit: Commit): Promise<void> {
+export function* moveSession(commit: Commit): Coroutine<void> {
   const { requestSession, context, requested, snapshot } = commit;
   const from = requestSession.token!.id;
   const { record } = requestSession.loaded!;
@@ -54,11 +53,11 @@ export async function moveSession(commit: Commit): Promise<void> {
   // Keys that may not be kept are left out, whatever the handler has seen.
   const content = commit.keep ? commit.replayOn({ ...began }) : snapshot.content;
   // The former session of another user ends. One of the same user ends with the new session.
-  if (changesHands) await endFormer(context, record, commit.deadline);
+  if (changesHands && formerly) yield* wait(endFormer(context, record, commit.deadline));
   const session = changesHands
     ? new NewSession(commit, content, context.now())
     : new NewSession(commit, content, createdAt, formerly);
-  await run(session.store(() => endFormerSession(commit, session)));
+  yield* session.store(() => run(endFormerSession(commit, session)));
   context.moves.delete(session.token.id);
   if (session.isDropped) {
     // Otherwise the response would carry out what save() has dropped.
@@ -83,62 +82,63 @@ function emitStart(
  * Ends the record of the former session, even if others write to it meanwhile. `false` if it lives on, because another
  * request has given it another token.
  */
-async function endFormerSession(commit: Commit, session: NewSession): Promise<boolean> {
+function* endFormerSession(commit: Commit, session: NewSession): Coroutine<boolean> {
   const { requestSession, context, requested } = commit;
   const { id } = requestSession.token!;
   const began = requestSession.loaded!;
   const { userId } = requested.signIn!;
   let base = began;
   let isEnded = true;
-  await retryUntilDone(async () => {
+  function* attempt(): Coroutine<boolean> {
     const { version, expiresAt } = base;
     const record = createEndedRecord(base.record, {
       to: session.token.id,
       isListed: !isAnotherUser(requestSession, userId),
     });
     const moved = { ...base, version: version + 1, record };
-    if (expiresAt > context.now() && (await replaceFormerOrPutBack(commit, session, base, moved))) return true;
-    const newest = await commit.newest(id);
+    if (expiresAt > context.now() && (yield* replaceFormerOrPutBack(commit, session, base, moved))) return true;
+    const newest = yield* wait(commit.newest(id));
     const hasMoved = newest?.record.ended?.movedTo !== undefined;
     if (newest?.record.epoch === began.record.epoch) {
       base = newest;
-      if (!isAnotherUser(requestSession, userId)) await session.takeOver(commit.replayOn(newest.record));
+      if (!isAnotherUser(requestSession, userId)) yield* wait(session.takeOver(commit.replayOn(newest.record)));
       return false;
     }
     // The other request may fail, and would put back what this one invalidates: it does so only to its own version.
-    if (newest && !(await preventPutBack(context, id, newest, commit.deadline))) return false;
+    if (newest && !(yield* wait(preventPutBack(context, id, newest, commit.deadline)))) return false;
     // Signing in again as the same user does not undo a sign-out or revocation.
     if (!hasMoved && (newest === undefined || newest.record.ended) && began.record.userId === userId)
-      await session.drop();
+      yield* wait(session.drop());
     // Ended, or another user has signed in: only the changes of this request are taken.
     else {
       // A sign-out under way may fail as well.
-      if (newest === undefined && !(await finishEnd(context, id, commit.deadline))) return false;
-      await session.takeOver(commit.replayOn(EMPTY));
+      if (newest === undefined && !(yield* wait(finishEnd(context, id, commit.deadline)))) return false;
+      yield* wait(session.takeOver(commit.replayOn(EMPTY)));
     }
     isEnded = newest === undefined || newest.record.ended !== undefined;
     return true;
-  });
+  }
+  yield* wait(retryUntilDone(() => run(attempt())));
   return isEnded;
 }
 
 /** If the store fails, the former session has to live on: its client is told that signing in has failed. */
-async function replaceFormerOrPutBack(
+function* replaceFormerOrPutBack(
   commit: Commit,
   session: NewSession,
   base: LoadedRecord,
   moved: LoadedRecord,
-): Promise<boolean> {
+): Coroutine<boolean> {
   const { context, deadline, requestSession } = commit;
   const { id } = requestSession.token!;
   const next = session.token.id;
   try {
     // The expiry is the one that was read: touches since then count.
-    return (session.hasReplacedFormer = await commit.replaceRecord(id, base, moved, { extendOnly: true }));
+    return (session.hasReplacedFormer = yield* wait(commit.replaceRecord(id, base, moved, { extendOnly: true })));
   } catch (error) {
     // In this order: whoever ends the new session means the former one, too. Before, it is not put back. After, it is found.
-    if (await session.giveBack(id))
-      await putBack(context, id, base, ({ ended }) => ended?.movedTo === next, deadline.forUndo);
+    if (yield* wait(session.giveBack(id)))
+      yield* wait(putBack(context, id, base, ({ ended }) => ended?.movedTo === next, deadline.forUndo));
     throw error;
   }
 }
@@ -156,9 +156,11 @@ class NewSession {
     const { idle, absolute } = requested.signIn ?? requested.lifetime ?? {};
     this.#commit = commit;
     this.#content = content;
-    this.token = { id: requestSession.id, secret: createRandomPart(), epoch: 1 };
+    this.token = requestSession.newToken(requestSession.id);
+    const { secretHash, epoch } = tokenFields(this.token);
     this.loaded = this.#loaded(1, {
-      ...tokenFields(this.token),
+      secretHash,
+      epoch,
       createdAt,
       userId,
       note,
@@ -192,17 +194,17 @@ class NewSession {
   /** Stores it, within its user's limit, and issues the cookie. A failure leaves nothing behind. */
   *store(finish: () => Answer<boolean>): Coroutine<void> {
     const commit = this.#commit;
-    const { requestSession, deadline } = commit;
+    const { context, requestSession, deadline } = commit;
     const { userId } = this.loaded.record;
     try {
-      if (userId === undefined) {
+      if (userId === undefined || !context.maxPerUser) {
         yield* this.#create();
         yield* wait(finish());
       } else {
         const which = { userId, id: this.token.id, former: requestSession.token?.id };
         yield* wait(
-          withinLimit(commit.context, which, deadline, {
-            store: async (after) => run(this.#create(after)),
+          withinLimit(context, context.maxPerUser, which, deadline, {
+            store: (after) => run(this.#create(after)),
             admit: () => this.#admit(),
             finish,
           }),

@@ -1,3 +1,4 @@
+import { run, wait, type Answer, type Coroutine } from "../coroutine.ts";
 import { SessionError } from "../errors.ts";
 
 /** Attempts before a commit gives up because other processes always came first. */
@@ -10,8 +11,12 @@ const MAX_PAUSE_MS = 4;
  *
  * @throws SessionError ERR_SESSION_CONFLICT when others came first too often.
  */
-export async function retryUntilDone(attempt: () => Promise<boolean>): Promise<void> {
-  for (let count = 1; !(await attempt()); count++) await pauseAfter(count);
+export function retryUntilDone(attempt: () => Answer<boolean>): Answer<void> {
+  return run(repeated(attempt));
+}
+
+function* repeated(attempt: () => Answer<boolean>): Coroutine<void> {
+  for (let count = 1; !(yield* wait(attempt())); count++) yield* wait(pauseAfter(count));
 }
 
 /**

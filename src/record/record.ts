@@ -3,8 +3,8 @@ import { createDecodeError } from "../errors.ts";
 import type { Keyring } from "./keyring.ts";
 import type { Rotation } from "../lifecycle/rotation.ts";
 import type { SessionStore, StoredSession } from "../store.ts";
-import { createRandomPart } from "../random.ts";
-import { hashSecret, nextEpoch } from "./token.ts";
+import { freshBytes } from "../random.ts";
+import { nextEpoch } from "./token.ts";
 
 /** A message that is shown once. */
 export interface Flash {
@@ -198,9 +198,16 @@ export function createEndedRecord(
   { createdAt, epoch, userId }: Pick<SessionRecord, "createdAt" | "epoch" | "userId">,
   moved?: { readonly to: string; readonly isListed: boolean },
 ): SessionRecord {
-  const secretHash = new Uint8Array(hashSecret(createRandomPart()));
-  const empty = { signedInAt: undefined, userId: moved?.isListed ? undefined : userId, flashes: [], data: "{}" };
-  return { ...empty, secretHash, epoch: nextEpoch(epoch), createdAt, ended: { movedTo: moved?.to, userId } };
+  return {
+    secretHash: new Uint8Array(freshBytes(HASH_LENGTH)),
+    epoch: nextEpoch(epoch),
+    createdAt,
+    signedInAt: undefined,
+    userId: moved?.isListed ? undefined : userId,
+    flashes: [],
+    data: "{}",
+    ended: { movedTo: moved?.to, userId },
+  };
 }
 
 /**

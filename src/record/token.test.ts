@@ -3,12 +3,28 @@ import { KEYS } from "../../test/support/stores.ts";
 import { seededRandom } from "../../test/support/random.ts";
 import { createKeyring } from "./keyring.ts";
 import { createRandomPart } from "../random.ts";
-import { hashSecret, signToken, TOKEN_LENGTH, verifyToken } from "./token.ts";
+import { createToken, hashSecret, signToken, TOKEN_LENGTH, verifyToken } from "./token.ts";
 
 const ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 const keyring = createKeyring(KEYS[0], "session");
 const make = (epoch = 1) => ({ id: createRandomPart(), secret: createRandomPart(), epoch });
 const isRefused = (text: string) => verifyToken(keyring, text) === undefined;
+
+describe("createToken", () => {
+  it("gives an id and a secret of 128 random bits each, 10,000 times different", () => {
+    const parts = Array.from({ length: 10_000 }, createToken).flatMap(({ id, secret }) => [id, secret]);
+    expect(new Set(parts).size).toBe(20_000);
+    // 21 characters of 6 bits, and one of the 2 that are left.
+    expect(parts.every((part) => /^[\w-]{21}[AQgw]$/.test(part))).toBe(true);
+    for (let place = 0; place < 21; place++)
+      expect(new Set(parts.map((part) => part[place])).size, `place ${place}`).toBe(64);
+  });
+
+  it("gives what a token carries", () => {
+    const token = createToken();
+    expect(verifyToken(keyring, signToken(keyring, token))?.token).toEqual(token);
+  });
+});
 
 describe("hashSecret", () => {
   it("is 128 bits, the same for the same secret and no other", () => {

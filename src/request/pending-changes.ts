@@ -30,6 +30,7 @@ export interface Requested {
 const NOTHING: Requested = {};
 
 function without(requested: Requested, done: Requested): Requested {
+  if (requested === done) return NOTHING;
   const left = Object.entries(requested).filter(([name, call]) => done[name as keyof Requested] !== call);
   return left.length > 0 ? Object.fromEntries(left) : NOTHING;
 }

@@ -5,7 +5,7 @@ import { keptBy } from "../lifecycle/plan.ts";
 import type { Match } from "../lifecycle/rotation.ts";
 import { extendedEnd } from "../lifecycle/timeouts.ts";
 import type { Client, LoadedRecord, SessionRecord } from "../record/record.ts";
-import { hashSecret, type Token } from "../record/token.ts";
+import { createToken, hashSecret, type Token } from "../record/token.ts";
 import { createRandomPart } from "../random.ts";
 import { andThen, isPromise, rejecting, run, wait, type Answer, type Coroutine } from "../coroutine.ts";
 import { adopt, formerIn } from "../lifecycle/adopt.ts";
@@ -49,8 +49,8 @@ export class RequestSession implements ChangedSession {
   #signal: SessionSignal | undefined;
   /** The first id that the cookie named, for events about a session that is not live. */
   #presentedId: string | undefined;
-  /** The id that a new session will have. */
-  #newId: string | undefined;
+  /** The token that a new session will have. */
+  #newToken: Token | undefined;
   #lateChanges: LateChanges | undefined;
   #closedResponse: ClosedResponse | undefined;
 
@@ -145,7 +145,12 @@ export class RequestSession implements ChangedSession {
   }
 
   get #idOfNew(): string {
-    return (this.#newId ??= createRandomPart());
+    return (this.#newToken ??= createToken()).id;
+  }
+
+  /** The token of a session that is stored for the first time, under this id. */
+  newToken(id: string): Token {
+    return this.#newToken?.id === id ? this.#newToken : { id, secret: createRandomPart(), epoch: 1 };
   }
 
   /** The id that the request came with. */
@@ -253,7 +258,7 @@ export class RequestSession implements ChangedSession {
     const isTokenByPreviousKey = before?.isTokenByPreviousKey === true;
     this.#state = { kind: "live", token, secretHash: before?.secretHash, isTokenByPreviousKey, loaded };
     // An id is never used twice: after a sign-out another session may begin.
-    this.#newId = undefined;
+    this.#newToken = undefined;
   }
 
   /** The store has extended the session. */
@@ -294,12 +299,12 @@ export class RequestSession implements ChangedSession {
   // Calls of the handler
 
   /** Signs in at the next commit. The session has its new id at once, so that the handler can use it. */
-  signIn(asked: Omit<SignIn, "id">): void {
+  signIn(userId: string, { note, keep, idle, absolute }: Omit<SignIn, "userId" | "id">): void {
     // A commit under way may be storing the session under the other id already.
     const isStored = this.#moves || this.#committing !== undefined;
     const id = isStored ? createRandomPart() : this.id;
     this.watchClose();
-    this.changes.request({ signIn: { ...asked, id } });
+    this.changes.request({ signIn: { id, userId, note, keep, idle, absolute } });
     this.#announceMove(id);
   }
 
@@ -331,7 +336,7 @@ export class RequestSession implements ChangedSession {
 
   /** Takes another id for the next attempt, since a failed commit may have stored a session under this one. */
   renewId(signIn: SignIn | undefined): void {
-    if (!this.#moves) this.#newId = createRandomPart();
+    if (!this.#moves) this.#newToken = createToken();
     if (!signIn) return;
     this.context.moves.delete(signIn.id);
     signIn.id = this.#moves ? createRandomPart() : this.#idOfNew;
@@ -438,7 +443,7 @@ export class RequestSession implements ChangedSession {
   /** The application's description of the client. */
   get client(): Client | undefined {
     try {
-      return this.context.client(this.request.forClient);
+      return this.context.client?.(this.request.forClient);
     } catch (error) {
       // The application's mistake must keep nobody from signing in, and no replay from being reported.
       this.context.emitter.emit("error", { id: this.id, error });

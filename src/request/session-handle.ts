@@ -146,7 +146,7 @@ class SessionHandle implements Session<Dictionary> {
     if (!isUserId(userId)) throw new TypeError("signIn(userId) takes the user's id, a string of 1 to 512 bytes");
     const requestSession = this.#withCookie("sign in");
     requestSession.changes.refuseInUpdate("called signIn()");
-    requestSession.signIn({ userId, ...resolveSignIn(options) });
+    requestSession.signIn(userId, resolveSignIn(options));
   }
 
   signOut(): void {
