@@ -33,12 +33,15 @@ export function run<T>(coroutine: Coroutine<T>): Answer<T> {
 async function follow<T>(coroutine: Coroutine<T>, first: Promise<unknown>): Promise<T> {
   let promise = first;
   for (;;) {
-    // oxlint-disable-next-line no-await-in-loop -- one step needs the answer of the one before.
-    const resume = await promise.then(
-      (result) => () => coroutine.next(result),
-      (error: unknown) => () => coroutine.throw(error),
-    );
-    const { done, value } = resume();
+    let result: unknown;
+    let failure: { readonly error: unknown } | undefined;
+    try {
+      // oxlint-disable-next-line no-await-in-loop -- one step needs the answer of the one before.
+      result = await promise;
+    } catch (error) {
+      failure = { error };
+    }
+    const { done, value } = failure ? coroutine.throw(failure.error) : coroutine.next(result);
     if (done) return value;
     promise = value;
   }

@@ -106,13 +106,19 @@ function driverFor(client: RedisStoreClient): RedisDriver {
 /** Refuses commands while too many have no reply, and so bounds the memory of an outage. */
 function limitPending(send: RedisDriver["send"]): RedisDriver["send"] {
   let pending = 0;
-  const onSettled = (): void => void (pending -= 1);
+  const onReply = (reply: unknown): unknown => {
+    pending -= 1;
+    return reply;
+  };
+  const onError = (error: unknown): never => {
+    pending -= 1;
+    throw error;
+  };
   return (key, command) => {
     if (pending >= MAX_PENDING_COMMANDS) return Promise.reject(new Error(TOO_MANY_PENDING));
     const reply = send(key, command);
     pending += 1;
-    reply.then(onSettled, onSettled);
-    return reply;
+    return reply.then(onReply, onError);
   };
 }
 
