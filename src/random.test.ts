@@ -4,11 +4,13 @@ import { createKeyring } from "./record/keyring.ts";
 import { freshBytes, createRandomPart } from "./random.ts";
 
 /** Imitates two machines that were restored from one snapshot: the generator returns the same bytes to both. */
-const cloned = vi.hoisted(() => ({ is: false }));
+const cloned = vi.hoisted(() => ({ is: false, draws: 0 }));
 vi.mock("node:crypto", async (importActual) => {
   const actual = await importActual<typeof import("node:crypto")>();
-  const randomFillSync = (buffer: Buffer, offset = 0, size = buffer.length - offset) =>
-    cloned.is ? buffer.fill(7, offset, offset + size) : actual.randomFillSync(buffer, offset, size);
+  const randomFillSync = (buffer: Buffer, offset = 0, size = buffer.length - offset) => {
+    cloned.draws += 1;
+    return cloned.is ? buffer.fill(7, offset, offset + size) : actual.randomFillSync(buffer, offset, size);
+  };
   return { ...actual, randomFillSync };
 });
 
@@ -30,10 +32,25 @@ describe("freshBytes", () => {
     expect(many(() => freshBytes(16)).size).toBe(10_000);
   });
 
-  it("draws on the system's generator at every call", () => {
+  it("uses no bytes of the system's generator twice", () => {
+    // The clone's bytes of the test before are thrown away.
+    vi.spyOn(performance, "now").mockReturnValue(1e8);
     vi.spyOn(process.hrtime, "bigint").mockReturnValue(1n);
     vi.spyOn(Date, "now").mockReturnValue(2);
     expect(many(() => freshBytes(16)).size).toBe(10_000);
+  });
+
+  it("draws on the system's generator for 64 values, and anew after a second", () => {
+    const now = vi.spyOn(performance, "now").mockReturnValue(1e9);
+    freshBytes(16);
+    cloned.draws = 0;
+    for (let n = 0; n < 64; n += 1) freshBytes(16);
+    expect(cloned.draws).toBe(1);
+    now.mockReturnValue(1e9 + 1000);
+    freshBytes(16);
+    expect(cloned.draws).toBe(2);
+    freshBytes(16);
+    expect(cloned.draws).toBe(2);
   });
 });
 

@@ -5,15 +5,33 @@ const RANDOM_BYTES = 32;
 const TIME_BYTES = 16;
 const COUNT_BYTES = 8;
 
+/** One call of the system's generator costs as much for one value as for this many. */
+const POOL_USES = 64;
+/** What a leak of memory shows of the pool is worth nothing after this time. */
+const POOL_MS = 1000;
+const pool = Buffer.alloc(POOL_USES * RANDOM_BYTES);
+let poolUses = POOL_USES;
+let poolUntil = 0;
+
 /**
  * Creates at most 32 random bytes that differ between processes, even if one process is a copy of the other.
  *
- * Two machines that are restored from one snapshot have the same state in their random generators, OpenSSL's included.
- * So the bytes also depend on the time: they are equal only at the same nanosecond.
+ * Two machines that are restored from one snapshot have the same state in their random generators, OpenSSL's included, and
+ * the same pool. So the bytes also depend on the time: they are equal only at the same nanosecond.
  */
 export function freshBytes(size: number): Buffer {
+  const now = performance.now();
+  if (poolUses === POOL_USES || now >= poolUntil) {
+    randomFillSync(pool);
+    poolUses = 0;
+    poolUntil = now + POOL_MS;
+  }
+  const start = poolUses * RANDOM_BYTES;
+  poolUses += 1;
   const input = Buffer.allocUnsafe(RANDOM_BYTES + TIME_BYTES);
-  randomFillSync(input, 0, RANDOM_BYTES);
+  pool.copy(input, 0, start, start + RANDOM_BYTES);
+  // No value can be made again from what is in memory later.
+  pool.fill(0, start, start + RANDOM_BYTES);
   return hashed(input, size);
 }
 
