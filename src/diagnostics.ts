@@ -2,8 +2,15 @@ import type { Context } from "./context.ts";
 import type { RequestSession } from "./request/request-session.ts";
 import type { AnyRequest } from "./request/request.ts";
 
-/** Looks at a request whose response has its headers. */
+/** Looks at a request whose response gets its headers. */
 export type Diagnose = (session: RequestSession, request: AnyRequest) => void;
+
+export interface Diagnosis {
+  /** Whether a request is to be looked at. Of most, little is enough to see that they show nothing. */
+  isNeeded(session: RequestSession, request: AnyRequest): boolean;
+  /** Looks at a request whose response has its headers, and warns of what it shows. */
+  diagnose: Diagnose;
+}
 
 /**
  * The option `diagnostics`. `undefined` where it is off: the reasons and their texts are loaded with the first request that
@@ -14,11 +21,16 @@ export type Diagnose = (session: RequestSession, request: AnyRequest) => void;
 export function resolveDiagnostics(isOn: boolean = isDevelopment()): Diagnose | undefined {
   if (typeof isOn !== "boolean") throw new TypeError("diagnostics must be true or false");
   if (!isOn) return undefined;
-  let loading: Promise<Diagnose> | undefined;
-  return (...given) => {
-    loading ??= import("./request/diagnose.ts").then(({ createDiagnose }) => createDiagnose());
-    // A diagnosis must never fail the request.
-    loading.then((diagnose) => diagnose(...given)).catch(() => {});
+  let loaded: Diagnosis | undefined;
+  let loading: Promise<Diagnosis> | undefined;
+  return (session, request) => {
+    try {
+      if (loaded?.isNeeded(session, request) === false) return;
+      loading ??= import("./request/diagnose.ts").then(({ createDiagnosis }) => (loaded = createDiagnosis()));
+      loading.then((diagnosis) => diagnosis.diagnose(session, request)).catch(() => {});
+    } catch {
+      // A diagnosis must never fail the request.
+    }
   };
 }
 

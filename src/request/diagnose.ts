@@ -1,4 +1,4 @@
-import type { Diagnose } from "../diagnostics.ts";
+import type { Diagnosis } from "../diagnostics.ts";
 import { lastSeenAt } from "../lifecycle/timeouts.ts";
 import { warnOnce } from "../warnings.ts";
 import { warnOfForeignCookie } from "./cookie-warnings.ts";
@@ -9,11 +9,10 @@ import { hasTokenLike, presentedIn } from "./presented-tokens.ts";
 import type { RequestSession } from "./request-session.ts";
 import { claimsHttps, cookieHeader, hostOf, innermost, requestHeader, type AnyRequest } from "./request.ts";
 import { pathOf } from "./target.ts";
+import { isUsual, LONG_HEADER } from "./usual-request.ts";
 
 /** Servers that keep time by NTP differ by less. */
 const CLOCK_TOLERANCE = 5000;
-/** nginx refuses a longer line by default. Node.js refuses 16 KB of headers in all. */
-const LONG_HEADER = 8192;
 /** Chromium and Firefox keep about this many cookies of a site, and then forget the oldest. */
 const MANY_COOKIES = 150;
 
@@ -32,53 +31,65 @@ interface Facts {
   /** The Sec-Fetch headers. Browsers send them by HTTPS and to this machine. */
   readonly site: string | undefined;
   readonly mode: string | undefined;
-  readonly isLoopback: boolean;
-  /** The browser says that it used HTTPS, or a proxy does. */
-  readonly usedHttps: boolean;
 }
 
 /**
  * Tells why a cookie is missing or refused: each reason once in this process. The texts name options, never a value that a
  * client has sent.
  */
-export function createDiagnose(): Diagnose {
+export function createDiagnosis(): Diagnosis {
   const returns = createReturns();
-  return (session, request) => {
-    // A client with a token in a header needs no cookie.
-    if (session.bearer) return;
-    const facts = factsOf(session, request);
-    checkHeader(facts);
-    if (session.cookie.written?.some((line) => cookieParts(line).attributes.maxAge !== 0)) {
-      checkIssued(facts);
-      returns.issued(request, session);
-    } else if (isPresented(facts)) {
-      returns.cameBack(request, session);
-      if (session.context.clientSide) checkPieces(session);
-      else checkPresented(facts);
-    } else if (session.progress.isAccessed) {
-      checkMissing(facts, returns);
-      if (returns.isMissing(request, session)) warnOfLostCookie(facts);
-    }
-    checkClock(facts);
+  const cookieOf = createCookieParts();
+  return {
+    isNeeded(session, request) {
+      if (session.bearer) return false;
+      if (!isUsual(session)) return true;
+      if (session.request.cookieHeader) returns.cameBack(request, session);
+      return isAhead(session);
+    },
+
+    diagnose(session, request) {
+      // A client with a token in a header needs no cookie.
+      if (session.bearer) return;
+      const facts = factsOf(session, request, cookieOf);
+      checkHeader(facts);
+      if (session.cookie.written?.some((line) => cookieParts(line).attributes.maxAge !== 0)) {
+        checkIssued(facts);
+        returns.issued(request, session);
+      } else if (isPresented(facts)) {
+        returns.cameBack(request, session);
+        if (session.context.clientSide) checkPieces(session);
+        else checkPresented(facts);
+      } else if (session.progress.isAccessed) {
+        checkMissing(facts, returns);
+        if (returns.isMissing(request, session)) warnOfLostCookie(facts);
+      }
+      checkClock(session);
+    },
   };
 }
 
-function factsOf(session: RequestSession, request: AnyRequest): Facts {
-  const { context } = session;
-  const { isSecure } = session.request;
-  const site = requestHeader(request, "sec-fetch-site");
-  const isLoopback = /^(?:(?:[\w-]+\.)*localhost|127(?:\.\d+){3}|\[::1\])(?::\d+)?$/i.test(hostOf(request) ?? "");
-  const saysHttps = requestHeader(request, "origin")?.startsWith("https:") && site !== "cross-site";
+/** Our cookie by HTTP and by HTTPS is the same for all requests. */
+function createCookieParts(): (session: RequestSession) => CookieParts {
+  let plain: CookieParts | undefined;
+  let secure: CookieParts | undefined;
+  return ({ context: { cookie }, request: { isSecure } }) =>
+    isSecure ? (secure ??= cookieParts(cookie.clear(true))) : (plain ??= cookieParts(cookie.clear(false)));
+}
+
+function factsOf(
+  session: RequestSession,
+  request: AnyRequest,
+  cookieOf: (session: RequestSession) => CookieParts,
+): Facts {
   return {
     session,
     request,
-    isSecure,
+    isSecure: session.request.isSecure,
     header: cookieHeader(request) ?? "",
-    cookie: cookieParts(context.cookie.clear(isSecure)),
-    site,
+    cookie: cookieOf(session),
+    site: requestHeader(request, "sec-fetch-site"),
     mode: requestHeader(request, "sec-fetch-mode"),
-    isLoopback,
-    usedHttps: isSecure || claimsHttps(request) || (site !== undefined && !isLoopback) || saysHttps === true,
   };
 }
 
@@ -95,9 +106,13 @@ function isPresented(facts: Facts): boolean {
 
 // A cookie that goes out
 
-function checkIssued({ session: { context }, request, cookie, isLoopback, usedHttps, isSecure }: Facts): void {
+function checkIssued(facts: Facts): void {
+  const { request, cookie, isSecure } = facts;
+  const { context } = facts.session;
   const { baseName } = context.cookie;
   const { secure, domain, path } = cookie.attributes;
+  const isLoopback = isForLoopback(request);
+  const usedHttps = saysHttps(facts, isLoopback);
   if (secure && !usedHttps && !isLoopback && isBrowser(request)) {
     warnOnce(
       "SOJOURN_SECURE_OVER_HTTP",
@@ -124,6 +139,16 @@ function checkIssued({ session: { context }, request, cookie, isLoopback, usedHt
     );
   }
   if (!isWithinPath(pathInBrowser(request), path)) warnOfPath(baseName, path);
+}
+
+function isForLoopback(request: AnyRequest): boolean {
+  return /^(?:(?:[\w-]+\.)*localhost|127(?:\.\d+){3}|\[::1\])(?::\d+)?$/i.test(hostOf(request) ?? "");
+}
+
+/** Whether the browser says that it used HTTPS, or a proxy does. */
+function saysHttps({ request, site, isSecure }: Facts, isLoopback: boolean): boolean {
+  if (isSecure || claimsHttps(request) || (site !== undefined && !isLoopback)) return true;
+  return requestHeader(request, "origin")?.startsWith("https:") === true && site !== "cross-site";
 }
 
 /** The path that a browser compares with the cookie's. A target may be a whole URL (RFC 9112, section 3.2.2). */
@@ -229,14 +254,21 @@ function warnOfUnknownSession(baseName: string): void {
   );
 }
 
-/** A record from the future, seen by this server's clock. */
-function checkClock({ session: { context, loaded } }: Facts): void {
-  if (!loaded) return;
-  const ahead = lastSeenAt(loaded.expiresAt, loaded.record, context.timeouts) - context.now();
+/** Whether the record is from the future, seen by this server's clock. */
+function isAhead(session: RequestSession): boolean {
+  return millisecondsAhead(session) > CLOCK_TOLERANCE;
+}
+
+function millisecondsAhead({ context, loaded }: RequestSession): number {
+  return loaded ? lastSeenAt(loaded.expiresAt, loaded.record, context.timeouts) - context.now() : 0;
+}
+
+function checkClock(session: RequestSession): void {
+  const ahead = millisecondsAhead(session);
   if (ahead <= CLOCK_TOLERANCE) return;
   warnOnce(
     "SOJOURN_CLOCKS_DIFFER",
-    context.cookie.baseName,
+    session.context.cookie.baseName,
     `A session was used ${Math.round(ahead / 1000)} s in the future by the clock of this process, so that timeouts come too early ` +
       "or too late: synchronise the clocks of all servers (NTP), and give every process the same timeouts",
   );

@@ -385,6 +385,39 @@ describe.each(Object.entries(FRAMEWORKS))("a diagnosis with %s", (framework, sta
     expect(await diagnosis("SOJOURN_LOST_COOKIE")).not.toContain("198.51.100");
   });
 
+  it("is given at the first odd request, however many usual ones came before", async () => {
+    let ahead = 0;
+    const clock = () => Date.now() + ahead;
+    const { name, ask } = await application({ clock, store: memoryStore({ clock }), cookie: { secure: true } });
+    await ask("GET", "/", { ...local, cookie: `__Host-${name}=other` });
+    await diagnosis("SOJOURN_OTHER_COOKIE");
+    const cookie = await ask("POST", "/login", local);
+    const next = async (code: string, action: () => unknown) => {
+      expect(codes()).toHaveLength(1);
+      warned.mockClear();
+      for (let i = 0; i < 3; i++) await ask("GET", "/", { ...local, cookie: `${cookie}; theme=dark` });
+      await action();
+      await diagnosis(code);
+    };
+    await next("SOJOURN_DUPLICATE_COOKIE", () =>
+      ask("GET", "/", { ...local, cookie: `${cookie}; __Host-${name}=other` }),
+    );
+    await next("SOJOURN_MANY_COOKIES", () =>
+      ask("GET", "/", { ...local, cookie: `${cookie}; theme=${"x".repeat(9000)}` }),
+    );
+    await next("SOJOURN_CLOCKS_DIFFER", async () => {
+      ahead = -60_000;
+      await ask("GET", "/", { ...local, cookie });
+      ahead = 0;
+    });
+    await next("SOJOURN_SECURE_OVER_HTTP", () => ask("POST", "/login", { ...page, cookie }));
+    await next("SOJOURN_UNKNOWN_SESSION", async () => {
+      const late = await ask("POST", "/login", local);
+      await ask("POST", "/logout", { ...local, cookie: late });
+      await ask("GET", "/", { ...local, cookie: late });
+    });
+  });
+
   it("is not given where the cookie comes back, nor for requests that were under way", async () => {
     let ahead = 0;
     const { ask } = await application({ clock: () => Date.now() + ahead });
