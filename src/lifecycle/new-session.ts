@@ -13,7 +13,7 @@ import {
   type SessionRecord,
 } from "../record/record.ts";
 import { retryUntilDone } from "./retries.ts";
-import { run, wait, type Answer, type Coroutine } from "../coroutine.ts";
+import { isPromise, run, wait, type Answer, type Coroutine } from "../coroutine.ts";
 import { tokenFields, type Token } from "../record/token.ts";
 
 /** Stores a new session: for a visitor's first change, or for a sign-in without a session. */
@@ -48,10 +48,10 @@ export function* moveSession(commit: Commit): Coroutine<void> {
   const { requestSession, context, requested, snapshot } = commit;
   const from = requestSession.token!.id;
   const { record } = requestSession.loaded!;
-  const { userId, createdAt, formerly, ...began } = record;
+  const { userId, createdAt, formerly, data, flashes } = record;
   const changesHands = isAnotherUser(requestSession, requested.signIn!.userId);
   // Keys that may not be kept are left out, whatever the handler has seen.
-  const content = commit.keep ? commit.replayOn({ ...began }) : snapshot.content;
+  const content = commit.keep ? commit.replayOn({ data, flashes }) : snapshot.content;
   // The former session of another user ends. One of the same user ends with the new session.
   if (changesHands && formerly) yield* wait(endFormer(context, record, commit.deadline));
   const session = changesHands
@@ -143,6 +143,10 @@ function* replaceFormerOrPutBack(
   }
 }
 
+function expectCreated(isCreated: boolean): void {
+  if (!isCreated) throw new SessionError("ERR_SESSION_STORE", "The session store says that a random id exists already");
+}
+
 /** A session that is being stored for the first time. */
 class NewSession {
   readonly #commit: Commit;
@@ -198,13 +202,15 @@ class NewSession {
     const { userId } = this.loaded.record;
     try {
       if (userId === undefined || !context.maxPerUser) {
-        yield* this.#create();
-        yield* wait(finish());
+        const creating = this.#create();
+        if (creating) yield creating;
+        const finishing = finish();
+        if (isPromise(finishing)) yield finishing;
       } else {
         const which = { userId, id: this.token.id, former: requestSession.token?.id };
         yield* wait(
           withinLimit(context, context.maxPerUser, which, deadline, {
-            store: (after) => run(this.#create(after)),
+            store: (after) => this.#create(after),
             admit: () => this.#admit(),
             finish,
           }),
@@ -221,7 +227,7 @@ class NewSession {
   }
 
   /** @param after - epoch milliseconds: `signedInAt` is later, whatever this server's clock says. */
-  *#create(after = 0): Coroutine<void> {
+  #create(after = 0): Answer<void> {
     const commit = this.#commit;
     const { context, deadline } = commit;
     const { id } = this.token;
@@ -230,8 +236,8 @@ class NewSession {
     const signedInAt = record.signedInAt && Math.max(context.now(), after + 1);
     if (signedInAt !== record.signedInAt) this.loaded = this.#loaded(1, { ...record, signedInAt });
     const stored = encryptSession(context, id, this.loaded);
-    if (yield* wait(deadline.ask(context.store, "create", id, stored))) return;
-    throw new SessionError("ERR_SESSION_STORE", "The session store says that a random id exists already");
+    const creating = deadline.ask(context.store, "create", id, stored);
+    return isPromise(creating) ? creating.then(expectCreated) : expectCreated(creating);
   }
 
   /** Version 2 marks a session that was counted: later sign-ins do not end it. */

@@ -51,13 +51,16 @@ export function markPrivate(headers: ResponseHeaders): void {
  * `CDN-Cache-Control`, and headers of products, whose names end in `Cache-Control` by convention.
  */
 function overrideTargeted(headers: ResponseHeaders): void {
-  for (const name of Array.from(headers.keys())) {
-    const lower = name.toLowerCase();
-    // nginx does not store the response if this is 0.
-    if (lower === "x-accel-expires") headers.set(name, "0");
-    else if (OLDER_NAMES.includes(lower) || (lower.endsWith("cache-control") && lower !== "cache-control"))
-      headers.set(name, "no-store");
-  }
+  let targeted: string[] | undefined;
+  for (const name of headers.keys()) if (isTargeted(name.toLowerCase())) (targeted ??= []).push(name);
+  if (!targeted) return;
+  // nginx does not store the response if this is 0.
+  for (const name of targeted) headers.set(name, name.toLowerCase() === "x-accel-expires" ? "0" : "no-store");
+}
+
+function isTargeted(name: string): boolean {
+  if (name.endsWith("cache-control")) return name !== "cache-control";
+  return name === "x-accel-expires" || OLDER_NAMES.includes(name);
 }
 
 const OLDER_NAMES = ["surrogate-control", "edge-control"];

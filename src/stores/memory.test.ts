@@ -167,6 +167,18 @@ describe("memoryStore", () => {
     expect(await store.idsOfUser("grace")).toEqual(["b"]);
   });
 
+  it("keeps ids and user ids of any length and any characters, each as its own", async () => {
+    const { store } = storeAt();
+    const texts = ["a", "ÿ", "€", "\ud800"].flatMap((text) =>
+      [1, 511, 512, 513, 2000].map((length) => text.repeat(length)),
+    );
+    for (const text of texts) await store.create(text, session(2000, { userId: text }));
+    for (const text of texts) {
+      expect(await store.read(text)).toMatchObject({ userId: text });
+      expect(await store.idsOfUser(text)).toEqual([text]);
+    }
+  });
+
   it("refuses options it doesn't know or can't use", () => {
     expect(make({ max: 5 })).toThrow(/no option "max": use any of maxSessions, whenFull, clock/);
     for (const maxSessions of [0, -1, 1.5, Number.NaN, Infinity, "5"]) {

@@ -277,9 +277,14 @@ function toOneByteString(payload: StoredSession["payload"]): string {
   return bytes.toString("latin1");
 }
 
+/** Ids and most user ids are copied through it, one at a time. */
+const COPIED = Buffer.alloc(512);
+
 // A substring keeps the whole string in memory: an id would keep its Cookie header. So this copies the string. The one-byte
 // form takes half the memory and fits almost every id. UTF-16 preserves every other string, even with a lone surrogate.
 function copyString(value: string): string {
-  const oneByte = Buffer.from(value, "latin1").toString("latin1");
+  const bytes = value.length <= COPIED.length ? COPIED : Buffer.allocUnsafe(value.length);
+  bytes.write(value, "latin1");
+  const oneByte = bytes.toString("latin1", 0, value.length);
   return oneByte === value ? oneByte : Buffer.from(value, "utf16le").toString("utf16le");
 }
