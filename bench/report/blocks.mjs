@@ -1,7 +1,7 @@
 // The generated blocks of docs/benchmarks.md and README.md: what stands between `<!-- bench:NAME -->` and `<!-- /bench:NAME -->`.
 // They come from bench/results alone, so that a test can compare them with no package installed.
 import { altOf, PICTURES, resultOf, who } from "./alt-texts.mjs";
-import { commandsTable, layerTables, ownRival, saturationTable } from "./layers.mjs";
+import { allocationTables, commandsTable, layerTables, ownRival, saturationTable } from "./layers.mjs";
 import { conditions, cost, figure, NONE, ratio, spread, table, UNMEASURABLE } from "./tables.mjs";
 
 /** Documents with generated blocks, and the way from each to the pictures. */
@@ -13,6 +13,7 @@ const FAST_PATHS = ["untouched", "read", "write"];
 const BLOCKS = {
   machine: "floors",
   floors: "floors",
+  allocations: "allocations",
   layer: "layer",
   http: "http",
   saturation: "http",
@@ -48,6 +49,7 @@ const WRITERS = {
     return table(["µs of CPU", ...results.map(({ node }) => `Node ${node}`)], rows);
   },
 
+  allocations: (results) => allocationTables(results, ALL_PATHS),
   layer: (results) => layerTables(results, ALL_PATHS),
   http: (results) => layerTables(results, FAST_PATHS),
   saturation: ([result]) => saturationTable(result),
