@@ -7,7 +7,7 @@ import { countAsync } from "./async-counts.mjs";
 import { median } from "./stats.mjs";
 
 const SESSIONS = 1000;
-/** On Node 24 the cost of a request falls until a path has answered about 14,000. A slow library gets some seconds instead. */
+/** On Node 24 the cost of a request falls until a path has answered about 14,000. A slow library gets some seconds of CPU instead. */
 const WARM_UP = 15_000;
 const WARM_UP_SECONDS = 2;
 const BATCH = { least: 16, most: 1000 };
@@ -59,14 +59,15 @@ const ORDERS = {
 
   /** Lets V8 compile a path. Returns the µs of CPU that a request takes then. */
   async warmUp({ seconds = WARM_UP_SECONDS, ...order }) {
-    const ends = performance.now() + seconds * 1000;
+    const most = seconds * 1e6;
     let us;
     let count = BATCH.least;
-    for (let done = 0; done < WARM_UP && performance.now() < ends;) {
+    for (let done = 0, spent = 0; done < WARM_UP && spent < most;) {
       us = await cpuOfRequests({ ...order, count });
       done += count;
+      spent += us * count;
       // A slow library's batches are short enough to see when its time is over.
-      count = Math.max(BATCH.least, Math.min(BATCH.most, Math.round((seconds * 1e5) / us)));
+      count = Math.max(BATCH.least, Math.min(BATCH.most, Math.round(most / 10 / us)));
     }
     return us;
   },

@@ -8,7 +8,6 @@ import { conditions, cost, figure, NONE, ratio, spread, table, UNMEASURABLE } fr
 export const DOCUMENTS = { "docs/benchmarks.md": "pictures", "README.md": "docs/pictures" };
 
 const ALL_PATHS = ["untouched", "read", "write", "sign-in"];
-const FAST_PATHS = ["untouched", "read", "write"];
 
 const BLOCKS = {
   machine: "floors",
@@ -51,7 +50,7 @@ const WRITERS = {
 
   allocations: (results) => allocationTables(results, ALL_PATHS),
   layer: (results) => layerTables(results, ALL_PATHS),
-  http: (results) => layerTables(results, FAST_PATHS),
+  http: (results) => layerTables(results, ALL_PATHS),
   saturation: ([result]) => saturationTable(result),
   redis: (results) => layerTables(results, ALL_PATHS),
   "redis-commands": ([result]) => commandsTable(result),
@@ -62,7 +61,7 @@ const WRITERS = {
         return `${layers}\n\n${saturationTable(http)}`;
       })
       .join("\n\n"),
-  stores: ([result]) => `${layerTables([result], ["read", "write"])}\n\n${saturationTable(result)}`,
+  stores: ([result]) => `${layerTables([result], ["read", "write", "sign-in"])}\n\n${saturationTable(result)}`,
 
   latency([result]) {
     const rows = result.latencies.map(({ name, path, rate, p50, p99 }) => [

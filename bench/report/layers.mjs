@@ -22,7 +22,8 @@ export function layerTables(results, paths) {
     .join("\n\n");
 }
 
-function layerTable(contenders, paths) {
+function layerTable(contenders, wanted) {
+  const paths = wanted.filter((path) => contenders.some(({ cells }) => cells[path]));
   const compared = paths.filter((path) => path !== "untouched");
   const head = ["", ...paths, ...compared.map((path) => `sojourn ÷ it, ${path}`)];
   const rows = contenders.map((row) => {
