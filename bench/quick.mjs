@@ -22,8 +22,8 @@ const PATHS = ["untouched", "read", "write", "sign-in"];
 const SECONDS = 25;
 const COUNT = 500;
 const INSTRUCTION_COUNT = 2000;
-/** What differs from run to run, because of the compiler's timing: instructions by a hundredth, bytes by less. */
-const NOTABLE = { instructions: 0.05, bytes: 0.02 };
+/** What differs from run to run, because of the compiler's timing: instructions by a hundredth, bytes by up to three. */
+const NOTABLE = { instructions: 0.05, bytes: 0.03 };
 
 export async function runQuick({ runtimes, save }) {
   await reportRatios();
