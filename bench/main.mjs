@@ -17,6 +17,7 @@ import { findServers } from "./lib/servers.mjs";
 
 const PARTS = [
   "floors",
+  "allocations",
   "layer",
   "http",
   "latency",
@@ -51,7 +52,7 @@ if (unknown.length > 0) {
 
 if (options.quick) {
   const { runQuick } = await import("./quick.mjs");
-  await runQuick({ save: options.save });
+  await runQuick({ runtimes: runtimesAsked(), save: options.save });
   process.exit();
 }
 if (!options.report) await measure();
@@ -71,6 +72,7 @@ async function measure() {
   for (const name of missing) console.log(`${name} is missing: what needs it is left out.`);
   const runtimes = runtimesAsked();
   const parts = positionals.length > 0 ? positionals : PARTS;
+  const took = new Map();
   for (const name of parts) {
     const part = await import(`./parts/${name}.mjs`);
     for (const runtime of part.nodes === "both" ? runtimes : runtimes.slice(0, 1)) {
@@ -79,6 +81,7 @@ async function measure() {
       const result = await runPart(part, runtime, missing);
       if (!result) continue;
       const seconds = Math.round((performance.now() - began) / 1000);
+      took.set(name, (took.get(name) ?? 0) + seconds);
       const whole = {
         part: name,
         node: runtime.version,
@@ -92,6 +95,12 @@ async function measure() {
       console.log(`  ${seconds} s; CPU of others: ${result.machine?.others ?? "not watched"} cores`);
     }
   }
+  reportSeconds(took);
+}
+
+function reportSeconds(took) {
+  const sum = [...took.values()].reduce((all, seconds) => all + seconds, 0);
+  console.log(`\n${sum} s in all: ${Array.from(took, ([name, seconds]) => `${name} ${seconds}`).join(", ")}`);
 }
 
 /** A part that fails does not keep the others from running. */

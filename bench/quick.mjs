@@ -7,11 +7,11 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { contender } from "./contenders.mjs";
 import { startContender } from "./lib/processes.mjs";
+import { measureAllocations } from "./parts/allocations.mjs";
 import { measureLayers } from "./parts/layer.mjs";
 import { figure, ratio, table } from "./report/tables.mjs";
 
 const COUNTS = join(import.meta.dirname, "counts.json");
-const MAJOR = `node${process.versions.node.split(".", 1)[0]}`;
 
 const RATIOS = [
   ["fastify · sojourn · memory", "fastify · @fastify/session, not rolling · memory"],
@@ -22,12 +22,12 @@ const PATHS = ["untouched", "read", "write", "sign-in"];
 const SECONDS = 25;
 const COUNT = 500;
 const INSTRUCTION_COUNT = 2000;
-/** Instructions differ by about a hundredth from run to run, because of the compiler's timing. */
-const NOTABLE = 0.05;
+/** What differs from run to run, because of the compiler's timing: instructions by a hundredth, bytes by up to three. */
+const NOTABLE = { instructions: 0.05, bytes: 0.03 };
 
-export async function runQuick({ save }) {
+export async function runQuick({ runtimes, save }) {
   await reportRatios();
-  await reportCounts(save);
+  for (const { path, version } of runtimes) await reportCounts({ node: path, version, save });
 }
 
 async function reportRatios() {
@@ -51,24 +51,41 @@ async function reportRatios() {
   console.log(table(["", "untouched", "read", "write", "against", "read", "write"], lines));
 }
 
-async function reportCounts(save) {
-  const kept = existsSync(COUNTS) ? JSON.parse(readFileSync(COUNTS, "utf8")) : {};
+async function reportCounts({ node, version, save }) {
   const now = {};
   const hasPerf = spawnSync("perf", ["stat", "-e", "instructions:u", "true"]).status === 0;
+  const allocations = await measureAllocations([...new Set([...RATIOS.flat(), ...COUNTED])].map(contender), { node });
   for (const name of COUNTED) {
-    const app = await startContender(contender(name), {}, {});
+    const app = await startContender(contender(name), {}, { node });
     await app.ask("seed");
     now[name] = {};
+    const { cells } = allocations.find((one) => one.name === name);
     for (const path of PATHS) {
       const order = { path, anonymous: path === "untouched" || path === "sign-in" };
       await app.ask("run", { ...order, count: 10 * COUNT });
       const instructions = hasPerf ? await instructionsOf(app, order) : undefined;
-      now[name][path] = { ...(await app.ask("counts", { ...order, count: COUNT })), instructions };
+      const counts = await app.ask("counts", { ...order, count: COUNT });
+      now[name][path] = { ...counts, bytes: cells[path].total, instructions };
     }
     await app.stop();
   }
-  report(now, kept[MAJOR] ?? {});
-  if (save) writeFileSync(COUNTS, `${JSON.stringify({ ...kept, [MAJOR]: now }, null, 2)}\n`);
+  const kept = existsSync(COUNTS) ? JSON.parse(readFileSync(COUNTS, "utf8")) : {};
+  const major = `node${version.split(".", 1)[0]}`;
+  console.log(`\nNode ${version}: bytes of heap that a request allocates over the bare framework\n`);
+  console.log(comparedBytes(allocations));
+  report(now, kept[major] ?? {});
+  if (save) writeFileSync(COUNTS, `${JSON.stringify({ ...kept, [major]: now }, null, 2)}\n`);
+}
+
+function comparedBytes(allocations) {
+  const layers = (name) => allocations.find((one) => one.name === name).cells;
+  const rows = RATIOS.map(([own, peer]) => [
+    own,
+    ...PATHS.map((path) => figure(layers(own)[path].layer)),
+    peer,
+    ...PATHS.map((path) => figure(layers(peer)[path].layer)),
+  ]);
+  return table(["", ...PATHS, "against", ...PATHS], rows);
 }
 
 /** Instructions a request in user space, counted by perf while the process does nothing else. */
@@ -88,17 +105,16 @@ async function instructionsOf({ pid, ask }, order) {
 function report(now, kept) {
   const written = (what, value, before) => {
     if (value === undefined) return "–";
-    const isNotable = what === "instructions" ? Math.abs(value / before - 1) > NOTABLE : value !== before;
+    const isNotable = what in NOTABLE ? Math.abs(value / before - 1) > NOTABLE[what] : value !== before;
     return before !== undefined && isNotable ? `${figure(value)} (was ${figure(before)})` : figure(value);
   };
+  const whats = ["promises", "timers", "ticks", "bytes", "instructions"];
   const rows = Object.entries(now).flatMap(([name, paths]) =>
     Object.entries(paths).map(([path, counts]) => [
       `${name}: ${path}`,
-      ...["promises", "timers", "ticks", "instructions"].map((what) =>
-        written(what, counts[what], kept[name]?.[path]?.[what]),
-      ),
+      ...whats.map((what) => written(what, counts[what], kept[name]?.[path]?.[what])),
     ]),
   );
   console.log("\nCounts a request, framework included; the first three are exact\n");
-  console.log(table(["", "promises", "timers", "ticks", "instructions"], rows));
+  console.log(table(["", ...whats], rows));
 }

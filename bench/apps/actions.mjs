@@ -28,8 +28,10 @@ export const WITH_QUERY = new Set(["add", "count", "update", "redirect", "seed"]
 const gapOf = (query) => sleep(Number(query.gap ?? GAP_MS));
 
 function seedOf({ bytes }) {
-  const data = structuredClone(DATA);
-  if (Number(bytes) > DATA_BYTES) data.note = "n".repeat(Number(bytes) - DATA_BYTES - ',"note":""'.length);
+  const { user, visits } = DATA;
+  const data = structuredClone(Number(bytes) < DATA_BYTES ? { user, visits } : DATA);
+  const missing = Number(bytes) - JSON.stringify(data).length - ',"note":""'.length;
+  if (missing >= 0) data.note = "n".repeat(missing);
   return data;
 }
 

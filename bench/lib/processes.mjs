@@ -50,6 +50,15 @@ export async function startProcess(script, args, { node = process.execPath, exec
 export const startContender = ({ name }, place, options) =>
   startProcess("worker.mjs", [name, JSON.stringify(place ?? {})], { ...options, name });
 
+/** For what need not be measured: on two cores, two take as long as one. */
+export async function twoAtOnce(items, work) {
+  const waiting = [...items];
+  const worker = async () => {
+    while (waiting.length > 0) await work(waiting.shift());
+  };
+  await Promise.all([worker(), worker()]);
+}
+
 let canBind;
 
 /** Binds all threads of a process to a core, where that can be done. */

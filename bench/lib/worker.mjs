@@ -4,8 +4,14 @@ import { contender } from "../contenders.mjs";
 import { obey } from "./orders.mjs";
 import { requesterOf } from "./requester.mjs";
 import { countAsync } from "./async-counts.mjs";
+import { median } from "./stats.mjs";
 
 const SESSIONS = 1000;
+/** On Node 24 the cost of a request falls until a path has answered about 14,000. A slow library gets some seconds of CPU instead. */
+const WARM_UP = 15_000;
+const WARM_UP_SECONDS = 2;
+const BATCH = { least: 16, most: 1000 };
+const REPETITIONS = 5;
 
 const app = await contender(process.argv[2]).make(JSON.parse(process.argv[3] ?? "{}"));
 const { whole, visitor } = requesterOf(app);
@@ -16,19 +22,29 @@ const cpu = () => {
   return user + system;
 };
 
-/** Requests to a path: the session in rotation, or none. */
-async function requests({ path, count, sideBySide = 1, anonymous = false }) {
+const turn = () => new Promise((resolve) => setImmediate(resolve));
+
+/** Requests to a path: the session in rotation, or none. The event loop turns before each, as it does in a server. */
+async function requests({ path, count, sideBySide = 1, anonymous = false, turns = true }) {
   let begun = 0;
   const visit = async () => {
     const ask = visitor();
     while (begun < count) {
       const cookie = anonymous ? undefined : cookies[begun % cookies.length];
       begun += 1;
+      if (turns) await turn();
       const response = await ask(`/${path}`, cookie);
       if (response.status !== 200) throw new Error(`${path} answers ${response.status}`);
     }
   };
   await Promise.all(Array.from({ length: sideBySide }, visit));
+}
+
+/** CPU time a request, in microseconds: the CPU that other processes of a busy machine take does not count. */
+async function cpuOfRequests(order) {
+  const before = cpu();
+  await requests(order);
+  return (cpu() - before) / order.count;
 }
 
 const ORDERS = {
@@ -39,17 +55,40 @@ const ORDERS = {
     return cookies.slice(0, SESSIONS);
   },
 
-  /** CPU time a request, in microseconds: the CPU that other processes of a busy machine take does not count. */
-  async round(order) {
-    const before = cpu();
-    await requests(order);
-    return (cpu() - before) / order.count;
+  round: cpuOfRequests,
+
+  /** Lets V8 compile a path. Returns the µs of CPU that a request takes then. */
+  async warmUp({ seconds = WARM_UP_SECONDS, ...order }) {
+    const most = seconds * 1e6;
+    let us;
+    let count = BATCH.least;
+    for (let done = 0, spent = 0; done < WARM_UP && spent < most;) {
+      us = await cpuOfRequests({ ...order, count });
+      done += count;
+      spent += us * count;
+      // A slow library's batches are short enough to see when its time is over.
+      count = Math.max(BATCH.least, Math.min(BATCH.most, Math.round(most / 10 / us)));
+    }
+    return us;
   },
 
-  /** Promises and timers a request: these counts are exact. */
+  /** Promises and timers a request, without those of a turn of the event loop: these counts are exact. */
   async counts({ path, count, anonymous }) {
-    await requests({ path, count, anonymous });
-    return countAsync(() => requests({ path, count, anonymous }), count);
+    const order = { path, count, anonymous, turns: false };
+    await requests(order);
+    return countAsync(() => requests(order), count);
+  },
+
+  /** Bytes of heap that a request allocates. The process has a young generation that is not collected meanwhile. */
+  async allocated(order) {
+    const samples = [];
+    for (let n = 0; n < REPETITIONS; n += 1) {
+      globalThis.gc();
+      const before = process.memoryUsage().heapUsed;
+      await requests(order);
+      samples.push((process.memoryUsage().heapUsed - before) / order.count);
+    }
+    return Math.round(median(samples));
   },
 
   /** So many requests and nothing else; for perf, which counts the instructions of the whole process. */

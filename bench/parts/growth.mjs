@@ -10,7 +10,7 @@ export const title = "Growth: processes, size, number of sessions";
 export const nodes = "one";
 
 const PROCESSES = [1, 2, 3, 4];
-const SIZES = [171, 1024, 4096, 16_384, 65_536];
+const SIZES = [100, 1024, 4096, 16_384, 65_536];
 const OWN = "fastify · sojourn · memory";
 const OWN_FILES = "fastify · sojourn · files";
 const OWN_REDIS = "fastify · sojourn · Redis (node-redis)";
@@ -77,10 +77,20 @@ async function growWithProcesses(name, { node, place, rounds }) {
   return { name, steps };
 }
 
+async function warmUp({ ask }) {
+  await ask("seed");
+  for (const path of ["read", "write"]) await ask("warmUp", { path, sideBySide: 4 });
+}
+
 /** µs of a layer for sessions of each size, in interleaved rounds. */
 async function growWithSize(names, { node, place, rounds }) {
   const apps = new Map();
-  for (const name of [BARE, ...names]) apps.set(name, await startContender(contender(name), place, { node }));
+  for (const name of [BARE, ...names]) {
+    const app = await startContender(contender(name), place, { node });
+    apps.set(name, app);
+    if (name === BARE) await app.ask("warmUp", { path: "untouched", anonymous: true });
+    else await warmUp(app);
+  }
   const growths = names.map((name) => ({ name, steps: [] }));
   for (const bytes of SIZES) {
     for (const name of names) await apps.get(name).ask("seed", { bytes, count: 200 });
@@ -112,6 +122,7 @@ async function growWithNumber(name, counts, { node, place, rounds }) {
     // A quick look has a hundredth of the sessions.
     const sessions = rounds === 1 ? full / 100 : full;
     const app = await startContender(contender(name), place, { node, execArgv: ["--max-old-space-size=6144"] });
+    await warmUp(app);
     await app.ask("seed", { count: sessions });
     const of = async (path) => {
       const values = [];

@@ -6,26 +6,38 @@ import { cpuOf } from "../lib/cpu.mjs";
 import { layersOf } from "../lib/layers.mjs";
 import { startContender, startProcess } from "../lib/processes.mjs";
 import { inRounds } from "../lib/rounds.mjs";
-import { memoryOrCookie } from "./layer.mjs";
 
 export const title = "The session layer, over HTTP";
 export const nodes = "both";
-export const budget = 140;
+export const budget = 50;
 
-const PATHS = ["untouched", "read", "write"];
+const PATHS = ["untouched", "read", "write", "sign-in"];
 const CONNECTIONS = 64;
-const CELL_SECONDS = 0.3;
+const SIDE_BY_SIDE = 16;
+const CELL_SECONDS = 0.1;
 /**
- * Requests to a path before it is measured, and in each measurement, at least. By time alone a slow machine measured V8's
- * compiler: the fewer requests, the larger its share, and of a quick contender more than of a slow one. A contender that is
- * slow for another reason gets fewer: a warm-up has a limit in seconds, and a measurement one of a second.
+ * Requests over HTTP to a path before it is measured, after those in process, and in each measurement, at least. A contender
+ * that is slow gets fewer: a warm-up has a limit in seconds, and a measurement one of a second.
  */
 const WARM_UP = 3000;
-const WARM_UP_SECONDS = 1.5;
+const WARM_UP_SECONDS = 1;
 const FEWEST = 500;
 
+/** Variants that cost as much over HTTP as in process are left out, and so are frameworks where there is nothing to compare. */
+const FRAMEWORKS = {
+  express: ["memory", "cookie"],
+  fastify: ["memory", "cookie"],
+  koa: ["memory"],
+  hono: ["memory"],
+  "node:http": ["memory", "cookie"],
+};
+const LEFT_OUT = ["express-session, memorystore", "sojourn/express-session", "@fastify/session", "hono-sessions"];
+
 export async function run({ node, rounds = 7, budget: seconds = budget, only, log }) {
-  const rows = CONTENDERS.filter((row) => memoryOrCookie(row) && isHere(row) && only(row));
+  const rows = CONTENDERS.filter(
+    (row) =>
+      FRAMEWORKS[row.framework]?.includes(row.store) && !LEFT_OUT.includes(row.library) && isHere(row) && only(row),
+  );
   return measureHttp(rows, { node, rounds, seconds, log });
 }
 
@@ -50,9 +62,7 @@ export async function measureHttp(
           const rate = answered / took;
           return Math.round(Math.max(Math.min(FEWEST, rate), rate * CELL_SECONDS));
         };
-        // The first one lets V8 compile; the second one finds out how slow it is.
-        await warmUp(load, order, isBare(row) ? paths.length : 1);
-        const amount = amountFor(await load.ask("load", { ...order, amount: FEWEST }));
+        const amount = amountFor(await warmUp(load, server, order));
         const measure = () => measureLoad(load, server, { ...order, amount }, databasePid);
         cells.push({ key: `${row.name}: ${path}`, measure });
       }
@@ -64,12 +74,19 @@ export async function measureHttp(
   }
 }
 
-async function warmUp(load, order, share) {
-  let seconds = 0;
-  for (let sent = 0; sent < share * WARM_UP && seconds < share * WARM_UP_SECONDS; sent += FEWEST) {
-    const answer = await load.ask("load", { ...order, amount: FEWEST });
-    seconds += answer.seconds;
-  }
+/** Lets V8 compile the library in process, and then what only HTTP uses. Returns what the last load took. */
+export async function warmUp(load, server, order) {
+  const { path, cookies } = order;
+  await server.ask("warmUp", {
+    path,
+    anonymous: cookies.length === 0,
+    sideBySide: SIDE_BY_SIDE,
+    seconds: WARM_UP_SECONDS,
+  });
+  let answer = await load.ask("load", { ...order, amount: FEWEST });
+  const rest = Math.min(WARM_UP - FEWEST, Math.round((answer.answered / answer.seconds) * WARM_UP_SECONDS));
+  if (rest > 0) answer = await load.ask("load", { ...order, amount: Math.max(rest, FEWEST) });
+  return answer;
 }
 
 /** A contender that listens, with 1000 sessions. */

@@ -4,11 +4,11 @@ import { startProcess } from "../lib/processes.mjs";
 import { inRounds } from "../lib/rounds.mjs";
 import { withRedis } from "../lib/servers.mjs";
 import { summary } from "../lib/stats.mjs";
-import { startServer } from "./http.mjs";
+import { startServer, warmUp } from "./http.mjs";
 
 export const title = "Latency at a fixed rate";
 export const nodes = "one";
-export const budget = 100;
+export const budget = 80;
 
 const CONNECTIONS = 32;
 const SECONDS = 1.5;
@@ -49,7 +49,7 @@ async function measureGroups(groups, { node, rounds, seconds, log, place }) {
         servers.push(server);
         for (const path of isBare(row) ? ["untouched"] : ["read", "write"]) {
           const order = { port: server.port, path, cookies: server.cookies, connections: CONNECTIONS };
-          await load.ask("load", { ...order, amount: SATURATION_REQUESTS / 2 });
+          await warmUp(load, server, order);
           const { answered, seconds: took } = await load.ask("load", { ...order, amount: SATURATION_REQUESTS });
           group.push({ row, path, order, saturation: answered / took });
         }

@@ -1,6 +1,6 @@
 // Bytes a session: of heap in this process, of memory in Redis, of disk in PostgreSQL.
 import { CONTENDERS, contender, isBare, isHere, usesRedis } from "../contenders.mjs";
-import { startContender } from "../lib/processes.mjs";
+import { startContender, twoAtOnce } from "../lib/processes.mjs";
 import { withPostgres, withRedis } from "../lib/servers.mjs";
 
 export const title = "Bytes a session";
@@ -41,14 +41,6 @@ export async function run({ node, missing, rounds, only, log }) {
     ...(!missing.includes("Redis") && { redis: await redisBytes(node, only) }),
     ...(!missing.includes("PostgreSQL") && { postgres: await postgresBytes(node, only) }),
   };
-}
-
-async function twoAtOnce(items, work) {
-  const waiting = [...items];
-  const worker = async () => {
-    while (waiting.length > 0) await work(waiting.shift());
-  };
-  await Promise.all([worker(), worker()]);
 }
 
 /** A store keeps the same for every framework: the first row of each library. */

@@ -6,7 +6,7 @@ import { measureHttp } from "./http.mjs";
 export const title = "Files, SQLite and PostgreSQL, over HTTP";
 // better-sqlite3 is compiled for the Node that runs this.
 export const nodes = "one";
-export const budget = 120;
+export const budget = 90;
 
 const STORES = ["files", "SQLite", "PostgreSQL"];
 const CONNECTIONS = 16;
@@ -14,7 +14,7 @@ const CONNECTIONS = 16;
 export async function run({ node, missing, rounds = 9, budget: seconds = budget, only, log }) {
   const isMeasured = (row) => STORES.includes(row.store) && storeIsHere(row, missing) && isHere(row) && only(row);
   const rows = CONTENDERS.filter(isMeasured);
-  const shared = { node, rounds, seconds, log, connections: CONNECTIONS, paths: ["read", "write"] };
+  const shared = { node, rounds, seconds, log, connections: CONNECTIONS, paths: ["read", "write", "sign-in"] };
   return withDirectory((directory) => {
     if (!rows.some(({ store }) => store === "PostgreSQL"))
       return measureHttp(rows, { ...shared, place: { directory } });

@@ -1,18 +1,18 @@
 // The generated blocks of docs/benchmarks.md and README.md: what stands between `<!-- bench:NAME -->` and `<!-- /bench:NAME -->`.
 // They come from bench/results alone, so that a test can compare them with no package installed.
 import { altOf, PICTURES, resultOf, who } from "./alt-texts.mjs";
-import { commandsTable, layerTables, ownRival, saturationTable } from "./layers.mjs";
+import { allocationTables, commandsTable, layerTables, ownRival, saturationTable } from "./layers.mjs";
 import { conditions, cost, figure, NONE, ratio, spread, table, UNMEASURABLE } from "./tables.mjs";
 
 /** Documents with generated blocks, and the way from each to the pictures. */
 export const DOCUMENTS = { "docs/benchmarks.md": "pictures", "README.md": "docs/pictures" };
 
 const ALL_PATHS = ["untouched", "read", "write", "sign-in"];
-const FAST_PATHS = ["untouched", "read", "write"];
 
 const BLOCKS = {
   machine: "floors",
   floors: "floors",
+  allocations: "allocations",
   layer: "layer",
   http: "http",
   saturation: "http",
@@ -48,8 +48,9 @@ const WRITERS = {
     return table(["µs of CPU", ...results.map(({ node }) => `Node ${node}`)], rows);
   },
 
+  allocations: (results) => allocationTables(results, ALL_PATHS),
   layer: (results) => layerTables(results, ALL_PATHS),
-  http: (results) => layerTables(results, FAST_PATHS),
+  http: (results) => layerTables(results, ALL_PATHS),
   saturation: ([result]) => saturationTable(result),
   redis: (results) => layerTables(results, ALL_PATHS),
   "redis-commands": ([result]) => commandsTable(result),
@@ -60,7 +61,7 @@ const WRITERS = {
         return `${layers}\n\n${saturationTable(http)}`;
       })
       .join("\n\n"),
-  stores: ([result]) => `${layerTables([result], ["read", "write"])}\n\n${saturationTable(result)}`,
+  stores: ([result]) => `${layerTables([result], ["read", "write", "sign-in"])}\n\n${saturationTable(result)}`,
 
   latency([result]) {
     const rows = result.latencies.map(({ name, path, rate, p50, p99 }) => [

@@ -22,7 +22,8 @@ export function layerTables(results, paths) {
     .join("\n\n");
 }
 
-function layerTable(contenders, paths) {
+function layerTable(contenders, wanted) {
+  const paths = wanted.filter((path) => contenders.some(({ cells }) => cells[path]));
   const compared = paths.filter((path) => path !== "untouched");
   const head = ["", ...paths, ...compared.map((path) => `sojourn ÷ it, ${path}`)];
   const rows = contenders.map((row) => {
@@ -36,6 +37,23 @@ function layerTable(contenders, paths) {
     return [labelOf(row), ...layers, ...ratios];
   });
   return table(head, rows);
+}
+
+/** Bytes over the bare application, which has its own in parentheses, and those of Sojourn for each of the library's. */
+export function allocationTables(results, paths) {
+  const compared = paths.filter((path) => path !== "untouched");
+  const tables = results.map(({ node, date, contenders }) => {
+    const rows = contenders.map((row) => {
+      if (isBare(row))
+        return [labelOf(row), `(${figure(row.cells.untouched.total)})`, ...compared.flatMap(() => ["", ""])];
+      const own = isOwn(row) ? undefined : ownRival(contenders, row);
+      const ratios = compared.map((path) => (own ? (own.cells[path].layer / row.cells[path].layer).toFixed(2) : ""));
+      return [labelOf(row), ...paths.map((path) => figure(row.cells[path].layer)), ...ratios];
+    });
+    const head = [`bytes, Node ${node}`, ...paths, ...compared.map((path) => `sojourn ÷ it, ${path}`)];
+    return `Measured on ${date}.\n\n${table(head, rows)}`;
+  });
+  return tables.join("\n\n");
 }
 
 /** Requests a second, latencies and the CPU of the database at saturation. */
