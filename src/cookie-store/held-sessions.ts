@@ -4,7 +4,7 @@ import type { SessionRecord } from "../record/record.ts";
 import type { Token } from "../record/token.ts";
 import { OutgoingCookie, type TokenWriter } from "../request/outgoing-cookie.ts";
 import type { Presented, PresentedLater } from "../request/presented-tokens.ts";
-import type { SessionStore, SessionUpdate, StoredSession } from "../store.ts";
+import type { SessionStore, SessionUpdate, StoredSession, SyncOperation } from "../store.ts";
 import { encodeEntry, openEntry, type Entry, type Opened } from "./entry.ts";
 import { cutPieces, decryptPieces, encryptPieces, findPieces, joinPieces, type Pieces } from "./pieces.ts";
 import type { RecentCookies } from "./recent-cookies.ts";
@@ -194,12 +194,14 @@ Object.assign(HeldStore.prototype, {
 });
 
 /** An operation that answers at once. All requests share the function: its `this` is the store of one. */
-function atOnce<Args extends unknown[], Result>(answer: (held: HeldSessions, ...args: Args) => Result) {
-  const sync = function (this: HeldStore, ...args: Args): Result {
-    return answer(this.held, ...args);
-  };
+function atOnce<Args extends unknown[], Result>(
+  answer: (held: HeldSessions, ...args: Args) => Result,
+): SyncOperation<Args, Result> {
   const operation = async function (this: HeldStore, ...args: Args): Promise<Result> {
     return answer(this.held, ...args);
   };
-  return Object.assign(operation, { sync });
+  const sync = function (this: HeldStore, ...args: Args): Result {
+    return answer(this.held, ...args);
+  };
+  return Object.assign(operation, { sync: Object.assign(sync, { of: operation }) }) as SyncOperation<Args, Result>;
 }
