@@ -89,12 +89,13 @@ export class HeldSessions implements TokenWriter {
   }
 
   /** Like `update`, but the cookie stays: what becomes of it follows. */
-  updateUnsent(id: string, { extendOnly, ...stored }: SessionUpdate, expectedVersion: number): boolean {
+  updateUnsent(id: string, update: SessionUpdate, expectedVersion: number): boolean {
     const entry = this.find(id);
     if (entry?.stored.version !== expectedVersion) return false;
-    this.checkSize(stored);
-    const expiresAt = extendOnly ? Math.max(stored.expiresAt, entry.stored.expiresAt) : stored.expiresAt;
-    this.#entries.set(id, { ...entry, stored: { ...stored, expiresAt } });
+    this.checkSize(update);
+    const { payload, version, userId, extendOnly } = update;
+    const expiresAt = extendOnly ? Math.max(update.expiresAt, entry.stored.expiresAt) : update.expiresAt;
+    this.#entries.set(id, { ...entry, stored: { payload, version, expiresAt, userId } });
     return true;
   }
 

@@ -42,10 +42,13 @@ export interface Decrypted {
   readonly byPreviousKey: boolean;
 }
 
+/** Most sessions have one piece. */
+const NO_OTHERS: Pieces["others"] = new Map();
+
 /** Finds the cookies that are named exactly `name`, or `name` with the number of a piece. Nothing is decoded or unquoted. */
 export function findPieces(header: string, name: string): Pieces {
   const heads: string[] = [];
-  const others = new Map<number, string[]>();
+  let others: Map<number, string[]> | undefined;
   for (let start = 0; start < header.length;) {
     let end = header.indexOf(";", start);
     if (end < 0) end = header.length;
@@ -54,11 +57,11 @@ export function findPieces(header: string, name: string): Pieces {
       const after = start + name.length;
       if (header[after] === "=") addHead(heads, header.slice(after + 1, end));
       else if (header[after] === "." && header[after + 2] === "=")
-        addOther(others, header.charCodeAt(after + 1) - 48, header.slice(after + 3, end));
+        addOther((others ??= new Map()), header.charCodeAt(after + 1) - 48, header.slice(after + 3, end));
     }
     start = end + 1;
   }
-  return { heads, others };
+  return { heads, others: others ?? NO_OTHERS };
 }
 
 function addHead(heads: string[], value: string): void {
