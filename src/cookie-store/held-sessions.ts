@@ -1,40 +1,22 @@
-import { Buffer } from "node:buffer";
 import type { Context } from "../context.ts";
 import { SessionError } from "../errors.ts";
 import type { SessionRecord } from "../record/record.ts";
-import { hashSecret, type Token } from "../record/token.ts";
+import type { Token } from "../record/token.ts";
 import { OutgoingCookie, type TokenWriter } from "../request/outgoing-cookie.ts";
 import type { Presented, PresentedLater } from "../request/presented-tokens.ts";
-import type { SessionStore, SessionUpdate, StoredSession } from "../store.ts";
-import { findPieces, makePieces, openPieces, type Pieces } from "./pieces.ts";
+import type { SessionStore, SessionUpdate, StoredSession, SyncOperation } from "../store.ts";
+import { encodeEntry, openEntry, type Entry, type Opened } from "./entry.ts";
+import { cutPieces, decryptPieces, encryptPieces, findPieces, joinPieces, type Pieces } from "./pieces.ts";
+import type { RecentCookies } from "./recent-cookies.ts";
 
-/** The limits of an application's cookies. */
-export interface Limits {
+/** What the requests of one application share. */
+export interface Shared {
+  readonly recent: RecentCookies;
   /** Of a record, before it is encrypted. */
   readonly maxBytes: number;
   /** The characters of one cookie's value. */
   readonly room: number;
 }
-
-/** A session of this request. */
-export interface Entry {
-  readonly token: Token;
-  readonly stored: StoredSession;
-  /** Epoch milliseconds: when the session began under this id. A revocation of a user's sessions compares it. */
-  readonly startedAt: number;
-  /** The cookie stays when the browser is closed. */
-  readonly isKept: boolean;
-  /** Some client may have it. */
-  readonly isKnown: boolean;
-}
-
-const SECRET_LENGTH = 22;
-const EPOCH_BYTES = 3;
-const TIME_BYTES = 6;
-const HEAD_BYTES = 1 + SECRET_LENGTH + EPOCH_BYTES + 3 * TIME_BYTES;
-const FORMAT = 1;
-/** A bit of the format's byte. */
-const KEPT = 0x80;
 
 /**
  * The sessions of one request, and the cookies of its response. It is filled from the request's cookies, and the session that
@@ -45,16 +27,16 @@ export class HeldSessions implements TokenWriter {
   readonly presented: PresentedLater | undefined;
   readonly #context: Context;
   readonly #entries = new Map<string, Entry>();
-  readonly #limits: Limits;
+  readonly #shared: Shared;
   readonly #isSecure: boolean;
   readonly #pieces: Pieces | undefined;
   /** The session that was written last. */
   #outgoing: string | undefined;
 
-  constructor(context: Context, limits: Limits, header: string | undefined, isSecure: boolean) {
+  constructor(context: Context, shared: Shared, header: string | undefined, isSecure: boolean) {
     this.#context = context;
     this.cookie = new OutgoingCookie(context, this);
-    this.#limits = limits;
+    this.#shared = shared;
     this.#isSecure = isSecure;
     if (header === undefined) return;
     const pieces = findPieces(header, context.cookie.nameFor(isSecure));
@@ -65,17 +47,21 @@ export class HeldSessions implements TokenWriter {
   #open({ heads, others }: Pieces): Presented[] | undefined {
     const found: Presented[] = [];
     for (const head of heads) {
-      const opened = openPieces(this.#context.keyring, head, others);
+      const joined = joinPieces(head, others);
+      const opened = joined === undefined ? undefined : this.#decrypt(joined);
       if (!opened) continue;
-      const { id, plain, byPreviousKey } = opened;
+      const { entry, presented } = opened;
+      const { id } = entry.token;
       // Somebody has planted a second copy of a session, an older one perhaps. None is believed.
       if (this.#entries.has(id)) return undefined;
-      const entry = decodeEntry(id, plain);
-      if (!entry) continue;
       this.#entries.set(id, entry);
-      found.push({ token: entry.token, tokenByPreviousKey: byPreviousKey, secretHash: hashSecret(entry.token.secret) });
+      found.push(presented);
     }
     return found.length > 0 ? found : undefined;
+  }
+
+  #decrypt(joined: string): Opened | undefined {
+    return this.#shared.recent.find(joined, () => decryptPieces(this.#context.keyring, joined), openEntry);
   }
 
   // The store
@@ -103,12 +89,13 @@ export class HeldSessions implements TokenWriter {
   }
 
   /** Like `update`, but the cookie stays: what becomes of it follows. */
-  updateUnsent(id: string, { extendOnly, ...stored }: SessionUpdate, expectedVersion: number): boolean {
+  updateUnsent(id: string, update: SessionUpdate, expectedVersion: number): boolean {
     const entry = this.find(id);
     if (entry?.stored.version !== expectedVersion) return false;
-    this.checkSize(stored);
-    const expiresAt = extendOnly ? Math.max(stored.expiresAt, entry.stored.expiresAt) : stored.expiresAt;
-    this.#entries.set(id, { ...entry, stored: { ...stored, expiresAt } });
+    this.checkSize(update);
+    const { payload, version, userId, extendOnly } = update;
+    const expiresAt = extendOnly ? Math.max(update.expiresAt, entry.stored.expiresAt) : update.expiresAt;
+    this.#entries.set(id, { ...entry, stored: { payload, version, expiresAt, userId } });
     return true;
   }
 
@@ -134,7 +121,7 @@ export class HeldSessions implements TokenWriter {
 
   /** @throws SessionError `ERR_SESSION_COOKIE_TOO_LARGE` */
   checkSize({ payload: { length } }: StoredSession): void {
-    const { maxBytes } = this.#limits;
+    const { maxBytes } = this.#shared;
     if (length <= maxBytes) return;
     throw new SessionError(
       "ERR_SESSION_COOKIE_TOO_LARGE",
@@ -159,9 +146,12 @@ export class HeldSessions implements TokenWriter {
     const { cookie, keyring, now } = this.#context;
     this.#entries.set(id, { ...entry, isKnown: true });
     const lifetime = entry.stored.expiresAt - now();
-    const pieces = makePieces(keyring, id, encodeEntry(entry), this.#limits.room);
+    const { recent, room } = this.#shared;
+    const plain = encodeEntry(entry);
+    const joined = encryptPieces(keyring, id, plain, room);
+    recent.remember(joined, { id, plain, byPreviousKey: false });
     return this.#withRemovals(
-      pieces.map((piece, i) => cookie.set(piece, lifetime, this.#isSecure, entry.isKept, suffixOf(i))),
+      cutPieces(joined, room).map((piece, i) => cookie.set(piece, lifetime, this.#isSecure, entry.isKept, suffixOf(i))),
     );
   }
 
@@ -205,48 +195,14 @@ Object.assign(HeldStore.prototype, {
 });
 
 /** An operation that answers at once. All requests share the function: its `this` is the store of one. */
-function atOnce<Args extends unknown[], Result>(answer: (held: HeldSessions, ...args: Args) => Result) {
-  const sync = function (this: HeldStore, ...args: Args): Result {
-    return answer(this.held, ...args);
-  };
+function atOnce<Args extends unknown[], Result>(
+  answer: (held: HeldSessions, ...args: Args) => Result,
+): SyncOperation<Args, Result> {
   const operation = async function (this: HeldStore, ...args: Args): Promise<Result> {
     return answer(this.held, ...args);
   };
-  return Object.assign(operation, { sync });
-}
-
-/** Writes format, secret, epoch, version, expiry and beginning, and then the record. */
-function encodeEntry({ token, stored, startedAt, isKept }: Entry): Buffer {
-  const { payload, version, expiresAt } = stored;
-  const bytes = Buffer.allocUnsafe(HEAD_BYTES + payload.length);
-  bytes[0] = isKept ? FORMAT | KEPT : FORMAT;
-  let at = 1 + bytes.write(token.secret, 1, SECRET_LENGTH, "latin1");
-  at = bytes.writeUIntBE(token.epoch, at, EPOCH_BYTES);
-  at = bytes.writeUIntBE(version, at, TIME_BYTES);
-  at = bytes.writeUIntBE(expiresAt, at, TIME_BYTES);
-  at = bytes.writeUIntBE(startedAt, at, TIME_BYTES);
-  bytes.set(payload, at);
-  return bytes;
-}
-
-/** `undefined` for a format of another version. */
-function decodeEntry(id: string, bytes: Buffer): Entry | undefined {
-  if (bytes.length < HEAD_BYTES || (bytes[0]! & ~KEPT) !== FORMAT) return undefined;
-  const secretEnd = 1 + SECRET_LENGTH;
-  const at = secretEnd + EPOCH_BYTES;
-  return {
-    token: {
-      id,
-      secret: bytes.toString("latin1", 1, secretEnd),
-      epoch: bytes.readUIntBE(secretEnd, EPOCH_BYTES),
-    },
-    isKept: (bytes[0]! & KEPT) !== 0,
-    isKnown: true,
-    startedAt: bytes.readUIntBE(at + 2 * TIME_BYTES, TIME_BYTES),
-    stored: {
-      payload: bytes.subarray(HEAD_BYTES),
-      version: bytes.readUIntBE(at, TIME_BYTES),
-      expiresAt: bytes.readUIntBE(at + TIME_BYTES, TIME_BYTES),
-    },
+  const sync = function (this: HeldStore, ...args: Args): Result {
+    return answer(this.held, ...args);
   };
+  return Object.assign(operation, { sync: Object.assign(sync, { of: operation }) }) as SyncOperation<Args, Result>;
 }

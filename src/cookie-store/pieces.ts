@@ -35,17 +35,20 @@ export interface Pieces {
   readonly others: ReadonlyMap<number, readonly string[]>;
 }
 
-/** A session that was decrypted. */
-export interface Opened {
+/** What the cookies of a session hold. */
+export interface Decrypted {
   readonly id: string;
   readonly plain: Buffer;
   readonly byPreviousKey: boolean;
 }
 
+/** Most sessions have one piece. */
+const NO_OTHERS: Pieces["others"] = new Map();
+
 /** Finds the cookies that are named exactly `name`, or `name` with the number of a piece. Nothing is decoded or unquoted. */
 export function findPieces(header: string, name: string): Pieces {
   const heads: string[] = [];
-  const others = new Map<number, string[]>();
+  let others: Map<number, string[]> | undefined;
   for (let start = 0; start < header.length;) {
     let end = header.indexOf(";", start);
     if (end < 0) end = header.length;
@@ -54,11 +57,11 @@ export function findPieces(header: string, name: string): Pieces {
       const after = start + name.length;
       if (header[after] === "=") addHead(heads, header.slice(after + 1, end));
       else if (header[after] === "." && header[after + 2] === "=")
-        addOther(others, header.charCodeAt(after + 1) - 48, header.slice(after + 3, end));
+        addOther((others ??= new Map()), header.charCodeAt(after + 1) - 48, header.slice(after + 3, end));
     }
     start = end + 1;
   }
-  return { heads, others };
+  return { heads, others: others ?? NO_OTHERS };
 }
 
 function addHead(heads: string[], value: string): void {
@@ -73,23 +76,33 @@ function addOther(others: Map<number, string[]>, index: number, value: string): 
   else if (values.length < MAX_VALUES && !values.includes(value)) values.push(value);
 }
 
-/** Decrypts the session that begins with a first piece. `undefined` for anything that is not authentic. */
-export function openPieces(keyring: Keyring, head: string, others: Pieces["others"]): Opened | undefined {
-  const count = head.charCodeAt(1) - 48;
+/**
+ * Joins a first piece and the parts of the others that belong to it. `undefined` where one is missing, or where two different ones
+ * have its number.
+ */
+export function joinPieces(head: string, others: Pieces["others"]): string | undefined {
+  const count = countIn(head);
   if (!(count >= 1 && count <= MAX_PIECES)) return undefined;
-  const id = head.slice(2, HEAD_LENGTH);
-  let text = head.slice(HEAD_LENGTH);
-  const tag = text.slice(TAG_START, TAG_START + TAG_LENGTH);
+  let joined = head;
+  const tag = count > 1 ? tagIn(head) : "";
   for (let index = 1; index < count; index++) {
     const fitting = others.get(index)?.filter((value) => value.startsWith(tag));
     if (fitting?.length !== 1) return undefined;
-    text += fitting[0]!.slice(TAG_LENGTH);
+    joined += fitting[0]!.slice(TAG_LENGTH);
   }
+  return joined;
+}
+
+/** Decrypts the pieces of a session. `undefined` for anything that is not authentic. */
+export function decryptPieces(keyring: Keyring, joined: string): Decrypted | undefined {
+  const text = joined.slice(HEAD_LENGTH);
   const bytes = Buffer.from(text, "base64url");
   // Another spelling of the same bytes is another cookie.
   if (bytes.toString("base64url") !== text) return undefined;
+  // A copy: a slice would keep the cookie in memory as long as the id.
+  const id = Buffer.from(joined.slice(2, HEAD_LENGTH)).toString();
   try {
-    const { plain, byPreviousKey } = keyring.decrypt(bindingOf(id, count), bytes);
+    const { plain, byPreviousKey } = keyring.decrypt(bindingOf(id, countIn(joined)), bytes);
     return { id, plain: Buffer.from(plain.buffer, plain.byteOffset, plain.byteLength), byPreviousKey };
   } catch {
     return undefined;
@@ -97,21 +110,36 @@ export function openPieces(keyring: Keyring, head: string, others: Pieces["other
 }
 
 /**
- * Encrypts a session.
+ * Encrypts a session into joined pieces.
  *
  * @param room - the characters of one piece's value.
  */
-export function makePieces(keyring: Keyring, id: string, plain: Uint8Array, room: number): string[] {
+export function encryptPieces(keyring: Keyring, id: string, plain: Uint8Array, room: number): string {
   const length = Math.ceil(((plain.length + ENCRYPTION_BYTES) * 4) / 3);
   const beyondFirst = Math.max(0, length - (room - HEAD_LENGTH));
   const count = 1 + Math.ceil(beyondFirst / (room - TAG_LENGTH));
   const encrypted = keyring.encrypt(bindingOf(id, count), plain);
-  const text = Buffer.from(encrypted.buffer, encrypted.byteOffset, encrypted.byteLength).toString("base64url");
-  const pieces = [FORMAT + count + id + text.slice(0, room - HEAD_LENGTH)];
-  const tag = text.slice(TAG_START, TAG_START + TAG_LENGTH);
-  for (let at = room - HEAD_LENGTH; at < text.length; at += room - TAG_LENGTH)
-    pieces.push(tag + text.slice(at, at + room - TAG_LENGTH));
+  const bytes = Buffer.from(encrypted.buffer, encrypted.byteOffset, encrypted.byteLength);
+  return FORMAT + count + id + bytes.toString("base64url");
+}
+
+/** Cuts joined pieces: {@link joinPieces} joins them again. */
+export function cutPieces(joined: string, room: number): string[] {
+  if (joined.length <= room) return [joined];
+  const pieces = [joined.slice(0, room)];
+  const tag = tagIn(joined);
+  for (let at = room; at < joined.length; at += room - TAG_LENGTH)
+    pieces.push(tag + joined.slice(at, at + room - TAG_LENGTH));
   return pieces;
+}
+
+function countIn(head: string): number {
+  return head.charCodeAt(FORMAT.length) - 48;
+}
+
+function tagIn(head: string): string {
+  const start = HEAD_LENGTH + TAG_START;
+  return head.slice(start, start + TAG_LENGTH);
 }
 
 /** What the encryption is bound to. It begins with the id, by which the keyring chooses the key. */

@@ -2,7 +2,8 @@ import type { Context } from "../context.ts";
 import { absoluteEnd } from "../lifecycle/timeouts.ts";
 import { decryptSession, type SessionRecord } from "../record/record.ts";
 import type { SessionStore, SessionUpdate, StoredSession } from "../store.ts";
-import type { Entry, HeldSessions } from "./held-sessions.ts";
+import type { Entry } from "./entry.ts";
+import type { HeldSessions } from "./held-sessions.ts";
 import { Attempt, type Candidate, type Revocations, type Revoked } from "./revocations.ts";
 
 /** An update that revokes a token or a session. */

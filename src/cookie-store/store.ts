@@ -7,8 +7,9 @@ import type { ClientSide, ClientSideStore } from "../request/client-side.ts";
 import { MAX_LIFETIME, type SessionCookie } from "../request/cookie.ts";
 import type { SessionStore } from "../store.ts";
 import { storedIdOf } from "../users.ts";
-import { HeldSessions, HeldStore, suffixOf, type Limits } from "./held-sessions.ts";
+import { HeldSessions, HeldStore, suffixOf, type Shared } from "./held-sessions.ts";
 import { MAX_PIECES } from "./pieces.ts";
+import { RecentCookies } from "./recent-cookies.ts";
 import { RevocableStore } from "./revocable-store.ts";
 import { Revocations } from "./revocations.ts";
 
@@ -34,7 +35,7 @@ const MAX_COOKIE = 4096;
 const LEAST_ROOM = 2048;
 
 /**
- * Keeps each session in its client's cookies, encrypted and authenticated by the secret key. The server keeps nothing, so a
+ * Keeps each session in its client's cookies, encrypted and authenticated by the secret key. The server stores nothing, so a
  * copied cookie stays valid after the sign-out, until its timeouts, unless there are `revocations`.
  *
  * @example
@@ -65,7 +66,7 @@ export function cookieStore(options: CookieStoreOptions = {}): SessionStore {
       refuseSettings(settings);
       const longest = Math.max(absolute, MAX_LIFETIME);
       return createClientSide(
-        { maxBytes, room: roomIn(cookie) },
+        { recent: new RecentCookies(), maxBytes, room: roomIn(cookie) },
         revocations && new Revocations(revocations, cookie.baseName, longest),
       );
     },
@@ -83,7 +84,7 @@ function checkRevocations(store: SessionStore): void {
   refuseClientSide("cookieStore: revocations", store);
 }
 
-function createClientSide(limits: Limits, revocations: Revocations | undefined): ClientSide {
+function createClientSide(shared: Shared, revocations: Revocations | undefined): ClientSide {
   /** Asks the revocations within the time that an application has set for its store. */
   function ask<T>(
     { storeTimeout }: Context,
@@ -103,7 +104,7 @@ function createClientSide(limits: Limits, revocations: Revocations | undefined):
 
   return {
     begin(context, header, isSecure) {
-      const held = new HeldSessions(context, limits, header, isSecure);
+      const held = new HeldSessions(context, shared, header, isSecure);
       const store = revocations ? new RevocableStore(context, held, revocations) : new HeldStore(held);
       return { store, cookie: held.cookie, presented: held.presented };
     },
