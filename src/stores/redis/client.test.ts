@@ -1,3 +1,4 @@
+import { getEventListeners } from "node:events";
 import { PassThrough } from "node:stream";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { describe, expect, it, vi } from "vitest";
@@ -43,6 +44,13 @@ describe("redisDriver", () => {
       vi.useRealTimers();
       vi.restoreAllMocks();
     }
+  });
+
+  it("keeps a listener of that signal, so that its list is not made anew for each lone command", () => {
+    const { client } = silentNodeRedis();
+    void redisDriver(client).send("key", ["GET", "key"]);
+    const { abortSignal } = client.options[0] as { abortSignal: AbortSignal };
+    expect(getEventListeners(abortSignal, "abort")).toHaveLength(1);
   });
 
   it("leaves the commands of a client without a timeout without one", () => {

@@ -31,10 +31,14 @@ function commandOptions(client: NodeRedisClient): () => typeof BUFFERS {
     if (!timeout) return BUFFERS;
     const abortSignal = AbortSignal.timeout(timeout);
     setMaxListeners(0, abortSignal);
+    // With one listener that stays, Node keeps the list of listeners, and does not make another for each lone command.
+    abortSignal.addEventListener("abort", ignore);
     renewAt = now + timeout * SIGNAL_LIFETIME;
     return (current = { ...BUFFERS, timeout: undefined, abortSignal } as typeof BUFFERS);
   };
 }
+
+function ignore(): void {}
 
 /** The client's timeout of commands: its default, or a setting. */
 function timeoutOf(client: object): number | undefined {

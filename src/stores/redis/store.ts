@@ -114,11 +114,13 @@ export function redisStore(client: RedisStoreClient, options: RedisStoreOptions 
 
   /** Runs a script that writes, with a notification if there is a message, and waits for the replicas. */
   function runWrite(script: RedisScript, key: string, args: RedisArguments, message?: string): Promise<unknown> {
-    const send = () =>
-      message === undefined
-        ? runScript(driver, script, key, args)
-        : runAndNotify(driver, keys, { script, key, args, message });
-    return confirm ? runConfirmed(confirm, { script, key, send }) : send();
+    if (confirm) return runConfirmed(confirm, { script, key, send: () => sendWrite(script, key, args, message) });
+    return sendWrite(script, key, args, message);
+  }
+
+  function sendWrite(script: RedisScript, key: string, args: RedisArguments, message?: string): Promise<unknown> {
+    if (message === undefined) return runScript(driver, script, key, args);
+    return runAndNotify(driver, keys, { script, key, args, message });
   }
 
   async function runConfirmed(
