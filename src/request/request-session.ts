@@ -437,7 +437,11 @@ export class RequestSession implements ChangedSession {
     this.#committing = undefined;
     if (!(answer instanceof Promise)) return undefined;
     const end = () => void (this.#committing = undefined);
-    return (this.#committing = answer.finally(end).then(() => undefined));
+    const fail = (error: unknown): never => {
+      end();
+      throw error;
+    };
+    return (this.#committing = answer.then(end, fail));
   }
 
   /** The application's description of the client. */
