@@ -59,13 +59,19 @@ describe("A change in place of something that a handler was given", () => {
     "a hidden member": ({ user }) => Object.defineProperty(user, "hidden", { value: 1 }),
     "a member that becomes hidden": ({ user }) => Object.defineProperty(user, "name", { enumerable: false }),
     "a name on an array": ({ user }) => Object.assign(user.roles, { extra: 1 }),
+    "a name on an array, and a hole where it was undefined": ({ user }) => {
+      Reflect.deleteProperty(user.roles, 2);
+      Object.assign(user.roles, { extra: 1 });
+    },
     "a prototype": ({ user }) => Object.setPrototypeOf(user, { inherited: 1 }),
     "a symbol of the data themselves": (data) => Object.assign(data, { [Symbol("s")]: 1 }),
     "a prototype of the data themselves": (data) => Object.setPrototypeOf(data, { inherited: 1 }),
   };
   for (const [what, change] of Object.entries(refused)) {
     it(`by ${what} that can't be kept is refused`, () => {
-      const journal = journalOn(make());
+      const made = make();
+      made.user.roles.push(undefined);
+      const journal = journalOn(made);
       const data = journal.data as unknown as Made;
       void data.user;
       change(data);

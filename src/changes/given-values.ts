@@ -16,7 +16,7 @@ export class GivenValues {
 
   /** Remembers a key's value as it is now. The first time counts. */
   add(key: string, value: object): void {
-    if (this.#keys.includes(key)) return;
+    if (this.#isIncomplete || this.#keys.includes(key)) return;
     this.#keys.push(key);
     this.#remember(value);
   }
@@ -71,8 +71,9 @@ type Members = Readonly<Record<string, unknown>>;
 function areItems(array: readonly unknown[], items: readonly unknown[], from: number, count: number): boolean {
   if (kindOf(array) !== "array" || array.length !== count) return false;
   for (let i = 0; i < count; i += 1) if (!Object.is(array[i], items[from + i])) return false;
-  // It has fewer names with a hole, and more with a property of its own.
-  return Object.keys(array).length === count;
+  // It has fewer names with a hole, and another last one with a property of its own.
+  const names = Object.keys(array);
+  return names.length === count && (count === 0 || names[count - 1] === String(count - 1));
 }
 
 /** Whether an object has these members and nothing else, which encoding may refuse. */

@@ -121,6 +121,12 @@ export function memoryStore(options: MemoryStoreOptions = {}): MemoryStore {
     payloads.set(entry, "");
   }
 
+  function moveTo(entry: number, expiresAt: number): void {
+    expiries.move(entry, expiresAt);
+    // Otherwise one eviction would have to move every session that was extended since the last one.
+    if (whenFull === "evict") expiries.settle(entry);
+  }
+
   /** Looks at so many of the sessions that may have expired. Gives how many it has removed, and whether that were all. */
   function removeExpired(limit: number, now: number): { removed: number; isDone: boolean } {
     let removed = 0;
@@ -160,16 +166,16 @@ export function memoryStore(options: MemoryStoreOptions = {}): MemoryStore {
         if (expiries.expiryOf(old) > now) return false;
         remove(old);
       }
-      removeExpired(REMOVED_PER_CREATE, now);
+      let { isDone } = removeExpired(REMOVED_PER_CREATE, now);
+      while (!isDone && entries.size >= maxSessions) ({ isDone } = removeExpired(REMOVED_PER_CREATE, now));
       if (entries.size >= maxSessions) {
-        const first = expiries.first()!;
-        if (expiries.expiryOf(first) > now && whenFull === "error") {
+        if (whenFull === "error") {
           throw new Error(
             `the memory store is full with ${maxSessions} live sessions: raise maxSessions, ` +
               'shorten the timeouts, or set whenFull to "evict"',
           );
         }
-        remove(first);
+        remove(expiries.first()!);
       }
       const entry = expiries.add(stored.expiresAt);
       const copy = copyString(id);
@@ -189,7 +195,7 @@ export function memoryStore(options: MemoryStoreOptions = {}): MemoryStore {
       payloads.set(entry, toOneByteString(stored.payload));
       versions.set(entry, stored.version);
       const { expiresAt } = stored;
-      expiries.move(entry, stored.extendOnly ? Math.max(expiries.expiryOf(entry), expiresAt) : expiresAt);
+      moveTo(entry, stored.extendOnly ? Math.max(expiries.expiryOf(entry), expiresAt) : expiresAt);
       addToIndex(entry, stored.userId);
       subscribers.changed(ids.get(entry)!);
       return true;
@@ -200,7 +206,7 @@ export function memoryStore(options: MemoryStoreOptions = {}): MemoryStore {
       checkTime(expiresAt);
       const entry = findLive(id);
       if (entry === undefined) return false;
-      if (expiresAt > expiries.expiryOf(entry)) expiries.move(entry, expiresAt);
+      if (expiresAt > expiries.expiryOf(entry)) moveTo(entry, expiresAt);
       return true;
     }),
 
