@@ -51,7 +51,7 @@ export function* moveSession(commit: Commit): Coroutine<void> {
   const { userId, createdAt, formerly, data, flashes } = record;
   const changesHands = isAnotherUser(requestSession, requested.signIn!.userId);
   // Keys that may not be kept are left out, whatever the handler has seen.
-  const content = commit.keep ? commit.replayOn({ data, flashes }) : snapshot.content;
+  const content = commit.keep ? commit.replayOn({ data, flashes, userId }) : snapshot.content;
   // The former session of another user ends. One of the same user ends with the new session.
   if (changesHands && formerly) yield* wait(endFormer(context, record, commit.deadline));
   const session = changesHands

@@ -19,8 +19,8 @@ export const LIFECYCLE = [
   {
     name: "a sign-in that leaves the old session",
     file: "src/lifecycle/new-session.ts",
-    from: "await run(session.store(() => endFormerSession(commit, session)));",
-    to: "await run(session.store(async () => true));",
+    from: "yield* session.store(() => run(endFormerSession(commit, session)));",
+    to: "yield* session.store(() => true);",
   },
   {
     name: "rotate() that keeps the epoch",
@@ -31,7 +31,7 @@ export const LIFECYCLE = [
   {
     name: "a sign-in that forgets what others have changed meanwhile",
     file: "src/lifecycle/new-session.ts",
-    from: "      if (!isAnotherUser(requestSession, userId)) await session.takeOver(commit.replayOn(newest.record));\n",
+    from: "      if (!isAnotherUser(requestSession, userId)) yield* wait(session.takeOver(commit.replayOn(newest.record)));\n",
     to: "",
   },
   {
@@ -67,8 +67,8 @@ export const LIFECYCLE = [
   {
     name: "a passive update that shortens the expiry",
     file: "src/lifecycle/commit.ts",
-    from: "this.replaceRecord(id, base, next, { extendOnly: requestSession.passive })",
-    to: "this.replaceRecord(id, base, next, false)",
+    from: "this.replaceRecord(id, base, next, { extendOnly: this.requestSession.passive })",
+    to: "this.replaceRecord(id, base, next)",
   },
   {
     name: "a store's failure that is not told",
@@ -91,20 +91,20 @@ export const LIFECYCLE = [
   {
     name: "a lost reply that is taken for a conflict",
     file: "src/lifecycle/commit.ts",
-    from: 'return deadline.ask(store, "update", id, stored, base.version);',
-    to: 'return Promise.resolve(this.deadline.ask(store, "update", id, stored, base.version)).catch(() => false);',
+    from: 'return deadline.ask(this.context.store, "update", id, stored, base.version);',
+    to: 'return Promise.resolve(deadline.ask(this.context.store, "update", id, stored, base.version)).catch(() => false);',
   },
   {
     name: "a conflict that is taken for success",
     file: "src/lifecycle/commit.ts",
-    from: 'return deadline.ask(store, "update", id, stored, base.version);',
-    to: 'return Promise.resolve(this.deadline.ask(store, "update", id, stored, base.version)).then(() => true);',
+    from: 'return deadline.ask(this.context.store, "update", id, stored, base.version);',
+    to: 'return Promise.resolve(deadline.ask(this.context.store, "update", id, stored, base.version)).then(() => true);',
   },
   {
     name: "a sign-in that keeps the token",
     file: "src/lifecycle/new-session.ts",
-    from: "this.token = { id: requestSession.id, secret: createRandomPart(), epoch: 1 };",
-    to: "this.token = { id: requestSession.id, secret: requestSession.token?.secret ?? createRandomPart(), epoch: 1 };",
+    from: "this.token = requestSession.newToken(requestSession.id);",
+    to: "this.token = { ...requestSession.newToken(requestSession.id), ...(requestSession.token && { secret: requestSession.token.secret }) };",
     also: {
       file: "src/request/request-session.ts",
       from: "return signIn?.id ?? (signOut ? this.#idOfNew : this.storedId);",

@@ -13,13 +13,13 @@ export const MENDED = [
   {
     name: "put back: a sign-in that failed puts back what another has invalidated",
     file: "src/lifecycle/new-session.ts",
-    from: "    if (newest && !(await preventPutBack(context, id, newest, commit.deadline))) return false;\n",
+    from: "    if (newest && !(yield* wait(preventPutBack(context, id, newest, commit.deadline)))) return false;\n",
     to: "",
   },
   {
     name: "put back: a sign-out that failed puts back what a sign-in has invalidated",
     file: "src/lifecycle/new-session.ts",
-    from: "if (newest === undefined && !(await finishEnd(context, id, commit.deadline))) return false;",
+    from: "if (newest === undefined && !(yield* wait(finishEnd(context, id, commit.deadline)))) return false;",
     to: "",
   },
   {
@@ -49,13 +49,13 @@ export const MENDED = [
   {
     name: "put back: an id is used twice after a sign-out",
     file: "src/request/request-session.ts",
-    from: "    // An id is never used twice: after a sign-out another session may begin.\n    this.#newId = undefined;",
+    from: "    // An id is never used twice: after a sign-out another session may begin.\n    this.#newToken = undefined;",
     to: "",
   },
   {
     name: "put back: a visitor's failed sign-in is tried again under the same id",
     file: "src/request/request-session.ts",
-    from: "    if (!this.#moves) this.#newId = createRandomPart();\n",
+    from: "    if (!this.#moves) this.#newToken = createToken();\n",
     to: "",
   },
   {
@@ -67,8 +67,8 @@ export const MENDED = [
   {
     name: "put back: a sign-in undoes a touch of the same moment",
     file: "src/lifecycle/new-session.ts",
-    from: "await commit.replaceRecord(id, base, moved, { extendOnly: true })",
-    to: "await commit.replaceRecord(id, base, moved, { extendOnly: false })",
+    from: "commit.replaceRecord(id, base, moved, { extendOnly: true })",
+    to: "commit.replaceRecord(id, base, moved, { extendOnly: false })",
   },
   {
     name: "put back: a sign-out or a revocation that fails undoes a touch of the same moment",
@@ -96,8 +96,8 @@ export const MENDED = [
   {
     name: "put back: a failed rotate() leaves the old token invalid",
     file: "src/lifecycle/commit.ts",
-    from: "      if (isNewToken)\n        yield* wait(",
-    to: "      if (isNewToken && base.version < 0)\n        yield* wait(",
+    from: "if (!isNewToken || !isPromise(replacing)) return replacing;",
+    to: "if (!isNewToken || !isPromise(replacing) || base.version > 0) return replacing;",
   },
   {
     name: "put back: an ended record that is not deleted yet counts as live",
@@ -120,7 +120,7 @@ export const MENDED = [
   {
     name: "put back: the kept keys of a sign-in are what the handler has seen",
     file: "src/lifecycle/new-session.ts",
-    from: "commit.keep ? commit.replayOn({ ...began }) : snapshot.content",
+    from: "commit.keep ? commit.replayOn({ data, flashes, userId }) : snapshot.content",
     to: "snapshot.content",
     also: {
       file: "src/changes/journal.ts",
@@ -131,8 +131,8 @@ export const MENDED = [
   {
     name: "put back: revokeAll() does not find a session whose sign-out fails later",
     file: "src/record/record.ts",
-    from: "userId: moved?.isListed ? undefined : userId, flashes",
-    to: "userId: moved && !moved.isListed ? userId : undefined, flashes",
+    from: "    userId: moved?.isListed ? undefined : userId,\n",
+    to: "    userId: moved && !moved.isListed ? userId : undefined,\n",
   },
   {
     name: "put back: a revocation that meets an error deletes what it would have followed",
@@ -149,8 +149,8 @@ export const MENDED = [
   {
     name: "put back: a failing rotate() restores the token that a sign-in has invalidated",
     file: "src/lifecycle/new-session.ts",
-    from: "if (newest && !(await preventPutBack",
-    to: "if (newest && hasMoved && !(await preventPutBack",
+    from: "if (newest && !(yield* wait(preventPutBack",
+    to: "if (newest && hasMoved && !(yield* wait(preventPutBack",
   },
   {
     name: "put back: a failing response does not check the cookie of an earlier save()",
@@ -167,8 +167,8 @@ export const MENDED = [
   {
     name: "put back: a sign-in that fails restores the former session although its new one was ended",
     file: "src/lifecycle/new-session.ts",
-    from: "if (await session.giveBack(id))\n      await putBack",
-    to: "await session.giveBack(id);\n    await putBack",
+    from: "if (yield* wait(session.giveBack(id)))\n      yield* wait(putBack",
+    to: "yield* wait(session.giveBack(id));\n    yield* wait(putBack",
   },
   {
     name: "put back: a sign-in that fails deletes the record by which a revocation finds the former session",

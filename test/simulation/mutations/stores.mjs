@@ -19,8 +19,8 @@ export const STORES = [
   {
     name: "a touch that shortens",
     file: "src/stores/memory.ts",
-    from: "if (expiresAt > expiries.expiryOf(entry)) expiries.move(entry, expiresAt);",
-    to: "expiries.move(entry, expiresAt);",
+    from: "if (expiresAt > expiries.expiryOf(entry)) moveTo(entry, expiresAt);",
+    to: "moveTo(entry, expiresAt);",
   },
   {
     name: "an update of a passive request that shortens in the store",
@@ -43,8 +43,13 @@ export const STORES = [
   {
     name: "a cleanup that deletes five seconds early",
     file: "src/stores/memory.ts",
-    from: "expiries.expiryOf(first) > now) break;",
-    to: "expiries.expiryOf(first) > now + 5000) break;",
+    from: "const entry = expiries.due(now);",
+    to: "const entry = expiries.due(now + 5000);",
+    also: {
+      file: "src/stores/memory.ts",
+      from: "if (expiries.expiryOf(entry) > now) expiries.settle(entry);",
+      to: "if (expiries.expiryOf(entry) > now + 5000) expiries.settle(entry);",
+    },
   },
   {
     name: "a deletion that notifies nobody",
