@@ -75,8 +75,8 @@ describe("README", () => {
       .filter(({ name = "", signIn }) => signIn > 0 && !name.includes("floor"));
     expect(ratios.length).toBeGreaterThan(5);
 
-    expect(document("README.md")).toContain("A sign-in costs more than with most peers");
-    expect(ratios.filter(({ signIn }) => signIn > 1).length).toBeGreaterThan(ratios.length / 2);
+    expect(document("README.md")).toContain("A sign-in costs more than with some peers");
+    expect(ratios.filter(({ signIn }) => signIn > 1).length).toBeGreaterThan(0);
     expect(document("README.md")).toContain("`@fastify/secure-session` reads and writes its cookie\nat a lower cost");
     const { read, write } = ratios.find(({ name }) => name === "fastify: @fastify/secure-session")!;
     expect(Math.min(read, write)).toBeGreaterThan(1);
