@@ -70,7 +70,7 @@ export async function measureHttp(
     const { values, machine } = await inRounds([...groups.values()], { count: rounds, budget: seconds, log });
     return { machine, connections, contenders: layersOf([...started.keys()], values) };
   } finally {
-    await Promise.all([load, ...started.values()].map((process) => process?.stop()));
+    await Promise.all([load, ...started.values()].filter(Boolean).map(({ stop }) => stop()));
   }
 }
 
