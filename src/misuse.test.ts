@@ -44,6 +44,7 @@ describe("a session", () => {
     ["session.flash('Saved.')", "the message is missing"],
     ["session.flash = {}", "session.flash is a method"],
     ["session.update('cart', (cart) => { cart.push('milk') })", "the function returned nothing. Return the new value"],
+    ["session.update('basket', (basket = []) => { basket.push('milk') })", "the function returned nothing"],
     ["session.update('cart', async (cart) => cart)", "needs a synchronous function"],
     ["session.signIn(7)", "signIn(userId) takes the user's id"],
     ["session.signIn('alice', { rememer: '30d' })", 'signIn has no option "rememer"'],

@@ -70,7 +70,7 @@ export interface Session<Data extends object = DeclaredData> {
    * @example
    * session.update("visits", (count = 0) => count + 1);
    *
-   * @throws TypeError for a function that returns `undefined` for a value: `delete session.data.key` removes a key.
+   * @throws TypeError for a function that returns `undefined`: `delete session.data.key` removes a key.
    */
   update<Key extends keyof Data>(
     key: Key,

@@ -62,14 +62,17 @@ class SessionHandle implements Session<Dictionary> {
   update(key: string, apply: (value: unknown) => unknown): unknown {
     const { changes } = this.#accessed;
     changes.refuseInUpdate("called update()");
+    let isFirst = true;
     return changes.journal.update(key, (value) => {
       const changed = changes.runUpdate(key, () => apply(value));
       if (changed instanceof Promise) throw new TypeError(`update("${key}", …) needs a synchronous function`);
-      if (changed === undefined && value !== undefined) {
+      // Over a newer record, where another request has removed the key meanwhile, nothing is what the function may give.
+      if (changed === undefined && (value !== undefined || isFirst)) {
         throw new TypeError(
           `update("${key}", …): the function returned nothing. Return the new value, also where you changed it in place; to remove the key, delete session.data.${key}`,
         );
       }
+      isFirst = false;
       return changed;
     });
   }
@@ -143,7 +146,8 @@ class SessionHandle implements Session<Dictionary> {
   }
 
   signIn(userId: string, options: SignInOptions<Dictionary> = {}): void {
-    if (!isUserId(userId)) throw new TypeError("signIn(userId) takes the user's id, a string of 1 to 512 bytes");
+    if (!isUserId(userId))
+      throw new TypeError(`signIn(userId) takes the user's id, a string of 1 to 512 bytes${butGiven(userId)}`);
     const requestSession = this.#withCookie("sign in");
     requestSession.changes.refuseInUpdate("called signIn()");
     requestSession.signIn(userId, resolveSignIn(options));
@@ -255,6 +259,12 @@ function refuseCallback(name: string, args: readonly unknown[]): void {
   if (args.length > 0) throw new TypeError(`session.${name}() takes no callback: await session.${name}()`);
 }
 
+function butGiven(userId: unknown): string {
+  if (typeof userId === "string") return "";
+  if (typeof userId === "object" && userId !== null) return ", not an object: give its id";
+  return `, not ${String(userId)}${typeof userId === "number" ? ": give String(user.id)" : ""}`;
+}
+
 protectPrototype(SessionHandle.prototype, (value) => SessionHandle.isHandle(value));
 
 /** @throws TypeError for an option that a sign-in does not have or can't use. */
@@ -285,3 +295,5 @@ export function sessionOf<Data extends object>(requestSession: RequestSession): 
 export function requestSessionOf(session: unknown): RequestSession {
   return SessionHandle.requestSessionOf(session);
 }
+
+export const isSession = (value: unknown): boolean => SessionHandle.isHandle(value);
