@@ -32,21 +32,17 @@ const PARTS = [
   "revocation",
 ];
 
-const { values: options, positionals } = parseArgs({
-  allowPositionals: true,
-  options: {
-    rounds: { type: "string" },
-    save: { type: "boolean" },
-    only: { type: "string" },
-    node20: { type: "boolean" },
-    node24: { type: "boolean" },
-    report: { type: "boolean" },
-    quick: { type: "boolean" },
-  },
-});
+const USAGE = `npm run bench -- [part …] [--only NAME] [--rounds N] [--node20 | --node24] [--save] [--report]
+The parts are ${PARTS.join(", ")}. Without one, all are run.`;
+
+const { values: options, positionals } = argumentsGiven();
+if (options.help) {
+  console.log(USAGE);
+  process.exit();
+}
 const unknown = positionals.filter((part) => !PARTS.includes(part));
 if (unknown.length > 0) {
-  console.error(`No such part: ${unknown.join(", ")}. There are ${PARTS.join(", ")}.`);
+  console.error(`No such part: ${unknown.join(", ")}. ${USAGE}`);
   process.exit(1);
 }
 
@@ -61,6 +57,27 @@ if (options.report || isKept()) {
   await writeReport();
 }
 process.exit();
+
+function argumentsGiven() {
+  try {
+    return parseArgs({
+      allowPositionals: true,
+      options: {
+        rounds: { type: "string" },
+        save: { type: "boolean" },
+        only: { type: "string" },
+        node20: { type: "boolean" },
+        node24: { type: "boolean" },
+        report: { type: "boolean" },
+        quick: { type: "boolean" },
+        help: { type: "boolean" },
+      },
+    });
+  } catch (error) {
+    console.error(`${error.message}\n${USAGE}`);
+    process.exit(1);
+  }
+}
 
 /** A run with fewer rounds or contenders is a look at the bench, not a result. */
 function isKept() {

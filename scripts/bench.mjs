@@ -7,7 +7,7 @@ const BENCH = join(ROOT, "bench");
 
 try {
   prepare();
-  ensureInstalled(BENCH);
+  if (!process.argv.includes("--help")) ensureInstalled(BENCH);
 } catch (error) {
   exitWith(error);
 }
