@@ -1,4 +1,5 @@
 import { describe, expect, it, vi } from "vitest";
+import { expressStore } from "./express-session/express-store.ts";
 import { KEYS } from "../test/support/stores.ts";
 import { resolveOptions, type SessionsOptions } from "./options.ts";
 import { memoryStore } from "./stores/memory.ts";
@@ -82,13 +83,22 @@ describe("resolveOptions", () => {
     ["an unknown option of the cookie", { cookie: { maxAge: 1 } }, /cookie has no option "maxAge"/],
     ["httpOnly, which can't be had otherwise", { cookie: { httpOnly: false } }, /cookie has no option "httpOnly"/],
     ["an unknown limit", { limits: { size: 1 } }, /limits has no option "size"/],
-    ["a limit of a user's sessions that is none", { maxPerUser: null }, /maxPerUser takes an object/],
+    [
+      "a limit of a user's sessions that is none",
+      { maxPerUser: null },
+      /maxPerUser takes a number, or an object.*null/,
+    ],
+    ["a text for it", { maxPerUser: "5" }, /maxPerUser takes a number.*not "5"/],
     ["an unknown option of it", { maxPerUser: { session: 1 } }, /maxPerUser has no option "session"/],
     ["a cookie that is none", { cookie: null }, /cookie takes an object/],
     ["limits that are none", { limits: 5 }, /limits takes an object/],
     ["no store", { store: undefined }, /store is missing.*fileStore/],
     ["null for a store", { store: null }, /store is missing/],
     ["a store's function", { store: memoryStore }, /store must be called: fileStore\(\)/],
+    ["an address for a store", { store: "redis://localhost" }, /store is a text.*openStore/],
+    ["a promise of a store", { store: Promise.resolve(memoryStore()) }, /store is a promise: await it/],
+    ["a pool of connections for a store", { store: { query() {}, connect() {} } }, /postgresStore\(pool\)/],
+    ["a database for a store", { store: { prepare() {}, exec() {} } }, /sqliteStore\(database\)/],
     ["no secret key", { secretKey: undefined }, /secretKey is missing.*npx sojourn keygen/],
   ])("refuses %s", (_, options, message) => {
     expect(refusalWith(options)).toThrow(TypeError);
@@ -102,6 +112,12 @@ describe("resolveOptions", () => {
   it("names the wrapper of a store of express-session", () => {
     const store = { get() {}, set() {}, destroy() {} };
     expect(refusalWith({ store: store as never })).toThrow("wrap it by expressStore(store)");
+  });
+
+  it("takes no client of Redis for a store of express-session", () => {
+    const client = { get() {}, set() {}, destroy() {}, sendCommand() {}, subscribe() {} };
+    expect(refusalWith({ store: client as never })).toThrow("give redisStore(client)");
+    expect(() => expressStore(client)).toThrow("give redisStore(client)");
   });
 
   it("names every method that a store lacks", () => {

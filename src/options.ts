@@ -5,13 +5,14 @@ import { resolveDiagnostics, type Diagnose } from "./diagnostics.ts";
 import { milliseconds, type Duration } from "./duration.ts";
 import { ASSURANCE_LEVELS, type Timeouts } from "./lifecycle/timeouts.ts";
 import { createKeyring, type Keyring, type SecretKey } from "./record/keyring.ts";
-import { isClientSide, requireCapability, OPERATIONS } from "./capabilities.ts";
+import { isClientSide, requireCapability } from "./capabilities.ts";
 import type { UserLimit } from "./users.ts";
 import { checkFormer, type FormerSessions } from "./former.ts";
 import type { Client } from "./record/record.ts";
 import { describeBy, type ClientDetails, type ClientRequest } from "./request/client.ts";
 import type { RotationPolicy } from "./lifecycle/rotation.ts";
 import type { ClientSide, ClientSideStore } from "./request/client-side.ts";
+import { checkStore } from "./store-check.ts";
 import type { SessionTracing } from "./tracing.ts";
 import type { SessionStore } from "./store.ts";
 
@@ -171,17 +172,7 @@ export function resolveOptions(options: SessionsOptions): Settings {
   const sessionCookie = createCookie(cookie, timeouts.absolute);
   const keyring = createKeyring(secretKey, sessionCookie.baseName);
 
-  if (typeof store === "function") throw new TypeError("store must be called: fileStore(), not fileStore");
-  if (typeof store !== "object" || store === null) {
-    throw new TypeError(
-      'store is missing; give one, such as fileStore() of "sojourn/file" or memoryStore() of "sojourn/memory"',
-    );
-  }
-  const missing = OPERATIONS.filter((method) => typeof store[method] !== "function");
-  if (missing.length > 0 && typeof (store as { get?: unknown }).get === "function" && "destroy" in store) {
-    throw new TypeError('store is one of express-session: wrap it by expressStore(store) of "sojourn/express-session"');
-  }
-  if (missing.length > 0) throw new TypeError(`store lacks ${missing.join(", ")}; see SessionStore for the contract`);
+  checkStore(store);
   if (typeof trustProxy !== "boolean") throw new TypeError("trustProxy must be true or false");
 
   const clientSide = isClientSide(store)
@@ -277,6 +268,11 @@ function resolveRotation({ rotation }: SessionsOptions, timeouts: Timeouts): Rot
 function resolveLimit({ maxPerUser, store }: SessionsOptions): UserLimit | undefined {
   if (maxPerUser === undefined) return undefined;
   const limit = typeof maxPerUser === "number" ? { sessions: maxPerUser } : maxPerUser;
+  if (typeof limit !== "object" || limit === null) {
+    throw new TypeError(
+      `maxPerUser takes a number, or an object with sessions and whenFull, not ${typeof maxPerUser === "string" ? `"${String(maxPerUser)}"` : String(maxPerUser)}`,
+    );
+  }
   checkOptions("maxPerUser", limit, { sessions: true, whenFull: true });
   const { sessions, whenFull = "evict" } = limit;
   checkPositiveInteger("maxPerUser", sessions);

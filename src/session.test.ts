@@ -163,6 +163,8 @@ describe("session.signIn", () => {
     for (const userId of ["", undefined, null, 7, {}, "x".repeat(513), "ü".repeat(257)]) {
       expect(() => session.signIn(userId as string)).toThrow(/takes the user's id/);
     }
+    expect(() => session.signIn(42 as unknown as string)).toThrow("not 42: give String(user.id)");
+    expect(() => session.signIn({ id: "7" } as unknown as string)).toThrow("not an object: give its id");
     for (const userId of ["0", "x".repeat(512), "ü".repeat(256), "__proto__", "a\0b", " "]) {
       const browser = site().browser();
       await browser.visit((one) => one.signIn(userId));

@@ -178,7 +178,9 @@ function decorate<Data extends object>(
       return beginSession(this) as unknown as Session;
     },
     setter() {
-      throw new TypeError("request.session can't be replaced; put data into request.session.data");
+      throw new TypeError(
+        "request.session can't be replaced; put data into request.session.data, or end it by request.session.signOut()",
+      );
     },
   });
   decorateHijack(app, beginSession);

@@ -296,7 +296,7 @@ describe("encode refuses what can't be kept, and names its path", () => {
     ["an ArrayBuffer", { a: new ArrayBuffer(1) }, "an instance of ArrayBuffer"],
     ["a regular expression", { a: /x/ }, "an instance of RegExp"],
     ["an error", { a: new Error("x") }, "an instance of Error"],
-    ["a promise", { a: Promise.resolve() }, "an instance of Promise"],
+    ["a promise", { a: Promise.resolve() }, "it is a promise, which has to be awaited"],
     ["a boxed string", { a: Object("x") as unknown }, "an instance of String"],
     ["a boxed symbol", { a: Object(Symbol("s")) as unknown }, "an instance of Symbol"],
     ["an heir of a plain object", { a: Object.create({ b: 1 }) as unknown }, "session.data.a can't be kept"],

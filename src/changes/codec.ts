@@ -219,6 +219,7 @@ function explained(value: unknown, walk: Walk): TypeError | SessionError | undef
   if (kind === undefined) {
     if (Buffer.isBuffer(value))
       return refused("a Buffer, which would come back as bytes: give new Uint8Array(buffer)", walk);
+    if (value instanceof Promise) return refused("a promise, which has to be awaited", walk);
     return refused(`an instance of ${value.constructor?.name || "a class"}`, walk);
   }
   if (kind !== "array" && kind !== "object" && hasNames(value))

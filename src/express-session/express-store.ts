@@ -2,7 +2,7 @@ import cluster from "node:cluster";
 import { checkClock, checkOptions } from "../checks.ts";
 import { createKeyedQueue } from "../keyed-queue.ts";
 import type { SessionStore } from "../store.ts";
-import { hasMethods } from "../stores/shared/methods.ts";
+import { hasMethods, isRedisClient } from "../stores/shared/methods.ts";
 import { checkStored, checkTime, copyOf } from "../stores/shared/stored.ts";
 import { answerOf } from "./callbacks.ts";
 import { decode, encodeEnded, encodeSession, endedKeyOf, type Found, keyOf } from "./foreign-record.ts";
@@ -253,6 +253,11 @@ function readable(content: unknown): Found {
 }
 
 function checkStore(store: unknown): void {
+  if (isRedisClient(store)) {
+    throw new TypeError(
+      'expressStore: this is a client of Redis: give redisStore(client) of "sojourn/redis" to createSessions',
+    );
+  }
   if (hasMethods(store, "get", "set", "destroy")) return;
   if (hasMethods(store, "read", "create", "update")) {
     throw new TypeError("expressStore: this is a store of Sojourn already: give it to createSessions as it is");

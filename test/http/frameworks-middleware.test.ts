@@ -1,4 +1,5 @@
 import flash from "connect-flash";
+import expressSession from "express-session";
 import { doubleCsrf } from "csrf-csrf";
 import express, { type Express, type NextFunction, type Request, type Response } from "express";
 import methodOverride from "method-override";
@@ -128,6 +129,17 @@ describe("an Express application with Sojourn", () => {
     }
     expect((await ada.get("/who")).body).toBe('{"user":"ada","data":{}}');
     expect((await visitor.get("/who")).body).toBe('{"user":null,"data":{}}');
+  });
+
+  it("answers 500 at once where express-session has a session on the request already", async () => {
+    const sessions = createSessions({ secretKey: SECRET_KEY, store: memoryStore() });
+    const app = express().use(expressSession({ secret: SECRET_KEY, resave: false, saveUninitialized: true }));
+    app.use(sessionMiddleware(sessions)).get("/", (_req, res) => res.send("unreached"));
+    app.use((error: Error, _req: Request, res: Response, _next: NextFunction) => {
+      res.status(500).send(error.message);
+    });
+    const { status, body } = await new Client(await originFor(app)).get("/");
+    expect([status, body]).toEqual([500, expect.stringContaining("mount one library of sessions only")]);
   });
 
   it("signs in by passport's strategies with session: false", async () => {

@@ -4,7 +4,7 @@ import { innermost, type AnyRequest } from "../../request/request.ts";
 import type { Session } from "../../session.ts";
 import type { Sessions } from "../../sessions.ts";
 import { claimResponse, resolveAdapterOptions, sessionFactory, type AdapterOptions } from "../adapter.ts";
-import type { SessionHolder } from "../replaced.ts";
+import { checkFree, type SessionHolder } from "../replaced.ts";
 import { setFailureHeaders, storeBeforeHeaders } from "./store-before-headers.ts";
 
 /** An adapter: its name in messages, the options that it was given, and the names of all that it has. */
@@ -61,6 +61,7 @@ export function nodeAdapter<Data extends object, Request extends AnyRequest, Opt
 
   return <Result>(exchange: NodeExchange<Data, Request, Result>) => {
     const { request, res, holder } = exchange;
+    if (holder) checkFree(holder);
     const session = beginSession(request);
     if (holder) holder.session = session;
     const isOutermost = claimResponse(session, res);
