@@ -78,7 +78,7 @@ export function syncOperation<Args extends unknown[], Result>(
   sync: (...args: Args) => Result,
 ): SyncOperation<Args, Result> {
   const operation = async (...args: Args): Promise<Result> => sync(...args);
-  return Object.assign(operation, { sync: Object.assign((...args: Args) => sync(...args), { of: operation }) });
+  return Object.assign(operation, { sync: Object.assign(sync, { of: operation }) });
 }
 
 /** Reads a session from the store, not from a near cache. */

@@ -27,6 +27,14 @@ describe("freshBytes", () => {
     expect(many(() => freshBytes(12)).size).toBe(10_000);
   });
 
+  it("gives each caller bytes of its own", () => {
+    const first = freshBytes(16);
+    const text = first.toString("hex");
+    freshBytes(16);
+    createRandomPart();
+    expect(first.toString("hex")).toBe(text);
+  });
+
   it("gives two clones different bytes, although the system's generator is the same in both", () => {
     cloned.is = true;
     expect(many(() => freshBytes(16)).size).toBe(10_000);

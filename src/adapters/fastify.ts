@@ -264,8 +264,9 @@ class ReplyHeaders implements ResponseHeaders {
   append(name: string, value: string): void {
     // Older versions append to the array that they find, which the application may share between responses.
     const others = this.#reply.getHeader(name);
+    if (others === undefined) return void this.#reply.header(name, value);
     this.#reply.removeHeader(name);
-    void this.#reply.header(name, others === undefined ? value : [others, value].flat().map(String));
+    void this.#reply.header(name, [others, value].flat().map(String));
   }
 }
 

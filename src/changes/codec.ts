@@ -73,7 +73,8 @@ export function isJson(value: unknown, limits: Limits): boolean {
 
 /** A dictionary without a prototype, so that every key is ordinary data. */
 export function decode(text: string): Dictionary {
-  const data = decodeValue(text);
+  // Every new session begins with it. `Object.create(null)` would be slow to fill.
+  const data = text === "{}" ? {} : decodeValue(text);
   if (typeof data !== "object" || data === null || kindOf(data) !== "object")
     throw createDecodeError("its data are no dictionary");
   return Object.setPrototypeOf(data, null) as Dictionary;

@@ -174,6 +174,14 @@ const WAYS: Record<string, (alice: Alice) => Promise<object> | object> = {
     await session.save();
     return kept;
   },
+  "given to an update that a sign-in with keep called again, before signOut()": async ({ request: { session } }) => {
+    let kept: object = {};
+    session.update("account", (account: Account = {}) => (kept = account));
+    session.signIn("alice", { keep: ["account"] });
+    await session.save();
+    session.signOut();
+    return kept;
+  },
   "first read while a save() was under way that failed": async (alice) => {
     const { session } = alice.request;
     session.data["n"] = 2;

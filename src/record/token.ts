@@ -1,5 +1,5 @@
 import { hash } from "node:crypto";
-import { freshBytes } from "../random.ts";
+import { createRandomParts } from "../random.ts";
 import type { Keyring } from "./keyring.ts";
 import type { Verified } from "./verified-tokens.ts";
 
@@ -22,7 +22,6 @@ export interface VerifiedToken extends Verified {
 }
 
 const FORMAT = "1";
-const PART_BYTES = 16;
 const PART_LENGTH = 22;
 const EPOCH_LENGTH = 4;
 /** Of RFC 4648, section 5. */
@@ -40,10 +39,10 @@ export function nextEpoch(epoch: number): number {
   return (epoch + 1) % EPOCH_LIMIT;
 }
 
-/** The token of a new session. One draw gives both parts: it costs more than the rest of a token, but for the signature. */
+/** The token of a new session. */
 export function createToken(): Token {
-  const bytes = freshBytes(2 * PART_BYTES);
-  return { id: bytes.toString("base64url", 0, PART_BYTES), secret: bytes.toString("base64url", PART_BYTES), epoch: 1 };
+  const [id, secret] = createRandomParts();
+  return { id, secret, epoch: 1 };
 }
 
 /** @param format - the first character. Tokens of one format are not accepted in place of another. */

@@ -37,7 +37,8 @@ export function forbidCaching(headers: ResponseHeaders, names?: string): void {
 
 /** Forbids shared caches to store the response, unless the application did so already. */
 export function forbidSharing(headers: ResponseHeaders): void {
-  if (!hasMember(headers.get("cache-control") ?? "", "no-store", "private")) headers.set("Cache-Control", "no-store");
+  const given = headers.get("cache-control");
+  if (!given || !hasMember(given, "no-store", "private")) headers.set("Cache-Control", "no-store");
   overrideTargeted(headers);
 }
 
