@@ -14,7 +14,7 @@ import { commitToResponse } from "./request/respond.ts";
 import { sessionOf, requestSessionOf } from "./request/session-handle.ts";
 import type { DeclaredData, Session } from "./session.ts";
 import { createSessionSignals } from "./signals.ts";
-import { run, type Answer } from "./coroutine.ts";
+import type { Answer } from "./coroutine.ts";
 import type { RevokeMessage } from "./tracing.ts";
 import { storedUsers, storedIdOf, type SessionInfo } from "./users.ts";
 import { createKeyedQueue } from "./keyed-queue.ts";
@@ -206,7 +206,7 @@ export function sessionsWith<Data extends object>(settings: Settings): Sessions<
 
     carries: (request) => carriesToken(context, request),
 
-    commit: async (session, response) => run(commitToResponse(requestSessionOf(session), response)),
+    commit: async (session, response) => commitToResponse(requestSessionOf(session), response),
 
     async attach(request, given = {}) {
       checkOptions("sessions.attach", given, { origins: true, bearer: true });

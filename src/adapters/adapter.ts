@@ -1,13 +1,13 @@
 import { commit } from "../lifecycle/commit.ts";
 import { commitToResponse, concludeFailure, concludeResponse, reportBypassed } from "../request/respond.ts";
-import { canSetHeaders, copyWithHeaders, recordHeaders, withoutCookies } from "../request/fetch-response.ts";
+import { canSetHeaders, copyWithHeaders, CopyHeaders, withoutCookies } from "../request/fetch-response.ts";
 import { finishResponse } from "../request/finish-response.ts";
 import type { ResponseHeaders } from "../request/cache-headers.ts";
 import type { CloseSource } from "../request/request.ts";
 import { requestSessionOf } from "../request/session-handle.ts";
 import type { Session } from "../session.ts";
 import { checkOptions, type OptionNames } from "../checks.ts";
-import { run, type Answer } from "../coroutine.ts";
+import type { Answer } from "../coroutine.ts";
 import type { AnyRequest } from "../request/request.ts";
 import type { SessionContext } from "./context.ts";
 import type { CsrfProtection } from "./csrf.ts";
@@ -178,7 +178,7 @@ export function concludeSession<Data extends object>(
 
 /** Commits a session to a fetch response as `sessions.commit` does, but without a promise where nothing has to be waited for. */
 export function commitSession<Data extends object>(session: Session<Data>, response: Response): Answer<Response> {
-  return run(commitToResponse(requestSessionOf(session), response));
+  return commitToResponse(requestSessionOf(session), response);
 }
 
 /**
@@ -201,10 +201,10 @@ export function dependsOnSession<Data extends object>(session: Session<Data>): b
 /** Gives a copy of an error's response, with the headers that {@link failSession} writes. Nothing is stored any more. */
 export async function failResponse<Data extends object>(session: Session<Data>, response: Response): Promise<Response> {
   if (!canSetHeaders(response)) return response;
-  const headers = recordHeaders(response);
+  const headers = new CopyHeaders(response);
   await failSession(session, headers);
   endSession(session);
-  return copyWithHeaders(response, headers.writes);
+  return copyWithHeaders(response, headers);
 }
 
 /**

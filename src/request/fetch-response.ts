@@ -1,21 +1,49 @@
 import { TOKEN_HEADER } from "./bearer.ts";
 import type { ResponseHeaders } from "./cache-headers.ts";
-
+import { CopyInit, keptBody, nameIn, plainHeadersOf, type Body, type PlainHeaders } from "./kept-response.ts";
 import { lastByteOf } from "./last-byte.ts";
 
-type Body = ConstructorParameters<typeof Response>[0];
-
 /** The headers to set, in order. */
-export type HeaderWrites = readonly (readonly [name: string, value: string])[];
+type HeaderWrites = readonly (readonly [name: string, value: string])[];
 
-/** Reads the headers of the application's response, and records what to write to a copy of it later. */
-export function recordHeaders(
-  response: Response,
-): ResponseHeaders & { readonly writes: [name: string, value: string][] } {
-  const writes: [name: string, value: string][] = [];
-  const write = (name: string, value: string) => void writes.push([name, value]);
-  const { headers, status } = response;
-  return { status, get: (name) => headers.get(name), keys: () => headers.keys(), set: write, append: write, writes };
+/** The headers of an application's response as they are, and what to write to a copy of it later. */
+export class CopyHeaders implements ResponseHeaders {
+  readonly #response: Response;
+  #plain: PlainHeaders | false | undefined;
+  readonly writes: [name: string, value: string][] = [];
+
+  constructor(response: Response) {
+    this.#response = response;
+  }
+
+  /** The headers as a plain object, where that is possible. It is this request's own. */
+  get plain(): PlainHeaders | undefined {
+    return (this.#plain ??= plainHeadersOf(this.#response) ?? false) || undefined;
+  }
+
+  get status(): number {
+    return this.#response.status;
+  }
+
+  get(name: string): string | null | undefined {
+    const { plain } = this;
+    if (!plain) return this.#response.headers.get(name);
+    const found = nameIn(plain, name);
+    return found === undefined ? undefined : plain[found];
+  }
+
+  keys(): Iterable<string> {
+    const { plain } = this;
+    return plain ? Object.keys(plain) : this.#response.headers.keys();
+  }
+
+  set(name: string, value: string): void {
+    this.writes.push([name, value]);
+  }
+
+  append(name: string, value: string): void {
+    this.writes.push([name, value]);
+  }
 }
 
 /**
@@ -59,10 +87,13 @@ export function streamBodyOf(response: Response): ReadableStream | undefined {
  */
 export function copyWithHeaders(
   response: Response,
-  writes: HeaderWrites,
+  headers: CopyHeaders,
   { finish, replaces }: { finish?: Finish | undefined; replaces?: readonly string[] | undefined } = {},
 ): Response {
+  const { writes } = headers;
   if (writes.length === 0 && !finish && replaces === undefined) return response;
+  const light = finish || replaces ? undefined : lightCopy(response, headers);
+  if (light) return light;
   const kept = keptBody(response);
   const body = kept === undefined ? response.body : kept;
   const isStream = body instanceof ReadableStream;
@@ -74,6 +105,23 @@ export function copyWithHeaders(
   for (const [name, value] of writes) copy.headers[name === "Set-Cookie" ? "append" : "set"](name, value);
   if (!isStream) void finish?.();
   return copy;
+}
+
+/** The same copy, where the headers are plain ones and stay so. */
+function lightCopy(response: Response, { plain, writes }: CopyHeaders): Response | undefined {
+  if (!plain || Object.keys(response).length > 0) return undefined;
+  const headers = withWrites(plain, writes);
+  return headers && new Response(keptBody(response), new CopyInit(response, headers));
+}
+
+/** `undefined` where a header comes twice. The headers are written to, because they are the copy's own. */
+function withWrites(plain: PlainHeaders, writes: HeaderWrites): PlainHeaders | undefined {
+  for (const [name, value] of writes) {
+    const found = nameIn(plain, name);
+    if (found !== undefined && name === "Set-Cookie") return undefined;
+    plain[found ?? name] = value;
+  }
+  return plain;
 }
 
 type Finish = () => Promise<void> | void;
@@ -98,16 +146,6 @@ function isReadable(copy: Response): boolean {
   } catch {
     return false;
   }
-}
-
-/**
- * The body that was given to a Response of @hono/node-server. That class replaces the global one. It creates a real response
- * only if another property than its status or headers is read, and can be sent again until then.
- */
-function keptBody(response: Response): Body {
-  const symbol = Object.getOwnPropertySymbols(response).find(({ description }) => description === "cache");
-  const cache: unknown = symbol && Reflect.get(response, symbol);
-  return Array.isArray(cache) ? (cache[1] as Body) : undefined;
 }
 
 /**

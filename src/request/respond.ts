@@ -2,12 +2,12 @@ import { commit } from "../lifecycle/commit.ts";
 import { forbidCaching, forbidSharing, markPrivate, varyBy, type ResponseHeaders } from "./cache-headers.ts";
 import { cookieParts } from "./cookie.ts";
 import type { OutgoingCookie } from "./outgoing-cookie.ts";
-import { canSetHeaders, checkUnread, copyWithHeaders, recordHeaders, streamBodyOf } from "./fetch-response.ts";
+import { canSetHeaders, checkUnread, copyWithHeaders, CopyHeaders, streamBodyOf } from "./fetch-response.ts";
 import { dropUndeliverable } from "./closed-response.ts";
 import { finishResponse } from "./finish-response.ts";
 import { recheckCookie } from "./issued-cookie.ts";
 import type { RequestSession } from "./request-session.ts";
-import { wait, type Coroutine } from "../coroutine.ts";
+import type { Answer } from "../coroutine.ts";
 
 /**
  * Stores the session's changes and writes the cookie and the rules for caches to the response's headers. `undefined` where
@@ -136,42 +136,60 @@ interface Carrier {
 }
 
 /** Commits the session and gives a copy of the response with its headers. Committing once more is as good as once. */
-export function* commitToResponse(requestSession: RequestSession, response: Response): Coroutine<Response> {
+export function commitToResponse(requestSession: RequestSession, response: Response): Answer<Response> {
+  const { cookie, progress } = requestSession;
   if (!canSetHeaders(response)) {
-    requestSession.progress.attach();
-    yield* wait(commit(requestSession, "save"));
-    return response;
+    progress.attach();
+    return commit(requestSession, "save")?.then(() => response) ?? response;
   }
   checkUnread(response);
-  const { cookie } = requestSession;
   const isOurs = (response as Carrier)[CARRIED] === requestSession;
   const inIt = isOurs ? cookie.written : undefined;
-  if (requestSession.progress.isWritten && !requestSession.progress.isAttached) {
-    requestSession.progress.reopen();
+  if (progress.isWritten && !progress.isAttached) {
+    progress.reopen();
     if (inIt === undefined) cookie.repeat();
   }
-  const headers = recordHeaders(response);
-  const concluding = concludeResponse(requestSession, headers);
-  yield* wait(concluding);
+  const original: Original = { response, headers: new CopyHeaders(response), isOurs, inIt };
+  const concluding = concludeResponse(requestSession, original.headers);
+  return concluding
+    ? concluding.then(() => finishAndCopy(requestSession, original, true))
+    : finishAndCopy(requestSession, original, false);
+}
+
+/** The response that an application has given. */
+interface Original {
+  readonly response: Response;
+  readonly headers: CopyHeaders;
+  /** It is a copy that an earlier commit of the same session has given. */
+  readonly isOurs: boolean;
+  /** The cookies of that commit. */
+  readonly inIt: readonly string[] | undefined;
+}
+
+function finishAndCopy(requestSession: RequestSession, original: Original, hasWaited: boolean): Answer<Response> {
+  const { progress, request } = requestSession;
+  const { response, isOurs } = original;
   // A WebSocket outlives the response that begins it: one of workerd, or an empty one of Hono's upgradeWebSocket.
-  const isTakenOver =
-    response.status === 101 || (requestSession.progress.isAttached && requestSession.request.isUpgrade);
-  if (isTakenOver) requestSession.progress.attach();
+  const isTakenOver = response.status === 101 || (progress.isAttached && request.isUpgrade);
+  if (isTakenOver) progress.attach();
   // A body that was given before finishes the session already.
-  let finish = isTakenOver || isOurs ? undefined : bodyEnd(requestSession);
-  if (finish && !streamBodyOf(response)) {
-    // Nothing runs while such a body is sent: changes that came during the commit are stored now.
-    if (concluding) yield* wait(finish());
-    else requestSession.endResponse();
-    finish = undefined;
-  }
-  const answer = copyWithHeaders(response, headers.writes, {
-    finish,
-    replaces: inIt === cookie.written ? undefined : inIt,
-  });
+  const finish = isTakenOver || isOurs ? undefined : bodyEnd(requestSession);
+  if (!finish || streamBodyOf(response)) return copyOf(requestSession, original, finish);
+  // Nothing runs while such a body is sent: changes that came during the commit are stored now.
+  const storing = hasWaited ? finish() : requestSession.endResponse();
+  return storing ? storing.then(() => copyOf(requestSession, original)) : copyOf(requestSession, original);
+}
+
+function copyOf(
+  requestSession: RequestSession,
+  { response, headers, inIt }: Original,
+  finish?: () => Promise<void> | void,
+): Response {
+  const { written } = requestSession.cookie;
+  const copy = copyWithHeaders(response, headers, { finish, replaces: inIt === written ? undefined : inIt });
   // A visitor's response is handed back as it is: nothing of the session is in it.
-  if (answer !== response) (answer as Carrier)[CARRIED] = requestSession;
-  return answer;
+  if (copy !== response) (copy as Carrier)[CARRIED] = requestSession;
+  return copy;
 }
 
 /** The function to call before a fetch response's body ends. `undefined` for a response that nothing can change any more. */
