@@ -211,9 +211,8 @@ export function redisStore(client: RedisStoreClient, options: RedisStoreOptions 
         if (attempts === MAX_INDEX_ATTEMPTS)
           throw new Error("the session changes its user faster than it can be indexed");
         const { userId } = decodeIndexedUser(reply)!;
-        const { encoding, section } = encodeUser(userId);
         const indexedUntil = await index.add(userId, id, expiresAt);
-        reply = await runWrite(TOUCH, key, [...args, encodeInstant(indexedUntil), section, `${encoding}`]);
+        reply = await runWrite(TOUCH, key, [...args, encodeInstant(indexedUntil), encodeUser(userId)]);
       }
       return reply !== REFUSED;
     },
