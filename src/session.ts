@@ -77,7 +77,7 @@ export interface Session<Data extends object = DeclaredData> {
     apply: (value: Data[Key] | undefined) => Exclude<Data[Key], undefined>,
   ): Exclude<Data[Key], undefined>;
 
-  /** Keeps a message until `takeFlashes()` takes it, in this request or a later one. */
+  /** Keeps a message until `takeFlashes()` takes it, in this request or a later one. A session keeps the latest 100. */
   flash(category: string, message: unknown): void;
 
   /**

@@ -29,7 +29,7 @@ export async function startProcess(script, args, { node = process.execPath, exec
       });
     });
   await answer();
-  if (core !== undefined) bind(child.pid, CORES[core]);
+  if (core !== undefined) bindToCore(child.pid, core);
   return {
     name,
     pid: child.pid,
@@ -61,8 +61,8 @@ export async function twoAtOnce(items, work) {
 
 let canBind;
 
-/** Binds all threads of a process to a core, where that can be done. */
-export function bind(pid, core) {
+/** Binds all threads of a process to the core of servers or to that of the load, where that can be done. */
+export function bindToCore(pid, core) {
   canBind ??= spawnSync("taskset", ["--version"]).status === 0;
-  if (canBind) spawnSync("taskset", ["-a", "-p", "-c", String(core), String(pid)]);
+  if (canBind) spawnSync("taskset", ["-a", "-p", "-c", String(CORES[core]), String(pid)]);
 }

@@ -9,7 +9,7 @@ const FRAMEWORKS = ["express", "fastify", "koa", "hono", "node:http"];
 const PATHS = ["untouched", "read", "write", "sign-in"];
 const COUNT = 500;
 /** Longer than other parts wait for a slow library: a busy machine must not make a difference. */
-const WARM_UP_SECONDS = 5;
+const WARM_UP_SECONDS = 2;
 /** The young generation holds all that these requests allocate, so that nothing is collected while they are counted. */
 const FLAGS = ["--expose-gc", "--min-semi-space-size=64", "--max-semi-space-size=64"];
 

@@ -4,23 +4,23 @@ import { join } from "node:path";
 import { CONTENDERS, isBare, isHere, withBare } from "../contenders.mjs";
 import { cpuOf } from "../lib/cpu.mjs";
 import { layersOf } from "../lib/layers.mjs";
-import { startContender, startProcess } from "../lib/processes.mjs";
+import { bindToCore, startContender, startProcess, twoAtOnce } from "../lib/processes.mjs";
 import { inRounds } from "../lib/rounds.mjs";
 
 export const title = "The session layer, over HTTP";
 export const nodes = "both";
-export const budget = 50;
+export const budget = 45;
 
 const PATHS = ["untouched", "read", "write", "sign-in"];
 const CONNECTIONS = 64;
 const SIDE_BY_SIDE = 16;
-const CELL_SECONDS = 0.25;
+const CELL_SECONDS = 0.2;
 /**
  * Requests over HTTP to a path before it is measured, after those in process, and in each measurement, at least. A contender
- * that is slow gets fewer: a warm-up has a limit in seconds, and a measurement one of a second.
+ * that is slow gets fewer: a warm-up has limits in seconds, and a measurement one of a second.
  */
 const WARM_UP = 3000;
-const WARM_UP_SECONDS = 1;
+const WARM_UP_SECONDS = { inProcess: 1, overHttp: 0.5 };
 const FEWEST = 500;
 
 /** Variants that cost as much over HTTP as in process are left out, and so are frameworks where there is nothing to compare. */
@@ -47,25 +47,22 @@ export async function measureHttp(
   { node, rounds, seconds, log, place = {}, paths = PATHS, connections = CONNECTIONS, databasePid },
 ) {
   const load = await startProcess("load.mjs", [], { core: "load" });
-  const started = new Map();
+  const started = new Map(withBare(rows).map((row) => [row, undefined]));
   try {
+    await twoAtOnce(started.keys(), async (row) => {
+      started.set(row, await startServer(row, { node, place, paths }));
+    });
     const groups = new Map();
-    for (const row of withBare(rows)) {
-      const server = await startServer(row, { node, place });
-      started.set(row, server);
+    for (const [row, server] of started) {
       const cells = groups.get(row.framework) ?? [];
       groups.set(row.framework, cells);
       for (const path of isBare(row) ? ["untouched"] : paths) {
-        const cookies = path === "untouched" || path === "sign-in" ? [] : server.cookies;
+        const cookies = isAnonymous(path) ? [] : server.cookies;
         const order = { port: server.port, path, cookies, connections };
-        const amountFor = ({ answered, seconds: took }) => {
-          const rate = answered / took;
-          return Math.round(Math.max(Math.min(FEWEST, rate), rate * CELL_SECONDS));
-        };
-        let warm = await warmUp(load, server, order);
-        // The bare application has one path, and would be less warm than a library, whose paths share most of their code.
-        if (isBare(row)) for (let n = 1; n < paths.length; n += 1) warm = await warmUp(load, server, order);
-        const amount = amountFor(warm);
+        let rate = await warmUpOverHttp(load, order);
+        // The one path of a bare application answers as many requests as all paths of a library.
+        if (isBare(row)) for (let n = 1; n < paths.length; n += 1) rate = await warmUpOverHttp(load, order);
+        const amount = Math.round(Math.max(Math.min(FEWEST, rate), rate * CELL_SECONDS));
         const measure = () => measureLoad(load, server, { ...order, amount }, databasePid);
         cells.push({ key: `${row.name}: ${path}`, measure });
       }
@@ -73,34 +70,37 @@ export async function measureHttp(
     const { values, machine } = await inRounds([...groups.values()], { count: rounds, budget: seconds, log });
     return { machine, connections, contenders: layersOf([...started.keys()], values) };
   } finally {
-    await Promise.all([load, ...started.values()].map(({ stop }) => stop()));
+    await Promise.all([load, ...started.values()].filter(Boolean).map(({ stop }) => stop()));
   }
 }
 
-/** Lets V8 compile the library in process, and then what only HTTP uses. Returns what the last load took. */
-export async function warmUp(load, server, order) {
-  const { path, cookies } = order;
-  await server.ask("warmUp", {
-    path,
-    anonymous: cookies.length === 0,
-    sideBySide: SIDE_BY_SIDE,
-    seconds: WARM_UP_SECONDS,
-  });
-  let answer = await load.ask("load", { ...order, amount: FEWEST });
-  const rest = Math.min(WARM_UP - FEWEST, Math.round((answer.answered / answer.seconds) * WARM_UP_SECONDS));
-  if (rest > 0) answer = await load.ask("load", { ...order, amount: Math.max(rest, FEWEST) });
-  return answer;
+const isAnonymous = (path) => path === "untouched" || path === "sign-in";
+
+/** Lets V8 compile what only HTTP uses. Returns how many requests a second were answered. */
+export async function warmUpOverHttp(load, order) {
+  const answer = await load.ask("load", { ...order, amount: FEWEST });
+  const rate = answer.answered / answer.seconds;
+  const rest = Math.min(WARM_UP - FEWEST, Math.round(rate * WARM_UP_SECONDS.overHttp));
+  if (rest < FEWEST) return rate;
+  const { answered, seconds } = await load.ask("load", { ...order, amount: rest });
+  return answered / seconds;
 }
 
-/** A contender that listens, with 1000 sessions. */
-export async function startServer(row, { node, place = {}, bytes }) {
+/** A contender that listens, with 1000 sessions, and whose library V8 has compiled. It then has the servers' core. */
+export async function startServer(row, { node, place = {}, bytes, paths = PATHS }) {
   const own = {
     ...place,
     ...(place.directory && { directory: join(place.directory, row.name.replaceAll(/\W+/g, "-")) }),
   };
   if (own.directory) mkdirSync(own.directory, { recursive: true });
-  const server = await startContender(row, own, { node, core: "server" });
+  const server = await startContender(row, own, { node });
   const cookies = isBare(row) ? [] : await server.ask("seed", { bytes });
+  for (const each of paths) {
+    const path = isBare(row) ? "untouched" : each;
+    const seconds = WARM_UP_SECONDS.inProcess;
+    await server.ask("warmUp", { path, anonymous: isAnonymous(path), sideBySide: SIDE_BY_SIDE, seconds });
+  }
+  bindToCore(server.pid, "server");
   return { ...server, cookies, port: await server.ask("listen") };
 }
 

@@ -1,15 +1,16 @@
 // How long a client waits at a fixed rate of half of what the slowest contender of its group can serve.
 import { CONTENDERS, isBare, usesRedis } from "../contenders.mjs";
-import { startProcess } from "../lib/processes.mjs";
+import { startProcess, twoAtOnce } from "../lib/processes.mjs";
 import { inRounds } from "../lib/rounds.mjs";
 import { withRedis } from "../lib/servers.mjs";
 import { summary } from "../lib/stats.mjs";
-import { startServer, warmUp } from "./http.mjs";
+import { startServer, warmUpOverHttp } from "./http.mjs";
 
 export const title = "Latency at a fixed rate";
 export const nodes = "one";
-export const budget = 80;
+export const budget = 70;
 
+const PATHS = ["read", "write"];
 const CONNECTIONS = 32;
 const SECONDS = 1.5;
 const SATURATION_REQUESTS = 3000;
@@ -44,12 +45,16 @@ async function measureGroups(groups, { node, rounds, seconds, log, place }) {
   try {
     for (const rows of groups) {
       const group = [];
-      for (const row of rows) {
-        const server = await startServer(row, { node, place });
+      const started = new Map(rows.map((row) => [row, undefined]));
+      await twoAtOnce(rows, async (row) => {
+        const server = await startServer(row, { node, place, paths: PATHS });
         servers.push(server);
-        for (const path of isBare(row) ? ["untouched"] : ["read", "write"]) {
+        started.set(row, server);
+      });
+      for (const [row, server] of started) {
+        for (const path of isBare(row) ? ["untouched"] : PATHS) {
           const order = { port: server.port, path, cookies: server.cookies, connections: CONNECTIONS };
-          await warmUp(load, server, order);
+          await warmUpOverHttp(load, order);
           const { answered, seconds: took } = await load.ask("load", { ...order, amount: SATURATION_REQUESTS });
           group.push({ row, path, order, saturation: answered / took });
         }

@@ -8,7 +8,7 @@ import { layersOf } from "../lib/layers.mjs";
 export const title = "The session layer, in process";
 export const nodes = "both";
 /** Seconds for the rounds of one version of Node. */
-export const budget = 50;
+export const budget = 45;
 
 const PATHS = ["untouched", "read", "write", "sign-in"];
 /** In a round a cell has so many turns, each so long. */
