@@ -3,8 +3,7 @@ import { Cluster as IoCluster } from "ioredis";
 import { Cluster as ValkeyCluster } from "iovalkey";
 import { createCluster } from "redis";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
-import { slotGroupTags } from "../../src/stores/redis/slot-groups.ts";
-import { slotOf } from "../../src/stores/redis/slot.ts";
+import { slotGroupTags, slotOf } from "../../src/stores/redis/slots.ts";
 import {
   type RedisStore,
   redisStore,

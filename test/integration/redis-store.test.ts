@@ -356,8 +356,7 @@ describe.skipIf(!REDIS_SERVER)("redisStore", () => {
     const key = `kinds:${id}`;
     const later = encodeInstant(Date.now() + 9 * HOUR);
     const touch = (userId: string) => {
-      const { encoding, section } = encodeUser(userId);
-      const args = [later, `${Date.now() + 9 * HOUR}`, later, section, `${encoding}`];
+      const args = [later, `${Date.now() + 9 * HOUR}`, later, encodeUser(userId)];
       return runScript({ send: (_key, command) => client.sendCommand([...command]) }, TOUCH, key, args);
     };
     expect(await touch(halves)).not.toBe(1);

@@ -4,7 +4,7 @@ import { describe, expect, it } from "vitest";
 import { createSessions } from "../../src/sessions.ts";
 import type { StoredSession } from "../../src/store.ts";
 import { redisKeys } from "../../src/stores/redis/keys.ts";
-import { slotOf } from "../../src/stores/redis/slot.ts";
+import { slotOf } from "../../src/stores/redis/slots.ts";
 import { type RedisStore, redisStore, type RedisStoreClient } from "../../src/stores/redis/store.ts";
 import { waitForReplicas, migrateSlot, REDIS_SERVER, startCluster, startRedis } from "../support/redis.ts";
 import { KEYS } from "../support/stores.ts";

@@ -3,7 +3,6 @@ import type { Buffer } from "node:buffer";
 import { ioRedisClusterDriver, ioRedisDriver } from "./io-redis.ts";
 import type { IoRedisDuplicate, NodeRedisDuplicate, OpenListener } from "./listener-connections.ts";
 import { nodeRedisClusterDriver, nodeRedisDriver, nodeRedisSentinelDriver } from "./node-redis.ts";
-import type { PacketStream } from "./packets.ts";
 import type { Primaries } from "./primaries.ts";
 import { hasMethods } from "../shared/methods.ts";
 import { tooOld } from "../shared/oldest-clients.ts";
@@ -30,6 +29,12 @@ export interface NodeRedisSentinel {
   sendCommand(isReadonly: boolean, command: (string | Buffer)[], options?: object): Promise<unknown>;
   getMasterNode(): object | undefined;
   duplicate(overrides?: object): NodeRedisDuplicate;
+}
+
+/** The calls that are used of a client's socket. */
+export interface PacketStream {
+  cork(): unknown;
+  uncork(): unknown;
 }
 
 /** A `Redis` of ioredis or iovalkey, with Sentinels or without. */

@@ -1,8 +1,15 @@
-import type { IoRedisClient, IoRedisCluster, RedisArguments, RedisDriver, SendCommand } from "./client.ts";
+import { setImmediate } from "node:timers";
+import type {
+  IoRedisClient,
+  IoRedisCluster,
+  PacketStream,
+  RedisArguments,
+  RedisDriver,
+  SendCommand,
+} from "./client.ts";
 import { clusterListenerOpener, ioRedisListenerOpener } from "./listener-connections.ts";
-import { packetHolder } from "./packets.ts";
 import { findClusterPrimaries, singlePrimary } from "./primaries.ts";
-import { slotOf } from "./slot.ts";
+import { slotOf } from "./slots.ts";
 
 // The drivers for clients of ioredis and iovalkey.
 
@@ -68,5 +75,25 @@ function sendToIoRedis(client: IoRedisClient | IoRedisCluster): SendCommand {
   return ([name, ...args]) => {
     holdPackets();
     return methods[`${String(name).toLowerCase()}Buffer`]!(...args);
+  };
+}
+
+/**
+ * Returns a function that holds back what is written to sockets until the end of this turn of the event loop. ioredis and
+ * iovalkey write each command by itself; the system calls for that take longer than the commands, at both ends. Held back,
+ * the commands of a turn are one packet. Each is a command of its own still: it fails, is redirected and is sent again
+ * alone, which the commands of a pipeline are not.
+ */
+function packetHolder(sockets: () => readonly (PacketStream | undefined)[]): () => void {
+  let held: readonly (PacketStream | undefined)[] | undefined;
+  function release(): void {
+    for (const socket of held!) socket?.uncork();
+    held = undefined;
+  }
+  return () => {
+    if (held) return;
+    held = sockets();
+    for (const socket of held) socket?.cork();
+    setImmediate(release);
   };
 }

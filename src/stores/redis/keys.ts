@@ -1,6 +1,6 @@
 import { Buffer } from "node:buffer";
 import { createHash } from "node:crypto";
-import { slotGroupOf, slotGroupTags } from "./slot-groups.ts";
+import { slotGroupOf, slotGroupTags } from "./slots.ts";
 
 // The first character after the prefix tells what a key is. No two kinds begin with the same one:
 //   sojourn:<id>            a session, under an id in the form that Sojourn creates

@@ -3,7 +3,7 @@ import { setMaxListeners } from "node:events";
 import type { NodeRedisClient, NodeRedisCluster, NodeRedisSentinel, RedisDriver, SendCommand } from "./client.ts";
 import { clusterListenerOpener, type NodeRedisDuplicate, nodeRedisListenerOpener } from "./listener-connections.ts";
 import { findClusterPrimaries, singlePrimary } from "./primaries.ts";
-import { slotOf } from "./slot.ts";
+import { slotOf } from "./slots.ts";
 
 // The drivers for clients of the package redis.
 

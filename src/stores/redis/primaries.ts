@@ -1,6 +1,6 @@
 import type { Buffer } from "node:buffer";
 import type { SendCommand } from "./client.ts";
-import { SLOT_COUNT, slotOf } from "./slot.ts";
+import { SLOT_COUNT, slotOf } from "./slots.ts";
 
 const MAX_ATTEMPTS = 3;
 

@@ -1,4 +1,14 @@
+import { checkOptions, checkPositiveInteger } from "../../checks.ts";
+import { type Duration, milliseconds } from "../../duration.ts";
 import type { NodeConnection, RedisDriver } from "./client.ts";
+
+/** The replicas that a write waits for. */
+export interface ReplicaOptions {
+  /** How many replicas must have the write, from 1. */
+  readonly wait: number;
+  /** How long a write waits for them. A write with fewer replicas rejects. Default `"200ms"`. */
+  readonly timeout?: Duration | undefined;
+}
 
 /** The commands of one connection that are under way or waiting. */
 interface ConnectionState {
@@ -21,11 +31,11 @@ interface WaitResult {
  * connection, after a failover to a server that lacks the write. Therefore the server is asked for the connection's name
  * before the write and after WAIT.
  */
-export function replicaConfirmation(
-  driver: Pick<RedisDriver, "connectionFor" | "send">,
-  replicaCount: number,
-  timeoutMs: number,
-) {
+export function replicaConfirmation(driver: Pick<RedisDriver, "connectionFor" | "send">, options: ReplicaOptions) {
+  checkOptions("redisStore: replicas", options, { wait: true, timeout: true });
+  checkPositiveInteger("redisStore: replicas.wait", options.wait);
+  const { wait: replicaCount, timeout = "200ms" } = options;
+  const timeoutMs = milliseconds(timeout, "redisStore: replicas.timeout");
   const states = new WeakMap<object, ConnectionState>();
 
   function stateOf({ identity }: NodeConnection): ConnectionState {

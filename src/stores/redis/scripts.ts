@@ -2,9 +2,9 @@ import { Buffer } from "node:buffer";
 import { createHash } from "node:crypto";
 import type { RedisArguments, RedisDriver } from "./client.ts";
 import {
-  ENCODING_BITS,
   INSTANT_BYTES,
   REVISION_OFFSET,
+  USER_FLAG,
   USER_LENGTH_BYTES,
   VERSION_BITS,
   WRITE_COUNT_OFFSET,
@@ -35,7 +35,6 @@ const FLAGS = REVISION_OFFSET + 1;
 const INSTANT = INSTANT_BYTES;
 const USER_LENGTH = USER_LENGTH_BYTES;
 const VERSIONS = 2 ** VERSION_BITS;
-const ENCODINGS = 2 ** ENCODING_BITS;
 
 /** The part of a value that is read in order to find its user. Longer user ids need a second read. */
 const VALUE_HEAD_BYTES = 256;
@@ -50,8 +49,7 @@ local function version_in(bytes, flags_at)
   return string.sub(bytes, flags_at + 1, flags_at + 1 + string.byte(bytes, flags_at) % ${VERSIONS})
 end
 local function after_version(head) return ${FLAGS + 2} + string.byte(head, ${FLAGS}) % ${VERSIONS} end
-local function user_encoding(head) return math.floor(string.byte(head, ${FLAGS}) / ${VERSIONS}) % ${ENCODINGS} end
-local function has_user(head) return user_encoding(head) > 0 end
+local function has_user(head) return string.byte(head, ${FLAGS}) % ${2 * USER_FLAG} >= ${USER_FLAG} end
 local function read_number(bytes, from, length)
   local value = 0
   for i = from, from + length - 1 do value = value * 256 + string.byte(bytes, i) end
@@ -164,8 +162,7 @@ if ARGV[7] == '+' and read_instant(stored, 1) > read_instant(head, 1) then
 end
 local value, same_user = head, false
 if payload then
-  same_user = user_encoding(stored) == user_encoding(head)
-    and user_section(stored) == string.sub(head, after_version(head))
+  same_user = has_user(stored) and user_section(stored) == string.sub(head, after_version(head))
   local indexed = ARGV[6] or ''
   if indexed == '' and same_user then indexed = string.sub(stored, -${INSTANT}) end
   if indexed == '' or read_instant(head, 1) > read_instant(indexed, 1) then return ${NOT_INDEXED} end
@@ -180,7 +177,7 @@ return with_unpublished(${DONE})
 
 /**
  * ARGV: 1 the new expiry as a value contains it; 2 the expiry for PXAT; and if the session has been indexed: 3 until when,
- * 4 the user section and 5 the encoding of the user that it was indexed for.
+ * and 4 the user section that it was indexed for.
  *
  * Replies with the head of the value if the session must be indexed first.
  */
@@ -190,7 +187,7 @@ if head == '' then return reply_missing(KEYS[1]) end
 local expires_at = read_instant(ARGV[1], 1)
 if expires_at <= read_instant(head, 1) then return ${DONE} end
 if has_user(head) and expires_at > indexed_until(head) then
-  if not ARGV[3] or user_section(head) ~= ARGV[4] or user_encoding(head) ~= tonumber(ARGV[5]) then return head end
+  if not ARGV[3] or user_section(head) ~= ARGV[4] then return head end
   redis.call('SETRANGE', KEYS[1], #head - ${INSTANT}, ARGV[3])
 end
 redis.call('SETRANGE', KEYS[1], '0', ARGV[1])

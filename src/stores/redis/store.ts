@@ -1,5 +1,4 @@
 import { Buffer } from "node:buffer";
-import { type Duration, milliseconds } from "../../duration.ts";
 import type { SessionStore, StoredSession, StoreListener } from "../../store.ts";
 import { type RedisArguments, redisDriver, type RedisStoreClient } from "./client.ts";
 import { redisSubscription } from "./subscription.ts";
@@ -29,9 +28,9 @@ import {
   UPDATE,
   WRITE_MARKER,
 } from "./scripts.ts";
-import { replicaConfirmation } from "./replicas.ts";
+import { replicaConfirmation, type ReplicaOptions } from "./replicas.ts";
 import { evictionCheck } from "./eviction.ts";
-import { checkOptions, checkPositiveInteger } from "../../checks.ts";
+import { checkOptions } from "../../checks.ts";
 import { checkStored, checkTime } from "../shared/stored.ts";
 
 export type {
@@ -42,6 +41,7 @@ export type {
   NodeRedisSentinel,
   RedisStoreClient,
 } from "./client.ts";
+export type { ReplicaOptions } from "./replicas.ts";
 
 /** Options of {@link redisStore}. */
 export interface RedisStoreOptions {
@@ -54,14 +54,6 @@ export interface RedisStoreOptions {
    * other commands on the connection: give the store a client of its own.
    */
   replicas?: ReplicaOptions | undefined;
-}
-
-/** The replicas that a write waits for. */
-export interface ReplicaOptions {
-  /** How many replicas must have the write, from 1. */
-  readonly wait: number;
-  /** How long a write waits for them. A write with fewer replicas rejects. Default `"200ms"`. */
-  readonly timeout?: Duration | undefined;
 }
 
 /** A {@link SessionStore} in Redis or Valkey. */
@@ -105,7 +97,7 @@ export function redisStore(client: RedisStoreClient, options: RedisStoreOptions 
   const index = userIndex({ driver, keys, runWrite, confirmEarlierWrites });
   const subscription = redisSubscription(driver, keys);
   const checkEvictionOnce = evictionCheck(driver, keys);
-  const confirm = replicas && replicaConfirmation(driver, parseReplicaCount(replicas), parseReplicaTimeout(replicas));
+  const confirm = replicas && replicaConfirmation(driver, replicas);
   let isClosed = false;
 
   function assertOpen(): void {
@@ -114,20 +106,15 @@ export function redisStore(client: RedisStoreClient, options: RedisStoreOptions 
 
   /** Runs a script that writes, with a notification if there is a message, and waits for the replicas. */
   function runWrite(script: RedisScript, key: string, args: RedisArguments, message?: string): Promise<unknown> {
-    if (confirm) return runConfirmed(confirm, { script, key, send: () => sendWrite(script, key, args, message) });
-    return sendWrite(script, key, args, message);
+    const send = () =>
+      message === undefined
+        ? runScript(driver, script, key, args)
+        : runAndNotify(driver, keys, { script, key, args, message });
+    return confirm ? runConfirmed(script, key, send) : send();
   }
 
-  function sendWrite(script: RedisScript, key: string, args: RedisArguments, message?: string): Promise<unknown> {
-    if (message === undefined) return runScript(driver, script, key, args);
-    return runAndNotify(driver, keys, { script, key, args, message });
-  }
-
-  async function runConfirmed(
-    confirmWrite: NonNullable<typeof confirm>,
-    { script, key, send }: { script: RedisScript; key: string; send: () => Promise<unknown> },
-  ): Promise<unknown> {
-    const reply = await confirmWrite(key, send, (received) => received !== REFUSED && received !== NOT_INDEXED);
+  async function runConfirmed(script: RedisScript, key: string, send: () => Promise<unknown>): Promise<unknown> {
+    const reply = await confirm!(key, send, (received) => received !== REFUSED && received !== NOT_INDEXED);
     // An earlier command whose reply was lost may have deleted the session. The replicas must have that deletion too.
     if (script === DELETE && reply === REFUSED) await confirmEarlierWrites(key);
     return reply;
@@ -188,14 +175,12 @@ export function redisStore(client: RedisStoreClient, options: RedisStoreOptions 
         return runWrite(UPDATE, key, [...args, ...(payload ? [] : [""]), until, extendOnly ? "+" : ""], message);
       };
       let reply = await tryUpdate();
-      if (reply === NOT_INDEXED && extendOnly) {
+      for (let attempts = 0; reply === NOT_INDEXED; attempts += 1) {
+        if (attempts === MAX_INDEX_ATTEMPTS) throw new Error("the session is extended faster than it can be indexed");
         // The session may keep a later expiry than the given one, and touches may move it between the read and the update.
-        for (let attempts = 0; reply === NOT_INDEXED; attempts += 1) {
-          if (attempts === MAX_INDEX_ATTEMPTS) throw new Error("the session is extended faster than it can be indexed");
-          const found = await this.read(id);
-          reply = await tryUpdate(await index.add(userId!, id, Math.max(expiresAt, found?.expiresAt ?? 0)));
-        }
-      } else if (reply === NOT_INDEXED) reply = await tryUpdate(await index.add(userId!, id, expiresAt));
+        const found = extendOnly ? await this.read(id) : undefined;
+        reply = await tryUpdate(await index.add(userId!, id, Math.max(expiresAt, found?.expiresAt ?? 0)));
+      }
       removeFromUserIndex(id, reply);
       return reply !== REFUSED;
     },
@@ -211,9 +196,8 @@ export function redisStore(client: RedisStoreClient, options: RedisStoreOptions 
         if (attempts === MAX_INDEX_ATTEMPTS)
           throw new Error("the session changes its user faster than it can be indexed");
         const { userId } = decodeIndexedUser(reply)!;
-        const { encoding, section } = encodeUser(userId);
         const indexedUntil = await index.add(userId, id, expiresAt);
-        reply = await runWrite(TOUCH, key, [...args, encodeInstant(indexedUntil), section, `${encoding}`]);
+        reply = await runWrite(TOUCH, key, [...args, encodeInstant(indexedUntil), encodeUser(userId)]);
       }
       return reply !== REFUSED;
     },
@@ -265,16 +249,6 @@ export function redisStore(client: RedisStoreClient, options: RedisStoreOptions 
       subscription.close();
     },
   };
-}
-
-function parseReplicaCount(replicas: ReplicaOptions): number {
-  checkOptions("redisStore: replicas", replicas, { wait: true, timeout: true });
-  checkPositiveInteger("redisStore: replicas.wait", replicas.wait);
-  return replicas.wait;
-}
-
-function parseReplicaTimeout({ timeout = "200ms" }: ReplicaOptions): number {
-  return milliseconds(timeout, "redisStore: replicas.timeout");
 }
 
 function checkSession(stored: StoredSession): void {

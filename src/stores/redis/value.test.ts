@@ -15,7 +15,7 @@ const payload = Uint8Array.from({ length: 300 }, (_, index) => index);
 
 describe("encodeSession", () => {
   it.each([1, 255, 256, 65_536, 2 ** 40, Number.MAX_SAFE_INTEGER])("keeps version %d", (version) => {
-    for (const userId of [undefined, "", "ada", "\u{1F981}", "\ud83e", "x".repeat(1000)]) {
+    for (const userId of [undefined, "", "ada", "\u{1F981}", "\ud83e", "\ufffd", '"\\\n', "x".repeat(1000)]) {
       const value = encodeStored({ payload, version, expiresAt: MAX_INSTANT, userId }, 123_456_789);
       const decoded = decodeStored(value);
       expect(decoded).toEqual({ payload: Buffer.from(payload), version, expiresAt: MAX_INSTANT, userId });
@@ -48,6 +48,15 @@ describe("decodeStored", () => {
   it("refuses a value that is no session", () => {
     for (const text of ["", "short", "some text that is no session"]) {
       expect(() => decodeStored(Buffer.from(text))).toThrow(/no session/);
+    }
+  });
+
+  it("refuses a user id that is not written as encodeUser writes it", () => {
+    const value = encodeStored({ payload, version: 1, expiresAt: 5, userId: "u000" }, 0);
+    const at = value.indexOf("u000");
+    for (const other of ['u"00', "\\u00", "\\/00", Buffer.from([0x75, 0xff, 0x30, 0x30])]) {
+      Buffer.from(other).copy(value, at);
+      expect(() => decodeStored(value)).toThrow(/no session/);
     }
   });
 });

@@ -9,16 +9,17 @@ import type { StoredSession } from "../../store.ts";
 //   0       6     expiresAt
 //   6       1     write count: tells this process's writes of the same content apart
 //   7             the revision:
-//           1       flags: format (3 bits), encoding of the user id (2 bits), bytes of the version less 1 (3 bits)
+//           1       flags: format (4 bits), whether the session has a user (1 bit), bytes of the version less 1 (3 bits)
 //           1–7     version
-//                   and if the session has a user: 4 bytes for the length of the user id, then the user id
+//                   and if the session has a user: 4 bytes for the length of the user id, then the user id, as the text
+//                   of a JSON string has it: UTF-8 has nothing for half a surrogate pair, and two such users would become one
 //   and if the session has a user:
 //           6     indexedUntil: until when the user's index is sure to contain the session
 //
 // All numbers are big-endian. The scripts read and patch values in place: scripts.ts takes every offset from here. An
 // update compares the revision with the one that it expects, as one text.
 
-const VALUE_FORMAT = 1;
+const VALUE_FORMAT = 2;
 
 /** Bytes of an instant, in epoch milliseconds. */
 export const INSTANT_BYTES = 6;
@@ -32,15 +33,13 @@ export const USER_LENGTH_BYTES = 4;
 
 /** Bits of the flags that hold the bytes of the version less 1. */
 export const VERSION_BITS = 3;
-/** Bits of the flags that hold the encoding of the user id. */
-export const ENCODING_BITS = 2;
-const FORMAT_SHIFT = VERSION_BITS + ENCODING_BITS;
+const FORMAT_SHIFT = VERSION_BITS + 1;
 const VERSION_MASK = 2 ** VERSION_BITS - 1;
-const ENCODING_MASK = 2 ** ENCODING_BITS - 1;
+/** The bit of the flags that is set if the session has a user. */
+export const USER_FLAG = 2 ** VERSION_BITS;
 
-const NO_USER = 0;
-const UTF8_ENCODING = 1;
-const UTF16_ENCODING = 2;
+/** What a JSON string escapes, or bytes that are no UTF-8. */
+const NOT_PLAIN = /["\\\p{Cc}\ufffd]/u;
 
 /** The latest instant that fits: in the year 10889. */
 export const MAX_INSTANT = 2 ** (8 * INSTANT_BYTES) - 1;
@@ -49,12 +48,6 @@ export const MAX_INSTANT = 2 ** (8 * INSTANT_BYTES) - 1;
 export interface IndexedUser {
   readonly userId: string;
   readonly indexedUntil: number;
-}
-
-/** A user id as a value contains it: its encoding, and its length with its bytes. */
-export interface EncodedUser {
-  readonly encoding: number;
-  readonly section: Buffer;
 }
 
 let writeCount = randomInt(256);
@@ -71,7 +64,7 @@ export interface EncodedSession {
 }
 
 /** Encodes a session, with a copy of its payload. */
-export function encodeSession({ payload, version, expiresAt }: StoredSession, user?: EncodedUser): EncodedSession {
+export function encodeSession({ payload, version, expiresAt }: StoredSession, user?: Buffer): EncodedSession {
   const headLength = REVISION_OFFSET + revisionLength(version, user);
   const head = Buffer.allocUnsafe(user === undefined ? headLength + payload.byteLength : headLength);
   head.writeUIntBE(expiresAt, EXPIRES_AT_OFFSET, INSTANT_BYTES);
@@ -84,21 +77,21 @@ export function encodeSession({ payload, version, expiresAt }: StoredSession, us
 }
 
 /** Encodes the revision of a session that has this version and this user. */
-export function encodeRevision(version: number, user: EncodedUser | undefined): Buffer {
+export function encodeRevision(version: number, user: Buffer | undefined): Buffer {
   const bytes = Buffer.allocUnsafe(revisionLength(version, user));
   writeRevision(bytes, 0, version, user);
   return bytes;
 }
 
-function revisionLength(version: number, user: EncodedUser | undefined): number {
-  return 1 + countBytes(version) + (user?.section.length ?? 0);
+function revisionLength(version: number, user: Buffer | undefined): number {
+  return 1 + countBytes(version) + (user?.length ?? 0);
 }
 
-function writeRevision(bytes: Buffer, offset: number, version: number, user: EncodedUser | undefined): void {
+function writeRevision(bytes: Buffer, offset: number, version: number, user: Buffer | undefined): void {
   const versionLength = countBytes(version);
-  bytes[offset] = (VALUE_FORMAT << FORMAT_SHIFT) | ((user?.encoding ?? NO_USER) << VERSION_BITS) | (versionLength - 1);
+  bytes[offset] = (VALUE_FORMAT << FORMAT_SHIFT) | (user === undefined ? 0 : USER_FLAG) | (versionLength - 1);
   writeNumber(bytes, version, offset + 1, versionLength);
-  user?.section.copy(bytes, offset + 1 + versionLength);
+  user?.copy(bytes, offset + 1 + versionLength);
 }
 
 /** Decodes the value of a session's key. @throws Error if this format of value is unknown. */
@@ -123,18 +116,27 @@ function decodeHead(head: Buffer): { indexedUser: IndexedUser | undefined; end: 
   // A value that was cut off, or whose version is written in another way, would pass for another session.
   if (head.length < userOffset || head[VERSION_OFFSET] === 0) throw createFormatError();
   if (!Number.isSafeInteger(readNumber(head, VERSION_OFFSET, versionLengthOf(head)))) throw createFormatError();
-  const encoding = userEncodingIn(head);
-  if (encoding === NO_USER) return { indexedUser: undefined, end: userOffset };
+  if (!hasUserFlag(head)) return { indexedUser: undefined, end: userOffset };
   const textOffset = userOffset + USER_LENGTH_BYTES;
-  if (encoding > UTF16_ENCODING || head.length < textOffset) throw createFormatError();
+  if (head.length < textOffset) throw createFormatError();
   const textEnd = textOffset + head.readUIntBE(userOffset, USER_LENGTH_BYTES);
   const end = textEnd + INSTANT_BYTES;
   if (head.length < end) throw createFormatError();
-  const userId = head.toString(encoding === UTF8_ENCODING ? "utf8" : "utf16le", textOffset, textEnd);
-  // Bytes that are no UTF-8 become this character, which would make another user of them.
-  const isDoubtful = encoding === UTF16_ENCODING || userId.includes("\ufffd");
-  if (isDoubtful && !hasUser(head, encodeUser(userId))) throw createFormatError();
+  const userId = decodeUserId(head.subarray(textOffset, textEnd));
   return { indexedUser: { userId, indexedUntil: head.readUIntBE(textEnd, INSTANT_BYTES) }, end };
+}
+
+function decodeUserId(bytes: Buffer): string {
+  const text = bytes.toString("utf8");
+  if (!NOT_PLAIN.test(text)) return text;
+  try {
+    const userId = JSON.parse(`"${text}"`) as string;
+    // Bytes that the store writes in another way would make another user of them.
+    if (userIdText(userId).equals(bytes)) return userId;
+  } catch {
+    // As below.
+  }
+  throw createFormatError();
 }
 
 function createFormatError(): Error {
@@ -145,39 +147,33 @@ function versionLengthOf(head: Buffer): number {
   return (head[FLAGS_OFFSET]! & VERSION_MASK) + 1;
 }
 
-function userEncodingIn(head: Buffer): number {
-  return (head[FLAGS_OFFSET]! >> VERSION_BITS) & ENCODING_MASK;
+function hasUserFlag(head: Buffer): boolean {
+  return (head[FLAGS_OFFSET]! & USER_FLAG) !== 0;
 }
 
 /** How many bytes of a value are enough to compare its user with this one. */
 export function headLengthFor(userId: string): number {
   const longestVersion = countBytes(Number.MAX_SAFE_INTEGER);
-  return VERSION_OFFSET + longestVersion + encodeUser(userId).section.length;
+  return VERSION_OFFSET + longestVersion + encodeUser(userId).length;
 }
 
-/**
- * Encodes a user id as a value contains it, for scripts and {@link hasUser} to compare. The same bytes in another encoding
- * are another user.
- */
-export function encodeUser(userId: string): EncodedUser {
-  let text = Buffer.from(userId, "utf8");
-  let encoding = UTF8_ENCODING;
-  // Half a surrogate pair has no UTF-8: two such users would become one.
-  if (text.toString("utf8") !== userId) {
-    text = Buffer.from(userId, "utf16le");
-    encoding = UTF16_ENCODING;
-  }
-  const section = Buffer.allocUnsafe(USER_LENGTH_BYTES + text.length);
-  section.writeUIntBE(text.length, 0, USER_LENGTH_BYTES);
-  text.copy(section, USER_LENGTH_BYTES);
-  return { encoding, section };
+/** Encodes a user id with its length, as a value contains it. Scripts and {@link hasUser} compare it. */
+export function encodeUser(userId: string): Buffer {
+  const text = userIdText(userId);
+  const length = Buffer.allocUnsafe(USER_LENGTH_BYTES);
+  length.writeUIntBE(text.length, 0, USER_LENGTH_BYTES);
+  return Buffer.concat([length, text]);
+}
+
+function userIdText(userId: string): Buffer {
+  return Buffer.from(JSON.stringify(userId).slice(1, -1), "utf8");
 }
 
 /** Whether the session whose value begins with `head` has this user. */
-export function hasUser(head: Buffer, { encoding, section }: EncodedUser): boolean {
-  if (userEncodingIn(head) !== encoding) return false;
+export function hasUser(head: Buffer, user: Buffer): boolean {
+  if (head.length === 0 || !hasUserFlag(head)) return false;
   const offset = VERSION_OFFSET + versionLengthOf(head);
-  return head.subarray(offset, offset + section.length).equals(section);
+  return head.subarray(offset, offset + user.length).equals(user);
 }
 
 /** Encodes an instant as a value contains it. */
