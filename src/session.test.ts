@@ -178,6 +178,14 @@ describe("session.signIn", () => {
   });
 });
 
+describe("session.signedInWithin", () => {
+  it("refuses a duration without a unit from a visitor too", async () => {
+    const { session } = await begun();
+    expect(() => session.signedInWithin(5 as never)).toThrow("has no unit");
+    expect(session.signedInWithin("5m")).toBe(false);
+  });
+});
+
 describe("session.signOut", () => {
   it("leaves a new, empty session behind", async () => {
     const { session } = await begun();

@@ -2,7 +2,7 @@
 // They come from bench/results alone, so that a test can compare them with no package installed.
 import { altOf, PICTURES, resultOf, who } from "./alt-texts.mjs";
 import { allocationTables, commandsTable, layerTables, ownRival, saturationTable } from "./layers.mjs";
-import { conditions, cost, figure, NONE, ratio, spread, table, UNMEASURABLE } from "./tables.mjs";
+import { conditions, costs, figure, NONE, spread, table } from "./tables.mjs";
 
 /** Documents with generated blocks, and the way from each to the pictures. */
 export const DOCUMENTS = { "docs/benchmarks.md": "pictures", "README.md": "docs/pictures" };
@@ -163,31 +163,24 @@ const WRITERS = {
     return `${conditions(result)}\n\n${table(["", "revocations", "median, ms", "99 %", "longest"], rows)}`;
   },
 
-  cost([{ contenders, node }]) {
-    const compared = contenders
-      .map((row) => ({ row, own: ownRival(contenders, row) }))
-      .filter(({ row, own }) => own && own !== row && row.cells.read && who(row) === "peer");
-    const rows = compared.map(({ row, own }) => [
-      `${row.framework}: ${row.library}`,
-      cost(own.cells.read.layer),
-      cost(row.cells.read.layer),
-      ratio(own.cells.read.layer, row.cells.read.layer),
-      cost(own.cells.write.layer),
-      cost(row.cells.write.layer),
-      ratio(own.cells.write.layer, row.cells.write.layer),
-    ]);
-    const head = [
-      `µs over the bare framework, Node ${node}`,
-      "read: sojourn",
-      "it",
-      "ratio",
-      "write: sojourn",
-      "it",
-      "ratio",
-    ];
+  cost(results) {
+    const compared = results[0].contenders.filter((row) => who(row) === "peer" && row.cells.read);
+    const rows = compared
+      .filter((row) => ownRival(results[0].contenders, row))
+      .map((row) => [
+        `${row.framework}: ${row.library}`,
+        ...results.flatMap(({ contenders }) => {
+          const it = contenders.find(({ name }) => name === row.name);
+          const own = it && ownRival(contenders, it);
+          return ["read", "write"].map((path) => (own ? costs(own.cells[path].layer, it.cells[path].layer) : NONE));
+        }),
+      ]);
     return table(
-      head,
-      rows.filter(([, , read, , , write]) => read !== UNMEASURABLE || write !== UNMEASURABLE),
+      [
+        "sojourn ÷ it <sub>µs: sojourn / it</sub>",
+        ...results.flatMap(({ node }) => [`read, Node ${node}`, `write, Node ${node}`]),
+      ],
+      rows,
     );
   },
 

@@ -24,12 +24,11 @@ export function spread(cell) {
 /** Below this, a difference from the bare application is noise, and a ratio of it too. */
 const NOISE_US = 1;
 
-export const UNMEASURABLE = `under ${NOISE_US}`;
+/** What a library adds to the bare application. */
+const cost = ({ median }) => (median < NOISE_US ? `under ${NOISE_US}` : figure(median));
 
-/** What a library adds to the bare application, for a reader who compares. */
-export function cost({ median }) {
-  return median < NOISE_US ? UNMEASURABLE : figure(median);
-}
+/** A ratio, and what was compared. */
+export const costs = (own, other) => `${ratio(own, other)} <sub>${cost(own)} / ${cost(other)}</sub>`;
 
 /** How many times as much `own` costs as `other`. */
 export function ratio(own, other) {

@@ -131,10 +131,9 @@ class SessionHandle implements Session<Dictionary> {
   }
 
   signedInWithin(duration: Duration): boolean {
+    const within = milliseconds(duration, "signedInWithin");
     const since = this.signedInAt;
-    return (
-      since !== undefined && this.#requestSession.context.now() - since <= milliseconds(duration, "signedInWithin")
-    );
+    return since !== undefined && this.#requestSession.context.now() - since <= within;
   }
 
   get passive(): boolean {
