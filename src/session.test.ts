@@ -180,7 +180,7 @@ describe("session.signIn", () => {
 
 describe("session.signedInWithin", () => {
   it("refuses a duration without a unit from a visitor too", async () => {
-    const { session } = await begun();
+    const { session } = await site().browser().begin();
     expect(() => session.signedInWithin(5 as never)).toThrow("has no unit");
     expect(session.signedInWithin("5m")).toBe(false);
   });
