@@ -75,7 +75,8 @@ function add(plain: PlainHeaders, name: string, value: unknown): boolean {
 
 /** The name of a header, in the case in which it is there. */
 export function nameIn(plain: PlainHeaders, name: string): string | undefined {
-  for (const one of Object.keys(plain)) {
+  // Object.keys would make an array for each header that is asked for.
+  for (const one in plain) {
     if (one === name || (one.length === name.length && one.toLowerCase() === name.toLowerCase())) return one;
   }
   return undefined;
