@@ -33,7 +33,8 @@ const KEPT = 0x80;
 /** Writes format, secret, epoch, version, expiry and beginning, and then the record. */
 export function encodeEntry({ token, stored, startedAt, isKept }: Entry): Buffer {
   const { payload, version, expiresAt } = stored;
-  const bytes = Buffer.allocUnsafe(HEAD_BYTES + payload.length);
+  // Not from the pool: these bytes are remembered, and would keep all of the pool in memory.
+  const bytes = Buffer.allocUnsafeSlow(HEAD_BYTES + payload.length);
   bytes[0] = isKept ? FORMAT | KEPT : FORMAT;
   let at = 1 + bytes.write(token.secret, 1, SECRET_LENGTH, "latin1");
   at = bytes.writeUIntBE(token.epoch, at, EPOCH_BYTES);

@@ -81,11 +81,11 @@ export class HeldSessions implements TokenWriter {
   }
 
   update(id: string, stored: SessionUpdate, expectedVersion: number): boolean {
-    if (!this.updateUnsent(id, stored, expectedVersion)) return false;
+    const isUpdated = this.updateUnsent(id, stored, expectedVersion);
     const entry = this.#entries.get(id)!;
     // A session whose token was never issued goes to no client.
-    if (entry.token.secret !== "") this.#send(id, entry);
-    return true;
+    if (isUpdated && entry.token.secret !== "") this.#write(id, entry);
+    return isUpdated;
   }
 
   /** Like `update`, but the cookie stays: what becomes of it follows. */
@@ -115,10 +115,6 @@ export class HeldSessions implements TokenWriter {
 
   #write(id: string, entry: Entry): void {
     this.#entries.set(id, entry);
-    this.#send(id, entry);
-  }
-
-  #send(id: string, entry: Entry): void {
     this.#outgoing = id;
     this.cookie.replace(() => this.#lines(id, entry));
   }
@@ -148,7 +144,7 @@ export class HeldSessions implements TokenWriter {
 
   #lines(id: string, entry: Entry): string[] {
     const { cookie, keyring, now } = this.#context;
-    if (!entry.isKnown) this.#entries.set(id, { ...entry, isKnown: true });
+    this.#entries.set(id, { ...entry, isKnown: true });
     const lifetime = entry.stored.expiresAt - now();
     const { recent, room } = this.#shared;
     const plain = encodeEntry(entry);

@@ -1,24 +1,11 @@
-import { Buffer } from "node:buffer";
 import { hash } from "node:crypto";
 import type { Opened } from "./entry.ts";
 import type { Decrypted } from "./pieces.ts";
 
-/**
- * A session that was encrypted. It is decoded when a request brings the cookie: many cookies that are made never come back. It
- * is text until then. A small buffer keeps a whole pool in memory, and one with memory of its own costs the garbage collector
- * more than all the rest of a session here.
- */
-interface Made {
-  readonly id: string;
-  readonly text: string;
-  readonly byPreviousKey: boolean;
-}
-
 interface RecentCookie {
-  made: Made | undefined;
+  readonly decrypted: Decrypted;
+  /** The session is decoded when a request brings the cookie. Many cookies that are made never come back. */
   opened: Opened | undefined;
-  /** Of the session. */
-  readonly bytes: number;
 }
 
 /** Bytes of the sessions that a generation keeps. */
@@ -52,24 +39,19 @@ export class RecentCookies {
   ): Opened | undefined {
     const key = keyOf(joined);
     const newer = this.#newer.get(key);
-    const recent = newer ?? this.#older.get(key) ?? recentOf(decrypt(), open);
-    if (!recent) return undefined;
-    if (!newer) this.#keep(key, recent);
-    if (recent.made) {
-      recent.opened = open(decryptedOf(recent.made));
-      recent.made = undefined;
-    }
-    return recent.opened;
+    const found = newer ?? this.#older.get(key) ?? recentOf(decrypt());
+    if (!found) return undefined;
+    if (!newer) this.#keep(key, found);
+    return (found.opened ??= open(found.decrypted));
   }
 
   /** @param joined - the pieces that were made of this session. */
-  remember(joined: string, { id, plain, byPreviousKey }: Decrypted): void {
-    const made = { id, text: plain.toString("latin1"), byPreviousKey };
-    this.#keep(keyOf(joined), { made, opened: undefined, bytes: plain.length });
+  remember(joined: string, decrypted: Decrypted): void {
+    this.#keep(keyOf(joined), recentOf(decrypted)!);
   }
 
   #keep(key: string, recent: RecentCookie): void {
-    const bytes = recent.bytes + ENTRY_BYTES;
+    const bytes = recent.decrypted.plain.length + ENTRY_BYTES;
     this.#bytes += bytes;
     if (this.#bytes > GENERATION_BYTES) {
       this.#older = this.#newer;
@@ -80,17 +62,8 @@ export class RecentCookies {
   }
 }
 
-function recentOf(
-  decrypted: Decrypted | undefined,
-  open: (decrypted: Decrypted) => Opened | undefined,
-): RecentCookie | undefined {
-  return decrypted && { made: undefined, opened: open(decrypted), bytes: decrypted.plain.length };
-}
-
-function decryptedOf({ id, text, byPreviousKey }: Made): Decrypted {
-  const plain = Buffer.allocUnsafeSlow(text.length);
-  plain.write(text, "latin1");
-  return { id, plain, byPreviousKey };
+function recentOf(decrypted: Decrypted | undefined): RecentCookie | undefined {
+  return decrypted && { decrypted, opened: undefined };
 }
 
 function keyOf(joined: string): string {
