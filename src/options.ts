@@ -270,7 +270,7 @@ function resolveLimit({ maxPerUser, store }: SessionsOptions): UserLimit | undef
   const limit = typeof maxPerUser === "number" ? { sessions: maxPerUser } : maxPerUser;
   if (typeof limit !== "object" || limit === null) {
     throw new TypeError(
-      `maxPerUser takes a number, or an object with sessions and whenFull, not ${typeof maxPerUser === "string" ? `"${String(maxPerUser)}"` : String(maxPerUser)}`,
+      `maxPerUser takes a number, or an object with sessions and whenFull, not ${JSON.stringify(maxPerUser)}`,
     );
   }
   checkOptions("maxPerUser", limit, { sessions: true, whenFull: true });
