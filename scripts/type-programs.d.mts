@@ -7,7 +7,13 @@ export interface Mode {
 export declare const MODES: Readonly<Record<"esm" | "commonjs" | "node16" | "bundler", Mode>>;
 export declare const PROGRAMS: Readonly<
   Record<
-    "declared" | "withoutNode" | "perInstance" | "expressSession" | "dropIn" | "dropInWithKeptTypes",
+    | "declared"
+    | "withoutNode"
+    | "perInstance"
+    | "expressSession"
+    | "dropIn"
+    | "dropInWithFactories"
+    | "dropInWithKeptTypes",
     readonly string[]
   >
 >;

@@ -25,6 +25,7 @@ export const PROGRAMS = {
   expressSession: ["data.ts", "use.ts", "express-session.ts"],
   dropIn: ["drop-in.ts"],
   dropInWithKeptTypes: ["drop-in-kept-types.ts"],
+  dropInWithFactories: ["drop-in-factories.ts"],
 };
 
 /**

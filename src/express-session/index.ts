@@ -29,23 +29,32 @@ export interface SessionData {
   cookie: Cookie;
 }
 
+/**
+ * Lets the compiler accept a class where a factory of stores, such as `memorystore(session)`, asks for the class of
+ * @types/express-session. Nobody can call this signature, and the instances that `new` gives have their own types.
+ */
+export interface ForStoreFactories {
+  // A type parameter, because `class MyStore extends session.Store` takes a signature without one.
+  new <Instance>(...uncallable: never): Instance;
+}
+
 /** `session(options)`, with the classes of express-session as its properties. */
 export interface ExpressSession {
   (options?: SessionOptions): SessionMiddleware;
-  readonly Cookie: typeof Cookie;
-  readonly MemoryStore: typeof MemoryStore;
-  readonly Session: SessionConstructor;
-  readonly Store: StoreConstructor;
+  readonly Cookie: ForStoreFactories & typeof Cookie;
+  readonly MemoryStore: ForStoreFactories & typeof MemoryStore;
+  readonly Session: ForStoreFactories & SessionConstructor;
+  readonly Store: ForStoreFactories & StoreConstructor;
   readonly expressStore: typeof expressStore;
 }
 
 /** The middleware of express-session on Sojourn. @see {@link ExpressSession} */
-const session: ExpressSession = Object.assign(createMiddleware, {
+const session = Object.assign(createMiddleware, {
   Cookie,
   MemoryStore,
   Session,
   Store,
   expressStore,
-});
+}) as ExpressSession;
 // oxlint-disable-next-line import/no-default-export -- the one line that an application changes imports the default
 export { session, session as default, session as "module.exports" };

@@ -1,9 +1,10 @@
+import { EventEmitter } from "node:events";
 import { describe, expect, it, vi } from "vitest";
 import { createGate } from "../../test/support/http/stage.ts";
 import { count, downWhen, SECRET, site, VERSIONS, type Held } from "../../test/support/express-session.ts";
 import { memoryStore } from "../stores/memory.ts";
 import { faulty } from "../testing/faulty.ts";
-import { MemoryStore } from "./index.ts";
+import { MemoryStore, Store } from "./index.ts";
 
 describe.each(Object.entries(VERSIONS))("session() of sojourn/express-session in %s", (_, make) => {
   it("keeps what a client has put into req.session, and shows it to no other client", async () => {
@@ -99,9 +100,31 @@ describe("the option secret", () => {
     warned.mockRestore();
   });
 
+  it("may be an ArrayBuffer, and is then the same as its bytes", async () => {
+    const store = memoryStore();
+    const bytes = new TextEncoder().encode(SECRET);
+    const ada = (await site(count, { store, secret: bytes })).visitor();
+    await ada.get("/count");
+    const { buffer } = bytes;
+    const shared = new SharedArrayBuffer(buffer.byteLength);
+    new Uint8Array(shared).set(bytes);
+    for (const [index, secret] of [buffer, shared].entries()) {
+      const after = await site(count, { store, secret });
+      expect((await after.visitor().get("/count", { cookie: ada.cookie! })).body).toBe(String(index + 2));
+    }
+  });
+
   it("is needed: without it, and without cookieParser(secret), a request fails", async () => {
     const { visitor, errors } = await site(count, { secret: undefined });
     expect((await visitor().get("/count")).status).toBe(500);
     expect(errors).toMatchObject([{ message: "secret option required for sessions" }]);
+  });
+});
+
+describe("session.Store", () => {
+  it("has the static members of EventEmitter, as its type says", () => {
+    for (const name of Object.getOwnPropertyNames(EventEmitter)) expect(Store).toHaveProperty(name);
+    expect(Store.EventEmitter).toBe(EventEmitter);
+    expect(MemoryStore.listenerCount).toBe(EventEmitter.listenerCount);
   });
 });

@@ -1,6 +1,7 @@
 import cluster from "node:cluster";
 import { hkdfSync, KeyObject } from "node:crypto";
 import type { IncomingMessage } from "node:http";
+import { types } from "node:util";
 import type { AdapterOptions } from "../adapters/adapter.ts";
 import type { OptionNames } from "../checks.ts";
 import { resolveOptions, type SessionsOptions, type Settings } from "../options.ts";
@@ -43,7 +44,7 @@ export interface CookieSettings {
 }
 
 /** A secret: text, bytes, or a key of node:crypto. */
-export type Secret = string | NodeJS.ArrayBufferView | KeyObject;
+export type Secret = string | NodeJS.ArrayBufferView | ArrayBufferLike | KeyObject;
 
 /** Options of Sojourn that may stand beside those of express-session. */
 type CoreOptions = Partial<Omit<SessionsOptions, "secretKey" | "store" | "cookie">>;
@@ -261,5 +262,6 @@ function bytesOf(secret: unknown): Buffer {
   if (typeof secret === "string" && secret !== "") return Buffer.from(secret);
   if (secret instanceof KeyObject) return secret.export();
   if (ArrayBuffer.isView(secret)) return Buffer.from(secret.buffer, secret.byteOffset, secret.byteLength);
+  if (types.isAnyArrayBuffer(secret)) return Buffer.from(secret);
   throw new TypeError("secret option must be a string, bytes or a KeyObject, or an array of them");
 }

@@ -35,8 +35,8 @@ export interface Store extends EventEmitter {
   createSession(req: StoreRequest, session: StoredData): Session;
 }
 
-/** Older stores call it without `new`, which a class refuses. */
-export interface StoreConstructor {
+/** Older stores call it without `new`, which a class refuses. Beside that, it is what a class that extends EventEmitter is. */
+export interface StoreConstructor extends Pick<typeof EventEmitter, keyof typeof EventEmitter> {
   new (options?: unknown): Store;
   (this: Store, options?: unknown): void;
   readonly prototype: Store;
@@ -48,6 +48,7 @@ export const Store = function Store(this: Store): void {
   Reflect.apply(EventEmitter as unknown as (this: Store) => void, this, []);
 } as unknown as StoreConstructor;
 
+Object.setPrototypeOf(Store, EventEmitter);
 Object.setPrototypeOf(Store.prototype, EventEmitter.prototype);
 for (const [name, value] of Object.entries({
   regenerate(this: Store & { generate(req: StoreRequest): void }, req: StoreRequest, callback: Callback) {

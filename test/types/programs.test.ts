@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, rmSync, symlinkSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
@@ -9,10 +9,26 @@ import { compile, MODES, PROGRAMS } from "../../scripts/type-programs.mjs";
 const folder = mkdtempSync(join(tmpdir(), "sojourn-programs-"));
 mkdirSync(join(folder, "node_modules"));
 symlinkSync(ROOT, join(folder, "node_modules/sojourn"), "junction");
-for (const name of ["@types", "express", "fastify", "h3", "hono", "koa", "socket.io", "typescript"]) {
+for (const name of ["@types", "express", "fastify", "h3", "hono", "koa", "memorystore", "socket.io", "typescript"]) {
   symlinkSync(join(ROOT, "node_modules", name), join(folder, "node_modules", name), "junction");
 }
-afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+// The same with other types of Node. Links are kept, since the types beside their targets are those of the repository.
+const folderOfNode26 = mkdtempSync(join(tmpdir(), "sojourn-programs-"));
+mkdirSync(join(folderOfNode26, "node_modules/@types"), { recursive: true });
+mkdirSync(join(folderOfNode26, "node_modules/sojourn"));
+for (const name of ["dist", "package.json"])
+  symlinkSync(join(ROOT, name), join(folderOfNode26, "node_modules/sojourn", name));
+for (const name of ["express", "memorystore", "pg-protocol", "pg-types", "typescript"])
+  symlinkSync(join(ROOT, "node_modules", name), join(folderOfNode26, "node_modules", name), "junction");
+for (const name of readdirSync(join(ROOT, "node_modules/@types"))) {
+  const types = join(ROOT, "node_modules", name === "node" ? "types-node26" : `@types/${name}`);
+  symlinkSync(types, join(folderOfNode26, "node_modules/@types", name), "junction");
+}
+
+afterAll(() => {
+  for (const made of [folder, folderOfNode26]) rmSync(made, { recursive: true, force: true });
+});
 
 describe("a strict program without skipLibCheck", () => {
   // `npm run package` compiles all programs in all modes, with an older compiler too.
@@ -61,6 +77,14 @@ describe("a strict program without skipLibCheck", () => {
   ])("%s", async (name, files) => {
     expect(await compile(folder, name.replaceAll(/\W/g, "-"), files, MODES.esm)).toBe("");
     expect(await compile(folder, `commonjs-${name.replaceAll(/\W/g, "-")}`, files, MODES.commonjs)).toBe("");
+  });
+
+  it.each([
+    ["20", folder],
+    ["26", folderOfNode26],
+  ])("makes stores by the factories of others, with the types of Node %s", async (version, place) => {
+    const mode = { ...MODES.esm, preserveSymlinks: version === "26" };
+    expect(await compile(place, "factories", PROGRAMS.dropInWithFactories, mode)).toBe("");
   });
 
   it("may not declare req.session twice: the compiler names both files", async () => {
