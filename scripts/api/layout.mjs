@@ -2,7 +2,7 @@
 import { ReflectionKind } from "typedoc";
 import { slugger } from "./text.mjs";
 
-const { Class, Constructor, Function: Callable, Interface, Method } = ReflectionKind;
+const { Class, Constructor, Function: Callable, Interface, Method, Namespace } = ReflectionKind;
 const isCallable = (reflection) => reflection.kindOf(Callable | Method);
 
 /** The pages with their headings; the place of each reflection, and the reflection of each symbol. */
@@ -23,7 +23,10 @@ function headingsOf({ children, page, specifier }, symbols, places) {
     places.set(reflection, { page, anchor: slug(text) });
   };
   slug("export");
-  for (const one of children.filter((child) => !child.isReference())) {
+  // A namespace of types under the name of a value is shown with that value.
+  const isBeside = (child) =>
+    child.kindOf(Namespace) && children.some((one) => one !== child && one.name === child.name);
+  for (const one of children.filter((child) => !child.isReference() && !isBeside(child))) {
     add(one, 2, one.name);
     const sections = sectionsOf(one, symbols);
     for (const member of sections) add(member, 3, `${one.name}.${member.name}`);

@@ -1,7 +1,7 @@
 import { Cookie } from "./cookie.ts";
 import { expressStore } from "./express-store.ts";
 import { session as createMiddleware, type SessionMiddleware } from "./middleware.ts";
-import type { SessionOptions } from "./options.ts";
+import type { CookieSettings, SessionOptions } from "./options.ts";
 import { Session, type SessionConstructor } from "./session.ts";
 import { MemoryStore, Store, type StoreConstructor } from "./store.ts";
 
@@ -56,5 +56,31 @@ const session = Object.assign(createMiddleware, {
   Store,
   expressStore,
 }) as ExpressSession;
+
+// The types by the names that @types/express-session gives them, as in `session.SessionOptions`: a value that is a namespace of
+// types too is written in no other way.
+/* oxlint-disable typescript/no-namespace, no-shadow */
+declare namespace session {
+  type CookieOptions = Types["cookieOptions"];
+  type SessionOptions = Types["options"];
+  type SessionData = Types["data"];
+  type Cookie = Types["cookie"];
+  type Session = Types["session"];
+  type Store = Types["store"];
+  type MemoryStore = Types["memoryStore"];
+}
+/* oxlint-enable typescript/no-namespace, no-shadow */
+
+/** In the namespace these names are its own. */
+interface Types {
+  readonly cookieOptions: CookieSettings;
+  readonly options: SessionOptions;
+  readonly data: SessionData;
+  readonly cookie: Cookie;
+  readonly session: Session;
+  readonly store: Store;
+  readonly memoryStore: MemoryStore;
+}
+
 // oxlint-disable-next-line import/no-default-export -- the one line that an application changes imports the default
 export { session, session as default, session as "module.exports" };

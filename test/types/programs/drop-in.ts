@@ -27,6 +27,12 @@ export const options: SessionOptions = {
   idleTimeout: "30m",
 };
 
+// The names that @types/express-session gives to the types.
+export const named: session.SessionOptions = { ...options, cookie: { maxAge: 1000 } satisfies session.CookieOptions };
+export const nameIn = (data: session.SessionData & Partial<session.Session>): string | undefined => data.username;
+export const stores: (session.Store | session.MemoryStore)[] = [new MemoryStore()];
+export const agesOf = (cookie: session.Cookie): number | null | undefined => cookie.maxAge;
+
 /** A store of the application's own. */
 export class OwnStore extends Store {
   override get(_id: string, callback: (error: unknown, session?: null) => void): void {
