@@ -18,7 +18,7 @@ export function altOf(name, results) {
       const kept = (isIt) => outcomes.filter(isIt).map(({ keys }) => keys.kept);
       const own = kept(({ library }) => library === "sojourn");
       const peers = kept(({ library }) => library !== "sojourn");
-      return `Bars: of ${requests} parallel changes to one session Sojourn keeps at least ${Math.min(...own)}, the peers at least ${Math.min(...peers)}.`;
+      return `Bars: of ${requests} parallel changes to one session Sojourn keeps ${Math.min(...own) === requests ? "all" : `at least ${Math.min(...own)}`}, some peers keep ${Math.min(...peers)}.`;
     }
     case "cost":
     case "redis": {
@@ -27,7 +27,7 @@ export function altOf(name, results) {
       const cheaper = (path) =>
         compared.filter((row) => ownRival(contenders, row).cells[path].layer.median < row.cells[path].layer.median)
           .length;
-      return `Points on a logarithmic scale: on the same framework, Sojourn costs less than ${cheaper("read")} of ${compared.length} peers for a read and less than ${cheaper("write")} for a write.`;
+      return `Points on a logarithmic scale: on the same framework, Sojourn is cheaper than ${cheaper("read")} of ${compared.length} peers for a read, and than ${cheaper("write")} for a write.`;
     }
     case "size":
       return "Lines on logarithmic scales: the cost of a write grows with the size of the session, for Sojourn and @fastify/session, in memory and in Redis.";

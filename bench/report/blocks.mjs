@@ -200,8 +200,8 @@ const WRITERS = {
     return [
       `- **Parallel requests.** ${requests} requests each add a key to one session. Sojourn keeps ${range(own.map(({ keys }) => keys.kept))} keys, on every store. ` +
         `Of ${peers.length} set-ups of other libraries, ${losing.length} keep ${range(losing.map(({ keys }) => keys.kept))}.`,
-      `- **Sign-outs.** A user signs out while another request is under way. That request brings the session back in ${range(own.map(({ resurrected }) => resurrected))} of ${signOuts} cases ` +
-        `with Sojourn, and in ${range(undoing.map(({ resurrected }) => resurrected))} with ${undoing.length} of the other set-ups.`,
+      `- **Sign-outs.** A user signs out while another request is under way. With Sojourn, that request brings the session back in ` +
+        `${range(own.map(({ resurrected }) => resurrected))} of ${signOuts} cases. With ${undoing.length} of the ${peers.length} other set-ups, it does in ${range(undoing.map(({ resurrected }) => resurrected))}.`,
       `- **Redirects.** A browser follows a redirect to another process as soon as it sees the headers. It is shown the old state in ` +
         `${range(own.filter(({ stale }) => stale !== undefined).map(({ stale }) => stale))} of ${redirects} cases with Sojourn, and in ${stalest.stale} with ${stalest.library.replace(", ", " and ")}.`,
     ].join("\n");
