@@ -21,6 +21,14 @@ export class CopyHeaders implements ResponseHeaders {
     return (this.#plain ??= plainHeadersOf(this.#response) ?? false) || undefined;
   }
 
+  /**
+   * Takes the headers as they are now: the application may change the object that it has given, and one that can't be sent is
+   * an error before anything is stored.
+   */
+  keep(): void {
+    if (!this.plain) void this.#response.headers;
+  }
+
   get status(): number {
     return this.#response.status;
   }
@@ -109,9 +117,12 @@ export function copyWithHeaders(
 
 /** The same copy, where the headers are plain ones and stay so. */
 function lightCopy(response: Response, { plain, writes }: CopyHeaders): Response | undefined {
-  if (!plain || Object.keys(response).length > 0) return undefined;
+  if (!plain) return undefined;
+  const body = keptBody(response);
+  // Somebody may have read it meanwhile: it then keeps nothing.
+  if (body === undefined) return undefined;
   const headers = withWrites(plain, writes);
-  return headers && new Response(keptBody(response), new CopyInit(response, headers));
+  return headers && new Response(body, new CopyInit(response, headers));
 }
 
 /** `undefined` where a header comes twice. The headers are written to, because they are the copy's own. */

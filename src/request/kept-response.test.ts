@@ -1,5 +1,9 @@
 import { getRequestListener } from "@hono/node-server";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { KEYS } from "../../test/support/stores.ts";
+import { createSessions } from "../sessions.ts";
+import { memoryStore } from "../stores/memory.ts";
+import { faulty } from "../testing/faulty.ts";
 import { copyWithHeaders, CopyHeaders } from "./fetch-response.ts";
 import { plainHeadersOf } from "./kept-response.ts";
 
@@ -55,6 +59,7 @@ const cases: Readonly<
   "a list of pairs": [false, null, { headers: [["x-app", "yes"]] }],
   "a number": [false, null, { headers: { age: 1 as unknown as string } }],
   "the name __proto__": [false, null, { headers: proto }],
+  "a value with spaces around it": [false, null, { headers: { "x-app": " yes\t" } }],
   bytes: [false, new TextEncoder().encode("kept")],
   "a stream": [false, new Blob(["kept"]).stream(), { headers: { "x-app": "yes" } }],
 };
@@ -96,6 +101,12 @@ describe("the copy of a response of @hono/node-server", () => {
     expect(withWrites(response, ["set", "Vary", "Cookie"])).toHaveProperty("title", "home");
   });
 
+  it("has headers that the application has defined on its response", () => {
+    const response = new Response("kept");
+    Object.defineProperty(response, "headers", { value: new Headers({ "x-app": "own" }) });
+    expect(plainHeadersOf(response)).toBeUndefined();
+  });
+
   it("has the headers that the application has read or changed before", () => {
     const response = new Response("kept", { headers: { "x-app": "yes" } });
     response.headers.append("x-app", "no");
@@ -116,5 +127,45 @@ describe("the copy of a response of @hono/node-server", () => {
       "yes",
       null,
     ]);
+  });
+});
+
+describe("the commit of a session with a response of @hono/node-server", () => {
+  /** A session with a change, whose store takes a while. */
+  async function changed() {
+    const store = faulty(memoryStore(), { create: () => ({ delay: 1 }) });
+    const sessions = createSessions<{ cart?: string }>({ secretKey: KEYS[0], store });
+    const session = await sessions.open(new Request("http://localhost/"));
+    session.data.cart = "tea";
+    return { store, commit: async (response: Response) => sessions.commit(session, response) };
+  }
+
+  it("has the headers of its moment, though the application gives the next client other ones in the same object", async () => {
+    for (const given of [{ "x-user": "ada" }, new Headers({ "x-user": "ada" })]) {
+      const { commit } = await changed();
+      const committing = commit(new Response(null, { headers: given }));
+      if (given instanceof Headers) given.set("x-user", "bob");
+      else given["x-user"] = "bob";
+      expect((await committing).headers.get("x-user")).toBe("ada");
+    }
+  });
+
+  it.each(["/u/Łukasz", "a\r\nb: c", "a\0"])(
+    "refuses a header that can't be sent before it stores: %j",
+    async (value) => {
+      const { store, commit } = await changed();
+      await expect(commit(new Response(null, { status: 303, headers: { location: value } }))).rejects.toThrow(
+        TypeError,
+      );
+      expect(store.calls.create).toBe(0);
+    },
+  );
+
+  it("has the body of a response that is copied meanwhile", async () => {
+    const { commit } = await changed();
+    const response = new Response("kept");
+    const committing = commit(response);
+    expect(await response.clone().text()).toBe("kept");
+    expect(await (await committing).text()).toBe("kept");
   });
 });

@@ -45,6 +45,8 @@ export type PlainHeaders = Record<string, string>;
 export function plainHeadersOf(response: Response): PlainHeaders | undefined {
   const parts = partsOf(response);
   if (!parts || Object.getPrototypeOf(response) !== Response.prototype) return undefined;
+  // An own property, such as headers that somebody has defined, takes the place of what it was given.
+  if (Object.getOwnPropertyNames(response).length > 0) return undefined;
   const { 1: body, 2: given } = parts;
   if (typeof body !== "string" && body !== null) return undefined;
   if (given === undefined) return body === null ? {} : { "content-type": TEXT };
@@ -66,9 +68,14 @@ function isPlainObject(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null && Object.getPrototypeOf(value) === Object.prototype;
 }
 
+/** What `Headers` refuses or trims. A server would refuse it when the session is stored already. */
+const NOT_AS_IS = /^[\t ]|[\t ]$|[^\t\x20-\x7e\x80-\xff]/;
+const NAME = /^[\w!#$%&'*+.^`|~-]+$/;
+
 /** @returns `false` for a header that a plain object can't hold as `Headers` does. */
 function add(plain: PlainHeaders, name: string, value: unknown): boolean {
-  if (typeof value !== "string" || name === "__proto__" || nameIn(plain, name) !== undefined) return false;
+  if (typeof value !== "string" || NOT_AS_IS.test(value) || !NAME.test(name)) return false;
+  if (name === "__proto__" || nameIn(plain, name) !== undefined) return false;
   plain[name] = value;
   return true;
 }

@@ -150,6 +150,7 @@ export function commitToResponse(requestSession: RequestSession, response: Respo
     if (inIt === undefined) cookie.repeat();
   }
   const original: Original = { response, headers: new CopyHeaders(response), isOurs, inIt };
+  if (!requestSession.isUntouched) original.headers.keep();
   const concluding = concludeResponse(requestSession, original.headers);
   return concluding
     ? concluding.then(() => finishAndCopy(requestSession, original, true))
