@@ -88,6 +88,7 @@ describe("resolveOptions", () => {
       { maxPerUser: null },
       /maxPerUser takes a number, or an object.*null/,
     ],
+    ["a BigInt for it", { maxPerUser: 5n }, /maxPerUser takes a number.*not 5/],
     ["a text for it", { maxPerUser: "5" }, /maxPerUser takes a number.*not "5"/],
     ["an unknown option of it", { maxPerUser: { session: 1 } }, /maxPerUser has no option "session"/],
     ["a cookie that is none", { cookie: null }, /cookie takes an object/],

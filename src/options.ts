@@ -269,9 +269,8 @@ function resolveLimit({ maxPerUser, store }: SessionsOptions): UserLimit | undef
   if (maxPerUser === undefined) return undefined;
   const limit = typeof maxPerUser === "number" ? { sessions: maxPerUser } : maxPerUser;
   if (typeof limit !== "object" || limit === null) {
-    throw new TypeError(
-      `maxPerUser takes a number, or an object with sessions and whenFull, not ${JSON.stringify(maxPerUser)}`,
-    );
+    const given = typeof limit === "string" ? JSON.stringify(limit) : String(limit);
+    throw new TypeError(`maxPerUser takes a number, or an object with sessions and whenFull, not ${given}`);
   }
   checkOptions("maxPerUser", limit, { sessions: true, whenFull: true });
   const { sessions, whenFull = "evict" } = limit;

@@ -1,5 +1,5 @@
 import { OPERATIONS } from "./capabilities.ts";
-import { hasMethods, isRedisClient } from "./stores/shared/methods.ts";
+import { hasMethods, isRedisClient } from "./methods.ts";
 
 /** Refuses what is no store of Sojourn. @throws TypeError naming what it is instead, where that can be told. */
 export function checkStore(store: unknown): void {

@@ -419,6 +419,13 @@ describe("encode and the limits", () => {
       'session.data is larger than limits.bytes (6000); the largest part is session.data["the big one"] with 5002 bytes',
     );
   });
+
+  it("shows the beginning of a key that a client may have chosen", () => {
+    const key = "k".repeat(4000);
+    const error = failureOf(() => encode({ [key]: "x".repeat(3000) }, { bytes: 6000, depth: 32 })) as Error;
+    expect(error.message).toContain(`session.data["${key.slice(0, 100)}…"]`);
+    expect(error.message.length).toBeLessThan(300);
+  });
 });
 
 describe("decode", () => {

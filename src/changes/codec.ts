@@ -376,6 +376,10 @@ function carrying(value: object, name: string): string {
 export function pathOf(name: string, path: readonly (string | number)[]): string {
   return path.reduce<string>((text, key) => {
     if (typeof key === "number") return `${text}[${key}]`;
-    return /^[A-Za-z_$][\w$]*$/.test(key) ? `${text}.${key}` : `${text}[${JSON.stringify(key)}]`;
+    const shown = key.length > LONGEST_KEY ? `${key.slice(0, LONGEST_KEY)}…` : key;
+    return /^[A-Za-z_$][\w$]*$/.test(shown) ? `${text}.${shown}` : `${text}[${JSON.stringify(shown)}]`;
   }, name);
 }
+
+/** A client may have chosen the key, and the message goes into a log. */
+const LONGEST_KEY = 100;

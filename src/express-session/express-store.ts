@@ -2,7 +2,7 @@ import cluster from "node:cluster";
 import { checkClock, checkOptions } from "../checks.ts";
 import { createKeyedQueue } from "../keyed-queue.ts";
 import type { SessionStore } from "../store.ts";
-import { hasMethods, isRedisClient } from "../stores/shared/methods.ts";
+import { hasMethods, isRedisClient } from "../methods.ts";
 import { checkStored, checkTime, copyOf } from "../stores/shared/stored.ts";
 import { answerOf } from "./callbacks.ts";
 import { decode, encodeEnded, encodeSession, endedKeyOf, type Found, keyOf } from "./foreign-record.ts";

@@ -2,7 +2,7 @@ import type { PostgresDriver } from "./driver.ts";
 import { type PgClient, pgDriver, type PgPool, type PostgresPurpose } from "./pg.ts";
 import { type PGliteClient, pgliteDriver } from "./pglite.ts";
 import { type PostgresJs, postgresJsDriver } from "./postgres-js.ts";
-import { hasMethods } from "../shared/methods.ts";
+import { hasMethods } from "../../methods.ts";
 
 /** The clients that {@link postgresStore} takes: pg's `Pool` or `Client`, the `sql` function of postgres.js, or PGlite. */
 export type PostgresClient = PgPool | PgClient | PostgresJs | PGliteClient;

@@ -4,7 +4,7 @@ import { ioRedisClusterDriver, ioRedisDriver } from "./io-redis.ts";
 import type { IoRedisDuplicate, NodeRedisDuplicate, OpenListener } from "./listener-connections.ts";
 import { nodeRedisClusterDriver, nodeRedisDriver, nodeRedisSentinelDriver } from "./node-redis.ts";
 import type { Primaries } from "./primaries.ts";
-import { hasMethods } from "../shared/methods.ts";
+import { hasMethods } from "../../methods.ts";
 import { tooOld } from "../shared/oldest-clients.ts";
 
 /** A command's name and arguments, or arguments alone. */
