@@ -17,7 +17,7 @@ export function altOf(name, results) {
     case "lost-updates": {
       const kept = (isIt) => outcomes.filter(isIt).map(({ keys }) => keys.kept);
       const own = kept(({ library }) => library === "sojourn");
-      const peers = kept(({ library }) => library !== "sojourn");
+      const peers = kept((row) => who(row) === "peer");
       return `Bars: of ${requests} parallel changes to one session Sojourn keeps ${Math.min(...own) === requests ? "all" : `at least ${Math.min(...own)}`}, some peers keep ${Math.min(...peers)}.`;
     }
     case "cost":

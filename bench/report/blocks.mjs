@@ -186,7 +186,7 @@ const WRITERS = {
 
   "lost-updates"([{ outcomes, requests, signOuts, redirects }]) {
     const own = outcomes.filter(({ library }) => library === "sojourn");
-    const peers = outcomes.filter(({ library }) => library !== "sojourn");
+    const peers = outcomes.filter((row) => who(row) === "peer");
     const range = (numbers) => {
       const [least, most] = [Math.min(...numbers), Math.max(...numbers)];
       return least === most ? `${least}` : `${least} to ${most}`;
