@@ -99,6 +99,8 @@ describe("resolveOptions", () => {
     ["an address for a store", { store: "redis://localhost" }, /store is a text.*openStore/],
     ["a promise of a store", { store: Promise.resolve(memoryStore()) }, /store is a promise: await it/],
     ["a pool of connections for a store", { store: { query() {}, connect() {} } }, /postgresStore\(pool\)/],
+    ["a database with query for a store", { store: { prepare() {}, exec() {}, query() {} } }, /sqliteStore/],
+    ["a connection with prepare for a store", { store: { prepare() {}, query() {} } }, /mysqlStore\(pool\)/],
     ["a database for a store", { store: { prepare() {}, exec() {} } }, /sqliteStore\(database\)/],
     ["no secret key", { secretKey: undefined }, /secretKey is missing.*npx sojourn keygen/],
   ])("refuses %s", (_, options, message) => {

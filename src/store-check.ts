@@ -18,9 +18,11 @@ export function checkStore(store: unknown): void {
 function otherThing(store: object): string | undefined {
   if (hasMethods(store, "then")) return "store is a promise: await it, as in store: await openStore(address)";
   if (isRedisClient(store)) return 'store is a client of Redis: give redisStore(client) of "sojourn/redis"';
+  // Bun's database has `query` too, and a connection of mysql2 has `prepare`.
+  if (hasMethods(store, "prepare", "exec"))
+    return 'store is a database: give sqliteStore(database) of "sojourn/sqlite"';
   if (hasMethods(store, "query"))
     return "store is a connection to a database: give postgresStore(pool) or mysqlStore(pool)";
-  if (hasMethods(store, "prepare")) return 'store is a database: give sqliteStore(database) of "sojourn/sqlite"';
   if (hasMethods(store, "get") && "destroy" in store)
     return 'store is one of express-session: wrap it by expressStore(store) of "sojourn/express-session"';
   return undefined;
