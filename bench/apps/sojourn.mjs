@@ -1,7 +1,10 @@
 // Sojourn, on each framework and with each store.
+import { randomBytes } from "node:crypto";
 import { plain, signedIn, USER_ID } from "./actions.mjs";
 import { onExpress, onFastify, onFetch, onHono, onKoa, onNodeHttp } from "./frameworks.mjs";
-import { betterSqlite3, ioRedis, MANY, nodeRedis, pgPool, SECRET } from "./clients.mjs";
+import { betterSqlite3, DAY_MS, ioRedis, MANY, nodeRedis, pgPool, SECRET } from "./clients.mjs";
+
+const SIDE_BY_SIDE = 16;
 
 const STORES = {
   memory: async () => (await import("sojourn/memory")).memoryStore({ maxSessions: MANY }),
@@ -99,5 +102,23 @@ export function entriesOf(framework, store) {
 
 export const sojourn = (framework, store) => async (place) => {
   const { createSessions } = await import("sojourn");
-  return FRAMEWORKS[framework](createSessions({ secretKey: SECRET, store: await STORES[store](place) }));
+  const made = await STORES[store](place);
+  const app = await FRAMEWORKS[framework](createSessions({ secretKey: SECRET, store: made }));
+  return { ...app, fill: (count) => fill(made, count) };
 };
+
+/** As large as a stored session of the bench. */
+const PAYLOAD = Buffer.alloc(251, "x");
+
+/** Sessions that only take their place: no request reads them, so their content may be anything. */
+async function fill(store, count) {
+  const expiresAt = Date.now() + DAY_MS;
+  let begun = 0;
+  const worker = async () => {
+    while (begun < count) {
+      begun += 1;
+      await store.create(randomBytes(16).toString("base64url"), { payload: PAYLOAD, version: 1, expiresAt });
+    }
+  };
+  await Promise.all(Array.from({ length: SIDE_BY_SIDE }, worker));
+}

@@ -13,7 +13,8 @@ const WARM_UP_SECONDS = 1.2;
 const BATCH = { least: 16, most: 1000 };
 const REPETITIONS = 5;
 
-const app = await contender(process.argv[2]).make(JSON.parse(process.argv[3] ?? "{}"));
+const row = contender(process.argv[2]);
+const app = await row.make(JSON.parse(process.argv[3] ?? "{}"));
 const { whole, visitor } = requesterOf(app);
 const cookies = [];
 
@@ -48,12 +49,15 @@ async function cpuOfRequests(order) {
 }
 
 const ORDERS = {
-  async seed({ count = SESSIONS, bytes } = {}) {
+  async seed({ count = row.sessions ?? SESSIONS, bytes } = {}) {
     const path = bytes ? `/seed?bytes=${bytes}` : "/seed";
     cookies.length = 0;
     for (let n = 0; n < count; n += 1) cookies.push((await whole(path)).cookie);
     return cookies.slice(0, SESSIONS);
   },
+
+  /** Puts more sessions into the store, which no request reads. */
+  fill: ({ count }) => app.fill(count),
 
   round: cpuOfRequests,
 

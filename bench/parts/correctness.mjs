@@ -3,7 +3,7 @@ import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { CONTENDERS, isBare, isHere, isOwn, usesRedis } from "../contenders.mjs";
 import { watchOthers } from "../lib/cpu.mjs";
-import { startContender } from "../lib/processes.mjs";
+import { startContender, twoAtOnce } from "../lib/processes.mjs";
 import { followRedirects } from "../lib/redirects.mjs";
 import { machineOf } from "../lib/rounds.mjs";
 import { storeIsHere, withDirectory, withPostgres, withRedis } from "../lib/servers.mjs";
@@ -23,13 +23,13 @@ export async function run({ node, missing, only, rounds = REDIRECTS, log }) {
     !isBare(row) && !row.isFloor && row.store !== "cookie" && storeIsHere(row, missing) && isHere(row) && only(row);
   const rows = CONTENDERS.filter(isMeasured);
   const outcomes = await withPlaces(rows, async (places) => {
-    const measured = [];
-    for (const row of rows) {
+    const measured = new Map();
+    await twoAtOnce(rows, async (row) => {
       const place = placeFor(row, places);
-      measured.push({ ...nameOf(row), ...(await correctnessOf(row, { node, place, redirects: rounds })) });
+      measured.set(row, await correctnessOf(row, { node, place, redirects: rounds }));
       log(row.name);
-    }
-    return measured;
+    });
+    return rows.map((row) => ({ ...nameOf(row), ...measured.get(row) }));
   });
   return { machine: machineOf([othersSince()]), requests: REQUESTS, signOuts: SIGN_OUTS, redirects: rounds, outcomes };
 }

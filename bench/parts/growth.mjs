@@ -9,7 +9,7 @@ import { median, summary } from "../lib/stats.mjs";
 export const title = "Growth: processes, size, number of sessions";
 export const nodes = "one";
 
-const PROCESSES = [1, 2, 3, 4];
+const PROCESSES = [1, 2, 4];
 const SIZES = [100, 1024, 4096, 16_384, 65_536];
 const OWN = "fastify · sojourn · memory";
 const OWN_FILES = "fastify · sojourn · files";
@@ -23,7 +23,9 @@ const NUMBERS = [
   [OWN_REDIS, [1000, 50_000]],
 ];
 
-const CELL_US = 100_000;
+const CELL_US = 60_000;
+/** The sessions that requests read. The others only take their place. */
+const ROTATING = 1000;
 
 export async function run({ node, missing, rounds = 5, only, log }) {
   const othersSince = watchOthers();
@@ -120,10 +122,10 @@ async function growWithNumber(name, counts, { node, place, rounds }) {
   const steps = [];
   for (const full of counts) {
     // A quick look has a hundredth of the sessions.
-    const sessions = rounds === 1 ? full / 100 : full;
+    const sessions = rounds === 1 ? Math.max(ROTATING, full / 100) : full;
     const app = await startContender(contender(name), place, { node, execArgv: ["--max-old-space-size=6144"] });
     await warmUp(app);
-    await app.ask("seed", { count: sessions });
+    await app.ask("fill", { count: sessions - ROTATING });
     const of = async (path) => {
       const values = [];
       for (let n = -1; n < rounds; n += 1) {

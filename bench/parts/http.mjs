@@ -20,7 +20,7 @@ const CELL_SECONDS = 0.2;
  * that is slow gets fewer: a warm-up has limits in seconds, and a measurement one of a second.
  */
 const WARM_UP = 3000;
-const WARM_UP_SECONDS = { inProcess: 1, overHttp: 0.5 };
+const WARM_UP_SECONDS = { inProcess: 0.8, overHttp: 0.5 };
 const FEWEST = 500;
 
 /** Variants that cost as much over HTTP as in process are left out, and so are frameworks where there is nothing to compare. */

@@ -12,7 +12,7 @@ export const budget = 70;
 
 const PATHS = ["read", "write"];
 const CONNECTIONS = 32;
-const SECONDS = 1.5;
+const SECONDS = 1;
 const SATURATION_REQUESTS = 3000;
 const SHARE = 0.5;
 
@@ -29,7 +29,8 @@ export async function run({ node, missing, rounds = 9, budget: seconds = budget,
     CONTENDERS.filter(
       (row) =>
         row.framework === framework &&
-        ((row.store === store && libraries.includes(row.library) && only(row)) || isBare(row)) &&
+        ((row.store === store && libraries.includes(row.library) && only(row)) ||
+          (isBare(row) && store === "memory")) &&
         !(usesRedis(row) && missing.includes("Redis")),
     );
   const groups = GROUPS.map(rowsOf).filter((rows) => rows.length > 1);

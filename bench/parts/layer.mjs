@@ -11,9 +11,9 @@ export const nodes = "both";
 export const budget = 45;
 
 const PATHS = ["untouched", "read", "write", "sign-in"];
-/** In a round a cell has so many turns, each so long. */
-const TURNS = 4;
-const TURN_US = 10_000;
+/** In a round a cell has so many turns, each so long: shorter ones would mostly fill the caches of the processor anew. */
+const TURNS = 2;
+const TURN_US = 30_000;
 const FEWEST = 2;
 
 const memoryOrCookie = ({ store, library }) => library === "bare" || store === "memory" || store === "cookie";
