@@ -5,7 +5,7 @@ import { credentialsChanged } from "./credentials.ts";
 import { createEmitter, type SessionEvents, type SessionListener } from "./events.ts";
 import { resolveOptions, type SessionsOptions, type Settings } from "./options.ts";
 import { carriesToken } from "./request/carries.ts";
-import { checkOrigin } from "./request/origin.ts";
+import { checkOrigin, checkTrusted } from "./request/origin.ts";
 import { RequestSession } from "./request/request-session.ts";
 import { expectBearer, type BearerTokens } from "./request/bearer.ts";
 import { frameworkOf, MOUNT } from "./request/frameworks.ts";
@@ -211,6 +211,7 @@ export function sessionsWith<Data extends object>(settings: Settings): Sessions<
     async attach(request, given = {}) {
       checkOptions("sessions.attach", given, { origins: true, bearer: true });
       const { origins = [], bearer } = given;
+      checkTrusted("sessions.attach", "origins", origins);
       checkOrigin(request, origins, context.trustProxy);
       const session = begin(request);
       if (bearer !== undefined) await expectBearer("sessions.attach", bearer).begin(request, session);

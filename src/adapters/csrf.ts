@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { checkOptions } from "../checks.ts";
 import { SessionError } from "../errors.ts";
-import { isOwnOrigin, isOwnSite } from "../request/origin.ts";
+import { checkTrusted, isOwnOrigin, isOwnSite } from "../request/origin.ts";
 import { innermost, requestHeader, type AnyRequest } from "../request/request.ts";
 import { requestSessionOf } from "../request/session-handle.ts";
 import { pathOf } from "../request/target.ts";
@@ -65,8 +65,9 @@ export interface CsrfProtection {
 export function csrfProtection(options: CsrfOptions = {}): CsrfProtection {
   checkOptions("csrfProtection", options, { trustedOrigins: true, exempt: true, withoutOrigin: true });
   const { trustedOrigins = [], exempt = [], withoutOrigin = "allow" } = options;
-  for (const origin of listOf("trustedOrigins", trustedOrigins)) checkTrusted(origin);
-  for (const path of listOf("exempt", exempt)) checkExempt(path);
+  checkTrusted("csrfProtection", "trustedOrigins", trustedOrigins);
+  if (!Array.isArray(exempt)) throw new TypeError("csrfProtection: exempt is a list of strings");
+  for (const path of exempt) checkExempt(path);
   if (withoutOrigin !== "allow" && withoutOrigin !== "refuse") {
     throw new TypeError('csrfProtection: withoutOrigin is "allow" or "refuse"');
   }
@@ -191,19 +192,6 @@ function isTokenOf({ context }: RequestSession, id: string, token: unknown): boo
 }
 
 // Options
-
-function listOf(option: string, list: unknown): readonly unknown[] {
-  if (Array.isArray(list)) return list;
-  throw new TypeError(`csrfProtection: ${option} is a list of strings`);
-}
-
-function checkTrusted(origin: unknown): void {
-  const isExact = typeof origin === "string" && URL.canParse(origin) && new URL(origin).origin === origin;
-  if (isExact && origin !== "null" && !origin.includes("*")) return;
-  throw new TypeError(
-    `csrfProtection: ${String(origin)} is not an origin; write scheme, host and port as browsers do: "https://accounts.example.com"`,
-  );
-}
 
 function checkExempt(path: unknown): void {
   const isExact =

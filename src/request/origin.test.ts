@@ -1,5 +1,7 @@
 import { describe, expect, it } from "vitest";
-import { checkOrigin } from "./origin.ts";
+import { checkTrusted, checkOrigin } from "./origin.ts";
+import { sessionMiddleware } from "../adapters/socket-io/entry.ts";
+import { site } from "../../test/support/stores.ts";
 
 interface Connection {
   origin: string;
@@ -94,5 +96,28 @@ describe("checkOrigin", () => {
   it("lets in what is listed, whatever its scheme", () => {
     const request = { headers: { origin: "http://app.example", host: "shop.example" }, socket: { encrypted: true } };
     expect(() => checkOrigin(request, ["http://app.example"], false)).not.toThrow();
+  });
+});
+
+describe("a list of trusted origins", () => {
+  it.each<[string, unknown]>([
+    ["a string, which would match each of its parts", "https://app.example"],
+    ["a Set", new Set(["https://app.example"])],
+    ["a function", () => true],
+    ["a wildcard", ["*"]],
+    ["a path", ["https://app.example/chat"]],
+    ["a host alone", ["app.example"]],
+    ["a pattern", [/app/]],
+  ])("is refused if it is %s", async (_, origins) => {
+    expect(() => checkTrusted("attach", "origins", origins)).toThrow(TypeError);
+    const { sessions } = site();
+    const given = { origins: origins as string[] };
+    await expect(sessions.attach(new Request("https://shop.example/"), given)).rejects.toThrow(TypeError);
+    expect(() => sessionMiddleware(sessions, given)).toThrow(TypeError);
+  });
+
+  it("may be empty, or have a port", () => {
+    for (const origins of [[], ["http://localhost:5173"]])
+      expect(() => checkTrusted("attach", "origins", origins)).not.toThrow();
   });
 });

@@ -2,6 +2,24 @@ import { SessionError } from "../errors.ts";
 import { header, hostOf, isSecure, requestHeader, type AnyRequest } from "./request.ts";
 
 /**
+ * Checks a list of origins that an application trusts. A string would match each of its parts.
+ *
+ * @param where - what takes the list: `csrfProtection`
+ * @param option - its name: `trustedOrigins`
+ * @throws TypeError for anything but a list, and for an origin that no browser would send like that.
+ */
+export function checkTrusted(where: string, option: string, origins: unknown): asserts origins is readonly string[] {
+  if (!Array.isArray(origins)) throw new TypeError(`${where}: ${option} is a list of strings`);
+  for (const origin of origins as readonly unknown[]) {
+    const isExact = typeof origin === "string" && URL.canParse(origin) && new URL(origin).origin === origin;
+    if (isExact && origin !== "null" && !origin.includes("*")) continue;
+    throw new TypeError(
+      `${where}: ${String(origin)} is not an origin; write scheme, host and port as browsers do: "https://accounts.example.com"`,
+    );
+  }
+}
+
+/**
  * Refuses a connection that a page of another site opened. Browsers send cookies with every WebSocket handshake, and make
  * no CORS check before it (RFC 6455, section 10.2).
  *

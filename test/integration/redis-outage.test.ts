@@ -1,7 +1,7 @@
 import { Redis as IoRedis } from "ioredis";
 import { Redis as Valkey } from "iovalkey";
 import { createClient } from "redis";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, onTestFinished, vi } from "vitest";
 import { redisStore, type RedisStoreClient } from "../../src/stores/redis/store.ts";
 import { outageCases, type OutageWorld } from "../support/outages.ts";
 import { REDIS_SERVER, startRedis } from "../support/redis.ts";
@@ -15,7 +15,11 @@ const clients: Record<string, Connect> = {
       url: `redis://127.0.0.1:${port}`,
       commandOptions: { timeout: 5000 },
       pingInterval: 5000,
-      socket: { connectTimeout: 2000, socketTimeout: 10_000 },
+      socket: {
+        connectTimeout: 2000,
+        socketTimeout: 10_000,
+        reconnectStrategy: (retries) => Math.min(50 * 2 ** retries, 2000),
+      },
     });
     client.on("error", () => {});
     await client.connect();
@@ -90,6 +94,26 @@ function limitConcurrency(max: number): (run: () => Promise<void>) => Promise<vo
     }
   };
 }
+
+describe.skipIf(!REDIS_SERVER)("redisStore with a connection of node-redis that has died without a word", () => {
+  it("makes another one", async () => {
+    const { proxy, connect, stop } = await world(clients["redis with the documented settings"]!);
+    onTestFinished(stop);
+    const { store, end } = await connect();
+    onTestFinished(end);
+    const id = "a".repeat(22);
+    const stored = { payload: Buffer.from("a"), version: 1, expiresAt: Date.now() + 60_000, userId: undefined };
+    expect(await store.create(id, stored)).toBe(true);
+    proxy.silence();
+    const lost = store.read(id).catch((error: unknown) => error);
+    const { now } = performance;
+    vi.spyOn(performance, "now").mockImplementation(() => now.call(performance) + 20_000);
+    onTestFinished(() => void vi.restoreAllMocks());
+    store.read(id).catch(() => {});
+    expect(await lost).toBeInstanceOf(Error);
+    expect(await store.read(id)).toMatchObject({ version: 1 });
+  });
+});
 
 describe.skipIf(!REDIS_SERVER)("redisStore in an outage", () => {
   const runLimited = limitConcurrency(2);

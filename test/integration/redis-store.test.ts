@@ -440,6 +440,9 @@ describe.skipIf(!REDIS_SERVER)("redisStore", () => {
     ]) {
       expect(() => redisStore(prefixed)).toThrow(/without keyPrefix/);
     }
+    const socket = { socketTimeout: 5000 };
+    expect(() => redisStore(createClient({ socket }))).toThrow(/gives up for good/);
+    expect(() => redisStore(createClient({ socket: { ...socket, reconnectStrategy: 100 } }))).not.toThrow();
     expect(() => redisStore(new IoCluster([], { ...lazy, scaleReads: "slave" }))).toThrow(/scaleReads/);
     const texts = { redisOptions: { stringNumbers: true } };
     expect(() => redisStore(new IoCluster([], { ...lazy, ...texts }))).toThrow(/without stringNumbers/);

@@ -285,12 +285,15 @@ export interface Proxy {
   resumeTraffic(): void;
   /** Delivers what clients send, and no reply to it, until `cut`. */
   loseReplies(): void;
+  /** Nothing of the present connections is delivered any more, and nobody is told; new ones work. */
+  silence(): void;
   connections(): number;
   stop(): Promise<void>;
 }
 
 export async function startProxy(target: { readonly port: number; readonly host?: string }): Promise<Proxy> {
   const pairs = new Set<readonly [Socket, Socket]>();
+  const silent = new WeakSet<Socket>();
   let isRefusing = false;
   let paused: (() => void)[] | undefined;
   let latency = 0;
@@ -304,7 +307,7 @@ export async function startProxy(target: { readonly port: number; readonly host?
       last = last.then(async () => {
         await waited;
         if (paused) await new Promise<void>((resolve) => paused?.push(resolve));
-        act();
+        if (!silent.has(from)) act();
       });
     };
     from.on("data", (chunk) => inOrder(() => void (to.destroyed || (isReply && isLosingReplies) || to.write(chunk))));
@@ -368,6 +371,9 @@ export async function startProxy(target: { readonly port: number; readonly host?
     resumeTraffic,
     loseReplies() {
       isLosingReplies = true;
+    },
+    silence() {
+      for (const pair of pairs) for (const socket of pair) silent.add(socket);
     },
     connections: () => pairs.size,
     async stop() {

@@ -7,6 +7,7 @@ import type { Session } from "../../session.ts";
 import { sessionFactory, type Sessions } from "../../sessions.ts";
 import { logSessionError } from "../log.ts";
 import { sessionMiddleware } from "../socket-io/entry.ts";
+import { checkTrusted } from "../../request/origin.ts";
 
 /** The options of {@link withSession}: those of `sessions.attach`. */
 export interface GatewayOptions {
@@ -33,6 +34,7 @@ export function withSession<Adapter extends WebSocketAdapter, Data extends objec
 ): Adapter {
   sessionFactory(sessions, "withSession");
   checkOptions("withSession", options, { origins: true, bearer: true });
+  checkTrusted("withSession", "origins", options.origins ?? []);
   if ("createIOServer" in adapter) attachInSocketIo(adapter, sessionMiddleware(sessions, options));
   else attachInWs(adapter, attachWith(sessions, options));
   return adapter;

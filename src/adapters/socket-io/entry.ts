@@ -16,6 +16,7 @@ import {
 } from "../adapter.ts";
 import { createRecentSignInGuard, createUserGuard } from "../guards.ts";
 import { SocketLifetime, type AnySocket } from "./socket-lifetime.ts";
+import { checkTrusted } from "../../request/origin.ts";
 
 /** The properties that the middleware adds to `socket.data`, typed by the data of `sessions`: for the fourth type of `Server`. */
 export interface SessionProperties<Data extends object = DeclaredData> {
@@ -74,6 +75,7 @@ export function sessionMiddleware<Data extends object>(
   });
   contextOf(sessions).clientSide?.refuse('sessionMiddleware of "sojourn/socket.io"');
   const { origins = [], bearer, context } = options;
+  checkTrusted("sessionMiddleware", "origins", origins);
   /** The sockets that have not joined their namespace yet. */
   const joining = new WeakMap<AnySocket, () => void>();
   const namespaces = new WeakSet<AnySocket["nsp"]>();

@@ -1,7 +1,7 @@
 import { getEventListeners } from "node:events";
 import { PassThrough } from "node:stream";
 import { setImmediate as nextTurn } from "node:timers/promises";
-import { describe, expect, it, vi } from "vitest";
+import { describe, expect, it, onTestFinished, vi } from "vitest";
 import { redisDriver, type RedisStoreClient } from "./client.ts";
 
 /** A client of the package redis whose commands get no reply until `reply` is called. */
@@ -71,6 +71,57 @@ describe("redisDriver", () => {
     const next = send("key", ["GET", "key"]);
     reply();
     await expect(next).resolves.toBeNull();
+  });
+
+  describe("with a connection that gives no reply", () => {
+    const silentAfter = (wait: number) => {
+      const { client, reply } = silentNodeRedis();
+      const calls: string[] = [];
+      const connection = {
+        isReady: true,
+        destroy: () => void calls.push("destroy"),
+        connect: () => (calls.push("connect"), Promise.reject(new Error("not yet"))),
+      };
+      const { send } = redisDriver(Object.assign(client, connection));
+      let now = 0;
+      vi.spyOn(performance, "now").mockImplementation(() => now);
+      onTestFinished(() => void vi.restoreAllMocks());
+      const ask = () => void send("key", ["GET", "key"]);
+      ask();
+      const laterAsk = () => {
+        now += wait;
+        ask();
+      };
+      return { calls, connection: client as typeof client & typeof connection, reply, ask, laterAsk };
+    };
+
+    it("leaves it after 15 seconds, once, and again after 15 more", () => {
+      const { calls, ask, laterAsk } = silentAfter(5001);
+      for (let count = 0; count < 2; count += 1) laterAsk();
+      expect(calls).toEqual([]);
+      laterAsk();
+      ask();
+      expect(calls).toEqual(["destroy", "connect"]);
+      for (let count = 0; count < 3; count += 1) laterAsk();
+      expect(calls).toHaveLength(4);
+    });
+
+    it("keeps it where a reply came meanwhile, and where nothing waited for one", async () => {
+      const { calls, laterAsk, reply } = silentAfter(10_000);
+      for (let count = 0; count < 4; count += 1) {
+        reply();
+        await nextTurn();
+        laterAsk();
+      }
+      expect(calls).toEqual([]);
+    });
+
+    it("leaves the client alone that is connecting, or that the application has closed", () => {
+      const { calls, connection, laterAsk } = silentAfter(20_000);
+      connection.isReady = false;
+      laterAsk();
+      expect(calls).toEqual([]);
+    });
   });
 
   it("does not count a command that was rejected as one without a reply", async () => {

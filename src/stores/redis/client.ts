@@ -13,6 +13,9 @@ export type RedisArguments = readonly (string | Buffer)[];
 /** A client from `createClient` of the package redis, version 6 or later. */
 export interface NodeRedisClient {
   readonly options?: object | undefined;
+  readonly isReady?: boolean;
+  destroy?(): void;
+  connect?(): Promise<unknown>;
   sendCommand(command: RedisArguments, options?: { typeMapping?: Record<number, unknown> }): Promise<unknown>;
   duplicate(overrides?: object): NodeRedisDuplicate;
 }
@@ -79,12 +82,16 @@ export interface RedisDriver {
   /** Finds every primary. It may read keys that begin with `keyPrefix`. @throws Error if a primary is unknown. */
   findPrimaries(keyPrefix: string): Promise<Primaries>;
   readonly openListener: OpenListener;
+  /** Leaves the connection and makes another. Where it is missing, the client does so by itself. */
+  reconnect?(): void;
   /** Whether keys are spread over slots. Notifications then use the channels of slot groups. */
   readonly isCluster: boolean;
 }
 
 /** Commands that may wait for a reply at a time. A socket that stalls would keep any number in memory. */
 const MAX_PENDING_COMMANDS = 10_000;
+/** A connection that gives no reply for so long is left, if the client does not do so. */
+const MAX_SILENCE_MS = 15_000;
 
 /**
  * Recognises a client by its methods.
@@ -93,7 +100,7 @@ const MAX_PENDING_COMMANDS = 10_000;
  */
 export function redisDriver(client: RedisStoreClient): RedisDriver {
   const driver = driverFor(client);
-  return { ...driver, send: limitPending(driver.send) };
+  return { ...driver, send: watchPending(driver) };
 }
 
 function driverFor(client: RedisStoreClient): RedisDriver {
@@ -108,11 +115,17 @@ function driverFor(client: RedisStoreClient): RedisDriver {
   throw new TypeError(NOT_A_CLIENT);
 }
 
-/** Refuses commands while too many have no reply, and so bounds the memory of an outage. */
-function limitPending(send: RedisDriver["send"]): RedisDriver["send"] {
+/**
+ * Refuses commands while too many have no reply, and so bounds the memory of an outage. Leaves a connection that is silent: it may
+ * have died without a word, and the system would keep it for a quarter of an hour.
+ */
+function watchPending({ send, reconnect }: RedisDriver): RedisDriver["send"] {
   let pending = 0;
+  let hasReplied = true;
+  let silentSince = 0;
   const onReply = (reply: unknown): unknown => {
     pending -= 1;
+    hasReplied = true;
     return reply;
   };
   const onError = (error: unknown): never => {
@@ -120,6 +133,14 @@ function limitPending(send: RedisDriver["send"]): RedisDriver["send"] {
     throw error;
   };
   return (key, command) => {
+    const now = performance.now();
+    if (hasReplied || pending === 0) {
+      hasReplied = false;
+      silentSince = now;
+    } else if (reconnect && now - silentSince > MAX_SILENCE_MS) {
+      silentSince = now;
+      reconnect();
+    }
     if (pending >= MAX_PENDING_COMMANDS) return Promise.reject(new Error(TOO_MANY_PENDING));
     const reply = send(key, command);
     pending += 1;
@@ -150,6 +171,13 @@ function checkAge(client: Partial<Record<string, unknown>>): void {
 
 function checkSettings(client: Partial<Record<string, unknown>>): void {
   const options = (client["options"] ?? {}) as Record<string, unknown>;
+  const socket = (options["socket"] ?? {}) as Record<string, unknown>;
+  if (hasMethods(client, "sendCommand") && socket["socketTimeout"] && socket["reconnectStrategy"] === undefined) {
+    throw new TypeError(
+      "redisStore needs a client that connects again: with socketTimeout alone, node-redis gives up for good after the first " +
+        "timeout. Add socket: { reconnectStrategy: (retries) => Math.min(50 * 2 ** retries, 2000) }",
+    );
+  }
   const nodeOptions = (options["redisOptions"] ?? {}) as Record<string, unknown>;
   if (client["_keyPrefix"] || options["keyPrefix"] || nodeOptions["keyPrefix"]) {
     throw new TypeError("redisStore needs a client without keyPrefix: remove it, and use the store's option prefix");

@@ -53,8 +53,20 @@ export function nodeRedisDriver(client: NodeRedisClient): RedisDriver {
     connectionFor: async () => ({ identity: client, send }),
     findPrimaries: () => singlePrimary(send),
     openListener: nodeRedisListenerOpener(async () => duplicateWithoutReconnect(client)),
+    reconnect: () => reconnect(client),
     isCluster: false,
   };
+}
+
+/**
+ * The client takes what it sends for a sign of life. So `socketTimeout` does not end a connection that gives no replies while
+ * requests come.
+ */
+function reconnect(client: NodeRedisClient): void {
+  // Otherwise it is connecting already, or the application has closed it.
+  if (!client.isReady) return;
+  client.destroy?.();
+  client.connect?.().catch(ignore);
 }
 
 export function nodeRedisSentinelDriver(client: NodeRedisSentinel): RedisDriver {
