@@ -100,6 +100,11 @@ export class Journal implements DataUser {
     return (this.#tracker ??= new Tracker(decode(this.#base.data), this));
   }
 
+  /** Whether the data have a key. Nobody is told of this look. */
+  hasKey(key: string): boolean {
+    return Object.hasOwn(this.#tracker?.raw ?? decode(this.#base.data), key);
+  }
+
   onUse(isWrite: boolean): void {
     this.#owner?.useData(isWrite, this);
   }

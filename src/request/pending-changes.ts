@@ -91,6 +91,11 @@ export class PendingChanges implements JournalOwner {
     return this.#journal?.isChanged() === true;
   }
 
+  /** Whether the handler would find a key in its data. It counts as no use of them. */
+  hasKey(key: string): boolean {
+    return (this.#journal ?? new Journal(this.#base, this.#limits)).hasKey(key);
+  }
+
   /** After a sign-out changes belong to a new session. */
   get #base(): Content {
     return this.#requested.signOut ? EMPTY : this.#session.storedContent;
