@@ -7,8 +7,8 @@ import type { RequestSession } from "./request-session.ts";
  * express-session. A name that is not in the data says nothing: frameworks and tools ask every object for some.
  */
 export function warnOfMisplacedRead(requestSession: RequestSession, name: string): void {
-  const { context, isLoaded, changes, request } = requestSession;
-  if (!context.diagnose || !isLoaded || !hasKey(changes, name)) return;
+  const { context, changes, request } = requestSession;
+  if (!context.diagnose || !hasKey(changes, name)) return;
   const { route } = request;
   warnOnce(
     "SOJOURN_MISPLACED_READ",
