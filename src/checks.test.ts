@@ -17,7 +17,7 @@ describe("checkOptions", () => {
 
   it("refuses an unknown option, also one named like a member of every object, and names those that exist", () => {
     expect(check({ sise: 1 })).toThrow(
-      new TypeError('maker has no option "sise": use any of size, name, or remove it'),
+      new TypeError('maker has no option "sise": did you mean "size"? Otherwise use any of size, name, or remove it'),
     );
     expect(check({ toString: 1 })).toThrow('maker has no option "toString"');
   });

@@ -1,3 +1,5 @@
+import { optionHint } from "./option-hints.ts";
+
 /**
  * The names of the options of a type. The compiler refuses a record that lacks one, and one that has a name too many: no
  * list is kept in step by hand.
@@ -33,7 +35,8 @@ export function checkOptions<Options extends object>(
 /** The error for an option that does not exist. */
 export function unknownOption(where: string, name: string, known: readonly string[]): TypeError {
   const remedy = known.length > 0 ? `use any of ${known.join(", ")}, or remove it` : "remove it";
-  return new TypeError(`${where} has no option "${name}": ${remedy}`);
+  const hint = optionHint(where, name, known);
+  return new TypeError(`${where} has no option "${name}": ${hint ? `${hint} Otherwise ${remedy}` : remedy}`);
 }
 
 /**

@@ -79,7 +79,11 @@ describe("resolveOptions", () => {
     ["half a level", { limits: { depth: 1.5 } }, /limits\.depth must be a positive/],
     ["limits without end", { limits: { bytes: Infinity } }, /limits\.bytes must be a positive/],
     ["a limit in words", { limits: { bytes: "1mb" } }, /limits\.bytes must be a positive/],
-    ["an unknown option", { maxAge: 1 }, /createSessions has no option "maxAge": use any of secretKey, store/],
+    [
+      "an unknown option",
+      { maxAge: 1 },
+      /createSessions has no option "maxAge": idleTimeout.* Otherwise use any of secretKey, store/,
+    ],
     ["an unknown option of the cookie", { cookie: { maxAge: 1 } }, /cookie has no option "maxAge"/],
     ["httpOnly, which can't be had otherwise", { cookie: { httpOnly: false } }, /cookie has no option "httpOnly"/],
     ["an unknown limit", { limits: { size: 1 } }, /limits has no option "size"/],

@@ -11,7 +11,7 @@ import { expectBearer, type BearerTokens } from "./request/bearer.ts";
 import { frameworkOf, MOUNT } from "./request/frameworks.ts";
 import { isWebSocketRequest, innermost, type AnyRequest } from "./request/request.ts";
 import { commitToResponse } from "./request/respond.ts";
-import { sessionOf, requestSessionOf } from "./request/session-handle.ts";
+import { requestSessionOf, sessionOf, watchMisplacedReads } from "./request/session-handle.ts";
 import type { DeclaredData, Session } from "./session.ts";
 import { createSessionSignals } from "./signals.ts";
 import type { Answer } from "./coroutine.ts";
@@ -149,6 +149,7 @@ export function sessionsWith<Data extends object>(settings: Settings): Sessions<
   const collector = createCleanup(shared);
   const live = createSessionSignals(shared);
   const context: Context = { ...shared, collector, live };
+  if (context.diagnose) watchMisplacedReads();
   const users = context.clientSide ?? storedUsers;
   /** Where a request keeps its session: a property is cheaper than an entry in a WeakMap, at every garbage collection. */
   const kept = Symbol("sojourn");

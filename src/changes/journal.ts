@@ -3,6 +3,7 @@ import { isObject, objectsIn, textOf } from "./containers.ts";
 import { SessionError } from "../errors.ts";
 import { areSameFlashes, MAX_FLASHES, mergeFlashes, withoutHidden } from "./flashes.ts";
 import { GivenObjects } from "./given-objects.ts";
+import { GivenUpValues } from "./given-up-values.ts";
 import { createRandomPart } from "../random.ts";
 import { rebase } from "./rebase.ts";
 import type { Flash, StoredFlash } from "../record/record.ts";
@@ -100,6 +101,11 @@ export class Journal implements DataUser {
     return (this.#tracker ??= new Tracker(decode(this.#base.data), this));
   }
 
+  /** Whether the data have a key. Nobody is told of this look. */
+  hasKey(key: string): boolean {
+    return Object.hasOwn(this.#tracker?.raw ?? decode(this.#base.data), key);
+  }
+
   onUse(isWrite: boolean): void {
     this.#owner?.useData(isWrite, this);
   }
@@ -112,6 +118,16 @@ export class Journal implements DataUser {
   /** Whether the handler holds objects that it could change in place. */
   get hasGivenObjects(): boolean {
     return this.#tracker?.hasGivenObjects === true;
+  }
+
+  /** The values that the handler was given, of data that are given up now. `undefined`: it holds none. */
+  givenUp(): GivenUpValues | undefined {
+    return this.hasGivenObjects ? new GivenUpValues(this.#tracked) : undefined;
+  }
+
+  /** Whether the handler has changed such values since, and has not put them into these data. */
+  isChangeLost(givenUp: GivenUpValues): boolean {
+    return givenUp.isChangeLost(this.#tracker?.raw ?? {});
   }
 
   /** A deep copy of the data, without a proxy: for JSON.stringify and structuredClone. */

@@ -103,6 +103,152 @@ describe("data that were looked up before", () => {
   });
 });
 
+describe("an object of data that was kept over signOut() or reload()", () => {
+  const leaving: [string, (session: Session<Dictionary>) => unknown][] = [
+    ["signOut()", (session) => session.signOut()],
+    ["reload()", (session) => session.reload()],
+  ];
+  const cartOf = (session: Session<Dictionary>) => session.data["cart"] as unknown[];
+
+  it.each(leaving)("is reported if it is changed in place after %s", async (name, leave) => {
+    const { session, end, events } = await visiting(`/kept/${name}`);
+    const { id } = session;
+    const cart = cartOf(session);
+    await leave(session);
+    cart.push("milk");
+    await finished(await end());
+    expect(await dropped(events)).toEqual(["late"]);
+    expect(events.find((event) => event.name === "dropped")).toMatchObject({ id, userId: "alice" });
+    expect(warned.mock.calls).toEqual([
+      [
+        expect.stringMatching(
+          /^GET \/kept\/.*: an object of session\.data was kept over signOut\(\) or reload\(\) and changed/,
+        ),
+        { type: "SojournWarning", code: "SOJOURN_GIVEN_UP_CHANGE" },
+      ],
+    ]);
+  });
+
+  it.each(leaving)("is reported if it is changed after the response, after %s", async (name, leave) => {
+    const { session, end, events } = await visiting(`/kept-late/${name}`);
+    const cart = cartOf(session);
+    await leave(session);
+    await finished(await end());
+    cart.push("milk");
+    expect(await dropped(events)).toEqual(["late"]);
+  });
+
+  it.each(leaving)("is not reported if it was changed before %s, read only, or copied", async (name, leave) => {
+    const { session, end, events } = await visiting(`/kept-read/${name}`);
+    const cart = cartOf(session);
+    cart.push("milk");
+    await leave(session);
+    [...cart].push("honey");
+    expect(cart).toEqual(["tea", "milk"]);
+    await finished(await end());
+    expect(await dropped(events)).toEqual([]);
+    expect(warned).not.toHaveBeenCalled();
+  });
+
+  it.each(leaving)("is not reported if it is put into the data again after %s", async (name, leave) => {
+    const { session, end, events, browser } = await visiting(`/kept-again/${name}`);
+    const cart = cartOf(session);
+    await leave(session);
+    cart.push("milk");
+    session.data["basket"] = { items: cart };
+    await finished(await end());
+    expect(await dropped(events)).toEqual([]);
+    expect(await browser.data()).toMatchObject({ basket: { items: ["tea", "milk"] } });
+  });
+
+  it("is reported if it is a Map, is below another, or can't be stored any more", async () => {
+    for (const [name, change] of Object.entries({
+      map: (value: Dictionary) => (value["map"] as Map<string, number>).set("a", 2),
+      below: (value: Dictionary) => (value["list"] as unknown[]).push(1),
+      unstorable: (value: Dictionary) => (value["list"] as unknown[]).push(() => 1),
+    })) {
+      const { browser, events } = await visiting("/");
+      await browser.visit(({ data }) => (data["value"] = { map: new Map([["a", 1]]), list: [] }));
+      const { session, end } = await browser.begin({}, `https://shop.example/kept-${name}`);
+      const value = session.data["value"] as Dictionary;
+      session.signOut();
+      change(value);
+      await finished(await end());
+      expect([name, await dropped(events)]).toEqual([name, ["late"]]);
+    }
+  });
+
+  it("ends no process if it has become a cycle", async () => {
+    const { session, end, events } = await visiting("/kept-cycle");
+    const cart = cartOf(session);
+    session.signOut();
+    cart.push(cart);
+    await finished(await end());
+    expect(await dropped(events)).toEqual([]);
+  });
+
+  it("is looked at though signOut() is called twice, and reported once", async () => {
+    const { session, end, events } = await visiting("/kept-twice");
+    const cart = cartOf(session);
+    session.signOut();
+    session.signOut();
+    cart.push("milk");
+    await finished(await end());
+    expect(await dropped(events)).toEqual(["late"]);
+    expect(session.data).toEqual({});
+    expect(await dropped(events)).toEqual(["late"]);
+    cart.push("honey");
+    expect(session.data).toEqual({});
+    expect(await dropped(events)).toEqual(["late", "late"]);
+  });
+
+  it("is not reported if the data that it was put into are given up too", async () => {
+    const { session, end, events } = await visiting("/kept-given-up");
+    const cart = cartOf(session);
+    session.signOut();
+    cart.push("milk");
+    session.data["cart"] = cart;
+    session.signOut();
+    await finished(await end());
+    expect(await dropped(events)).toEqual([]);
+  });
+
+  it("is not reported if it is a save() that has changed it, by what another request had stored", async () => {
+    const store = gated(memoryStore({ clock: () => START }));
+    const { session, end, events, browser } = await visiting("/kept-saving", { store });
+    const cart = cartOf(session);
+    await browser.visit((other) => void cartOf(other).push("honey"));
+    cart.push("milk");
+    const held = store.hold("update");
+    const saving = session.save();
+    await held.arrived;
+    session.signOut();
+    held.letGo();
+    await saving;
+    expect(cart).toEqual(["tea", "honey", "milk"]);
+    await finished(await end());
+    expect(await dropped(events)).toEqual([]);
+  });
+
+  it("is reported in a connection of its own at the next reload(), or when it closes", async () => {
+    const { sessions, browser, events } = await visiting("/");
+    const closing = new AbortController();
+    const headers = { cookie: browser.cookie, origin: "https://shop.example" };
+    const request = new Request("https://shop.example/kept-socket", { headers, signal: closing.signal });
+    const session = (await sessions.attach(request)) as Session<Dictionary>;
+    const first = cartOf(session);
+    await session.reload();
+    const second = cartOf(session);
+    first.push("milk");
+    await session.reload();
+    expect(await dropped(events)).toEqual(["late"]);
+    second.push("honey");
+    expect(await dropped(events)).toEqual(["late"]);
+    closing.abort();
+    expect(await dropped(events)).toEqual(["late", "late"]);
+  });
+});
+
 describe("a change after the response", () => {
   it("that can't be kept makes finishResponse reject, and throws nothing at once", async () => {
     const browser = site({ limits: { bytes: 100 } }).browser();

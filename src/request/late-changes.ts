@@ -1,4 +1,6 @@
+import type { GivenUpValues } from "../changes/given-up-values.ts";
 import { warnOnce } from "../warnings.ts";
+import type { PendingChanges } from "./pending-changes.ts";
 import type { RequestSession } from "./request-session.ts";
 
 /** Time after an access to an answered request's session, within which `save()` has to be called. */
@@ -6,6 +8,13 @@ const CHECK_MS = 1000;
 
 /** Checks of one request, after which a response that has not ended is left alone: its own end stores the changes. */
 const MAX_CHECKS = 60;
+
+/** Values of data that the handler has given up, and the session that they were of. */
+interface GivenUp {
+  readonly values: GivenUpValues;
+  readonly id: string;
+  readonly userId: string | undefined;
+}
 
 /**
  * Reports changes that come after the response. Nothing stores them by itself: a moment later they are stored by `save()`, or
@@ -16,9 +25,20 @@ export class LateChanges {
   #isExpected = false;
   #checks = 0;
   #awaitsClose = false;
+  #givenUp: GivenUp | undefined;
 
   constructor(requestSession: RequestSession) {
     this.#requestSession = requestSession;
+  }
+
+  /** The handler has lost its data, and may change an object of them that it has kept. */
+  watchGivenUp(values: GivenUpValues | undefined): void {
+    // The former ones may be in the data that are lost now.
+    this.#checkGivenUp();
+    if (!values) return this.#givenUp?.values.restart();
+    const { id, visibleRecord } = this.#requestSession;
+    this.#givenUp = { values, id, userId: visibleRecord?.userId };
+    this.expect();
   }
 
   /** The handler has taken something from which a change may come. */
@@ -48,13 +68,29 @@ export class LateChanges {
     const { progress, committing } = this.#requestSession;
     this.#checks += 1;
     if (progress.hasEnded && committing === undefined) {
+      this.#checkGivenUp();
       if (this.#areUnreported) this.drop(this.#lateness);
       return;
     }
     // A commit under way may store the change, or have begun before it.
-    if (this.#checks < MAX_CHECKS) this.expect();
+    if (this.#checks < MAX_CHECKS) return this.expect();
+    this.#checkGivenUp();
     // The end of some responses is never known here, because the server has given up their body.
-    else if (this.#checks === MAX_CHECKS && this.#areUnreported) this.#warnOfUnsaved();
+    if (this.#checks === MAX_CHECKS && this.#areUnreported) this.#warnOfUnsaved();
+  }
+
+  #checkGivenUp(): void {
+    const { changes, context, request } = this.#requestSession;
+    if (!this.#givenUp || !isChangeLost(changes, this.#givenUp.values)) return;
+    const { id, userId, values } = this.#givenUp;
+    values.restart();
+    context.emitter.emit("dropped", { id, userId, reason: "late" });
+    const { route } = request;
+    warnOnce(
+      "SOJOURN_GIVEN_UP_CHANGE",
+      route,
+      `${route}: an object of session.data was kept over signOut() or reload() and changed after that, and the change is lost: read session.data anew after such a call. If the change is not meant for the session, change a copy`,
+    );
   }
 
   get #lateness(): string {
@@ -110,5 +146,14 @@ export class LateChanges {
       route,
       `${route}: the session was changed while its response was sent, and the response has not ended after a minute. The change is stored at its end, and lost if there is none: call await session.save() after the change`,
     );
+  }
+}
+
+function isChangeLost(changes: PendingChanges, values: GivenUpValues): boolean {
+  try {
+    return changes.isChangeLost(values);
+  } catch {
+    // A cycle, for example: which objects are in it can't be told.
+    return false;
   }
 }

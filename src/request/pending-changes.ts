@@ -1,5 +1,6 @@
 import type { DataRules } from "../changes/codec.ts";
 import { GivenObjects } from "../changes/given-objects.ts";
+import type { GivenUpValues } from "../changes/given-up-values.ts";
 import { EMPTY, Journal, type Content, type JournalOwner } from "../changes/journal.ts";
 
 /** A requested sign-in. */
@@ -87,8 +88,23 @@ export class PendingChanges implements JournalOwner {
     return this.#journal?.hasGivenObjects === true;
   }
 
+  /** The values that the handler was given, of data that are given up now. `undefined`: it holds none. */
+  givenUp(): GivenUpValues | undefined {
+    return this.#journal?.givenUp();
+  }
+
+  /** Whether the handler has changed such values since, and has not put them into its data. */
+  isChangeLost(givenUp: GivenUpValues): boolean {
+    return this.#journal ? this.#journal.isChangeLost(givenUp) : givenUp.isChangeLost({});
+  }
+
   get hasDataChanges(): boolean {
     return this.#journal?.isChanged() === true;
+  }
+
+  /** Whether the handler would find a key in its data. It counts as no use of them. */
+  hasKey(key: string): boolean {
+    return (this.#journal ?? new Journal(this.#base, this.#limits)).hasKey(key);
   }
 
   /** After a sign-out changes belong to a new session. */

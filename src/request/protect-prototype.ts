@@ -1,4 +1,6 @@
 type Method = (this: unknown, ...args: unknown[]) => unknown;
+/** @param handle - what is read: a handle, or what inherits from one. */
+type UnknownRead = (handle: unknown, name: string) => void;
 
 /**
  * Makes the prototype of a handle, which all requests share, safe: nothing that one request writes can be read by another.
@@ -8,8 +10,12 @@ type Method = (this: unknown, ...args: unknown[]) => unknown;
  * the method that all sessions have.
  *
  * @param isHandle - recognises a handle, for methods that were taken off theirs.
+ * @returns a function that begins to tell of reads of names that no handle has.
  */
-export function protectPrototype(prototype: object, isHandle: (value: unknown) => boolean): void {
+export function protectPrototype(
+  prototype: object,
+  isHandle: (value: unknown) => boolean,
+): (onUnknownRead: UnknownRead) => void {
   Reflect.deleteProperty(prototype, "constructor");
   for (const name of Reflect.ownKeys(prototype)) {
     const descriptor = Object.getOwnPropertyDescriptor(prototype, name)!;
@@ -17,8 +23,16 @@ export function protectPrototype(prototype: object, isHandle: (value: unknown) =
   }
   addForeignMembers(prototype);
   // Any other name is looked up here, when it is read and when it is written.
-  Object.setPrototypeOf(prototype, refuseWrites(Object.prototype, throwNotStored));
+  const traps = writeTraps(throwNotStored);
+  Object.setPrototypeOf(prototype, new Proxy(emptyBelow(Object.prototype), traps));
   Object.freeze(prototype);
+  // Not from the beginning: each `await` of a session reads `then`, and with this trap that takes a tenth of a microsecond.
+  return (onUnknownRead) => {
+    traps.get = (target, name, handle) => {
+      if (typeof name === "string" && name !== "then" && !(name in target)) onUnknownRead(handle, name);
+      return Reflect.get(target, name, handle);
+    };
+  };
 }
 
 function protectMember(
@@ -94,12 +108,16 @@ function protectMethod(name: string, method: Method): Method {
     const value: unknown = Reflect.get(method, own);
     Object.defineProperty(method, own, { get: () => value, set: refuse, configurable: false });
   }
-  return Object.freeze(Object.setPrototypeOf(method, refuseWrites(Function.prototype, refuse)) as Method);
+  return Object.freeze(
+    Object.setPrototypeOf(method, new Proxy(emptyBelow(Function.prototype), writeTraps(refuse))) as Method,
+  );
 }
 
-function refuseWrites(parent: object, refuse: (name: string | symbol) => never): object {
-  return new Proxy(Object.freeze(Object.create(parent) as object), { set: (_target, name) => refuse(name) });
-}
+const emptyBelow = (parent: object): object => Object.freeze(Object.create(parent) as object);
+
+const writeTraps = (refuse: (name: string | symbol) => never): ProxyHandler<object> => ({
+  set: (_target, name) => refuse(name),
+});
 
 function throwNotStored(name: string | symbol): never {
   throw new TypeError(

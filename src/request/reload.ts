@@ -7,6 +7,7 @@ import type { RequestSession } from "./request-session.ts";
 export async function reload(requestSession: RequestSession): Promise<void> {
   // Several may wait for each other. One in between could sign in, and what is read here would be another session.
   while (requestSession.committing) await requestSession.committing.catch(() => {});
+  requestSession.giveUpData();
   await requestSession.runCommit(() => readAnew(requestSession));
 }
 

@@ -311,9 +311,18 @@ export class RequestSession implements ChangedSession {
   /** Signs out at the next commit. Without a live session only this request's changes are forgotten. */
   signOut(): void {
     this.watchClose();
+    this.giveUpData();
     // A commit under way may be storing a session that has to end.
     if (this.token || this.#committing || this.endedIds.length > 0) this.changes.signOut();
     else this.changes.forget();
+  }
+
+  /** The handler is about to lose its data, and may have kept an object of them: a change in it would be lost too. */
+  giveUpData(): void {
+    // A commit under way may still put others' changes into these objects.
+    if (this.#committing) return;
+    const givenUp = this.changes.givenUp();
+    if (givenUp || this.#lateChanges) this.lateChanges.watchGivenUp(givenUp);
   }
 
   /** Gives the client another token at the next commit. */

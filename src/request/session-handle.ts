@@ -7,6 +7,7 @@ import type { Flash } from "../record/record.ts";
 import type { SaveOptions, Session, SignInOptions } from "../session.ts";
 import { MAX_LIFETIME } from "./cookie.ts";
 import { dropUndeliverable } from "./closed-response.ts";
+import { warnOfMisplacedRead } from "./misplaced-read.ts";
 import type { SignIn } from "./pending-changes.ts";
 import { reload } from "./reload.ts";
 import type { RequestSession } from "./request-session.ts";
@@ -264,7 +265,14 @@ function butGiven(userId: unknown): string {
   return `, not ${String(userId)}${typeof userId === "number" ? ": give String(user.id)" : ""}`;
 }
 
-protectPrototype(SessionHandle.prototype, (value) => SessionHandle.isHandle(value));
+const onUnknownRead = protectPrototype(SessionHandle.prototype, (value) => SessionHandle.isHandle(value));
+
+/** From now on it is looked whether the data of a session have a name that was read of the session itself. */
+export function watchMisplacedReads(): void {
+  onUnknownRead((handle, name) => {
+    if (SessionHandle.isHandle(handle)) warnOfMisplacedRead(requestSessionOf(handle), name);
+  });
+}
 
 /** @throws TypeError for an option that a sign-in does not have or can't use. */
 function resolveSignIn(options: SignInOptions<Dictionary>): Omit<SignIn, "userId" | "id"> {
