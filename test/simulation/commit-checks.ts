@@ -39,13 +39,20 @@ export class CommitChecks {
   forgets(request: RequestModel): void {
     for (const mark of request.marks) if (mark.state === "pending") mark.state = "dropped";
     request.removed = [];
-    request.signIn = undefined;
+    // Nor does the next save() try again what the last one has failed to do.
+    request.signIn = request.setAside = undefined;
     request.actor.isSigningIn = false;
     request.actor.isEnding = true;
     request.isRotating = false;
     request.actor.rotation = undefined;
     request.hasSignedOut = true;
     this.#observer.signingOut.add(request);
+  }
+
+  /** What begins with a sign-in or after a sign-out has an id that no session ever had. */
+  hasNewId({ number }: RequestModel, { id }: Session<Data>): void {
+    if (this.#observer.store.idsOfNew.has(id))
+      this.#observer.breach("id used twice", `request ${number} goes on as ${this.#observer.short(id)}`);
   }
 
   /** A handler saves, and tries again what the last call has failed to do. */

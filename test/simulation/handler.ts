@@ -46,7 +46,7 @@ export async function runStep(
       if (
         request.signIn ||
         request.setAside ||
-        (request.session?.request === request && request.session.userId !== undefined)
+        (request.session?.request === request && request.session.userId !== undefined && !request.hasSignedOut)
       )
         return;
       const userId = USERS[choice % USERS.length]!;
@@ -60,13 +60,13 @@ export async function runStep(
       });
       request.signIn = { userId, keep, isRemembered };
       request.actor.isSigningIn = true;
-      return;
+      return observer.commits.hasNewId(request, session);
     }
     case "sign out":
       observer.commits.ends(request, "sign-out");
       session.signOut();
       observer.commits.forgets(request);
-      return;
+      return observer.commits.hasNewId(request, session);
     case "revoke others":
       return revokeOthers(observer, timeline, sessions, request, session);
     case "rotate":

@@ -12,7 +12,19 @@ import {
   trio,
 } from "./endings.ts";
 import { EVERY, GRACE, type Scenario } from "./scenario.ts";
-import { among, anyRequest, connection, moments, ORDINARY, pause, trouble, turn } from "./turns.ts";
+import {
+  among,
+  anyRequest,
+  connection,
+  delays,
+  fates,
+  moments,
+  oneError,
+  ORDINARY,
+  pause,
+  trouble,
+  turn,
+} from "./turns.ts";
 
 /** Everything at once. */
 const general: Arbitrary<Scenario> = record({
@@ -90,6 +102,33 @@ const longLife: Arbitrary<Scenario> = record({
   ),
 });
 
+/** Sessions that begin and end in one request, one after the other, while another one may end them as well. */
+const lives: Arbitrary<Scenario> = record({
+  ...ORDINARY,
+  isFaulty: among(false, false, true),
+  browsers: tuple(among("visitor" as const, "anonymous" as const, "alice" as const), constant("visitor" as const)),
+  turns: array(
+    record({
+      ...anyRequest,
+      gap: among(0, 0, 1, 5, 30),
+      browser: constant(0),
+      cookie: constant("jar" as const),
+      isPassive: constant(false),
+      steps: array(
+        record({
+          name: among("set a key", "set a key", "save", "save", "save", "sign out", "sign out", "sign in", "rotate"),
+          choice: nat(11),
+          pause: among(0, 0, 0, 0, 1, 11),
+        }),
+        { minLength: 3, maxLength: 8, size: "max" },
+      ),
+      fates: oneof(delays, fates, oneError),
+      travel: among<number | undefined>(0, 0, 40, undefined),
+    }),
+    { minLength: 1, maxLength: 4 },
+  ),
+});
+
 /** Whatever may happen in a schedule, as plain data: it can be printed, and made smaller. */
 export const scenarios: Arbitrary<Scenario> = oneof(
   { arbitrary: general, weight: 3 },
@@ -105,4 +144,5 @@ export const scenarios: Arbitrary<Scenario> = oneof(
   { arbitrary: streaming, weight: 2 },
   { arbitrary: takeover, weight: 1 },
   { arbitrary: longLife, weight: 4 },
+  { arbitrary: lives, weight: 2 },
 );

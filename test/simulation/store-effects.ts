@@ -58,7 +58,9 @@ export class StoreEffects {
 
   /** Signs of life that are possible: whatever was written by a request that is none is not one. */
   learn(): void {
-    const { effects } = this.#observer.store;
+    const { effects, reusedIds } = this.#observer.store;
+    for (const id of reusedIds)
+      this.#observer.breach("id used twice", `another session is stored as ${this.#observer.short(id)}`);
     for (const id of this.#observer.store.brokenTouches)
       this.#observer.breach("touch", `session ${this.#observer.short(id)} is shortened by one`);
     for (; this.#seen < effects.length; this.#seen++) this.#learnOne(effects[this.#seen]!);

@@ -112,4 +112,16 @@ export const REQUESTS = [
     from: "        try {\n          await finish();\n",
     to: "        try {\n          void Promise.resolve(finish()).catch(() => {});\n",
   },
+  {
+    name: "an id that is used again after a sign-out",
+    file: "src/request/request-session.ts",
+    from: "    // An id is never used twice: after a sign-out another session may begin.\n    this.#newToken = undefined;\n",
+    to: "",
+  },
+  {
+    name: "put back: the id of a session that another request has prevented is used again",
+    file: "src/request/request-session.ts",
+    from: "    // A new session that was stored under it may have been dropped, and its deletion may come late.\n    this.#newToken = undefined;\n",
+    to: "",
+  },
 ];
