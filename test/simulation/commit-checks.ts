@@ -177,6 +177,9 @@ export class CommitChecks {
       // A second save() may meet what the first, which ran out of time, has left of its rotate().
       if (!isExcused && !request.hasLeftovers)
         this.#observer.breach("refused without a cause", `request ${request.number} was superseded by nobody`);
+    } else if (code === "ERR_SESSION_CONFLICT") {
+      if (!request.isUnmerged || !this.#observer.effects.isByOthers(request))
+        this.#observer.breach("refused without a cause", `request ${request.number} met no conflict`);
     } else if (code !== "ERR_SESSION_STORE") {
       this.#observer.breach("unexpected error", `request ${request.number}: ${code}`);
     } else this.#observer.checkOutage(request, began, code);

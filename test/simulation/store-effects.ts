@@ -47,6 +47,13 @@ export class StoreEffects {
     );
   }
 
+  /** Whether others have written to its session since it came. */
+  isByOthers({ session, actor, openedAt }: RequestModel): boolean {
+    return this.#observer.store.effects.some(
+      (one) => one.id === session?.id && one.operation === "update" && one.actor !== actor && one.at >= openedAt,
+    );
+  }
+
   /** A request has replaced its session's record: its token is one that the record knows by now, if nothing was taken back. */
   confirm({ token, actor, hasFailed }: RequestModel): void {
     if (!token || hasFailed || token.confirmedAt !== NEVER) return;

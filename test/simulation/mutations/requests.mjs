@@ -124,4 +124,58 @@ export const REQUESTS = [
     from: "    // A new session that was stored under it may have been dropped, and its deletion may come late.\n    this.#newToken = undefined;\n",
     to: "",
   },
+  {
+    name: "two tokens of one session, of which the last counts",
+    file: "src/request/presented-tokens.ts",
+    from: "    if (rank >= foundRank) continue;\n",
+    to: "",
+  },
+  {
+    name: "a response with a cookie that shared caches may keep",
+    file: "src/request/respond.ts",
+    from: "    forbidSharing(headers);\n",
+    to: "",
+  },
+  {
+    name: "a personal response that shared caches may keep",
+    file: "src/request/respond.ts",
+    from: "    markPrivate(headers);\n",
+    to: "",
+  },
+  {
+    name: "an error that caches may keep",
+    file: "src/request/respond.ts",
+    from: "  forbidCaching(headers, requestSession.bearer?.vary);\n",
+    to: "",
+  },
+  {
+    name: "a cookie that ends with the idle timeout",
+    file: "src/request/outgoing-cookie.ts",
+    from: "const lifetime = absoluteEnd(record, timeouts) - now();",
+    to: "const lifetime = timeouts.idle;",
+  },
+  {
+    name: "save() that was not to merge, and merges",
+    file: "src/lifecycle/commit.ts",
+    from: 'if (this.#onConflict === "fail" && newest.data !== this.snapshot.base.data) {',
+    to: 'if (this.#onConflict === "fail" && newest.data === "") {',
+  },
+  {
+    name: "a verified token that is remembered by its id",
+    file: "src/record/verified-tokens.ts",
+    from: 'hash("sha256", token, "binary")',
+    to: 'hash("sha256", token.slice(0, 22), "binary")',
+  },
+  {
+    name: "a decrypted record that is known by its length",
+    file: "src/record/recent-records.ts",
+    from: " || found.encrypted !== textOf(encrypted)",
+    to: "",
+  },
+  {
+    name: "revokeAll() that keeps a failure to itself",
+    file: "src/concurrency.ts",
+    from: "  if (failures.length > 0) throw failures[0];\n",
+    to: "",
+  },
 ];
