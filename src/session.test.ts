@@ -250,6 +250,20 @@ describe("session.signOut", () => {
     expect(events.map(({ name }) => name)).toEqual(expect.arrayContaining(["signedOut", "created", "signedIn"]));
   });
 
+  it("gives the id of a session that another request has prevented to none that follows", async () => {
+    const { browser, events } = await begun();
+    const other = browser.copy();
+    const { session } = await browser.begin();
+    await other.visit((elsewhere) => elsewhere.signIn("bob"));
+    session.signOut();
+    session.data.n = 7;
+    const { id } = session;
+    await session.save();
+    expect(events.at(-1)).toMatchObject({ name: "dropped", reason: "superseded" });
+    session.signIn("carol");
+    expect(session.id).not.toBe(id);
+  });
+
   it("fails and leaves the client signed in where the new session can't be stored", async () => {
     const { browser } = await begun({ faults: { create: ["ok", "error"] } });
     const before = browser.copy();

@@ -290,6 +290,8 @@ export class RequestSession implements ChangedSession {
   detach(reason: "ended" | "superseded"): void {
     const endedIds = reason === "ended" && this.token ? [this.token.id] : undefined;
     this.#state = { kind: "none", tokenStatus: "superseded", endedIds };
+    // A new session that was stored under it may have been dropped, and its deletion may come late.
+    this.#newToken = undefined;
     const { signOut } = this.changes.requested;
     if (signOut) this.changes.markDone({ signOut });
     this.changes.forgetData();

@@ -39,13 +39,20 @@ export class CommitChecks {
   forgets(request: RequestModel): void {
     for (const mark of request.marks) if (mark.state === "pending") mark.state = "dropped";
     request.removed = [];
-    request.signIn = undefined;
+    // Nor does the next save() try again what the last one has failed to do.
+    request.signIn = request.setAside = undefined;
     request.actor.isSigningIn = false;
     request.actor.isEnding = true;
     request.isRotating = false;
     request.actor.rotation = undefined;
     request.hasSignedOut = true;
     this.#observer.signingOut.add(request);
+  }
+
+  /** What begins with a sign-in or after a sign-out has an id that no session ever had. */
+  hasNewId({ number }: RequestModel, { id }: Session<Data>): void {
+    if (this.#observer.store.idsOfNew.has(id))
+      this.#observer.breach("id used twice", `request ${number} goes on as ${this.#observer.short(id)}`);
   }
 
   /** A handler saves, and tries again what the last call has failed to do. */
@@ -170,6 +177,9 @@ export class CommitChecks {
       // A second save() may meet what the first, which ran out of time, has left of its rotate().
       if (!isExcused && !request.hasLeftovers)
         this.#observer.breach("refused without a cause", `request ${request.number} was superseded by nobody`);
+    } else if (code === "ERR_SESSION_CONFLICT") {
+      if (!request.isUnmerged || !this.#observer.effects.isByOthers(request))
+        this.#observer.breach("refused without a cause", `request ${request.number} met no conflict`);
     } else if (code !== "ERR_SESSION_STORE") {
       this.#observer.breach("unexpected error", `request ${request.number}: ${code}`);
     } else this.#observer.checkOutage(request, began, code);

@@ -41,6 +41,26 @@ export class CookieChecks {
     );
   }
 
+  /** Browsers keep a cookie for as long as its session can last. */
+  lasts(value: string, seconds: number): void {
+    const token = this.#observer.model.tokens.get(value);
+    if (!token) return;
+    const { began, absolute, id } = token.session;
+    const { skew } = this.#scenario;
+    const [earliest, latest] = [began.earliest - skew, began.latest + skew + 20];
+    const rest = absolute - this.#timeline.now;
+    if (seconds * 1000 < earliest + rest || (seconds - 1) * 1000 > latest + rest)
+      this.#observer.breach("lifetime of the cookie", `${seconds} s for session ${this.#observer.short(id)}`);
+  }
+
+  /** Shared caches must know whose a response is; no cache may keep one that sets a cookie, or an error. */
+  caches({ number, isPersonal }: RequestModel, headers: Headers, isUnique: boolean): void {
+    const [vary, control] = [headers.get("vary"), headers.get("cache-control")];
+    const isTold = vary === "Cookie" && (isUnique ? control === "no-store" : !isPersonal || control !== null);
+    if (!isTold)
+      this.#observer.breach("caches", `the response of request ${number} has Vary: ${vary}, Cache-Control: ${control}`);
+  }
+
   /** A cookie is checked once more after the handler is done, if the store can be asked. */
   #checkValidity({ number, actor }: RequestModel, token: TokenModel, committedAt: number): void {
     const verdict = this.#observer.model.verdict(token, committedAt);

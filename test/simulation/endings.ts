@@ -40,6 +40,7 @@ export const crowd: Arbitrary<Scenario> = record({
                 "set a key",
                 "push to an array",
                 "save",
+                "save, and do not merge",
                 "sign in",
                 "sign in",
                 "sign in",

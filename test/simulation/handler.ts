@@ -39,6 +39,8 @@ export async function runStep(
     }
     case "save":
       return save(observer, timeline, request, session);
+    case "save, and do not merge":
+      return save(observer, timeline, request, session, "fail");
     case "reload":
       return reload(observer, timeline, request, session);
     case "sign in": {
@@ -46,7 +48,7 @@ export async function runStep(
       if (
         request.signIn ||
         request.setAside ||
-        (request.session?.request === request && request.session.userId !== undefined)
+        (request.session?.request === request && request.session.userId !== undefined && !request.hasSignedOut)
       )
         return;
       const userId = USERS[choice % USERS.length]!;
@@ -60,13 +62,13 @@ export async function runStep(
       });
       request.signIn = { userId, keep, isRemembered };
       request.actor.isSigningIn = true;
-      return;
+      return observer.commits.hasNewId(request, session);
     }
     case "sign out":
       observer.commits.ends(request, "sign-out");
       session.signOut();
       observer.commits.forgets(request);
-      return;
+      return observer.commits.hasNewId(request, session);
     case "revoke others":
       return revokeOthers(observer, timeline, sessions, request, session);
     case "rotate":
@@ -109,14 +111,21 @@ async function save(
   timeline: Timeline,
   request: RequestModel,
   session: Session<Data>,
+  onConflict: "merge" | "fail" = "merge",
 ): Promise<void> {
   const began = timeline.now;
+  const before = observer.marks.ofOthers(request, session);
   observer.commits.saves(request);
+  request.isUnmerged = onConflict === "fail";
   try {
-    await session.save();
+    await session.save({ onConflict });
   } catch (error) {
-    return observer.commits.failed(request, codeOf(error), began);
+    observer.commits.failed(request, codeOf(error), began);
+    request.isUnmerged = false;
+    return;
   }
+  if (request.isUnmerged) observer.marks.checkUnmerged(request, session, before);
+  request.isUnmerged = false;
   observer.commits.stored(request, session, began);
 }
 

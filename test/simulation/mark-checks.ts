@@ -70,6 +70,19 @@ export class MarkChecks {
     }
   }
 
+  /** What others have written to the data that a handler has. */
+  ofOthers(request: RequestModel, { data }: Session<Data>): readonly string[] {
+    const isThere = (one: Mark) => one.request !== request && WRITES[one.write]?.count(data, one.name);
+    return this.#observer.model.marks.filter(isThere).map(({ name }) => name);
+  }
+
+  /** A call of `save()` that was not to merge has stored everything. */
+  checkUnmerged(request: RequestModel, session: Session<Data>, before: readonly string[]): void {
+    const merged = this.ofOthers(request, session).find((name) => !before.includes(name));
+    if (merged !== undefined)
+      this.#observer.breach("merged without leave", `request ${request.number} has merged ${merged}`);
+  }
+
   #compare(mark: Mark, count: number, request: RequestModel, key: string, isReplaceable = false): void {
     const session = request.session!;
     const expected = this.#observer.model.expectation(

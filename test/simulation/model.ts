@@ -53,6 +53,8 @@ export interface RequestModel {
   openedAt: number;
   /** The session that its handler was given. */
   session: SessionModel | undefined;
+  /** Its token has opened a session. */
+  isPersonal: boolean;
   /** Counts the calls of `rotate()` that its session has seen. */
   epoch: number;
   /** The id of the session that was stored last. */
@@ -75,6 +77,8 @@ export interface RequestModel {
   hasLeftovers: boolean;
   /** `rotate()` was called, and not stored yet. */
   isRotating: boolean;
+  /** It is saving, and nothing may be merged. */
+  isUnmerged: boolean;
   signInCall: SignInModel | undefined;
   /** It has stored a new token, which its response has to hand out. */
   owesCookie: boolean;

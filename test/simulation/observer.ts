@@ -105,6 +105,7 @@ export class Observer {
         return this.breach("user", `${name} belongs to ${session.userId}, not to ${token.session.userId}`);
       this.note(`request ${request.number} sees ${name}: ${JSON.stringify(Object.keys(session.data))}`);
       request.session = token.session;
+      request.isPersonal = true;
       request.epoch = token.epoch;
       request.storedId = session.id;
       if (!isProbe) token.presentedAt = Math.min(token.presentedAt, began);

@@ -22,7 +22,8 @@ export interface RequestTurn {
   readonly gap: number;
   readonly browser: number;
   readonly process: number;
-  readonly cookie: "jar" | "old" | "forged" | "planted";
+  /** `both`: an older one as well, before or after that of the jar. */
+  readonly cookie: "jar" | "old" | "both" | "forged" | "planted";
   readonly isPassive: boolean;
   readonly steps: readonly Step[];
   /** What the handler does while the body of its response is sent. */

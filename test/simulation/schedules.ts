@@ -11,8 +11,21 @@ import {
   takeover,
   trio,
 } from "./endings.ts";
-import { EVERY, GRACE, type Scenario } from "./scenario.ts";
-import { among, anyRequest, connection, moments, ORDINARY, pause, trouble, turn } from "./turns.ts";
+import { EVERY, GRACE, type RequestTurn, type Scenario, type Turn } from "./scenario.ts";
+import {
+  among,
+  anyRequest,
+  connection,
+  delays,
+  fates,
+  handler,
+  moments,
+  oneError,
+  ORDINARY,
+  pause,
+  trouble,
+  turn,
+} from "./turns.ts";
 
 /** Everything at once. */
 const general: Arbitrary<Scenario> = record({
@@ -34,7 +47,7 @@ const rotation: Arbitrary<Scenario> = record({
           ...anyRequest,
           gap: among(0, 0, 0, 0, 0, 0, 1, 5, 30, GRACE - 1, GRACE + 1, EVERY, EVERY + GRACE),
           browser: constant(0),
-          cookie: constant("jar" as const),
+          cookie: among<RequestTurn["cookie"]>("jar", "jar", "jar", "jar", "both"),
           steps: array(
             record({
               name: among("read", "read", "set a key", "update a list", "save"),
@@ -90,6 +103,50 @@ const longLife: Arbitrary<Scenario> = record({
   ),
 });
 
+const several = {
+  ...anyRequest,
+  gap: among(0, 0, 1, 5, 30),
+  browser: constant(0),
+  cookie: constant("jar" as const),
+  isPassive: constant(false),
+};
+
+/** Any order of what begins and ends a session. */
+const sequence: Arbitrary<Turn> = record({
+  ...several,
+  steps: array(
+    record({
+      name: among("set a key", "set a key", "save", "save", "save", "sign out", "sign out", "sign in", "rotate"),
+      choice: nat(11),
+      pause: among(0, 0, 0, 0, 1, 11),
+    }),
+    { minLength: 3, maxLength: 8, size: "max" },
+  ),
+  fates: oneof(delays, fates, oneError),
+  travel: among<number | undefined>(0, 0, 40, undefined),
+});
+
+/** A session that begins after a sign-out is dropped, because another request signs in meanwhile. Another one follows it. */
+const prevented: Arbitrary<readonly Turn[]> = tuple(
+  record({
+    ...several,
+    steps: handler(nat(11), ["sign out", among(11, 60)], ["set a key"], ["save"], ["sign in"]),
+    fates: delays,
+  }),
+  record({ ...several, gap: among(0, 0, 1), steps: handler(nat(11), ["sign in"]), fates: delays }),
+);
+
+/** Sessions that begin and end in one request, one after the other, while another one may end them as well. */
+const lives: Arbitrary<Scenario> = record({
+  ...ORDINARY,
+  isFaulty: among(false, false, true),
+  browsers: tuple(among("visitor" as const, "anonymous" as const, "alice" as const), constant("visitor" as const)),
+  turns: oneof(
+    { arbitrary: array(sequence, { minLength: 1, maxLength: 4 }), weight: 2 },
+    { arbitrary: prevented, weight: 1 },
+  ),
+});
+
 /** Whatever may happen in a schedule, as plain data: it can be printed, and made smaller. */
 export const scenarios: Arbitrary<Scenario> = oneof(
   { arbitrary: general, weight: 3 },
@@ -105,4 +162,5 @@ export const scenarios: Arbitrary<Scenario> = oneof(
   { arbitrary: streaming, weight: 2 },
   { arbitrary: takeover, weight: 1 },
   { arbitrary: longLife, weight: 4 },
+  { arbitrary: lives, weight: 2 },
 );

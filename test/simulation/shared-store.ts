@@ -92,6 +92,10 @@ export class SharedStore {
   readonly finishedBySignIns = new Set<string>();
   /** Sessions that a touch has shortened. */
   readonly brokenTouches: string[] = [];
+  /** Every id that a session was to be stored under: an attempt that fails may have stored one. */
+  readonly idsOfNew = new Set<string>();
+  /** Those that were to be used once more. */
+  readonly reusedIds: string[] = [];
   /** How far its clock is ahead of true time. */
   offset = 0;
   calls = 0;
@@ -155,6 +159,8 @@ export class SharedStore {
       read: (id) => call("read", id, () => this.#memory.read(id)),
       create: (id, given) => {
         const stored = copy(given);
+        if (this.idsOfNew.has(id)) this.reusedIds.push(id);
+        this.idsOfNew.add(id);
         return change("create", id, () => this.#memory.create(id, stored), stored.expiresAt);
       },
       update: (id, given, expected) => {

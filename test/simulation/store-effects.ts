@@ -47,6 +47,13 @@ export class StoreEffects {
     );
   }
 
+  /** Whether others have written to its session since it came. */
+  isByOthers({ session, actor, openedAt }: RequestModel): boolean {
+    return this.#observer.store.effects.some(
+      (one) => one.id === session?.id && one.operation === "update" && one.actor !== actor && one.at >= openedAt,
+    );
+  }
+
   /** A request has replaced its session's record: its token is one that the record knows by now, if nothing was taken back. */
   confirm({ token, actor, hasFailed }: RequestModel): void {
     if (!token || hasFailed || token.confirmedAt !== NEVER) return;
@@ -58,7 +65,9 @@ export class StoreEffects {
 
   /** Signs of life that are possible: whatever was written by a request that is none is not one. */
   learn(): void {
-    const { effects } = this.#observer.store;
+    const { effects, reusedIds } = this.#observer.store;
+    for (const id of reusedIds)
+      this.#observer.breach("id used twice", `another session is stored as ${this.#observer.short(id)}`);
     for (const id of this.#observer.store.brokenTouches)
       this.#observer.breach("touch", `session ${this.#observer.short(id)} is shortened by one`);
     for (; this.#seen < effects.length; this.#seen++) this.#learnOne(effects[this.#seen]!);

@@ -172,6 +172,10 @@ class World {
     if (cookie === "planted") return this.#jars.filter((one) => one !== undefined);
     if (cookie === "old" && past[0] !== undefined) return [past[0]];
     if (jar === undefined) return [];
+    if (cookie === "both") {
+      const older = past.findLast((one) => one !== jar);
+      return older === undefined ? [jar] : past.length % 2 === 0 ? [older, jar] : [jar, older];
+    }
     if (cookie !== "forged") return [jar];
     // Another id, another secret, another epoch, another signature.
     const at = [5, 30, 46, 60, 80][past.length % 5]!;
@@ -232,6 +236,7 @@ class World {
       `request ${model.number} is answered with ${response.status}${travel === undefined ? ", which is lost" : ""}`,
     );
     const [line] = response.headers.getSetCookie();
+    this.#cookies.caches(model, response.headers, line !== undefined || response.status !== 200);
     if (line === undefined) {
       if (done && response.status === 200) this.#cookies.keptCookie(model, done.session, done.at);
       return;
@@ -239,7 +244,10 @@ class World {
     const value = /^session=([^;]*)/.exec(line)?.[1] ?? "";
     const isCleared = value === "";
     if (isCleared) this.#cookies.cleared(model);
-    else this.#cookies.issued(model, value, done?.at ?? this.#timeline.now);
+    else {
+      this.#cookies.issued(model, value, done?.at ?? this.#timeline.now);
+      this.#cookies.lasts(value, Number(/Max-Age=(\d+)/.exec(line)?.[1]));
+    }
     if (travel === undefined) return;
     this.#timeline.after(travel, () => {
       this.#jars[browser] = isCleared ? undefined : value;
