@@ -4,6 +4,9 @@
  */
 export type Duration = `${number}${"ms" | "s" | "m" | "h" | "d"}`;
 
+/** The last moment that a Date can hold, in epoch milliseconds. */
+export const MAX_TIME = 8.64e15;
+
 const UNIT_MS = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const;
 
 /**

@@ -1,6 +1,6 @@
 import { Buffer } from "node:buffer";
 import { hash } from "node:crypto";
-import { MAX_TIME } from "../stores/shared/stored.ts";
+import { MAX_TIME } from "../duration.ts";
 import type { StoredSession } from "../store.ts";
 
 /*

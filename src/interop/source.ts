@@ -1,4 +1,5 @@
 import { hash } from "node:crypto";
+import { MAX_TIME } from "../duration.ts";
 import type { FormerCookie, FormerSession } from "../former.ts";
 import { passportUser } from "../user-id.ts";
 
@@ -69,6 +70,8 @@ export const keyOf = (cookie: string): string => hash("sha256", cookie, "base64u
 /** The end of a session, from what a store may have: a date, its text, or a number. `undefined` where it has none. */
 export function timeOf(value: unknown): number | undefined {
   if (value === null || value === undefined || value === false || value === "") return undefined;
+  // A lifetime without end, such as Number.MAX_SAFE_INTEGER, leads to a time that no date can hold.
+  if (typeof value === "number" && value > MAX_TIME) return MAX_TIME;
   const at = value instanceof Date || typeof value === "number" || typeof value === "string" ? +new Date(value) : NaN;
   if (Number.isFinite(at)) return Math.max(0, at);
   throw new TypeError("the time of expiry is no time");

@@ -1,5 +1,6 @@
 import { describe, expect, it, vi } from "vitest";
 import { begin, gated, KEYS, site, START, type SiteOptions } from "../../test/support/stores.ts";
+import { MAX_TIME } from "../duration.ts";
 import type { FormerSession, FormerSessions } from "../former.ts";
 import { bearerTokens, type BearerTokens } from "../adapters/bearer.ts";
 import { cached } from "../stores/cached.ts";
@@ -168,6 +169,13 @@ describe("The option adopt", () => {
     expect(await former().userId()).toBeUndefined();
     expect(old.calls.read).toBe(2);
     expect(store.calls.create).toBe(0);
+  });
+
+  it.each([MAX_TIME, Number.MAX_SAFE_INTEGER, 1e300])("adopts a former session that ends at %s", async (expiresAt) => {
+    const { former, old } = moved();
+    old.sessions.set("one", { ...ADA, expiresAt });
+    expect(await former().userId()).toBe("ada");
+    expect(await former().userId()).toBe("ada");
   });
 
   it("is anonymous for a former sign-in that is past the absolute timeout", async () => {

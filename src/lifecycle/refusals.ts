@@ -1,6 +1,7 @@
 import { readLatest } from "../capabilities.ts";
 import type { Context } from "../context.ts";
 import { Deadline } from "../deadline.ts";
+import { MAX_TIME } from "../duration.ts";
 import { createMarker, encryptSession } from "../record/record.ts";
 import { MAX_LIFETIME } from "../request/cookie.ts";
 import { retryUntilDone } from "./retries.ts";
@@ -11,7 +12,8 @@ import { retryUntilDone } from "./retries.ts";
 
 /** A marker lives as long as the former cookie could be accepted. Browsers keep no cookie for longer than 400 days. */
 export function markerEnd({ now, timeouts }: Context, expiresAt: number | undefined): number {
-  return Math.floor(expiresAt === undefined ? now() + MAX_LIFETIME : Math.max(expiresAt, now() + timeouts.absolute));
+  const end = expiresAt === undefined ? now() + MAX_LIFETIME : Math.max(expiresAt, now() + timeouts.absolute);
+  return Math.floor(Math.min(end, MAX_TIME));
 }
 
 /** The ids of the records that refuse every adoption, or those of a user's sessions. */

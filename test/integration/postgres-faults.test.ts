@@ -284,6 +284,53 @@ describe.skipIf(POSTGRES_PATH === undefined)("postgresStore", () => {
     expect(await store.deleteExpired(100)).toBe(0);
   });
 
+  it("rolls a transaction back that the application has left open, before it uses the connection", async () => {
+    const warnings: unknown[] = [];
+    const onWarning = (warning: Error) => void warnings.push((warning as { code?: unknown }).code);
+    process.on("warning", onWarning);
+    const client = pool({ max: 1 });
+    const [store, elsewhere] = [postgresStore(client), postgresStore(pool())];
+    const leaveTransactionOpen = async (statement = "SELECT count(*) FROM sojourn_sessions") => {
+      const borrowed = await client.connect();
+      await borrowed.query("BEGIN ISOLATION LEVEL REPEATABLE READ");
+      await borrowed.query(statement).catch(() => {});
+      borrowed.release();
+    };
+    const [id, other] = [newId(), newId()];
+    await leaveTransactionOpen();
+    expect(await store.create(id, stored())).toBe(true);
+    expect((await elsewhere.read(id))?.version).toBe(1);
+
+    await leaveTransactionOpen();
+    await elsewhere.update(id, stored(2), 1);
+    expect((await store.read(id))?.version).toBe(2);
+
+    await leaveTransactionOpen();
+    const created = [stored(), stored()].map((content, i) => store.create([other, newId()][i]!, content));
+    expect(await Promise.all(created)).toEqual([true, true]);
+    expect((await elsewhere.read(other))?.version).toBe(1);
+
+    await leaveTransactionOpen("a mistake");
+    expect(await store.delete(id)).toBe(true);
+    expect(await elsewhere.read(id)).toBeUndefined();
+    process.off("warning", onWarning);
+    expect(warnings).toEqual(["SOJOURN_OPEN_TRANSACTION"]);
+  });
+
+  it("refuses to write into a transaction that is open on its only Client, and leaves that to the application", async () => {
+    const client = new Client(postgres.address);
+    await client.connect();
+    try {
+      const [store, id] = [postgresStore(client), newId()];
+      await client.query("BEGIN");
+      await expect(store.create(id, stored())).rejects.toThrow(/give postgresStore a connection of its own/);
+      await client.query("ROLLBACK");
+      expect(await store.create(id, stored())).toBe(true);
+    } finally {
+      await client.end();
+    }
+  });
+
   it("rejects writes to a read-only database, and reads from it", async () => {
     const id = newId();
     await postgresStore(pool()).create(id, stored());

@@ -1,7 +1,7 @@
 import { Buffer } from "node:buffer";
 import { Client, Pool } from "pg";
 import postgresJs from "postgres";
-import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from "vitest";
 import type { SessionUpdate } from "../../src/store.ts";
 import { migratePostgres, type PostgresClient, postgresStore } from "../../src/stores/postgres/store.ts";
 import { type Postgres, POSTGRES_PATH, startPostgres } from "../support/postgres.ts";
@@ -119,6 +119,24 @@ describe.skipIf(POSTGRES_PATH === undefined)("postgresStore", () => {
     expect(isDone).toBe(false);
     await other.query("COMMIT");
     expect(await waiting).toBe(true);
+  });
+
+  // Supavisor reports a lost connection to the server as an internal error, and the server may have committed.
+  it("does not repeat the updates of one turn after an error that tells nothing of their effect, and reads again", async () => {
+    const client = pool();
+    const store = await newStore(client);
+    const ids = ["a", "b"];
+    await Promise.all(ids.map((id) => store.create(id, stored(1))));
+    const lost = Object.assign(new Error("Database connection closed"), { code: "XX000", severity: "FATAL" });
+    const query = client.query.bind(client) as (given: unknown) => Promise<unknown>;
+    const spy = vi.spyOn(client as { query(given: unknown): unknown }, "query");
+    const loseReply = () => spy.mockImplementationOnce((given) => query(given).then(() => Promise.reject(lost)));
+    loseReply();
+    const updates = await Promise.allSettled(ids.map((id) => store.update(id, stored(2), 1)));
+    expect(updates).toEqual(ids.map(() => ({ status: "rejected", reason: lost })));
+    loseReply();
+    const read = await Promise.all(ids.map((id) => store.read(id)));
+    expect(read.map((each) => each?.version)).toEqual([2, 2]);
   });
 
   it("rejects only the update that the server refuses, of those of one turn", async () => {

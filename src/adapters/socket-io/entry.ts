@@ -1,6 +1,7 @@
 /// <reference types="node" preserve="true" />
 import type { IncomingMessage } from "node:http";
 import { checkOptions } from "../../checks.ts";
+import type { Context } from "../../context.ts";
 import type { Duration } from "../../duration.ts";
 import { messageForClient, SessionError } from "../../errors.ts";
 import { expectFramework, frameworkOf } from "../../request/frameworks.ts";
@@ -112,6 +113,11 @@ export function sessionMiddleware<Data extends object>(
   return (given, next) => {
     if (frameworkOf(given) !== "socket.io") expectFramework("socket.io", "sessionMiddleware", given);
     const socket = given as unknown as AnySocket;
+    if (isTokenLeftBehind(contextOf(sessions), socket)) {
+      // The client connects again by itself, with the cookie that it has by now.
+      socket.conn.close();
+      return next(new Error("the connection is older than a rotation of the session's token may be"));
+    }
     const pass = (session: Session<Data>) => {
       Object.defineProperty(socket.data, "session", { value: session, configurable: true, writable: true });
       hideTokens(socket.handshake.headers);
@@ -184,6 +190,22 @@ function requestOf({ request, handshake }: AnySocket): AnyRequest {
   const { headers, url, method } = request;
   const socket = { encrypted: handshake.secure, remoteAddress: handshake.address };
   return { headers, url, method, socket, httpVersion: "1.1" } as AnyRequest;
+}
+
+const connectedAt = new WeakMap<AnySocket["conn"], number>();
+const watchedEngines = new WeakSet<object>();
+
+/**
+ * Whether the token of the handshake may have been rotated out since, over other requests. A socket that joins a further namespace
+ * presents it again, which would count as a theft and end the session. Half of the grace is left for the way of requests.
+ */
+function isTokenLeftBehind({ rotation, now }: Context, { conn, nsp }: AnySocket): boolean {
+  const { engine } = nsp.server;
+  // A connection may have been in namespaces without this middleware before.
+  if (!watchedEngines.has(engine)) engine.on("connection", (one: AnySocket["conn"]) => connectedAt.set(one, now()));
+  watchedEngines.add(engine);
+  if (!connectedAt.has(conn)) connectedAt.set(conn, now());
+  return rotation !== undefined && now() - connectedAt.get(conn)! > rotation.grace / 2;
 }
 
 /**

@@ -18,6 +18,8 @@ interface PgNotification {
 
 /** A `Client` of pg. */
 export interface PgClient {
+  // The state after the last reply: "I" outside a transaction. Before pg 8.21 there is no such method.
+  getTransactionStatus?(): string | null;
   query(query: PgQuery): Promise<{ readonly rows: unknown[][] }>;
   query(script: string): Promise<unknown>;
   connect(): Promise<unknown>;
@@ -38,6 +40,7 @@ export interface PgPool {
   query(script: string): Promise<unknown>;
   connect(): Promise<PgPoolClient>;
   on(event: "error", listener: () => void): unknown;
+  on(event: "acquire", listener: (client: Pick<PgClient, "getTransactionStatus" | "query">) => void): unknown;
 }
 
 /** The purpose of a client: the store's queries, or notifications alone. */
@@ -54,6 +57,7 @@ const isPool = (client: PgPool | PgClient): client is PgPool => "totalCount" in 
 export function pgDriver(client: PgPool | PgClient, purpose: PostgresPurpose): PostgresDriver {
   if (purpose === "queries" && isPool(client)) useForQueries(client);
   ignoreErrorEvents(client);
+  if (isPool(client)) rollBackLeftTransactions(client);
   const hasOwnTimeout = isPool(client) && client.options.query_timeout !== undefined;
   const constant = {
     rowMode: "array",
@@ -68,6 +72,7 @@ export function pgDriver(client: PgPool | PgClient, purpose: PostgresPurpose): P
     async query({ name, text }, parameters, prepare) {
       const query = { name: prepare ? name : undefined, text, values: [...parameters], ...constant };
       const { rows } = await client.query(query);
+      if (!isPool(client)) refuseTransaction(client);
       return rows as PostgresRow[];
     },
     async runScript(text) {
@@ -79,10 +84,43 @@ export function pgDriver(client: PgPool | PgClient, purpose: PostgresPurpose): P
   };
 }
 
+const withRollBack = new WeakSet<PgPool>();
+
+/**
+ * Ends a transaction that the application has left open on a connection that the pool lends again. The server would undo what
+ * the store has written in it and acknowledged.
+ */
+function rollBackLeftTransactions(pool: PgPool): void {
+  if (withRollBack.has(pool)) return;
+  withRollBack.add(pool);
+  let hasWarned = false;
+  pool.on("acquire", (connection) => {
+    if ((connection.getTransactionStatus?.() ?? "I") === "I") return;
+    // A connection runs its statements in order, so the next one is outside the transaction.
+    connection.query("ROLLBACK").catch(() => {});
+    if (hasWarned) return;
+    hasWarned = true;
+    process.emitWarning(
+      "a connection of postgresStore's pool was inside a transaction, which is now rolled back: " +
+        "end a transaction before you release its connection",
+      { code: "SOJOURN_OPEN_TRANSACTION" },
+    );
+  });
+}
+
+/** A statement outside a transaction has committed when the reply is there. */
+function refuseTransaction(client: PgClient): void {
+  if (client.getTransactionStatus?.() !== "T") return;
+  throw new Error(
+    "the client is in a transaction of the application's, which could undo what the session store writes: " +
+      "end it, or give postgresStore a connection of its own",
+  );
+}
+
 const withIgnoredErrors = new WeakSet<object>();
 
 // pg emits an `error` event when it loses a connection. Without a listener that event ends the process.
-function ignoreErrorEvents(client: Pick<PgPool, "on">): void {
+function ignoreErrorEvents(client: { on(event: "error", listener: () => void): unknown }): void {
   if (!withIgnoredErrors.has(client)) client.on("error", () => {});
   withIgnoredErrors.add(client);
 }

@@ -63,6 +63,8 @@ const DEADLOCK = "40P01";
 /** The prepared statement is unknown on this connection, or exists already, or the table has changed. Nothing is done yet. */
 const PREPARED_STATEMENT_ERRORS: ReadonlySet<unknown> = new Set(["26000", "42P05", "0A000"]);
 const NO_SUCH_TABLE = "42P01";
+/** The server gives it for one damaged row. A pooler gives it for a lost connection, after a commit too. */
+const INTERNAL_ERROR = "XX000";
 
 const WRONG_REPLY =
   "the connection gave the reply to another statement: with postgres.js, give the store a client of its own (see docs/stores/postgres.md)";
@@ -179,7 +181,7 @@ export function postgresStore(client: PostgresClient, options: PostgresStoreOpti
       const found = await queryGroup(keys, statements.readGroup);
       return new Map(keys.map((key) => [key, { row: found.get(key) }]));
     },
-    mayRepeat,
+    mayRepeat: (error) => isRefused(error) || sqlStateOf(error) === INTERNAL_ERROR,
   });
 
   const updateRow = groupOfTurn<{ key: string; parameters: (string | null)[] }, boolean>({
@@ -190,7 +192,7 @@ export function postgresStore(client: PostgresClient, options: PostgresStoreOpti
       const updated = await queryGroup(keys, statements.updateGroup, ...columns);
       return new Map([...updated.keys()].map((key) => [key, true]));
     },
-    mayRepeat,
+    mayRepeat: isRefused,
   });
 
   /** Lists ids in batches, so that no transaction lasts long and no result fills the memory. */
@@ -300,8 +302,8 @@ function notificationOf(prefix: string, id: string): string | null {
 }
 
 /** Whether the server has rolled a statement back because of one of its rows, or for lack of space. */
-function mayRepeat(error: unknown): boolean {
-  return /^(?:22|23|54|P0|XX|53100)/.test(String(sqlStateOf(error)));
+function isRefused(error: unknown): boolean {
+  return /^(?:22|23|54|P0|XX00[12]|53100)/.test(String(sqlStateOf(error)));
 }
 
 function sqlStateOf(error: unknown): unknown {

@@ -1,8 +1,6 @@
 import { Buffer } from "node:buffer";
+import { MAX_TIME } from "../../duration.ts";
 import type { SessionUpdate, StoredSession } from "../../store.ts";
-
-/** The last moment that a Date can hold, in epoch milliseconds. */
-export const MAX_TIME = 8.64e15;
 
 /** Throws for a value that a store can't keep. A NaN, for example, would break the expiry order or a file's name. */
 export function checkStored(stored: StoredSession): void {
