@@ -19,4 +19,13 @@ describe("koaSession", () => {
     const [found] = find((name) => cookies[name] ?? []);
     expect(await read(found!)).toMatchObject({ userId: "ada", expiresAt });
   });
+
+  it("reads a session of nobody where the application has set the user to null", async () => {
+    const value = Buffer.from(JSON.stringify({ userId: null, cart: 1 })).toString("base64");
+    const signature = hmac("sha1", KEY, `koa.sess=${value}`).toString("base64url");
+    const cookies: Record<string, string[]> = { "koa.sess": [value], "koa.sess.sig": [signature] };
+    const { find, read } = koaSession({ keys: KEY, userId: (data) => data["userId"] as string | null });
+    const [found] = find((name) => cookies[name] ?? []);
+    expect((await read(found!))?.userId).toBeUndefined();
+  });
 });

@@ -10,9 +10,9 @@ export type FormerData = Readonly<Record<string, unknown>>;
 export interface SourceOptions {
   /**
    * Gives the id of the user who is signed in, from the data. Default: that of passport, `data.passport?.user` or
-   * its `id`, where it is a string or a number.
+   * its `id`, where it is a string or a number. `null` and `undefined`: nobody is signed in.
    */
-  userId?: ((data: FormerData) => string | undefined) | undefined;
+  userId?: ((data: FormerData) => string | null | undefined) | undefined;
   /** Gives the data of the new session, from those of the former one. Default: the same data. */
   data?: ((data: FormerData) => FormerData) | undefined;
   /** The path of the former cookie. Default `"/"`. */
@@ -46,7 +46,7 @@ export function formerSession(
   times: Pick<FormerSession, "expiresAt" | "createdAt"> = {},
 ): FormerSession {
   const { userId = passportUser, data: convert } = options;
-  return { ...times, userId: userId(data), data: convert ? convert(data) : data };
+  return { ...times, userId: userId(data) ?? undefined, data: convert ? convert(data) : data };
 }
 
 /** A dictionary that a former library has written. */

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { checkTrusted, checkOrigin } from "./origin.ts";
 import { sessionMiddleware } from "../adapters/socket-io/entry.ts";
-import { site } from "../../test/support/stores.ts";
+import { site as shop } from "../../test/support/stores.ts";
 
 interface Connection {
   origin: string;
@@ -110,7 +110,7 @@ describe("a list of trusted origins", () => {
     ["a pattern", [/app/]],
   ])("is refused if it is %s", async (_, origins) => {
     expect(() => checkTrusted("attach", "origins", origins)).toThrow(TypeError);
-    const { sessions } = site();
+    const { sessions } = shop();
     const given = { origins: origins as string[] };
     await expect(sessions.attach(new Request("https://shop.example/"), given)).rejects.toThrow(TypeError);
     expect(() => sessionMiddleware(sessions, given)).toThrow(TypeError);
