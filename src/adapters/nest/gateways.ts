@@ -3,11 +3,11 @@ import type { WebSocketAdapter } from "@nestjs/common";
 import { checkOptions } from "../../checks.ts";
 import { messageForClient, SessionError } from "../../errors.ts";
 import type { BearerTokens } from "../../request/bearer.ts";
+import { checkTrusted } from "../../request/origin.ts";
 import type { Session } from "../../session.ts";
 import { sessionFactory, type Sessions } from "../../sessions.ts";
 import { logSessionError } from "../log.ts";
 import { sessionMiddleware } from "../socket-io/entry.ts";
-import { checkTrusted } from "../../request/origin.ts";
 
 /** The options of {@link withSession}: those of `sessions.attach`. */
 export interface GatewayOptions {

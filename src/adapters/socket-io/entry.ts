@@ -5,6 +5,7 @@ import type { Context } from "../../context.ts";
 import type { Duration } from "../../duration.ts";
 import { messageForClient, SessionError } from "../../errors.ts";
 import { expectFramework, frameworkOf } from "../../request/frameworks.ts";
+import { checkTrusted } from "../../request/origin.ts";
 import type { AnyRequest } from "../../request/request.ts";
 import type { DeclaredData, Session } from "../../session.ts";
 import { contextOf, type Sessions } from "../../sessions.ts";
@@ -17,7 +18,6 @@ import {
 } from "../adapter.ts";
 import { createRecentSignInGuard, createUserGuard } from "../guards.ts";
 import { SocketLifetime, type AnySocket } from "./socket-lifetime.ts";
-import { checkTrusted } from "../../request/origin.ts";
 
 /** The properties that the middleware adds to `socket.data`, typed by the data of `sessions`: for the fourth type of `Server`. */
 export interface SessionProperties<Data extends object = DeclaredData> {
