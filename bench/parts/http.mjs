@@ -44,13 +44,23 @@ export async function run({ node, rounds = 7, budget: seconds = budget, only, lo
 /** Starts these contenders as servers, and measures each path of each in interleaved rounds. */
 export async function measureHttp(
   rows,
-  { node, rounds, seconds, log, place = {}, paths = PATHS, connections = CONNECTIONS, databasePid },
+  {
+    node,
+    rounds,
+    seconds,
+    log,
+    place = {},
+    paths = PATHS,
+    connections = CONNECTIONS,
+    databasePid,
+    warmUpSeconds = WARM_UP_SECONDS,
+  },
 ) {
   const load = await startProcess("load.mjs", [], { core: "load" });
   const started = new Map(withBare(rows).map((row) => [row, undefined]));
   try {
     await twoAtOnce(started.keys(), async (row) => {
-      started.set(row, await startServer(row, { node, place, paths }));
+      started.set(row, await startServer(row, { node, place, paths, warmUpSeconds }));
     });
     const groups = new Map();
     for (const [row, server] of started) {
@@ -59,9 +69,10 @@ export async function measureHttp(
       for (const path of isBare(row) ? ["untouched"] : paths) {
         const cookies = isAnonymous(path) ? [] : server.cookies;
         const order = { port: server.port, path, cookies, connections };
-        let rate = await warmUpOverHttp(load, order);
+        let rate = await warmUpOverHttp(load, order, warmUpSeconds);
         // The one path of a bare application answers as many requests as all paths of a library.
-        if (isBare(row)) for (let n = 1; n < paths.length; n += 1) rate = await warmUpOverHttp(load, order);
+        if (isBare(row))
+          for (let n = 1; n < paths.length; n += 1) rate = await warmUpOverHttp(load, order, warmUpSeconds);
         const amount = Math.round(Math.max(Math.min(FEWEST, rate), rate * CELL_SECONDS));
         const measure = () => measureLoad(load, server, { ...order, amount }, databasePid);
         cells.push({ key: `${row.name}: ${path}`, measure });
@@ -77,17 +88,17 @@ export async function measureHttp(
 const isAnonymous = (path) => path === "untouched" || path === "sign-in";
 
 /** Lets V8 compile what only HTTP uses. Returns how many requests a second were answered. */
-export async function warmUpOverHttp(load, order) {
+export async function warmUpOverHttp(load, order, { overHttp } = WARM_UP_SECONDS) {
   const answer = await load.ask("load", { ...order, amount: FEWEST });
   const rate = answer.answered / answer.seconds;
-  const rest = Math.min(WARM_UP - FEWEST, Math.round(rate * WARM_UP_SECONDS.overHttp));
+  const rest = Math.min(WARM_UP - FEWEST, Math.round(rate * overHttp));
   if (rest < FEWEST) return rate;
   const { answered, seconds } = await load.ask("load", { ...order, amount: rest });
   return answered / seconds;
 }
 
 /** A contender that listens, with 1000 sessions, and whose library V8 has compiled. It then has the servers' core. */
-export async function startServer(row, { node, place = {}, bytes, paths = PATHS }) {
+export async function startServer(row, { node, place = {}, bytes, paths = PATHS, warmUpSeconds = WARM_UP_SECONDS }) {
   const own = {
     ...place,
     ...(place.directory && { directory: join(place.directory, row.name.replaceAll(/\W+/g, "-")) }),
@@ -97,7 +108,7 @@ export async function startServer(row, { node, place = {}, bytes, paths = PATHS 
   const cookies = isBare(row) ? [] : await server.ask("seed", { bytes });
   for (const each of paths) {
     const path = isBare(row) ? "untouched" : each;
-    const seconds = WARM_UP_SECONDS.inProcess;
+    const seconds = warmUpSeconds.inProcess;
     await server.ask("warmUp", { path, anonymous: isAnonymous(path), sideBySide: SIDE_BY_SIDE, seconds });
   }
   bindToCore(server.pid, "server");
