@@ -93,7 +93,7 @@ describe("the types of a session", () => {
 
   it("refuse unknown options, as the code does at run time", () => {
     // @ts-expect-error -- it is called lazy
-    expect(() => onExpress(sessions, { lazily: true })).toThrow('no option "lazily": use any of lazy');
+    expect(() => onExpress(sessions, { lazily: true })).toThrow('no option "lazily": did you mean "lazy"?');
     // @ts-expect-error -- it is called lazy
     expect(() => onHono(sessions, { lazily: true })).toThrow(TypeError);
     // @ts-expect-error -- it is called lazy
