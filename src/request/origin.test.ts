@@ -116,8 +116,8 @@ describe("a list of trusted origins", () => {
     expect(() => sessionMiddleware(sessions, given)).toThrow(TypeError);
   });
 
-  it("may be empty, or have a port", () => {
-    for (const origins of [[], ["http://localhost:5173"]])
+  it("may be empty, have a port, or be of an application", () => {
+    for (const origins of [[], ["http://localhost:5173"], ["capacitor://localhost", "chrome-extension://abcdef"]])
       expect(() => checkTrusted("attach", "origins", origins)).not.toThrow();
   });
 });

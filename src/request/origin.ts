@@ -11,12 +11,17 @@ import { header, hostOf, isSecure, requestHeader, type AnyRequest } from "./requ
 export function checkTrusted(where: string, option: string, origins: unknown): asserts origins is readonly string[] {
   if (!Array.isArray(origins)) throw new TypeError(`${where}: ${option} is a list of strings`);
   for (const origin of origins as readonly unknown[]) {
-    const isExact = typeof origin === "string" && URL.canParse(origin) && new URL(origin).origin === origin;
-    if (isExact && origin !== "null" && !origin.includes("*")) continue;
+    const isExact = typeof origin === "string" && URL.canParse(origin) && originOf(new URL(origin)) === origin;
+    if (isExact && !origin.includes("*")) continue;
     throw new TypeError(
       `${where}: ${String(origin)} is not an origin; write scheme, host and port as browsers do: "https://accounts.example.com"`,
     );
   }
+}
+
+/** Applications and extensions have origins that no URL tells: `capacitor://localhost`, `chrome-extension://…`. */
+function originOf({ origin, protocol, host }: URL): string {
+  return origin === "null" && host !== "" ? `${protocol}//${host}` : origin;
 }
 
 /**

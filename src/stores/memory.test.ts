@@ -180,7 +180,9 @@ describe("memoryStore", () => {
   });
 
   it("refuses options it doesn't know or can't use", () => {
-    expect(make({ max: 5 })).toThrow(/no option "max": it is called maxSessions\. Otherwise use any of maxSessions, whenFull, clock/);
+    expect(make({ max: 5 })).toThrow(
+      /no option "max": it is called maxSessions\. Otherwise use any of maxSessions, whenFull, clock/,
+    );
     for (const maxSessions of [0, -1, 1.5, Number.NaN, Infinity, "5"]) {
       expect(make({ maxSessions })).toThrow(TypeError);
     }

@@ -3,7 +3,7 @@ import { type AddressInfo, connect, createServer, type Socket } from "node:net";
 import { setTimeout as delay } from "node:timers/promises";
 import { Client, Pool, type PoolConfig } from "pg";
 import postgresJs from "postgres";
-import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from "vitest";
+import { afterAll, afterEach, beforeAll, describe, expect, it, vi, onTestFinished } from "vitest";
 import type { StoredSession } from "../../src/store.ts";
 import { migratePostgres, postgresSchema, postgresStore } from "../../src/stores/postgres/store.ts";
 import { type Postgres, POSTGRES_PATH, startPostgres } from "../support/postgres.ts";
@@ -126,7 +126,9 @@ describe.skipIf(POSTGRES_PATH === undefined)("postgresStore", () => {
   it("keeps its prepared statements while its table is changed", async () => {
     const client = pool();
     await migratePostgres(client, { table: "changing" });
-    const querySpy = vi.spyOn(client as { query(query: string | { name?: string }): unknown }, "query");
+    const clients = Client.prototype as { query(query: string | { name?: string }): unknown };
+    const querySpy = vi.spyOn(clients, "query");
+    onTestFinished(() => querySpy.mockRestore());
     const store = postgresStore(client, { table: "changing" });
     const id = newId();
     await store.create(id, { ...stored(), userId: "ada" });
@@ -315,6 +317,28 @@ describe.skipIf(POSTGRES_PATH === undefined)("postgresStore", () => {
     expect(await elsewhere.read(id)).toBeUndefined();
     process.off("warning", onWarning);
     expect(warnings).toEqual(["SOJOURN_OPEN_TRANSACTION"]);
+  });
+
+  it("leaves a transaction alone that the application makes by queries of a pool with one connection", async () => {
+    const client = pool({ max: 1 });
+    const [store, id] = [postgresStore(client), newId()];
+    await store.create(id, stored());
+    await client.query("BEGIN");
+    await client.query("UPDATE sojourn_sessions SET version = 7");
+    await client.query("ROLLBACK");
+    expect((await store.read(id))?.version).toBe(1);
+  });
+
+  it("refuses to write into a transaction that begins only after its connection was released", async () => {
+    const client = pool({ max: 1 });
+    const [store, id] = [postgresStore(client), newId()];
+    const borrowed = await client.connect();
+    const begun = borrowed.query("BEGIN");
+    borrowed.release();
+    await expect(store.create(id, stored())).rejects.toThrow(/give postgresStore a connection of its own/);
+    await begun;
+    expect(await store.create(id, stored())).toBe(true);
+    expect((await postgresStore(pool()).read(id))?.version).toBe(1);
   });
 
   it("refuses to write into a transaction that is open on its only Client, and leaves that to the application", async () => {

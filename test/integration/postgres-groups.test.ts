@@ -1,7 +1,7 @@
 import { Buffer } from "node:buffer";
 import { Client, Pool } from "pg";
 import postgresJs from "postgres";
-import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from "vitest";
+import { afterAll, afterEach, beforeAll, describe, expect, it, vi, onTestFinished } from "vitest";
 import type { SessionUpdate } from "../../src/store.ts";
 import { migratePostgres, type PostgresClient, postgresStore } from "../../src/stores/postgres/store.ts";
 import { type Postgres, POSTGRES_PATH, startPostgres } from "../support/postgres.ts";
@@ -128,9 +128,14 @@ describe.skipIf(POSTGRES_PATH === undefined)("postgresStore", () => {
     const ids = ["a", "b"];
     await Promise.all(ids.map((id) => store.create(id, stored(1))));
     const lost = Object.assign(new Error("Database connection closed"), { code: "XX000", severity: "FATAL" });
-    const query = client.query.bind(client) as (given: unknown) => Promise<unknown>;
-    const spy = vi.spyOn(client as { query(given: unknown): unknown }, "query");
-    const loseReply = () => spy.mockImplementationOnce((given) => query(given).then(() => Promise.reject(lost)));
+    const clients = Client.prototype as { query(given: unknown, callback: (error: Error) => void): unknown };
+    const { query } = clients;
+    const spy = vi.spyOn(clients, "query");
+    onTestFinished(() => spy.mockRestore());
+    const loseReply = () =>
+      spy.mockImplementationOnce(function (this: typeof clients, given, callback) {
+        return query.call(this, given, () => callback(lost));
+      });
     loseReply();
     const updates = await Promise.allSettled(ids.map((id) => store.update(id, stored(2), 1)));
     expect(updates).toEqual(ids.map(() => ({ status: "rejected", reason: lost })));

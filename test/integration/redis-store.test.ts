@@ -443,6 +443,9 @@ describe.skipIf(!REDIS_SERVER)("redisStore", () => {
     const socket = { socketTimeout: 5000 };
     expect(() => redisStore(createClient({ socket }))).toThrow(/gives up for good/);
     expect(() => redisStore(createClient({ socket: { ...socket, reconnectStrategy: 100 } }))).not.toThrow();
+    const clusterWith = (defaults: object) => createCluster({ rootNodes: [{ url: "redis://127.0.0.1:1" }], defaults });
+    expect(() => redisStore(clusterWith({ socket }))).toThrow(/gives up for good.*defaults: /);
+    expect(() => redisStore(clusterWith({ socket: { ...socket, reconnectStrategy: 100 } }))).not.toThrow();
     expect(() => redisStore(new IoCluster([], { ...lazy, scaleReads: "slave" }))).toThrow(/scaleReads/);
     const texts = { redisOptions: { stringNumbers: true } };
     expect(() => redisStore(new IoCluster([], { ...lazy, ...texts }))).toThrow(/without stringNumbers/);

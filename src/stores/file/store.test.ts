@@ -414,7 +414,9 @@ describe("fileStore", () => {
   });
 
   it("refuses options it doesn't know or can't use", () => {
-    expect(makeStore({ path: base })).toThrow(/no option "path": it is called directory\. Otherwise use any of directory/);
+    expect(makeStore({ path: base })).toThrow(
+      /no option "path": it is called directory\. Otherwise use any of directory/,
+    );
     for (const bad of ["", { directory: "" }, { directory: 5 }, { clock: 5 }, { onQuarantine: 5 }, null]) {
       expect(makeStore(bad)).toThrow(TypeError);
     }

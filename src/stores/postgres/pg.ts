@@ -32,6 +32,20 @@ interface PgPoolClient extends Pick<PgClient, "query" | "on" | "removeListener">
   release(destroy?: boolean): void;
 }
 
+type PgResult = { readonly rows: unknown[][] };
+
+/** A connection of a pool, as the pool lends it to a callback. */
+interface BorrowedClient {
+  getTransactionStatus(): string | null;
+  query(query: PgQuery | string | typeof ROLLBACK, callback: (error: unknown, result?: PgResult) => void): void;
+  once(event: "error", listener: (error: unknown) => void): unknown;
+  removeListener(event: "error", listener: (error: unknown) => void): unknown;
+}
+
+type Borrow = (
+  callback: (error: unknown, client?: BorrowedClient, release?: (error?: unknown) => void) => void,
+) => void;
+
 /** A `Pool` of pg. */
 export interface PgPool {
   readonly totalCount: number;
@@ -40,7 +54,6 @@ export interface PgPool {
   query(script: string): Promise<unknown>;
   connect(): Promise<PgPoolClient>;
   on(event: "error", listener: () => void): unknown;
-  on(event: "acquire", listener: (client: Pick<PgClient, "getTransactionStatus" | "query">) => void): unknown;
 }
 
 /** The purpose of a client: the store's queries, or notifications alone. */
@@ -49,6 +62,7 @@ export type PostgresPurpose = "queries" | "notifications";
 // Without a timeout, a query to a server that no longer answers keeps its connection for a quarter of an hour, and ten such
 // queries use up the pool. pg closes the connection of a query that takes longer.
 const QUERY_TIMEOUT_MS = 10_000;
+const ROLLBACK = { text: "ROLLBACK", query_timeout: QUERY_TIMEOUT_MS } as const;
 
 const TEXT_PARSERS = { getTypeParser: () => (text: string) => text };
 
@@ -57,7 +71,6 @@ const isPool = (client: PgPool | PgClient): client is PgPool => "totalCount" in 
 export function pgDriver(client: PgPool | PgClient, purpose: PostgresPurpose): PostgresDriver {
   if (purpose === "queries" && isPool(client)) useForQueries(client);
   ignoreErrorEvents(client);
-  if (isPool(client)) rollBackLeftTransactions(client);
   const hasOwnTimeout = isPool(client) && client.options.query_timeout !== undefined;
   const constant = {
     rowMode: "array",
@@ -71,12 +84,12 @@ export function pgDriver(client: PgPool | PgClient, purpose: PostgresPurpose): P
     canPrepare: async () => true,
     async query({ name, text }, parameters, prepare) {
       const query = { name: prepare ? name : undefined, text, values: [...parameters], ...constant };
-      const { rows } = await client.query(query);
-      if (!isPool(client)) refuseTransaction(client);
+      const { rows } = await (isPool(client) ? queryInPool(client, query) : client.query(query));
+      if (!isPool(client)) refuseTransaction(client.getTransactionStatus?.());
       return rows as PostgresRow[];
     },
     async runScript(text) {
-      await client.query(text);
+      await (isPool(client) ? queryInPool(client, text) : client.query(text));
     },
     reserveConnection: isPool(client) ? () => reserveListener(client) : () => () => {},
     listen: (channel, handler) =>
@@ -84,36 +97,64 @@ export function pgDriver(client: PgPool | PgClient, purpose: PostgresPurpose): P
   };
 }
 
-const withRollBack = new WeakSet<PgPool>();
-
 /**
- * Ends a transaction that the application has left open on a connection that the pool lends again. The server would undo what
- * the store has written in it and acknowledged.
+ * As `pool.query`, but outside a transaction: the server would undo with it what the store has written in it and acknowledged. The
+ * pool's own method does not tell on which connection. Connections that the application takes are left alone.
  */
-function rollBackLeftTransactions(pool: PgPool): void {
-  if (withRollBack.has(pool)) return;
-  withRollBack.add(pool);
-  let hasWarned = false;
-  pool.on("acquire", (connection) => {
-    if ((connection.getTransactionStatus?.() ?? "I") === "I") return;
-    // A connection runs its statements in order, so the next one is outside the transaction.
-    connection.query("ROLLBACK").catch(() => {});
-    if (hasWarned) return;
-    hasWarned = true;
-    process.emitWarning(
-      "a connection of postgresStore's pool was inside a transaction, which is now rolled back: " +
-        "end a transaction before you release its connection",
-      { code: "SOJOURN_OPEN_TRANSACTION" },
-    );
+function queryInPool(pool: PgPool, query: PgQuery | string): Promise<PgResult> {
+  if (!tellsStatus(pool)) return pool.query(query as PgQuery);
+  return new Promise((resolve, reject) => {
+    (pool.connect as Borrow).call(pool, (failure, client, release) => {
+      if (!client || !release) return reject(failure);
+      let isDone = false;
+      const finish = (error: unknown, result?: PgResult): void => {
+        if (isDone) return;
+        isDone = true;
+        client.removeListener("error", finish);
+        // A connection that is released with an error is closed.
+        release(error);
+        if (error) reject(error);
+        else resolve(result!);
+      };
+      const send = (): void =>
+        client.query(query, (error, result) => finish(error ?? leftTransaction(client.getTransactionStatus()), result));
+      client.once("error", finish);
+      if ((client.getTransactionStatus() ?? "I") === "I") return send();
+      warnOfLeftTransaction(pool);
+      client.query({ ...ROLLBACK }, (error) => (error ? finish(error) : send()));
+    });
   });
 }
 
+/** Whether its connections tell whether they are in a transaction. */
+function tellsStatus(pool: PgPool): boolean {
+  const { Client } = pool as { readonly Client?: { readonly prototype?: Partial<PgClient> } };
+  return typeof Client?.prototype?.getTransactionStatus === "function";
+}
+
+const warned = new WeakSet<PgPool>();
+
+function warnOfLeftTransaction(pool: PgPool): void {
+  if (warned.has(pool)) return;
+  warned.add(pool);
+  process.emitWarning(
+    "a connection of postgresStore's pool was inside a transaction, which is now rolled back: " +
+      "end a transaction before you release its connection",
+    { code: "SOJOURN_OPEN_TRANSACTION" },
+  );
+}
+
 /** A statement outside a transaction has committed when the reply is there. */
-function refuseTransaction(client: PgClient): void {
-  if (client.getTransactionStatus?.() !== "T") return;
-  throw new Error(
-    "the client is in a transaction of the application's, which could undo what the session store writes: " +
-      "end it, or give postgresStore a connection of its own",
+function refuseTransaction(status: string | null | undefined): void {
+  const error = leftTransaction(status);
+  if (error) throw error;
+}
+
+function leftTransaction(status: string | null | undefined): Error | undefined {
+  if (status !== "T") return undefined;
+  return new Error(
+    "the connection is in a transaction of the application's, which could undo what the session store writes: " +
+      "end it before its connection is released, or give postgresStore a connection of its own",
   );
 }
 

@@ -78,6 +78,7 @@ describe("redisDriver", () => {
       const { client, reply } = silentNodeRedis();
       const calls: string[] = [];
       const connection = {
+        isOpen: true,
         isReady: true,
         destroy: () => void calls.push("destroy"),
         connect: () => (calls.push("connect"), Promise.reject(new Error("not yet"))),
@@ -86,7 +87,7 @@ describe("redisDriver", () => {
       let now = 0;
       vi.spyOn(performance, "now").mockImplementation(() => now);
       onTestFinished(() => void vi.restoreAllMocks());
-      const ask = () => void send("key", ["GET", "key"]);
+      const ask = () => void send("key", ["GET", "key"]).catch(() => {});
       ask();
       const laterAsk = () => {
         now += wait;
@@ -116,10 +117,36 @@ describe("redisDriver", () => {
       expect(calls).toEqual([]);
     });
 
-    it("leaves the client alone that is connecting, or that the application has closed", () => {
-      const { calls, connection, laterAsk } = silentAfter(20_000);
-      connection.isReady = false;
+    it.each(["isReady", "isOpen"] as const)(
+      "leaves the client alone that is connecting, or that closes: not %s",
+      (state) => {
+        const { calls, connection, laterAsk } = silentAfter(20_000);
+        connection[state] = false;
+        for (let count = 0; count < 3; count += 1) laterAsk();
+        expect(calls).toEqual([]);
+        // The time without a connection was no silence of the one that is there now.
+        connection[state] = true;
+        laterAsk();
+        expect(calls).toEqual([]);
+        laterAsk();
+        expect(calls).toEqual(["destroy", "connect"]);
+      },
+    );
+
+    it("keeps it after the process was stopped, and could read no reply", () => {
+      const { calls, ask, laterAsk } = silentAfter(60_000);
       laterAsk();
+      ask();
+      expect(calls).toEqual([]);
+    });
+
+    it("keeps it where the server replies with errors", async () => {
+      const { calls, connection, laterAsk } = silentAfter(5001);
+      connection.sendCommand = () => Promise.reject(new Error("LOADING Redis is loading the dataset in memory"));
+      for (let count = 0; count < 8; count += 1) {
+        laterAsk();
+        await nextTurn();
+      }
       expect(calls).toEqual([]);
     });
   });

@@ -13,6 +13,7 @@ export type RedisArguments = readonly (string | Buffer)[];
 /** A client from `createClient` of the package redis, version 6 or later. */
 export interface NodeRedisClient {
   readonly options?: object | undefined;
+  readonly isOpen?: boolean;
   readonly isReady?: boolean;
   destroy?(): void;
   connect?(): Promise<unknown>;
@@ -82,6 +83,8 @@ export interface RedisDriver {
   /** Finds every primary. It may read keys that begin with `keyPrefix`. @throws Error if a primary is unknown. */
   findPrimaries(keyPrefix: string): Promise<Primaries>;
   readonly openListener: OpenListener;
+  /** Whether the connection is there, and the application wants to keep it. */
+  isConnected?(): boolean;
   /** Leaves the connection and makes another. Where it is missing, the client does so by itself. */
   reconnect?(): void;
   /** Whether keys are spread over slots. Notifications then use the channels of slot groups. */
@@ -92,6 +95,13 @@ export interface RedisDriver {
 const MAX_PENDING_COMMANDS = 10_000;
 /** A connection that gives no reply for so long is left, if the client does not do so. */
 const MAX_SILENCE_MS = 15_000;
+/**
+ * A longer time between two commands counts as so much silence. The process may have been blocked or stopped in it, and not have read
+ * the replies yet.
+ */
+const MAX_GAP_MS = 10_000;
+/** An error of the server begins with its code: `LOADING Redis is loading the dataset in memory`. */
+const SERVER_ERROR = /^[A-Z]+ /;
 
 /**
  * Recognises a client by its methods.
@@ -119,10 +129,11 @@ function driverFor(client: RedisStoreClient): RedisDriver {
  * Refuses commands while too many have no reply, and so bounds the memory of an outage. Leaves a connection that is silent: it may
  * have died without a word, and the system would keep it for a quarter of an hour.
  */
-function watchPending({ send, reconnect }: RedisDriver): RedisDriver["send"] {
+function watchPending({ send, isConnected, reconnect }: RedisDriver): RedisDriver["send"] {
   let pending = 0;
   let hasReplied = true;
-  let silentSince = 0;
+  let sentAt = 0;
+  let silence = 0;
   const onReply = (reply: unknown): unknown => {
     pending -= 1;
     hasReplied = true;
@@ -130,15 +141,20 @@ function watchPending({ send, reconnect }: RedisDriver): RedisDriver["send"] {
   };
   const onError = (error: unknown): never => {
     pending -= 1;
+    if (error instanceof Error && SERVER_ERROR.test(error.message)) hasReplied = true;
     throw error;
   };
   return (key, command) => {
     const now = performance.now();
-    if (hasReplied || pending === 0) {
+    if (hasReplied || pending === 0 || isConnected?.() === false) {
       hasReplied = false;
-      silentSince = now;
-    } else if (reconnect && now - silentSince > MAX_SILENCE_MS) {
-      silentSince = now;
+      silence = 0;
+    } else {
+      silence += Math.min(now - sentAt, MAX_GAP_MS);
+    }
+    sentAt = now;
+    if (reconnect && silence > MAX_SILENCE_MS) {
+      silence = 0;
       reconnect();
     }
     if (pending >= MAX_PENDING_COMMANDS) return Promise.reject(new Error(TOO_MANY_PENDING));
@@ -171,11 +187,13 @@ function checkAge(client: Partial<Record<string, unknown>>): void {
 
 function checkSettings(client: Partial<Record<string, unknown>>): void {
   const options = (client["options"] ?? {}) as Record<string, unknown>;
-  const socket = (options["socket"] ?? {}) as Record<string, unknown>;
+  // A cluster's client has the options of its nodes' clients in `defaults`.
+  const { defaults } = (client["_options"] ?? {}) as { readonly defaults?: Record<string, unknown> };
+  const socket = ((defaults ?? options)["socket"] ?? {}) as Record<string, unknown>;
   if (hasMethods(client, "sendCommand") && socket["socketTimeout"] && socket["reconnectStrategy"] === undefined) {
     throw new TypeError(
       "redisStore needs a client that connects again: with socketTimeout alone, node-redis gives up for good after the first " +
-        "timeout. Add socket: { reconnectStrategy: (retries) => Math.min(50 * 2 ** retries, 2000) }",
+        `timeout. Add ${defaults ? "defaults: { " : ""}socket: { reconnectStrategy: (retries) => Math.min(50 * 2 ** retries, 2000) }${defaults ? " }" : ""}`,
     );
   }
   const nodeOptions = (options["redisOptions"] ?? {}) as Record<string, unknown>;

@@ -53,6 +53,8 @@ export function nodeRedisDriver(client: NodeRedisClient): RedisDriver {
     connectionFor: async () => ({ identity: client, send }),
     findPrimaries: () => singlePrimary(send),
     openListener: nodeRedisListenerOpener(async () => duplicateWithoutReconnect(client)),
+    // `close()` waits for replies, and leaves a client ready that the application has closed.
+    isConnected: () => client.isOpen === true && client.isReady === true,
     reconnect: () => reconnect(client),
     isCluster: false,
   };
@@ -63,8 +65,6 @@ export function nodeRedisDriver(client: NodeRedisClient): RedisDriver {
  * requests come.
  */
 function reconnect(client: NodeRedisClient): void {
-  // Otherwise it is connecting already, or the application has closed it.
-  if (!client.isReady) return;
   client.destroy?.();
   client.connect?.().catch(ignore);
 }
