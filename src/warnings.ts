@@ -1,5 +1,6 @@
+/** Of a kind: a client that asks for many routes must not silence the other kinds. */
 const MOST_REMEMBERED = 1000;
-const given = new Set<string>();
+const given = new Map<string, Set<string>>();
 
 /**
  * Warns once for each key in this process.
@@ -7,9 +8,9 @@ const given = new Set<string>();
  * @param code - names the kind of warning, for `process.on("warning")`. @param key - for example the route.
  */
 export function warnOnce(code: string, key: string, message: string): void {
-  const id = `${code} ${key}`;
-  if (given.has(id) || given.size >= MOST_REMEMBERED) return;
-  given.add(id);
+  const keys = given.get(code) ?? new Set<string>();
+  if (keys.has(key) || keys.size >= MOST_REMEMBERED) return;
+  given.set(code, keys.add(key));
   warn(code, message);
 }
 
