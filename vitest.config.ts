@@ -13,6 +13,6 @@ export default defineConfig({
     chaiConfig: { truncateThreshold: 0 },
     // They end what hangs. No test takes as long, even where others keep the machine busy.
     testTimeout: 180_000,
-    hookTimeout: 180_000,
+    hookTimeout: 400_000,
   },
 });

@@ -3,7 +3,7 @@ import { warnOnce } from "./warnings.ts";
 
 it("warns once for each key, a thousand times at most, and of one kind whatever another has said", () => {
   const emitted = vi.spyOn(process, "emitWarning").mockImplementation(() => {});
-  onTestFinished(() => void emitted.mockRestore());
+  onTestFinished(() => emitted.mockRestore());
   for (let route = 0; route < 1100; route += 1) for (const _ of [1, 2]) warnOnce("ONE", `GET /${route}`, "one");
   expect(emitted).toHaveBeenCalledTimes(1000);
   warnOnce("OTHER", "GET /", "other");
