@@ -25,11 +25,11 @@ const FEWEST = 500;
 
 /** Variants that cost as much over HTTP as in process are left out, and so are frameworks where there is nothing to compare. */
 const FRAMEWORKS = {
-  express: ["memory", "cookie"],
+  express: ["memory"],
   fastify: ["memory", "cookie"],
   koa: ["memory"],
   hono: ["memory"],
-  "node:http": ["memory", "cookie"],
+  "node:http": ["memory"],
 };
 const LEFT_OUT = ["express-session, memorystore", "sojourn/express-session", "@fastify/session", "hono-sessions"];
 

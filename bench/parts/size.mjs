@@ -25,8 +25,14 @@ const PEERS = [
   "@remix-run/session",
 ];
 
+const { exports, peerDependencies } = JSON.parse(
+  readFileSync(join(FOLDER, "node_modules/sojourn/package.json"), "utf8"),
+);
+/** Frameworks and clients of databases, which are the application's own. */
+const EXTERNAL = Object.keys(peerDependencies).flatMap((name) => [name, `${name}/*`]);
+
 export async function run({ node, rounds = 11, budget: seconds = budget, log }) {
-  const names = [...ownEntries(), ...PEERS];
+  const names = [...ownEntries().filter((name) => hasItsFramework(node, name, log)), ...PEERS];
   const cells = names.map((name) => ({ key: name, measure: () => importTime(node, name) }));
   const { values, machine } = await inRounds([cells], { count: rounds, budget: seconds, warmUp: 1, log });
   const entries = [];
@@ -37,25 +43,33 @@ export async function run({ node, rounds = 11, budget: seconds = budget, log }) 
 }
 
 function ownEntries() {
-  const { exports } = JSON.parse(readFileSync(join(FOLDER, "node_modules/sojourn/package.json"), "utf8"));
   const entries = Object.entries(exports).filter(([, target]) => target.default && !target.default.includes("types"));
   return entries.map(([path]) => `sojourn${path.slice(1)}`).filter((name) => !name.endsWith("/types"));
 }
 
-/** Milliseconds of a process's CPU, so that a busy machine does not count. */
-function importTime(node, name) {
+/** Some entries import their framework, and not all frameworks are installed here. */
+function hasItsFramework(node, name, log) {
+  const { stderr } = imported(node, name);
+  const missing = /Cannot find package '([^']+)'/.exec(stderr)?.[1];
+  if (missing) log(`${name} is left out, because it needs ${missing}`);
+  return !missing;
+}
+
+function imported(node, name) {
   const script = `const before = process.cpuUsage(); await import(${JSON.stringify(name)});
 const { user, system } = process.cpuUsage(before); console.log((user + system) / 1000); process.exit();`;
-  const { stdout, stderr } = spawnSync(node, ["--no-warnings", "--input-type=module", "-e", script], {
-    cwd: FOLDER,
-    encoding: "utf8",
-  });
+  return spawnSync(node, ["--no-warnings", "--input-type=module", "-e", script], { cwd: FOLDER, encoding: "utf8" });
+}
+
+/** Milliseconds of a process's CPU, so that a busy machine does not count. */
+function importTime(node, name) {
+  const { stdout, stderr } = imported(node, name);
   const ms = Number(stdout);
   if (!stdout || Number.isNaN(ms)) throw new Error(`${name}: ${stderr}`);
   return ms;
 }
 
-/** Bytes of an entry with all that it imports. Frameworks and clients of databases are the application's own. */
+/** Bytes of an entry with all that it imports, except frameworks and clients. */
 async function sizeOf(name) {
   const { outputFiles } = await build({
     stdin: { contents: `export * from ${JSON.stringify(name)};`, resolveDir: FOLDER },
@@ -65,18 +79,7 @@ async function sizeOf(name) {
     format: "esm",
     platform: "node",
     logLevel: "silent",
-    external: [
-      ...builtinModules,
-      "node:*",
-      "express",
-      "fastify",
-      "hono",
-      "hono/*",
-      "redis",
-      "ioredis",
-      "pg",
-      "postgres",
-    ],
+    external: [...builtinModules, "node:*", ...EXTERNAL],
   });
   const [{ contents }] = outputFiles;
   return { bytes: contents.length, gzip: gzipSync(contents).length };
