@@ -50,13 +50,16 @@ export async function startProcess(script, args, { node = process.execPath, exec
 export const startContender = ({ name }, place, options) =>
   startProcess("worker.mjs", [name, JSON.stringify(place ?? {})], { ...options, name });
 
-/** For what need not be measured: on two cores, two take as long as one. */
-export async function twoAtOnce(items, work) {
+/** For what need not be timed: on two cores, two take as long as one. */
+export const twoAtOnce = (items, work) => someAtOnce(2, items, work);
+
+/** More than two, where most of the time is waiting. */
+export async function someAtOnce(number, items, work) {
   const waiting = [...items];
   const worker = async () => {
     while (waiting.length > 0) await work(waiting.shift());
   };
-  await Promise.all([worker(), worker()]);
+  await Promise.all(Array.from({ length: number }, worker));
 }
 
 let canBind;

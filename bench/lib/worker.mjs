@@ -9,7 +9,7 @@ import { median } from "./stats.mjs";
 const SESSIONS = 1000;
 /** On Node 24 the cost of a request falls until a path has answered about 14,000. A slow library gets some seconds of CPU instead. */
 const WARM_UP = 15_000;
-const WARM_UP_SECONDS = 1.2;
+const WARM_UP_SECONDS = 1;
 const BATCH = { least: 16, most: 1000 };
 const REPETITIONS = 5;
 

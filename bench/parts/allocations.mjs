@@ -10,8 +10,6 @@ const FRAMEWORKS = ["express", "fastify", "koa", "hono", "node:http"];
 const LEFT_OUT = ["express-session, memorystore", "hono-sessions"];
 const PATHS = ["untouched", "read", "write", "sign-in"];
 const COUNT = 500;
-/** Longer than other parts wait for a slow library: a busy machine must not make a difference. */
-const WARM_UP_SECONDS = 1.5;
 /** The young generation holds all that these requests allocate, so that nothing is collected while they are counted. */
 const FLAGS = ["--expose-gc", "--min-semi-space-size=64", "--max-semi-space-size=64"];
 
@@ -46,8 +44,7 @@ async function allocationsOf(row, node) {
   const paths = isBare(row) ? PATHS.slice(0, 1) : PATHS;
   const orders = paths.map((path) => ({ path, anonymous: path === "untouched" || path === "sign-in" }));
   // The one path of a bare application answers as many requests as all paths of a contender.
-  for (let n = 0; n < PATHS.length; n += 1)
-    await app.ask("warmUp", { ...orders[n % orders.length], seconds: WARM_UP_SECONDS });
+  for (let n = 0; n < PATHS.length; n += 1) await app.ask("warmUp", orders[n % orders.length]);
   const bytes = {};
   for (const order of orders) bytes[order.path] = await app.ask("allocated", { ...order, count: COUNT });
   await app.stop();

@@ -19,7 +19,7 @@ const PEER_REDIS = "fastify · @fastify/session, not rolling, connect-redis · R
 const BARE = "fastify · bare";
 const NUMBERS = [
   [OWN, [1000, 30_000, 1_000_000]],
-  [OWN_FILES, [1000, 20_000]],
+  [OWN_FILES, [1000, 10_000]],
   [OWN_REDIS, [1000, 50_000]],
 ];
 
@@ -58,7 +58,7 @@ async function growWithProcesses(name, { node, place, rounds }) {
       Array.from({ length: processes }, () => startContender(contender(name), place, { node })),
     );
     for (const { ask } of apps) await ask("seed");
-    const order = { path: "write", sideBySide: 16, count: 2000 };
+    const order = { path: "write", sideBySide: 16, count: 1200 };
     const all = () => Promise.all(apps.map(({ ask }) => ask("round", order)));
     await all();
     const results = [];

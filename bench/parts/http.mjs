@@ -9,7 +9,7 @@ import { inRounds } from "../lib/rounds.mjs";
 
 export const title = "The session layer, over HTTP";
 export const nodes = "both";
-export const budget = 45;
+export const budget = 40;
 
 const PATHS = ["untouched", "read", "write", "sign-in"];
 const CONNECTIONS = 64;

@@ -8,7 +8,7 @@ import { startServer, warmUpOverHttp } from "./http.mjs";
 
 export const title = "Latency at a fixed rate";
 export const nodes = "one";
-export const budget = 70;
+export const budget = 55;
 
 const PATHS = ["read", "write"];
 const CONNECTIONS = 32;

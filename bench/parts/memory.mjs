@@ -8,17 +8,17 @@ export const nodes = "one";
 
 const MILLION = 1_000_000;
 /** Hash tables are as full as with a million. */
-const EIGHTH = MILLION / 8;
+const SIXTEENTH = MILLION / 16;
 const IN_SERVERS = 2000;
 const HEAPS = [
   ["node:http · sojourn · memory", MILLION],
-  ["node:http · sojourn · memory", EIGHTH],
-  ["express · express-session, MemoryStore · memory", EIGHTH],
-  ["express · express-session, memorystore · memory", EIGHTH],
-  ["fastify · @fastify/session · memory", EIGHTH],
-  ["hono · hono-sessions, no key · memory", EIGHTH],
-  ["koa · koa-session, Map · memory", EIGHTH],
-  ["node:http · floor: one HMAC and a Map · memory", EIGHTH],
+  ["node:http · sojourn · memory", SIXTEENTH],
+  ["express · express-session, MemoryStore · memory", SIXTEENTH],
+  ["express · express-session, memorystore · memory", SIXTEENTH],
+  ["fastify · @fastify/session · memory", SIXTEENTH],
+  ["hono · hono-sessions, no key · memory", SIXTEENTH],
+  ["koa · koa-session, Map · memory", SIXTEENTH],
+  ["node:http · floor: one HMAC and a Map · memory", SIXTEENTH],
 ];
 const HEAP_FLAGS = ["--expose-gc", "--max-old-space-size=6144", "--max-semi-space-size=64"];
 
@@ -26,21 +26,22 @@ const HEAP_FLAGS = ["--expose-gc", "--max-old-space-size=6144", "--max-semi-spac
 export async function run({ node, missing, rounds, only, log }) {
   const scale = rounds === undefined ? 1 : 0.01;
   const heap = [];
-  await twoAtOnce(
-    HEAPS.filter(([name]) => only(contender(name))),
-    async ([name, count]) => {
-      const app = await startContender(contender(name), {}, { node, execArgv: HEAP_FLAGS });
-      heap.push({ name, sessions: count * scale, bytes: Math.round(await app.ask("heap", { count: count * scale })) });
+  const servers = {};
+  const heaps = HEAPS.filter(([name]) => only(contender(name))).map(([name, count]) => async () => {
+    const app = await startContender(contender(name), {}, { node, execArgv: HEAP_FLAGS });
+    heap.push({ name, sessions: count * scale, bytes: Math.round(await app.ask("heap", { count: count * scale })) });
+    log(name);
+    await app.stop();
+  });
+  const inServers = Object.entries({ Redis: redisBytes, PostgreSQL: postgresBytes })
+    .filter(([name]) => !missing.includes(name))
+    .map(([name, bytesOf]) => async () => {
+      servers[name] = await bytesOf(node, only);
       log(name);
-      await app.stop();
-    },
-  );
+    });
+  await twoAtOnce([...heaps, ...inServers], (measure) => measure());
   heap.sort((a, b) => b.sessions - a.sessions || a.bytes - b.bytes);
-  return {
-    heap,
-    ...(!missing.includes("Redis") && { redis: await redisBytes(node, only) }),
-    ...(!missing.includes("PostgreSQL") && { postgres: await postgresBytes(node, only) }),
-  };
+  return { heap, redis: servers.Redis, postgres: servers.PostgreSQL };
 }
 
 /** A store keeps the same for every framework: the first row of each library. */

@@ -10,7 +10,7 @@ import { summary } from "../lib/stats.mjs";
 
 export const title = "Import time and size of each entry";
 export const nodes = "both";
-export const budget = 25;
+export const budget = 15;
 
 const FOLDER = join(import.meta.dirname, "..");
 const PEERS = [

@@ -6,7 +6,7 @@ import { measureHttp } from "./http.mjs";
 export const title = "Files, SQLite and PostgreSQL, over HTTP";
 // better-sqlite3 is compiled for the Node that runs this.
 export const nodes = "one";
-export const budget = 90;
+export const budget = 75;
 
 const STORES = ["files", "SQLite", "PostgreSQL"];
 const CONNECTIONS = 16;
@@ -23,7 +23,7 @@ export async function run({ node, missing, rounds = 9, budget: seconds = budget,
     log,
     connections: CONNECTIONS,
     warmUpSeconds: WARM_UP_SECONDS,
-    paths: ["read", "write", "sign-in"],
+    paths: ["read", "write"],
   };
   return withDirectory((directory) => {
     if (!rows.some(({ store }) => store === "PostgreSQL"))

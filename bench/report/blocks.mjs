@@ -61,7 +61,7 @@ const WRITERS = {
         return `${layers}\n\n${saturationTable(http)}`;
       })
       .join("\n\n"),
-  stores: ([result]) => `${layerTables([result], ["read", "write", "sign-in"])}\n\n${saturationTable(result)}`,
+  stores: ([result]) => `${layerTables([result], ["read", "write"])}\n\n${saturationTable(result)}`,
 
   latency([result]) {
     const rows = result.latencies.map(({ name, path, rate, p50, p99 }) => [
