@@ -11,7 +11,10 @@ export function* wait<T>(answer: Answer<T>): Coroutine<T> {
   return isPromise(answer) ? ((yield answer) as T) : answer;
 }
 
-/** Some libraries have a class of promises of their own. */
+/**
+ * Some libraries have a class of promises of their own. Some programs put one in the place of the global class, and then an async
+ * function gives no instance of `Promise`.
+ */
 export function isPromise<T>(answer: Answer<T>): answer is Promise<T> {
   return typeof (answer as { then?: unknown } | null | undefined)?.then === "function";
 }

@@ -1,4 +1,5 @@
 import { namesOf } from "./checks.ts";
+import { isPromise } from "./coroutine.ts";
 import { warn } from "./warnings.ts";
 import type { Client } from "./record/record.ts";
 
@@ -101,7 +102,7 @@ export function createEmitter(): Emitter {
         };
         try {
           const done = (listener as (event: unknown) => unknown)(event);
-          if (done instanceof Promise) done.catch(warnOfFailure);
+          if (isPromise(done)) done.then(undefined, warnOfFailure);
         } catch (error) {
           warnOfFailure(error);
         }

@@ -1,4 +1,4 @@
-import { rejecting, type Answer } from "./coroutine.ts";
+import { isPromise, rejecting, type Answer } from "./coroutine.ts";
 
 /** Runs tasks with the same key one after another, and tasks with different keys at the same time. */
 export interface KeyedQueue {
@@ -38,7 +38,7 @@ export function createKeyedQueue(): KeyedQueue {
         ? previous.then((before) => start(key, () => task(before)))
         : start(key, () => task(undefined));
       // A task that is done has kept nobody waiting.
-      if (!(result instanceof Promise)) return result;
+      if (!isPromise(result)) return result;
       const removeTail = () => void (tails.get(key) === tail && tails.delete(key));
       const tail = result.then((value) => {
         removeTail();

@@ -7,7 +7,7 @@ import type { CloseSource } from "../request/request.ts";
 import { requestSessionOf } from "../request/session-handle.ts";
 import type { Session } from "../session.ts";
 import { checkOptions, type OptionNames } from "../checks.ts";
-import type { Answer } from "../coroutine.ts";
+import { isPromise, type Answer } from "../coroutine.ts";
 import type { AnyRequest } from "../request/request.ts";
 import type { SessionContext } from "./context.ts";
 import type { CsrfProtection } from "./csrf.ts";
@@ -295,7 +295,7 @@ export function findResponse(serverArgument: unknown): CloseSource | undefined {
   };
   const closing = outgoing ?? incoming?.socket;
   if (typeof closing?.once === "function") return closing as CloseSource;
-  if (!(completed instanceof Promise)) return undefined;
+  if (!isPromise(completed)) return undefined;
   return { once: (_event, listener) => void completed.then(listener, listener) };
 }
 

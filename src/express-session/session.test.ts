@@ -140,6 +140,22 @@ describe("req.session", () => {
 });
 
 describe("req.session.save()", () => {
+  it.each(["save", "touch"] as const)("stores what a visitor's request changes after %s() too", async (method) => {
+    const routes = {
+      "/get": (req: Held, res: { send(body: string): void }) => res.send(`${req.session.a} ${req.session.b}`),
+      "/": (req: Held, res: { send(body: string): void }) => {
+        req.session.a = 1;
+        req.session[method]();
+        req.session.b = 2;
+        res.send("");
+      },
+    };
+    const { visitor } = await site(routes);
+    const ada = visitor();
+    await ada.get("/");
+    expect((await ada.get("/get")).body).toBe("1 2");
+  });
+
   it("tells its callback of a value that can't be kept", async () => {
     const routes = {
       "/": (req: Held, res: { send(body: string): void }) => {

@@ -1,3 +1,4 @@
+import { isPromise } from "../coroutine.ts";
 import { isData, type FormerData } from "./source.ts";
 
 type Callback<T extends unknown[]> = (error: unknown, ...result: T) => void;
@@ -53,6 +54,6 @@ function call<T>(start: (callback: Callback<[result?: T]>) => unknown): Promise<
   return new Promise((resolve, reject) => {
     const fail = (error: unknown) => reject(error instanceof Error ? error : new Error(String(error)));
     const started = start((error, result) => (error ? fail(error) : resolve(result)));
-    if (started instanceof Promise) started.catch(fail);
+    if (isPromise(started)) started.then(undefined, fail);
   });
 }

@@ -1,5 +1,5 @@
 import { setImmediate as nextTurn } from "node:timers/promises";
-import { describe, expect, it, onTestFinished } from "vitest";
+import { describe, expect, it, onTestFinished, vi } from "vitest";
 import { storeError } from "../../test/support/failures.ts";
 import { Browser, KEYS, START, gated, site } from "../../test/support/stores.ts";
 import { syncOperation } from "../capabilities.ts";
@@ -47,6 +47,23 @@ async function visited(userId?: string) {
   server.events.length = 0;
   return { ...server, time, gate: store, browser };
 }
+
+describe("A program that puts another class in the place of Promise", () => {
+  it("gets its response once the session is stored, with the cookie, and its requests wait for each other", async () => {
+    const { browser } = await signedIn({ encrypted: true });
+    const visitor = browser.copy();
+    visitor.jar.clear();
+    vi.stubGlobal("Promise", class extends Promise<unknown> {});
+    onTestFinished(() => void vi.unstubAllGlobals());
+    await visitor.visit((session) => {
+      session.data.n = 1;
+      session.signIn("bob");
+    });
+    expect(await visitor.userId()).toBe("bob");
+    await Promise.all([1, 2, 3].map(() => visitor.visit((session) => void session.update("n", increment))));
+    expect(await visitor.data()).toEqual({ n: 4 });
+  });
+});
 
 describe("No update is lost", () => {
   it.each([false, true])("by 200 requests at once (records sealed: %s)", async (encrypted) => {

@@ -20,7 +20,8 @@ export function planOf(requestSession: RequestSession, withResponse: boolean): P
     confirms: requested.signOut !== undefined && requestSession.endedIds.length > 0,
     signedIn: requested.signIn !== undefined,
     rotated: requested.rotate !== undefined,
-    changed: requested.lifetime !== undefined || changes.hasDataChanges,
+    // In this order: the commit stores the data that were looked at just now, and not at an earlier look.
+    changed: changes.hasDataChanges || requested.lifetime !== undefined,
     outdated: loaded !== undefined && (loaded.byPreviousKey || (withResponse && requestSession.isTokenByPreviousKey)),
     rotates: loaded !== undefined && stepIn(requestSession, loaded, withResponse) !== "none",
     touchDue:

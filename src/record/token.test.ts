@@ -1,9 +1,14 @@
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import { describe, expect, it } from "vitest";
 import { KEYS } from "../../test/support/stores.ts";
 import { seededRandom } from "../../test/support/random.ts";
 import { createKeyring } from "./keyring.ts";
 import { createRandomPart } from "../random.ts";
 import { createToken, hashSecret, signToken, TOKEN_LENGTH, verifyToken } from "./token.ts";
+
+setFlagsFromString("--expose-gc");
+const gc = runInNewContext("gc") as () => void;
 
 const ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 const keyring = createKeyring(KEYS[0], "session");
@@ -175,5 +180,18 @@ describe("verifyToken", () => {
 
   it("refuses the token of another cookie's name under the same key", () => {
     expect(verifyToken(createKeyring(KEYS[0], "other"), text)).toBeUndefined();
+  });
+
+  it("gives an id that keeps nothing of the header that the token came in", () => {
+    const heap = () => {
+      gc();
+      return process.memoryUsage().heapUsed;
+    };
+    const idIn = (header: string) => verifyToken(keyring, header.slice(-TOKEN_LENGTH))!.token.id;
+    const headers = Array.from({ length: 200 }, () => signToken(keyring, make()));
+    const before = heap();
+    const ids = headers.map((signed) => idIn(`other=${"x".repeat(100_000)}; session=${signed}`));
+    expect(heap() - before).toBeLessThan(5_000_000);
+    expect(ids).toHaveLength(200);
   });
 });

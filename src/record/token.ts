@@ -17,7 +17,7 @@ export interface Token {
 }
 
 /** A token with a valid signature. */
-export interface VerifiedToken extends Verified {
+export interface VerifiedToken extends Omit<Verified, "id"> {
   readonly token: Token;
 }
 
@@ -60,18 +60,19 @@ export function verifyToken(keyring: Keyring, value: string, format = FORMAT): V
   if (value.length !== TOKEN_LENGTH || value[0] !== format) return undefined;
   const verified = keyring.verified.find(value, () => check(keyring, value));
   if (!verified) return undefined;
-  const { tokenByPreviousKey, secretHash } = verified;
+  const { id, tokenByPreviousKey, secretHash } = verified;
   let epoch = 0;
   for (let at = SECRET_END; at < SIGNED_LENGTH; at++) epoch = epoch * 64 + BASE64URL.indexOf(value[at]!);
-  const token = { id: value.slice(1, 1 + PART_LENGTH), secret: secretIn(value), epoch };
+  const token = { id, secret: secretIn(value), epoch };
   return { token, tokenByPreviousKey, secretHash };
 }
 
 function check(keyring: Keyring, value: string): Verified | undefined {
   const key = keyring.verify(value.slice(0, SIGNED_LENGTH), value.slice(SIGNED_LENGTH));
   if (key < 0) return undefined;
-  // A copy: a slice of a pool would keep the pool in memory.
-  return { tokenByPreviousKey: key > 0, secretHash: new Uint8Array(hashSecret(secretIn(value))) };
+  // Copies: a part of a string would keep the whole in memory, and a slice of a pool the pool.
+  const id = Buffer.from(value.slice(1, 1 + PART_LENGTH), "latin1").toString("latin1");
+  return { id, tokenByPreviousKey: key > 0, secretHash: new Uint8Array(hashSecret(secretIn(value))) };
 }
 
 function secretIn(value: string): string {

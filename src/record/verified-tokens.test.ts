@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { VerifiedTokens } from "./verified-tokens.ts";
 
-const verified = { tokenByPreviousKey: false, secretHash: new Uint8Array(16) };
+const verified = { id: "id", tokenByPreviousKey: false, secretHash: new Uint8Array(16) };
 
 /** Counts the checks, which succeed for tokens that begin with "good". */
 function counted() {

@@ -446,7 +446,7 @@ export class RequestSession implements ChangedSession {
     this.#committing = DONE;
     const answer = commit();
     this.#committing = undefined;
-    if (!(answer instanceof Promise)) return undefined;
+    if (!isPromise(answer)) return undefined;
     const end = () => void (this.#committing = undefined);
     const fail = (error: unknown): never => {
       end();

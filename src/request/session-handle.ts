@@ -2,6 +2,7 @@ import { checkOptions } from "../checks.ts";
 import type { Dictionary } from "../changes/codec.ts";
 import { milliseconds, type Duration } from "../duration.ts";
 import { SessionError } from "../errors.ts";
+import { isPromise } from "../coroutine.ts";
 import { commit } from "../lifecycle/commit.ts";
 import type { Flash } from "../record/record.ts";
 import type { SaveOptions, Session, SignInOptions } from "../session.ts";
@@ -66,7 +67,7 @@ class SessionHandle implements Session<Dictionary> {
     let isFirst = true;
     return changes.journal.update(key, (value) => {
       const changed = changes.runUpdate(key, () => apply(value));
-      if (changed instanceof Promise) throw new TypeError(`update("${key}", …) needs a synchronous function`);
+      if (isPromise(changed)) throw new TypeError(`update("${key}", …) needs a synchronous function`);
       // Over a newer record, where another request has removed the key meanwhile, nothing is what the function may give.
       if (changed === undefined && (value !== undefined || isFirst)) {
         throw new TypeError(

@@ -2,6 +2,7 @@
 import type { IncomingHttpHeaders, IncomingMessage } from "node:http";
 import type { HttpAdapterHost } from "@nestjs/core";
 import type { FastifyInstance, FastifyPluginCallback, onRequestHookHandler } from "fastify";
+import { isPromise } from "../../coroutine.ts";
 import type { Sessions } from "../../sessions.ts";
 import type { AdapterOptions } from "../adapter.ts";
 import { sessionMiddleware } from "../express.ts";
@@ -68,5 +69,5 @@ function runFirst(adapter: HttpAdapter, hook: onRequestHookHandler): void {
 
 /** A hook calls `done`, or returns a promise. */
 function follow(running: unknown, done: (error?: Error) => void): void {
-  if (running instanceof Promise) running.then(() => done(), done);
+  if (isPromise(running)) running.then(() => done(), done);
 }
