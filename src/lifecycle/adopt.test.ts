@@ -1,4 +1,4 @@
-import { describe, expect, it, vi } from "vitest";
+import { beforeEach, describe, expect, it, vi } from "vitest";
 import { begin, gated, KEYS, site, START, type SiteOptions } from "../../test/support/stores.ts";
 import { MAX_TIME } from "../duration.ts";
 import type { FormerSession, FormerSessions } from "../former.ts";
@@ -160,15 +160,25 @@ describe("The option adopt", () => {
     expect(old.calls.find).toBe(find);
   });
 
-  it("is anonymous for a former session that has ended or expired, and removes its cookie", async () => {
+  it("is anonymous for a former session that has expired, and removes its cookie", async () => {
     const { former, old, time, store } = moved();
-    const gone = former(undefined, "gone");
-    await gone.visit((session) => expect(session.userId).toBeUndefined());
-    expect([...gone.jar]).toEqual([]);
     time.now = ADA.expiresAt!;
-    expect(await former().userId()).toBeUndefined();
-    expect(old.calls.read).toBe(2);
+    const browser = former();
+    await browser.visit((session) => expect(session.userId).toBeUndefined());
+    expect([...browser.jar]).toEqual([]);
+    expect(old.calls.read).toBe(1);
     expect(store.calls.create).toBe(0);
+  });
+
+  it("keeps the cookie of a session that the source does not find: its store may have another prefix", async () => {
+    const { former, old, store } = moved();
+    old.sessions.delete("one");
+    const browser = former();
+    await browser.visit((session) => expect(session.userId).toBeUndefined());
+    expect([...browser.jar]).toEqual([["old", "one"]]);
+    expect(store.calls.create).toBe(0);
+    old.sessions.set("one", ADA);
+    expect(await browser.userId()).toBe("ada");
   });
 
   it.each([MAX_TIME, Number.MAX_SAFE_INTEGER, 1e300])("adopts a former session that ends at %s", async (expiresAt) => {
@@ -298,6 +308,43 @@ describe("The option adopt", () => {
     await browser.visit((session) => expect(session.id).toBe(attached.id));
     expect(adopted).toHaveLength(1);
     expect(browser.jar.size).toBe(1);
+  });
+});
+
+describe("While an application is being moved, and not in production", () => {
+  const warned = vi.spyOn(process, "emitWarning").mockImplementation(() => {});
+  beforeEach(() => warned.mockClear());
+
+  /** A source whose warnings were not given yet. */
+  function sourceOf(name: string) {
+    const old = library();
+    Object.assign(old.source, { name });
+    return moved({ diagnostics: true }, old);
+  }
+
+  it("a warning tells of a cookie that no secret has made", async () => {
+    const { former } = sourceOf("foreign");
+    for (let n = 0; n < 2; n += 1) expect(await former(undefined, "forged").userId()).toBeUndefined();
+    expect(warned.mock.calls).toEqual([
+      [expect.stringContaining("a cookie of foreign that no secret"), expect.anything()],
+    ]);
+  });
+
+  it("a warning tells of a session that the old store has not", async () => {
+    const { former, old } = sourceOf("missing");
+    old.sessions.clear();
+    for (let n = 0; n < 2; n += 1) expect(await former().userId()).toBeUndefined();
+    expect(warned.mock.calls).toEqual([[expect.stringContaining("another prefix"), expect.anything()]]);
+  });
+
+  it("a warning names the key that may hold the user, where no user was found", async () => {
+    const { former, old } = sourceOf("userless");
+    old.sessions.set("one", { data: { cart: ["tea"] } });
+    old.sessions.set("two", { data: { loggedInUser: "ada" } });
+    await former().userId();
+    expect(warned).not.toHaveBeenCalled();
+    await former(undefined, "two").userId();
+    expect(warned.mock.calls).toEqual([[expect.stringContaining('"loggedInUser"'), expect.anything()]]);
   });
 });
 

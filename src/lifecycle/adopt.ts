@@ -19,6 +19,7 @@ import { hashSecret, tokenFields, type Token } from "../record/token.ts";
 import { cookieValues } from "../request/cookie.ts";
 import { matchOf } from "../request/presented-tokens.ts";
 import type { LiveState, SessionState } from "../request/state.ts";
+import { warnOfForeignFormer, warnOfMissingFormer, warnOfMissingUser } from "./adoption-warnings.ts";
 import { tokenStatus } from "./decisions.ts";
 import { discard, fromFormer, remove, retryInBackground } from "./end.ts";
 import { isUserId } from "../user-id.ts";
@@ -65,12 +66,15 @@ interface Opened {
 }
 
 /** Finds the authentic former cookies in a Cookie header. No store is asked. */
-export function formerIn({ former = [], emitter }: Context, header: string | undefined): readonly Candidate[] {
+export function formerIn(context: Context, header: string | undefined): readonly Candidate[] {
+  const { former = [], emitter, diagnose } = context;
   if (header === undefined) return [];
   const valuesOf = (name: string) => cookieValues(header, name).slice(0, MAX_VALUES);
   return former.flatMap((source) => {
     try {
       const found = new Map(source.find(valuesOf).map((one) => [checkKey(source, one.key), one]));
+      if (diagnose && found.size === 0 && source.cookies.some(({ name }) => valuesOf(name).length > 0))
+        warnOfForeignFormer(source);
       return [...found.values()].slice(0, MAX_FOUND).map((one) => ({ source, found: one }));
     } catch (error) {
       // Anybody can send such a cookie: its sender is a visitor.
@@ -98,6 +102,7 @@ export async function adopt(
 ): Promise<Adopted> {
   const deadline = new Deadline(context.storeTimeout);
   const sources = [...new Set(candidates.map(({ source }) => source))];
+  const missing = new Set<FormerSessions>();
   let state: SessionState = { kind: "none", tokenStatus: "anonymous" };
   // The first source that has a session counts. In one source, two sessions mean that somebody planted one.
   for (const source of sources) {
@@ -106,10 +111,12 @@ export async function adopt(
     // Their cookies stay: the planted one may be out of reach, and would be the only one of the next request.
     if (worth.length > 1) return { state, isNew: false, sources: [] };
     const opened = worth[0] && (await openOrAdopt(context, worth[0], deadline, client));
-    if (opened?.state.kind === "live") return { ...opened, sources };
-    state = opened?.state ?? state;
+    if (opened === "missing") missing.add(source);
+    else if (opened?.state.kind === "live") return { ...opened, sources };
+    else state = opened?.state ?? state;
   }
-  return { state, isNew: false, sources };
+  // The cookie of a session that the source has not found stays: a source with a wrong prefix would sign everybody out for good.
+  return { state, isNew: false, sources: sources.filter((source) => !missing.has(source)) };
 }
 
 /** Those of several candidates that have a session, former or not. */
@@ -119,7 +126,7 @@ async function worthOf(context: Context, candidates: readonly Candidate[], deadl
     const marker = await readMarker(context, candidate, deadline);
     const isWorth = marker
       ? (await openMarked(context, marker, deadline))?.kind === "live"
-      : await readFormer(context, candidate, deadline);
+      : isAdoptable(context, await readFormer(candidate, deadline));
     if (isWorth) found.push(candidate);
   }
   return found;
@@ -131,9 +138,9 @@ async function openOrAdopt(
   candidate: Candidate,
   deadline: Deadline,
   client: () => Client | undefined,
-): Promise<Opened | undefined> {
+): Promise<Opened | "missing" | undefined> {
   return context.commits.run(`adopt ${markerIds(context, candidate)[0]}`, async () => {
-    let opened: Opened | undefined;
+    let opened: Opened | "missing" | undefined;
     await retryUntilDone(async () => {
       const marker = await readMarker(context, candidate, deadline);
       if (marker) {
@@ -141,8 +148,12 @@ async function openOrAdopt(
         opened = state && { state, isNew: false };
         return true;
       }
-      const former = await readFormer(context, candidate, deadline);
-      if (!former) return true;
+      const former = await readFormer(candidate, deadline);
+      if (!former) {
+        opened = "missing";
+        if (context.diagnose) warnOfMissingFormer(candidate.source);
+      }
+      if (!isAdoptable(context, former)) return true;
       const adoption = new Adoption(context, candidate, former, deadline, client);
       const outcome = await adoption.store();
       if (outcome === "adopted") opened = { state: adoption.state, isNew: true };
@@ -195,15 +206,14 @@ function liveState(token: Token, secretHash: Uint8Array, loaded: LoadedRecord): 
   return { kind: "live", token, secretHash, isTokenByPreviousKey: false, loaded };
 }
 
-async function readFormer(
-  context: Context,
-  { source, found }: Candidate,
-  deadline: Deadline,
-): Promise<FormerSession | undefined> {
+async function readFormer({ source, found }: Candidate, deadline: Deadline): Promise<FormerSession | undefined> {
   const former = await deadline.run("read", () => fromFormer(source, "read", async () => source.read(found)));
-  if (!former) return undefined;
-  checkFormerSession(source, former);
-  return (former.expiresAt ?? Infinity) > context.now() && !isEmpty(former) ? former : undefined;
+  if (former) checkFormerSession(source, former);
+  return former;
+}
+
+function isAdoptable({ now }: Context, former: FormerSession | undefined): former is FormerSession {
+  return former !== undefined && (former.expiresAt ?? Infinity) > now() && !isEmpty(former);
 }
 
 /** A visitor's session without anything. Express-session stores one for each visitor by default: it is worth no record here. */
@@ -295,6 +305,7 @@ class Adoption {
       await this.#discard();
       return "again";
     }
+    if (context.diagnose) warnOfMissingUser(this.#candidate.source, this.#former);
     context.emitter.emit("adopted", { id, userId: record.userId, source: this.#candidate.source.name });
     return "adopted";
   }
