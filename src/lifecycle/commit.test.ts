@@ -65,6 +65,29 @@ describe("A program that puts another class in the place of Promise", () => {
   });
 });
 
+describe("A listener of an event of the response's commit", () => {
+  it.each([
+    ["at once", memoryStore()],
+    ["by promises", gated(memoryStore())],
+  ])("comes too late to sign in, and is told so, where the store answers %s", async (_, store) => {
+    const sessions = createSessions<Data>({ secretKey: KEYS[0], store });
+    const browser = new Browser(sessions);
+    const { session, end } = await browser.begin();
+    const told: unknown[] = [];
+    sessions.on("created", () => {
+      try {
+        session.signIn("bob");
+      } catch (error) {
+        told.push(error);
+      }
+    });
+    session.data.n = 1;
+    await end();
+    expect(told).toEqual([expect.objectContaining({ code: "ERR_SESSION_HEADERS_SENT" })]);
+    expect(await browser.data()).toEqual({ n: 1 });
+  });
+});
+
 describe("No update is lost", () => {
   it.each([false, true])("by 200 requests at once (records sealed: %s)", async (encrypted) => {
     const { browser } = await signedIn({ encrypted, storeTimeout: "1m" });

@@ -1,9 +1,11 @@
 import { describe, expect, it } from "vitest";
-import { KEYS, site } from "../../test/support/stores.ts";
+import { Browser, KEYS, START, site } from "../../test/support/stores.ts";
 import { seededRandom } from "../../test/support/random.ts";
 import { createKeyring } from "../record/keyring.ts";
 import { createRandomPart } from "../random.ts";
 import { signToken } from "../record/token.ts";
+import { createSessions } from "../sessions.ts";
+import { memoryStore } from "../stores/memory.ts";
 
 interface Data {
   n?: number;
@@ -362,6 +364,23 @@ describe("Timeouts", () => {
     expect(answer.headers.getSetCookie()[0]).toContain(`; Max-Age=${3600 - 599}; `);
     const again = await browser.visit((session) => session.signIn("alice"));
     expect(again.headers.getSetCookie()[0]).toContain("; Max-Age=3600; ");
+  });
+});
+
+describe("A listener of an event of the reading", () => {
+  it("may open the same request, where the store answers at once", async () => {
+    const time = { now: START };
+    const store = memoryStore({ clock: () => START });
+    const sessions = createSessions<Data>({ secretKey: KEYS[0], store, clock: () => time.now });
+    const browser = new Browser(sessions);
+    await browser.visit((session) => void (session.data.n = 1));
+    time.now += 86_400_000;
+    const request = new Request(HTTPS, { headers: { cookie: browser.cookie } });
+    const opened: unknown[] = [];
+    sessions.on("expired", () => void opened.push(sessions.open(request).catch((error: unknown) => error)));
+    const session = await sessions.open(request);
+    expect(await Promise.all(opened)).toEqual([session]);
+    expect(session.isNew).toBe(true);
   });
 });
 

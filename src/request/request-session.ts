@@ -175,7 +175,10 @@ export class RequestSession implements ChangedSession {
     const state = this.#state;
     if (state.kind === "unreadable") return Promise.reject(state.error);
     if (state.kind !== "unread") return undefined;
-    return (this.#loading ??= this.#open(state.presented) as Promise<void> | undefined);
+    if (this.#loading) return this.#loading;
+    // A listener of an event of this reading may ask for the session before it has returned.
+    this.#loading = DONE;
+    return (this.#loading = this.#open(state.presented) as Promise<void> | undefined);
   }
 
   #open(presented: readonly Presented[] | PresentedLater | undefined): Answer<void> {

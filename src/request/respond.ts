@@ -29,8 +29,9 @@ export function concludeResponse(requestSession: RequestSession, headers: Respon
     return concluding;
   }
   changes.dropSetAside();
-  const storing = requestSession.isLoaded && !requestSession.isUntouched ? store(requestSession) : undefined;
+  // Before the commit: it calls listeners of its events here, where the store answers at once, and what they ask for is too late.
   requestSession.progress.begin();
+  const storing = requestSession.isLoaded && !requestSession.isUntouched ? store(requestSession) : undefined;
   if (!storing) {
     writeHeaders(requestSession, headers);
     return undefined;
@@ -47,7 +48,7 @@ function store(requestSession: RequestSession): Promise<void> | undefined {
   const { cookie, progress } = requestSession;
   if (progress.isClosed && !requestSession.committing) dropUndeliverable(requestSession);
   const waiting = cookie.pending;
-  const storing = commit(requestSession, "response");
+  const storing = commit(requestSession, "response", true);
   if (waiting === undefined) return storing;
   return Promise.resolve(storing).then(() => (cookie.pending === waiting ? recheckCookie(requestSession) : undefined));
 }
