@@ -13,6 +13,7 @@ import { afterStep, type Rotation, type RotationStep } from "./rotation.ts";
 import { hashSecret, nextEpoch, tokenFields, type Token } from "../record/token.ts";
 import { createRandomPart } from "../random.ts";
 import type { Context } from "../context.ts";
+import { clearCookies, issueCookie } from "../request/issued-cookie.ts";
 import type { Requested } from "../request/pending-changes.ts";
 import type { RequestSession } from "../request/request-session.ts";
 import { Deadline } from "../deadline.ts";
@@ -212,7 +213,7 @@ export class Commit {
       const isReplaced = next.expiresAt > context.now() && this.#replace(id, base, next, token !== undefined);
       if (isPromise(isReplaced) ? yield* wait(isReplaced) : isReplaced) {
         this.applyCommit(token ?? requestSession.token!, next, content);
-        if (token) requestSession.issueCookie();
+        if (token) issueCookie(requestSession);
         else this.#issueCookie(step);
         if (token || step === "confirm") context.emitter.emit("rotated", { id, userId: next.record.userId });
         return;
@@ -283,7 +284,7 @@ export class Commit {
     await retryUntilDone(async () => {
       const announce = () => context.emitter.emit("signedOut", { id, userId });
       const outcome = await endIfUnchanged(context, id, base, this.deadline, announce);
-      if (outcome === "ended") requestSession.clearCookies();
+      if (outcome === "ended") clearCookies(requestSession);
       // Another request may have ended the rest and given the client another cookie.
       else if (outcome === "gone") requestSession.cookie.withdraw();
       else {
@@ -377,9 +378,9 @@ export class Commit {
     const { requestSession } = this;
     if (!this.#withResponse) return;
     if (step === "name" || step === "reissue")
-      requestSession.issueCookie(requestSession.successor(requestSession.loaded!.record), true);
+      issueCookie(requestSession, requestSession.successor(requestSession.loaded!.record), true);
     else if (requestSession.isTokenByPreviousKey && requestSession.matchIn(requestSession.loaded!.record) === "current")
-      requestSession.issueCookie(requestSession.token, true);
+      issueCookie(requestSession, requestSession.token, true);
     requestSession.renewedToken();
   }
 

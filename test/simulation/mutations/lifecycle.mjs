@@ -107,8 +107,8 @@ export const LIFECYCLE = [
     to: "this.token = { ...requestSession.newToken(requestSession.id), ...(requestSession.token && { secret: requestSession.token.secret }) };",
     also: {
       file: "src/request/request-session.ts",
-      from: "return signIn?.id ?? (signOut ? this.#idOfNew : this.storedId);",
-      to: "return signOut ? this.#idOfNew : this.storedId;",
+      from: "return signIn?.id ?? (signOut ? this.newId : this.storedId);",
+      to: "return signOut ? this.newId : this.storedId;",
     },
   },
   {

@@ -54,8 +54,8 @@ export const MENDED = [
   },
   {
     name: "put back: a visitor's failed sign-in is tried again under the same id",
-    file: "src/request/request-session.ts",
-    from: "    if (!this.#moves) this.#newToken = createToken();\n",
+    file: "src/request/sign-in-and-out.ts",
+    from: "  if (!isMove) requestSession.dropNewToken();\n",
     to: "",
   },
   {
@@ -108,8 +108,8 @@ export const MENDED = [
   {
     name: "put back: a sign-in that fails leaves its session in the list",
     file: "src/lifecycle/new-session.ts",
-    from: "if (!this.#isGivenBack) yield* wait(this.#discard());\n      requestSession.renewId",
-    to: "requestSession.renewId",
+    from: "if (!this.#isGivenBack) yield* wait(this.#discard());\n      renewId",
+    to: "renewId",
   },
   {
     name: "put back: what a failed save() has changed is not stored by the next one",
