@@ -54,9 +54,9 @@ export const REQUESTS = [
   },
   {
     name: "a sign-out whose cookie undoes the sign-in that came first",
-    file: "src/lifecycle/commit.ts",
-    from: '          requestSession.detach("superseded");\n          return true;\n        }\n        base',
-    to: '          requestSession.detach("superseded");\n          requestSession.cookie.clear(requestSession.isSecure);\n          return true;\n        }\n        base',
+    file: "src/lifecycle/sign-out.ts",
+    from: '        requestSession.detach("superseded");\n        return true;\n      }\n      base',
+    to: '        requestSession.detach("superseded");\n        requestSession.cookie.clear(requestSession.isSecure);\n        return true;\n      }\n      base',
   },
   {
     name: "a superseded token whose cookie is cleared",
