@@ -1,7 +1,8 @@
 import { commit } from "../lifecycle/commit.ts";
 import { commitToResponse, concludeFailure, concludeResponse, reportBypassed } from "../request/respond.ts";
 import { canSetHeaders, copyWithHeaders, CopyHeaders, withoutCookies } from "../request/fetch-response.ts";
-import { finishResponse } from "../request/finish-response.ts";
+import { endResponse, finishResponse } from "../request/finish-response.ts";
+import { loadSession } from "../request/load-session.ts";
 import type { ResponseHeaders } from "../request/cache-headers.ts";
 import type { CloseSource } from "../request/request.ts";
 import { requestSessionOf } from "../request/session-handle.ts";
@@ -107,7 +108,7 @@ export function resolveAdapterOptions<Request, Options extends AdapterOptions<Re
     typeof option === "function" ? option(request) : option;
 
   const read: Prepare<Request> = (session, request) =>
-    session.isLoaded || isTrueFor(lazy, request) ? undefined : requestSessionOf(session).load();
+    session.isLoaded || isTrueFor(lazy, request) ? undefined : loadSession(requestSessionOf(session));
 
   return (session, request) => {
     if (bearer) {
@@ -244,7 +245,7 @@ export function finishSession<Data extends object>(session: Session<Data>): Prom
  * that changes behind it are reported.
  */
 export function endSession<Data extends object>(session: Session<Data>): void {
-  requestSessionOf(session).endResponse();
+  endResponse(requestSessionOf(session));
 }
 
 /**
@@ -280,7 +281,7 @@ export function reopenResponse<Data extends object>(session: Session<Data>, form
 
 /** The response was not given: nobody listens to `session.signal` any more. */
 export function releaseSession<Data extends object>(session: Session<Data>): void {
-  requestSessionOf(session).releaseSignal();
+  requestSessionOf(session).signal?.release();
 }
 
 /**

@@ -1,6 +1,7 @@
 import type { IncomingMessage } from "node:http";
 import type { Context } from "../context.ts";
 import type { Token } from "../record/token.ts";
+import { issueCookie } from "../request/issued-cookie.ts";
 import { OutgoingCookie, type TokenWriter } from "../request/outgoing-cookie.ts";
 import { tokenValue } from "./cookie-value.ts";
 import { Cookie, setCookie, settingsOf } from "./cookie.ts";
@@ -19,7 +20,7 @@ export class SessionCookie extends OutgoingCookie {
   override take(): readonly string[] | undefined {
     const { inner, options, req } = this.#state;
     try {
-      if (this.pending === undefined && inner.token && req.session && this.#isDue(options.rolling)) inner.issueCookie();
+      if (this.pending === undefined && inner.token && req.session && this.#isDue(options.rolling)) issueCookie(inner);
       return super.take();
     } catch (error) {
       // The error's response must not fail by the same attribute: nobody takes a second error.

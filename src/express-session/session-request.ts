@@ -5,6 +5,7 @@ import { commit } from "../lifecycle/commit.ts";
 import { isAnotherUser } from "../lifecycle/plan.ts";
 import type { Lifetime } from "../request/pending-changes.ts";
 import type { RequestSession } from "../request/request-session.ts";
+import { renewId } from "../request/sign-in-and-out.ts";
 import { requestSessionOf } from "../request/session-handle.ts";
 import type { Session as CoreSession } from "../session.ts";
 import { storedUsers } from "../users.ts";
@@ -116,7 +117,7 @@ export class RequestState {
     else core.signOut();
     this.#current.detach(kept);
     // An id is for one session, also where nothing of it was stored.
-    inner.renewId(undefined);
+    renewId(inner, undefined);
   }
 
   async reload(): Promise<void> {

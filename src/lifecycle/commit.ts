@@ -1,6 +1,6 @@
 import { timingSafeEqual } from "node:crypto";
 import { createAfterEnd, createSession, moveSession } from "./new-session.ts";
-import { endIfUnchanged, finishEnd, preventPutBack, putBack } from "./end.ts";
+import { putBack } from "./end.ts";
 import { SessionError } from "../errors.ts";
 import { extendedEnd } from "./timeouts.ts";
 import { issuedAt, keptBy, needsCookie, planOf, stepIn } from "./plan.ts";
@@ -8,11 +8,13 @@ import { only, replay, type Content, type Journal, type Snapshot } from "../chan
 import { retry, type Plan } from "./decisions.ts";
 import { loadLatest } from "../record/load.ts";
 import { encryptSession, type LoadedRecord, type SessionRecord } from "../record/record.ts";
-import { pauseAfter, retryUntilDone } from "./retries.ts";
+import { pauseAfter } from "./retries.ts";
 import { afterStep, type Rotation, type RotationStep } from "./rotation.ts";
+import { confirmEnd, endLive } from "./sign-out.ts";
 import { hashSecret, nextEpoch, tokenFields, type Token } from "../record/token.ts";
 import { createRandomPart } from "../random.ts";
 import type { Context } from "../context.ts";
+import { issueCookie } from "../request/issued-cookie.ts";
 import type { Requested } from "../request/pending-changes.ts";
 import type { RequestSession } from "../request/request-session.ts";
 import { Deadline } from "../deadline.ts";
@@ -147,9 +149,9 @@ export class Commit {
       case "update":
         return this.#changes ? this.#update(before) : this.#renew(before);
       case "delete":
-        return this.#signOut(() => this.#delete());
+        return this.#signOut(() => endLive(this));
       case "confirm":
-        return this.#signOut(() => this.#confirm());
+        return this.#signOut(() => confirmEnd(this));
       case "drop":
         return wait(this.drop("superseded"));
     }
@@ -212,7 +214,7 @@ export class Commit {
       const isReplaced = next.expiresAt > context.now() && this.#replace(id, base, next, token !== undefined);
       if (isPromise(isReplaced) ? yield* wait(isReplaced) : isReplaced) {
         this.applyCommit(token ?? requestSession.token!, next, content);
-        if (token) requestSession.issueCookie();
+        if (token) issueCookie(requestSession);
         else this.#issueCookie(step);
         if (token || step === "confirm") context.emitter.emit("rotated", { id, userId: next.record.userId });
         return;
@@ -274,50 +276,6 @@ export class Commit {
     return deadline.ask(this.context.store, "update", id, stored, base.version);
   }
 
-  /** Ends the live session. */
-  async #delete(): Promise<void> {
-    const { requestSession, context } = this;
-    const { id } = requestSession.token!;
-    const { userId } = requestSession.loaded!.record;
-    let base = requestSession.loaded!;
-    await retryUntilDone(async () => {
-      const announce = () => context.emitter.emit("signedOut", { id, userId });
-      const outcome = await endIfUnchanged(context, id, base, this.deadline, announce);
-      if (outcome === "ended") requestSession.clearCookies();
-      // Another request may have ended the rest and given the client another cookie.
-      else if (outcome === "gone") requestSession.cookie.withdraw();
-      else {
-        const newest = await this.newest(id);
-        // Another request has signed in meanwhile: its session and its cookie must stay.
-        if (newest?.record.ended) {
-          // If that sign-in fails after all, it must not put the signed-out session back. The record stays: a revocation
-          // follows it to the new session.
-          if (!(await preventPutBack(context, id, newest, this.deadline))) return false;
-          requestSession.detach("superseded");
-          return true;
-        }
-        base = newest ?? base;
-        if (newest) return false;
-        // Another request may be ending it and fail. It is deleted here, so that it is not put back.
-        if (!(await finishEnd(context, id, this.deadline))) return false;
-        // It had ended already: the client may have another cookie by now, which must stay.
-        requestSession.cookie.withdraw();
-      }
-      requestSession.signedOut(this.requested);
-      return true;
-    });
-  }
-
-  /**
-   * Confirms the end of sessions that others have ended: they may have been told of a failure, and a store that waits for
-   * replicas waits for that end now.
-   */
-  async #confirm(): Promise<void> {
-    const { requestSession, context } = this;
-    for (const id of requestSession.endedIds) await retryUntilDone(() => finishEnd(context, id, this.deadline));
-    requestSession.signedOut(this.requested);
-  }
-
   /** Signs out, and stores the changes that the handler made after that. */
   *#signOut(end: () => Promise<void>): Coroutine<void> {
     if (this.requested.signIn || this.#changes) yield* createAfterEnd(this, this.snapshot.content, end);
@@ -377,9 +335,9 @@ export class Commit {
     const { requestSession } = this;
     if (!this.#withResponse) return;
     if (step === "name" || step === "reissue")
-      requestSession.issueCookie(requestSession.successor(requestSession.loaded!.record), true);
+      issueCookie(requestSession, requestSession.successor(requestSession.loaded!.record), true);
     else if (requestSession.isTokenByPreviousKey && requestSession.matchIn(requestSession.loaded!.record) === "current")
-      requestSession.issueCookie(requestSession.token, true);
+      issueCookie(requestSession, requestSession.token, true);
     requestSession.renewedToken();
   }
 

@@ -12,6 +12,8 @@ import {
   type LoadedRecord,
   type SessionRecord,
 } from "../record/record.ts";
+import { issueCookie } from "../request/issued-cookie.ts";
+import { renewId } from "../request/sign-in-and-out.ts";
 import { retryUntilDone } from "./retries.ts";
 import { isPromise, run, wait, type Answer, type Coroutine } from "../coroutine.ts";
 import { tokenFields, type Token } from "../record/token.ts";
@@ -218,12 +220,12 @@ class NewSession {
       }
     } catch (error) {
       if (!this.#isGivenBack) yield* wait(this.#discard());
-      requestSession.renewId(commit.requested.signIn);
+      renewId(requestSession, commit.requested.signIn);
       throw error;
     }
     if (this.isDropped) return;
     commit.applyCommit(this.token, this.loaded, this.#content);
-    requestSession.issueCookie();
+    issueCookie(requestSession);
   }
 
   /** @param after - epoch milliseconds: `signedInAt` is later, whatever this server's clock says. */

@@ -2,6 +2,7 @@ import { commit } from "../lifecycle/commit.ts";
 import { needsCookie, planOf } from "../lifecycle/plan.ts";
 import { finishResponse } from "./finish-response.ts";
 import type { RequestSession } from "./request-session.ts";
+import { requestSignOut } from "./sign-in-and-out.ts";
 
 /** Time until changes in place of objects that a handler keeps are first looked for: nothing else tells of them. */
 const FIRST_PAUSE_MS = 1000;
@@ -95,7 +96,7 @@ export function dropUndeliverable(requestSession: RequestSession): boolean {
   if (!isUndeliverable(requestSession)) return false;
   if (signIn) context.moves.delete(signIn.id);
   drop(requestSession);
-  if (signOut && context.clientSide?.hasRevocations !== false) requestSession.signOut();
+  if (signOut && context.clientSide?.hasRevocations !== false) requestSignOut(requestSession);
   return true;
 }
 

@@ -15,3 +15,9 @@ export function finishResponse(requestSession: RequestSession): Promise<void> | 
   if (progress.isFailure && changes.isSetAside) return undefined;
   return commit(requestSession, "save");
 }
+
+/** The last byte of a fetch response is out. */
+export function endResponse({ progress, signal }: RequestSession): void {
+  progress.end();
+  signal?.release();
+}

@@ -2,16 +2,30 @@ import { diagnoseIssued } from "../diagnostics.ts";
 import { Deadline } from "../deadline.ts";
 import { loadLatest } from "../record/load.ts";
 import type { Token } from "../record/token.ts";
+import { removePresent } from "./former-cookies.ts";
 import { isAccepted } from "./presented-tokens.ts";
 import type { RequestSession } from "./request-session.ts";
 
-// The cookie that a response issues.
+// The cookie that a response issues or removes.
 
-/** Warns of what it shows. @param isFirst - the request came without a token of ours. */
-export function diagnoseIssuedCookie({ context, request }: RequestSession, isFirst: boolean): void {
-  const header = isFirst ? request.cookieHeader : undefined;
+export function issueCookie(requestSession: RequestSession, token = requestSession.token!, isRenewal = false): void {
+  const { cookie, loaded, request } = requestSession;
+  if (cookie.writer.writeHeader === undefined) diagnose(requestSession);
+  cookie.issue(token, loaded!.record, request.isSecure, isRenewal);
+}
+
+/** Warns of what an issued cookie shows. */
+function diagnose({ context, request, namedId }: RequestSession): void {
+  const header = namedId === undefined ? request.cookieHeader : undefined;
   const isReplaced = header !== undefined && context.cookie.values(header, request.isSecure).length > 0;
   if (isReplaced || (!request.isSecure && request.claimsHttps)) diagnoseIssued(context, request.raw, isReplaced);
+}
+
+/** The session has ended: the response removes its cookie, and those of former libraries. */
+export function clearCookies({ context, request, cookie }: RequestSession): void {
+  const { cookieHeader, isSecure } = request;
+  cookie.clear(isSecure);
+  cookie.clearFormer(removePresent(context, cookieHeader, isSecure));
 }
 
 /**

@@ -2,12 +2,13 @@ import { Deadline } from "../deadline.ts";
 import { tokenStatus } from "../lifecycle/decisions.ts";
 import { loadLatest } from "../record/load.ts";
 import type { RequestSession } from "./request-session.ts";
+import { giveUpData } from "./sign-in-and-out.ts";
 
 /** Reads the session anew. Changes that were not stored are forgotten. */
 export async function reload(requestSession: RequestSession): Promise<void> {
   // Several may wait for each other. One in between could sign in, and what is read here would be another session.
   while (requestSession.committing) await requestSession.committing.catch(() => {});
-  requestSession.giveUpData();
+  giveUpData(requestSession);
   await requestSession.runCommit(() => readAnew(requestSession));
 }
 

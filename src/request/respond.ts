@@ -4,7 +4,7 @@ import { cookieParts } from "./cookie.ts";
 import type { OutgoingCookie } from "./outgoing-cookie.ts";
 import { canSetHeaders, checkUnread, copyWithHeaders, CopyHeaders, streamBodyOf } from "./fetch-response.ts";
 import { dropUndeliverable } from "./closed-response.ts";
-import { finishResponse } from "./finish-response.ts";
+import { endResponse, finishResponse } from "./finish-response.ts";
 import { recheckCookie } from "./issued-cookie.ts";
 import type { RequestSession } from "./request-session.ts";
 import type { Answer } from "../coroutine.ts";
@@ -39,7 +39,9 @@ export function concludeResponse(requestSession: RequestSession, headers: Respon
   return storing
     .then(() => writeHeaders(requestSession, headers))
     .catch((error: unknown) => {
-      requestSession.failResponse();
+      requestSession.progress.fail();
+      // The client is told of these. Later changes are told apart.
+      changes.setAside(changes.requested);
       throw requestSession.bearer?.explain(error) ?? error;
     });
 }
@@ -53,9 +55,17 @@ function store(requestSession: RequestSession): Promise<void> | undefined {
   return Promise.resolve(storing).then(() => (cookie.pending === waiting ? recheckCookie(requestSession) : undefined));
 }
 
+/** The headers are written. */
+function markWritten(requestSession: RequestSession): void {
+  const { context, changes, progress } = requestSession;
+  context.diagnose?.(requestSession, requestSession.request.raw);
+  progress.write();
+  if (changes.hasGivenObjects && context.lateChecks()) requestSession.lateChanges.expect();
+}
+
 /** Writes the cookie for the client, and the rules for caches. */
 function writeHeaders(requestSession: RequestSession, headers: ResponseHeaders): void {
-  requestSession.writeResponse();
+  markWritten(requestSession);
   const cookie = requestSession.cookie.take();
   if (!requestSession.progress.isAccessed && cookie === undefined) return;
   const { bearer } = requestSession;
@@ -102,7 +112,7 @@ export function prepareFailure(requestSession: RequestSession): Promise<void> | 
  */
 export function writeFailureHeaders(requestSession: RequestSession, headers: ResponseHeaders): void {
   requestSession.progress.markAccessed();
-  requestSession.writeResponse();
+  markWritten(requestSession);
   forbidCaching(headers, requestSession.bearer?.vary);
   requestSession.bearer?.challenge(headers);
   requestSession.cookie.repeat();
@@ -124,7 +134,7 @@ function writeCookies(headers: ResponseHeaders, outgoing: OutgoingCookie, cookie
 export function reportBypassed(requestSession: RequestSession, how: string): void {
   if (!requestSession.progress.canSetCookie) return;
   const { isUntouched, lateChanges, changes, cookie } = requestSession;
-  requestSession.writeResponse();
+  markWritten(requestSession);
   if (isUntouched || !(lateChanges.areThere || changes.isAnythingRequested || cookie.pending !== undefined)) return;
   requestSession.lateChanges.drop(how);
 }
@@ -178,7 +188,7 @@ function finishAndCopy(requestSession: RequestSession, original: Original, hasWa
   const finish = isTakenOver || isOurs ? undefined : bodyEnd(requestSession);
   if (!finish || streamBodyOf(response)) return copyOf(requestSession, original, finish);
   // Nothing runs while such a body is sent: changes that came during the commit are stored now.
-  const storing = hasWaited ? finish() : requestSession.endResponse();
+  const storing = hasWaited ? finish() : endResponse(requestSession);
   return storing ? storing.then(() => copyOf(requestSession, original)) : copyOf(requestSession, original);
 }
 
@@ -197,10 +207,10 @@ function copyOf(
 /** The function to call before a fetch response's body ends. `undefined` for a response that nothing can change any more. */
 function bodyEnd(requestSession: RequestSession): (() => Promise<void> | void) | undefined {
   if (!requestSession.request.expectsBody) {
-    requestSession.endResponse();
+    endResponse(requestSession);
     return undefined;
   }
   if (!requestSession.progress.isAccessed) return undefined;
   return () =>
-    finishResponse(requestSession)?.finally(() => requestSession.endResponse()) ?? requestSession.endResponse();
+    finishResponse(requestSession)?.finally(() => endResponse(requestSession)) ?? endResponse(requestSession);
 }

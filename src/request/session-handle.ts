@@ -8,10 +8,13 @@ import type { Flash } from "../record/record.ts";
 import type { SaveOptions, Session, SignInOptions } from "../session.ts";
 import { MAX_LIFETIME } from "./cookie.ts";
 import { dropUndeliverable } from "./closed-response.ts";
+import { loadSession } from "./load-session.ts";
 import { warnOfMisplacedRead } from "./misplaced-read.ts";
 import type { SignIn } from "./pending-changes.ts";
 import { reload } from "./reload.ts";
 import type { RequestSession } from "./request-session.ts";
+import { SessionSignal } from "./session-signal.ts";
+import { requestSignIn, requestSignOut } from "./sign-in-and-out.ts";
 import { protectPrototype } from "./protect-prototype.ts";
 import { isUserId } from "../user-id.ts";
 
@@ -151,21 +154,22 @@ class SessionHandle implements Session<Dictionary> {
       throw new TypeError(`signIn(userId) takes the user's id, a string of 1 to 512 bytes${butGiven(userId)}`);
     const requestSession = this.#withCookie("sign in");
     requestSession.changes.refuseInUpdate("called signIn()");
-    requestSession.signIn(userId, resolveSignIn(options));
+    requestSignIn(requestSession, userId, resolveSignIn(options));
   }
 
   signOut(): void {
     const { token, changes } = this.#accessed;
     changes.refuseInUpdate("called signOut()");
     if (token || changes.requested.signIn) this.#withCookie("sign out");
-    this.#requestSession.signOut();
+    requestSignOut(this.#requestSession);
   }
 
   rotate(): void {
     this.#requestSession.context.clientSide?.requireRevocations("session.rotate()");
     const requestSession = this.#withCookie("rotate");
     requestSession.changes.refuseInUpdate("called rotate()");
-    requestSession.rotate();
+    requestSession.watchClose();
+    requestSession.changes.request({ rotate: {} });
   }
 
   #withCookie(what: string): RequestSession {
@@ -223,7 +227,9 @@ class SessionHandle implements Session<Dictionary> {
   }
 
   get signal(): AbortSignal {
-    return this.#accessed.signal;
+    const requestSession = this.#accessed;
+    requestSession.context.clientSide?.refuse("session.signal");
+    return (requestSession.signal ??= new SessionSignal(requestSession)).get();
   }
 
   get isLoaded(): boolean {
@@ -247,7 +253,7 @@ class SessionHandle implements Session<Dictionary> {
   }
 
   async load(): Promise<this> {
-    await this.#requestSession.load();
+    await loadSession(this.#requestSession);
     return this;
   }
 }

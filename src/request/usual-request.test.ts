@@ -3,6 +3,7 @@ import { begin, Browser, KEYS, site } from "../../test/support/stores.ts";
 import { cookieStore } from "../cookie-store/store.ts";
 import { createSessions, type Sessions } from "../sessions.ts";
 import { memoryStore } from "../stores/memory.ts";
+import { loadSession } from "./load-session.ts";
 import { requestSessionOf } from "./session-handle.ts";
 import { isUsual } from "./usual-request.ts";
 
@@ -89,7 +90,7 @@ describe("a request without reason for a closer look", () => {
     const { sessions, store, cookie } = await signedIn();
     store.read = () => Promise.reject(new Error("down"));
     const requestSession = unread(sessions, cookie);
-    await expect(requestSession.load()).rejects.toThrow();
+    await expect(loadSession(requestSession)).rejects.toThrow();
     expect(isUsual(requestSession)).toBe(false);
   });
 

@@ -48,9 +48,9 @@ export const LIFECYCLE = [
   },
   {
     name: "a sign-out that only clears the cookie",
-    file: "src/lifecycle/commit.ts",
-    from: "const outcome = await endIfUnchanged(context, id, base, this.deadline, announce);",
-    to: 'const outcome = base === undefined ? await endIfUnchanged(context, id, base, this.deadline, announce) : ("ended" as string);',
+    file: "src/lifecycle/sign-out.ts",
+    from: "const outcome = await endIfUnchanged(context, id, base, deadline, announce);",
+    to: 'const outcome = base === undefined ? await endIfUnchanged(context, id, base, deadline, announce) : ("ended" as string);',
   },
   {
     name: "an update of an ended session that creates it anew",
@@ -107,8 +107,8 @@ export const LIFECYCLE = [
     to: "this.token = { ...requestSession.newToken(requestSession.id), ...(requestSession.token && { secret: requestSession.token.secret }) };",
     also: {
       file: "src/request/request-session.ts",
-      from: "return signIn?.id ?? (signOut ? this.#idOfNew : this.storedId);",
-      to: "return signOut ? this.#idOfNew : this.storedId;",
+      from: "return signIn?.id ?? (signOut ? this.newId : this.storedId);",
+      to: "return signOut ? this.newId : this.storedId;",
     },
   },
   {
@@ -119,14 +119,14 @@ export const LIFECYCLE = [
   },
   {
     name: "a sign-out that gives up after a conflict",
-    file: "src/lifecycle/commit.ts",
-    from: "        if (newest) return false;\n",
-    to: "        if (newest) return true;\n",
+    file: "src/lifecycle/sign-out.ts",
+    from: "      if (newest) return false;\n",
+    to: "      if (newest) return true;\n",
   },
   {
     name: "a sign-out that does not stop the sign-in that it meets",
-    file: "src/lifecycle/commit.ts",
-    from: "          if (!(await preventPutBack(context, id, newest, this.deadline))) return false;\n",
+    file: "src/lifecycle/sign-out.ts",
+    from: "        if (!(await preventPutBack(context, id, newest, deadline))) return false;\n",
     to: "",
   },
   {

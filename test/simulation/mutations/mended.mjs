@@ -42,7 +42,7 @@ export const MENDED = [
   },
   {
     name: "put back: a sign-out that meets rotate() is answered, and ends nothing",
-    file: "src/lifecycle/commit.ts",
+    file: "src/lifecycle/sign-out.ts",
     from: "if (newest?.record.ended) {",
     to: "if (newest && newest.record.epoch !== requestSession.loaded!.record.epoch) {",
   },
@@ -54,8 +54,8 @@ export const MENDED = [
   },
   {
     name: "put back: a visitor's failed sign-in is tried again under the same id",
-    file: "src/request/request-session.ts",
-    from: "    if (!this.#moves) this.#newToken = createToken();\n",
+    file: "src/request/sign-in-and-out.ts",
+    from: "  if (!isMove) requestSession.dropNewToken();\n",
     to: "",
   },
   {
@@ -108,8 +108,8 @@ export const MENDED = [
   {
     name: "put back: a sign-in that fails leaves its session in the list",
     file: "src/lifecycle/new-session.ts",
-    from: "if (!this.#isGivenBack) yield* wait(this.#discard());\n      requestSession.renewId",
-    to: "requestSession.renewId",
+    from: "if (!this.#isGivenBack) yield* wait(this.#discard());\n      renewId",
+    to: "renewId",
   },
   {
     name: "put back: what a failed save() has changed is not stored by the next one",
@@ -142,9 +142,9 @@ export const MENDED = [
   },
   {
     name: "put back: a sign-out that meets a sign-in deletes what a revocation would have followed",
-    file: "src/lifecycle/commit.ts",
-    from: "if (!(await preventPutBack(context, id, newest, this.deadline))) return false;",
-    to: 'await this.deadline.run("delete", () => context.store.delete(id));',
+    file: "src/lifecycle/sign-out.ts",
+    from: "if (!(await preventPutBack(context, id, newest, deadline))) return false;",
+    to: 'await deadline.run("delete", () => context.store.delete(id));',
   },
   {
     name: "put back: a failing rotate() restores the token that a sign-in has invalidated",
@@ -202,8 +202,8 @@ export const MENDED = [
   },
   {
     name: "put back: a sign-out that finds its session ended sends the cookie of an earlier save()",
-    file: "src/lifecycle/commit.ts",
-    from: "        requestSession.cookie.withdraw();\n",
+    file: "src/lifecycle/sign-out.ts",
+    from: "      requestSession.cookie.withdraw();\n",
     to: "",
   },
   {

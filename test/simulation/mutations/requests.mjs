@@ -43,26 +43,26 @@ export const REQUESTS = [
   {
     name: "a sign-in that sets no cookie",
     file: "src/lifecycle/new-session.ts",
-    from: "    requestSession.issueCookie();\n  }\n\n  /** @param after",
+    from: "    issueCookie(requestSession);\n  }\n\n  /** @param after",
     to: "  }\n\n  /** @param after",
   },
   {
     name: "rotate() that sets no cookie",
     file: "src/lifecycle/commit.ts",
-    from: "if (token) requestSession.issueCookie();\n        else this.#issueCookie(step);",
+    from: "if (token) issueCookie(requestSession);\n        else this.#issueCookie(step);",
     to: "if (!token) this.#issueCookie(step);",
   },
   {
     name: "a sign-out whose cookie undoes the sign-in that came first",
-    file: "src/lifecycle/commit.ts",
-    from: '          requestSession.detach("superseded");\n          return true;\n        }\n        base',
-    to: '          requestSession.detach("superseded");\n          requestSession.cookie.clear(requestSession.isSecure);\n          return true;\n        }\n        base',
+    file: "src/lifecycle/sign-out.ts",
+    from: '        requestSession.detach("superseded");\n        return true;\n      }\n      base',
+    to: '        requestSession.detach("superseded");\n        requestSession.cookie.clear(requestSession.isSecure);\n        return true;\n      }\n      base',
   },
   {
     name: "a superseded token whose cookie is cleared",
     file: "src/request/request-session.ts",
-    from: "      this.#state = state;\n      this.progress",
-    to: '      this.#state = state;\n      if (this.tokenStatus === "superseded") this.cookie.clear(this.isSecure);\n      this.progress',
+    from: "    this.#state = state;\n    this.progress",
+    to: '    this.#state = state;\n    if (this.tokenStatus === "superseded") this.cookie.clear(this.isSecure);\n    this.progress',
   },
   {
     name: "an ended session whose cookie is cleared by a late request",
