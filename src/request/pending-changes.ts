@@ -98,6 +98,11 @@ export class PendingChanges implements JournalOwner {
     return this.#journal ? this.#journal.isChangeLost(givenUp) : givenUp.isChangeLost({});
   }
 
+  /** Keeps objects that the handler was given for as long only as it keeps them. */
+  releaseGiven(): void {
+    this.#given?.release();
+  }
+
   get hasDataChanges(): boolean {
     return this.#journal?.isChanged() === true;
   }
