@@ -1,4 +1,5 @@
 import { namesOf } from "./checks.ts";
+import { printable } from "./printable.ts";
 import { warn } from "./warnings.ts";
 import type { Client } from "./record/record.ts";
 
@@ -97,7 +98,9 @@ export function createEmitter(): Emitter {
         // An error of a listener must neither fail the request nor stay unnoticed.
         const warnOfFailure = (error: unknown) => {
           const description = error instanceof Error ? (error.stack ?? error.message) : String(error);
-          warn("SOJOURN_LISTENER", `A listener of "${name}" failed: ${description}`);
+          // A stack has lines.
+          const lines = description.split("\n").map(printable).join("\n");
+          warn("SOJOURN_LISTENER", `A listener of "${name}" failed: ${lines}`);
         };
         try {
           const done = (listener as (event: unknown) => unknown)(event);

@@ -5,6 +5,7 @@ import type { Context } from "../context.ts";
 import { Deadline } from "../deadline.ts";
 import { SessionError } from "../errors.ts";
 import type { FormerSession, FormerSessions, FoundSession } from "../former.ts";
+import { printable } from "../printable.ts";
 import { createRandomPart } from "../random.ts";
 import { loadLatest } from "../record/load.ts";
 import {
@@ -217,7 +218,7 @@ function checkFormerSession({ name }: FormerSessions, { userId, expiresAt, creat
     throw new TypeError(`adopt: ${name} must give the user's id as a string of 1 to 512 bytes`);
   for (const at of [expiresAt, createdAt]) {
     if (at !== undefined && !(Number.isFinite(at) && at >= 0))
-      throw new TypeError(`adopt: ${name} must give times in epoch milliseconds, not ${String(at)}`);
+      throw new TypeError(`adopt: ${name} must give times in epoch milliseconds, not ${printable(at)}`);
   }
 }
 

@@ -1,8 +1,9 @@
 import { checkOptions } from "../checks.ts";
-import type { Dictionary } from "../changes/codec.ts";
+import { pathOf, type Dictionary } from "../changes/codec.ts";
 import { milliseconds, type Duration } from "../duration.ts";
 import { SessionError } from "../errors.ts";
 import { commit } from "../lifecycle/commit.ts";
+import { printable } from "../printable.ts";
 import type { Flash } from "../record/record.ts";
 import type { SaveOptions, Session, SignInOptions } from "../session.ts";
 import { MAX_LIFETIME } from "./cookie.ts";
@@ -66,11 +67,12 @@ class SessionHandle implements Session<Dictionary> {
     let isFirst = true;
     return changes.journal.update(key, (value) => {
       const changed = changes.runUpdate(key, () => apply(value));
-      if (changed instanceof Promise) throw new TypeError(`update("${key}", …) needs a synchronous function`);
+      if (changed instanceof Promise)
+        throw new TypeError(`update("${printable(key)}", …) needs a synchronous function`);
       // Over a newer record, where another request has removed the key meanwhile, nothing is what the function may give.
       if (changed === undefined && (value !== undefined || isFirst)) {
         throw new TypeError(
-          `update("${key}", …): the function returned nothing. Return the new value, also where you changed it in place; to remove the key, delete session.data.${key}`,
+          `update("${printable(key)}", …): the function returned nothing. Return the new value, also where you changed it in place; to remove the key, delete ${pathOf("session.data", [key])}`,
         );
       }
       isFirst = false;
