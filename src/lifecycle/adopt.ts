@@ -22,7 +22,7 @@ import { matchOf } from "../request/presented-tokens.ts";
 import type { LiveState, SessionState } from "../request/state.ts";
 import { tokenStatus } from "./decisions.ts";
 import { discard, fromFormer, remove, retryInBackground } from "./end.ts";
-import { isUserId } from "../user-id.ts";
+import { butGiven, isUserId } from "../user-id.ts";
 import { isRefused, markerEnd } from "./refusals.ts";
 import { retryUntilDone } from "./retries.ts";
 import { absoluteEnd, extendedEnd } from "./timeouts.ts";
@@ -215,7 +215,10 @@ function isEmpty({ userId, data, flashes = [] }: FormerSession): boolean {
 /** @throws TypeError for what the source of the application has got wrong. */
 function checkFormerSession({ name }: FormerSessions, { userId, expiresAt, createdAt }: FormerSession): void {
   if (userId !== undefined && !isUserId(userId))
-    throw new TypeError(`adopt: ${name} must give the user's id as a string of 1 to 512 bytes`);
+    throw new TypeError(
+      `adopt: ${name} must give the user's id as a string of 1 to 512 bytes, or undefined for a visitor${butGiven(userId)} ` +
+        "(in the option userId of the source, or in read() of your own source)",
+    );
   for (const at of [expiresAt, createdAt]) {
     if (at !== undefined && !(Number.isFinite(at) && at >= 0))
       throw new TypeError(`adopt: ${name} must give times in epoch milliseconds, not ${printable(at)}`);

@@ -13,7 +13,7 @@ import type { SignIn } from "./pending-changes.ts";
 import { reload } from "./reload.ts";
 import type { RequestSession } from "./request-session.ts";
 import { protectPrototype } from "./protect-prototype.ts";
-import { isUserId } from "../user-id.ts";
+import { butGiven, isUserId } from "../user-id.ts";
 
 const INSPECT = Symbol.for("nodejs.util.inspect.custom");
 /** Where the session of "sojourn/context" has the one that it stands for. */
@@ -259,12 +259,6 @@ class SessionHandle implements Session<Dictionary> {
  */
 function refuseCallback(name: string, args: readonly unknown[]): void {
   if (args.length > 0) throw new TypeError(`session.${name}() takes no callback: await session.${name}()`);
-}
-
-function butGiven(userId: unknown): string {
-  if (typeof userId === "string") return "";
-  if (typeof userId === "object" && userId !== null) return ", not an object: give its id";
-  return `, not ${String(userId)}${typeof userId === "number" ? ": give String(user.id)" : ""}`;
 }
 
 const onUnknownRead = protectPrototype(SessionHandle.prototype, (value) => SessionHandle.isHandle(value));
