@@ -1,4 +1,5 @@
 import { optionHint } from "./option-hints.ts";
+import { printable } from "./printable.ts";
 
 /**
  * The names of the options of a type. The compiler refuses a record that lacks one, and one that has a name too many: no
@@ -24,7 +25,7 @@ export function checkOptions<Options extends object>(
 ): void {
   if (typeof options !== "object" || options === null) {
     throw new TypeError(
-      `${where} takes an object with any of ${Object.keys(names).join(", ")}, not ${String(options)}`,
+      `${where} takes an object with any of ${Object.keys(names).join(", ")}, not ${printable(options)}`,
     );
   }
   for (const name of Object.keys(options)) {
@@ -36,7 +37,7 @@ export function checkOptions<Options extends object>(
 export function unknownOption(where: string, name: string, known: readonly string[]): TypeError {
   const remedy = known.length > 0 ? `use any of ${known.join(", ")}, or remove it` : "remove it";
   const hint = optionHint(where, name, known);
-  return new TypeError(`${where} has no option "${name}": ${hint ? `${hint} Otherwise ${remedy}` : remedy}`);
+  return new TypeError(`${where} has no option "${printable(name)}": ${hint ? `${hint} Otherwise ${remedy}` : remedy}`);
 }
 
 /**
@@ -47,7 +48,7 @@ export function unknownOption(where: string, name: string, known: readonly strin
 export function checkPositiveInteger(option: string, value: unknown, max = Number.MAX_SAFE_INTEGER): void {
   if (Number.isInteger(value) && (value as number) >= 1 && (value as number) <= max) return;
   const range = max === Number.MAX_SAFE_INTEGER ? "a positive whole number" : `a whole number from 1 to ${max}`;
-  throw new TypeError(`${option} must be ${range}, not ${String(value)}`);
+  throw new TypeError(`${option} must be ${range}, not ${printable(value)}`);
 }
 
 /** A clock that can be called; none where the option is left out. */

@@ -1,3 +1,5 @@
+import { printable } from "./printable.ts";
+
 /**
  * The stable code of a {@link SessionError}, with its HTTP status:
  *
@@ -81,7 +83,7 @@ export class SessionError extends Error {
     message: string,
     { notEnded, ...options }: { cause?: unknown; notEnded?: readonly string[] } = {},
   ) {
-    super(message, options);
+    super(printable(message), options);
     if (notEnded) this.notEnded = notEnded;
     this.code = code;
     this.status = this.statusCode = STATUS[code];

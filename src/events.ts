@@ -1,5 +1,6 @@
 import { namesOf } from "./checks.ts";
 import { isPromise } from "./coroutine.ts";
+import { printable } from "./printable.ts";
 import { warn } from "./warnings.ts";
 import type { Client } from "./record/record.ts";
 
@@ -98,7 +99,9 @@ export function createEmitter(): Emitter {
         // An error of a listener must neither fail the request nor stay unnoticed.
         const warnOfFailure = (error: unknown) => {
           const description = error instanceof Error ? (error.stack ?? error.message) : String(error);
-          warn("SOJOURN_LISTENER", `A listener of "${name}" failed: ${description}`);
+          // A stack has lines.
+          const lines = description.split("\n").map(printable).join("\n");
+          warn("SOJOURN_LISTENER", `A listener of "${name}" failed: ${lines}`);
         };
         try {
           const done = (listener as (event: unknown) => unknown)(event);

@@ -4,6 +4,7 @@ import { createCleanup } from "./cleanup.ts";
 import { credentialsChanged } from "./credentials.ts";
 import { createEmitter, type SessionEvents, type SessionListener } from "./events.ts";
 import { resolveOptions, type SessionsOptions, type Settings } from "./options.ts";
+import { printable } from "./printable.ts";
 import { carriesToken } from "./request/carries.ts";
 import { checkOrigin, checkTrusted } from "./request/origin.ts";
 import { RequestSession } from "./request/request-session.ts";
@@ -265,7 +266,7 @@ export function sessionsWith<Data extends object>(settings: Settings): Sessions<
 
 function checkString(call: string, what: string, value: unknown): void {
   if (typeof value === "string" && value !== "") return;
-  throw new TypeError(`${call} takes ${what}, a string that is not empty, not ${String(value)}`);
+  throw new TypeError(`${call} takes ${what}, a string that is not empty, not ${printable(value)}`);
 }
 
 const UPGRADE =

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { formerSession } from "./interop/source.ts";
-import { isUserId, passportUser } from "./user-id.ts";
+import { butGiven, isUserId, passportUser } from "./user-id.ts";
 
 describe("the id of a user", () => {
   it.each(["a", "Zoë", "x".repeat(512)])("can be the text %j", (id) => expect(isUserId(id)).toBe(true));
@@ -8,6 +8,15 @@ describe("the id of a user", () => {
   it.each([undefined, 7, "", "x".repeat(513), "ë".repeat(257), "\uD800"])("can't be %j", (id) =>
     expect(isUserId(id)).toBe(false),
   );
+
+  it.each([
+    [7, ", not 7: give String(user.id)"],
+    [7n, ", not 7: give String(user.id)"],
+    [{ id: 7 }, ", not an object: give its id"],
+    [null, ", not null"],
+    [undefined, ", not undefined"],
+    ["", ""],
+  ])("is missing in an error for %s, which says what to give", (id, end) => expect(butGiven(id)).toBe(end));
 
   it.each([
     ["ada", "ada"],

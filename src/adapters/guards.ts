@@ -1,6 +1,7 @@
 import { checkOptions } from "../checks.ts";
 import { milliseconds, type Duration } from "../duration.ts";
 import { SessionError } from "../errors.ts";
+import { printable } from "../printable.ts";
 import { mountOf, type Framework, type OtherFramework } from "../request/frameworks.ts";
 import { isOwnOrigin } from "../request/origin.ts";
 import { innermost, requestHeader, type AnyRequest } from "../request/request.ts";
@@ -66,7 +67,7 @@ function createGuard(
   maxAge?: number,
 ): Guard {
   if (loginPage !== undefined && safePath(loginPage) !== loginPage) {
-    throw new TypeError(`${name}: loginPage is a path of this site, such as "/login", not ${loginPage}`);
+    throw new TypeError(`${name}: loginPage is a path of this site, such as "/login", not ${printable(loginPage)}`);
   }
   checkRoomForReturn(name, loginPage);
   const loginPath = loginPage?.split("?", 1)[0];
@@ -164,7 +165,7 @@ export function returnTo(request: AnyRequest, options: ReturnOptions = {}): stri
   checkOptions("returnTo", options, { fallback: true, value: true });
   const { fallback = "/", value = parameterOf(request) } = options;
   if (safePath(fallback) !== fallback) {
-    throw new TypeError(`returnTo: fallback is a path of this site, such as "/", not ${fallback}`);
+    throw new TypeError(`returnTo: fallback is a path of this site, such as "/", not ${printable(fallback)}`);
   }
   if (typeof value !== "string") return fallback;
   const [origin] = /^https?:\/\/[^/?#\\]+/i.exec(value) ?? [];

@@ -1,4 +1,5 @@
 import { createDecodeError, SessionError } from "../errors.ts";
+import { printable } from "../printable.ts";
 
 /**
  * Encodes data as JSON. A value that JSON lacks becomes an object with a single key that begins with `$`:
@@ -241,7 +242,7 @@ function explained(value: unknown, walk: Walk): TypeError | SessionError | undef
     const hidden = Object.getOwnPropertyNames(value).find(
       (name) => !Object.prototype.propertyIsEnumerable.call(value, name),
     );
-    if (hidden !== undefined) return refused(`an object with ${JSON.stringify(hidden)}, which is not enumerable`, walk);
+    if (hidden !== undefined) return refused(`an object with ${quoted(hidden)}, which is not enumerable`, walk);
   }
   const children: [string | number, unknown][] =
     kind === "object" ? Object.entries(value) : Array.from(value as Iterable<unknown>, (child, i) => [i, child]);
@@ -352,7 +353,7 @@ function untagged(tag: string, content: unknown): unknown {
       must(typeof content === "string" && /^[A-Za-z0-9+/]*={0,2}$/.test(content));
       return new Uint8Array(Buffer.from(content as string, "base64"));
     default:
-      throw new TypeError(`unknown tag ${tag}`);
+      throw new TypeError(`unknown tag ${printable(tag)}`);
   }
 }
 
@@ -370,16 +371,18 @@ function refused(what: string, walk: Walk): TypeError {
 
 function carrying(value: object, name: string): string {
   const kind = Object.prototype.toString.call(value).slice("[object ".length, -1);
-  return `${kind === "Array" ? "an" : "a"} ${kind} that carries a property, ${JSON.stringify(name)}`;
+  return `${kind === "Array" ? "an" : "a"} ${kind} that carries a property, ${quoted(name)}`;
 }
 
 export function pathOf(name: string, path: readonly (string | number)[]): string {
   return path.reduce<string>((text, key) => {
     if (typeof key === "number") return `${text}[${key}]`;
     const shown = key.length > LONGEST_KEY ? `${key.slice(0, LONGEST_KEY)}…` : key;
-    return /^[A-Za-z_$][\w$]*$/.test(shown) ? `${text}.${shown}` : `${text}[${JSON.stringify(shown)}]`;
+    return /^[A-Za-z_$][\w$]*$/.test(shown) ? `${text}.${shown}` : `${text}[${quoted(shown)}]`;
   }, name);
 }
 
 /** A client may have chosen the key, and the message goes into a log. */
 const LONGEST_KEY = 100;
+
+const quoted = (key: string): string => printable(JSON.stringify(key));

@@ -80,6 +80,11 @@ export class GivenObjects {
     this.add(objectsIn(value), userId);
   }
 
+  /** From here on, an object is kept for as long only as somebody else keeps it. */
+  release(): void {
+    this.#lookUp();
+  }
+
   #find(object: object): { userId: UserId } | undefined {
     this.#lookUp();
     let nobodys: { userId: UserId } | undefined;

@@ -1,9 +1,20 @@
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import { describe, expect, it } from "vitest";
 import { encode, BOUNDLESS, type Dictionary } from "./codec.ts";
 import { Journal } from "./journal.ts";
 
 const journalOf = (data: Dictionary) =>
   new Journal({ data: encode(data, BOUNDLESS), flashes: [] }, { bytes: 10_000, depth: 10 });
+
+setFlagsFromString("--expose-gc");
+const collectGarbage = runInNewContext("gc") as () => void;
+
+/** What a `WeakRef` refers to stays until the end of the turn. */
+async function collected(): Promise<void> {
+  await new Promise((resolve) => void setImmediate(resolve));
+  collectGarbage();
+}
 
 /** Values that a handler has looked at, and gives up. */
 function givenUp(data: Dictionary, ...keys: string[]) {
@@ -52,6 +63,35 @@ describe("GivenUpValues", () => {
     journal.stored(snapshot, snapshot.content);
     const given = journal.givenUp();
     list.push(1);
+    expect(given!.isChangeLost({})).toBe(true);
+  });
+
+  it("are kept until release(), and after that as long as the handler has a part of one", async () => {
+    const begin = () => {
+      const { values, given } = givenUp({ one: [[1]], two: [[2]] }, "one", "two");
+      return { refs: values.map((value) => new WeakRef(value)), given: given!, part: values[1]![0] as unknown[] };
+    };
+    const { refs, given, part } = begin();
+    const areThere = () => refs.map((ref) => ref.deref() !== undefined);
+    await collected();
+    expect(areThere()).toEqual([true, true]);
+    given.release();
+    await collected();
+    expect(areThere()).toEqual([false, true]);
+    expect(given.isChangeLost({})).toBe(false);
+    part.push(3);
+    expect(given.isChangeLost({})).toBe(true);
+    given.restart();
+    expect(given.isChangeLost({})).toBe(false);
+  });
+
+  it("can be released though one has become a cycle", () => {
+    const { values, given } = givenUp({ one: [1] }, "one");
+    values[0]!.push(values[0]);
+    given!.release();
+    values[0]!.pop();
+    expect(given!.isChangeLost({})).toBe(false);
+    values[0]!.push(2);
     expect(given!.isChangeLost({})).toBe(true);
   });
 });

@@ -690,7 +690,14 @@ describe("The option adopt refuses", () => {
 
   it.each([
     [{ ...ADA, userId: "" }, "must give the user's id"],
-    [{ ...ADA, userId: 7 as never }, "must give the user's id"],
+    [
+      { ...ADA, userId: 7 as never },
+      /must give the user's id .* visitor, not 7: give String\(user\.id\) \(in the option userId /,
+    ],
+    [
+      { ...ADA, userId: { id: 7 } as never },
+      /must give the user's id .*, not an object: give its id \(in the option userId /,
+    ],
     [{ ...ADA, userId: "\ud800" }, "must give the user's id"],
     [{ ...ADA, expiresAt: NaN }, "must give times in epoch milliseconds"],
   ])("a former session that the source has got wrong: %o", async (wrong, message) => {

@@ -5,6 +5,7 @@ import type { Context } from "../context.ts";
 import { Deadline } from "../deadline.ts";
 import { SessionError } from "../errors.ts";
 import type { FormerSession, FormerSessions, FoundSession } from "../former.ts";
+import { printable } from "../printable.ts";
 import { createRandomPart } from "../random.ts";
 import { loadLatest } from "../record/load.ts";
 import {
@@ -22,7 +23,7 @@ import type { LiveState, SessionState } from "../request/state.ts";
 import { warnOfForeignFormer, warnOfMissingFormer, warnOfMissingUser } from "./adoption-warnings.ts";
 import { tokenStatus } from "./decisions.ts";
 import { discard, fromFormer, remove, retryInBackground } from "./end.ts";
-import { isUserId } from "../user-id.ts";
+import { butGiven, isUserId } from "../user-id.ts";
 import { isRefused, markerEnd } from "./refusals.ts";
 import { retryUntilDone } from "./retries.ts";
 import { absoluteEnd, extendedEnd } from "./timeouts.ts";
@@ -224,10 +225,13 @@ function isEmpty({ userId, data, flashes = [] }: FormerSession): boolean {
 /** @throws TypeError for what the source of the application has got wrong. */
 function checkFormerSession({ name }: FormerSessions, { userId, expiresAt, createdAt }: FormerSession): void {
   if (userId !== undefined && !isUserId(userId))
-    throw new TypeError(`adopt: ${name} must give the user's id as a string of 1 to 512 bytes`);
+    throw new TypeError(
+      `adopt: ${name} must give the user's id as a string of 1 to 512 bytes, or undefined for a visitor${butGiven(userId)} ` +
+        "(in the option userId of the source, or in read() of your own source)",
+    );
   for (const at of [expiresAt, createdAt]) {
     if (at !== undefined && !(Number.isFinite(at) && at >= 0))
-      throw new TypeError(`adopt: ${name} must give times in epoch milliseconds, not ${String(at)}`);
+      throw new TypeError(`adopt: ${name} must give times in epoch milliseconds, not ${printable(at)}`);
   }
 }
 

@@ -1,3 +1,5 @@
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { gated, site, START, type SiteOptions } from "../../test/support/stores.ts";
 import type { Session } from "../session.ts";
@@ -8,6 +10,9 @@ import { requestSessionOf } from "./session-handle.ts";
 // Changes that nobody stores: each is reported, by an event and by a warning.
 
 type Dictionary = Record<string, unknown>;
+
+setFlagsFromString("--expose-gc");
+const collectGarbage = runInNewContext("gc") as () => void;
 
 const warned = vi.spyOn(process, "emitWarning").mockImplementation(() => {});
 beforeEach(() => void vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] }));
@@ -230,12 +235,18 @@ describe("an object of data that was kept over signOut() or reload()", () => {
     expect(await dropped(events)).toEqual([]);
   });
 
-  it("is reported in a connection of its own at the next reload(), or when it closes", async () => {
+  /** A session of a connection of its own, and how to close it. */
+  async function connected(path: string) {
     const { sessions, browser, events } = await visiting("/");
     const closing = new AbortController();
     const headers = { cookie: browser.cookie, origin: "https://shop.example" };
-    const request = new Request("https://shop.example/kept-socket", { headers, signal: closing.signal });
+    const request = new Request(`https://shop.example${path}`, { headers, signal: closing.signal });
     const session = (await sessions.attach(request)) as Session<Dictionary>;
+    return { session, events, close: () => closing.abort() };
+  }
+
+  it("is reported in a connection of its own at the next reload(), or when it closes", async () => {
+    const { session, events, close } = await connected("/kept-socket");
     const first = cartOf(session);
     await session.reload();
     const second = cartOf(session);
@@ -244,8 +255,39 @@ describe("an object of data that was kept over signOut() or reload()", () => {
     expect(await dropped(events)).toEqual(["late"]);
     second.push("honey");
     expect(await dropped(events)).toEqual(["late"]);
-    closing.abort();
+    close();
     expect(await dropped(events)).toEqual(["late", "late"]);
+  });
+
+  it("is reported in a connection of its own a second after reload()", async () => {
+    const { session, events } = await connected("/kept-socket-open");
+    const cart = cartOf(session);
+    await session.reload();
+    cart.push("milk");
+    await vi.advanceTimersByTimeAsync(999);
+    expect(events.map(({ name }) => name)).not.toContain("dropped");
+    await vi.advanceTimersByTimeAsync(1);
+    expect(events.filter(({ name }) => name === "dropped")).toHaveLength(1);
+  });
+
+  it("is in memory for a second after the last reload() of a connection that stays open, if nobody has it", async () => {
+    const { session, events, close } = await connected("/kept-socket-memory");
+    const carts: WeakRef<object>[] = [];
+    for (let i = 0; i < 3; i += 1) {
+      carts.push(new WeakRef(cartOf(session)));
+      await session.reload();
+      await vi.advanceTimersByTimeAsync(900);
+    }
+    const areThere = async () => {
+      await new Promise((resolve) => void setImmediate(resolve));
+      collectGarbage();
+      return carts.map((cart) => cart.deref() !== undefined);
+    };
+    expect((await areThere())[2]).toBe(true);
+    await vi.advanceTimersByTimeAsync(100);
+    expect(await areThere()).toEqual([false, false, false]);
+    close();
+    expect(await dropped(events)).toEqual([]);
   });
 });
 

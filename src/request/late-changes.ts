@@ -3,7 +3,10 @@ import { warnOnce } from "../warnings.ts";
 import type { PendingChanges } from "./pending-changes.ts";
 import type { RequestSession } from "./request-session.ts";
 
-/** Time after an access to an answered request's session, within which `save()` has to be called. */
+/**
+ * Time after an access to an answered request's session, within which `save()` has to be called. In a connection of its own, time
+ * after `reload()`, within which given-up values are kept for a check.
+ */
 const CHECK_MS = 1000;
 
 /** Checks of one request, after which a response that has not ended is left alone: its own end stores the changes. */
@@ -26,6 +29,7 @@ export class LateChanges {
   #checks = 0;
   #awaitsClose = false;
   #givenUp: GivenUp | undefined;
+  #release: NodeJS.Timeout | undefined;
 
   constructor(requestSession: RequestSession) {
     this.#requestSession = requestSession;
@@ -39,6 +43,14 @@ export class LateChanges {
     const { id, visibleRecord } = this.#requestSession;
     this.#givenUp = { values, id, userId: visibleRecord?.userId };
     this.expect();
+    if (this.#requestSession.progress.isAttached) this.#releaseSoon();
+  }
+
+  /** A connection may be open for days: it must not keep data that nobody can change any more. */
+  #releaseSoon(): void {
+    clearTimeout(this.#release);
+    this.#release = setTimeout(() => this.#releaseGivenUp(), CHECK_MS);
+    this.#release.unref?.();
   }
 
   /** The handler has taken something from which a change may come. */
@@ -74,9 +86,15 @@ export class LateChanges {
     }
     // A commit under way may store the change, or have begun before it.
     if (this.#checks < MAX_CHECKS) return this.expect();
-    this.#checkGivenUp();
+    this.#releaseGivenUp();
     // The end of some responses is never known here, because the server has given up their body.
     if (this.#checks === MAX_CHECKS && this.#areUnreported) this.#warnOfUnsaved();
+  }
+
+  #releaseGivenUp(): void {
+    this.#checkGivenUp();
+    this.#givenUp?.values.release();
+    this.#requestSession.changes.releaseGiven();
   }
 
   #checkGivenUp(): void {

@@ -2,6 +2,7 @@ import type { DataRules } from "../changes/codec.ts";
 import { GivenObjects } from "../changes/given-objects.ts";
 import type { GivenUpValues } from "../changes/given-up-values.ts";
 import { EMPTY, Journal, type Content, type JournalOwner } from "../changes/journal.ts";
+import { printable } from "../printable.ts";
 
 /** A requested sign-in. */
 export interface SignIn extends Lifetime {
@@ -98,6 +99,11 @@ export class PendingChanges implements JournalOwner {
     return this.#journal ? this.#journal.isChangeLost(givenUp) : givenUp.isChangeLost({});
   }
 
+  /** Keeps objects that the handler was given for as long only as it keeps them. */
+  releaseGiven(): void {
+    this.#given?.release();
+  }
+
   get hasDataChanges(): boolean {
     return this.#journal?.isChanged() === true;
   }
@@ -166,7 +172,7 @@ export class PendingChanges implements JournalOwner {
   refuseInUpdate(what: string): void {
     if (this.#updatedKey === undefined) return;
     throw new TypeError(
-      `update("${this.#updatedKey}", …): its function ${what}. It may be called more than once: let it only give the new value`,
+      `update("${printable(this.#updatedKey)}", …): its function ${what}. It may be called more than once: let it only give the new value`,
     );
   }
 

@@ -1,3 +1,5 @@
+import { printable } from "../printable.ts";
+
 type Method = (this: unknown, ...args: unknown[]) => unknown;
 /** @param handle - what is read: a handle, or what inherits from one. */
 type UnknownRead = (handle: unknown, name: string) => void;
@@ -120,8 +122,9 @@ const writeTraps = (refuse: (name: string | symbol) => never): ProxyHandler<obje
 });
 
 function throwNotStored(name: string | symbol): never {
+  const shown = printable(name);
   throw new TypeError(
-    `session.${String(name)} would be lost with this request, since only session.data is kept: set session.data.${String(name)}`,
+    `session.${shown} would be lost with this request, since only session.data is kept: set session.data.${shown}`,
   );
 }
 

@@ -1,9 +1,10 @@
 import { checkOptions } from "../checks.ts";
-import type { Dictionary } from "../changes/codec.ts";
+import { pathOf, type Dictionary } from "../changes/codec.ts";
 import { milliseconds, type Duration } from "../duration.ts";
 import { SessionError } from "../errors.ts";
 import { isPromise } from "../coroutine.ts";
 import { commit } from "../lifecycle/commit.ts";
+import { printable } from "../printable.ts";
 import type { Flash } from "../record/record.ts";
 import type { SaveOptions, Session, SignInOptions } from "../session.ts";
 import { MAX_LIFETIME } from "./cookie.ts";
@@ -16,7 +17,7 @@ import type { RequestSession } from "./request-session.ts";
 import { SessionSignal } from "./session-signal.ts";
 import { requestSignIn, requestSignOut } from "./sign-in-and-out.ts";
 import { protectPrototype } from "./protect-prototype.ts";
-import { isUserId } from "../user-id.ts";
+import { butGiven, isUserId } from "../user-id.ts";
 
 const INSPECT = Symbol.for("nodejs.util.inspect.custom");
 /** Where the session of "sojourn/context" has the one that it stands for. */
@@ -70,11 +71,11 @@ class SessionHandle implements Session<Dictionary> {
     let isFirst = true;
     return changes.journal.update(key, (value) => {
       const changed = changes.runUpdate(key, () => apply(value));
-      if (isPromise(changed)) throw new TypeError(`update("${key}", …) needs a synchronous function`);
+      if (isPromise(changed)) throw new TypeError(`update("${printable(key)}", …) needs a synchronous function`);
       // Over a newer record, where another request has removed the key meanwhile, nothing is what the function may give.
       if (changed === undefined && (value !== undefined || isFirst)) {
         throw new TypeError(
-          `update("${key}", …): the function returned nothing. Return the new value, also where you changed it in place; to remove the key, delete session.data.${key}`,
+          `update("${printable(key)}", …): the function returned nothing. Return the new value, also where you changed it in place; to remove the key, delete ${pathOf("session.data", [key])}`,
         );
       }
       isFirst = false;
@@ -264,12 +265,6 @@ class SessionHandle implements Session<Dictionary> {
  */
 function refuseCallback(name: string, args: readonly unknown[]): void {
   if (args.length > 0) throw new TypeError(`session.${name}() takes no callback: await session.${name}()`);
-}
-
-function butGiven(userId: unknown): string {
-  if (typeof userId === "string") return "";
-  if (typeof userId === "object" && userId !== null) return ", not an object: give its id";
-  return `, not ${String(userId)}${typeof userId === "number" ? ": give String(user.id)" : ""}`;
 }
 
 const onUnknownRead = protectPrototype(SessionHandle.prototype, (value) => SessionHandle.isHandle(value));

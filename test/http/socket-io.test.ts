@@ -358,40 +358,45 @@ describe("several namespaces on one connection", () => {
 });
 
 describe.each(WAYS)("a connection over $name that is older than a rotation of its token", ({ transports }) => {
-  it("is made anew for a further namespace, and the token of its handshake is no theft", async () => {
-    const { clock, advance } = testClock();
-    const rotation = { every: "15m", grace: "30s" } as const;
-    const { sessions, io, join } = await serveSockets({
-      settings: { clock, rotation },
-      store: memoryStore({ clock }),
-    });
-    io.of("/news").use(sessionMiddleware(sessions));
-    const replayed: string[] = [];
-    sessions.on("replayed", ({ id }) => replayed.push(id));
-    const visit = async (cookie: string) => {
-      const session = await sessions.open(new Request("http://localhost/", { headers: { cookie } }));
-      const { userId } = session;
-      const response = await sessions.commit(session, new Response());
-      return { userId, cookie: response.headers.getSetCookie()[0]?.split(";")[0] ?? cookie };
-    };
-    const first = await cookieFor(sessions, "ada");
-    const { client, socket } = await join({ cookie: first, transports });
-    advance("15m");
-    const { cookie } = await visit(first);
-    expect(cookie).not.toBe(first);
-    await visit(cookie);
-    advance("31s");
+  it.each([
+    ["", false],
+    [", also if the first use of the middleware comes later than the connection", true],
+  ])(
+    "is made anew for a further namespace, and the token of its handshake is no theft%s",
+    async (_, withoutSessions) => {
+      vi.useFakeTimers({ toFake: ["Date"] });
+      onTestFinished(() => void vi.useRealTimers());
+      const advance = (seconds: number) => void vi.setSystemTime(Date.now() + seconds * 1000);
+      const rotation = { every: "15m", grace: "30s" } as const;
+      const { sessions, io, join } = await serveSockets({ settings: { rotation }, withoutSessions });
+      io.of("/news").use(sessionMiddleware(sessions));
+      const replayed: string[] = [];
+      sessions.on("replayed", ({ id }) => replayed.push(id));
+      const visit = async (cookie: string) => {
+        const session = await sessions.open(new Request("http://localhost/", { headers: { cookie } }));
+        const { userId } = session;
+        const response = await sessions.commit(session, new Response());
+        return { userId, cookie: response.headers.getSetCookie()[0]?.split(";")[0] ?? cookie };
+      };
+      const first = await cookieFor(sessions, "ada");
+      const { client, socket } = await join({ cookie: first, transports });
+      advance(15 * 60);
+      const { cookie } = await visit(first);
+      expect(cookie).not.toBe(first);
+      await visit(cookie);
+      advance(31);
 
-    // A browser reconnects, with the cookie that it has by then.
-    client.io.opts.extraHeaders = { cookie };
-    client.io.reconnection(true);
-    const news = await join({ beside: client, namespace: "/news" });
-    expect(news.socket.data.session.userId).toBe("ada");
-    expect(news.socket.conn).not.toBe(socket.conn);
-    expect(replayed).toEqual([]);
-    expect((await visit(cookie)).userId).toBe("ada");
-    expect(io.sockets.sockets.size).toBe(1);
-  });
+      // A browser reconnects, with the cookie that it has by then.
+      client.io.opts.extraHeaders = { cookie };
+      client.io.reconnection(true);
+      const news = await join({ beside: client, namespace: "/news" });
+      expect(news.socket.data.session.userId).toBe("ada");
+      expect(news.socket.conn).not.toBe(socket.conn);
+      expect(replayed).toEqual([]);
+      expect((await visit(cookie)).userId).toBe("ada");
+      expect(io.sockets.sockets.size).toBe(1);
+    },
+  );
 });
 
 describe("a mistake in the program", () => {

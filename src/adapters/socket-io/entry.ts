@@ -199,13 +199,24 @@ const watchedEngines = new WeakSet<object>();
  * Whether the token of the handshake may have been rotated out since, over other requests. A socket that joins a further namespace
  * presents it again, which would count as a theft and end the session. Half of the grace is left for the way of requests.
  */
-function isTokenLeftBehind({ rotation, now }: Context, { conn, nsp }: AnySocket): boolean {
-  const { engine } = nsp.server;
+function isTokenLeftBehind({ rotation, now }: Context, socket: AnySocket): boolean {
+  const { conn } = socket;
+  const { engine } = socket.nsp.server;
   // A connection may have been in namespaces without this middleware before.
   if (!watchedEngines.has(engine)) engine.on("connection", (one: AnySocket["conn"]) => connectedAt.set(one, now()));
   watchedEngines.add(engine);
-  if (!connectedAt.has(conn)) connectedAt.set(conn, now());
+  if (!connectedAt.has(conn)) connectedAt.set(conn, now() - ageOf(socket));
   return rotation !== undefined && now() - connectedAt.get(conn)! > rotation.grace / 2;
+}
+
+/**
+ * The least age of a connection that was made before this middleware was first used: the one of its oldest socket. A connection
+ * without a socket is closed by socket.io within `connectTimeout`.
+ */
+function ageOf({ client }: AnySocket): number {
+  const { sockets } = client as unknown as { sockets?: ReadonlyMap<string, AnySocket> };
+  const ages = Array.from(sockets?.values() ?? [], ({ handshake }) => Date.now() - handshake.issued);
+  return Math.max(0, ...ages);
 }
 
 /**
