@@ -44,10 +44,14 @@ export function concludeResponse(requestSession: RequestSession, headers: Respon
 }
 
 function store(requestSession: RequestSession): Promise<void> | undefined {
-  const { cookie, progress } = requestSession;
-  if (progress.isClosed && !requestSession.committing) dropUndeliverable(requestSession);
+  const { cookie, progress, committing } = requestSession;
+  if (progress.isClosed) {
+    // A commit that is under way knows nothing of what was asked for since.
+    if (committing) return committing.catch(() => {}).then(() => store(requestSession));
+    dropUndeliverable(requestSession);
+  }
   const waiting = cookie.pending;
-  const storing = commit(requestSession, "response");
+  const storing = commit(requestSession, "response", true);
   if (waiting === undefined) return storing;
   return Promise.resolve(storing).then(() => (cookie.pending === waiting ? recheckCookie(requestSession) : undefined));
 }
