@@ -62,12 +62,14 @@ export function keptBy(requestSession: RequestSession, { userId, keep }: SignIn)
 }
 
 /** Whether a plan sets the cookie, which only unsent headers can carry. */
-export function needsCookie(
-  next: Plan,
-  { requested, hasDataChanges }: PendingChanges,
-  { clientSide }: Pick<Context, "clientSide">,
-): boolean {
-  if (next === "update") return clientSide !== undefined || requested.rotate !== undefined;
-  if (next === "confirm") return requested.signIn !== undefined || requested.lifetime !== undefined || hasDataChanges;
+export function needsCookie(next: Plan, changes: PendingChanges, { clientSide }: Pick<Context, "clientSide">): boolean {
+  if (next === "update") return clientSide !== undefined || changes.requested.rotate !== undefined;
+  if (next === "confirm") return beginsAfterEnd(changes);
   return next === "create" || next === "move" || next === "delete";
+}
+
+/** Whether a sign-out is followed by a new session. */
+export function beginsAfterEnd({ requested, hasDataChanges }: PendingChanges): boolean {
+  const { signIn, rotate, lifetime } = requested;
+  return signIn !== undefined || rotate !== undefined || lifetime !== undefined || hasDataChanges;
 }

@@ -3,7 +3,7 @@ import { begin, site } from "../../test/support/stores.ts";
 import { EventEmitter } from "node:events";
 import type { Session } from "../session.ts";
 import type { FaultPlan } from "../testing/faulty.ts";
-import { claimResponse } from "../adapters/adapter.ts";
+import { claimResponse, commitSession } from "../adapters/adapter.ts";
 
 // A client has gone, and the handler goes on. Nothing but a timer can notice that it changes an object in place.
 
@@ -86,6 +86,17 @@ describe("session.save() after the client has gone", () => {
     },
   );
 
+  it("begins no session after a sign-out", async () => {
+    const { browser, session, events, sessions } = await abandoned();
+    session.signOut();
+    session.rotate();
+    await expect(session.save()).rejects.toMatchObject({ code: "ERR_SESSION_HEADERS_SENT" });
+    await vi.advanceTimersByTimeAsync(60_000);
+    expect(events.map(({ name }) => name)).not.toContain("created");
+    expect(await sessions.list("ada")).toEqual([]);
+    expect(await browser.userId()).toBeUndefined();
+  });
+
   it("carries a sign-out out", async () => {
     const { browser, session } = await abandoned();
     session.signOut();
@@ -104,5 +115,31 @@ describe("session.save() after the client has gone", () => {
     const { sessions, session } = await abandoned();
     expect(await sessions.list("ada")).toHaveLength(1);
     expect(await sessions.credentialsChanged(session)).toBe(0);
+  });
+});
+
+describe("a response after the client has gone", () => {
+  it("drops a sign-in that came while earlier changes were stored, and keeps the session", async () => {
+    const { browser, session, events } = await abandoned({ update: [{ delay: 20 }] }, async ({ data }) => {
+      data.cart = ["tea"];
+    });
+    session.signIn("ada");
+    const responding = commitSession(session, new Response());
+    await vi.advanceTimersByTimeAsync(1000);
+    await responding;
+    expect(await browser.userId()).toBe("ada");
+    expect(await browser.data()).toEqual({ cart: ["tea"] });
+    expect(events).toMatchObject([{ name: "dropped", reason: "disconnected" }]);
+  });
+
+  it("carries a sign-out out that came while earlier changes were stored", async () => {
+    const { browser, session } = await abandoned({ update: [{ delay: 20 }] }, async ({ data }) => {
+      data.cart = ["tea"];
+    });
+    session.signOut();
+    const responding = commitSession(session, new Response());
+    await vi.advanceTimersByTimeAsync(1000);
+    await responding;
+    expect(await browser.userId()).toBeUndefined();
   });
 });

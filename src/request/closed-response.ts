@@ -1,5 +1,5 @@
 import { commit } from "../lifecycle/commit.ts";
-import { needsCookie, planOf } from "../lifecycle/plan.ts";
+import { beginsAfterEnd, needsCookie, planOf } from "../lifecycle/plan.ts";
 import { finishResponse } from "./finish-response.ts";
 import type { RequestSession } from "./request-session.ts";
 import { requestSignOut } from "./sign-in-and-out.ts";
@@ -102,13 +102,12 @@ export function dropUndeliverable(requestSession: RequestSession): boolean {
 
 function isUndeliverable(requestSession: RequestSession): boolean {
   const { changes, context } = requestSession;
-  const { requested } = changes;
   try {
     if (!changes.isAnythingRequested && !changes.hasDataChanges) return false;
     const next = planOf(requestSession, false);
     if (next !== "delete") return needsCookie(next, changes, context);
     // The cookie itself is the session, where nothing on the server says that it has ended.
-    return context.clientSide?.hasRevocations === false || requested.signIn !== undefined || changes.hasDataChanges;
+    return context.clientSide?.hasRevocations === false || beginsAfterEnd(changes);
   } catch {
     // A value that can't be kept: the commit says so.
     return false;

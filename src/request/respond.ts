@@ -47,8 +47,12 @@ export function concludeResponse(requestSession: RequestSession, headers: Respon
 }
 
 function store(requestSession: RequestSession): Promise<void> | undefined {
-  const { cookie, progress } = requestSession;
-  if (progress.isClosed && !requestSession.committing) dropUndeliverable(requestSession);
+  const { cookie, progress, committing } = requestSession;
+  if (progress.isClosed) {
+    // A commit that is under way knows nothing of what was asked for since.
+    if (committing) return committing.catch(() => {}).then(() => store(requestSession));
+    dropUndeliverable(requestSession);
+  }
   const waiting = cookie.pending;
   const storing = commit(requestSession, "response", true);
   if (waiting === undefined) return storing;

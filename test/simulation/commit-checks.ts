@@ -162,9 +162,10 @@ export class CommitChecks {
 
   /** Storing failed, and the client, or the handler, was told. */
   failed(request: RequestModel, code: string | undefined, began: number): void {
-    this.#observer.hasFailures = true;
+    const isFull = code === "ERR_SESSION_LIMIT";
+    if (!isFull) this.#observer.hasFailures = true;
     this.#observer.effects.learn();
-    const isRefused = code === "ERR_SESSION_SUPERSEDED" || code === "ERR_SESSION_CONFLICT";
+    const isRefused = isFull || code === "ERR_SESSION_SUPERSEDED" || code === "ERR_SESSION_CONFLICT";
     this.#observer.note(`request ${request.number} fails: ${code}`);
     if (code === "ERR_SESSION_SUPERSEDED") {
       const { session } = request;
@@ -180,7 +181,8 @@ export class CommitChecks {
     } else if (code === "ERR_SESSION_CONFLICT") {
       if (!request.isUnmerged || !this.#observer.effects.isByOthers(request))
         this.#observer.breach("refused without a cause", `request ${request.number} met no conflict`);
-    } else if (code !== "ERR_SESSION_STORE") {
+    } else if (isFull) this.#checkLimit(request, began);
+    else if (code !== "ERR_SESSION_STORE") {
       this.#observer.breach("unexpected error", `request ${request.number}: ${code}`);
     } else this.#observer.checkOutage(request, began, code);
     if (this.#observer.now - began > LONGEST_COMMIT)
@@ -190,8 +192,11 @@ export class CommitChecks {
     request.hasFailed = true;
     const { signIn, hasSignedOut, isRotating, setAside } = request;
     if (!this.#isOneErrorAtMost(request, began)) this.#observer.mayLeaveSessions = request.hasLeftovers = true;
+    // What is not deleted at once is deleted in the background.
+    else if (signIn && request.signInCall && !request.actor.faults.some(({ operation }) => operation === "delete"))
+      request.signInCall.failedAt = this.#observer.now;
     const isMove = request.session !== undefined && !hasSignedOut;
-    this.#takesBack(request, began);
+    this.#takesBack(request, began, isFull);
     request.setAside = {
       signIn,
       hasSignedOut,
@@ -209,12 +214,13 @@ export class CommitChecks {
   }
 
   /**
-   * After a single error of the store, and with time left, the library takes back what it has done: the session goes on as
+   * After a single error of the store, or where the limit refuses, and with time left, the library takes back what it has done: the session goes on as
    * if nothing had happened. Nothing is promised where others wanted to end it at the same moment.
    */
-  #takesBack(request: RequestModel, began: number): void {
+  #takesBack(request: RequestModel, began: number, isFull: boolean): void {
     const { pending, session, openedAt } = request;
-    if (!session || request.actor.faults.length === 0 || !this.#isOneErrorAtMost(request, began)) return;
+    const hasCause = isFull || request.actor.faults.length > 0;
+    if (!session || !hasCause || !this.#isOneErrorAtMost(request, began)) return;
     // An earlier call of save() has left something.
     if (request.hasLeftovers) return;
     // One that spares this session may have ended the one that its user was signing in to.
@@ -233,6 +239,17 @@ export class CommitChecks {
     const [fault, another] = actor.faults;
     const isInTime = this.#observer.now - began < STORE_TIMEOUT - 1;
     return another === undefined && fault?.outcome.startsWith("fails") !== false && isInTime;
+  }
+
+  /** A sign-in is refused only where the user has as many other sessions, or sign-ins that are under way. */
+  #checkLimit({ signIn, signInCall, session, pending, number }: RequestModel, began: number): void {
+    const isReplaced = session?.endings.every((one) => pending.includes(one)) === true;
+    const isExcused =
+      this.#observer.scenario.refuses &&
+      signIn !== undefined &&
+      this.#observer.model.mayBeFull(signIn.userId, signInCall, isReplaced ? session : undefined, began);
+    if (!isExcused)
+      this.#observer.breach("refused without a cause", `the sign-in of request ${number} was within the limit`);
   }
 
   #signInWasDropped(request: RequestModel): void {

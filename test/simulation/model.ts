@@ -26,6 +26,8 @@ export interface SignInModel {
   readonly at: number;
   /** From when on its session is stored for certain, and no attempt of it is under way. */
   doneAt: number | undefined;
+  /** From when on nothing is left of it for certain, because it has failed. */
+  failedAt: number | undefined;
 }
 
 /** One write, and what is known of it. */
@@ -133,11 +135,18 @@ export interface RevokedUser {
 export interface ModelSettings {
   readonly skew: number;
   readonly limit: number | undefined;
+  readonly refuses: boolean;
 }
 
 /** A token that no rotation ends: a connection outlives that of its own, and a request goes on with what it has stored. */
 export function lasting(session: SessionModel, epoch: number): TokenModel {
   return { value: "", session, epoch, place: Number.MAX_SAFE_INTEGER, presentedAt: NEVER, confirmedAt: NEVER };
+}
+
+/** A rotate() that failed, or whose cookie was withdrawn, may have left a session a token that nobody has. */
+export function lastEpochOf({ tokens, endings }: SessionModel): number {
+  const rotations = endings.filter(({ kind }) => kind === "rotate").length;
+  return tokens.reduce((highest, { epoch }) => Math.max(highest, epoch), rotations);
 }
 
 export const NEVER = Number.POSITIVE_INFINITY;
@@ -156,7 +165,7 @@ export class Model {
   }
 
   signsIn(userId: string, at: number): SignInModel {
-    const call = { at, doneAt: undefined };
+    const call = { at, doneAt: undefined, failedAt: undefined };
     this.signIns.set(userId, [...(this.signIns.get(userId) ?? []), call]);
     return call;
   }
@@ -258,12 +267,27 @@ export class Model {
     );
   }
 
-  /** Of a user's sign-ins the latest stay. */
+  /** Of a user's sign-ins the latest stay, or, where the limit refuses, all that were admitted. */
   #mayBeEvicted({ userId, signInCall: own }: SessionModel, now: number): boolean {
-    const { limit } = this.#settings;
-    if (limit === undefined || userId === undefined || !own) return false;
+    const { limit, refuses } = this.#settings;
+    if (limit === undefined || refuses || userId === undefined || !own) return false;
     const isLater = (one: SignInModel) => one.at <= now && (one.doneAt === undefined || one.doneAt >= own.at);
     return this.signIns.get(userId)!.filter((one) => one !== own && isLater(one)).length >= limit;
+  }
+
+  /**
+   * Whether a user may have had as many sessions as the limit allows at some time since then, beside one that is signed in to.
+   *
+   * @param replaced - the session that this sign-in replaces: it counts for nothing.
+   */
+  mayBeFull(userId: string, own: SignInModel | undefined, replaced: SessionModel | undefined, began: number): boolean {
+    const mayCount = (one: SignInModel) => {
+      if (one === own || (one.failedAt !== undefined && one.failedAt < began)) return false;
+      const session = [...this.sessions.values()].find(({ signInCall }) => signInCall === one);
+      if (!session) return true;
+      return session !== replaced && this.verdict(lasting(session, lastEpochOf(session)), began) === undefined;
+    };
+    return this.signIns.get(userId)!.filter(mayCount).length >= (this.#settings.limit ?? NEVER);
   }
 
   /** What a session must hold of a mark, and what it may. */

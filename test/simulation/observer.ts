@@ -3,6 +3,7 @@ import { CommitChecks } from "./commit-checks.ts";
 import { MarkChecks } from "./mark-checks.ts";
 import {
   isInForce,
+  lastEpochOf,
   lasting,
   Model,
   type Ending,
@@ -203,10 +204,8 @@ export class Observer {
     for (const session of this.model.sessions.values()) {
       if (session.userId !== userId) continue;
       const last = session.tokens.reduce((highest, { epoch }) => Math.max(highest, epoch), 0);
-      // A rotate() that failed, or whose cookie was withdrawn, may have left it a token that nobody has.
-      const rotations = session.endings.filter(({ kind }) => kind === "rotate").length;
       const isListed = ids.includes(session.id);
-      if (isListed && this.model.verdict(lasting(session, Math.max(last, rotations)), this.now))
+      if (isListed && this.model.verdict(lasting(session, lastEpochOf(session)), this.now))
         this.breach("list", `${this.short(session.id)} has ended`);
       if (!isListed && !this.excuse(lasting(session, last), this.now))
         this.breach("list", `${this.short(session.id)} is missing`);

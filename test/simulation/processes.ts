@@ -87,7 +87,7 @@ function bodyThat({ headersSent, model }: SimulatedRequest, run: () => Promise<v
 }
 
 export function createSessionsOver(store: SessionStore, connection: Connection, scenario: Scenario): Sessions<Data> {
-  const { rotates, limit } = scenario;
+  const { rotates, limit, refuses } = scenario;
   return createSessions<Data>({
     secretKey: SECRET_KEY,
     store,
@@ -99,6 +99,6 @@ export function createSessionsOver(store: SessionStore, connection: Connection, 
     // Each schedule has sessions of its own, and each of them would load the diagnoses.
     diagnostics: false,
     ...(rotates ? { rotation: { every: `${EVERY}ms`, grace: `${GRACE}ms` } } : {}),
-    ...(limit === undefined ? {} : { maxPerUser: limit }),
+    ...(limit === undefined ? {} : { maxPerUser: { sessions: limit, whenFull: refuses ? "refuse" : "evict" } }),
   });
 }

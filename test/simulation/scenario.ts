@@ -72,6 +72,8 @@ export interface Scenario {
   /** Answers of one moment arrive together. */
   readonly together: boolean;
   readonly limit: number | undefined;
+  /** A sign-in beyond the limit is refused. Otherwise it ends the oldest. */
+  readonly refuses: boolean;
   /** For each browser: whether it has a session at the beginning, and whose. */
   readonly browsers: readonly ("visitor" | "anonymous" | "alice" | "bob")[];
   readonly turns: readonly Turn[];
@@ -79,7 +81,8 @@ export interface Scenario {
 
 /** A schedule's conditions, in words. What happens in it tells the log. */
 export function describeScenario(scenario: Scenario): string {
-  const { processes, skew, rotates, isFaulty, isSealed, notifies, notice, together, limit, browsers } = scenario;
+  const { processes, skew, rotates, isFaulty, isSealed, notifies, notice, together, limit, refuses, browsers } =
+    scenario;
   const words = [
     `${processes} ${processes === 1 ? "process" : "processes"}`,
     `clocks that differ by up to ${skew} ms`,
@@ -88,7 +91,9 @@ export function describeScenario(scenario: Scenario): string {
     isSealed ? "encrypted records" : "records in the clear",
     notifies ? `notifications after ${notice} ms` : "no notifications",
     together ? "answers of one moment arrive together" : "answers arrive one by one",
-    limit === undefined ? "no limit of sessions" : `at most ${limit} sessions for each user`,
+    limit === undefined
+      ? "no limit of sessions"
+      : `at most ${limit} sessions for each user, of which a further one ${refuses ? "is refused" : "ends the oldest"}`,
     `browsers: ${browsers.join(", ")}`,
   ];
   return words.join("; ");

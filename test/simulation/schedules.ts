@@ -13,6 +13,7 @@ import {
 } from "./endings.ts";
 import { EVERY, GRACE, type RequestTurn, type Scenario, type Turn } from "./scenario.ts";
 import {
+  admin,
   among,
   anyRequest,
   connection,
@@ -147,6 +148,43 @@ const lives: Arbitrary<Scenario> = record({
   ),
 });
 
+/** Sign-ins of one user in several browsers, where a session must end before another may begin, or ends for it. */
+const limited: Arbitrary<Scenario> = record({
+  ...ORDINARY,
+  isFaulty: among(false, false, true),
+  limit: among(1, 1, 2),
+  refuses: among(true, true, false),
+  browsers: tuple(
+    among("visitor" as const, "alice" as const),
+    among("visitor" as const, "alice" as const, "anonymous" as const),
+    among("visitor" as const, "bob" as const),
+  ),
+  turns: array(
+    oneof(
+      {
+        arbitrary: record({
+          ...several,
+          gap: among(0, 0, 0, 1, 2, 5, 30, 700),
+          browser: nat(2),
+          steps: array(
+            record({
+              name: among("sign in", "sign in", "sign in", "sign out", "read", "set a key", "save", "rotate"),
+              choice: among(0, 0, 0, 0, 0, 2, 10, 1),
+              pause,
+            }),
+            { minLength: 1, maxLength: 3 },
+          ),
+          fates: oneof(delays, delays, fates, oneError),
+          travel: among<number | undefined>(0, 0, 1, 40, undefined),
+        }),
+        weight: 8,
+      },
+      { arbitrary: admin.map((one) => ({ ...one, gap: one.gap % 3 })), weight: 1 },
+    ),
+    { minLength: 2, maxLength: 8, size: "max" },
+  ),
+});
+
 /** Whatever may happen in a schedule, as plain data: it can be printed, and made smaller. */
 export const scenarios: Arbitrary<Scenario> = oneof(
   { arbitrary: general, weight: 3 },
@@ -163,4 +201,5 @@ export const scenarios: Arbitrary<Scenario> = oneof(
   { arbitrary: takeover, weight: 1 },
   { arbitrary: longLife, weight: 4 },
   { arbitrary: lives, weight: 2 },
+  { arbitrary: limited, weight: 2 },
 );

@@ -25,8 +25,8 @@ export class StoreEffects {
       // The sign-in that the session began with.
       if (effect.actor === newcomer) continue;
       if (effect.operation !== "update") continue;
-      // A second write of the same rotate() takes back the first.
-      if (effect.rotation) rotation = rotation?.rotation === effect.rotation ? undefined : effect;
+      // A second write of the same rotate() takes back the first. After a sign-out it concerns another session.
+      if (effect.rotation && !effect.isEnding) rotation = rotation?.rotation === effect.rotation ? undefined : effect;
       // A second write of the same sign-out or revocation takes back the first. One that signs in after it moves nothing.
       if (effect.isEnding) ender = ender === effect.actor ? undefined : effect.actor;
       if (effect.isEnding || !effect.isSigningIn) continue;

@@ -118,6 +118,7 @@ export const ORDINARY = {
   notice: among(0, 1, 30),
   together: boolean(),
   limit: among<number | undefined>(undefined, undefined, undefined, 1, 2),
+  refuses: boolean(),
   browsers: tuple(
     among("visitor" as const, "anonymous" as const, "alice" as const, "alice" as const),
     among("visitor" as const, "anonymous" as const, "alice" as const, "bob" as const),

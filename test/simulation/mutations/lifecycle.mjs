@@ -166,6 +166,24 @@ export const LIFECYCLE = [
     to: "    await signingIn.finish();\n    if (latest >= 0) return;",
   },
   {
+    name: "a limit that refuses by what two processes have seen before either of them stored",
+    file: "src/users.ts",
+    from: "const isAdmitted = (await outranks(context, await counted(), id, limit, deadline)) && (await signingIn.admit());",
+    to: "const isAdmitted = outranks !== undefined && (await signingIn.admit());",
+  },
+  {
+    name: "a sign-in beyond the limit that ends the session that it should leave",
+    file: "src/users.ts",
+    from: "      if (before.length >= limit.sessions) throw createLimitError(limit);\n",
+    to: "      if (before.length >= limit.sessions) {\n        await signingIn.finish();\n        throw createLimitError(limit);\n      }\n",
+  },
+  {
+    name: "a limit that counts the session that a sign-in replaces",
+    file: "src/users.ts",
+    from: "(await liveSessionsOf(context, userId, deadline)).filter((one) => one.id !== former);",
+    to: '(await liveSessionsOf(context, userId, deadline)).filter((one) => one.id !== former || limit.whenFull === "refuse");',
+  },
+  {
     name: "a signal that looks each minute",
     file: "src/signals.ts",
     from: "const CHECK_MS = 30_000;",
