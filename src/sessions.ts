@@ -10,6 +10,7 @@ import { checkOrigin, checkTrusted } from "./request/origin.ts";
 import { RequestSession } from "./request/request-session.ts";
 import { expectBearer, type BearerTokens } from "./request/bearer.ts";
 import { frameworkOf, MOUNT } from "./request/frameworks.ts";
+import { warnOfSharedCookie } from "./request/cookie-warnings.ts";
 import { isWebSocketRequest, innermost, type AnyRequest } from "./request/request.ts";
 import { commitToResponse } from "./request/respond.ts";
 import { requestSessionOf, sessionOf, watchMisplacedReads } from "./request/session-handle.ts";
@@ -175,6 +176,7 @@ export function sessionsWith<Data extends object>(settings: Settings): Sessions<
     const keeper = innermost(request);
     const found = keptBy(keeper);
     if (found) return found;
+    if (context.diagnose) warnOfSharedCookie(context, keeper);
     const session = sessionOf<Data>(new RequestSession(context, request, keeper));
     keep(keeper, session);
     // A framework's own object has it too, because an adapter asks several times.

@@ -14,6 +14,24 @@ export function warnOfUntrustedProxy({ cookie, trustProxy }: Context, request: A
   );
 }
 
+/** For each request, the sessions that have a cookie of this name, path and domain. */
+const cookiesOf = new WeakMap<object, Map<string, Context>>();
+
+/** Warns of two `createSessions` with one cookie in one request: the response would have both, and browsers keep the last one. */
+export function warnOfSharedCookie(context: Context, request: AnyRequest): void {
+  const cookies = cookiesOf.get(request) ?? new Map<string, Context>();
+  const cookie = context.cookie.clear(isSecure(request, context.trustProxy));
+  const other = cookies.get(cookie);
+  cookiesOf.set(request, cookies.set(cookie, context));
+  if (!other || other === context) return;
+  warnOnce(
+    "SOJOURN_SHARED_COOKIE",
+    context.cookie.baseName,
+    `Two createSessions with the cookie ${context.cookie.baseName} serve one request. The browser keeps the cookie of one, and loses the ` +
+      "other session: create the sessions once and import them where they are needed, or give each its own cookie.name",
+  );
+}
+
 /** Warns of a cookie that is not believed, and may belong to another application. */
 export function warnOfForeignCookie(context: Context, request: AnyRequest): void {
   if (!hasTokenLike(context, cookieHeader(request)!, isSecure(request, context.trustProxy))) return;
