@@ -8,7 +8,7 @@ import { carriesToken } from "./request/carries.ts";
 import { checkOrigin, checkTrusted } from "./request/origin.ts";
 import { RequestSession } from "./request/request-session.ts";
 import { expectBearer, type BearerTokens } from "./request/bearer.ts";
-import { frameworkOf, MOUNT } from "./request/frameworks.ts";
+import { frameworkOf, isCalledByFramework, MOUNT } from "./request/frameworks.ts";
 import { isWebSocketRequest, innermost, type AnyRequest } from "./request/request.ts";
 import { commitToResponse } from "./request/respond.ts";
 import { requestSessionOf, sessionOf, watchMisplacedReads } from "./request/session-handle.ts";
@@ -304,6 +304,7 @@ export function sessionFactory<Data extends object>(
 ): (request: AnyRequest) => Session<Data> {
   const factory = factories.get(sessions);
   if (factory) return factory as (request: AnyRequest) => Session<Data>;
+  if (isCalledByFramework(sessions)) throw new TypeError(`${adapter} must be called: ${MOUNT[frameworkOf(sessions)]}`);
   throw new TypeError(`${adapter}: the first argument must be what createSessions() of "sojourn" made`);
 }
 
