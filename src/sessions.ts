@@ -1,5 +1,5 @@
 import type { Context } from "./context.ts";
-import { checkOptions } from "./checks.ts";
+import { checkOptions, checkString } from "./checks.ts";
 import { createCleanup } from "./cleanup.ts";
 import { credentialsChanged } from "./credentials.ts";
 import { createEmitter, type SessionEvents, type SessionListener } from "./events.ts";
@@ -17,6 +17,7 @@ import { createSessionSignals } from "./signals.ts";
 import type { Answer } from "./coroutine.ts";
 import type { RevokeMessage } from "./tracing.ts";
 import { storedUsers, storedIdOf, type SessionInfo } from "./users.ts";
+import { checkSessionId } from "./session-id.ts";
 import { createKeyedQueue } from "./keyed-queue.ts";
 
 /** The sessions of an application, as `createSessions` makes them. */
@@ -182,6 +183,7 @@ export function sessionsWith<Data extends object>(settings: Settings): Sessions<
   }
 
   const { tracing } = context;
+  const checkId = (call: string, id: unknown): void => checkSessionId(call, id, context.diagnose !== undefined);
   /** Ends sessions, in a way that a subscriber can follow. */
   const traced = <Ended extends boolean | number | undefined>(
     message: RevokeMessage,
@@ -224,16 +226,17 @@ export function sessionsWith<Data extends object>(settings: Settings): Sessions<
       checkOptions("sessions.list", given, { current: true });
       const { current } = given;
       checkString("sessions.list(userId)", "the id of a user", userId);
+      if (current !== undefined) checkId("sessions.list(userId, { current })", current);
       const all = await users.list(context, userId);
       const stored = storedIdOf(context, current);
       return all.map((info) => ({ ...info, isCurrent: info.id === stored }));
     },
 
     async revoke(id, given = {}) {
-      checkString("sessions.revoke(id)", "the id of a session", id);
       checkOptions("sessions.revoke", given, { userId: true });
       const { userId } = given;
       if ("userId" in given) checkString("sessions.revoke(id, { userId })", "the id of a user", userId);
+      checkId("sessions.revoke(id)", id);
       return traced({ operation: "revoke", id }, () => users.revoke(context, id, userId));
     },
 
@@ -241,6 +244,7 @@ export function sessionsWith<Data extends object>(settings: Settings): Sessions<
       checkOptions("sessions.revokeAll", given, { except: true });
       const { except } = given;
       checkString("sessions.revokeAll(userId)", "the id of a user", userId);
+      if (except !== undefined) checkId("sessions.revokeAll(userId, { except })", except);
       return traced({ operation: "revokeAll" }, () => users.revokeAll(context, userId, except));
     },
 
@@ -261,11 +265,6 @@ export function sessionsWith<Data extends object>(settings: Settings): Sessions<
   factories.set(sessions, begin);
   contexts.set(sessions, context);
   return sessions;
-}
-
-function checkString(call: string, what: string, value: unknown): void {
-  if (typeof value === "string" && value !== "") return;
-  throw new TypeError(`${call} takes ${what}, a string that is not empty, not ${String(value)}`);
 }
 
 const UPGRADE =
