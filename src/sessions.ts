@@ -89,7 +89,7 @@ export interface Sessions<Data extends object = DeclaredData> {
    * Ends all sessions of a user, except the one with the id `except`, and gives their number. `undefined` where clients keep
    * the sessions (`cookieStore`): all have ended, and nobody knows the number.
    *
-   * @throws TypeError for a user id that is no string, and where the store has no `idsOfUser`. SessionError
+   * @throws TypeError for an id that is no string, and where the store has no `idsOfUser`. SessionError
    * ERR_SESSION_STORE (503), after all others were ended: its `notEnded` has the ids of those that were not.
    */
   revokeAll(userId: string, options?: { except?: string | undefined }): Promise<number | undefined>;
