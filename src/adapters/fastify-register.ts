@@ -1,5 +1,4 @@
 import type { onRequestHookHandler } from "fastify";
-import type { OptionNames } from "../checks.ts";
 
 /** For frameworks on Fastify, which register the plugin of `sojourn/fastify` themselves. */
 export interface RegisterOptions {
@@ -10,7 +9,7 @@ export interface RegisterOptions {
 }
 
 /** Those that Fastify reads itself, and {@link RegisterOptions}. */
-const READ: OptionNames<RegisterOptions & { prefix: never; logLevel: never; logSerializers: never }> = {
+const READ: Readonly<Record<keyof RegisterOptions | "prefix" | "logLevel" | "logSerializers", true>> = {
   prefix: true,
   logLevel: true,
   logSerializers: true,
