@@ -57,3 +57,9 @@ export function checkClock(option: string, clock: unknown, like: "Date.now" | "p
   const time = like === "Date.now" ? "epoch milliseconds" : "milliseconds that only grow";
   throw new TypeError(`${option} must be a function that returns ${time}, such as ${like}`);
 }
+
+/** @param what - what the text is, as the error names it: `the id of a user` */
+export function checkString(call: string, what: string, value: unknown): asserts value is string {
+  if (typeof value === "string" && value !== "") return;
+  throw new TypeError(`${call} takes ${what}, a string that is not empty, not ${printable(value)}`);
+}

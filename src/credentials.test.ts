@@ -53,6 +53,15 @@ describe("sessions.credentialsChanged", () => {
     await expect(site().sessions.credentialsChanged(session)).rejects.toThrow(/sessions\.revokeAll\(userId\)/);
   });
 
+  it.each(["bob", undefined])(
+    "refuses %j in place of the session, and names the call for a user's id",
+    async (given) => {
+      const changed = site().sessions.credentialsChanged(given as never);
+      await expect(changed).rejects.toThrow(TypeError);
+      await expect(changed).rejects.toThrow(/takes the session.*sessions\.revokeAll\(userId\)/);
+    },
+  );
+
   it("refuses a store that can't list a user's sessions, before it rotates", async () => {
     const sessions = createSessions({ secretKey: KEYS[0], store: { ...memoryStore(), idsOfUser: undefined! } });
     const session = await sessions.open(new Request("https://shop.example/"));

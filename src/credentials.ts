@@ -15,6 +15,11 @@ export async function credentialsChanged<Data extends object>(
   users: UserOperations,
   session: Session<Data>,
 ): Promise<number | undefined> {
+  if (typeof session !== "object" || session === null) {
+    throw new TypeError(
+      "sessions.credentialsChanged takes the session in which the user has changed it; for a user's id, sessions.revokeAll(userId) ends all sessions",
+    );
+  }
   if (context.clientSide) context.clientSide.requireRevocations("sessions.credentialsChanged()");
   else requireCapability(context.store, "idsOfUser", "sessions.credentialsChanged");
   const { userId } = session;

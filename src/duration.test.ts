@@ -50,6 +50,13 @@ describe("milliseconds", () => {
     );
   });
 
+  it("says a single unit in the singular", () => {
+    expect(() => milliseconds(3600 as never, "idleTimeout")).toThrow('"3600s" for seconds (1 hour), or "3600ms"');
+    expect(() => milliseconds(1 as never, "idleTimeout")).toThrow(
+      '(1 second), or "1ms" for milliseconds (1 millisecond)',
+    );
+  });
+
   it.each([null, {}, [], true, 5n])("refuses %s, which is no duration at all", (duration) => {
     expect(() => milliseconds(duration as unknown as Duration, "idleTimeout")).toThrow(TypeError);
   });

@@ -38,5 +38,6 @@ function spoken(ms: number): string {
     ["seconds", UNIT_MS.s],
   ] as const;
   const [unit, size] = units.find(([, least]) => ms >= least) ?? ["milliseconds", 1];
-  return `${Number((ms / size).toFixed(1))} ${unit}`;
+  const count = Number((ms / size).toFixed(1));
+  return `${count} ${count === 1 ? unit.slice(0, -1) : unit}`;
 }

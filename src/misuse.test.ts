@@ -149,6 +149,15 @@ describe("sessions", () => {
     expect(await browser.userId()).toBe("alice");
   });
 
+  it.each(["revokeAll", "list"] as const)("refuse a session in place of its id: %s", async (name) => {
+    const { sessions, browser, session } = await signedIn();
+    const option = name === "list" ? { current: session } : { except: session };
+    const call = sessions[name] as (...given: unknown[]) => Promise<unknown>;
+    await expect(call("alice", option)).rejects.toThrow(TypeError);
+    await expect(call("alice", option)).rejects.toThrow("the id of a session, session.id");
+    expect(await browser.userId()).toBe("alice");
+  });
+
   it("revoke a session only if it is the given user's", async () => {
     const { sessions, browser, session } = await signedIn();
     expect(await sessions.revoke(session.id, { userId: "mallory" })).toBe(false);

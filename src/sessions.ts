@@ -1,16 +1,15 @@
 import type { Context } from "./context.ts";
-import { checkOptions } from "./checks.ts";
+import { checkOptions, checkString } from "./checks.ts";
 import { createCleanup } from "./cleanup.ts";
 import { credentialsChanged } from "./credentials.ts";
 import { createEmitter, type SessionEvents, type SessionListener } from "./events.ts";
 import { resolveOptions, type SessionsOptions, type Settings } from "./options.ts";
-import { printable } from "./printable.ts";
 import { carriesToken } from "./request/carries.ts";
 import { checkOrigin, checkTrusted } from "./request/origin.ts";
 import { RequestSession } from "./request/request-session.ts";
 import { expectBearer, type BearerTokens } from "./request/bearer.ts";
-import { frameworkOf, MOUNT } from "./request/frameworks.ts";
 import { warnOfSharedCookie } from "./request/cookie-warnings.ts";
+import { frameworkOf, isCalledByFramework, MOUNT } from "./request/frameworks.ts";
 import { isWebSocketRequest, innermost, type AnyRequest } from "./request/request.ts";
 import { commitToResponse } from "./request/respond.ts";
 import { requestSessionOf, sessionOf, watchMisplacedReads } from "./request/session-handle.ts";
@@ -19,6 +18,7 @@ import { createSessionSignals } from "./signals.ts";
 import type { Answer } from "./coroutine.ts";
 import type { RevokeMessage } from "./tracing.ts";
 import { storedUsers, storedIdOf, type SessionInfo } from "./users.ts";
+import { checkSessionId } from "./session-id.ts";
 import { createKeyedQueue } from "./keyed-queue.ts";
 
 /** The sessions of an application, as `createSessions` makes them. */
@@ -90,7 +90,7 @@ export interface Sessions<Data extends object = DeclaredData> {
    * Ends all sessions of a user, except the one with the id `except`, and gives their number. `undefined` where clients keep
    * the sessions (`cookieStore`): all have ended, and nobody knows the number.
    *
-   * @throws TypeError for a user id that is no string, and where the store has no `idsOfUser`. SessionError
+   * @throws TypeError for an id that is no string, and where the store has no `idsOfUser`. SessionError
    * ERR_SESSION_STORE (503), after all others were ended: its `notEnded` has the ids of those that were not.
    */
   revokeAll(userId: string, options?: { except?: string | undefined }): Promise<number | undefined>;
@@ -185,6 +185,7 @@ export function sessionsWith<Data extends object>(settings: Settings): Sessions<
   }
 
   const { tracing } = context;
+  const checkId = (call: string, id: unknown): void => checkSessionId(call, id, context.diagnose !== undefined);
   /** Ends sessions, in a way that a subscriber can follow. */
   const traced = <Ended extends boolean | number | undefined>(
     message: RevokeMessage,
@@ -227,16 +228,17 @@ export function sessionsWith<Data extends object>(settings: Settings): Sessions<
       checkOptions("sessions.list", given, { current: true });
       const { current } = given;
       checkString("sessions.list(userId)", "the id of a user", userId);
+      if (current !== undefined) checkId("sessions.list(userId, { current })", current);
       const all = await users.list(context, userId);
       const stored = storedIdOf(context, current);
       return all.map((info) => ({ ...info, isCurrent: info.id === stored }));
     },
 
     async revoke(id, given = {}) {
-      checkString("sessions.revoke(id)", "the id of a session", id);
       checkOptions("sessions.revoke", given, { userId: true });
       const { userId } = given;
       if ("userId" in given) checkString("sessions.revoke(id, { userId })", "the id of a user", userId);
+      checkId("sessions.revoke(id)", id);
       return traced({ operation: "revoke", id }, () => users.revoke(context, id, userId));
     },
 
@@ -244,6 +246,7 @@ export function sessionsWith<Data extends object>(settings: Settings): Sessions<
       checkOptions("sessions.revokeAll", given, { except: true });
       const { except } = given;
       checkString("sessions.revokeAll(userId)", "the id of a user", userId);
+      if (except !== undefined) checkId("sessions.revokeAll(userId, { except })", except);
       return traced({ operation: "revokeAll" }, () => users.revokeAll(context, userId, except));
     },
 
@@ -264,11 +267,6 @@ export function sessionsWith<Data extends object>(settings: Settings): Sessions<
   factories.set(sessions, begin);
   contexts.set(sessions, context);
   return sessions;
-}
-
-function checkString(call: string, what: string, value: unknown): void {
-  if (typeof value === "string" && value !== "") return;
-  throw new TypeError(`${call} takes ${what}, a string that is not empty, not ${printable(value)}`);
 }
 
 const UPGRADE =
@@ -307,6 +305,7 @@ export function sessionFactory<Data extends object>(
 ): (request: AnyRequest) => Session<Data> {
   const factory = factories.get(sessions);
   if (factory) return factory as (request: AnyRequest) => Session<Data>;
+  if (isCalledByFramework(sessions)) throw new TypeError(`${adapter} must be called: ${MOUNT[frameworkOf(sessions)]}`);
   throw new TypeError(`${adapter}: the first argument must be what createSessions() of "sojourn" made`);
 }
 

@@ -29,7 +29,7 @@ import {
   storeBeforeHeaders,
   watchDirectWrites,
 } from "./node-response/entry.ts";
-import type { RegisterOptions } from "./fastify-register.ts";
+import { unreadOption, type RegisterOptions } from "./fastify-register.ts";
 
 export { returnTo, type GuardOptions, type RecentSignInOptions, type ReturnOptions } from "./adapter.ts";
 
@@ -71,6 +71,8 @@ export function sessionPlugin<Data extends object>(
 
   const plugin: FastifyPluginCallback<RegisterOptions> = (app, registered, done) => {
     expectFramework("fastify", "sessionPlugin", app);
+    const unread = unreadOption(registered);
+    if (unread) return done(unread);
     const { addOnRequest = (hook) => void app.addHook("onRequest", hook), isLogging = isWithLogger(app) } = registered;
     // An instance has the properties of those around it.
     const instance = app as { [REGISTERED]?: unknown };

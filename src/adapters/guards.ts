@@ -2,7 +2,7 @@ import { checkOptions } from "../checks.ts";
 import { milliseconds, type Duration } from "../duration.ts";
 import { SessionError } from "../errors.ts";
 import { printable } from "../printable.ts";
-import { mountOf, type Framework, type OtherFramework } from "../request/frameworks.ts";
+import { isCalledByFramework, mountOf, type Framework, type OtherFramework } from "../request/frameworks.ts";
 import { isOwnOrigin } from "../request/origin.ts";
 import { innermost, requestHeader, type AnyRequest } from "../request/request.ts";
 import { requestSessionOf } from "../request/session-handle.ts";
@@ -43,6 +43,7 @@ export function createUserGuard(
   options: GuardOptions,
   name = "requireUser",
 ): Guard {
+  checkCalled(name, options, `${name}()`);
   checkOptions(name, options, { loginPage: true });
   return createGuard(framework, name, options, (session) => session.userId !== undefined);
 }
@@ -53,10 +54,15 @@ export function createRecentSignInGuard(
   options: RecentSignInOptions,
   name = "requireRecentSignIn",
 ): Guard {
+  checkCalled(name, options, `${name}({ within: "10m" })`);
   checkOptions(name, options, { loginPage: true, within: true });
   const { within } = options;
   const maxAge = Math.floor(milliseconds(within, `${name}: within`) / 1000);
   return createGuard(framework, name, options, (session) => session.signedInWithin(within), maxAge);
+}
+
+function checkCalled(name: string, options: unknown, call: string): void {
+  if (isCalledByFramework(options)) throw new TypeError(`${name} must be called: ${call}`);
 }
 
 function createGuard(

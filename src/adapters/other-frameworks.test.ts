@@ -7,6 +7,7 @@ import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { site } from "../../test/support/stores.ts";
+import { csrfProtection } from "./csrf.ts";
 import * as ofExpress from "./express.ts";
 import * as ofFastify from "./fastify.ts";
 import * as ofFetch from "./fetch.ts";
@@ -111,5 +112,80 @@ describe("an adapter in another framework", () => {
   it("throws under node:http, where nobody would see a rejection", () => {
     const request = { httpVersion: "1.1", headers: {} };
     expect(() => handler(request as never)).toThrow('withSession(sessions, handler)) from "sojourn/node"');
+  });
+});
+
+describe("an adapter's function that was not called", () => {
+  const { sessions } = site();
+  const uncalled = (given: unknown) => given as never;
+
+  it.each<[string, unknown, string]>([
+    ["sessionMiddleware", ofExpress.sessionMiddleware, REMEDY],
+    ["requireUser", ofExpress.requireUser, "requireUser()"],
+    ["requireRecentSignIn", ofExpress.requireRecentSignIn, 'requireRecentSignIn({ within: "10m" })'],
+  ])("says so in Express: %s", async (name, middleware, remedy) => {
+    const app = express();
+    app.use(uncalled(middleware));
+    app.use(((error, _req, res, _next) => void res.send(error.message)) as express.ErrorRequestHandler);
+    const message = await answerOf(createServer(app));
+    expect(message).toContain(`${name} must be called: `);
+    expect(message).toContain(remedy);
+  });
+
+  it.each<[string, unknown]>([
+    ["sessionMiddleware", ofHono.sessionMiddleware],
+    ["requireUser", ofHono.requireUser],
+  ])("says so in Hono: %s", async (name, middleware) => {
+    const app = new Hono();
+    app.use(uncalled(middleware));
+    app.onError((error, c) => c.text(error.message));
+    expect(await (await app.request("/")).text()).toContain(`${name} must be called: `);
+  });
+
+  it("says so in Koa: sessionMiddleware", async () => {
+    const app = new Koa().use(uncalled(ofKoa.sessionMiddleware));
+    const error = new Promise<string>((resolve) => app.on("error", ({ message }: Error) => resolve(message)));
+    await answerOf(createServer((req, res) => void app.callback()(req, res)));
+    expect(await error).toContain("sessionMiddleware must be called: mount app.use(sessionMiddleware(sessions))");
+  });
+
+  it("says so in Fastify: requireUser", async () => {
+    const app = Fastify();
+    await app.register(ofFastify.sessionPlugin(sessions));
+    app.get("/", { preHandler: uncalled(ofFastify.requireUser) }, () => "never");
+    expect((await app.inject("/")).json().message).toBe("requireUser must be called: requireUser()");
+  });
+
+  it("says so where the sessions are the second argument of Fastify's register: sessionPlugin", () => {
+    const plugin = uncalled(ofFastify.sessionPlugin) as (...given: unknown[]) => unknown;
+    expect(() => plugin(Fastify(), sessions, () => undefined)).toThrow(
+      "sessionPlugin must be called: register app.register(sessionPlugin(sessions))",
+    );
+  });
+
+  it("says so for a Request: withSession of sojourn/fetch", () => {
+    const serve = uncalled(ofFetch.withSession) as (request: Request) => unknown;
+    expect(() => serve(new Request("http://localhost/"))).toThrow("withSession must be called: wrap the handler");
+  });
+});
+
+describe("app.register of Fastify", () => {
+  const { sessions } = site();
+  const register = async (options: object) => {
+    await Fastify().register(ofFastify.sessionPlugin(sessions), options);
+  };
+
+  it.each([
+    ["csrf", { csrf: csrfProtection() }],
+    ["lazy", { prefix: "/shop", lazy: true }],
+    ["secret", { secret: "x" }],
+  ])("refuses an option that it does not pass on: %s", async (name, options) => {
+    await expect(register(options)).rejects.toThrow(
+      `app.register does not pass "${name}" on: write app.register(sessionPlugin(sessions, { ${name} }))`,
+    );
+  });
+
+  it("takes the options that Fastify reads itself", async () => {
+    await expect(register({ prefix: "/shop", logLevel: "warn", logSerializers: {} })).resolves.toBeUndefined();
   });
 });

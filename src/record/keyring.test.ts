@@ -72,7 +72,43 @@ describe("createKeyring", () => {
     });
   });
 
+  describe("refuses a key that was not read as it was meant, with the remedy", () => {
+    const list = `${A},${B}`;
+    it.each<[string, unknown, RegExp]>([
+      ["in double quotes", `"${A}"`, /^secretKey is in quotes.*remove them/],
+      ["in single quotes", `'${A}'`, /^secretKey is in quotes/],
+      ["a list in quotes", `"${list}"`, /^secretKey is in quotes/],
+      ["with a line break at its end", `${A}\n`, /^secretKey begins or ends with white space.*\.trim\(\)/],
+      ["with a space at its beginning", ` ${A}`, /^secretKey begins or ends with white space/],
+      ["with a byte order mark", `\uFEFF${A}`, /^secretKey begins or ends with white space/],
+      [
+        "with a space within a list",
+        `${A}, ${B}`.split(","),
+        /^secretKey\[1\] begins or ends.*\.map\(\(key\) => key\.trim/,
+      ],
+      ["two keys that were not split", list, /^secretKey has several keys.*\.split\(","\)/],
+      ["two keys with a space between", `${A} ${B}`, /^secretKey has several keys/],
+      ["two keys on two lines", [C, `${A}\r\n${B}`], /^secretKey\[1\] has several keys/],
+      ["two keys with a comma after them", `${list},`, /^secretKey has several keys/],
+    ])("%s", (_, key, message) => {
+      expect(refusal(key)).toThrow(TypeError);
+      expect(refusal(key)).toThrow(message);
+    });
+  });
+
+  it.each([
+    ["words with spaces and commas", "Twelve grey owls, one lamp and the ferry of 06:40 to Brest"],
+    ["a long part beside a short one", `${A},9`],
+    ["one quote", `"${A}`],
+    ["bytes with white space and quotes", Buffer.from(`" ${A}\n"`)],
+  ])("accepts a key that may be meant as it is: %s", (_, key) => {
+    expect(failureOf(refusal(key))).toBe("nothing was thrown");
+  });
+
   it("never repeats the key in the refusal", () => {
+    for (const key of [`"${A}"`, `${A}\n`, `${A},${B}`]) {
+      expect(String((failureOf(refusal(key)) as Error).stack)).not.toContain(A);
+    }
     for (const key of ["password-1234567890-abcdefgh-XYZ", "tiny-key-77", "ab".repeat(32)]) {
       expect(String((failureOf(refusal(key)) as Error).stack)).not.toContain(key);
     }

@@ -74,10 +74,31 @@ function checkKey(key: unknown, option: string): Buffer {
     throw new TypeError(`${option} must be a string or bytes; ${KEYGEN}`);
   }
   const bytes = Buffer.from(key as string);
+  if (typeof key === "string") checkForm(key, option);
   if (bytes.length < 32) throw new TypeError(`${option} is too short (${bytes.length} bytes, at least 32); ${KEYGEN}`);
   if (PLACEHOLDERS.test(bytes.toString("latin1"))) throw new TypeError(`${option} is a placeholder; ${KEYGEN}`);
   if (isGuessable(bytes)) throw new TypeError(`${option} is too easy to guess; ${KEYGEN}`);
   return bytes;
+}
+
+/**
+ * Refuses a key that was not read as it was meant: with it, everybody would be signed out without a word.
+ */
+function checkForm(key: string, option: string): void {
+  if (key !== key.trim()) {
+    throw new TypeError(
+      `${option} begins or ends with white space or a line break, which would count as a part of it: use .trim(), and in a list .split(",").map((key) => key.trim())`,
+    );
+  }
+  if (/^(["']).*\1$/s.test(key)) {
+    throw new TypeError(`${option} is in quotes, which would count as a part of it: remove them where it is set`);
+  }
+  const parts = key.split(/[\s,]+/).filter((part) => part !== "");
+  if (parts.length > 1 && parts.every((part) => Buffer.byteLength(part) >= 32)) {
+    throw new TypeError(
+      `${option} has several keys in one string: give a list of them, such as .split(",").map((key) => key.trim())`,
+    );
+  }
 }
 
 /**

@@ -39,6 +39,11 @@ export function nextEpoch(epoch: number): number {
   return (epoch + 1) % EPOCH_LIMIT;
 }
 
+/** Whether a text has the form of a session's id. */
+export function isSessionId(text: string): boolean {
+  return /^[\w-]{22}$/.test(text);
+}
+
 /** The token of a new session. */
 export function createToken(): Token {
   const [id, secret] = createRandomParts();

@@ -63,6 +63,14 @@ export function frameworkOf(given: unknown): Framework {
   return "httpVersion" in shape ? "node" : "fetch";
 }
 
+/**
+ * Whether a framework has called with an object of its own, as it does with a function that the application has not called:
+ * `app.use(requireUser)`.
+ */
+export function isCalledByFramework(given: unknown): boolean {
+  return typeof given === "object" && (given instanceof Request || frameworkOf(given) !== "fetch");
+}
+
 /** Whether a request belongs to the engine of socket.io, which has middleware of its own, for each request of a connection. */
 export function isEngineRequest(request: object): boolean {
   const { _query: query } = request as { _query?: unknown };

@@ -116,4 +116,23 @@ describe("faulty", () => {
   it("refuses a plan for what is no operation", () => {
     expect(() => faulty(memoryStore(), { reed: ["error"] } as FaultPlan)).toThrow(/can't plan "reed": use any of read/);
   });
+
+  it.each<[string, unknown]>([
+    ["an unknown word", ["ok", "fail"]],
+    ["an unknown word after a delay", [{ delay: 1, fault: "fail" }]],
+    ["an object without a delay", [{ fault: "error" }]],
+    ["undefined", [undefined]],
+    ["a fault that is in no list", "error"],
+  ])("refuses a plan with %s, which would silently be no fault", (_, read) => {
+    const plan = () => faulty(memoryStore(), { read } as FaultPlan);
+    expect(plan).toThrow(TypeError);
+    expect(plan).toThrow(
+      /^faulty: read (has no fault .*use any of ok, error, error-after, hang, lost-reply|takes a list)/,
+    );
+  });
+
+  it("fails a call for which the plan's function gives no fault", async () => {
+    const store = faulty(memoryStore(), { read: () => "fail" as never });
+    await expect((async () => store.read("a"))()).rejects.toThrow('faulty: read has no fault "fail": use any of ok');
+  });
 });

@@ -57,12 +57,17 @@ const OPERATIONS = namesOf<StoreOperation>({
  * @example const store = faulty(memoryStore(), { read: ["ok", "error", { delay: 50 }], update: (call) => (call % 2 ?
  *   "ok" : "hang") });
  *
- * @throws TypeError if the plan names something that is not an operation.
+ * @throws TypeError if the plan names something that is not an operation, or not a fault.
  */
 export function faulty(store: SessionStore, plan: FaultPlan = {}): FaultyStore {
   for (const name of Object.keys(plan)) {
     if (!OPERATIONS.some((operation) => operation === name)) {
       throw new TypeError(`faulty can't plan "${name}": use any of ${OPERATIONS.join(", ")}`);
+    }
+    const planned: unknown = plan[name as StoreOperation];
+    if (Array.isArray(planned)) for (const fault of planned) checkFault(name, fault);
+    else if (planned !== undefined && typeof planned !== "function") {
+      throw new TypeError(`faulty: ${name} takes a list of faults, or a function of the call's number`);
     }
   }
   const calls = {
@@ -81,7 +86,11 @@ export function faulty(store: SessionStore, plan: FaultPlan = {}): FaultyStore {
     calls.total += 1;
     calls[operation] += 1;
     const planned = plan[operation];
-    if (typeof planned === "function") return planned(calls[operation]);
+    if (typeof planned === "function") {
+      const fault = planned(calls[operation]);
+      checkFault(operation, fault);
+      return fault;
+    }
     return planned?.[calls[operation] - 1] ?? "ok";
   }
 
@@ -123,6 +132,25 @@ export function faulty(store: SessionStore, plan: FaultPlan = {}): FaultyStore {
     wrapped.deleteExpired = (limit) => meet("deleteExpired", next("deleteExpired"), () => store.deleteExpired!(limit));
   }
   return wrapped;
+}
+
+const FAULTS = namesOf<Extract<Fault, string>>({
+  ok: true,
+  error: true,
+  "error-after": true,
+  hang: true,
+  "lost-reply": true,
+});
+
+/** Refuses what is no fault: as one that is not known, it would silently be "ok". */
+function checkFault(operation: string, fault: unknown): void {
+  if (fault instanceof Error || FAULTS.some((one) => one === fault)) return;
+  if (typeof fault !== "object" || fault === null || !("delay" in fault)) {
+    throw new TypeError(
+      `faulty: ${operation} has no fault "${String(fault)}": use any of ${FAULTS.join(", ")}, an Error, or { delay, fault }`,
+    );
+  }
+  if ("fault" in fault && fault.fault !== undefined) checkFault(operation, fault.fault);
 }
 
 async function meet<T>(operation: StoreOperation, fault: Fault, effect: () => Promise<T>): Promise<T> {

@@ -14,6 +14,7 @@ import type { Listener } from "../support/http/ways.ts";
 
 const PAGES = [
   "docs/testing.md",
+  "docs/fastify.md",
   "docs/hono.md",
   "docs/koa.md",
   "docs/h3.md",

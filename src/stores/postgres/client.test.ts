@@ -46,6 +46,19 @@ class FakePgClient extends EventEmitter {
 }
 
 describe("postgresDriver", () => {
+  it("says what is missing where a client of pg was never connected, since pg would keep its queries", async () => {
+    const client = Object.assign(new FakePgClient(), { _connected: false, _connecting: false });
+    const { query } = postgresDriver("postgresStore", client as unknown as PostgresClient);
+    const ask = () => query({ name: "one", text: "SELECT 1" }, [], false);
+    await expect(ask()).rejects.toThrow("the client of pg is not connected: call await client.connect()");
+    expect(client.statements).toEqual([]);
+    client["_connecting"] = true;
+    await expect(ask()).resolves.toEqual([]);
+    client["_connecting"] = false;
+    client["_connected"] = true;
+    await expect(ask()).resolves.toEqual([]);
+  });
+
   it("sets a timeout for the queries of a pool of pg that has none, and leaves an existing one alone", async () => {
     const timeouts: unknown[] = [];
     const pool = (options: object) =>

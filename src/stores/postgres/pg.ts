@@ -84,6 +84,7 @@ export function pgDriver(client: PgPool | PgClient, purpose: PostgresPurpose): P
     canPrepare: async () => true,
     async query({ name, text }, parameters, prepare) {
       const query = { name: prepare ? name : undefined, text, values: [...parameters], ...constant };
+      if (!isPool(client)) expectConnected(client);
       const { rows } = await (isPool(client) ? queryInPool(client, query) : client.query(query));
       if (!isPool(client)) refuseTransaction(client.getTransactionStatus?.());
       return rows as PostgresRow[];
@@ -156,6 +157,13 @@ function leftTransaction(status: string | null | undefined): Error | undefined {
     "the connection is in a transaction of the application's, which could undo what the session store writes: " +
       "end it before its connection is released, or give postgresStore a connection of its own",
   );
+}
+
+/** pg keeps the queries of a client that nobody connects, and never tells. */
+function expectConnected(client: PgClient): void {
+  const state = client as { readonly ["_connected"]?: unknown; readonly ["_connecting"]?: unknown };
+  if (state["_connected"] !== false || state["_connecting"] !== false) return;
+  throw new Error("the client of pg is not connected: call await client.connect() before the server listens");
 }
 
 const withIgnoredErrors = new WeakSet<object>();

@@ -151,6 +151,31 @@ describe("redisDriver", () => {
     });
   });
 
+  it("says what is missing where a client was never connected", async () => {
+    const { client } = silentNodeRedis();
+    const closed = new Error("The client is closed");
+    client.sendCommand = () => Promise.reject(closed);
+    const failure = redisDriver(client).send("key", ["GET", "key"]);
+    await expect(failure).rejects.toMatchObject({
+      message: expect.stringContaining("await client.connect()"),
+      cause: closed,
+    });
+  });
+
+  it.each<[string, unknown, string]>([
+    ["a promise", Promise.resolve(silentNodeRedis().client), "await it, as in redisStore(await createClient("],
+    ["an address", "redis://127.0.0.1:6379", "await openStore(url)"],
+    [
+      "the options of another store",
+      { client: silentNodeRedis().client },
+      "give the client itself, redisStore(client)",
+    ],
+    ["something else", {}, "createClient, createCluster"],
+  ])("names the remedy for %s", (_, given, remedy) => {
+    expect(() => redisDriver(given as never)).toThrow(TypeError);
+    expect(() => redisDriver(given as never)).toThrow(remedy);
+  });
+
   it("does not count a command that was rejected as one without a reply", async () => {
     const { client } = silentNodeRedis();
     client.sendCommand = () => Promise.reject(new Error("the connection is lost"));

@@ -114,7 +114,7 @@ export function redisDriver(client: RedisStoreClient): RedisDriver {
 }
 
 function driverFor(client: RedisStoreClient): RedisDriver {
-  if (typeof client !== "object" || client === null) throw new TypeError(NOT_A_CLIENT);
+  if (typeof client !== "object" || client === null) throw new TypeError(notAClient(client));
   checkAge(client as object);
   checkSettings(client as object);
   if (hasMethods(client, "getBuffer", "nodes")) return ioRedisClusterDriver(client as IoRedisCluster);
@@ -122,7 +122,7 @@ function driverFor(client: RedisStoreClient): RedisDriver {
   if (hasMethods(client, "sendCommand", "nodeClient")) return nodeRedisClusterDriver(client as NodeRedisCluster);
   if (hasMethods(client, "sendCommand", "getMasterNode")) return nodeRedisSentinelDriver(client as NodeRedisSentinel);
   if (hasMethods(client, "sendCommand", "duplicate", "subscribe")) return nodeRedisDriver(client as NodeRedisClient);
-  throw new TypeError(NOT_A_CLIENT);
+  throw new TypeError(notAClient(client));
 }
 
 /**
@@ -141,7 +141,9 @@ function watchPending({ send, isConnected, reconnect }: RedisDriver): RedisDrive
   };
   const onError = (error: unknown): never => {
     pending -= 1;
-    if (error instanceof Error && SERVER_ERROR.test(error.message)) hasReplied = true;
+    if (!(error instanceof Error)) throw error;
+    if (SERVER_ERROR.test(error.message)) hasReplied = true;
+    if (error.message === "The client is closed") throw new Error(CLOSED, { cause: error });
     throw error;
   };
   return (key, command) => {
@@ -165,6 +167,23 @@ function watchPending({ send, isConnected, reconnect }: RedisDriver): RedisDrive
 }
 
 const TOO_MANY_PENDING = `${MAX_PENDING_COMMANDS} commands wait for replies of the Redis server: it does not answer, or not fast enough`;
+
+/** It begins with the words of node-redis, which does not say what is missing. */
+const CLOSED = "The client is closed: call await client.connect() before the server listens";
+
+function notAClient(given: unknown): string {
+  if (hasMethods(given, "then")) {
+    return "redisStore takes a client of redis, not a promise of one: await it, as in redisStore(await createClient({ url }).connect())";
+  }
+  if (typeof given === "string") {
+    return 'redisStore takes a client of redis, not an address: for that, await openStore(url) of "sojourn/open"';
+  }
+  const { client } = (given ?? {}) as { readonly client?: unknown };
+  if (hasMethods(client, "sendCommand") || hasMethods(client, "getBuffer")) {
+    return "redisStore takes a client of redis, not an object with one: give the client itself, redisStore(client)";
+  }
+  return NOT_A_CLIENT;
+}
 
 const NOT_A_CLIENT =
   "redisStore takes a client of redis (createClient, createCluster, createSentinel), ioredis or iovalkey " +
