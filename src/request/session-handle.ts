@@ -13,6 +13,7 @@ import type { SignIn } from "./pending-changes.ts";
 import { reload } from "./reload.ts";
 import type { RequestSession } from "./request-session.ts";
 import { protectPrototype } from "./protect-prototype.ts";
+import { SaveOutcome, type SaveCall } from "./save-call.ts";
 import { isUserId } from "../user-id.ts";
 
 const INSPECT = Symbol.for("nodejs.util.inspect.custom");
@@ -183,10 +184,10 @@ class SessionHandle implements Session<Dictionary> {
 
   save(options: SaveOptions = {}, ...callback: unknown[]): Promise<void> {
     refuseCallback("save", typeof options === "function" ? [options] : callback);
-    return this.#save(options);
+    return SaveOutcome.of((call) => this.#save(options, call));
   }
 
-  async #save(options: SaveOptions): Promise<void> {
+  async #save(options: SaveOptions, call: SaveCall): Promise<void> {
     checkOptions("session.save", options, { onConflict: true });
     const { onConflict = "merge" } = options;
     if (onConflict !== "merge" && onConflict !== "fail") {
@@ -200,7 +201,12 @@ class SessionHandle implements Session<Dictionary> {
     // The commit takes them back by itself.
     if (isGone) requestSession.changes.takeBack();
     const isDropped = isGone && dropUndeliverable(requestSession);
-    await commit(requestSession, "save", progress.canSetCookie, onConflict);
+    try {
+      await commit(requestSession, call, progress.canSetCookie, onConflict);
+    } catch (error) {
+      requestSession.leaveToResponse(call);
+      throw error;
+    }
     if (isDropped) {
       throw new SessionError(
         "ERR_SESSION_HEADERS_SENT",
