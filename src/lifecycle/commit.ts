@@ -14,6 +14,7 @@ import { hashSecret, nextEpoch, tokenFields, type Token } from "../record/token.
 import { createRandomPart } from "../random.ts";
 import type { Context } from "../context.ts";
 import type { Requested } from "../request/pending-changes.ts";
+import { warnOfLostFlash } from "../request/lost-flash.ts";
 import type { RequestSession } from "../request/request-session.ts";
 import type { SaveCall } from "../request/save-call.ts";
 import { Deadline } from "../deadline.ts";
@@ -241,6 +242,8 @@ export class Commit {
     switch (retry({ ended: newest === undefined, superseded }, this.#changes)) {
       case "drop":
         this.drop("ended");
+        if (this.snapshot.content.flashes.length > this.snapshot.base.flashes.length)
+          warnOfLostFlash(this.requestSession);
         return undefined;
       case "detach":
         this.requestSession.detach(superseded ? "superseded" : "ended");
