@@ -16,16 +16,14 @@ import type { Context } from "../context.ts";
 import type { Requested } from "../request/pending-changes.ts";
 import { warnOfLostFlash } from "../request/lost-flash.ts";
 import type { RequestSession } from "../request/request-session.ts";
-import type { SaveCall } from "../request/save-call.ts";
 import { Deadline } from "../deadline.ts";
 import { isPromise, run, wait, type Answer, type Coroutine } from "../coroutine.ts";
 
 /**
- * The reason for a commit: a call of `save()`, whose caller deals with a failure if it looks at the promise; another commit
- * whose caller does (`"save"`); one whose failure nobody takes, so that the response tries again; or a response whose headers
- * follow and can carry a renewed cookie.
+ * The reason for a commit: a call of `save()`, whose caller deals with a failure; one whose failure nobody takes, so that the
+ * response tries again; or a response whose headers follow and can carry a renewed cookie.
  */
-type Occasion = SaveCall | "save" | "unawaited" | "response";
+type Occasion = "save" | "unawaited" | "response";
 
 /** `"fail"`: nothing is stored if another request has changed the data since they were read. */
 export type OnConflict = "merge" | "fail";
@@ -48,13 +46,12 @@ export function commit(
     return requestSession.committing.then(again, again);
   }
   const { changes, context } = requestSession;
-  const isSave = isSaved(occasion);
+  const isSave = occasion === "save";
   const withResponse = occasion === "response";
   let next: Exclude<Plan, "nothing">;
   let attempt: Commit;
   try {
     if (isSave) changes.takeBack();
-    else changes.takeBackUntold();
     const planned = planOf(requestSession, withResponse);
     if (planned === "nothing") return undefined;
     next = planned;
@@ -63,7 +60,7 @@ export function commit(
     if (!canSetCookie && needsCookie(next, changes, context)) throw headersSent(context);
     attempt = new Commit(requestSession, occasion, onConflict);
   } catch (error) {
-    if (isSave) changes.setAside(changes.requested, callOf(occasion));
+    if (isSave) changes.setAside(changes.requested);
     return Promise.reject(error);
   }
   const id = requestSession.storedId;
@@ -77,9 +74,6 @@ export function commit(
   if (withResponse) context.collector.runIfDue();
   return storing;
 }
-
-const isSaved = (occasion: Occasion): boolean => occasion !== "response" && occasion !== "unawaited";
-const callOf = (occasion: Occasion): SaveCall | undefined => (typeof occasion === "object" ? occasion : undefined);
 
 function headersSent({ clientSide }: Context): SessionError {
   return new SessionError(
@@ -138,7 +132,7 @@ export class Commit {
     } catch (error) {
       this.#undo();
       // The caller of save() deals with the failure: the response does not try the same again.
-      if (isSaved(this.#occasion)) requestSession.changes.setAside(this.requested, callOf(this.#occasion));
+      if (this.#occasion === "save") requestSession.changes.setAside(this.requested);
       throw error;
     }
   }

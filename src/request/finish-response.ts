@@ -11,9 +11,7 @@ import type { RequestSession } from "./request-session.ts";
 export function finishResponse(requestSession: RequestSession): Promise<void> | undefined {
   const { progress, lateChanges, changes } = requestSession;
   // The headers wait for their own commit still. Whoever holds them back asks again.
-  if (progress.canSetCookie || progress.isCommitting) return undefined;
-  changes.takeBackUntold();
-  if (!lateChanges.areThere) return undefined;
+  if (progress.canSetCookie || progress.isCommitting || !lateChanges.areThere) return undefined;
   if (progress.isFailure && changes.isSetAside) return undefined;
   return commit(requestSession, "save");
 }

@@ -2,7 +2,6 @@ import type { DataRules } from "../changes/codec.ts";
 import { GivenObjects } from "../changes/given-objects.ts";
 import type { GivenUpValues } from "../changes/given-up-values.ts";
 import { EMPTY, Journal, type Content, type JournalOwner } from "../changes/journal.ts";
-import type { SaveCall } from "./save-call.ts";
 
 /** A requested sign-in. */
 export interface SignIn extends Lifetime {
@@ -58,8 +57,6 @@ export class PendingChanges implements JournalOwner {
   #requested = NOTHING;
   /** The calls that a failed `save()` was to carry out. Its caller has dealt with that failure. */
   #setAside: Requested | undefined;
-  /** That call. `undefined`: somebody was told of the failure in any case. */
-  #failedSave: SaveCall | undefined;
   #journal: Journal | undefined;
   /** It outlives the journals, and a sign-out: the request's handler may have kept anything. */
   #given: GivenObjects | undefined;
@@ -188,12 +185,8 @@ export class PendingChanges implements JournalOwner {
     this.#journal = undefined;
   }
 
-  /**
-   * `save()` has failed to carry these out: the response leaves without them, and without the data of that moment, if somebody
-   * has looked at the failure.
-   */
-  setAside(failed: Requested, failedSave?: SaveCall): void {
-    this.#failedSave = failedSave;
+  /** `save()` has failed to carry these out: the response leaves without them, and without the data of that moment. */
+  setAside(failed: Requested): void {
     this.#setAside = { ...this.#setAside, ...failed };
     this.markDone(failed);
     this.restrict();
@@ -209,24 +202,14 @@ export class PendingChanges implements JournalOwner {
     this.restrict();
   }
 
-  /** The same where nobody has looked at the failure of `save()`. */
-  takeBackUntold(): void {
-    if (this.#isUntold) this.takeBack();
-  }
-
-  get #isUntold(): boolean {
-    return this.#setAside !== undefined && this.#failedSave?.isAwaited === false;
-  }
-
-  /** Whether the last call of `save()` failed, somebody knows of it, and nothing has changed since. */
+  /** Whether the last call of `save()` failed and nothing has changed since. */
   get isSetAside(): boolean {
-    return this.#setAside !== undefined && !this.#isUntold && this.#requested === NOTHING && this.journal.isSetAside;
+    return this.#setAside !== undefined && this.#requested === NOTHING && this.journal.isSetAside;
   }
 
   /** The response comes: only later changes are stored with it. */
   dropSetAside(): void {
     if (!this.#setAside) return;
-    if (this.#isUntold) return this.takeBack();
     this.#setAside = undefined;
     this.journal.dropSetAside(this.#base);
     this.restrict();

@@ -27,7 +27,6 @@ import {
 } from "./presented-tokens.ts";
 import type { AnyRequest, PlainRequest } from "./request.ts";
 import { ResponseProgress } from "./response-progress.ts";
-import type { SaveCall } from "./save-call.ts";
 import { SessionSignal } from "./session-signal.ts";
 import type { LiveState, SessionState } from "./state.ts";
 
@@ -388,14 +387,6 @@ export class RequestSession implements ChangedSession {
     this.progress.fail();
     // The client is told of these. Later changes are told apart.
     this.changes.setAside(this.changes.requested);
-  }
-
-  /** A `save()` has failed. If nobody looks at its promise, a response that is to come stores the changes, or fails. */
-  leaveToResponse(call: SaveCall): void {
-    const { progress, changes } = this;
-    call.isLeftToResponse = !progress.isAttached && !progress.hasEnded;
-    // Who awaits it has looked at it by then.
-    if (call.isLeftToResponse) setTimeout(() => changes.takeBackUntold(), 0);
   }
 
   /** The headers are written. */

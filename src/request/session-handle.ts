@@ -13,7 +13,6 @@ import type { SignIn } from "./pending-changes.ts";
 import { reload } from "./reload.ts";
 import type { RequestSession } from "./request-session.ts";
 import { protectPrototype } from "./protect-prototype.ts";
-import { SaveOutcome, type SaveCall } from "./save-call.ts";
 import { isUserId } from "../user-id.ts";
 
 const INSPECT = Symbol.for("nodejs.util.inspect.custom");
@@ -184,10 +183,10 @@ class SessionHandle implements Session<Dictionary> {
 
   save(options: SaveOptions = {}, ...callback: unknown[]): Promise<void> {
     refuseCallback("save", typeof options === "function" ? [options] : callback);
-    return SaveOutcome.of((call) => this.#save(options, call));
+    return this.#save(options);
   }
 
-  async #save(options: SaveOptions, call: SaveCall): Promise<void> {
+  async #save(options: SaveOptions): Promise<void> {
     checkOptions("session.save", options, { onConflict: true });
     const { onConflict = "merge" } = options;
     if (onConflict !== "merge" && onConflict !== "fail") {
@@ -201,12 +200,7 @@ class SessionHandle implements Session<Dictionary> {
     // The commit takes them back by itself.
     if (isGone) requestSession.changes.takeBack();
     const isDropped = isGone && dropUndeliverable(requestSession);
-    try {
-      await commit(requestSession, call, progress.canSetCookie, onConflict);
-    } catch (error) {
-      requestSession.leaveToResponse(call);
-      throw error;
-    }
+    await commit(requestSession, "save", progress.canSetCookie, onConflict);
     if (isDropped) {
       throw new SessionError(
         "ERR_SESSION_HEADERS_SENT",

@@ -73,8 +73,8 @@ export const LIFECYCLE = [
   {
     name: "a store's failure that is not told",
     file: "src/lifecycle/commit.ts",
-    from: "if (isSaved(this.#occasion)) requestSession.changes.setAside(this.requested, callOf(this.#occasion));\n      throw error;",
-    to: "if (isSaved(this.#occasion)) requestSession.changes.setAside(this.requested, callOf(this.#occasion));\n      if (!this.#withResponse) throw error;\n      return undefined;",
+    from: 'if (this.#occasion === "save") requestSession.changes.setAside(this.requested);\n      throw error;',
+    to: 'if (this.#occasion === "save") requestSession.changes.setAside(this.requested);\n      if (!this.#withResponse) throw error;\n      return undefined;',
   },
   {
     name: "a signal that only hears, and does not look",

@@ -73,7 +73,7 @@ export const REQUESTS = [
   {
     name: "save() that does not wait",
     file: "src/request/session-handle.ts",
-    from: "await commit(requestSession, call, progress.canSetCookie, onConflict);",
+    from: 'await commit(requestSession, "save", progress.canSetCookie, onConflict);',
     to: 'void commit(requestSession, "save", progress.canSetCookie, onConflict)?.catch(() => {});',
   },
   {
