@@ -65,6 +65,21 @@ describe("the cookie of a session", () => {
   });
 
   it.each([
+    [{}, true, "SOJOURN_SECURE_OVER_HTTP"],
+    [{}, false, undefined],
+    [{ "x-forwarded-proto": "https" }, true, "SOJOURN_UNTRUSTED_PROXY"],
+    [{ "x-forwarded-proto": "https" }, false, "SOJOURN_UNTRUSTED_PROXY"],
+  ])("warns that it is not set, once: %o, diagnostics %o", async (headers, diagnostics, code) => {
+    const name = `sid-${Object.keys(headers).length}-${diagnostics}`;
+    const warned = vi.spyOn(process, "emitWarning").mockImplementation(() => {});
+    const { visitor } = await site(routes, { name, diagnostics, cookie: { secure: true } });
+    for (const n of [1, 2]) expect((await visitor().get(`/set?a=${n}`, { headers })).status).toBe(200);
+    const calls = warned.mock.calls.map(([message, options]) => [String(message), (options as { code: string }).code]);
+    warned.mockRestore();
+    expect(calls).toEqual(code ? [[expect.stringContaining(`The cookie ${name} is not set`), code]] : []);
+  });
+
+  it.each([
     ["path", "/a\r\nset-cookie: b=c"],
     ["domain", "a; b"],
     ["sameSite", "sometimes"],

@@ -3,6 +3,8 @@ import type { Context } from "../context.ts";
 import type { Token } from "../record/token.ts";
 import { issueCookie } from "../request/issued-cookie.ts";
 import { OutgoingCookie, type TokenWriter } from "../request/outgoing-cookie.ts";
+import { claimsHttps } from "../request/request.ts";
+import { warnOnce } from "../warnings.ts";
 import { tokenValue } from "./cookie-value.ts";
 import { Cookie, setCookie, settingsOf } from "./cookie.ts";
 import type { RequestState } from "./session-request.ts";
@@ -51,7 +53,10 @@ class CookieWriter implements TokenWriter {
   issue({ keyring }: Context, token: Token): (() => readonly string[]) | undefined {
     const state = this.#state;
     const { isSecure, options } = state;
-    if (state.cookie.secure && !isSecure) return undefined;
+    if (state.cookie.secure && !isSecure) {
+      warnOfUnsetCookie(state);
+      return undefined;
+    }
     return () => {
       // The handler may have put another cookie in its place.
       const { cookie } = state;
@@ -65,6 +70,25 @@ class CookieWriter implements TokenWriter {
     const ended = new Cookie({ ...settingsOf(cookie), originalMaxAge: undefined });
     ended.expires = new Date(0);
     return [`${setCookie(options.name, "", ended)}; Max-Age=0`];
+  }
+}
+
+/** As with express-session, the response succeeds without its cookie, and the client is a visitor again. */
+function warnOfUnsetCookie({ context, options: { name }, req }: RequestState): void {
+  if (claimsHttps(req)) {
+    warnOnce(
+      "SOJOURN_UNTRUSTED_PROXY",
+      name,
+      `The cookie ${name} is not set, because of cookie.secure: the request came by HTTP, and that its X-Forwarded-Proto or Forwarded ` +
+        'names HTTPS is not believed. If a proxy of yours sets X-Forwarded-Proto, call app.set("trust proxy", 1), or give session() proxy: true',
+    );
+  } else if (context.diagnose) {
+    warnOnce(
+      "SOJOURN_SECURE_OVER_HTTP",
+      name,
+      `The cookie ${name} is not set, because of cookie.secure: the request came by plain HTTP. Use HTTPS, or cookie.secure: "auto". ` +
+        'If a proxy of yours ends HTTPS, let it set X-Forwarded-Proto, and call app.set("trust proxy", 1)',
+    );
   }
 }
 

@@ -10,6 +10,7 @@ import { requestSessionOf } from "../request/session-handle.ts";
 import type { Session as CoreSession } from "../session.ts";
 import { storedUsers } from "../users.ts";
 import { Cookie, setCookie, settingsOf, type KeptSettings } from "./cookie.ts";
+import { diagnoseFormerCookie } from "./former-cookie.ts";
 import type { Resolved } from "./options.ts";
 import { isEncrypted, SessionCookie } from "./response-cookie.ts";
 import { createSession, findBacking, NOT_FOUND, type Backing, type Session } from "./session.ts";
@@ -60,6 +61,7 @@ export class RequestState {
   /** The session is read. */
   start(): void {
     const { inner } = this;
+    if (this.context.diagnose && !inner.token) diagnoseFormerCookie(inner, this.options);
     this.versionBefore = inner.loaded?.version;
     this.install();
     if (inner.hasAdopted) inner.changes.request({ lifetime: this.#formerLifetime });

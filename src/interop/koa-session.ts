@@ -13,6 +13,7 @@ import {
   type FormerData,
   type SourceOptions,
 } from "./source.ts";
+import { checkNoClient } from "./stores.ts";
 
 /** The option `store` of koa-session. */
 export interface KoaSessionStore {
@@ -44,6 +45,7 @@ export function koaSession(options: KoaSessionOptions): FormerSessions<FoundData
   checkOptions("koaSession", options, { keys: true, key: true, store: true, ...SOURCE_OPTIONS });
   const { key: name = "koa.sess", store } = options;
   const keys = keysOf("koaSession: keys", options.keys);
+  checkNoClient("koaSession: store", store);
   if (store !== undefined && typeof store?.get !== "function")
     throw new TypeError("koaSession: store takes the former store");
   return {

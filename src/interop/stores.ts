@@ -1,4 +1,5 @@
 import { isPromise } from "../coroutine.ts";
+import { isRedisClient } from "../methods.ts";
 import { isData, type FormerData } from "./source.ts";
 
 type Callback<T extends unknown[]> = (error: unknown, ...result: T) => void;
@@ -23,6 +24,7 @@ export interface DataStore {
 
 /** @throws TypeError for anything but a store or a function. */
 export function dataStore(option: string, store: CallbackStore | ReadData): DataStore {
+  checkNoClient(option, store);
   if (typeof store === "function") return { read: async (id) => dataOf(await store(id)) };
   if (typeof (store as Partial<CallbackStore> | null)?.get !== "function") {
     throw new TypeError(`${option} takes the former store, or an async function that reads the data of an id`);
@@ -35,6 +37,14 @@ export function dataStore(option: string, store: CallbackStore | ReadData): Data
       },
     }),
   };
+}
+
+/** @throws TypeError for a client of Redis: its `get` takes no callback, or another one. */
+export function checkNoClient(option: string, store: unknown): void {
+  if (isRedisClient(store))
+    throw new TypeError(
+      `${option}: this is a client of Redis: give the former store, such as new RedisStore({ client })`,
+    );
 }
 
 function dataOf(found: unknown): FormerData | undefined {

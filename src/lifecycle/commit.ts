@@ -16,6 +16,7 @@ import { createRandomPart } from "../random.ts";
 import type { Context } from "../context.ts";
 import { issueCookie } from "../request/issued-cookie.ts";
 import type { Requested } from "../request/pending-changes.ts";
+import { warnOfLostFlash } from "../request/lost-flash.ts";
 import type { RequestSession } from "../request/request-session.ts";
 import { Deadline } from "../deadline.ts";
 import { isPromise, run, wait, type Answer, type Coroutine } from "../coroutine.ts";
@@ -237,6 +238,8 @@ export class Commit {
     switch (retry({ ended: newest === undefined, superseded }, this.#changes)) {
       case "drop":
         this.drop("ended");
+        if (this.snapshot.content.flashes.length > this.snapshot.base.flashes.length)
+          warnOfLostFlash(this.requestSession);
         return undefined;
       case "detach":
         this.requestSession.detach(superseded ? "superseded" : "ended");
