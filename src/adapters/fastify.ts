@@ -29,6 +29,7 @@ import {
   storeBeforeHeaders,
   watchDirectWrites,
 } from "./node-response/entry.ts";
+import { HeldBody } from "./fastify-held-body.ts";
 import { awaitableReply, HeldReply, isHeldReply } from "./fastify-held-reply.ts";
 import type { RegisterOptions } from "./fastify-register.ts";
 
@@ -216,9 +217,11 @@ function decorate<Data extends object>(
     const stored = concludeSession(session, headers);
     if (!stored) return next(null, body);
     const held = headers.hold();
+    const heldBody = isStream(body) ? new HeldBody(body) : undefined;
     stored.then(
       () => {
         held.release();
+        if (heldBody?.error) return next(heldBody.error);
         // As Fastify does it for a hook with a promise: a client may have chosen a header that Node refuses now.
         try {
           next(null, body);
@@ -228,6 +231,7 @@ function decorate<Data extends object>(
       },
       (error: Error) => {
         held.release();
+        heldBody?.discard();
         if (!isLogging) logSessionError(error);
         for (const name of Object.keys(reply.getHeaders())) if (describesResponse(name)) reply.removeHeader(name);
         next(error);
@@ -237,7 +241,7 @@ function decorate<Data extends object>(
 }
 
 /** A payload whose program runs on while it is sent. */
-function isStream(payload: unknown): boolean {
+function isStream(payload: unknown): payload is object {
   return typeof payload === "object" && payload !== null && !(payload instanceof Uint8Array);
 }
 

@@ -1,3 +1,4 @@
+import { createReadStream } from "node:fs";
 import { Readable } from "node:stream";
 import { setImmediate as turn } from "node:timers/promises";
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
@@ -338,5 +339,64 @@ describe("sojourn for Fastify and a reply that is awaited", () => {
     );
     expect((await get()).body).toBe("one");
     expect(order).toEqual(["finished", "awaited"]);
+  });
+});
+
+describe("sojourn for Fastify and a body that is a stream, whose session is being stored", () => {
+  const missing = (site: Site) => {
+    site.app.setErrorHandler((error: NodeJS.ErrnoException, _request, reply) => reply.code(500).send(error.code));
+    return route((reply) => reply.send(createReadStream("no-such-file")))(site);
+  };
+
+  it("answers the error of a file that is missing, as Fastify does, and stores the session", async () => {
+    const bare = await plain(missing);
+    const { get, read } = await application(missing);
+    const answer = await get();
+    expect(answer.body).toBe("ENOENT");
+    expect(decided(answer)).toEqual(decided(await bare.get()));
+    expect(await read(answer)).toBe(true);
+  });
+
+  it("answers 503 if the store fails, and the file is missing", async () => {
+    const { get } = await application(
+      route((reply) => reply.send(createReadStream("no-such-file"))),
+      { isDown: true },
+    );
+    expect(await get()).toMatchObject({ status: 503, complete: true });
+  });
+
+  it("closes a file if the store fails", async () => {
+    const file = createReadStream(new URL(import.meta.url));
+    const { get } = await application(
+      route((reply) => reply.send(file)),
+      { isDown: true },
+    );
+    expect(await get()).toMatchObject({ status: 503, complete: true });
+    expect(file.destroyed).toBe(true);
+  });
+
+  const webBodies: [string, (body: ReadableStream) => unknown][] = [
+    ["a web stream", (body) => body],
+    ["the body of a Response", (body) => new Response(body)],
+  ];
+  it.each(webBodies)("cancels %s if the store fails", async (_, payload) => {
+    let isCancelled = false;
+    const body = new ReadableStream({ cancel: () => void (isCancelled = true) });
+    const { get } = await application(
+      route((reply) => reply.send(payload(body))),
+      { isDown: true },
+    );
+    expect(await get()).toMatchObject({ status: 503, complete: true });
+    expect(isCancelled).toBe(true);
+  });
+
+  it("answers 503 if the store fails, and the program reads the stream itself", async () => {
+    const body = new ReadableStream();
+    body.getReader();
+    const { get } = await application(
+      route((reply) => reply.send(body)),
+      { isDown: true },
+    );
+    expect(await get()).toMatchObject({ status: 503, complete: true });
   });
 });
