@@ -29,6 +29,8 @@ import {
   storeBeforeHeaders,
   watchDirectWrites,
 } from "./node-response/entry.ts";
+import { HeldBody } from "./fastify-held-body.ts";
+import { awaitableReply, HeldReply, isHeldReply } from "./fastify-held-reply.ts";
 import { unreadOption, type RegisterOptions } from "./fastify-register.ts";
 
 export { returnTo, type GuardOptions, type RecentSignInOptions, type ReturnOptions } from "./adapter.ts";
@@ -139,28 +141,38 @@ function storeWithoutHook<Data extends object>(session: Session<Data>, request: 
 }
 
 /**
- * Stores the sessions of hijacked replies. One method serves all replies: with a method on each reply, V8 keeps most of them
- * until the next major garbage collection.
+ * Stores the sessions of hijacked replies, and lets a handler await a reply that is held. One method serves all replies: with a
+ * method on each reply, V8 keeps most of them until the next major garbage collection.
  */
-function decorateHijack<Data extends object>(
+function decorateReplies<Data extends object>(
   app: FastifyInstance,
   beginSession: (request: FastifyRequest) => Session<Data>,
 ): void {
   function hijack(this: FastifyReply): FastifyReply {
     const { request, raw } = this;
     const session = beginSession(request);
+    // It has been sent: hijacked, it would have no response if its session can't be stored.
+    if (isHeldReply(this)) return this;
     // Without it, somebody has hijacked the reply before our hook.
     if (isWatchingDirectWrites(session) && !raw.headersSent) storeWithoutHook(session, request, raw);
-    return inheritedHijack(this, hijack).call(this);
+    return inherited(this, "hijack", hijack).call(this);
+  }
+  function then(this: FastifyReply, ...listeners: Parameters<FastifyReply["then"]>): void {
+    inherited(this, "then", then).apply(awaitableReply(this), listeners);
   }
   app.decorateReply("hijack", hijack);
+  app.decorateReply("then", then);
 }
 
 /** The method that ours stands for. Replies of a nested instance inherit ours through more than one prototype. */
-function inheritedHijack(reply: FastifyReply, ours: FastifyReply["hijack"]): FastifyReply["hijack"] {
+function inherited<Name extends "hijack" | "then">(
+  reply: FastifyReply,
+  name: Name,
+  ours: FastifyReply[Name],
+): FastifyReply[Name] {
   let prototype = Object.getPrototypeOf(reply) as FastifyReply;
-  while (prototype.hijack === ours) prototype = Object.getPrototypeOf(prototype) as FastifyReply;
-  return prototype.hijack;
+  while (prototype[name] === ours) prototype = Object.getPrototypeOf(prototype) as FastifyReply;
+  return prototype[name];
 }
 
 /** Headers that were set on the response before it was held belong to what could not be given. */
@@ -185,13 +197,15 @@ function decorate<Data extends object>(
       );
     },
   });
-  decorateHijack(app, beginSession);
+  decorateReplies(app, beginSession);
   app.addHook("onResponse", (request, reply, next) => {
     if (reply.raw.writableEnded)
       reportBypass(beginSession(request), "by a handler that answers past reply.raw's own methods");
     next();
   });
   app.addHook("onSend", (request, reply, payload, next) => {
+    // It was sent while a hook before ours had the first payload. Fastify refuses it; only the first one is passed on.
+    if (isHeldReply(reply)) return void reply.send(payload);
     let body = payload;
     try {
       // Of HEAD, Fastify measures the text that is left out.
@@ -201,10 +215,15 @@ function decorate<Data extends object>(
     }
     const session = beginSession(request);
     if (isStream(body)) finishBeforeEnd(session, reply.raw, () => reply.getHeader("content-length"));
-    const stored = concludeSession(session, new ReplyHeaders(reply));
+    const headers = new ReplyHeaders(reply);
+    const stored = concludeSession(session, headers);
     if (!stored) return next(null, body);
+    const held = headers.hold();
+    const heldBody = isStream(body) ? new HeldBody(body) : undefined;
     stored.then(
       () => {
+        held.release();
+        if (heldBody?.error) return next(heldBody.error);
         // As Fastify does it for a hook with a promise: a client may have chosen a header that Node refuses now.
         try {
           next(null, body);
@@ -213,6 +232,8 @@ function decorate<Data extends object>(
         }
       },
       (error: Error) => {
+        held.release();
+        heldBody?.discard();
         if (!isLogging) logSessionError(error);
         for (const name of Object.keys(reply.getHeaders())) if (describesResponse(name)) reply.removeHeader(name);
         next(error);
@@ -222,7 +243,7 @@ function decorate<Data extends object>(
 }
 
 /** A payload whose program runs on while it is sent. */
-function isStream(payload: unknown): boolean {
+function isStream(payload: unknown): payload is object {
   return typeof payload === "object" && payload !== null && !(payload instanceof Uint8Array);
 }
 
@@ -241,10 +262,21 @@ function unpackResponse(reply: FastifyReply, response: Response): unknown {
 
 /** A class, because every response creates one. */
 class ReplyHeaders implements ResponseHeaders {
-  readonly #reply: FastifyReply;
+  readonly #given: FastifyReply;
+  #held: HeldReply | undefined;
 
   constructor(reply: FastifyReply) {
-    this.#reply = reply;
+    this.#given = reply;
+  }
+
+  /** Holds the reply until its session is stored. */
+  hold(): HeldReply {
+    return (this.#held = new HeldReply(this.#given));
+  }
+
+  get #reply(): FastifyReply {
+    this.#held?.restore();
+    return this.#given;
   }
 
   get(name: string): string | undefined {

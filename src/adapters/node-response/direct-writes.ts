@@ -62,6 +62,8 @@ class DirectWrites {
   }
 
   method(name: keyof Methods): Methods[keyof Methods] {
+    // The framework has sent a response, which waits for its session: these bytes would leave before that.
+    if (this.#progress.isCommitting && !this.#isHeld) return refuse;
     if (this.#progress.canSetCookie && !this.#isHeld) this.#holdBelow();
     return this.#methods![name];
   }
@@ -76,6 +78,11 @@ class DirectWrites {
     this.#methods = { writeHead: res.writeHead, write: res.write, end: res.end, flushHeaders: res.flushHeaders };
     Object.assign(res, { writeHead, write, end, flushHeaders });
   }
+}
+
+/** Writes nothing, as Node after the end of a response. */
+function refuse(this: Watched): Watched {
+  return this;
 }
 
 /** One set for all responses: closures for each would cost more. */
