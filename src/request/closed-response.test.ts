@@ -142,4 +142,30 @@ describe("a response after the client has gone", () => {
     await responding;
     expect(await browser.userId()).toBeUndefined();
   });
+
+  it.each(["responds", "does not respond"])(
+    "carries a sign-out out that came while storing earlier changes failed, of a handler that %s",
+    async (what) => {
+      const { browser, session, sessions, events } = await abandoned(
+        { update: [{ delay: 20, fault: "error" }] },
+        async ({ data }) => {
+          data.cart = ["tea"];
+        },
+      );
+      session.signOut();
+      const responding = what === "responds" ? commitSession(session, new Response()) : undefined;
+      await vi.advanceTimersByTimeAsync(1000);
+      await responding;
+      expect(await sessions.list("ada")).toEqual([]);
+      expect(await browser.userId()).toBeUndefined();
+      expect(events.map(({ name }) => name)).toEqual(["error", "dropped", "signedOut"]);
+    },
+  );
+
+  it("tries a sign-out that can't be stored only once", async () => {
+    const { session, events } = await abandoned({ update: () => "error", delete: () => "error" });
+    session.signOut();
+    await vi.advanceTimersByTimeAsync(60_000);
+    expect(events.filter(({ name }) => name === "dropped")).toHaveLength(1);
+  });
 });

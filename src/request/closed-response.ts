@@ -86,17 +86,13 @@ export class ClosedResponse {
 
 /**
  * Drops the changes that give the client a new cookie, since no response can bring it: as if the request had not come. The
- * client's session stays as it is, and no token is left behind that nobody has. A sign-out stays, where a server knows of it.
+ * client's session stays as it is, and no token is left behind that nobody has.
  *
  * @returns whether something was dropped.
  */
 export function dropUndeliverable(requestSession: RequestSession): boolean {
-  const { changes, context } = requestSession;
-  const { signIn, signOut } = changes.requested;
   if (!isUndeliverable(requestSession)) return false;
-  if (signIn) context.moves.delete(signIn.id);
   drop(requestSession);
-  if (signOut && context.clientSide?.hasRevocations !== false) requestSignOut(requestSession);
   return true;
 }
 
@@ -114,8 +110,12 @@ function isUndeliverable(requestSession: RequestSession): boolean {
   }
 }
 
+/** A sign-out stays, where a server knows of it. It may have come while a commit was under way, whose failure is no failure of it. */
 function drop(requestSession: RequestSession): void {
   const { changes, context, presentedId, loaded } = requestSession;
+  const { signIn, signOut } = changes.requested;
+  if (signIn) context.moves.delete(signIn.id);
   changes.forget();
   context.emitter.emit("dropped", { id: presentedId, userId: loaded?.record.userId, reason: "disconnected" });
+  if (signOut && context.clientSide?.hasRevocations !== false) requestSignOut(requestSession);
 }

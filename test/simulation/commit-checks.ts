@@ -23,6 +23,7 @@ export class CommitChecks {
   ends(request: RequestModel, kind: Ending["kind"]): void {
     if (kind === "sign-in") this.#observer.signedIn.add(request.number);
     const { session } = request;
+    request.needsCookie = true;
     if (!session || request.hasSignedOut) return;
     const endsAll = kind === "sign-out";
     const ending: Ending = {
@@ -37,7 +38,9 @@ export class CommitChecks {
 
   /** What a request has done before it signs out is forgotten. */
   forgets(request: RequestModel): void {
-    for (const mark of request.marks) if (mark.state === "pending") mark.state = "dropped";
+    // What a client had asked for that goes away is stored at once.
+    const state = request.leftAt === undefined ? "dropped" : "unknown";
+    for (const mark of request.marks) if (mark.state === "pending") mark.state = state;
     request.removed = [];
     // Nor does the next save() try again what the last one has failed to do.
     request.signIn = request.setAside = undefined;

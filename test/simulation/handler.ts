@@ -19,11 +19,15 @@ export async function runStep(
   // What would need a cookie is an error there.
   if (request.isConnection && session.isNew) return;
   const write = WRITES[name];
-  if (write) return write.write(session, observer.marks.mark(request, name, session).name);
+  if (write) {
+    request.needsCookie ||= session.isNew;
+    return write.write(session, observer.marks.mark(request, name, session).name);
+  }
   switch (name) {
     case "read":
       return;
     case "flash":
+      request.needsCookie ||= session.isNew;
       return session.flash("info", observer.marks.mark(request, "flash", session).name);
     case "take flashes":
       return observer.marks.took(
@@ -61,7 +65,7 @@ export async function runStep(
         ...(isRemembered ? { remember: { idleTimeout: "45s", absoluteTimeout: "100s" } } : {}),
       });
       request.signIn = { userId, keep, isRemembered };
-      request.actor.isSigningIn = true;
+      request.actor.isSigningIn = request.leftAt === undefined;
       return observer.commits.hasNewId(request, session);
     }
     case "sign out":
@@ -75,7 +79,7 @@ export async function runStep(
       observer.commits.ends(request, "rotate");
       session.rotate();
       request.isRotating = true;
-      request.actor.rotation = {};
+      if (request.leftAt === undefined) request.actor.rotation = {};
       return;
     default:
       throw new Error(`The simulation has no step "${name}"`);
@@ -113,17 +117,21 @@ async function save(
   session: Session<Data>,
   onConflict: "merge" | "fail" = "merge",
 ): Promise<void> {
+  // Nothing is promised of it but that it fails where a cookie would be needed.
+  if (request.leftAt !== undefined) return;
   const began = timeline.now;
   const before = observer.marks.ofOthers(request, session);
   observer.commits.saves(request);
   request.isUnmerged = onConflict === "fail";
+  request.isSaving = true;
   try {
     await session.save({ onConflict });
   } catch (error) {
     observer.commits.failed(request, codeOf(error), began);
-    request.isUnmerged = false;
+    request.isUnmerged = request.isSaving = false;
     return;
   }
+  request.isSaving = false;
   if (request.isUnmerged) observer.marks.checkUnmerged(request, session, before);
   request.isUnmerged = false;
   observer.commits.stored(request, session, began);

@@ -79,11 +79,16 @@ export interface RequestModel {
   hasLeftovers: boolean;
   /** `rotate()` was called, and not stored yet. */
   isRotating: boolean;
+  isSaving: boolean;
   /** It is saving, and nothing may be merged. */
   isUnmerged: boolean;
   signInCall: SignInModel | undefined;
   /** It has stored a new token, which its response has to hand out. */
   owesCookie: boolean;
+  /** When its client went away, before its handler was done. */
+  leftAt: number | undefined;
+  /** It has asked for what only a new cookie can bring, or for the end of its session. */
+  needsCookie: boolean;
   /** A save failed, and the handler went on: nothing is known of what was asked for before. */
   hasFailed: boolean;
 }

@@ -1,5 +1,6 @@
 import type { Session } from "sojourn";
 import { CommitChecks } from "./commit-checks.ts";
+import { Departures } from "./departures.ts";
 import { MarkChecks } from "./mark-checks.ts";
 import {
   isInForce,
@@ -40,6 +41,7 @@ export class Observer {
   readonly marks = new MarkChecks(this);
   readonly commits = new CommitChecks(this);
   readonly effects = new StoreEffects(this);
+  readonly departures = new Departures(this);
   readonly log: string[] = [];
   readonly breaches: Breach[] = [];
   readonly scenario: Scenario;

@@ -16,7 +16,7 @@ const SECRET_KEY = "4f0c1d5e8a7b92e6c3d81f40a59be7264f0c9d5e8a7b12e6c3d81f40a59b
 export interface Process {
   connection: Connection;
   sessions: Sessions<Data>;
-  handle: (request: SimulatedRequest) => Promise<Response>;
+  handle: (request: SimulatedRequest, server: { readonly outgoing: object }) => Promise<Response>;
   offset: number;
   /** Those that die with it. */
   readonly underway: Set<() => void>;

@@ -13,6 +13,23 @@ export interface SimulatedRequest {
   /** Is resolved when the headers of the response were sent. */
   readonly headersSent: Promise<void>;
   readonly sendHeaders: () => void;
+  readonly response: ClientResponse;
+}
+
+/** The response as the library sees it: the client may go away before its end. */
+export class ClientResponse {
+  destroyed = false;
+  writableEnded = false;
+  readonly #listeners: (() => void)[] = [];
+
+  once(_event: "close", listener: () => void): void {
+    this.#listeners.push(listener);
+  }
+
+  close(): void {
+    this.destroyed = true;
+    for (const listener of this.#listeners.splice(0)) listener();
+  }
 }
 
 /** @param cookies - the values that its Cookie header carries. */
@@ -58,9 +75,12 @@ export function createRequest(
     setAside: undefined,
     hasLeftovers: false,
     isRotating: false,
+    isSaving: false,
     isUnmerged: false,
     signInCall: undefined,
     owesCookie: false,
+    leftAt: undefined,
+    needsCookie: false,
     hasFailed: false,
   };
   const header = cookies.length > 0 ? cookies.map((one) => `session=${one}`).join("; ") : null;
@@ -68,7 +88,16 @@ export function createRequest(
   const { steps, bodySteps = [] } = turn;
   let sendHeaders!: () => void;
   const headersSent = new Promise<void>((resolve) => (sendHeaders = resolve));
-  return { url: "http://shop.example/", headers, model, steps, bodySteps, headersSent, sendHeaders };
+  return {
+    url: "http://shop.example/",
+    headers,
+    model,
+    steps,
+    bodySteps,
+    headersSent,
+    sendHeaders,
+    response: new ClientResponse(),
+  };
 }
 
 function isLater(a: TokenModel, b: TokenModel): boolean {

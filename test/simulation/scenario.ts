@@ -31,6 +31,8 @@ export interface RequestTurn {
   readonly fates: readonly number[];
   /** Milliseconds that the response takes; `undefined` if it is lost. */
   readonly travel: number | undefined;
+  /** Milliseconds until the client goes away, if it does. What it has not got by then it does not get. */
+  readonly leaves?: number | undefined;
 }
 
 export interface ConnectionTurn {

@@ -185,6 +185,32 @@ const limited: Arbitrary<Scenario> = record({
   ),
 });
 
+/** Clients that go away while their handlers work, and come again. */
+const leaving: Arbitrary<Scenario> = record({
+  ...ORDINARY,
+  isFaulty: among(false, false, false, true),
+  rotates: among(false, false, true),
+  browsers: tuple(among("alice" as const, "alice" as const, "anonymous" as const), constant("visitor" as const)),
+  turns: array(
+    record({
+      ...several,
+      gap: among(0, 1, 5, 30, 150, 700),
+      steps: array(
+        record({
+          name: among("set a key", "update a list", "sign in", "sign in", "sign out", "rotate", "read", "save"),
+          choice: among(0, 0, 0, 0, 0, 2, 1, 4),
+          pause,
+        }),
+        { minLength: 1, maxLength: 4 },
+      ),
+      fates: oneof(delays, delays, oneError),
+      travel: among<number | undefined>(0, 0, 1, 40, undefined),
+      leaves: among<number | undefined>(undefined, 0, 1, 2, 4, 9, 11, 30, 60),
+    }),
+    { minLength: 1, maxLength: 5, size: "max" },
+  ),
+});
+
 /** Whatever may happen in a schedule, as plain data: it can be printed, and made smaller. */
 export const scenarios: Arbitrary<Scenario> = oneof(
   { arbitrary: general, weight: 3 },
@@ -202,4 +228,5 @@ export const scenarios: Arbitrary<Scenario> = oneof(
   { arbitrary: longLife, weight: 4 },
   { arbitrary: lives, weight: 2 },
   { arbitrary: limited, weight: 2 },
+  { arbitrary: leaving, weight: 2 },
 );

@@ -17,7 +17,7 @@ import {
   type TroubleTurn,
   type Turn,
 } from "./scenario.ts";
-import { createRequest, type SimulatedRequest } from "./requests.ts";
+import { createRequest, type ClientResponse, type SimulatedRequest } from "./requests.ts";
 import { SharedStore } from "./shared-store.ts";
 import { checkSignals, type Held } from "./signal-checks.ts";
 import { as, Timeline } from "./virtual-time.ts";
@@ -69,6 +69,12 @@ function lengthOf({ steps, bodySteps = [] }: Pick<RequestTurn, "steps" | "bodySt
 
 function describeSteps(steps: readonly Step[]): string {
   return steps.map(({ name, choice, pause }) => `${pause ? `${pause} ms, ` : ""}${name} (${choice})`).join("; ");
+}
+
+/** The response is complete. */
+function end(response: ClientResponse): void {
+  response.writableEnded = true;
+  if (!response.destroyed) response.close();
 }
 
 class World {
@@ -193,10 +199,11 @@ class World {
         `${turn.isPassive ? ", passive" : ""}: ${describeSteps(turn.steps)}${turn.bodySteps ? `; in the body: ${describeSteps(turn.bodySteps)}` : ""}`,
     );
     observer.opens(model);
-    void as(model.actor, () => server.handle(request)).then(
+    if (turn.leaves !== undefined) this.#timeline.after(turn.leaves, () => this.#leaves(request));
+    void as(model.actor, () => server.handle(request, { outgoing: request.response })).then(
       (response) => {
         if (isDead()) return;
-        this.#answered(model, response, turn);
+        this.#answered(request, response, turn);
         if (turn.bodySteps && response.status === 200)
           void as(model.actor, () => this.#sendBody(request, server, response));
       },
@@ -225,11 +232,26 @@ class World {
     };
   }
 
-  #answered(model: RequestModel, response: Response, { browser, travel }: RequestTurn): void {
+  /** The client goes away. Once the handler is done its answer is lost, as any other may be. */
+  #leaves({ model, response }: SimulatedRequest): void {
+    if (response.destroyed) return;
+    this.observer.note(`the client of request ${model.number} goes away`);
+    if (!handled.has(model)) this.observer.departures.leaves(model);
+    as(model.actor, () => response.close());
+  }
+
+  #answered(
+    { model, response: outgoing }: SimulatedRequest,
+    response: Response,
+    { browser, ...turn }: RequestTurn,
+  ): void {
     const { observer } = this;
+    const travel = outgoing.destroyed ? undefined : turn.travel;
+    if (!turn.bodySteps) end(outgoing);
     const done = handled.get(model);
     const code = response.headers.get("x-code") ?? undefined;
     if (!done) observer.failedToOpen(model, code);
+    else if (model.leftAt !== undefined) observer.departures.answered(model, done, code);
     else if (response.status === 200) observer.commits.stored(model, done.session, done.at);
     else observer.commits.failed(model, code, done.at);
     observer.note(
@@ -238,7 +260,8 @@ class World {
     const [line] = response.headers.getSetCookie();
     this.#cookies.caches(model, response.headers, line !== undefined || response.status !== 200);
     if (line === undefined) {
-      if (done && response.status === 200) this.#cookies.keptCookie(model, done.session, done.at);
+      if (done && response.status === 200 && model.leftAt === undefined)
+        this.#cookies.keptCookie(model, done.session, done.at);
       return;
     }
     const value = /^session=([^;]*)/.exec(line)?.[1] ?? "";

@@ -224,4 +224,28 @@ export const MENDED = [
     from: "if (!(await preventPutBack(context, id, loaded, deadline))) return false;",
     to: "void preventPutBack;",
   },
+  {
+    name: "put back: a client that has gone is signed out by a sign-in that comes while a commit is under way",
+    file: "src/request/respond.ts",
+    from: "if (committing) return committing.catch(() => {}).then(() => store(requestSession));\n    dropUndeliverable",
+    to: "if (!committing) dropUndeliverable",
+  },
+  {
+    name: "put back: a client that has gone is given a session after its sign-out",
+    file: "src/lifecycle/plan.ts",
+    from: "return signIn !== undefined || rotate !== undefined || lifetime !== undefined || hasDataChanges;",
+    to: "return signIn !== undefined || hasDataChanges;",
+  },
+  {
+    name: "put back: a sign-out is dropped with the changes of a client that has gone",
+    file: "src/request/closed-response.ts",
+    from: "  if (signOut && context.clientSide?.hasRevocations !== false) requestSignOut(requestSession);\n",
+    to: "",
+  },
+  {
+    name: "a client that has gone is signed in",
+    file: "src/request/closed-response.ts",
+    from: "if (!isUndeliverable(requestSession)) return false;",
+    to: "return false;",
+  },
 ];
