@@ -17,7 +17,7 @@ import {
 import { logSessionError } from "../log.ts";
 import { abortResponse, http2StreamOf } from "./abort.ts";
 import { checkEnd, checkWrite } from "./check-chunk.ts";
-import { heldBodyOf, type HeldBody } from "./held-body.ts";
+import { endBelow, heldBodyOf, type HeldBody } from "./held-body.ts";
 import type { ResponseHooks } from "./response-hooks.ts";
 
 /**
@@ -136,8 +136,10 @@ class DelayedResponse {
   }
 
   private passEnd(args: unknown[]): unknown {
-    const { res, originals, body } = this;
-    return originals.end.apply(res, body?.endArguments(args) ?? args);
+    const { response, originals, body } = this;
+    // A compressor before us goes by the size of the chunk.
+    if (this.isWhole) return originals.end.apply(response, args);
+    return endBelow(response, originals, body?.endArguments(args) ?? args);
   }
 
   private end(args: unknown[]): unknown {

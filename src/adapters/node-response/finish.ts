@@ -5,7 +5,7 @@ import type { Session } from "../../session.ts";
 import { logSessionError } from "../log.ts";
 import { abortOnDestroy, abortResponse } from "./abort.ts";
 import { checkEnd, checkWrite } from "./check-chunk.ts";
-import { heldBodyOf, type HeldBody } from "./held-body.ts";
+import { endBelow, heldBodyOf, type HeldBody } from "./held-body.ts";
 
 /**
  * Stores late changes of a session before the last byte of a streamed response, or cuts the response off. For an adapter that
@@ -35,8 +35,12 @@ export function finishBeforeEnd<Data extends object>(
     checkEnd(res, args);
     if (isEnding) return res;
     isEnding = true;
-    const passEnd = () => end.apply(res, body?.endArguments(args) ?? args);
-    const storing = res.headersSent ? finishResponse(requestSession) : undefined;
+    const passEnd = () =>
+      hasBegun
+        ? (endBelow(res, { write, end }, body?.endArguments(args) ?? args) as ServerResponse)
+        : end.apply(res, args);
+    // Of a body of one byte, even the headers wait for the end.
+    const storing = hasBegun || res.headersSent ? finishResponse(requestSession) : undefined;
     if (!storing) return passEnd();
     storing.then(passEnd).catch((error: unknown) => {
       // Fastify has taken the response for sent, and reports nothing more.

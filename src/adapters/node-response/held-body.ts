@@ -1,8 +1,10 @@
 import type { ServerResponse } from "node:http";
 import { lastByteOf, type LastByte } from "../../request/last-byte.ts";
+import { http2StreamOf } from "./abort.ts";
 
 type Callback = (error?: Error) => void;
 type Write = (...args: never[]) => unknown;
+type Method = (...args: unknown[]) => unknown;
 
 /** Writes a body of a declared length to a response of node:http, but for its last byte, which waits for the end. */
 export class HeldBody {
@@ -47,6 +49,23 @@ function bytesOf([chunk, encoding]: unknown[]): Uint8Array | undefined {
   }
   if (!ArrayBuffer.isView(chunk)) return undefined;
   return new Uint8Array(chunk.buffer, chunk.byteOffset, chunk.byteLength);
+}
+
+/**
+ * Ends a response by methods that others were put over. Over HTTP/2, Node's `end` gives its chunk to `res.write`, which is the
+ * outermost method: the chunk would be held back once more, or be discarded. So it is written first, and `end` gets none.
+ */
+export function endBelow(
+  res: ServerResponse,
+  { write, end }: Record<"write" | "end", Method>,
+  args: unknown[],
+): unknown {
+  const stream = http2StreamOf(res);
+  const [chunk, encoding] = args;
+  if (!stream || chunk === undefined || chunk === null || typeof chunk === "function") return end.apply(res, args);
+  // `end` does nothing then, but `write` would destroy the stream with an error.
+  if (!stream.closed && !res.writableEnded) write.call(res, chunk, typeof encoding === "string" ? encoding : undefined);
+  return end.call(res, undefined, undefined, callbackIn(args));
 }
 
 function callbackIn(args: unknown[]): Callback | undefined {
