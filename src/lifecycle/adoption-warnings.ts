@@ -23,9 +23,9 @@ export function warnOfMissingFormer({ name }: FormerSessions): void {
   );
 }
 
-export function warnOfMissingUser({ name }: FormerSessions, { userId, data = {} }: FormerSession): void {
+export function warnOfMissingUser({ name }: FormerSessions, { userId, data }: FormerSession): void {
   if (userId !== undefined) return;
-  const key = Object.keys(data).find((one) => USER_KEY.test(one));
+  const key = Object.keys(data ?? {}).find((one) => USER_KEY.test(one));
   if (key === undefined) return;
   warnOnce(
     "SOJOURN_FORMER_USER",

@@ -6,7 +6,7 @@ const ROOT = join(import.meta.dirname, "../..");
 
 /** What every layer may use. It knows nothing of what is built on it. */
 const BASE =
-  /^src\/(?:capabilities|checks|concurrency|coroutine|deadline|duration|errors|keyed-queue|methods|option-hints|random|store|user-id)\.ts$/;
+  /^src\/(?:capabilities|checks|concurrency|coroutine|deadline|duration|errors|keyed-queue|methods|option-hints|printable|random|store|user-id)\.ts$/;
 
 /** What a layer may import besides itself; of `types` nothing but types. */
 interface Allowed {
