@@ -4,6 +4,8 @@ import { warnOnce } from "../warnings.ts";
 /** A key of the data under which an application is likely to keep its user. */
 const USER_KEY = /user|account|member|passport|login|^uid$/i;
 
+// The drop-in for express-session has a diagnosis of its own. Its source has no cookie to remove.
+
 /** Somebody can send such a cookie at any time. But while an application is being moved, it is likely to be its mistake. */
 export function warnOfForeignFormer({ name }: FormerSessions): void {
   warnOnce(
@@ -14,7 +16,8 @@ export function warnOfForeignFormer({ name }: FormerSessions): void {
   );
 }
 
-export function warnOfMissingFormer({ name }: FormerSessions): void {
+export function warnOfMissingFormer({ name, cookies }: FormerSessions): void {
+  if (cookies.length === 0) return;
   warnOnce(
     "SOJOURN_FORMER_MISSING",
     name,
@@ -23,8 +26,8 @@ export function warnOfMissingFormer({ name }: FormerSessions): void {
   );
 }
 
-export function warnOfMissingUser({ name }: FormerSessions, { userId, data }: FormerSession): void {
-  if (userId !== undefined) return;
+export function warnOfMissingUser({ name, cookies }: FormerSessions, { userId, data }: FormerSession): void {
+  if (userId !== undefined || cookies.length === 0) return;
   const key = Object.keys(data ?? {}).find((one) => USER_KEY.test(one));
   if (key === undefined) return;
   warnOnce(
