@@ -34,7 +34,7 @@ const EXTERNAL = Object.keys(peerDependencies).flatMap((name) => [name, `${name}
 export async function run({ node, rounds = 11, budget: seconds = budget, log }) {
   const names = [...ownEntries().filter((name) => hasItsFramework(node, name, log)), ...PEERS];
   const cells = names.map((name) => ({ key: name, measure: () => importTime(node, name) }));
-  const { values, machine } = await inRounds([cells], { count: rounds, budget: seconds, warmUp: 1, log });
+  const { values, machine } = await inRounds([cells], { count: rounds, budget: seconds, warmUp: 0, log });
   const entries = [];
   for (const name of names) {
     entries.push({ name, ms: summary(values.get(name)), ...(await sizeOf(name)) });
