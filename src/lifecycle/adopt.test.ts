@@ -181,6 +181,16 @@ describe("The option adopt", () => {
     expect(await browser.userId()).toBe("ada");
   });
 
+  it("keeps the former cookies where the source finds the session of none of several", async () => {
+    const { sessions, old } = moved();
+    old.sessions.clear();
+    const session = await sessions.open(
+      new Request("https://shop.example/", { headers: { cookie: "old=one; old=two" } }),
+    );
+    const response = await sessions.commit(session, new Response("ok"));
+    expect(response.headers.getSetCookie()).toEqual([]);
+  });
+
   it.each([MAX_TIME, Number.MAX_SAFE_INTEGER, 1e300])("adopts a former session that ends at %s", async (expiresAt) => {
     const { former, old } = moved();
     old.sessions.set("one", { ...ADA, expiresAt });

@@ -112,7 +112,7 @@ export async function adopt(
     // Their cookies stay: the planted one may be out of reach, and would be the only one of the next request.
     if (worth.length > 1) return { state, isNew: false, sources: [] };
     const opened = worth[0] && (await openOrAdopt(context, worth[0], deadline, client));
-    if (opened === "missing") missing.add(source);
+    if (worth.length === 0 || opened === "missing") missing.add(source);
     else if (opened?.state.kind === "live") return { ...opened, sources };
     else state = opened?.state ?? state;
   }
@@ -127,7 +127,7 @@ async function worthOf(context: Context, candidates: readonly Candidate[], deadl
     const marker = await readMarker(context, candidate, deadline);
     const isWorth = marker
       ? (await openMarked(context, marker, deadline))?.kind === "live"
-      : isAdoptable(context, await readFormer(candidate, deadline));
+      : isAdoptable(context, await readFormer(context, candidate, deadline));
     if (isWorth) found.push(candidate);
   }
   return found;
@@ -149,11 +149,8 @@ async function openOrAdopt(
         opened = state && { state, isNew: false };
         return true;
       }
-      const former = await readFormer(candidate, deadline);
-      if (!former) {
-        opened = "missing";
-        if (context.diagnose) warnOfMissingFormer(candidate.source);
-      }
+      const former = await readFormer(context, candidate, deadline);
+      if (!former) opened = "missing";
       if (!isAdoptable(context, former)) return true;
       const adoption = new Adoption(context, candidate, former, deadline, client);
       const outcome = await adoption.store();
@@ -207,9 +204,14 @@ function liveState(token: Token, secretHash: Uint8Array, loaded: LoadedRecord): 
   return { kind: "live", token, secretHash, isTokenByPreviousKey: false, loaded };
 }
 
-async function readFormer({ source, found }: Candidate, deadline: Deadline): Promise<FormerSession | undefined> {
+async function readFormer(
+  context: Context,
+  { source, found }: Candidate,
+  deadline: Deadline,
+): Promise<FormerSession | undefined> {
   const former = await deadline.run("read", () => fromFormer(source, "read", async () => source.read(found)));
   if (former) checkFormerSession(source, former);
+  else if (context.diagnose) warnOfMissingFormer(source);
   return former;
 }
 
