@@ -29,7 +29,7 @@ import {
   storeBeforeHeaders,
   watchDirectWrites,
 } from "./node-response/entry.ts";
-import { HeldBody } from "./fastify-held-body.ts";
+import { HeldStream } from "./fastify-held-stream.ts";
 import { awaitableReply, HeldReply, isHeldReply } from "./fastify-held-reply.ts";
 import { unreadOption, type RegisterOptions } from "./fastify-register.ts";
 
@@ -219,11 +219,11 @@ function decorate<Data extends object>(
     const stored = concludeSession(session, headers);
     if (!stored) return next(null, body);
     const held = headers.hold();
-    const heldBody = isStream(body) ? new HeldBody(body) : undefined;
+    const heldStream = isStream(body) ? new HeldStream(body) : undefined;
     stored.then(
       () => {
         held.release();
-        if (heldBody?.error) return next(heldBody.error);
+        if (heldStream?.error) return next(heldStream.error);
         // As Fastify does it for a hook with a promise: a client may have chosen a header that Node refuses now.
         try {
           next(null, body);
@@ -233,7 +233,7 @@ function decorate<Data extends object>(
       },
       (error: Error) => {
         held.release();
-        heldBody?.discard();
+        heldStream?.discard();
         if (!isLogging) logSessionError(error);
         for (const name of Object.keys(reply.getHeaders())) if (describesResponse(name)) reply.removeHeader(name);
         next(error);

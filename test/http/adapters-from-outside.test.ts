@@ -14,7 +14,7 @@ const ENTRIES: Readonly<Record<string, string>> = {
   "./context.ts": "sojourn/context",
   // Parts of adapters, which are compiled with them.
   "./cached-route.ts": "./cached-route.ts",
-  "./fastify-held-body.ts": "./fastify-held-body.ts",
+  "./fastify-held-stream.ts": "./fastify-held-stream.ts",
   "./fastify-held-reply.ts": "./fastify-held-reply.ts",
   "./fastify-register.ts": "./fastify-register.ts",
   "./node-response/entry.ts": "sojourn/adapter/node",
@@ -25,7 +25,7 @@ const ADAPTERS = [
   "cached-route",
   "express",
   "fastify",
-  "fastify-held-body",
+  "fastify-held-stream",
   "fastify-held-reply",
   "fastify-register",
   "fetch",

@@ -1,7 +1,7 @@
 import type { EventEmitter } from "node:events";
 
 /** A body that is a stream and waits until its session is stored. Until it is sent, Fastify does not look after it. */
-export class HeldBody {
+export class HeldStream {
   readonly #body: Partial<EventEmitter & { destroy(): unknown } & ReadableStream>;
   /** The error of the body, which has nothing to send then. */
   error: Error | undefined;
